@@ -311,6 +311,52 @@ fn packages_and_users_of_debian() {
         .stdout("app\n1777 app:app\nStatus: install ok installed\n");
 }
 
+/// A program in C, made by Debian's gcc in one stage and alone in the last: beside buildah, byte for byte.
+#[test]
+fn a_program_in_c_by_debians_compiler() {
+    let packages = &["gcc", "libc6-dev"];
+    let host = Host::new();
+    host.debian("gcc", packages);
+    let dockerfile = "FROM gcc AS build\nWORKDIR /src\nCOPY hello.h ./\nCOPY *.c ./\nARG CFLAGS=-O2\n\
+        RUN mkdir /out && gcc $CFLAGS -c hello.c main.c && gcc -static -s -o /out/hello *.o\n\
+        FROM scratch\nCOPY --from=build --chown=0:7 --chmod=751 /out/ /bin/\nUSER 7\n\
+        ENTRYPOINT [\"/bin/hello\"]\nCMD [\"world\"]\n";
+    let files = [
+        ("Dockerfile", dockerfile),
+        ("hello.h", "void hello(const char *name);\n"),
+        (
+            "hello.c",
+            "#include <stdio.h>\n#include \"hello.h\"\nvoid hello(const char *name) { printf(\"hello %s\\n\", name); }\n",
+        ),
+        (
+            "main.c",
+            "#include \"hello.h\"\nint main(int c, char **v) { hello(v[1]); return c - 2; }\n",
+        ),
+    ];
+    build(&host, &files);
+    host.mydocker(["run", "--rm", "x"]).stdout("hello world\n");
+    let context = host.scratch().join("context");
+    let (ours, theirs) = (host.scratch().join("ours"), host.scratch().join("theirs"));
+    let dest = format!("type=local,dest={}", ours.display());
+    host.mydocker(["build", "-q", "-o", &dest, context.to_str().unwrap()]);
+    let mut import = host.podman();
+    import.arg("import").arg(support::debian_image(packages)).arg("gcc");
+    support::run_command(import).exits(0);
+    let mut bud = host.buildah();
+    bud.args(["bud", "--isolation", "chroot", "--pull-never", "-o"]).arg(&theirs).arg(&context);
+    support::run_command(bud).exits(0);
+    let list = |directory: &std::path::Path| {
+        let mut find = std::process::Command::new("sh");
+        find.args([
+            "-c",
+            "cd $0 && find . -mindepth 1 -exec stat -c '%n %a %u:%g %F' {} + | sort && md5sum bin/hello",
+        ]);
+        find.arg(directory);
+        support::run_command(find).text()
+    };
+    assert_eq!(list(&ours), list(&theirs));
+}
+
 /// The layer of a step is the upper directory, moved. With the containers on another file system it is a
 /// copy: unpacked from a tar. The tar's digest is the layer's name, so both must come out the same.
 #[test]
@@ -389,6 +435,22 @@ fn stages_that_do_not_need_each_other_run_at_the_same_time() {
     host.mydocker(["system", "check"]);
 }
 
+/// The steps of ONBUILD count when the stages are chosen and ordered, those of a stage and of an image.
+#[test]
+fn steps_of_onbuild_need_the_stages_that_they_name() {
+    let host = Host::with_busybox();
+    let trigger = "ONBUILD COPY --from=made /f /copied\n";
+    host.feed(format!("FROM bb\n{trigger}"), ["build", "-t", "parent", "-"]);
+    let made = "FROM bb AS made\nRUN sleep 0.5; echo made >/f\n";
+    for last in ["FROM parent\n".to_owned(), format!("FROM bb AS base\n{trigger}FROM base\n")] {
+        // Beside the others stands a stage that nothing needs.
+        let dockerfile = format!("{made}FROM bb AS unused\nRUN exit 1\n{last}");
+        build(&host, &[("Dockerfile", &dockerfile)]);
+        host.mydocker(["run", "--rm", "x", "cat", "/copied"]).stdout("made\n");
+    }
+    host.feed("FROM parent\n", ["build", "-"]).exits(1).stderr_has("--from=made");
+}
+
 #[test]
 fn a_stage_that_fails_ends_the_others() {
     let host = Host::with_busybox();
@@ -405,7 +467,7 @@ fn a_stage_that_fails_ends_the_others() {
     let hint =
         "returned the exit status 7; look into the image before it with: mydocker run --rm -it ";
     let image = text.split(hint).nth(1).unwrap().split(' ').next().unwrap();
-    nothing_is_left(&host);
+    host.nothing_of_builds_is_left();
     host.mydocker(["run", "--rm", image, "cat", "/k"]).stdout("kept\n");
 }
 
@@ -427,23 +489,11 @@ fn a_signal_ends_all_stages_and_a_kill_is_cleaned_up() {
         });
         build.signal(signal);
         if signal == rustix::process::Signal::INT {
-            build.wait().exits(1).stderr_has("interrupted by SIGINT");
+            build.wait().exits(130).stderr_has("interrupted by SIGINT");
         } else {
             build.wait().exits(137);
             self::build(&host, &[("Dockerfile", "FROM bb\nRUN true\n")]);
         }
-        nothing_is_left(&host);
+        host.nothing_of_builds_is_left();
     }
-}
-
-/// No container and no workplace of a build is there.
-fn nothing_is_left(host: &Host) {
-    host.mydocker(["ps", "-aq"]).stdout("");
-    for directory in ["containers", "layers"] {
-        let left = std::fs::read_dir(host.state_root().join(directory)).unwrap().flatten();
-        let names = left.map(|entry| entry.file_name().into_string().unwrap());
-        let left: Vec<String> = names.filter(|name| name.starts_with(".")).collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
-    host.mydocker(["system", "check"]);
 }

@@ -81,6 +81,20 @@ fn chain() -> Project {
     project
 }
 
+/// A build that takes nothing from the cache leaves it what the next one needs.
+#[test]
+fn what_is_built_without_the_cache_is_in_it() {
+    let project = chain();
+    let first = project.build(&["--no-cache"]);
+    let again = project.build(&[]);
+    assert_eq!((again.cached, again.done.len()), (first.done.clone(), 0), "{:?}", first.done);
+    assert_eq!(again.id, first.id);
+    project.write("f", "other");
+    let new = project.build(&["--no-cache"]);
+    assert_eq!(project.build(&[]).id, new.id);
+    assert_ne!(new.id, first.id);
+}
+
 #[test]
 fn a_rebuild_does_no_step_and_makes_the_same_image() {
     let project = chain();

@@ -165,22 +165,23 @@ fn what_can_not_be_done_is_refused() {
         ("--cache-to=type=inline", "only a directory can hold a cache: type=local,dest="),
         ("--cache-to=type=local,src=x", "unknown key 'src'"),
         ("--allow=network.host", "can't be allowed"),
-        ("--platform=linux/s390x", "this machine builds for linux/"),
-        ("--platform=x", "platform"),
+        ("--platform=a/b/c/d", "it should be OS/ARCHITECTURE"),
         ("--isolation=process", "only on Windows"),
-        ("--progress=fancy", "use plain, auto, tty or quiet"),
+        ("--secret=id=s,src=/no/such", "secret s: read /no/such: No such file"),
+        ("--progress=fancy", "use auto, tty, plain or quiet"),
     ] {
         host.mydocker(["build", flag, text(&context)]).refused(message);
     }
     let native = host.mydocker(["version", "-f", "{{.Server.Os}}/{{.Server.Arch}}"]).text();
     host.mydocker(["build", "--platform", &native, "--isolation=default", text(&context)]);
+    let other = host.mydocker(["build", "--platform=linux/s390x", text(&context)]).exits(1);
+    other.stderr_has("the image 'bb' here is for linux/");
     let dockerfile = context.join("Dockerfile");
     std::fs::write(&dockerfile, format!("FROM --platform={native} bb\n")).unwrap();
     host.mydocker(["build", text(&context)]);
     // Its name only begins like this machine's.
     std::fs::write(&dockerfile, format!("FROM --platform={native}x bb\n")).unwrap();
-    let refused = host.mydocker(["build", text(&context)]).exits(1);
-    refused.stderr_has("this machine builds for linux/");
+    host.mydocker(["build", text(&context)]).exits(1).stderr_has("here is for linux/");
 }
 
 #[test]
@@ -337,4 +338,66 @@ fn an_archive_has_the_annotations() {
     let out = std::process::Command::new("tar").args(["-xOf", text(&archive)]).output().unwrap();
     let all = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(all.contains(r#""annotations":{"a.b":"c d","e":""}"#), "{all:.500}");
+}
+
+/// Programs of another machine run by qemu-user, if binfmt_misc has it. The registration has a name of
+/// its own, is seen in a mount namespace of its own alone, and ends with the test.
+#[test]
+fn another_platform_is_built_by_an_emulator() {
+    const NAME: &str = "mydocker-test";
+    const ARM: &str = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00";
+    const MASK: &str =
+        r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff";
+    let host = Host::with_busybox();
+    let source = "#include <sys/utsname.h>\n#include <stdio.h>\nint main(int c, char **v) {\n\
+        struct utsname u; uname(&u); FILE *f = fopen(\"/made\", \"a\");\n\
+        fprintf(f, \"%s %s\\n\", u.machine, v[1]); return fclose(f); }\n";
+    let dockerfile = "FROM --platform=$BUILDPLATFORM bb AS native\nARG BUILDARCH TARGETARCH\n\
+        RUN echo $BUILDARCH $(uname -m) for $TARGETARCH >/n\n\
+        FROM scratch\nARG TARGETPLATFORM\nCOPY p /p\nCOPY --from=native /n /n\n\
+        RUN [\"/p\", \"runs\"]\nENTRYPOINT [\"/p\"]\n";
+    let files = [("Dockerfile", dockerfile), ("p.c", source), (".dockerignore", "p.c\n")];
+    let context = host.directory("context", &files);
+    let compiled = std::process::Command::new("aarch64-linux-gnu-gcc")
+        .args(["-static", "-O", "-o"])
+        .args([context.join("p"), context.join("p.c")])
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let out = host.scratch().join("out");
+    let flags = ["build", "--platform", "linux/arm64", "-t", "arm", text(&context)];
+    // Without a registration the build is refused before it does anything.
+    let within = |script: &str, args: &[&str]| {
+        let build = host.command(args);
+        let mut inside = std::process::Command::new("unshare");
+        inside
+            .args(["-m", "sh", "-c", script, "sh"])
+            .arg(build.get_program())
+            .args(build.get_args());
+        inside
+    };
+    let plain = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && exec \"$@\"";
+    let riscv: Vec<&str> = flags
+        .iter()
+        .map(|flag| if *flag == "linux/arm64" { "linux/riscv64" } else { flag })
+        .collect();
+    let refused = support::run_command(within(plain, &riscv)).exits(1).stderr_text();
+    assert!(refused.contains("RUN for linux/riscv64 needs an emulator"), "{refused}");
+    assert!(refused.lines().all(|line| !line.starts_with('#')), "{refused}");
+    let registered = format!(
+        "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && cd /proc/sys/fs/binfmt_misc || exit 99
+        end() {{ [ ! -e {NAME} ] || echo -1 >{NAME}; }}
+        end; trap end EXIT
+        echo ':{NAME}:M::{ARM}:{MASK}:/usr/bin/qemu-aarch64-static:F' >register || exit 98
+        \"$@\""
+    );
+    support::run_command(within(&registered, &flags));
+    host.mydocker(["inspect", "-f", "{{.Architecture}}", "arm"]).stdout("arm64\n");
+    let dest = format!("type=local,dest={}", text(&out));
+    support::run_command(within(&registered, &[&flags[..], &["-o", &dest]].concat()));
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    assert_eq!(read("made"), "aarch64 runs\n");
+    let native = host.mydocker(["version", "-f", "{{.Server.Arch}}"]).text();
+    let machine = std::env::consts::ARCH;
+    assert_eq!(read("n"), format!("{} {machine} for arm64\n", native.trim()));
 }

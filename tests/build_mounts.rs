@@ -151,6 +151,30 @@ fn a_cache_stays_between_builds_and_its_id_names_nothing_outside() {
 }
 
 /// CVE-2024-23651: two steps at the same time on one cache.
+/// All cache mounts together have a bound, a tenth of a small disk: those used last stay.
+#[test]
+fn cache_mounts_have_a_bound() {
+    let project = Project::new();
+    let (host, dir) = (&project.host, project.dir.to_str().unwrap());
+    for id in ["a", "b", "c"] {
+        let mount = format!("--mount=type=cache,id={id},target=/c");
+        let lines = format!("FROM bb\nRUN {mount} dd if=/dev/zero of=/c/f bs=1M count=4\n");
+        project.write(&format!("{id}.docker"), &lines);
+    }
+    // The state lies on a disk of its own, of 100 MB.
+    let script = "root=$1; shift; mount -t tmpfs -o size=100m none $root && \"$@\" import -q $0 bb >/dev/null && \
+        for id in a b c; do \"$@\" build -q -f $1/$id.docker $1 >/dev/null || exit; sleep 0.1; done; \
+        \"$@\" system df -v | grep -o 'cache mount .'";
+    let command = host.command([""; 0]);
+    let mut inside = std::process::Command::new("unshare");
+    inside
+        .args(["-m", "sh", "-c"])
+        .arg(script.replace("$1/", &format!("{dir}/")).replace(" $1 >", &format!(" {dir} >")));
+    inside.arg(support::busybox_archive()).arg(host.state_root());
+    inside.arg(command.get_program()).args(command.get_args());
+    support::run_command(inside).stdout("cache mount b\ncache mount c\n");
+}
+
 #[test]
 fn steps_that_lock_a_cache_wait_for_each_other() {
     let project = Project::new();

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::ContextKind;
-use super::cached::{LayerStep, MadeLayer};
+use super::cached::{LayerStep, MadeLayer, new_key};
 use super::context::{Source, Tree};
 use super::copy::Copying;
 use super::dockerfile::instruction::Copy;
@@ -87,7 +87,7 @@ impl Build<'_> {
             _ => (self.context, self.ignore),
         };
         let from = from.filter(|_| !matches!(named, Some(ContextKind::Directory(..))));
-        let from = from.as_deref().map(|from| self.source_layers(from, at)).transpose()?;
+        let from = from.as_deref().map(|from| self.source_layers(state, from, at)).transpose()?;
         let made = self.make_sources(
             &urls,
             checksum.as_ref(),
@@ -113,7 +113,10 @@ impl Build<'_> {
         let mut files = None;
         if from.is_none() {
             found = context.find_all(&sources)?;
-            files = Some(context.digest(&found, &excludes, overrides)?);
+            // Without a look into the cache, what is read while it is copied is enough.
+            if !state.is_fresh {
+                files = Some(context.digest(&found, &excludes, overrides)?);
+            }
         }
         let mut key = self.key(state, keyword);
         let mut made_files = Vec::new();
@@ -180,7 +183,7 @@ impl Build<'_> {
             if sources.len() + made.directories.len() > 1 && !destination.ends_with('/') {
                 fail!("several sources need a directory: end '{destination}' with a slash");
             }
-            let content = files.map(|_| Content::new(overrides.owner));
+            let content = opened.is_none().then(|| Content::new(overrides.owner));
             let copying = Copying {
                 tree,
                 sources,
@@ -217,6 +220,7 @@ impl Build<'_> {
         // The key of a stage or image is quick: its layers identify the files.
         let (first, content): (_, Option<&dyn Fn() -> Result<Digest>>) = match files {
             Some(digest) => (content_key(&context, &found, digest)?, None),
+            None if from.is_none() => (new_key(), None),
             None => {
                 let layers = from.iter().flatten().map(Digest::hex).collect::<String>();
                 (key.with("from", &layers), Some(&content))
@@ -231,13 +235,14 @@ impl Build<'_> {
             make: &|_| {
                 let (layer, read) =
                     self.engine.edit_layers(self.place, &layers, self.epoch, &edit)?;
+                let has_changed = files.is_some() && read != files;
                 let other = match read.filter(|_| read != files) {
                     Some(read) => {
                         Some((content_key(&context, &found, read)?, created_by(Some(read))))
                     }
                     None => None,
                 };
-                Ok(MadeLayer { layer, other })
+                Ok(MadeLayer { layer, other, has_changed })
             },
         };
         self.layer_step(state, &step)
@@ -277,7 +282,12 @@ impl Build<'_> {
     }
 
     /// The layers of `--from`: a stage, or otherwise a local image.
-    pub(super) fn source_layers(&self, from: &str, at: usize) -> Result<Vec<Digest>> {
+    pub(super) fn source_layers(
+        &self,
+        state: &State,
+        from: &str,
+        at: usize,
+    ) -> Result<Vec<Digest>> {
         let images = self.engine.image_store();
         if let Some(stage) = plan::find(self.dockerfile, from, at)
             && let Some((_, state)) = self.results.iter().find(|(known, _)| *known == stage)
@@ -300,7 +310,10 @@ impl Build<'_> {
             }
         }
         let vertex = self.report.begin(&format!("[--from] {from}"));
-        let image = self.bring(from, &vertex).context(|| format!("--from={from}"))?;
+        // As with BuildKit, of the stage's own platform.
+        let platform = self.platform.is_some().then(|| state.config.platform());
+        let image =
+            self.bring(from, platform.as_ref(), &vertex).context(|| format!("--from={from}"))?;
         vertex.done();
         if !images.need_layers(&self.place.draft, &image.config.diff_ids)? {
             fail!("--from={from}: the image lacks a layer; load or pull it again");

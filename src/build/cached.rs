@@ -67,9 +67,10 @@ pub struct LayerStep<'a> {
 pub struct MadeLayer {
     /// `None` if nothing changed.
     pub layer: Option<Digest>,
-    /// The right key and text for the history, if the context changed after its files were read for the
-    /// first key.
+    /// The key of what the step read and its text for the history, if they are not those of the step.
     pub other: Option<(Digest, String)>,
+    /// The context changed after its files were read for the key.
+    pub has_changed: bool,
 }
 
 /// A key that no other step has.
@@ -82,7 +83,9 @@ impl Build<'_> {
     pub(super) fn key(&self, state: &State, instruction: &str) -> Key {
         let mut key = Key(String::new());
         key.add("version", &VERSION.to_string());
-        key.add("architecture", native_architecture());
+        let architecture = state.config.architecture.as_str();
+        let is_known = !architecture.is_empty();
+        key.add("architecture", if is_known { architecture } else { native_architecture() });
         key.add("epoch", &format!("{:?}", self.epoch));
         key.add_layers("below", &state.config.diff_ids);
         key.add("instruction", instruction);
@@ -114,6 +117,8 @@ impl Build<'_> {
             None => (step.make)(&vertex).map(|made| {
                 if let Some((key, text)) = made.other {
                     (keys, created_by) = (vec![key], text);
+                }
+                if made.has_changed {
                     vertex.note("the context changed while it was read");
                 }
                 CacheEntry {
@@ -188,7 +193,7 @@ impl Build<'_> {
             content: None,
             make: &|_| {
                 let layer = self.engine.squash(self.place, &layers, &new, self.epoch)?;
-                Ok(MadeLayer { layer, other: None })
+                Ok(MadeLayer { layer, other: None, has_changed: false })
             },
         };
         self.layer_step(state, &step)?;

@@ -13,11 +13,10 @@ use super::dockerfile::Step;
 use super::dockerfile::instruction::{Command, Run};
 use super::dockerfile::lexer::{Heredoc, heredoc_start};
 use super::report::Vertex;
-use super::steps::{Build, State, interrupted, is_proxy};
+use super::steps::{Build, State, check_emulation, is_proxy};
 use crate::engine::options::{
     CreateOptions, EndpointOption, HealthOptions, MountKind, MountOption,
 };
-use crate::engine::step::Ended;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::digest::{Digest, ImageId};
 use crate::image::instruction::variable;
@@ -43,6 +42,10 @@ impl Build<'_> {
     ) -> Result<()> {
         if state.config.diff_ids.is_empty() {
             fail!("the image is empty, so nothing in it can run; COPY a program first");
+        }
+        let platform = state.config.platform();
+        if !platform.architecture.is_empty() {
+            check_emulation(&platform)?;
         }
         let script = script(run);
         let command = match &run.command {
@@ -118,7 +121,7 @@ impl Build<'_> {
                 // Bind mounts show the context itself. If it changed, nobody knows which version the step read.
                 let is_known = mounts.are_as_before()?;
                 let other = (!is_known).then(|| (new_key(), created_by.clone()));
-                Ok(MadeLayer { layer, other })
+                Ok(MadeLayer { layer, other, has_changed: !is_known })
             });
             self.clear_mounts(run.mounts.len())?;
             remove_tree(&self.place.dir.join(SCRIPTS_DIR))?;
@@ -145,19 +148,14 @@ impl Build<'_> {
     ) -> Result<Option<Digest>> {
         let layers = &state.config.diff_ids;
         let output = |data: &[u8]| vertex.output(data);
-        let failure = match self.engine.run_step(self.place, layers, options, &output)? {
-            Ended::Exited(0) => None,
-            Ended::Exited(code) => {
+        let layer = match self.engine.run_step(self.place, layers, options, &output)? {
+            0 => self.engine.commit_container(self.place, self.epoch),
+            code => {
                 let command = command.lines().next().unwrap_or_default();
                 let text = format!("the command '{command}' returned the exit status {code}");
                 *self.failed.borrow_mut() = Some(state.clone());
-                Some(Error::new(text).exit_with(code))
+                Err(Error::new(text))
             }
-            Ended::Signalled(signal) => Some(interrupted(signal)),
-        };
-        let layer = match failure {
-            Some(error) => Err(error),
-            None => self.engine.commit_container(self.place, self.epoch),
         };
         self.engine.drop_container(self.place)?;
         layer
@@ -204,7 +202,7 @@ impl Build<'_> {
             content: None,
             make: &|_| {
                 let edited = self.engine.edit_layers(self.place, &layers, self.epoch, &edit);
-                edited.map(|(layer, _)| MadeLayer { layer, other: None })
+                edited.map(|(layer, _)| MadeLayer { layer, other: None, has_changed: false })
             },
         };
         self.layer_step(state, &step)

@@ -21,6 +21,7 @@ mod plan;
 pub mod report;
 mod stages;
 mod steps;
+mod worker;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub use mounts::Secret;
 pub use mounts::SecretSource;
 use output::Output;
 use report::Report;
+pub use worker::build;
 
 /// The variable of reproducible builds (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -79,7 +81,7 @@ pub struct Options {
     pub cache_to: Vec<PathBuf>,
     /// `--pull`: pull base images even if they are local.
     pub pull: bool,
-    /// `os/architecture[/variant]`, which must be this machine's.
+    /// `os/architecture[/variant]` of the image; without it, this machine's.
     pub platform: Option<String>,
     /// `--no-cache`: take nothing from the cache.
     pub no_cache: bool,
@@ -88,8 +90,8 @@ pub struct Options {
     pub secrets: Vec<Secret>,
 }
 
-/// Builds the image; returns its id.
-pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<String> {
+/// Builds the image in this process; returns its id, or nothing if no image is kept.
+fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<String> {
     let named = options.outputs.iter().filter_map(|output| match output {
         Output::Image(name) => name.as_ref(),
         _ => None,
@@ -97,9 +99,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
     let names = options.names.iter().chain(named);
     let names: Vec<Reference> =
         names.map(|name| Reference::parse_new(name)).collect::<Result<_>>()?;
-    if let Some(wanted) = &options.platform {
-        check_platform(wanted)?;
-    }
+    let platform = options.platform.as_deref().map(Platform::parse).transpose()?;
     let is_archive = |output: &Output| matches!(output, Output::Archive(..));
     if !options.annotations.is_empty() && !options.outputs.iter().any(is_archive) {
         fail!(
@@ -107,6 +107,7 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
              -o type=oci,dest=FILE, or use --label"
         );
     }
+    options.secrets.iter().try_for_each(Secret::check)?;
     let place = engine.begin_build()?;
     let (context, name, text) = read_input(&place, options)?;
     let dockerfile = Dockerfile::parse(&name, &text).map_err(|(source, mistake)| {
@@ -149,16 +150,21 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
         dockerfile: &dockerfile,
         report,
         epoch: epoch(&options.arguments)?,
+        platform,
         begun: Instant::now(),
         results: Vec::new(),
         used: Default::default(),
         failed: Default::default(),
+        pulled: Default::default(),
     };
     let built = build.run();
     // The next build can use the steps of a failed one.
     let published = engine.image_store().publish(&place.draft, build.begun);
     let mut state = built?;
-    published?;
+    // A step that was done may have filled a cache mount.
+    if published? && dockerfile.has_cache_mounts() {
+        engine.trim_cache_mounts()?;
+    }
     if options.squash {
         build.squash(&mut state)?;
         engine.image_store().publish(&place.draft, build.begun)?;
@@ -218,15 +224,6 @@ pub fn build(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<
             .context(|| format!("write --metadata-file {}", file.display()))?;
     }
     Ok(id.to_string())
-}
-
-/// Fails if `wanted`, a platform of the command line or of a FROM, is not this machine's.
-fn check_platform(wanted: &str) -> Result<()> {
-    let (native, parsed) = (Platform::native(), Platform::parse(wanted)?);
-    if (&parsed.os, &parsed.architecture) != (&native.os, &native.architecture) {
-        fail!("--platform={wanted}: this machine builds for {native} only");
-    }
-    Ok(())
 }
 
 /// Checks the Dockerfile without building: the text of the warnings, and how many there are.

@@ -16,7 +16,7 @@ use super::cached::Key;
 use super::context::{Source, Tree};
 use super::ignore::Ignore;
 use super::layers::absolute;
-use super::steps::{Build, State, interrupted};
+use super::steps::{Build, State};
 use crate::engine::options::{MountKind, MountOption};
 use crate::engine::step::{CacheMount, Sharing};
 use crate::error::{Context, Result, fail};
@@ -72,6 +72,15 @@ impl Secret {
             None => SecretSource::File(raw::path(&id).into_owned()),
         });
         Ok(Secret { id, source })
+    }
+
+    /// Fails if its file is not there: before a step that may run for long.
+    pub fn check(&self) -> Result<()> {
+        if let SecretSource::File(path) = &self.source {
+            let context = || format!("secret {}: read {}", self.id, path.display());
+            std::fs::metadata(path).context(context)?;
+        }
+        Ok(())
     }
 
     fn read(&self) -> Result<Vec<u8>> {
@@ -257,7 +266,7 @@ impl Build<'_> {
             let mut parse = || -> Result<Prepared> {
                 let mount = RunMount::parse(&text)?;
                 let from = mount.from.as_deref();
-                let layers = from.map(|from| self.source_layers(from, at)).transpose()?;
+                let layers = from.map(|from| self.source_layers(state, from, at)).transpose()?;
                 key.add("mount", &text);
                 let mut files = None;
                 match (&layers, mount.kind) {
@@ -423,11 +432,7 @@ impl Build<'_> {
         from: Option<&[Digest]>,
         part: &str,
     ) -> Result<CacheMount> {
-        let wait = || match self.place.interrupted() {
-            Some(signal) => Err(interrupted(signal)),
-            None => Ok(()),
-        };
-        let cache = self.engine.open_cache_mount(id, mount.sharing, &wait)?;
+        let cache = self.engine.open_cache_mount(id, mount.sharing)?;
         if cache.is_new() {
             let staged = self.place.make_dir(&format!("{part}-new"))?;
             if from.is_some() {

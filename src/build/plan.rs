@@ -1,12 +1,22 @@
 //! Chooses the stages that the target needs.
 //!
 //! A stage needs the stage that its FROM names and those that COPY --from and RUN --mount=from= name, by
-//! name or by number from 0, and only stages above it in the file. Each stage comes after the ones that
-//! it needs. The variables in a FROM are the arguments before the first FROM.
+//! name or by number from 0, and only stages above it in the file. The ONBUILD steps of its base count as
+//! its own. Each stage comes after the ones that it needs. The variables in a FROM are the arguments
+//! before the first FROM.
 
 use super::dockerfile::instruction::Instruction;
-use super::dockerfile::{Dockerfile, Mistake};
+use super::dockerfile::{Dockerfile, Mistake, Stage, Step};
+use crate::error::Result;
+use crate::image::platform::Platform;
 use crate::words::Expander;
+
+/// What a FROM names, its variables replaced.
+pub struct Base {
+    pub image: String,
+    /// `None`: whatever the local image is for.
+    pub platform: Option<Platform>,
+}
 
 /// The stage, before `below`, that `name` names.
 pub fn find(dockerfile: &Dockerfile, name: &str, below: usize) -> Option<usize> {
@@ -21,12 +31,14 @@ pub fn base(dockerfile: &Dockerfile, image: &str, below: usize) -> Option<usize>
     if image.parse::<usize>().is_ok() { None } else { find(dockerfile, image, below) }
 }
 
-/// The stages to build, in order, the target last. `images` are the expanded names of the FROMs.
+/// The stages to build, each with those above that it needs, in order, the target last. `triggers` gives
+/// the steps that the base of a stage brings.
 pub fn stages(
     dockerfile: &Dockerfile,
-    images: &[String],
+    bases: &[Base],
     target: Option<&str>,
-) -> Result<Vec<usize>, Mistake> {
+    triggers: &dyn Fn(usize) -> Result<Vec<Step>>,
+) -> Result<Vec<(usize, Vec<usize>)>, Mistake> {
     let count = dockerfile.stages.len();
     let last = match target {
         None => count - 1,
@@ -35,34 +47,47 @@ pub fn stages(
             Mistake::new(place, format!("--target {name}: no stage has this name"))
         })?,
     };
-    let mut needed = vec![false; count];
-    needed[last] = true;
-    for at in (0..=last).rev().filter(|&at| at <= last) {
-        if !needed[at] {
+    let mut stages: Vec<(usize, Vec<usize>)> = Vec::new();
+    for at in (0..=last).rev() {
+        if at != last && !stages.iter().any(|(_, needs)| needs.contains(&at)) {
             continue;
         }
-        for other in needs(dockerfile, images, at) {
-            needed[other] = true;
+        let Stage { from, steps, .. } = &dockerfile.stages[at];
+        let place = from.place;
+        let triggers = triggers(at).map_err(|error| Mistake { place, error })?;
+        let mut needs: Vec<usize> = base(dockerfile, &bases[at].image, at).into_iter().collect();
+        for step in triggers.iter().chain(steps) {
+            needs.extend(named(step).filter_map(|from| find(dockerfile, from, at)));
         }
+        stages.push((at, needs));
     }
-    Ok((0..count).filter(|&at| needed[at]).collect())
+    stages.reverse();
+    Ok(stages)
 }
 
-/// The stages above that a stage needs.
-pub fn needs(dockerfile: &Dockerfile, images: &[String], at: usize) -> Vec<usize> {
-    let mut needs: Vec<usize> = base(dockerfile, &images[at], at).into_iter().collect();
-    for step in &dockerfile.stages[at].steps {
-        let named: Vec<&str> = match &step.instruction {
-            Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),
-            Instruction::Run(run) => {
-                let parts = run.mounts.iter().flat_map(|mount| mount.split(','));
-                parts.filter_map(|part| part.strip_prefix("from=")).collect()
-            }
-            _ => Vec::new(),
-        };
-        needs.extend(named.iter().filter_map(|from| find(dockerfile, from, at)));
-    }
-    needs
+/// The stages or images that a step names beside its own.
+fn named(step: &Step) -> impl Iterator<Item = &str> {
+    let (copied, mounts): (_, &[String]) = match &step.instruction {
+        Instruction::Copy(copy) => (copy.from.as_deref(), &[]),
+        Instruction::Run(run) => (None, &run.mounts),
+        _ => (None, &[]),
+    };
+    let parts = mounts.iter().flat_map(|mount| mount.split(','));
+    copied.into_iter().chain(parts.filter_map(|part| part.strip_prefix("from=")))
+}
+
+/// The platforms of all FROMs that name one, their variables replaced.
+pub fn platforms(
+    dockerfile: &Dockerfile,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Option<Platform>>, Mistake> {
+    let expander = Expander { escape: dockerfile.escape, variable };
+    let stages = dockerfile.stages.iter().map(|stage| {
+        let Some(text) = &stage.platform else { return Ok(None) };
+        let word = expander.word(text).and_then(|word| Platform::parse(&word));
+        word.map(Some).map_err(|error| Mistake { place: stage.from.place, error })
+    });
+    stages.collect()
 }
 
 /// The image names of all FROMs, their variables replaced.

@@ -1,7 +1,8 @@
-//! The progress of a build, in the plain form of BuildKit: each step has a number, under which its
-//! output and its end are printed (`#5 [2/4] RUN make`, `#5 0.241 cc -c a.c`, `#5 DONE 1.3s`). A step's
-//! output is cut into lines; a line without an end is printed when the step ends. Nothing is printed
-//! for a quiet build.
+//! The progress of a build: what its steps begin, print and end with, as messages.
+//!
+//! A build and its stages run in processes of their own, so a message is also one line in a pipe: a letter
+//! for its kind, the number of the step, the text. A step's output is cut into lines; a line without an end
+//! is sent when the step ends. How messages look is for whoever shows them, a `Show`.
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
@@ -9,9 +10,81 @@ use std::time::Instant;
 /// The longest line of output that is held back until it ends.
 const MAX_LINE: usize = 4096;
 
-/// Where a build prints its progress.
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A step begins; the text is its title.
+    Began,
+    /// A line that the step's command printed, after the seconds since the step began.
+    Output,
+    /// A line about the step.
+    Note,
+    /// The step ended after so many seconds.
+    Done,
+    /// The step's layer was in the cache.
+    Cached,
+    /// The step failed; the text says why.
+    Failed,
+    /// A line about the build as a whole. It has no step.
+    Text,
+}
+
+const LETTERS: [(Kind, char); 7] = [
+    (Kind::Began, 'b'),
+    (Kind::Output, 'o'),
+    (Kind::Note, 'n'),
+    (Kind::Done, 'd'),
+    (Kind::Cached, 'c'),
+    (Kind::Failed, 'f'),
+    (Kind::Text, 't'),
+];
+
+/// One line of the progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    pub kind: Kind,
+    /// Of the step, from 1.
+    pub number: usize,
+    /// One line, without its end.
+    pub text: &'a str,
+}
+
+impl<'a> Message<'a> {
+    /// The message of a line in a pipe.
+    pub fn parse(line: &'a str) -> Option<Message<'a>> {
+        let mut parts = line.splitn(3, ' ');
+        let (kind, number, text) = (parts.next()?, parts.next()?, parts.next()?);
+        let (kind, _) = LETTERS.iter().find(|(_, letter)| kind.chars().eq([*letter]))?;
+        Some(Message { kind: *kind, number: number.parse().ok()?, text })
+    }
+
+    /// The line in a pipe. A zero byte ends the messages there.
+    pub fn to_line(self) -> String {
+        let letter = LETTERS.iter().find(|(kind, _)| *kind == self.kind).map_or('t', |(_, l)| *l);
+        format!("{letter} {} {}\n", self.number, self.text.replace('\0', ""))
+    }
+}
+
+/// What shows the messages of a build.
+pub trait Show {
+    /// Shows a message.
+    fn message(&mut self, message: Message<'_>);
+
+    /// Whether [`Show::tick`] is to be called as time passes.
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    /// Shows the time that has passed.
+    fn tick(&mut self) {}
+
+    /// The build has ended.
+    fn end(&mut self) {}
+}
+
+/// Where a build reports.
 pub struct Report<'a> {
-    print: &'a dyn Fn(&str),
+    send: &'a dyn Fn(Message<'_>),
     last: Cell<usize>,
 }
 
@@ -24,17 +97,18 @@ pub struct Vertex<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report that gives each text to `print`.
-    pub fn new(print: &'a dyn Fn(&str)) -> Report<'a> {
-        Report { print, last: Cell::new(0) }
+    /// A report that gives each message to `send`.
+    pub fn new(send: &'a dyn Fn(Message<'_>)) -> Report<'a> {
+        Report { send, last: Cell::new(0) }
     }
 
     /// Starts a step.
     pub fn begin(&'a self, title: &str) -> Vertex<'a> {
         let number = self.number();
-        let title = title.lines().next().unwrap_or_default();
-        (self.print)(&format!("#{number} {title}\n"));
-        Vertex { report: self, number, begun: Instant::now(), partial: RefCell::default() }
+        let vertex =
+            Vertex { report: self, number, begun: Instant::now(), partial: RefCell::default() };
+        vertex.send(Kind::Began, title);
+        vertex
     }
 
     /// The next number of a step.
@@ -43,9 +117,14 @@ impl<'a> Report<'a> {
         self.last.get()
     }
 
-    /// Prints a text of several lines as it is.
+    /// Reports a text of several lines.
     pub fn text(&self, text: &str) {
-        (self.print)(text);
+        text.lines().for_each(|text| self.pass(Message { kind: Kind::Text, number: 0, text }));
+    }
+
+    /// Reports a message of another process.
+    pub fn pass(&self, message: Message<'_>) {
+        (self.send)(message);
     }
 }
 
@@ -69,35 +148,56 @@ impl Vertex<'_> {
         let line = String::from_utf8_lossy(line);
         // Escape sequences of a foreign program must not reach the terminal.
         let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
-        self.note(&format!("{seconds:.3} {line}"));
+        self.send(Kind::Output, &format!("{seconds:.3} {line}"));
     }
 
-    /// Prints a line under the step's number.
+    /// Reports a line about the step.
     pub fn note(&self, text: &str) {
-        (self.report.print)(&format!("#{} {text}\n", self.number));
+        self.send(Kind::Note, text);
     }
 
     /// Ends the step.
     pub fn done(self) {
         self.flush();
-        self.note(&format!("DONE {:.1}s\n", self.begun.elapsed().as_secs_f64()));
+        self.send(Kind::Done, &format!("{:.1}", self.begun.elapsed().as_secs_f64()));
     }
 
     /// Ends the step: its layer was in the cache.
     pub fn cached(self) {
-        self.note("CACHED\n");
+        self.send(Kind::Cached, "");
     }
 
     /// Ends the step with an error.
     pub fn failed(self, error: &str) {
         self.flush();
-        self.note(&format!("ERROR: {error}\n"));
+        self.send(Kind::Failed, error);
     }
 
     fn flush(&self) {
         let partial = self.partial.take();
         if !partial.is_empty() {
             self.line(&partial);
+        }
+    }
+
+    fn send(&self, kind: Kind, text: &str) {
+        let text = text.lines().next().unwrap_or_default();
+        self.report.pass(Message { kind, number: self.number, text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_and_the_same_when_it_is_read() {
+        for (kind, _) in LETTERS {
+            let message = Message { kind, number: 12, text: "a  b " };
+            assert_eq!(Message::parse(message.to_line().trim_end_matches('\n')), Some(message));
+        }
+        for line in ["", "b", "b 1", "x 1 a", "b x a", "bb 1 a"] {
+            assert_eq!(Message::parse(line), None, "{line}");
         }
     }
 }

@@ -1,22 +1,19 @@
 //! Runs the stages of a build in parallel.
 //!
-//! Stages that do not need each other run at the same time, each in a child process: the build's process
-//! forks monitors, so it must stay single-threaded. A child has a workplace of its own inside the
-//! build's, and adds its layers to the same draft. It sends its report through a pipe, and at its end its
-//! state. The parent numbers the steps and prints whole lines; if lines of another step came in between,
-//! the step's title is printed again, as BuildKit does. If a stage fails or a signal comes, the other
-//! stages get SIGTERM. A stage that runs alone runs in the parent.
-
-use std::io::Write;
+//! Stages that do not need each other run at the same time, each in a child process: the process of a build
+//! forks monitors, so it must stay single threaded. A child has a workplace of its own inside the build's, and
+//! adds its layers to the same draft. It sends its report through a pipe, and at its end its state. The
+//! parent gives the steps their numbers. If a stage fails, the others are killed. A stage without a
+//! neighbour runs in the parent.
 
 use miniserde::{Deserialize, Serialize, json};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::plan;
-use super::report::Report;
-use super::steps::{Build, State, interrupted};
-use crate::engine::child::{Background, fork_with};
+use super::plan::Base;
+use super::report::{Kind, Message, Report};
+use super::steps::{Build, State};
+use super::worker::Worker;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
@@ -24,16 +21,13 @@ use crate::image::digest::Digest;
 
 /// This many stages run at the same time even if the machine has fewer CPUs.
 const LEAST: usize = 2;
-/// The most bytes that a child may send before the end of a line or of its result.
-const MAX_MESSAGE: usize = 64 << 20;
 
-/// What a stage sends at its end, after a zero byte and as one line.
+/// What a stage sends at its end.
 #[derive(Serialize, Deserialize)]
 struct Ending {
-    /// Why the stage failed, and its exit status.
+    /// Why it failed.
     error: Option<String>,
-    code: u8,
-    /// Whether it has a state: that of a failed stage is the one before the step that failed.
+    /// The state is the one before the step that failed.
     has_state: bool,
     base: Option<String>,
     config: String,
@@ -46,25 +40,22 @@ struct Ending {
 /// A stage and its process.
 struct Stage {
     at: usize,
-    process: Background,
-    received: Vec<u8>,
-    /// The steps that it started: the child's number, the printed number, the title.
-    steps: Vec<(usize, usize, String)>,
+    worker: Worker,
+    /// The steps that it began: its own number, and the one among all.
+    steps: Vec<(usize, usize)>,
 }
 
 impl Build<'_> {
     /// Builds the stages, each after the stages that it needs.
     pub(super) fn stages(
         &mut self,
-        stages: &[usize],
-        images: &[String],
+        stages: &[(usize, Vec<usize>)],
+        bases: &[Base],
         globals: &[(String, String)],
     ) -> Result<()> {
         let cpus = std::thread::available_parallelism().map_or(LEAST, usize::from);
-        let mut waiting: Vec<(usize, Vec<usize>)> =
-            stages.iter().map(|&at| (at, plan::needs(self.dockerfile, images, at))).collect();
+        let mut waiting = stages.to_vec();
         let mut running = Vec::new();
-        let mut shown = None;
         while !waiting.is_empty() || !running.is_empty() {
             let is_done = |at: &usize| self.results.iter().any(|(done, _)| done == at);
             let ready: Vec<usize> = waiting
@@ -73,7 +64,7 @@ impl Build<'_> {
                 .map(|(at, _)| *at)
                 .collect();
             if let ([at], true) = (ready.as_slice(), running.is_empty()) {
-                let state = self.stage(*at, &images[*at], globals)?;
+                let state = self.stage(*at, &bases[*at], globals)?;
                 self.results.push((*at, state));
                 waiting.retain(|(other, _)| other != at);
                 continue;
@@ -82,7 +73,7 @@ impl Build<'_> {
             let room = cpus.max(LEAST).saturating_sub(running.len());
             let starting = &ready[..ready.len().min(room)];
             waiting.retain(|(at, _)| !starting.contains(at));
-            match self.turn(starting, images, globals, &mut running, &mut shown) {
+            match self.turn(starting, bases, globals, &mut running) {
                 Ok(ended) => self.results.extend(ended),
                 Err(error) => {
                     self.end_all(running);
@@ -98,64 +89,64 @@ impl Build<'_> {
     fn turn(
         &self,
         starting: &[usize],
-        images: &[String],
+        bases: &[Base],
         globals: &[(String, String)],
         running: &mut Vec<Stage>,
-        shown: &mut Option<usize>,
     ) -> Result<Option<(usize, State)>> {
         for &at in starting {
-            running.push(self.start(at, &images[at], globals)?);
+            running.push(self.start(at, &bases[at], globals)?);
         }
-        if let Some(signal) = self.place.interrupted() {
-            return Err(interrupted(signal));
-        }
-        let signals = self.place.signals();
         let mut fds: Vec<PollFd<'_>> = running
             .iter()
-            .map(|stage| PollFd::from_borrowed_fd(stage.process.reader(), PollFlags::IN))
-            .chain([PollFd::from_borrowed_fd(signals, PollFlags::IN)])
+            .map(|stage| PollFd::from_borrowed_fd(stage.worker.reader(), PollFlags::IN))
             .collect();
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).context(|| "wait for the stages"),
         }
-        let came = fds[..running.len()].iter().position(|fd| !fd.revents().is_empty());
+        let came = fds.iter().position(|fd| !fd.revents().is_empty());
         drop(fds);
         let Some(at) = came else { return Ok(None) };
-        let is_open = running[at].receive()?;
-        let has_ended = self.show(&mut running[at], shown);
-        if !has_ended && is_open {
+        let Stage { worker, steps, .. } = &mut running[at];
+        let Some(result) = worker.receive(&mut |message| self.pass(steps, message))? else {
             return Ok(None);
-        }
+        };
         let stage = running.remove(at);
         let number = stage.at;
-        self.ending(stage).map(|state| Some((number, state)))
+        self.ending(stage, &result).map(|state| Some((number, state)))
     }
 
-    fn start(&self, at: usize, image: &str, globals: &[(String, String)]) -> Result<Stage> {
-        let work = |pipe: &mut dyn Write| {
-            let pipe = std::cell::RefCell::new(pipe);
-            // If this process can't write, the parent ends it.
-            let send = |text: &str| drop(pipe.borrow_mut().write_all(text.as_bytes()));
-            let print = |text: &str| send(&text.replace('\0', ""));
-            let ending = self.run_stage(at, image, globals, &Report::new(&print));
-            send(&format!("\0{}\n", json::to_string(&ending)));
+    fn start(&self, at: usize, base: &Base, globals: &[(String, String)]) -> Result<Stage> {
+        let worker = Worker::start("the process of the stage", &|report| {
+            json::to_string(&self.run_stage(at, base, globals, report))
+        })?;
+        Ok(Stage { at, worker, steps: Vec::new() })
+    }
+
+    /// Reports a message of a stage, with the number of its step among all.
+    fn pass(&self, steps: &mut Vec<(usize, usize)>, message: Message<'_>) {
+        let known = steps.iter().find(|(own, _)| *own == message.number).map(|(_, number)| *number);
+        let number = match known {
+            Some(number) => number,
+            None if message.kind == Kind::Text => 0,
+            None => {
+                steps.push((message.number, self.report.number()));
+                steps.last().map_or(0, |(_, number)| *number)
+            }
         };
-        let process = fork_with("the process of the stage", &work)?;
-        Ok(Stage { at, process, received: Vec::new(), steps: Vec::new() })
+        self.report.pass(Message { number, ..message });
     }
 
     /// In the child: builds the stage.
     fn run_stage(
         &self,
         at: usize,
-        image: &str,
+        base: &Base,
         globals: &[(String, String)],
         report: &Report<'_>,
     ) -> Ending {
         let mut ending = Ending {
             error: None,
-            code: 0,
             has_state: false,
             base: None,
             config: String::new(),
@@ -171,9 +162,11 @@ impl Build<'_> {
                 results: self.results.clone(),
                 used: Default::default(),
                 failed: Default::default(),
+                platform: self.platform.clone(),
+                pulled: self.pulled.clone(),
                 ..*self
             };
-            let built = child.stage(at, image, globals);
+            let built = child.stage(at, base, globals);
             let used = child.used.take().into_iter();
             ending.used =
                 used.map(|entry| format!("{}\n{}", entry.key.hex(), entry.to_text())).collect();
@@ -183,7 +176,7 @@ impl Build<'_> {
         let state = match built {
             Ok(state) => Some(state),
             Err(error) => {
-                (ending.error, ending.code) = (Some(error.to_string()), error.exit_code());
+                ending.error = Some(error.to_string());
                 failed
             }
         };
@@ -196,29 +189,10 @@ impl Build<'_> {
         ending
     }
 
-    /// Prints the whole lines that came. Returns whether the result came too.
-    fn show(&self, stage: &mut Stage, shown: &mut Option<usize>) -> bool {
-        let received = std::mem::take(&mut stage.received);
-        let end = received.iter().position(|&byte| byte == 0);
-        let text = &received[..end.unwrap_or(received.len())];
-        let whole = match (end, text.iter().rposition(|&byte| byte == b'\n')) {
-            (Some(end), _) => end,
-            (None, Some(last)) => last + 1,
-            (None, None) => 0,
-        };
-        for line in String::from_utf8_lossy(&received[..whole]).lines() {
-            let line = stage.numbered(line, &|| self.report.number(), shown);
-            self.report.text(&line);
-        }
-        stage.received = received[whole..].to_vec();
-        end.is_some() && stage.received.ends_with(b"\n")
-    }
-
     /// The state that a stage sent, or why it failed.
-    fn ending(&self, stage: Stage) -> Result<State> {
-        let text = String::from_utf8_lossy(&stage.received);
-        let ending = json::from_str::<Ending>(text.trim_matches(['\0', '\n']));
-        stage.process.wait()?;
+    fn ending(&self, stage: Stage, result: &str) -> Result<State> {
+        let ending = json::from_str::<Ending>(result);
+        stage.worker.wait()?;
         let Ok(ending) = ending else { fail!("the process of the stage was killed") };
         for text in &ending.used {
             let (key, text) = text.split_once('\n').unwrap_or_default();
@@ -236,70 +210,17 @@ impl Build<'_> {
             None => Ok(state),
             Some(text) => {
                 *self.failed.borrow_mut() = ending.has_state.then_some(state);
-                Err(Error::new(text).exit_with(ending.code))
+                Err(Error::new(text))
             }
         }
     }
 
-    /// Ends the stages and waits for them. Their last messages are dropped: they only report that end.
+    /// Kills the stages, and removes the containers of their steps.
     fn end_all(&self, running: Vec<Stage>) {
-        for stage in &running {
-            stage.process.end();
+        for stage in running {
+            stage.worker.kill();
+            // The first failure is the one to report, and the next build removes what is left.
+            let _ = self.engine.clear_stage(self.place, stage.at);
         }
-        for mut stage in running {
-            while stage.receive().unwrap_or(false) {
-                stage.received.clear();
-            }
-            // The first failure is the one to report.
-            let _ = stage.process.wait();
-        }
-    }
-}
-
-impl Stage {
-    /// Reads what arrived. Returns `false` at the end.
-    fn receive(&mut self) -> Result<bool> {
-        let mut piece = vec![0; 64 << 10];
-        let count = match self.process.read(&mut piece) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(true),
-            count => count.context(|| "read from a stage")?,
-        };
-        self.received.extend_from_slice(&piece[..count]);
-        if self.received.len() > MAX_MESSAGE {
-            fail!("a stage says more than {MAX_MESSAGE} bytes in one line");
-        }
-        Ok(count > 0)
-    }
-
-    /// A line with the step's printed number, after the step's title if another step was printed last.
-    fn numbered(
-        &mut self,
-        line: &str,
-        next: &dyn Fn() -> usize,
-        shown: &mut Option<usize>,
-    ) -> String {
-        let parts = line.strip_prefix('#').and_then(|line| line.split_once(' '));
-        let Some((own, rest)) = parts.and_then(|(own, rest)| Some((own.parse().ok()?, rest)))
-        else {
-            // The blank line at the end of a step.
-            if line.is_empty() {
-                *shown = None;
-            }
-            return format!("{line}\n");
-        };
-        let (number, mut before) = match self.steps.iter().find(|(known, ..)| *known == own) {
-            Some((_, number, title)) if *shown == Some(*number) => (*number, String::new()),
-            Some((_, number, title)) => (*number, format!("#{number} {title}\n")),
-            None => {
-                let number = next();
-                self.steps.push((own, number, rest.to_owned()));
-                (number, String::new())
-            }
-        };
-        if shown.is_some_and(|shown| shown != number) {
-            before.insert(0, '\n');
-        }
-        *shown = Some(number);
-        format!("{before}#{number} {rest}\n")
     }
 }

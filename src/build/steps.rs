@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use super::dockerfile::instruction::{Command, Instruction};
 use super::dockerfile::{Dockerfile, Mistake, Place, Step};
 use super::ignore::Ignore;
-use super::plan;
+use super::plan::{self, Base};
 use super::report::{Report, Vertex};
-use super::{ContextKind, EPOCH, NamedContext, Options, check_platform};
+use super::{ContextKind, EPOCH, NamedContext, Options};
 use crate::engine::Engine;
+use crate::engine::emulation::runs;
 use crate::engine::registry::PullRequest;
 use crate::engine::step::Workplace;
 use crate::error::{Context, Error, Result, fail};
@@ -23,7 +24,7 @@ use crate::image::cache::CacheEntry;
 use crate::image::config::{History, ImageConfig};
 use crate::image::digest::ImageId;
 use crate::image::instruction::{ports, push_new, variable};
-use crate::image::platform::native_architecture;
+use crate::image::platform::Platform;
 use crate::runtime::DEFAULT_PATH;
 use crate::sys::signal::Signal;
 use crate::time::Instant;
@@ -60,6 +61,8 @@ pub struct Build<'a> {
     pub report: &'a Report<'a>,
     /// SOURCE_DATE_EPOCH: the time of everything that the build makes, in seconds.
     pub epoch: Option<i64>,
+    /// `--platform`
+    pub platform: Option<Platform>,
     pub begun: Instant,
     /// The stages that are built.
     pub results: Vec<(usize, State)>,
@@ -67,34 +70,98 @@ pub struct Build<'a> {
     pub used: RefCell<Vec<CacheEntry>>,
     /// The state before the step that failed.
     pub failed: RefCell<Option<State>>,
+    /// The images that were pulled to learn their triggers.
+    pub pulled: RefCell<Vec<String>>,
 }
 
 impl Build<'_> {
     /// Builds what the target needs; returns the target's state.
     pub fn run(&mut self) -> Result<State> {
         let globals = self.global_arguments().map_err(|mistake| self.complain(mistake))?;
-        let known = |name: &str| look_up(&globals, name).or_else(|| platform(name));
+        let known = |name: &str| look_up(&globals, name).or_else(|| self.predefined(name));
         let images =
             plan::images(self.dockerfile, &known).map_err(|mistake| self.complain(mistake))?;
-        let stages = plan::stages(self.dockerfile, &images, self.options.target.as_deref())
+        let given = plan::platforms(self.dockerfile, &known);
+        let given = given.map_err(|mistake| self.complain(mistake))?;
+        let mut bases: Vec<Base> = Vec::new();
+        for (at, (image, given)) in images.into_iter().zip(given).enumerate() {
+            // A stage on top of another is for the same platform.
+            let inherited = || match plan::base(self.dockerfile, &image, at) {
+                Some(base) => bases[base].platform.clone(),
+                None => self.platform.clone(),
+            };
+            let platform = given.or_else(inherited);
+            bases.push(Base { image, platform });
+        }
+        let triggers = |at: usize| self.triggers(&bases, at);
+        let target = self.options.target.as_deref();
+        let stages = plan::stages(self.dockerfile, &bases, target, &triggers)
             .map_err(|mistake| self.complain(mistake))?;
-        if let Err(error) = self.stages(&stages, &images, &globals) {
+        for (at, _) in &stages {
+            let stage = &self.dockerfile.stages[*at];
+            let runs = |step: &Step| matches!(step.instruction, Instruction::Run(_));
+            if let Some(platform) = &bases[*at].platform
+                && stage.steps.iter().any(runs)
+            {
+                check_emulation(platform)
+                    .map_err(|error| self.complain(Mistake { place: stage.from.place, error }))?;
+            }
+        }
+        if let Err(error) = self.stages(&stages, &bases, &globals) {
             return Err(self.with_image(error));
         }
-        let target = self.results.iter().find(|(at, _)| Some(at) == stages.last());
+        let last = stages.last().map(|(at, _)| *at);
+        let target = self.results.iter().find(|(at, _)| Some(*at) == last);
         let mut state = target.map(|(_, state)| state.clone()).unwrap_or_default();
         state.set_times(self.epoch.map(|_| self.now()));
         Ok(state)
     }
 
-    /// The error of a failed build, which names an image to look into.
+    /// The steps that the base of a stage brings with ONBUILD. An image that is not here is pulled for
+    /// them, if there are stages above that they may name.
+    fn triggers(&self, bases: &[Base], at: usize) -> Result<Vec<Step>> {
+        let Base { image, platform } = &bases[at];
+        let texts: Vec<String> = match plan::base(self.dockerfile, image, at) {
+            _ if at == 0 || image == "scratch" => Vec::new(),
+            Some(base) => {
+                let steps = self.dockerfile.stages[base].steps.iter();
+                let triggers = steps.filter_map(|step| match &step.instruction {
+                    Instruction::Onbuild(trigger) => Some(trigger.clone()),
+                    _ => None,
+                });
+                triggers.collect()
+            }
+            None => match self.here(image, platform.as_ref())? {
+                Ok(image) => image.config.config.on_build,
+                Err(_) => {
+                    let title = format!("[internal] load metadata for {image}");
+                    let vertex = self.report.begin(&title);
+                    let found = match self.bring(image, platform.as_ref(), &vertex) {
+                        Ok(found) => found,
+                        Err(error) => {
+                            vertex.failed(&error.to_string());
+                            return Err(error);
+                        }
+                    };
+                    vertex.done();
+                    self.pulled.borrow_mut().push(image.clone());
+                    found.config.config.on_build
+                }
+            },
+        };
+        let parse =
+            |text: &String| Dockerfile::parse_trigger(text).context(|| format!("ONBUILD {text}"));
+        texts.iter().map(parse).collect()
+    }
+
+    /// The error of a failed build, with an image to look into.
     fn with_image(&self, error: Error) -> Error {
         let Some(state) = self.failed.take() else { return error };
         // The step's own failure is the one to report.
         let Ok(image) = self.image_to_look_into(&state) else { return error };
         let image = image.short();
         let hint = format!("look into the image before it with: mydocker run --rm -it {image} sh");
-        Error::new(format!("{error}; {hint}")).exit_with(error.exit_code())
+        Error::new(format!("{error}; {hint}"))
     }
 
     /// Prints a mistake with the lines around it; returns its error.
@@ -110,7 +177,7 @@ impl Build<'_> {
     fn global_arguments(&self) -> Result<Vec<(String, String)>, Mistake> {
         let mut globals = Vec::new();
         for (name, default) in &self.dockerfile.arguments {
-            let known = |name: &str| look_up(&globals, name).or_else(|| platform(name));
+            let known = |name: &str| look_up(&globals, name).or_else(|| self.predefined(name));
             let expander = Expander { escape: self.dockerfile.escape, variable: &known };
             let place = Place { first: 1, last: 1 };
             let default = default.as_ref().map(|text| expander.word(text)).transpose();
@@ -125,7 +192,7 @@ impl Build<'_> {
     pub(super) fn stage(
         &self,
         at: usize,
-        image: &str,
+        base: &Base,
         globals: &[(String, String)],
     ) -> Result<State> {
         let stage = &self.dockerfile.stages[at];
@@ -141,10 +208,14 @@ impl Build<'_> {
             (None, 1) => String::new(),
             (None, _) => format!("stage-{at} "),
         };
-        let vertex = self.report.begin(&format!("[{title}1/{count}] FROM {image}"));
-        let begun = self.begin_stage(at, image, &vertex);
-        let mut state =
-            begun.map_err(|error| self.complain(Mistake { place: stage.from.place, error }))?;
+        let vertex = self.report.begin(&format!("[{title}1/{count}] FROM {}", base.image));
+        let mut state = match self.begin_stage(at, base, &vertex) {
+            Ok(state) => state,
+            Err(error) => {
+                vertex.failed(&error.to_string());
+                return Err(self.complain(Mistake { place: stage.from.place, error }));
+            }
+        };
         vertex.done();
         let triggers = std::mem::take(&mut state.config.config.on_build);
         let number = Cell::new(1);
@@ -159,21 +230,14 @@ impl Build<'_> {
             step.map_err(|error| self.complain(Mistake { place: stage.from.place, error }))?;
         }
         for step in &stage.steps {
-            if let Some(signal) = self.place.interrupted() {
-                return Err(interrupted(signal));
-            }
             self.step(&mut state, step, globals, &title, at)
                 .map_err(|error| self.complain(Mistake { place: step.place, error }))?;
         }
         Ok(state)
     }
 
-    fn begin_stage(&self, at: usize, image: &str, vertex: &Vertex<'_>) -> Result<State> {
-        if let Some(wanted) = &self.dockerfile.stages[at].platform
-            && !wanted.contains('$')
-        {
-            check_platform(wanted)?;
-        }
+    fn begin_stage(&self, at: usize, base: &Base, vertex: &Vertex<'_>) -> Result<State> {
+        let image = base.image.as_str();
         if let Some(base) = plan::base(self.dockerfile, image, at)
             && let Some((_, state)) = self.results.iter().find(|(known, _)| *known == base)
         {
@@ -184,10 +248,11 @@ impl Build<'_> {
         }
         let mut state = State { is_fresh: self.is_fresh(at), ..State::default() };
         if image == "scratch" {
-            state.config.architecture = native_architecture().to_owned();
+            let wanted = base.platform.clone().unwrap_or_else(Platform::native);
+            state.config.architecture = wanted.architecture;
             state.config.os = "linux".to_owned();
         } else {
-            let found = self.bring(image, vertex)?;
+            let found = self.bring(image, base.platform.as_ref(), vertex)?;
             if !self.engine.image_store().need_layers(&self.place.draft, &found.config.diff_ids)? {
                 fail!("the image '{image}' lacks a layer; load or pull it again");
             }
@@ -207,32 +272,76 @@ impl Build<'_> {
         found.map(|context| &context.kind)
     }
 
-    /// The image of a FROM or --from. Pulls it if it is not local or `--pull` is given.
-    pub fn bring(&self, image: &str, vertex: &Vertex<'_>) -> Result<Image> {
-        let image = match self.named_context(image) {
-            Some(ContextKind::Image(other)) => other.as_str(),
+    /// The image of a FROM or --from for a platform, pulled if it is not here or `--pull` is given.
+    pub fn bring(
+        &self,
+        image: &str,
+        platform: Option<&Platform>,
+        vertex: &Vertex<'_>,
+    ) -> Result<Image> {
+        let reason = match self.here(image, platform)? {
+            Ok(image) => return Ok(image),
+            Err(reason) => reason,
+        };
+        let image = self.image_name(image)?;
+        let name = image.to_owned();
+        let platform_name = platform.map(Platform::to_string);
+        let request = PullRequest { name, platform: platform_name, ..PullRequest::default() };
+        vertex.note(&format!("pull {image}"));
+        self.engine.pull_apart(&request, &|_| ()).context(|| reason)?;
+        match self.engine.image_store().resolve(image)? {
+            Some(image) => Ok(image),
+            None => fail!("no such image: '{image}'; pull, load or import it first"),
+        }
+    }
+
+    /// The image if no pull is needed, or why one is.
+    fn here(&self, image: &str, platform: Option<&Platform>) -> Result<Result<Image, String>> {
+        let name = self.image_name(image)?;
+        let Some(here) = self.engine.image_store().resolve(name)? else {
+            return Ok(Err(format!("no such image here: '{name}'")));
+        };
+        // An id names an image that no registry has under this name.
+        let is_id = here.id.to_string().contains(name);
+        let offered = here.config.platform();
+        if let Some(wanted) = platform
+            && !offered.architecture.is_empty()
+            && offered.architecture != wanted.architecture
+        {
+            let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
+            return if is_id { Err(Error::new(reason)) } else { Ok(Err(reason)) };
+        }
+        let is_pulled = self.pulled.borrow().iter().any(|pulled| pulled == image);
+        if self.options.pull && !is_id && !is_pulled {
+            return Ok(Err(format!("pull '{name}'")));
+        }
+        Ok(Ok(here))
+    }
+
+    /// The image that a name of a FROM means.
+    fn image_name<'b>(&'b self, image: &'b str) -> Result<&'b str> {
+        Ok(match self.named_context(image) {
+            Some(ContextKind::Image(other)) => other,
             Some(ContextKind::Directory(..)) => {
                 fail!("the build context '{image}' is a directory, and FROM needs an image")
             }
             None => image,
+        })
+    }
+
+    /// The predefined arguments of the platform.
+    fn predefined(&self, name: &str) -> Option<String> {
+        let native = || Platform { variant: String::new(), ..Platform::native() };
+        let (platform, part) = match name.strip_prefix("TARGET") {
+            Some(part) => (self.platform.clone().unwrap_or_else(native), part),
+            None => (native(), name.strip_prefix("BUILD")?),
         };
-        let images = self.engine.image_store();
-        let here = images.resolve(image)?;
-        // A registry knows no image by a local id, so it is not pulled.
-        let is_id = here.as_ref().is_some_and(|here| here.id.to_string().contains(image));
-        if let Some(here) = here
-            && (!self.options.pull || is_id)
-        {
-            return Ok(here);
-        }
-        let request = PullRequest { name: image.to_owned(), ..PullRequest::default() };
-        vertex.note(&format!("pull {image}"));
-        self.engine
-            .pull_apart(&request, &|_| ())
-            .context(|| format!("no such image here: '{image}'"))?;
-        match images.resolve(image)? {
-            Some(image) => Ok(image),
-            None => fail!("no such image: '{image}'; pull, load or import it first"),
+        match part {
+            "PLATFORM" => Some(platform.to_string()),
+            "OS" => Some(platform.os),
+            "ARCH" => Some(platform.architecture),
+            "VARIANT" => Some(platform.variant),
+            _ => None,
         }
     }
 
@@ -271,7 +380,7 @@ impl Build<'_> {
                     if let Some(default) = &default {
                         text.push_str(&format!("={default}"));
                     }
-                    let inherited = || look_up(globals, name).or_else(|| platform(name));
+                    let inherited = || look_up(globals, name).or_else(|| self.predefined(name));
                     if let Some(value) = self.given(name).or(default).or_else(inherited) {
                         set_pair(&mut state.arguments, name, &value);
                     }
@@ -435,15 +544,28 @@ fn look_up(pairs: &[(String, String)], name: &str) -> Option<String> {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
-/// The predefined arguments of the platform, which is this machine's.
-fn platform(name: &str) -> Option<String> {
-    match name {
-        "TARGETPLATFORM" | "BUILDPLATFORM" => Some(format!("linux/{}", native_architecture())),
-        "TARGETOS" | "BUILDOS" => Some("linux".to_owned()),
-        "TARGETARCH" | "BUILDARCH" => Some(native_architecture().to_owned()),
-        "TARGETVARIANT" | "BUILDVARIANT" => Some(String::new()),
-        _ => None,
+/// The predefined arguments of the platform.
+const PLATFORM: [&str; 8] = [
+    "TARGETPLATFORM",
+    "TARGETOS",
+    "TARGETARCH",
+    "TARGETVARIANT",
+    "BUILDPLATFORM",
+    "BUILDOS",
+    "BUILDARCH",
+    "BUILDVARIANT",
+];
+
+/// Fails if no program of the platform can run in a step.
+pub fn check_emulation(platform: &Platform) -> Result<()> {
+    if !runs(platform) {
+        let native = Platform { variant: String::new(), ..Platform::native() };
+        fail!(
+            "RUN for {platform} needs an emulator, because this machine runs {native}: register \
+             qemu-user with binfmt_misc, flag F (Debian: qemu-user-static and binfmt-support)"
+        );
     }
+    Ok(())
 }
 
 /// Whether the argument needs no ARG and is left out of the history.
@@ -453,17 +575,11 @@ pub fn is_proxy(name: &str) -> bool {
 
 /// Whether `--build-arg` may give the argument without an ARG.
 pub fn is_predefined(name: &str) -> bool {
-    is_proxy(name) || platform(name).is_some() || name == EPOCH || name.starts_with("BUILDKIT_")
+    is_proxy(name) || PLATFORM.contains(&name) || name == EPOCH || name.starts_with("BUILDKIT_")
 }
 
 /// As Go's %q prints a list.
 fn quoted(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
     format!("[{}]", words.join(" "))
-}
-
-/// The error of a build that a signal ended; its exit status is 128 and the signal's number.
-pub fn interrupted(signal: Signal) -> Error {
-    let code = u8::try_from(128 + signal.number()).unwrap_or(u8::MAX);
-    Error::new(format!("the build was interrupted by {signal}")).exit_with(code)
 }

@@ -1,11 +1,12 @@
-//! `build`: the flags as typed, and where its progress and its result go. Progress is printed to
-//! stderr, in BuildKit's plain form; with `-q` only the image's id is printed, to stdout. The work is
-//! `build`'s.
+//! `build`: the flags as typed, and where its progress and its result go. Progress is shown on
+//! stderr, in the form that `build_progress` chooses; with `-q` only the image's id is printed, to
+//! stdout. The work is `build`'s.
 
+use super::build_progress::{Form, progress};
 use super::flag::{Command, Flag, Group, Operand, specs};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
-use super::output::{print, print_error, print_line};
+use super::output::{print, print_line};
 use super::value::limit::{parse_cgroup_parent, parse_ulimit};
 use super::value::name::parse_host;
 use super::value::resources::{
@@ -15,7 +16,6 @@ use super::value::resources::{
 use super::{Invocation, Outcome};
 use crate::build::exchange;
 use crate::build::output::Output;
-use crate::build::report::Report;
 use crate::build::{Options, Secret};
 use crate::engine::Engine;
 use crate::error::{Result, fail};
@@ -25,7 +25,7 @@ use crate::units::ByteSize;
 #[derive(Default)]
 struct BuildArgs {
     options: Options,
-    quiet: bool,
+    form: Form,
     check: bool,
 }
 
@@ -110,7 +110,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::setting(
         "platform",
         "OS/ARCH",
-        "Accept this machine's platform, the only one",
+        "Build for this platform; RUN may need qemu-user in binfmt_misc",
         |a, v| {
             a.options.platform = Some(v.to_owned());
             Ok(())
@@ -230,18 +230,22 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         a.options.squash = on;
     }),
     Flag::<BuildArgs>::accepted("load", "Accepted; the image is always among the local ones"),
-    Flag::<BuildArgs>::switch("quiet", "Print only the image's id", |a, on| a.quiet = on)
-        .short('q'),
+    Flag::<BuildArgs>::switch("quiet", "Print only the image's id", |a, on| {
+        a.form = if on { Form::Quiet } else { Form::Auto };
+    })
+    .short('q'),
     Flag::<BuildArgs>::setting(
         "progress",
         "FORM",
-        "Form of the progress: plain, auto, tty (as plain) or quiet",
+        "Form of the progress: auto, tty, plain or quiet",
         |a, v| {
-            match v {
-                "plain" | "auto" | "tty" => {}
-                "quiet" => a.quiet = true,
-                _ => fail!("'{v}' is not supported; use plain, auto, tty or quiet"),
-            }
+            a.form = match v {
+                // No escape sequence is sent to what is no terminal.
+                "auto" | "tty" => Form::Auto,
+                "plain" => Form::Plain,
+                "quiet" => Form::Quiet,
+                _ => fail!("'{v}' is not supported; use auto, tty, plain or quiet"),
+            };
             Ok(())
         },
     ),
@@ -306,26 +310,19 @@ pub static BUILD: Command = Command {
 };
 
 fn build(call: &Invocation) -> Outcome {
-    let (BuildArgs { mut options, quiet, check }, mut operands) = call.parse(BUILD_FLAGS)?;
+    let (BuildArgs { mut options, form, check }, mut operands) = call.parse(BUILD_FLAGS)?;
     options.context = operands.swap_remove(0);
     if !options.arguments.is_empty() {
         Engine::hide_variables();
     }
     let engine = call.engine()?;
     if check {
-        let (text, count) = crate::build::check(&engine, &options)
-            .map_err(|error| error.exit_with(super::EXIT_FAILURE))?;
+        let (text, count) = crate::build::check(&engine, &options)?;
         print(&text)?;
         return Ok(u8::from(count > 0));
     }
-    let print = |text: &str| {
-        if !quiet {
-            print_error(text);
-        }
-    };
-    let id = crate::build::build(&engine, &options, &Report::new(&print))
-        .map_err(|error| error.exit_with(super::EXIT_FAILURE))?;
-    if quiet && !id.is_empty() {
+    let id = crate::build::build(&engine, &options, &mut *progress(form))?;
+    if form == Form::Quiet && !id.is_empty() {
         print_line(&id)?;
     }
     Ok(0)

@@ -11,6 +11,8 @@ mod archive;
 #[cfg(feature = "build")]
 mod build;
 #[cfg(feature = "build")]
+mod build_progress;
+#[cfg(feature = "build")]
 mod builder;
 mod completion;
 #[cfg(feature = "compose")]
@@ -262,6 +264,9 @@ const MANAGEMENT: &[&str] = &[
 /// Exit status of a command that fails and has no statuses of its own, as in Docker.
 const EXIT_FAILURE: u8 = 1;
 
+/// The least exit status of a command that a signal ended: 128 and the signal's number.
+const FIRST_SIGNAL: u8 = 129;
+
 /// Why a command ended early.
 pub enum Failure {
     /// The command line was wrong; the message goes under the command's name.
@@ -369,11 +374,13 @@ impl Invocation {
     }
 
     /// Gives an error of the engine Docker's exit status for this command: 125, 126 and 127 belong
-    /// to `run` and `create`, 126 and 127 to `exec` too; every other failure is 1.
+    /// to `run` and `create`, 126 and 127 to `exec` too; every other failure is 1, but for the one of a
+    /// command that a signal ended.
     fn with_status(&self, error: Error) -> Error {
         match (self.command.name, error.exit_code()) {
             ("run" | "create", _) => error,
             ("exec", EXIT_NOT_EXECUTABLE | EXIT_NOT_FOUND) => error,
+            (_, FIRST_SIGNAL..) => error,
             _ => error.exit_with(EXIT_FAILURE),
         }
     }

@@ -33,6 +33,9 @@ pub enum End {
     Lost,
 }
 
+/// Takes what a program prints, piece by piece.
+pub type TakeOutput<'a> = &'a dyn Fn(&[u8]);
+
 /// How a client is attached: its streams, terminal, signals and detach keys.
 pub struct Attach<'a> {
     /// Pass this process's stdin on.
@@ -46,15 +49,8 @@ pub struct Attach<'a> {
     /// Forward signals; a terminal would do that itself.
     pub sig_proxy: bool,
     pub detach_keys: &'a [u8],
-    /// Set for the container of a build's step.
-    pub step: Option<Step<'a>>,
-}
-
-/// The output of a build's step goes to a function, and signals end the wait for it.
-#[derive(Clone, Copy)]
-pub struct Step<'a> {
-    pub output: &'a dyn Fn(&[u8]),
-    pub ending: &'a [Signal],
+    /// Gets what the step of a build prints.
+    pub output: Option<TakeOutput<'a>>,
 }
 
 /// Waits for the monitor's first message: the program's pid and start time, or why the start failed.
@@ -117,10 +113,7 @@ pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
 /// Attaches this process to the container until it exits or the user detaches. `program` is the
 /// process that gets the signals, as its pid and start time.
 pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_>) -> Result<End> {
-    let taken = options.step.map_or_else(
-        || taken_signals(options.terminal, options.sig_proxy),
-        |step| step.ending.to_vec(),
-    );
+    let taken = taken_signals(options.terminal, options.sig_proxy);
     let signals = sys::signal::receive(taken).context(|| "receive signals")?;
     let raw = if options.terminal && options.stdin { tty::Raw::enter()? } else { None };
     let mut client = Client {
@@ -236,9 +229,6 @@ impl Client<'_> {
 
     fn take_signals(&mut self) -> Result<Option<End>> {
         while let Some(signal) = sys::signal::next(self.signals.as_fd()) {
-            if self.options.step.is_some() {
-                return Ok(Some(End::Signalled(signal)));
-            }
             if self.options.terminal {
                 if signal == Signal::WINCH {
                     self.resized = true;
@@ -266,9 +256,9 @@ impl Client<'_> {
         };
         let written = match Reply::parse(&buffer[..length]) {
             Some(Reply::Stdout(data) | Reply::Stderr(data))
-                if let Some(step) = self.options.step =>
+                if let Some(output) = self.options.output =>
             {
-                (step.output)(data);
+                output(data);
                 Ok(())
             }
             Some(Reply::Stdout(_)) if !self.options.stdout => Ok(()),

@@ -23,7 +23,7 @@ impl Engine {
             size: one.size,
             shared: one.shared,
         };
-        let mounts = self.cache_mounts()?.into_iter().map(|mount| CacheView {
+        let mounts = self.cache_mounts()?.into_iter().rev().map(|mount| CacheView {
             id: mount.name(),
             title: format!("cache mount {}", mount.id),
             created: mount.used,

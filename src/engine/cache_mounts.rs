@@ -2,8 +2,8 @@
 //!
 //! `build/mounts/<digest of the id>[-<n>]/` holds `data`, which steps see, and `id`, for listings. The
 //! name is a digest, so any id is safe in it. A step holds the directory by flock(2), shared or
-//! exclusive; `builder prune` removes only what no step holds. `data` appears by a rename, so it is never
-//! half filled.
+//! exclusive; `builder prune` removes only what no step holds, and so does a build at its end if the
+//! mounts take too much. `data` appears by a rename, so it is never half filled.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -77,13 +77,8 @@ impl Engine {
         self.roots.build_cache().join("mounts")
     }
 
-    /// The cache mount `id`. `wait` is called repeatedly while another step holds it, and may end the wait.
-    pub fn open_cache_mount(
-        &self,
-        id: &str,
-        sharing: Sharing,
-        wait: &dyn Fn() -> Result<()>,
-    ) -> Result<CacheMount> {
+    /// The cache mount `id`, after a wait while it is taken.
+    pub fn open_cache_mount(&self, id: &str, sharing: Sharing) -> Result<CacheMount> {
         let mode = match sharing {
             Sharing::Shared => LockMode::Shared,
             Sharing::Private | Sharing::Locked => LockMode::Exclusive,
@@ -98,7 +93,6 @@ impl Engine {
                 store::replace(&dir.join("id"), id.as_bytes(), Durability::Lazy)?;
                 return Ok(CacheMount { dir, _lock: lock });
             }
-            wait()?;
             match sharing {
                 Sharing::Private => number += 1,
                 Sharing::Shared | Sharing::Locked => std::thread::sleep(PAUSE),
@@ -106,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// All cache mounts.
+    /// All cache mounts, the most recently used first.
     pub(super) fn cache_mounts(&self) -> Result<Vec<CacheMountUse>> {
         let mut uses = Vec::new();
         for name in store::list(&self.cache_mounts_dir())? {
@@ -122,7 +116,22 @@ impl Engine {
                 dir,
             });
         }
+        uses.sort_unstable_by_key(|mount| std::cmp::Reverse(mount.used));
         Ok(uses)
+    }
+
+    /// Removes the least recently used cache mounts until they are within the cache's limit, but for those
+    /// that a step holds.
+    pub fn trim_cache_mounts(&self) -> Result<()> {
+        let limit = self.image_store().cache_limit();
+        let mut size = 0u64;
+        for mount in self.cache_mounts()? {
+            size = size.saturating_add(mount.size);
+            if size > limit && self.remove_cache_mount(&mount)? {
+                size -= mount.size;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a cache mount, unless a step holds it. Returns whether it is gone.

@@ -71,10 +71,10 @@ impl Background {
         self.reader.read(buffer)
     }
 
-    /// Asks the child to end, by SIGTERM.
-    pub fn end(&self) {
+    /// Kills the child.
+    pub fn kill(&self) {
         // The child has not been waited for, so the PID is still its own.
-        let _ = kill_process(self.child, rustix::process::Signal::TERM);
+        let _ = kill_process(self.child, rustix::process::Signal::KILL);
     }
 
     /// Waits for the child's end.

@@ -30,6 +30,8 @@ mod diff;
 mod disk;
 #[cfg(feature = "build")]
 mod download;
+#[cfg(feature = "build")]
+pub mod emulation;
 mod exec;
 mod filesystems;
 mod hello;

@@ -14,7 +14,7 @@ use crate::image::platform::Platform;
 use crate::image::{ImageStore, Reference};
 use crate::sys::stdio::{stderr, stdin};
 use crate::tty::NoEcho;
-pub use crate::tty::columns;
+pub use crate::tty::{columns, size};
 
 /// The longest password or token that is read.
 const MAX_SECRET: u64 = 64 << 10;

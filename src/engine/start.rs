@@ -242,7 +242,7 @@ impl Engine {
             redraw: record.streams.tty && program.is_some(),
             sig_proxy: attach.sig_proxy,
             detach_keys: &attach.detach_keys,
-            step: None,
+            output: None,
         };
         let program = match program {
             Some(program) => program,

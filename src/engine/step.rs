@@ -30,8 +30,6 @@ use crate::raw;
 use crate::runtime::spec::Root;
 use crate::runtime::view;
 use crate::store::{self, Lock, LockMode};
-use crate::sys;
-use crate::sys::signal::Signal;
 
 /// The start of a workplace's name.
 const WORKPLACE: &str = ".build-";
@@ -42,9 +40,6 @@ const STAGE: &str = "stage-";
 /// The name of a step's child process in errors.
 const STEP: &str = "the process of the step";
 
-/// The signals that end a build.
-const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
-
 /// The directory of one build.
 pub struct Workplace {
     pub dir: PathBuf,
@@ -54,24 +49,11 @@ pub struct Workplace {
     secrets: PathBuf,
     /// The layers of the build.
     pub draft: Draft,
-    signals: OwnedFd,
     /// `None` for a stage: the build's workplace has the lock.
     _lock: Option<Lock>,
 }
 
-/// How a command of a step ended.
-pub enum Ended {
-    Exited(u8),
-    /// The build got this signal.
-    Signalled(Signal),
-}
-
 impl Workplace {
-    /// The descriptor to poll for signals that end the build.
-    pub fn signals(&self) -> BorrowedFd<'_> {
-        self.signals.as_fd()
-    }
-
     /// In a child process: the workplace of a stage that runs in parallel, inside the build's.
     pub fn for_stage(&self, at: usize) -> Result<Workplace> {
         let name = format!("{STAGE}{at}");
@@ -80,14 +62,8 @@ impl Workplace {
             container: format!("{}-{name}", self.container),
             secrets: self.secrets.with_added_extension(&name),
             draft: self.draft.shared(),
-            signals: self.signals.try_clone().context(|| "share the signals")?,
             _lock: None,
         })
-    }
-
-    /// The signal that came since the last look, if it ends the build.
-    pub fn interrupted(&self) -> Option<Signal> {
-        sys::signal::next(self.signals.as_fd())
     }
 
     /// A new directory in the workplace, with mode 0755.
@@ -139,10 +115,10 @@ impl Engine {
                 break (name, dir, lock);
             }
         };
-        let signals = sys::signal::receive(ENDING).context(|| "receive signals")?;
+        store::spread(&dir);
         let secrets = self.secrets_of(&name);
         let container = container_of(&name).to_owned();
-        Ok(Workplace { dir, secrets, container, draft, signals, _lock: Some(lock) })
+        Ok(Workplace { dir, secrets, container, draft, _lock: Some(lock) })
     }
 
     /// Removes the workplaces of builds that have ended, with the containers of their steps. Their layers
@@ -155,21 +131,29 @@ impl Engine {
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let container = container_of(&name);
             let stages = store::list(&dir)?.into_iter().filter(|part| part.starts_with(STAGE));
-            let stages: Vec<String> = stages.collect();
-            let of_stages = stages.iter().map(|stage| format!("{container}-{stage}"));
-            for container in of_stages.chain([container.to_owned()]) {
-                self.remove_step(&container)
-                    .context(|| "remove the container of a killed build")?;
+            let secrets = self.secrets_of(&name);
+            for stage in stages {
+                let secrets = secrets.with_added_extension(&stage);
+                self.clear_step(&format!("{container}-{stage}"), &secrets)?;
             }
-            for stage in &stages {
-                store::remove_tree(&self.secrets_of(&name).with_added_extension(stage))?;
-            }
-            // The kill may have come while the container of a step was made or removed.
-            self.mend_leftovers()?;
-            store::remove_tree(&self.secrets_of(&name))?;
+            self.clear_step(container, &secrets)?;
             store::remove_tree(&dir)?;
         }
         Ok(())
+    }
+
+    /// Removes what the killed process of a stage left.
+    pub fn clear_stage(&self, place: &Workplace, at: usize) -> Result<()> {
+        let stage = format!("{STAGE}{at}");
+        let secrets = place.secrets.with_added_extension(&stage);
+        self.clear_step(&format!("{}-{stage}", place.container), &secrets)
+    }
+
+    fn clear_step(&self, container: &str, secrets: &Path) -> Result<()> {
+        self.remove_step(container).context(|| "remove the container of a killed build")?;
+        // The kill may have come while the container of a step was made or removed.
+        self.mend_leftovers()?;
+        store::remove_tree(secrets)
     }
 
     fn secrets_of(&self, workplace: &str) -> PathBuf {
@@ -192,14 +176,14 @@ impl Engine {
     }
 
     /// Runs a command in a container on `layers`; `output` gets what it writes. The container stays for
-    /// [`Engine::commit_container`] and [`Engine::drop_container`]. Returns how it ended.
+    /// [`Engine::commit_container`] and [`Engine::drop_container`]. Returns its exit status.
     pub fn run_step(
         &self,
         place: &Workplace,
         layers: &[Digest],
         options: &CreateOptions,
         output: &dyn Fn(&[u8]),
-    ) -> Result<Ended> {
+    ) -> Result<u8> {
         let name = Some(place.container.clone());
         let layers = Some(self.layer_paths(place, layers));
         // A container that can't start has nothing to commit.
@@ -211,8 +195,8 @@ impl Engine {
         )
     }
 
-    /// Makes a container, runs it with its output to `output`, and returns how it ended.
-    fn run_to_end(&self, options: &CreateOptions, output: &dyn Fn(&[u8])) -> Result<Ended> {
+    /// Makes a container, runs it with its output to `output`, and returns its exit status.
+    fn run_to_end(&self, options: &CreateOptions, output: &dyn Fn(&[u8])) -> Result<u8> {
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
         let program = client::await_start(&socket)?;
@@ -224,13 +208,14 @@ impl Engine {
             redraw: false,
             sig_proxy: false,
             detach_keys: &[],
-            step: Some(client::Step { output, ending: &ENDING }),
+            output: Some(output),
         };
         Ok(match client::attach(&socket, Some(program), &attach)? {
-            End::Exited(code) => Ended::Exited(code),
-            End::Signalled(signal) => Ended::Signalled(signal),
-            End::Lost => Ended::Exited(self.status_of_lost(&created.record)?),
-            End::Detached | End::Unread => fail!("the output of the step can't be read"),
+            End::Exited(code) => code,
+            End::Lost => self.status_of_lost(&created.record)?,
+            End::Detached | End::Unread | End::Signalled(_) => {
+                fail!("the output of the step can't be read")
+            }
         })
     }
 

@@ -20,7 +20,7 @@ use crate::time::Instant;
 
 /// The most entries that are kept: each removal of an image reads all of them.
 const MAX_ENTRIES: usize = 1000;
-/// The most bytes of layers that only the cache keeps, on a large disk.
+/// The most bytes of layers that only the cache keeps, and of cache mounts, on a large disk.
 const MAX_BYTES: u64 = 10 << 30;
 /// On a small disk: this part of it.
 const DISK_PART: u64 = 10;
@@ -171,11 +171,16 @@ impl ImageStore {
 
     /// Removes the least recently used entries until the cache is within its limits.
     pub fn trim_cache(&self) -> Result<()> {
+        let uses = self.cache_use()?;
+        let above = above(&uses, MAX_ENTRIES, self.cache_limit());
+        self.remove_cached(&uses[..above])
+    }
+
+    /// The most bytes that the layers of the cache may take, and its cache mounts as many again.
+    pub fn cache_limit(&self) -> u64 {
         let disk = rustix::fs::statvfs(&self.cache);
         let disk = disk.map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
-        let uses = self.cache_use()?;
-        let above = above(&uses, MAX_ENTRIES, MAX_BYTES.min(disk / DISK_PART));
-        self.remove_cached(&uses[..above])
+        MAX_BYTES.min(disk / DISK_PART)
     }
 
     fn cache_file(&self, key: &Digest) -> PathBuf {

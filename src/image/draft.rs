@@ -182,12 +182,12 @@ impl ImageStore {
 
     /// Moves the layers of the build into place and its entries into the cache. Entries come first: an entry
     /// without its layer counts as absent, but a layer without an entry would have no owner. Their last use
-    /// is `begun`, as for everything that the build took from the cache.
-    pub fn publish(&self, draft: &Draft, begun: Instant) -> Result<()> {
+    /// is `begun`, as for everything that the build took from the cache. Returns whether there were any.
+    pub fn publish(&self, draft: &Draft, begun: Instant) -> Result<bool> {
         self.publish_dir(&draft.dir, begun)
     }
 
-    fn publish_dir(&self, dir: &Path, begun: Instant) -> Result<()> {
+    fn publish_dir(&self, dir: &Path, begun: Instant) -> Result<bool> {
         let mut entries = Vec::new();
         for name in store::list(dir)? {
             let key = name.strip_suffix(ENTRY).and_then(Digest::parse_hex);
@@ -196,7 +196,7 @@ impl ImageStore {
             entries.extend(entry);
         }
         if entries.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let made = |layer: &Digest| dir.join(layer.hex()).join("fs").is_dir();
         let mut layers: Vec<Digest> = entries.iter().filter_map(|entry| entry.layer).collect();
@@ -226,7 +226,7 @@ impl ImageStore {
         for entry in &entries {
             store::remove_file(&dir.join(format!("{}{ENTRY}", entry.key.hex())))?;
         }
-        self.trim_cache()
+        self.trim_cache().map(|()| true)
     }
 
     /// Finishes killed builds: moves their layers into place, unless the host has restarted since.

@@ -253,8 +253,8 @@ impl Layer<'_> {
         entry: &Entry,
         reader: &mut Input<'_, '_>,
     ) -> Result<Change> {
-        check_kinds(parent, name, entry)?;
-        if entry.kind == Kind::Directory {
+        let is_there = check_kinds(parent, name, entry)?;
+        if entry.kind == Kind::Directory || !is_there {
             return self.entry(parent, path, name, entry, reader);
         }
         match (open_mounted(parent, OsStr::from_bytes(name))?, entry.kind) {
@@ -497,17 +497,18 @@ enum Change {
     Replaced,
 }
 
-/// In a tree in use a directory never replaces a file, nor a file a directory.
-fn check_kinds(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<()> {
+/// In a tree in use a directory never replaces a file, nor a file a directory. Returns whether something
+/// has the name.
+fn check_kinds(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<bool> {
     let old = match statat(parent, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(false),
         result => result?,
     };
     let is_directory = FileType::from_raw_mode(old.st_mode) == FileType::Directory;
     match (is_directory, entry.kind == Kind::Directory) {
         (true, false) => fail!("a directory of that name is there"),
         (false, true) => fail!("a directory can't replace what is there"),
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 

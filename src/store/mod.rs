@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
 use rustix::fs::{CWD, Mode, OFlags};
+#[cfg(feature = "build")]
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
@@ -193,6 +195,18 @@ fn open_below(directory: BorrowedFd<'_>, path: &Path, shown: &Path) -> Result<Op
 pub fn make_dir(path: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.context(|| format!("make directory {}", path.display()))
+}
+
+/// Lets ext4 put the directories in `path` far from each other, by the flag T of chattr(1). It gives a
+/// file an inode near its directory, and looks at each inode that was freed there within the last minute:
+/// after the removal of a large tree, 20,000 new files took 25 s in its place and 3 s elsewhere.
+#[cfg(feature = "build")]
+pub fn spread(path: &Path) {
+    // Other file systems have no such flag, and need none.
+    let _ = open_dir(path).map(|directory| {
+        let flags = ioctl_getflags(&directory)?;
+        ioctl_setflags(&directory, flags | IFlags::TOPDIR)
+    });
 }
 
 /// Opens a directory to read it.

@@ -60,7 +60,7 @@ impl Signal {
     /// Ends a process; it can't be caught.
     pub const KILL: Signal = Signal(libc::SIGKILL);
     /// Ctrl-C.
-    #[cfg(feature = "build")]
+    #[cfg(any(feature = "build", feature = "compose"))]
     pub const INT: Signal = Signal(libc::SIGINT);
     /// The terminal has hung up.
     #[cfg(feature = "build")]
@@ -172,7 +172,12 @@ pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
 /// Sets the default action for `signal` and unblocks it.
 pub fn reset(signal: Signal) {
     set_default(signal.0);
-    let set = set_of([signal]);
+    unblock([signal]);
+}
+
+/// Unblocks `signals` in this process.
+pub fn unblock(signals: impl IntoIterator<Item = Signal>) {
+    let set = set_of(signals);
     // SAFETY: the set is initialised; the old mask isn't wanted.
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
@@ -180,6 +185,16 @@ pub fn reset(signal: Signal) {
 /// Ignores `signal`, in this process and in its children.
 pub fn ignore(signal: Signal) {
     set_action(signal.0, libc::SIG_IGN);
+}
+
+/// Whether this process ignores `signal`.
+#[cfg(feature = "build")]
+pub fn is_ignored(signal: Signal) -> bool {
+    let (mut old, mask_size) = ([0u64; 4], size_of::<u64>());
+    let none = std::ptr::null::<u64>();
+    // SAFETY: the kernel writes one struct sigaction to `old`, which is as large.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal.0, none, old.as_mut_ptr(), mask_size) };
+    old[0] == libc::SIG_IGN as u64
 }
 
 fn set_default(number: i32) {

@@ -308,6 +308,18 @@ impl Host {
         self.inspect(name, "{{.State.Running}}") == "true"
     }
 
+    /// No container and no workplace of a build is there.
+    pub fn nothing_of_builds_is_left(&self) {
+        self.mydocker(["ps", "-aq"]).stdout("");
+        for directory in ["containers", "layers"] {
+            let left = std::fs::read_dir(self.state_root().join(directory)).unwrap().flatten();
+            let names = left.map(|entry| entry.file_name().into_string().unwrap());
+            let left: Vec<String> = names.filter(|name| name.starts_with('.')).collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
+        self.mydocker(["system", "check"]);
+    }
+
     fn remove_everything(&self) {
         let list = |args: &[&str]| -> Vec<String> {
             let listed = self.command(args).output().unwrap();

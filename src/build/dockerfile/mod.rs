@@ -137,6 +137,14 @@ impl Dockerfile {
         }
     }
 
+    /// Whether a RUN has a mount of type cache.
+    pub fn has_cache_mounts(&self) -> bool {
+        self.stages.iter().flat_map(|stage| &stage.steps).any(|step| match &step.instruction {
+            Instruction::Run(run) => run.mounts.iter().any(|mount| mount.contains("type=cache")),
+            _ => false,
+        })
+    }
+
     /// Parses the instruction of an `ONBUILD`.
     pub fn parse_trigger(text: &str) -> Result<Step> {
         let lines = Lines::read(text, false).map_err(|mistake| mistake.error)?;

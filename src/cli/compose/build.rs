@@ -3,10 +3,9 @@
 //! what happens anyway. The build itself is `crate::build`'s.
 
 use super::super::build::{options_of, parse_argument};
+use super::super::build_progress::{Form, progress};
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::super::output::print_error;
 use super::{Opened, placed};
-use crate::build::report::Report;
 use crate::build::{self, Secret, SecretSource};
 use crate::compose::bases::with_bases;
 use crate::compose::node::{Node, Value};
@@ -101,12 +100,8 @@ pub fn build(engine: &Engine, project: &Project, service: &Service, quiet: bool)
 }
 
 fn build_by(engine: &Engine, options: &build::Options, quiet: bool) -> Result<()> {
-    let print = |text: &str| {
-        if !quiet {
-            print_error(text);
-        }
-    };
-    build::build(engine, options, &Report::new(&print)).map(drop)
+    let form = if quiet { Form::Quiet } else { Form::Auto };
+    build::build(engine, options, &mut *progress(form)).map(drop)
 }
 
 #[derive(Default)]

@@ -73,6 +73,7 @@ impl Engine {
         self.check_id_ranges(&mut findings)?;
         self.check_run_dirs(&mut findings)?;
         self.check_removals(&mut findings)?;
+        self.check_temporaries(&mut findings)?;
         findings.list.into_iter().filter_map(|finding| finding.mended).collect()
     }
 
