@@ -187,6 +187,10 @@ fn what_cannot_be_is_refused_by_a_sentence_and_what_is_ours_accepted() {
         (["--isolation", "hyperv"], "exists only on Windows"),
         (["--volume-driver", "nfs"], "no volume driver 'nfs'"),
         (["--kernel-memory", "1g"], "Linux 5.16 dropped"),
+        (["--storage-opt", "size=1g"], "no quota of their own"),
+        (["--cpu-rt-runtime", "95000"], "no share of real time"),
+        (["--cpu-rt-period", "95000"], "no share of real time"),
+        (["--blkio-weight-device", "/dev/sda:100"], "one for all disks"),
         (["--device", "vendor.com/gpu=all"], "CDI device name"),
         (["--use-api-socket", "--rm"], "no daemon"),
     ] {

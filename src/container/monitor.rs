@@ -74,6 +74,8 @@ pub struct Watch<'a> {
     pub process: fn(&Record) -> Result<Process>,
     /// The `Spec` of a container that `update` has changed, for its next start by the policy.
     pub renew: &'a dyn Fn(&Record) -> Result<Spec>,
+    /// Where the output goes besides the log.
+    pub forward: Option<logs::Destination>,
 }
 
 /// Forks the monitor. Returns the client's end of its first connection.
@@ -105,7 +107,8 @@ fn take_title(name: &str, id: &str) {
 }
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
-    let Watch { roots, record, spec, lock, before, attached, hooks, process, renew } = watch;
+    let Watch { roots, record, spec, lock, before, attached, hooks, process, renew, forward } =
+        watch;
     let mut life = Life {
         roots,
         record,
@@ -124,7 +127,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let mut keep = vec![client.as_fd(), lock.as_fd()];
     keep.extend(trace::descriptor());
     let begun = detach_from_caller(&keep)
-        .and_then(|()| Ok((Monitor::open(roots, record)?, life.begin(&spec)?)));
+        .and_then(|()| Ok((Monitor::open(roots, record, forward)?, life.begin(&spec)?)));
     let (mut monitor, mut program) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -626,6 +629,8 @@ struct Monitor<'a> {
     clients: Clients,
     /// `None` with `--log-driver none`.
     log: Option<logs::Writer>,
+    /// With `--log-driver syslog` or `journald`.
+    forwarder: Option<logs::Forwarder>,
     terminal: bool,
     /// Whether the program's stdin stays open when a client's input ends.
     keeps_stdin: bool,
@@ -647,12 +652,17 @@ struct Ready {
 }
 
 impl<'a> Monitor<'a> {
-    fn open(roots: &Roots, record: &'a Record) -> Result<Monitor<'a>> {
+    fn open(
+        roots: &Roots,
+        record: &'a Record,
+        forward: Option<logs::Destination>,
+    ) -> Result<Monitor<'a>> {
         let files = Files::new(roots, &record.id);
         let open = || logs::Writer::open(&files.log(), record.log.max_size, record.log.max_file);
         Ok(Monitor {
             id: short(&record.id),
             log: if record.log.disabled { None } else { Some(open()?) },
+            forwarder: forward.map(logs::Forwarder::connect).transpose()?,
             listener: protocol::serve(&files.run)?,
             clients: Clients { list: Vec::new() },
             terminal: record.streams.tty,
@@ -713,9 +723,12 @@ impl<'a> Monitor<'a> {
             if ready.stdin {
                 self.pass_on_typed(program);
             }
-            for at in (0..program.outputs.len()).rev() {
-                if ready.outputs[at] && self.clients.hold(self.log.as_ref()) == Hold::No {
-                    self.read_output(program, at);
+            // Stdout first: of two lines that came at the same time, the first was most likely there.
+            let mut at = 0;
+            for is_ready in ready.outputs {
+                let is_read = is_ready && self.clients.hold(self.log.as_ref()) == Hold::No;
+                if !is_read || self.read_output(program, at) {
+                    at += 1;
                 }
             }
         }
@@ -804,14 +817,19 @@ impl<'a> Monitor<'a> {
         self.typed.is_empty() || !client.greeted
     }
 
-    fn read_output(&mut self, program: &mut Program, at: usize) {
+    /// Reads once from an output. Returns false if it has ended and was removed.
+    fn read_output(&mut self, program: &mut Program, at: usize) -> bool {
         let (stream, fd) = &program.outputs[at];
         match rustix::io::read(fd, &mut self.buffer[..MAX_DATA]) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             // EIO: the last process closed the terminal.
-            Ok(0) | Err(_) => drop(program.outputs.remove(at)),
+            Ok(0) | Err(_) => {
+                program.outputs.remove(at);
+                return false;
+            }
             Ok(length) => self.pass_on(*stream, length),
         }
+        true
     }
 
     /// Writes the first `length` bytes of the buffer to the log and to the clients.
@@ -822,6 +840,9 @@ impl<'a> Monitor<'a> {
             // A full disk loses log lines, never the container.
             log.append(stream, data).ok()
         });
+        if let Some(forwarder) = &mut self.forwarder {
+            forwarder.pass_on(stream, data);
+        }
         self.clients.offer(stream, data, self.log.as_ref(), mark);
     }
 
@@ -915,6 +936,9 @@ impl<'a> Monitor<'a> {
             while let Ok(length @ 1..) = rustix::io::read(&fd, &mut self.buffer[..MAX_DATA]) {
                 self.pass_on(stream, length);
             }
+        }
+        if let Some(forwarder) = &mut self.forwarder {
+            forwarder.end_lines();
         }
     }
 

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::Engine;
 use super::options::LogsOptions;
 use super::watch::Watcher;
+use super::{Engine, log_driver};
 use crate::container::files::Files;
 use crate::container::logs::{Printer, Reader, Selection};
 use crate::container::protocol;
 use crate::container::record::Record;
-use crate::error::{Context, Result};
-use crate::regex::Regex;
+use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
 /// How late a new line may be printed if there is no inotify.
@@ -44,7 +43,10 @@ impl Engine {
         err: &mut dyn Write,
     ) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
-        let selection = selection(record, options);
+        let selection = selection(record, options)?;
+        if record.log.disabled {
+            fail!("container {} has no log: it was made with --log-driver none", record.name);
+        }
         if !options.follow {
             let mut reader = Reader::open(&files.log(), false)?;
             let mut printer = Printer::new(&mut reader, selection)?;
@@ -91,7 +93,7 @@ impl Engine {
     #[cfg(feature = "compose")]
     pub fn begin_follow(&self, name: &str, options: &LogsOptions) -> Result<Follower> {
         let record = self.record(name)?;
-        self.follow_log(&record, selection(&record, options))
+        self.follow_log(&record, selection(&record, options)?)
     }
 }
 
@@ -135,59 +137,18 @@ impl Follower {
     }
 }
 
-fn selection(record: &Record, options: &LogsOptions) -> Selection {
-    Selection {
+fn selection(record: &Record, options: &LogsOptions) -> Result<Selection> {
+    Ok(Selection {
         timestamps: options.timestamps,
-        details: options.details.then(|| details(record)),
+        details: if options.details { Some(log_driver::details(record)?) } else { None },
         tail: options.tail,
         since: options.since,
         until: options.until,
-    }
+    })
 }
 
 fn is_ready(socket: &OwnedFd) -> Result<bool> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&now));
     Ok(ready.context(|| "look for the monitor")? > 0)
-}
-
-/// The labels and variables that `--log-opt labels`, `env` and their patterns name, in Docker's form:
-/// `A=1,B=x+y`.
-fn details(record: &Record) -> String {
-    let given = |option: &str| {
-        let mut options = record.log.given.iter();
-        options.find(|(key, _)| key == option).map(|(_, value)| value.as_str())
-    };
-    let chooser = |list: &str, pattern: &str| {
-        let names: Vec<&str> = given(list).iter().flat_map(|value| value.split(',')).collect();
-        // An invalid pattern names nothing.
-        let pattern = given(pattern).and_then(|text| Regex::parse(text).ok());
-        move |name: &str| {
-            names.contains(&name) || pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
-        }
-    };
-    let (is_label, is_variable) = (chooser("labels", "labels-regex"), chooser("env", "env-regex"));
-    let labels = record.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let variables = record.env.iter().filter_map(|pair| pair.split_once('='));
-    let labels = labels.filter(|(key, _)| is_label(key));
-    let chosen = labels.chain(variables.filter(|(key, _)| is_variable(key)));
-    let mut all: Vec<String> =
-        chosen.map(|(key, value)| format!("{}={}", query(key), query(value))).collect();
-    all.sort_unstable();
-    all.join(",")
-}
-
-/// `text` as a part of a URL's query, which can hold no blank, comma or newline.
-fn query(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for &byte in text.as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(byte.into());
-            }
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

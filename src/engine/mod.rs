@@ -41,6 +41,7 @@ mod info;
 mod inspect;
 mod links;
 mod list;
+mod log_driver;
 mod logs;
 mod network;
 #[cfg(not(feature = "pull"))]

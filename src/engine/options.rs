@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 pub use crate::address::{HostAddress, Ip};
 pub use crate::container::health::OnFailure;
-pub use crate::container::logs::LogOptions;
+pub use crate::container::logs::{Address as LogAddress, LogOptions, Syslog};
 pub use crate::container::mode::{NamespaceMode, NamespaceModes, NetworkMode};
 pub use crate::container::record::{DeviceOptions, EndpointSettings, Lifecycle, StreamOptions};
 pub use crate::container::restart::RestartPolicy;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::condition::no_such;
 use super::hooks::{self, HostSide};
 use super::options::{AttachOptions, CreateOptions};
-use super::{Engine, anonymous_volumes, stop};
+use super::{Engine, anonymous_volumes, log_driver, stop};
 use crate::container::files::Files;
 use crate::container::monitor::{Watch, spawn};
 use crate::container::record::Record;
@@ -193,7 +193,19 @@ impl Engine {
             let roots = &self.roots;
             let process = super::spec::process;
             let renew = &|record: &Record| self.spec(record);
-            spawn(Watch { roots, record, spec, lock, before, attached, hooks, process, renew })
+            let forward = log_driver::destination(record)?;
+            spawn(Watch {
+                roots,
+                record,
+                spec,
+                lock,
+                before,
+                attached,
+                hooks,
+                process,
+                renew,
+                forward,
+            })
         };
         launch().inspect_err(|error| {
             // Nothing runs: removes a container of `run --rm`, otherwise only the run directory. The user must

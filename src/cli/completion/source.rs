@@ -3,6 +3,7 @@
 //! shell can't know, such as a number or a new name, completes to files, the shell's own default.
 
 use crate::cli::flag::{Command, FlagSpec, Operand};
+use crate::cli::value::limit::LOG_DRIVERS;
 use crate::engine::options::{Signal, capabilities};
 
 /// Where completions come from.
@@ -44,7 +45,7 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
         "ipc" => words("host private shareable none container:"),
         "cgroupns" => words("private host"),
         "userns" => words("auto host"),
-        "log-driver" => words("json-file local none"),
+        "log-driver" => words(&LOG_DRIVERS.join(" ")),
         "health-on-failure" => words("none kill restart stop"),
         "security-opt" => words("no-new-privileges seccomp= seccomp=unconfined apparmor= label="),
         "firewall" => words("auto iptables nftables"),

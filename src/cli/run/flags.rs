@@ -9,8 +9,8 @@ use crate::cli::flag::{Category, Flag};
 use crate::cli::lifecycle::parse_timeout;
 use crate::cli::value::env::{parse_env, read_env_file, read_label_file};
 use crate::cli::value::limit::{
-    parse_cgroup_parent, parse_device, parse_device_rate, parse_device_rule, parse_number,
-    parse_sysctl, parse_ulimit, set_log_option,
+    LOG_DRIVERS, parse_cgroup_parent, parse_device, parse_device_rate, parse_device_rule,
+    parse_number, parse_sysctl, parse_ulimit, set_log_option,
 };
 use crate::cli::value::mount::{
     parse_host_path, parse_mount, parse_tmpfs, parse_volume, parse_volumes_from,
@@ -634,10 +634,10 @@ pub static FLAGS: &[F] = &[
     F::setting(
         "log-driver",
         "DRIVER",
-        "Set the driver: json-file, local (the same) or none",
+        "Set the driver: json-file, local (the same), syslog, journald or none",
         |a, v| {
-            if !["json-file", "local", "none"].contains(&v) {
-                fail!("unknown log driver '{v}'; known: json-file local none");
+            if !LOG_DRIVERS.contains(&v) {
+                fail!("unknown log driver '{v}'; known: {}", LOG_DRIVERS.join(" "));
             }
             a.options.log.disabled = v == "none";
             a.options.log.driver = Some(v.to_owned());
@@ -678,6 +678,28 @@ pub static FLAGS: &[F] = &[
     .under(Category::Docker),
     F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
         refuse_kernel_memory(v)
+    })
+    .under(Category::Docker),
+    F::setting("storage-opt", "KEY=VALUE", "Refused: a container's files have no quota", |_, _| {
+        fail!(
+            "a container's files have no quota of their own; keep the data on a volume whose file \
+             system has the size that you want"
+        )
+    })
+    .under(Category::Docker),
+    F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", |_, _| {
+        refuse_real_time()
+    })
+    .under(Category::Docker),
+    F::setting("cpu-rt-runtime", "MICROSECONDS", "Refused: no real-time share", |_, _| {
+        refuse_real_time()
+    })
+    .under(Category::Docker),
+    F::setting("blkio-weight-device", "DEVICE:WEIGHT", "Refused: one weight for all", |_, _| {
+        fail!(
+            "the weight is one for all disks: give --blkio-weight, or limit the device with \
+             --device-read-bps and --device-write-bps"
+        )
     })
     .under(Category::Docker),
     F::switch("use-api-socket", "Refused: there is no daemon socket", |a, on| {
@@ -723,4 +745,11 @@ fn at_least_one(size: ByteSize) -> Result<u64> {
         0 => fail!("the size can't be 0"),
         bytes => Ok(bytes),
     }
+}
+
+fn refuse_real_time() -> Result<()> {
+    fail!(
+        "cgroups have no share of real time on most kernels and none in version 2; give \
+         --ulimit rtprio=N and --cap-add SYS_NICE"
+    )
 }

@@ -223,6 +223,12 @@ fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
     if args.wants_api_socket {
         fail!("--use-api-socket: mydocker has no daemon and so no socket");
     }
+    let is_of_syslog = |(key, _): &&(String, String)| key.starts_with("syslog-");
+    if let Some((key, _)) = options.log.given.iter().find(is_of_syslog)
+        && options.log.driver.as_deref() != Some("syslog")
+    {
+        fail!("--log-opt {key} needs --log-driver syslog");
+    }
     let health = &options.health;
     if health.disabled && (health.check != Default::default() || health.on_failure.acts()) {
         fail!("--no-healthcheck can't go with other --health flags");
@@ -378,7 +384,8 @@ mod tests {
             ("--oom-score-adj 2000 img", "from -1000 to 1000"),
             ("--blkio-weight 5 img", "from 10 to 1000"),
             ("--name .a img", "--name: bad container name '.a'"),
-            ("--log-driver syslog img", "unknown log driver"),
+            ("--log-driver fluentd img", "unknown log driver"),
+            ("--log-opt syslog-facility=mail img", "needs --log-driver syslog"),
         ] {
             let error = options(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -6,10 +6,12 @@
 use std::str::FromStr;
 
 use crate::engine::options::{
-    Device, DeviceKind, DeviceRate, DeviceRule, LogOptions, RateKind, Rlimit, rlimits,
+    Device, DeviceKind, DeviceRate, DeviceRule, LogAddress, LogOptions, RateKind, Rlimit, Syslog,
+    rlimits,
     sysctl::{self, Owner},
 };
 use crate::error::{Context, Error, Result, fail};
+use crate::template::Template;
 use crate::units::ByteSize;
 
 /// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`.
@@ -146,8 +148,11 @@ pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
 /// The most log files that are kept.
 const MAX_LOG_FILES: u32 = 1000;
 
-/// Sets `max-size=10m` or `max-file=3`. Docker's other options are checked and recorded without an
-/// effect: the log never blocks the program in either mode, and its files are never compressed.
+/// The drivers of `--log-driver`.
+pub const LOG_DRIVERS: [&str; 5] = ["json-file", "local", "syslog", "journald", "none"];
+
+/// Sets an option of the log. `max-buffer-size` and `compress` are checked and recorded without an
+/// effect: the log file blocks the program in neither mode, and is never compressed.
 pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m")
@@ -165,10 +170,14 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
         ("mode", _) => fail!("mode should be blocking or non-blocking, not '{value}'"),
         ("compress", _) => fail!("compress should be true or false, not '{value}'"),
         ("max-buffer-size", size) => drop(ByteSize::parse(size).context(|| key)?),
-        ("tag" | "labels" | "labels-regex" | "env" | "env-regex", _) => {}
+        ("tag", template) => drop(Template::parse(template).context(|| key)?),
+        ("labels" | "labels-regex" | "env" | "env-regex", _) => {}
+        ("syslog-address", address) => drop(LogAddress::parse(address)?),
+        ("syslog-facility", facility) => drop(Syslog::parse(Some(facility), None)?),
+        ("syslog-format", format) => drop(Syslog::parse(None, Some(format))?),
         _ => fail!(
             "unknown log option '{key}'; known: max-size max-file mode max-buffer-size compress tag \
-             labels labels-regex env env-regex"
+             labels labels-regex env env-regex syslog-address syslog-facility syslog-format"
         ),
     }
     log.given.retain(|(known, _)| known != key);
@@ -289,8 +298,18 @@ mod tests {
         set_log_option(&mut log, "max-size=1m").unwrap();
         set_log_option(&mut log, "max-file=5").unwrap();
         assert_eq!((log.max_size, log.max_file), (1 << 20, 5));
-        for bad in ["max-size", "max-size=x", "max-size=0", "max-file=0", "max-file=-1", "speed=1"]
-        {
+        for bad in [
+            "max-size",
+            "max-size=x",
+            "max-size=0",
+            "max-file=0",
+            "max-file=-1",
+            "speed=1",
+            "tag={{",
+            "syslog-address=tcp://192.0.2.1",
+            "syslog-facility=house",
+            "syslog-format=json",
+        ] {
             assert!(set_log_option(&mut log, bad).is_err(), "{bad}");
         }
     }

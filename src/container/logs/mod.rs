@@ -5,6 +5,7 @@
 //! stderr stay apart, nothing is quoted or cut, a chunk costs one writev. A power cut may tear the
 //! last chunk or leave zeroes there: readers stop before it, and the next writer cuts it off.
 
+mod forward;
 mod options;
 mod reader;
 mod writer;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use super::protocol::{MAX_DATA, Stream};
 use crate::time::Instant;
 
+pub use forward::{Address, Destination, Forwarder, Frame, Syslog, add_field};
 pub use options::LogOptions;
 pub use reader::{Printer, Reader, Selection};
 pub use writer::{Cursor, Mark, Writer};

@@ -10,7 +10,8 @@ stored_flat! {
     pub struct LogOptions {
         /// `--log-driver none`: no log is written.
         pub disabled: bool as "log_disabled",
-        /// `json-file`, `local` (the same) or `none`, as given; `None` is `json-file`.
+        /// As given: `json-file`, `local` (the same), `syslog` or `journald` (lines go there too) or
+        /// `none`; `None` is `json-file`.
         pub driver: Option<String> as "log_driver",
         /// The size in bytes at which a log file is rotated.
         pub max_size: u64 as "log_max_size",

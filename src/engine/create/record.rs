@@ -14,7 +14,7 @@ use crate::container_id::{ContainerId, short};
 use crate::engine::options::{
     CreateOptions, HealthOptions, NamespaceMode, NamespaceModes, NetworkMode, Publish, StopSignal,
 };
-use crate::engine::{Engine, confine, project};
+use crate::engine::{Engine, confine, log_driver, project};
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::image::ContainerConfig;
@@ -68,7 +68,7 @@ impl Engine {
             labels.retain(|(known, _)| known != key);
             labels.push((key.clone(), value.clone()));
         }
-        Ok(Record {
+        let record = Record {
             version: VERSION,
             env: environment(options, config, &hostname),
             id,
@@ -114,7 +114,10 @@ impl Engine {
             publish: published(options, &exposed)?,
             exposed,
             log: options.log.clone(),
-        })
+        };
+        // A tag that can't be rendered fails here, not at `logs --details`.
+        log_driver::details(&record)?;
+        Ok(record)
     }
 
     /// The modes with the other containers' ids in place of their names.

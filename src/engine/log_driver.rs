@@ -1,0 +1,132 @@
+//! What `--log-driver` and `--log-opt` mean: the tag, the labels and the variables that a container's
+//! log lines carry, and where the drivers syslog and journald send the lines. `logs --details` prints
+//! the former; the monitor sends by `container::logs::forward`. Values that a flag alone can check
+//! were checked by `cli`.
+
+use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
+use crate::container::record::Record;
+use crate::container_id::short;
+use crate::error::{Context, Result};
+use crate::regex::Regex;
+use crate::template::{Template, Value};
+
+/// The tag of a container that has none of its own, for the drivers that need one.
+const DEFAULT_TAG: &str = "{{.ID}}";
+
+/// The tag, labels and variables that `--log-opt` names, as Docker writes them: `A=1,B=x+y,tag=web`.
+pub fn details(record: &Record) -> Result<String> {
+    let mut all = chosen(record);
+    if let Some(template) = given(record, "tag").filter(|template| !template.is_empty()) {
+        all.push(("tag".to_owned(), tag(record, template)?));
+    }
+    let mut all: Vec<String> =
+        all.iter().map(|(key, value)| format!("{}={}", query(key), query(value))).collect();
+    all.sort_unstable();
+    Ok(all.join(","))
+}
+
+/// Where the lines of a container go besides its log file, if its driver sends them.
+pub fn destination(record: &Record) -> Result<Option<Destination>> {
+    let driver = record.log.driver.as_deref();
+    if !matches!(driver, Some("syslog" | "journald")) {
+        return Ok(None);
+    }
+    let template = given(record, "tag").filter(|template| !template.is_empty());
+    let tag = tag(record, template.unwrap_or(DEFAULT_TAG))?;
+    let (address, frame) = if driver == Some("journald") {
+        (Address::journal(), Frame::Journal(fields(record, &tag)))
+    } else {
+        let address = given(record, "syslog-address").map(Address::parse);
+        let syslog =
+            Syslog::parse(given(record, "syslog-facility"), given(record, "syslog-format"));
+        (address.unwrap_or(Ok(Address::syslog()))?, Frame::Syslog { tag, syslog: syslog? })
+    };
+    let non_blocking = given(record, "mode") == Some("non-blocking");
+    Ok(Some(Destination { address, frame, non_blocking }))
+}
+
+/// Renders a tag, whose template has Docker's fields.
+pub fn tag(record: &Record, template: &str) -> Result<String> {
+    let image_id = record.image_id.strip_prefix("sha256:").unwrap_or_default();
+    let command: Vec<&str> =
+        record.entrypoint.iter().chain(&record.command).map(String::as_str).collect();
+    let facts = Value::object(vec![
+        ("ID", Value::text(short(&record.id))),
+        ("FullID", Value::text(&record.id)),
+        ("Name", Value::text(&record.name)),
+        ("ImageID", Value::text(image_id.get(..12).unwrap_or(image_id))),
+        ("ImageFullID", Value::text(&record.image_id)),
+        ("ImageName", Value::text(&record.image)),
+        ("Command", Value::text(&command.join(" "))),
+        ("DaemonName", Value::text("docker")),
+    ]);
+    let rendered = Template::parse(template).and_then(|template| template.render(&facts));
+    rendered.context(|| format!("--log-opt tag={template}"))
+}
+
+/// The fields of a container's entries in the journal, as Docker names them.
+fn fields(record: &Record, tag: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in [
+        ("CONTAINER_ID", short(&record.id)),
+        ("CONTAINER_ID_FULL", &record.id),
+        ("CONTAINER_NAME", &record.name),
+        ("CONTAINER_TAG", tag),
+        ("IMAGE_NAME", &record.image),
+        ("SYSLOG_IDENTIFIER", tag),
+    ] {
+        add_field(&mut out, name, value.as_bytes());
+    }
+    for (key, value) in chosen(record) {
+        add_field(&mut out, &field_name(&key), value.as_bytes());
+    }
+    out
+}
+
+/// `key` as the name of a field of the journal: capitals, digits and `_`, and no `_` first.
+fn field_name(key: &str) -> String {
+    let upper = key.to_ascii_uppercase();
+    let name: String =
+        upper.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    name.trim_start_matches('_').to_owned()
+}
+
+/// The value of an option of the log driver.
+fn given<'a>(record: &'a Record, option: &str) -> Option<&'a str> {
+    let mut options = record.log.given.iter();
+    options.find(|(key, _)| key == option).map(|(_, value)| value.as_str())
+}
+
+/// The labels and variables that `--log-opt labels`, `env` and their patterns name.
+fn chosen(record: &Record) -> Vec<(String, String)> {
+    let chooser = |list: &str, pattern: &str| {
+        let names: Vec<&str> =
+            given(record, list).iter().flat_map(|value| value.split(',')).collect();
+        // A pattern that is none names nothing.
+        let pattern = given(record, pattern).and_then(|text| Regex::parse(text).ok());
+        move |name: &str| {
+            names.contains(&name) || pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
+        }
+    };
+    let (is_label, is_variable) = (chooser("labels", "labels-regex"), chooser("env", "env-regex"));
+    let labels = record.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let variables = record.env.iter().filter_map(|pair| pair.split_once('='));
+    let labels = labels.filter(|(key, _)| is_label(key));
+    let chosen = labels.chain(variables.filter(|(key, _)| is_variable(key)));
+    chosen.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// `text` as a part of a URL's query, which can hold no blank, comma or newline.
+fn query(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for &byte in text.as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(byte.into());
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
