@@ -1,6 +1,5 @@
 #!/bin/sh
 # The usual "stop, remove, run": nothing is there the first time.
-# differs: missing: ps --filter publish=
 NAME=web
 deploy() {
     docker stop -t 1 $NAME >/dev/null 2>&1 || true

@@ -1,6 +1,5 @@
 #!/bin/sh
 # Containers on two networks; who reaches whom.
-# differs: missing: ps --filter network=
 set -eu
 docker network create front >/dev/null
 docker network create --internal back >/dev/null
