@@ -270,6 +270,8 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
             Ok(())
         },
     ),
+    Flag::<BuildArgs>::accepted("compress", "Accepted; the context is sent nowhere"),
+    Flag::<BuildArgs>::content_trust(),
     Flag::<BuildArgs>::accepted("rm", "Accepted; the containers of steps are always removed"),
     Flag::<BuildArgs>::accepted("force-rm", "Accepted; the containers of steps are always removed"),
 ];

@@ -108,6 +108,11 @@ fn events(call: &Invocation) -> Outcome {
         Ok(template) => template,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
+    if let (Some(since), Some(until)) = (args.options.since, args.options.until)
+        && since > until
+    {
+        return call.refuse("--since is after --until: no event can lie between them");
+    }
     let mut out = Watched::new(stdio::stdout());
     let shown = call.engine()?.events(&args.options, &mut |event| {
         let text = match &template {

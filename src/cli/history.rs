@@ -73,7 +73,8 @@ pub static HISTORY: Command = Command {
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
         let template = if args.quiet { "{{.ID}}" } else { &args.format };
-        let format = match Format::parse(template, FIELDS, COLUMNS) {
+        let columns = if args.exact { EXACT_COLUMNS } else { COLUMNS };
+        let format = match Format::parse(template, FIELDS, columns) {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
@@ -92,6 +93,9 @@ impl super::format::Row for Row {
 }
 
 static COLUMNS: &[&str] = &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
+
+/// With `--human=false`.
+static EXACT_COLUMNS: &[&str] = &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"];
 
 /// In alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<Row>] = &[
@@ -116,8 +120,8 @@ static FIELDS: &[Field<Row>] = &[
         name: "CreatedSince",
         header: "CREATED",
         write: |row, show, out| match row.step.created {
-            Some(created) if !row.exact => push_ago(out, created, show.now),
-            _ => push_created(out, row),
+            Some(created) => push_ago(out, created, show.now),
+            None => push_created(out, row),
         },
     },
     Field {

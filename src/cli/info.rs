@@ -6,7 +6,7 @@
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::inspect::parse_format;
 use super::output::{print, print_error, print_line};
-use super::version::VERSION_TEXT;
+use super::version::docker_version;
 use super::{Invocation, Outcome};
 use crate::engine::view::InfoView;
 use crate::template::{Struct, Template, Value};
@@ -62,8 +62,8 @@ fn info(call: &Invocation) -> Outcome {
 
 const STORAGE_DRIVER: &str = "overlay2";
 const LOGGING_DRIVER: &str = "json-file";
-const LOG_DRIVERS: [&str; 2] = ["json-file", "local"];
-const NETWORK_DRIVERS: [&str; 3] = ["bridge", "host", "null"];
+const LOG_DRIVERS: [&str; 4] = ["journald", "json-file", "local", "syslog"];
+const NETWORK_DRIVERS: [&str; 5] = ["bridge", "host", "ipvlan", "macvlan", "null"];
 const INIT: &str = "docker-init";
 /// The registry of names without a host, as Docker words it.
 const INDEX: &str = "https://index.docker.io/v1/";
@@ -86,7 +86,7 @@ fn lines(facts: &InfoView) -> String {
     line(" Paused", &facts.paused.to_string());
     line(" Stopped", &facts.stopped.to_string());
     line("Images", &facts.images.to_string());
-    line("Server Version", VERSION_TEXT);
+    line("Server Version", &docker_version());
     line("Storage Driver", STORAGE_DRIVER);
     for (label, value) in driver_status(facts) {
         line(&format!(" {label}"), value);
@@ -247,7 +247,7 @@ fn document(facts: &InfoView) -> Value {
         ("Name", text(&facts.name)),
         ("Labels", texts(&[])),
         ("ExperimentalBuild", truth(false)),
-        ("ServerVersion", text(VERSION_TEXT)),
+        ("ServerVersion", text(&docker_version())),
         ("Runtimes", Value::map([("runc", Value::object(vec![("path", text("runc"))]))])),
         ("DefaultRuntime", text("runc")),
         ("Swarm", swarm),

@@ -80,7 +80,7 @@ fn page() -> String {
     }
     out.push_str(
         ".SH EXIT STATUS\nThe exit status of the command; 128 plus the signal's number if a signal ended it; for run \
-         and exec 126 if the command cannot be executed and 127 if it does not exist; for run and create 125 if \
+         and exec 126 if the command cannot be executed and 127 if it does not exist; for run 125 if \
          mydocker itself failed; 125 for a flag that is unknown or has a bad value; 1 for every other failure. \
          A removal by force (\\-f) reports what does not exist and exits with 0.\n",
     );

@@ -374,11 +374,11 @@ impl Invocation {
     }
 
     /// Gives an error of the engine Docker's exit status for this command: 125, 126 and 127 belong
-    /// to `run` and `create`, 126 and 127 to `exec` too; every other failure is 1, but for the one of a
-    /// command that a signal ended.
+    /// to `run`, 126 and 127 to `exec` too; every other failure is 1, but for the one of a command that a
+    /// signal ended.
     fn with_status(&self, error: Error) -> Error {
         match (self.command.name, error.exit_code()) {
-            ("run" | "create", _) => error,
+            ("run", _) => error,
             ("exec", EXIT_NOT_EXECUTABLE | EXIT_NOT_FOUND) => error,
             (_, FIRST_SIGNAL..) => error,
             _ => error.exit_with(EXIT_FAILURE),

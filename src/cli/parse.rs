@@ -17,6 +17,11 @@ use super::{EXIT_FAILURE, Failure};
 use crate::error::{Context, Error, Result, fail};
 use crate::suggest::nearest;
 
+/// Flags whose values Docker's client passes on and Docker's daemon refuses: with the status 1, where
+/// a bad value of another flag is 125.
+const CHECKED_LATE: [&str; 9] =
+    ["detach-keys", "driver", "env-file", "filter", "signal", "since", "tail", "type", "until"];
+
 /// One flag as it was typed.
 struct Occurrence {
     /// Its place in the table.
@@ -61,22 +66,29 @@ pub fn split<A>(
             unreachable!("a flag's spec says what its update takes")
         }
     };
-    read(&specs(flags), command.trailing, argv, &mut update)
+    read(&specs(flags), command, argv, &mut update)
 }
 
 /// Passes each flag that was typed to `update`, by its place in the table; returns the operands.
 fn read(
     specs: &[&'static FlagSpec],
-    trailing: bool,
+    command: &Command,
     argv: &[String],
     update: &mut dyn FnMut(usize, Value) -> Result<()>,
 ) -> Result<Vec<String>, Failure> {
-    let (occurrences, operands) = scan(specs, trailing, argv)?;
+    let (occurrences, operands) = scan(specs, command.trailing, argv)?;
     for Occurrence { flag, name, value } in occurrences {
         if specs[flag].ignores_empty && matches!(&value, Value::Text(text) if text.is_empty()) {
             continue;
         }
-        update(flag, value).context(|| name).map_err(Failure::Usage)?;
+        // The client itself finds a filter that has no value.
+        let is_pair = !matches!(&value, Value::Text(text) if !text.contains('='));
+        let is_late = !["run", "create"].contains(&command.name)
+            && CHECKED_LATE.contains(&specs[flag].long)
+            && (specs[flag].long != "filter" || is_pair);
+        update(flag, value).context(|| name).map_err(|error| {
+            Failure::Usage(if is_late { error.exit_with(EXIT_FAILURE) } else { error })
+        })?;
     }
     Ok(operands)
 }

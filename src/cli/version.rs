@@ -1,6 +1,10 @@
-//! `version`: the version of this binary, which is MYDOCKER_VERSION of the build's environment, or
-//! otherwise the package's. There is no server: in `--format`, client and server are this one
+//! `version` and `--version`: the version of this binary, which is MYDOCKER_VERSION of the build's
+//! environment, or otherwise the package's. There is no server: client and server are this one
 //! program.
+//!
+//! Scripts ask whether Docker is "at least 17.03". So the version that they read is that of the
+//! Docker whose commands are here, with this binary's own after a plus sign, as distributions write
+//! it: `20.10.0+mydocker.0.1.0`. `{{.Version}}` alone is this binary's own.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::inspect::{parse_format, push_line};
@@ -47,7 +51,8 @@ pub static VERSION: Command = Command {
 fn version(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(VERSION_FLAGS)?;
     let Some(format) = args.format else {
-        return print_line();
+        print(&summary())?;
+        return Ok(0);
     };
     let object = facts();
     let mut out = String::new();
@@ -56,8 +61,17 @@ fn version(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
+/// The Docker whose commands, flags and formats are here.
+const DOCKER_VERSION: &str = "20.10.0";
+
+/// The version as Docker's scripts read it.
+pub fn docker_version() -> String {
+    format!("{DOCKER_VERSION}+mydocker.{VERSION_TEXT}")
+}
+
 /// Docker's API of the fields and formats here. Nothing speaks it: scripts compare it.
 const API_VERSION: &str = "1.41";
+const MIN_API_VERSION: &str = "1.12";
 
 /// The client and the server are this one program.
 fn facts() -> Value {
@@ -73,14 +87,14 @@ fn facts() -> Value {
     ]);
     let engine = Value::object(vec![
         ("Name", text("Engine")),
-        ("Version", text(VERSION_TEXT)),
+        ("Version", text(&docker_version())),
         ("Details", details),
     ]);
     // Go has other names for some fields than JSON, and templates may write either.
     let api = |name: &'static str, json: &'static str| {
         [(name, Value::Omitted(text(API_VERSION).into())), (json, text(API_VERSION))]
     };
-    let mut client = vec![("Platform", platform()), ("Version", text(VERSION_TEXT))];
+    let mut client = vec![("Platform", platform()), ("Version", text(&docker_version()))];
     client.extend(api("APIVersion", "ApiVersion"));
     client.extend([
         ("DefaultAPIVersion", text(API_VERSION)),
@@ -92,11 +106,11 @@ fn facts() -> Value {
     let mut server = vec![
         ("Platform", platform()),
         ("Components", Value::list([engine])),
-        ("Version", text(VERSION_TEXT)),
+        ("Version", text(&docker_version())),
     ];
     server.extend(api("APIVersion", "ApiVersion"));
     server.extend([
-        ("MinAPIVersion", text("1.12")),
+        ("MinAPIVersion", text(MIN_API_VERSION)),
         ("Os", text("linux")),
         ("Arch", text(go_arch())),
         ("KernelVersion", kernel()),
@@ -128,9 +142,20 @@ fn go_arch() -> &'static str {
     }
 }
 
-/// Prints the version on one line.
+/// What `version` prints: Docker's labels, by which scripts find the lines.
+fn summary() -> String {
+    let (version, arch) = (docker_version(), go_arch());
+    format!(
+        "Client: mydocker {VERSION_TEXT}\n Version:           {version}\n API version:       {API_VERSION}\n \
+         OS/Arch:           linux/{arch}\n Context:           default\n\n\
+         Server: mydocker {VERSION_TEXT} (there is no daemon)\n Engine:\n  Version:          {version}\n  \
+         API version:      {API_VERSION} (minimum version {MIN_API_VERSION})\n  \
+         OS/Arch:          linux/{arch}\n"
+    )
+}
+
+/// Prints the version on one line, whose words stand where scripts look for Docker's.
 pub fn print_line() -> Outcome {
-    let arch = std::env::consts::ARCH;
-    print(&format!("mydocker version {VERSION_TEXT}, linux/{arch}\n"))?;
+    print(&format!("Docker version {}, build linux/{}\n", docker_version(), go_arch()))?;
     Ok(0)
 }

@@ -13,6 +13,7 @@ use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
 use crate::engine::view::{VolumeView, has_label, pass};
 use crate::error::fail;
+use crate::regex::Regex;
 use crate::template::Template;
 use crate::time::Instant;
 use crate::units::push_human_size;
@@ -97,7 +98,7 @@ struct LsArgs {
 }
 
 enum VolumeFilter {
-    Name(String),
+    Name(Regex),
     Driver(String),
     /// Whether no container has it.
     Dangling(bool),
@@ -113,7 +114,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
         "Filter by name, driver, dangling or label",
         |a, v| {
             a.filters.push(match v.split_once('=') {
-                Some(("name", name)) => VolumeFilter::Name(name.to_owned()),
+                Some(("name", name)) => VolumeFilter::Name(Regex::parse(name)?),
                 Some(("label", label)) => VolumeFilter::Label(label.to_owned()),
                 Some(("driver", driver)) => VolumeFilter::Driver(driver.to_owned()),
                 Some(("dangling", "true" | "1")) => VolumeFilter::Dangling(true),
@@ -174,7 +175,7 @@ pub static LS: Command = Command {
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
     let is_label = |filter: &VolumeFilter| matches!(filter, VolumeFilter::Label(_));
     pass(filters, is_label, |filter| match filter {
-        VolumeFilter::Name(part) => volume.name.contains(part),
+        VolumeFilter::Name(regex) => regex.is_match(&volume.name),
         VolumeFilter::Driver(name) => name == "local",
         VolumeFilter::Dangling(wanted) => volume.is_used != *wanted,
         VolumeFilter::Label(label) => has_label(&volume.labels, label),
@@ -364,11 +365,12 @@ mod tests {
 
     #[test]
     fn every_label_and_one_filter_of_each_other_key_must_match() {
-        let name = |part: &str| VolumeFilter::Name(part.into());
+        let name = |part: &str| VolumeFilter::Name(Regex::parse(part).unwrap());
         let label = |label: &str| VolumeFilter::Label(label.into());
         let volume = volume("data");
         assert!(passes(&volume, &[]));
         assert!(passes(&volume, &[name("x"), name("at")]));
+        assert!(passes(&volume, &[name("^da.a$")]) && !passes(&volume, &[name("^at")]));
         assert!(passes(&volume, &[name("at"), label("a=1"), label("c")]));
         assert!(!passes(&volume, &[name("at"), label("a=1"), label("b")]));
         assert!(!passes(&volume, &[name("at"), label("a=2")]));

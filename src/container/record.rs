@@ -278,6 +278,17 @@ pub struct ImageMount {
     pub layers: Vec<String>,
 }
 
+fn exposed_ports(exposed: &[String], publish: &[Publish]) -> Vec<String> {
+    let mut all = exposed.to_vec();
+    for publish in publish {
+        let ports = publish.container.ports();
+        all.extend(ports.map(|port| format!("{port}/{}", publish.protocol)));
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 impl Summary {
     /// As [`Record::read`], below the directory of all containers. `None` without a record.
     pub fn read(containers: &Directory, id: &ContainerId) -> Result<Option<Summary>> {
@@ -313,6 +324,11 @@ impl Summary {
     /// What the record says of its first run.
     pub fn origin(&self) -> Origin {
         Origin { created: self.created, run: self.run, remove: self.remove }
+    }
+
+    /// As [`Record::exposed_ports`].
+    pub fn exposed_ports(&self) -> Vec<String> {
+        exposed_ports(&self.exposed, &self.publish)
     }
 
     /// The names of the container's networks, or its network mode.
@@ -358,6 +374,11 @@ impl Record {
     /// Its health check, if it has one that runs.
     pub fn health_check(&self) -> Option<&HealthRecord> {
         self.health.as_ref().filter(|health| health.check.runs())
+    }
+
+    /// The exposed ports and the published ones, which are exposed by that: `80/tcp`.
+    pub fn exposed_ports(&self) -> Vec<String> {
+        exposed_ports(&self.exposed, &self.publish)
     }
 
     /// Whether it is on the network of that name, or will be when it starts.

@@ -125,7 +125,7 @@ impl Engine {
             stop_signal: (!is_default).then(|| record.stop_signal.to_string()),
             volumes,
             labels: record.labels.clone(),
-            exposed_ports: record.exposed.clone(),
+            exposed_ports: record.exposed_ports(),
             healthcheck: healthcheck.transpose()?,
             shell: base.shell,
             on_build: base.on_build,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{Engine, confine};
 use crate::container::files::Files;
-use crate::container::record::{MountKind, Record};
+use crate::container::record::{MountKind, MountRecord, Record};
 use crate::container::state::{Condition, State};
 use crate::container::{names, updated};
 use crate::container_id::short;
@@ -20,7 +20,9 @@ use crate::network::direct::{Direct, Origin};
 use crate::network::record::Network;
 use crate::network::{create, firewall, ipam};
 use crate::runtime::capabilities;
+use crate::store::Roots;
 use crate::units::push_human_size;
+use crate::volume;
 
 /// One fact and the facts that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +92,7 @@ impl Engine {
             parts.push(self.namespaces(record, state.pid));
         }
         parts.push(self.root_file_system(record)?);
-        parts.push(mounts(record, state));
+        parts.push(mounts(&self.roots, record, state));
         if let Some(state) = state {
             let paths = updated::cgroups(&Files::new(&self.roots, &record.id), state);
             let cgroups = paths.iter().map(|path| cgroup(Path::new(path)));
@@ -350,14 +352,14 @@ fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
 }
 
 /// The mounts in the kernel's table; for a stopped container, those of its next start.
-fn mounts(record: &Record, state: Option<&State>) -> Fact {
+fn mounts(roots: &Roots, record: &Record, state: Option<&State>) -> Fact {
     let Some(state) = state else {
         let asked = record.mounts.iter().map(|mount| {
             let source = match mount.kind {
                 MountKind::Tmpfs => "tmpfs",
                 _ => &mount.source,
             };
-            fact(&mount.target, source)
+            group(&mount.target, source, of_volume(roots, mount))
         });
         return group("mounts", "", asked.collect());
     };
@@ -379,9 +381,24 @@ fn mounts(record: &Record, state: Option<&State>) -> Fact {
             value.push_str(" from ");
             value.push_str(source);
         }
-        Some(fact(target, value))
+        let parts = of.map(|mount| of_volume(roots, mount)).unwrap_or_default();
+        Some(group(target, value, parts))
     });
     group("mounts", "", parts.collect())
+}
+
+/// The volume of a mount, and the options by which it is mounted itself.
+fn of_volume(roots: &Roots, mount: &MountRecord) -> Vec<Fact> {
+    let Some(name) = &mount.volume else { return Vec::new() };
+    let mut parts = vec![fact("volume", name)];
+    // A volume that was removed has none.
+    let options = volume::read(roots, name).ok().and_then(|found| found.options);
+    let options = options.iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    let options: Vec<String> = options.collect();
+    if !options.is_empty() {
+        parts.push(fact("options", options.join(" ")));
+    }
+    parts
 }
 
 fn cgroup(path: &Path) -> Fact {

@@ -80,7 +80,8 @@ fn add_variables(
         let (number, protocol) = text.split_once('/')?;
         Some((number.parse().ok()?, protocol.to_owned()))
     };
-    let mut ports: Vec<(u16, String)> = other.exposed.iter().filter_map(port).collect();
+    let exposed = other.exposed_ports();
+    let mut ports: Vec<(u16, String)> = exposed.iter().filter_map(port).collect();
     ports.sort_unstable();
     for (at, (number, protocol)) in ports.iter().enumerate() {
         let url = format!("{protocol}://{address}:{number}");

@@ -11,12 +11,13 @@ use std::time::Duration;
 use super::Engine;
 use super::condition::Patience;
 use super::options::Filter;
+use super::ports::is_published_in;
 use super::view::{ContainerView, HealthStatus, Status, has_label, pass, pass_by};
 use crate::container::files::Files;
 use crate::container::health::Health;
 use crate::container::record::{MountKind, Record, Summary, all_ids};
 use crate::container::state::{self, Condition, is_paused};
-use crate::container_id::ContainerId;
+use crate::container_id::{ContainerId, short};
 use crate::error::Result;
 use crate::image::ImageStore;
 use crate::network::create;
@@ -46,8 +47,25 @@ impl Engine {
                 views.push(view);
             }
         }
+        self.name_images(&mut views);
         views.sort_unstable_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(views)
+    }
+
+    /// Shows the id in place of an image's name that stands for no image or for another one by now.
+    fn name_images(&self, views: &mut [ContainerView]) {
+        let store = ImageStore::open(&self.roots);
+        let mut known: HashMap<String, Option<String>> = HashMap::new();
+        for view in views {
+            let id = known.entry(view.image.clone()).or_insert_with_key(|name| {
+                store.find(name).ok().flatten().map(|id| id.to_string())
+            });
+            if id.as_ref() != Some(&view.image_id)
+                && let Some(digits) = view.image_id.strip_prefix("sha256:")
+            {
+                view.image = short(digits).to_owned();
+            }
+        }
     }
 
     /// One container as `containers` lists it; `None` if there is none with this id.
@@ -88,7 +106,7 @@ impl Engine {
         let (mut of_records, mut of_states) = (Vec::new(), Vec::new());
         for filter in filters {
             of_records.push(match filter {
-                Filter::Status(_) | Filter::Health(_) | Filter::Exited(_) => {
+                Filter::Status(_) | Filter::Health(_) | Filter::Exited(_) | Filter::Publish(_) => {
                     of_states.push(filter.clone());
                     continue;
                 }
@@ -316,12 +334,7 @@ fn holds_of_record(record: &Summary, filter: &Filter) -> bool {
                 || mount.target == *wanted
                 || (mount.kind == MountKind::Bind && mount.source == *wanted)
         }),
-        Filter::Publish(ports) => record.publish.iter().any(|publish| {
-            publish.protocol == ports.protocol
-                && *publish.container.ports().start() <= ports.last
-                && *publish.container.ports().end() >= ports.first
-        }),
-        Filter::Expose(ports) => record.exposed.iter().any(|exposed| {
+        Filter::Expose(ports) => record.exposed_ports().iter().any(|exposed| {
             let (port, protocol) = exposed.split_once('/').unwrap_or((exposed, "tcp"));
             protocol == ports.protocol.name()
                 && port.parse().is_ok_and(|port| (ports.first..=ports.last).contains(&port))
@@ -333,6 +346,7 @@ fn holds_of_record(record: &Summary, filter: &Filter) -> bool {
 fn holds_of_state(view: &ContainerView, filter: &Filter) -> bool {
     match filter {
         Filter::Status(name) => view.status.name() == name,
+        Filter::Publish(wanted) => view.ports.iter().any(|shown| is_published_in(shown, wanted)),
         Filter::Health(name) => view.health.map_or("none", HealthStatus::name) == name,
         Filter::Exited(wanted) => {
             matches!(view.status, Status::Exited { code, .. } if i32::from(code) == *wanted)

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use super::Engine;
+use super::options::PortFilter;
 use super::view::PublishedPort;
 use crate::address::Ip;
 use crate::container::record::Record;
@@ -60,6 +61,17 @@ impl Engine {
         }
         Ok(found)
     }
+}
+
+/// Whether a line of `shown` publishes one of the wanted ports of the host.
+pub(super) fn is_published_in(line: &str, wanted: &PortFilter) -> bool {
+    let Some((host, container)) = line.split_once("->") else { return false };
+    let range = host.rsplit(':').next().unwrap_or_default();
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else { return false };
+    container.ends_with(&format!("/{}", wanted.protocol))
+        && first <= wanted.last
+        && last >= wanted.first
 }
 
 /// `80/tcp` for an exposed port, `0.0.0.0:8080->80/tcp` for a published one, and ranges for neighbouring
