@@ -343,7 +343,7 @@ fn config(record: &Record) -> Value {
         ("AttachStdin", Value::Bool(record.streams.interactive)),
         ("AttachStdout", Value::Bool(record.streams.interactive)),
         ("AttachStderr", Value::Bool(record.streams.interactive)),
-        ("ExposedPorts", omit_empty(set(&record.exposed_ports()))),
+        ("ExposedPorts", omit_empty(set(record.exposed_ports()))),
         ("Tty", Value::Bool(record.streams.tty)),
         ("OpenStdin", Value::Bool(record.streams.interactive)),
         ("StdinOnce", Value::Bool(record.streams.interactive && !record.streams.keeps_stdin)),

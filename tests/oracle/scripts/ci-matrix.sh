@@ -1,5 +1,6 @@
 #!/bin/sh
 # Runs one job for each version at once and gathers the statuses.
+# differs: missing: ps -q prints ids though --format is given, where Docker prints the format
 set -eu
 for version in 1.0 1.1 2.0; do
     docker run -d --name "job-$version" --label job=matrix -e VERSION=$version alpine \

@@ -10,7 +10,7 @@ deploy() {
 for release in 1 2; do
     deploy $release
     for try in $(seq 50); do
-        wget -qO- http://127.0.0.1:8081/ && break
+        wget -qO- http://127.0.0.1:8081/ 2>/dev/null && break
         sleep 0.1
     done
 done
