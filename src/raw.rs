@@ -1,12 +1,12 @@
-//! Bytes of the command line as text: arguments, variables and paths on Linux are bytes, and most of
-//! them, not all, are UTF-8.
+//! Keeps arguments, variables and paths as `String`s even if they are not UTF-8, which Linux allows.
 //!
-//! Inside, and in the JSON of state files, all of them are `String`s. A byte B that is not UTF-8 is
-//! kept as the character U+10FF00 + B, one of the last 128 characters of Unicode's last private plane. If
-//! the input contains such a character itself, each of its four bytes is kept in that
-//! way. So `decode` returns exactly what `encode` took. The kernel gets the result of `decode`;
-//! people see what `cli::escape` prints: `\udcff` for the byte ff, as Python's surrogateescape spells it
-//! in JSON. Text for other programs (labels, an image's config) can't hold such bytes: `utf8` refuses it.
+//! `encode` replaces each byte B that is not part of valid UTF-8 by the character U+10FF00 + B, one of
+//! the last 128 characters of Unicode's last private plane. If the input contains such a character
+//! itself, `encode` replaces each of its four bytes in the same way. So `decode` returns the exact
+//! input of `encode`. State files hold the encoded text, and the kernel gets the decoded bytes.
+//!
+//! `cli::escape` prints the byte ff as `\udcff`, as Python's surrogateescape spells it in JSON. Text
+//! for other programs (labels, an image's config) must be UTF-8: `utf8` refuses other bytes.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -19,7 +19,7 @@ const BASE: u32 = 0x10_ff00;
 /// The character for byte 0x80; lower bytes are ASCII and always UTF-8.
 const FIRST: char = '\u{10ff80}';
 
-/// The byte that `c` stands for, if it stands for one.
+/// The byte that `encode` replaced by `c`, or `None` for an ordinary character.
 pub fn byte(c: char) -> Option<u8> {
     if c < FIRST { None } else { u8::try_from(u32::from(c) - BASE).ok() }
 }
@@ -28,7 +28,7 @@ fn push(text: &mut String, bytes: &[u8]) {
     text.extend(bytes.iter().filter_map(|byte| char::from_u32(BASE + u32::from(*byte))));
 }
 
-/// `bytes` as text.
+/// Returns `bytes` as text, from which `decode` gets them back.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -48,7 +48,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of `text`, as before `encode`.
+/// Returns the bytes that `encode` took.
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if is_plain(text) {
         return Cow::Borrowed(text.as_bytes());
@@ -63,13 +63,13 @@ pub fn decode(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(bytes)
 }
 
-/// Whether `text` has no character that stands for a byte.
+/// Whether `text` has only ordinary characters, so `decode` does not change it.
 pub fn is_plain(text: &str) -> bool {
-    // The first byte of all characters beyond U+FFFFF, which are rare.
+    // Fast path: in UTF-8, only characters from U+100000 on start with the byte f4, and they are rare.
     !text.as_bytes().contains(&0xf4) || text.chars().all(|c| byte(c).is_none())
 }
 
-/// Returns `text`, the value of `what`, for a document that only holds UTF-8. Refuses other bytes.
+/// Decodes `text` for a document that can only hold UTF-8. Other bytes are an error about `what`.
 pub fn utf8(what: &str, text: &str) -> Result<String> {
     match String::from_utf8(decode(text).into_owned()) {
         Ok(text) => Ok(text),
@@ -77,7 +77,7 @@ pub fn utf8(what: &str, text: &str) -> Result<String> {
     }
 }
 
-/// The path that a typed or stored `text` means.
+/// Decodes a path from the command line or a state file.
 pub fn path(text: &str) -> Cow<'_, Path> {
     match decode(text) {
         Cow::Borrowed(bytes) => Cow::Borrowed(Path::new(OsStr::from_bytes(bytes))),
@@ -85,7 +85,7 @@ pub fn path(text: &str) -> Cow<'_, Path> {
     }
 }
 
-/// A path as text.
+/// Encodes a path.
 pub fn encode_path(path: &Path) -> String {
     encode(path.as_os_str().as_bytes())
 }
@@ -99,7 +99,7 @@ mod tests {
         let mut all: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         all.push((0..=255).collect());
         all.push(b"caf\xe9 caf\xc3\xa9 \xf0\x9f\x90\xb3 \xed\xb3\xbf \xc0\xaf".to_vec());
-        // The characters that stand for bytes, their neighbours, and halves of them.
+        // Characters that `encode` uses itself, the one before them, and incomplete UTF-8 of both.
         all.push("\u{10ff7f}\u{10ff80}\u{10ffff}".as_bytes().to_vec());
         all.push(b"\xf4\x8f\xbe \xf4\x90\x80\x80 \xf4".to_vec());
         for bytes in all {

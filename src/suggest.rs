@@ -1,9 +1,9 @@
-//! The nearest known word to a mistyped one.
+//! Finds the known word nearest to a mistyped word, for "did you mean".
 //!
-//! Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours
-//! cost one each. A word further than a third of its length is no suggestion but a distraction.
+//! The distance is optimal string alignment: an insertion, a deletion, a substitution or a swap of
+//! neighbours costs one. If more than a third of the letters are wrong, there is no suggestion.
 
-/// The longest word that gets a suggestion; a longer one is no typing mistake.
+/// The longest word that gets a suggestion, in characters; a longer word is no typing mistake.
 const MAX_WORD: usize = 40;
 
 /// The candidate nearest to `word`, if any is near enough.

@@ -1,9 +1,9 @@
-//! COPY and ADD as steps: where the files come from, and the layer that they make.
+//! COPY and ADD as steps: collects the sources and makes the layer.
 //!
-//! A step has up to three kinds of sources: paths of the context, a stage or an image; heredocs; and, for
-//! ADD, URLs. Heredocs and URLs are first written to the workplace as files, so that `copy` only sees
-//! trees of files. Git repositories are refused. The history shows the digest of files from a context or
-//! a server, as Docker's classic builder does.
+//! A step has up to three kinds of sources: paths of the context, a stage or an image; heredocs; and,
+//! for ADD, URLs. Heredocs and downloads become files in the build's workplace (its temporary
+//! directory), so `copy` sees only trees of files. Git repositories are refused. For files of a context
+//! or a URL, the image's history shows their digest, as with Docker's classic builder.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -26,18 +26,18 @@ use crate::store::{open_dir, remove_tree};
 use crate::suggest::nearest;
 use crate::words::Expander;
 
-/// Files of the workplace, removed when the step ends.
+/// The step's directories in the workplace. Dropping this removes them.
 #[derive(Default)]
 struct Made {
     directories: Vec<(PathBuf, OwnedFd)>,
-    /// How many of them hold a file from a URL; they come first.
+    /// How many of the directories hold a file from a URL. Those come first.
     remote: usize,
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
         for (path, _) in &self.directories {
-            // If this fails, the files go with the workplace.
+            // Ignore errors: the end of the build removes the whole workplace.
             let _ = remove_tree(path);
         }
     }
@@ -106,7 +106,7 @@ impl Build<'_> {
             |at: usize| Tree { root: made.directories[at].1.as_fd(), ignore: &all, ..context };
         let keyword = if copy.is_add { "ADD" } else { "COPY" };
         let owner = chown.as_ref().map(|owner| format!("--chown={owner} ")).unwrap_or_default();
-        // Files of a stage or image keep their owners.
+        // Files of a stage or image keep their owners. All others are hashed as owned by root.
         let digested = Some((0, 0)).filter(|_| from.is_none());
         let overrides = Overrides { owner: digested, mode, ..Default::default() };
         let mut found = Vec::new();
@@ -192,7 +192,7 @@ impl Build<'_> {
                 chown: chown.as_deref(),
                 keeps_owners: from.is_some(),
                 mode,
-                // Files of a stage have the build's times already.
+                // Files of a stage or image keep their times; a stage has applied SOURCE_DATE_EPOCH.
                 time: self.epoch.filter(|_| from.is_none()),
                 unpacks,
                 content: content.as_ref(),
@@ -217,7 +217,7 @@ impl Build<'_> {
             Ok(read)
         };
         let layers = state.config.diff_ids.clone();
-        // The key of a stage or image is quick: its layers identify the files.
+        // For a stage or image, try a cheap cache key first, from the digests of its layers.
         let (first, content): (_, Option<&dyn Fn() -> Result<Digest>>) = match files {
             Some(digest) => (content_key(&context, &found, digest)?, None),
             None if from.is_none() => (new_key(), None),
@@ -248,7 +248,7 @@ impl Build<'_> {
         self.layer_step(state, &step)
     }
 
-    /// The files of URLs and heredocs, each in a directory of the workplace.
+    /// Writes the files of URLs and heredocs, each to its own directory in the workplace.
     fn make_sources(
         &self,
         urls: &[String],
@@ -271,7 +271,7 @@ impl Build<'_> {
         for heredoc in &copy.heredocs {
             let mut content = heredoc.content.clone();
             if heredoc.expands {
-                // Quotes are plain characters in a heredoc.
+                // Quotes in a heredoc are literal, so escape them before the expansion.
                 let escaped = content.replace('\'', "\\'").replace('"', "\\\"");
                 content = expander.word(&escaped)?;
             }
@@ -281,7 +281,7 @@ impl Build<'_> {
         Ok(made)
     }
 
-    /// The layers of `--from`: a stage, or otherwise a local image.
+    /// The layers that `--from` names: those of a stage, or of an image if there is no such stage.
     pub(super) fn source_layers(
         &self,
         state: &State,
@@ -326,7 +326,7 @@ impl Build<'_> {
     }
 }
 
-/// Whether a source of ADD is a URL of a web server.
+/// Whether a source of ADD is an http or https URL.
 fn is_remote(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }

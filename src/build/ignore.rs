@@ -1,17 +1,17 @@
 //! `.dockerignore`: the files of a context that a build doesn't see.
 //!
-//! Each line is a pattern in Go's syntax with `**` for any number of directories; `!` at its start takes
-//! files back in, and the last line that matches decides. A pattern that matches a directory matches
-//! all that is in it. The rules are those of Docker's `patternmatcher` (MatchesOrParentMatches); paths
-//! are relative to the context's root.
+//! Each line is a pattern in Go's syntax with `**` for any number of directories. A line that starts
+//! with `!` includes files again, and the last line that matches decides. A pattern that matches a
+//! directory matches everything in it. The rules are those of Docker's `patternmatcher`
+//! (MatchesOrParentMatches); paths are relative to the context's root.
 
 use crate::error::{Context, Result, fail};
 use crate::glob::Glob;
 use crate::raw;
 
-/// The longest file of rules.
+/// The largest `.dockerignore` that is read, in bytes.
 pub const MAX_RULES: u64 = 1 << 20;
-/// The most rules: each is tried with each file of the context.
+/// The maximum number of rules. Each rule is tried with each file of the context.
 const MAX_COUNT: usize = 10_000;
 
 /// The rules of one file.
@@ -23,12 +23,12 @@ pub struct Ignore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
     glob: Glob,
-    /// `!`: what matches is not ignored.
+    /// The line starts with `!`: files that match are not ignored.
     takes_back: bool,
 }
 
 impl Ignore {
-    /// Parses the rules, one a line.
+    /// Parses the rules, one per line.
     pub fn parse(text: &str) -> Result<Ignore> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
@@ -61,12 +61,12 @@ impl Ignore {
         Ok(Ignore { rules })
     }
 
-    /// Adds patterns that ignore, as `--exclude` of COPY does.
+    /// The rules of the patterns that COPY gets by `--exclude`.
     pub fn of_patterns(patterns: &[String]) -> Result<Ignore> {
         Ignore::parse(&patterns.join("\n"))
     }
 
-    /// Whether nothing is excluded.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -82,7 +82,7 @@ impl Ignore {
         let parts: Vec<&str> = ends.map(|end| &path[..end]).collect();
         let mut ignored = false;
         for rule in &self.rules {
-            // Only a rule that would change the answer is tried.
+            // Matching is slow, so try only the rules that can change the answer.
             if rule.takes_back == ignored && parts.iter().any(|part| rule.glob.matches(part)) {
                 ignored = !rule.takes_back;
             }
@@ -96,7 +96,7 @@ impl Ignore {
     }
 }
 
-/// Without `.`, `..` and doubled slashes, as Go's filepath.Clean, and without one at the start.
+/// Removes `.`, `..` and double slashes as Go's filepath.Clean does, and the slashes at both ends.
 fn clean(pattern: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in pattern.split('/') {
@@ -118,7 +118,7 @@ mod tests {
         Ignore::parse(rules).unwrap().excludes(path.as_bytes())
     }
 
-    /// The examples of the reference, "Dockerignore file".
+    /// From the section "Dockerignore file" of the Dockerfile reference.
     #[test]
     fn the_examples_of_the_reference() {
         let rules = "# comment\n*/temp*\n*/*/temp*\ntemp?\n";

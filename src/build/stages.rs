@@ -1,10 +1,10 @@
 //! Runs the stages of a build in parallel.
 //!
-//! Stages that do not need each other run at the same time, each in a child process: the process of a build
-//! forks monitors, so it must stay single threaded. A child has a workplace of its own inside the build's, and
-//! adds its layers to the same draft. It sends its report through a pipe, and at its end its state. The
-//! parent gives the steps their numbers. If a stage fails, the others are killed. A stage without a
-//! neighbour runs in the parent.
+//! Stages that do not need each other run at the same time, each in a child process: the build's
+//! process forks monitors, so it must stay single-threaded. A child has a temporary directory of its own
+//! inside the build's, and adds its layers to the build's draft. It sends its report through a pipe, and
+//! its state last. The parent numbers the steps. If a stage fails, the others are killed. A stage that
+//! runs alone runs in the parent.
 
 use miniserde::{Deserialize, Serialize, json};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -22,12 +22,12 @@ use crate::image::digest::Digest;
 /// This many stages run at the same time even if the machine has fewer CPUs.
 const LEAST: usize = 2;
 
-/// What a stage sends at its end.
+/// The result of a stage, which the child sends last.
 #[derive(Serialize, Deserialize)]
 struct Ending {
-    /// Why it failed.
+    /// The error of a failed stage.
     error: Option<String>,
-    /// The state is the one before the step that failed.
+    /// Whether there is a state. A failed stage sends the one before the failed step.
     has_state: bool,
     base: Option<String>,
     config: String,
@@ -41,7 +41,7 @@ struct Ending {
 struct Stage {
     at: usize,
     worker: Worker,
-    /// The steps that it began: its own number, and the one among all.
+    /// The steps that it started: the child's number, and the number among all.
     steps: Vec<(usize, usize)>,
 }
 

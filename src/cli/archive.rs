@@ -1,7 +1,7 @@
 //! `save`, `export`, `commit` and `diff`: the commands that turn local images and containers into
-//! archives, images or lists of changes. An archive is never written to a terminal: without a file
-//! and with a terminal as stdout the command fails. The work is `engine::archives`',
-//! `engine::commit`'s and `engine::diff`'s.
+//! archives, images or lists of changes. An archive is never written to a terminal: if stdout is a
+//! terminal and no file is named, the command fails. `engine::archives`, `engine::commit` and
+//! `engine::diff` do the work.
 
 use std::path::PathBuf;
 
@@ -208,7 +208,7 @@ pub static COMMIT: Command = Command {
     },
 };
 
-/// The most bytes of a list that are printed in one write.
+/// `diff` prints its list in writes of about this many bytes.
 const PIECE: usize = 64 << 10;
 
 /// The command `diff`.

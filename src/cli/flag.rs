@@ -1,8 +1,8 @@
-//! Flags and commands as data: what the parser, the help, the completions and the man page share.
+//! Flags and commands as data, shared by the parser, the help, the completions and the man page.
 //!
-//! A command owns one static table of `Flag`s over its own arguments struct; a flag says how it is
-//! spelled, what it is for, and how one typed value updates the arguments. `FlagSpec` is its part
-//! that knows nothing of the arguments, so that help and its like can hold all commands in one list.
+//! Each command has a struct of arguments and one static table of `Flag`s. A flag has a spelling, a
+//! line of help, and a function that updates the arguments. `FlagSpec` is the part that does not depend
+//! on the type of the arguments, so the help, the completions and the man page can list all commands.
 
 use super::{Invocation, Outcome};
 use crate::error::Result;
@@ -11,14 +11,14 @@ use crate::error::{Context, fail};
 
 /// A flag's spelling, and its line in the help.
 pub struct FlagSpec {
-    /// Without its dashes.
+    /// The long spelling, without its dashes.
     pub long: &'static str,
     pub short: Option<char>,
     /// Further spellings, each a whole token with its dashes: `--network`, `-net`.
     pub also: &'static [&'static str],
-    /// What its value is called in the help; `None` for a switch.
+    /// The placeholder for the value in the help, as in `MEGABYTES`; `None` for a switch.
     pub value: Option<&'static str>,
-    /// Whether an empty value is as none.
+    /// Whether an empty value counts as if the flag was not given.
     pub ignores_empty: bool,
     pub doc: &'static str,
     pub category: Category,
@@ -35,9 +35,9 @@ pub enum Category {
     Limits,
     Isolation,
     Logging,
-    /// Flags of Docker's that change nothing here, or are refused with the reason.
+    /// Docker flags that have no effect here, or that fail with a reason.
     Docker,
-    /// Spellings of the tutorial engines, kept working.
+    /// Flags of the small engines that container tutorials build, such as `-mem` or `-cpu`.
     Tutorial,
 }
 
@@ -86,7 +86,7 @@ pub struct Flag<A: 'static> {
 }
 
 impl<A> Flag<A> {
-    /// A flag without a value; `--long=false` takes it back.
+    /// A flag without a value; `--long=false` turns it off.
     pub const fn switch(long: &'static str, doc: &'static str, update: fn(&mut A, bool)) -> Self {
         Flag { spec: FlagSpec::new(long, None, doc), update: Update::Switch(update) }
     }
@@ -101,8 +101,8 @@ impl<A> Flag<A> {
         Flag { spec: FlagSpec::new(long, Some(value), doc), update: Update::Value(update) }
     }
 
-    /// A flag that takes one value. As Docker does, it takes an empty value for none at all:
-    /// scripts write `--name "$NAME"`.
+    /// A flag with a value that ignores an empty one, as Docker does: scripts write `--name "$NAME"`,
+    /// where NAME may be unset.
     pub const fn setting(
         long: &'static str,
         value: &'static str,
@@ -114,12 +114,12 @@ impl<A> Flag<A> {
         flag
     }
 
-    /// A switch of Docker's that asks for what happens here anyway.
+    /// A Docker switch that has no effect, because mydocker always does what it requests.
     pub const fn accepted(long: &'static str, doc: &'static str) -> Self {
         Flag::switch(long, doc, |_, _| {}).under(Category::Docker)
     }
 
-    /// Docker's switch for image signatures, which mydocker doesn't know.
+    /// Docker's switch for image signatures, which mydocker does not support.
     pub const fn content_trust() -> Self {
         Flag::accepted("disable-content-trust", "Accepted; image signatures are never verified")
     }
@@ -136,7 +136,7 @@ impl<A> Flag<A> {
         self
     }
 
-    /// Puts it under a heading of the help.
+    /// Sets the heading of the help that lists the flag.
     pub const fn under(mut self, category: Category) -> Self {
         self.spec.category = category;
         self
@@ -157,16 +157,16 @@ impl FlagSpec {
     }
 }
 
-/// The specs of a table, without its updates.
+/// The specs of a command's flags.
 pub fn specs<A>(flags: &'static [Flag<A>]) -> Vec<&'static FlagSpec> {
     flags.iter().map(|flag| &flag.spec).collect()
 }
 
-/// A flag's long spelling and its value, and the place that an error about it names.
+/// A setting from a file: its place in the file for errors, the flag's long spelling, and the value.
 #[cfg(feature = "compose")]
 pub type Placed<'a> = (&'a dyn std::fmt::Display, &'a str, &'a str);
 
-/// Sets flags that were not typed, but come from a file.
+/// Sets flags that come from a file instead of the command line.
 #[cfg(feature = "compose")]
 pub fn set_all<A>(
     flags: &'static [Flag<A>],
@@ -225,7 +225,7 @@ impl Group {
     }
 }
 
-/// What a command's operands name, for completion.
+/// The kind of object that a command's operands name, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     Nothing,
@@ -239,21 +239,21 @@ pub enum Operand {
 
 /// One command of the command line.
 pub struct Command {
-    /// One word, or two for `volume create` and its kin.
+    /// One word, or two as in `volume create`.
     pub name: &'static str,
     pub group: Group,
-    /// What follows the name: `[FLAGS] IMAGE [COMMAND [ARG…]]`.
+    /// The usage line after the name: `[FLAGS] IMAGE [COMMAND [ARG…]]`.
     pub usage: &'static str,
     pub summary: &'static str,
     pub examples: &'static [&'static str],
     pub operand: Operand,
-    /// How many operands at least and at most.
+    /// The minimum and the maximum number of operands.
     pub operands: (usize, usize),
-    /// Flags end at the first operand; what follows is another program's.
+    /// Whether flags end at the first operand, because the rest belongs to another program.
     pub trailing: bool,
     pub flags: fn() -> Vec<&'static FlagSpec>,
     pub run: fn(&Invocation) -> Outcome,
 }
 
-/// No upper bound on operands.
+/// The maximum number of operands of a command that takes any number.
 pub const MANY: usize = usize::MAX;

@@ -1,8 +1,8 @@
-//! The progress of a pull or push: on a terminal a bar for each active layer, below the lines of
-//! the finished ones; otherwise one line for each step. The commands that move bytes without a
-//! registry (`load`, `import`, `save`, `export`, `commit`, `cp`) have one line with bytes and rate, on a terminal alone.
-//! Several threads report at the same time, so the drawing is behind a mutex and each update is one
-//! write. Escape sequences are only written to a terminal that takes them (`style`).
+//! Prints the progress of a pull or push. On a terminal, each active layer has a bar, below the lines
+//! of the finished layers; otherwise each step is one line. The commands that move bytes without a
+//! registry (`load`, `import`, `save`, `export`, `commit`, `cp`) show one line with bytes and rate, and
+//! only on a terminal. Several threads report at the same time, so the drawing is behind a mutex and
+//! each update is one write. Only a terminal that takes escape sequences gets them (`style`).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,15 +17,15 @@ use crate::sys::stdio::{stderr, stdout};
 use crate::units::push_human_size;
 
 const REDRAW: Duration = Duration::from_millis(100);
-/// A command that ends sooner shows no bytes.
+/// A command that ends sooner shows no line of bytes.
 const SHORT: Duration = Duration::from_secs(1);
 const BAR: usize = 40;
-/// The least width of a bar, in columns.
+/// The minimum width of a bar, in columns.
 const MIN_BAR: usize = 5;
 /// Used when the terminal reports no size.
 const DEFAULT_COLUMNS: usize = 80;
 
-/// The place where a transfer is reported.
+/// Prints the progress of one command to stdout or stderr.
 pub struct Progress {
     quiet: bool,
     on_stderr: bool,
@@ -37,7 +37,7 @@ pub struct Progress {
 struct Drawing {
     /// The active layers: name, finished bytes, all bytes.
     active: Vec<(String, u64, u64)>,
-    /// What is moved without a registry: a word for it, the bytes, and when it started.
+    /// For a command without a registry: its word (`Loading`), the bytes so far, and the start time.
     bytes: Option<(&'static str, u64, Instant)>,
     /// The number of lines with bars on the terminal.
     drawn: usize,
@@ -100,7 +100,7 @@ impl Progress {
         self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts bytes, and draws them once the command has taken a while.
+    /// Counts bytes. Draws their line only after `SHORT`, and at most once per `REDRAW`.
     fn count(&self, moved: Moved) {
         let mut drawing = self.lock();
         let Some((what, bytes, since)) = drawing.bytes else { return };
@@ -145,7 +145,7 @@ impl Progress {
             text += &format!("\x1b[{}A\x1b[J", drawing.drawn);
         }
         text += line;
-        // A wrapped line would take two lines to move up.
+        // Each line must fit the terminal: `drawn` counts a wrapped line as one, but it occupies two.
         let columns = columns().map_or(DEFAULT_COLUMNS, usize::from);
         for (layer, bytes, of) in &drawing.active {
             push_bar(&mut text, layer, *bytes, *of, columns);
@@ -155,7 +155,7 @@ impl Progress {
         }
         let lines = drawing.active.len() + usize::from(drawing.bytes.is_some());
         (drawing.drawn, drawing.last) = (lines, Some(Instant::now()));
-        // If the terminal was closed, the transfer goes on.
+        // Ignore errors: if the terminal was closed, the transfer goes on.
         let _ = if self.on_stderr {
             stderr().write_all(text.as_bytes())
         } else {
@@ -164,12 +164,12 @@ impl Progress {
     }
 }
 
-/// The line of a command that moves bytes. It is erased when this is dropped.
+/// Shows the line of a command that moves bytes, and erases the line on drop.
 pub struct Bytes(Option<Arc<Progress>>);
 
 impl Bytes {
-    /// Shows the bytes that this process moves from now on, unless `quiet`, or where stderr is no
-    /// terminal.
+    /// Shows the bytes that this process moves from now on. Shows nothing if `quiet`, or if stderr is
+    /// no terminal.
     pub fn show(what: &'static str, quiet: bool) -> Bytes {
         let progress = Progress::on_stderr(quiet);
         if quiet || !progress.terminal {
@@ -206,8 +206,8 @@ fn push_bytes(text: &mut String, what: &str, bytes: u64, elapsed: Duration, colu
     text.push('\n');
 }
 
-/// Appends the line of a layer, one column shorter than the terminal, with a bar that fills the
-/// room.
+/// Appends the line of a layer, at least one column shorter than the terminal. The bar has up to `BAR`
+/// columns; below `MIN_BAR` it is left out.
 fn push_bar(text: &mut String, layer: &str, bytes: u64, of: u64, columns: usize) {
     let mut sizes = String::new();
     push_human_size(&mut sizes, bytes);

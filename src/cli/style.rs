@@ -1,6 +1,6 @@
-//! Colours on a terminal, by ECMA-48's SGR sequences. They are left out where stdout or stderr is no
-//! terminal, with NO_COLOR set (no-color.org), and on a terminal without such codes (TERM=dumb). The
-//! caller escapes the text that it paints.
+//! Colours on a terminal, by ECMA-48's SGR sequences. There are none if the output is no terminal, if
+//! NO_COLOR is set (no-color.org), or if the terminal has no such codes (TERM=dumb). The caller must
+//! escape untrusted text before it is painted.
 
 use std::io::{self, IsTerminal};
 
@@ -27,13 +27,13 @@ impl Style {
         }
     }
 
-    /// `text` in this style, which must not contain control characters of others.
+    /// Returns `text` in this style. The text must not contain control characters.
     pub fn paint(self, text: &str, on: bool) -> String {
         if on { format!("\x1b[{}m{text}\x1b[0m", self.code()) } else { text.to_owned() }
     }
 }
 
-/// Whether the terminal moves its cursor and clears lines on command.
+/// Whether a terminal gets escape sequences: colours, cursor movement, erasing lines.
 pub fn has_cursor_codes() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
         && std::env::var_os("TERM").is_none_or(|name| name != "dumb")

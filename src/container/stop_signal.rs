@@ -10,7 +10,7 @@ use std::str::FromStr;
 use crate::store::stored_as_text;
 use crate::sys::signal::Signal;
 
-/// A signal and the spelling by which it was given.
+/// A signal, and its name or number as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopSignal {
     spelling: String,
@@ -26,12 +26,11 @@ impl StopSignal {
         Some(StopSignal { spelling: spelling.to_owned(), signal })
     }
 
-    /// The signal itself.
     pub fn signal(&self) -> Signal {
         self.signal
     }
 
-    /// Whether it is spelled as the default. Docker's `inspect` and `commit` leave the default out.
+    /// Whether the spelling is `SIGTERM`, the default, which Docker's `inspect` and `commit` leave out.
     pub fn is_default(&self) -> bool {
         *self == StopSignal::default()
     }

@@ -1,7 +1,8 @@
-//! Transfers with registries, in a build with the cargo feature `pull`: what `registry` offers to
-//! the command line. Pull and push loop over the tags of a repository; the protocol, the digests
-//! and the credentials file are `image::registry`'s (OCI distribution spec). The lines for the user
-//! are made in `cli::progress`.
+//! Pull, push, login and logout, in a build with the cargo feature `pull`. A build without it compiles
+//! `no_transfer` instead; `registry` calls either.
+//!
+//! This file loops over the tags of a repository. The protocol, the digests and the credentials file
+//! are in `image::registry` (OCI distribution spec); `cli::progress` prints the lines for the user.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
@@ -15,8 +16,7 @@ use crate::image::registry::settings::Settings;
 use crate::image::{ImageStore, Reference};
 
 impl Engine {
-    /// Pulls an image, or all tags of a repository. Returns the full names, as in Docker's last
-    /// lines.
+    /// Pulls an image, or all tags of a repository. Returns the full names, which Docker prints last.
     pub fn pull(
         &self,
         request: &PullRequest,
@@ -86,7 +86,7 @@ fn refuse_tag(typed: &str, reference: &Reference) -> Result<()> {
     Ok(())
 }
 
-/// Reads what the settings of registries say.
+/// Reads the mirrors and the insecure registries from the settings.
 pub fn settings() -> Result<RegistrySettings> {
     let settings = Settings::read()?;
     Ok(RegistrySettings {
@@ -95,7 +95,8 @@ pub fn settings() -> Result<RegistrySettings> {
     })
 }
 
-/// Checks user and password with a registry and stores them. Returns the path of the file.
+/// Logs in to a registry and stores the credentials if it accepts them. Returns the path of the
+/// credentials file.
 pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
     let host = host_of(&login.server);
     let Login { user, password, .. } = login.clone();
@@ -112,7 +113,7 @@ pub fn logout(server: &str) -> Result<bool> {
     CredentialFile::open().forget(&host_of(server))
 }
 
-/// The host of the registry: from a host, a URL, or an empty text for Docker Hub.
+/// The registry's host, given a host, a URL, or an empty text for Docker Hub.
 fn host_of(server: &str) -> String {
     let bare = server.split_once("://").map_or(server, |(_, rest)| rest);
     match bare.split('/').next().unwrap_or_default() {

@@ -1,15 +1,15 @@
-//! Which of an index's images fits: `os/architecture[/variant]`, as Go and the OCI index name them.
+//! Chooses the image of an OCI index that fits this machine or the requested platform. Platforms are
+//! written `os/architecture[/variant]`, with Go's names (OCI image spec, image-index.md).
 //!
-//! 32-bit Arm has variants that run each other's programs downwards (v7 runs v6 and v5); a 64-bit
-//! Arm runs arm64 and, as a last resort, 32-bit Arm if the kernel does; amd64 has v1 to v4 and runs
-//! 386. These are the fallbacks of containerd's `platforms.Only`.
+//! A variant of 32-bit Arm or amd64 also runs all lower variants: arm/v7 runs v6 and v5, amd64/v3 runs
+//! v2 and v1. If an index has no image of the machine's architecture, arm64 takes 32-bit Arm and amd64
+//! takes 386. These are the fallbacks of containerd's `platforms.Only`.
 
 use std::fmt;
 
 use crate::error::{Result, fail};
 
-/// An operating system, an architecture in Go's words, and its variant (OCI image spec,
-/// image-index.md). An empty field is unknown.
+/// An operating system, an architecture by Go's name, and its variant. An empty field is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Platform {
     pub os: String,
@@ -21,9 +21,8 @@ pub struct Platform {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub platform: Platform,
-    /// Whether the architecture must be this one, because the user says so. Otherwise an architecture that
-    /// the processor runs too is accepted: 386 on amd64, 32-bit Arm on arm64.
-    /// processor runs too: 386 on amd64, 32-bit Arm on arm64.
+    /// Whether only this architecture is accepted, because the user requested it. Otherwise another one
+    /// that the processor can run is accepted too: 386 on amd64, 32-bit Arm on arm64.
     pub is_exact: bool,
 }
 
@@ -33,14 +32,14 @@ impl Wanted {
         Wanted { platform: Platform::native(), is_exact: false }
     }
 
-    /// The platform that the user asks for.
+    /// A platform that the user requested.
     pub fn exactly(platform: Platform) -> Wanted {
         Wanted { platform, is_exact: true }
     }
 
-    /// How well an image of `offered` runs: 0 is best, `None` not at all.
+    /// Ranks an image's platform: 0 is the best, `None` does not run.
     pub fn rank(&self, offered: &Platform) -> Option<u32> {
-        /// The rank after all variants of the architecture itself.
+        /// The rank of another architecture, worse than every variant of the wanted one.
         const FALLBACK: u32 = 1000;
         let wanted = &self.platform;
         if offered.os != wanted.os {
@@ -57,15 +56,15 @@ impl Wanted {
         }
     }
 
-    /// As [`Wanted::rank`], by an image's config. Images made from scratch often name no platform: such
-    /// an image is the last resort.
+    /// Ranks the platform in an image's config. Images made from scratch often have none: they get the
+    /// worst rank.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
         if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
     }
 }
 
 impl Platform {
-    /// This machine's.
+    /// The platform of this machine.
     pub fn native() -> Platform {
         let architecture = native_architecture().to_owned();
         Platform { os: "linux".to_owned(), architecture, variant: native_variant().to_owned() }
@@ -90,7 +89,7 @@ impl Platform {
         if os != "linux" {
             fail!("bad platform '{text}': only linux runs here");
         }
-        // As uname and GNU call them.
+        // Accept the names of uname and GNU too.
         let architecture = match architecture {
             "x86_64" | "x86-64" => "amd64",
             "aarch64" => "arm64",
@@ -102,7 +101,7 @@ impl Platform {
         Ok(Platform { os: os.to_owned(), architecture, variant })
     }
 
-    /// The variant as a number; without one, the architecture's usual one.
+    /// The number of the variant. If there is no variant, the architecture's usual number.
     fn level(&self) -> u32 {
         let usual = match self.architecture.as_str() {
             "arm" => 7,
@@ -151,7 +150,7 @@ impl fmt::Display for Platform {
     }
 }
 
-/// This machine's architecture as image configs name it.
+/// This machine's architecture by Go's name, as image configs have it.
 pub fn native_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -165,7 +164,7 @@ pub fn native_architecture() -> &'static str {
 mod tests {
     use super::*;
 
-    /// The index of the platform that fits best; of equals the first.
+    /// The index of the platform that fits best. If several fit equally well, the first.
     fn chosen(wanted: &str, offered: &[&str]) -> Option<usize> {
         best(&Wanted::exactly(Platform::parse(wanted).unwrap()), offered)
     }

@@ -1,9 +1,9 @@
 //! `save`: images as an archive that other tools read.
 //!
 //! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
-//! layers, configs and manifests under `blobs/sha256/`, named by `index.json`. A docker-archive has
-//! `manifest.json` besides, as Docker writes it since version 25; older versions and other
-//! tools read it too. The same images always give the same bytes.
+//! layers, configs and manifests under `blobs/sha256/`, listed in `index.json`. A docker-archive also
+//! has a `manifest.json`, as Docker writes it since version 25, for older versions of Docker and for
+//! other tools. The same images always give the same bytes.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,7 @@ pub enum ArchiveFormat {
     Oci,
 }
 
-/// An image to be written.
+/// An image to write.
 struct Saved {
     references: Vec<Reference>,
     config: Vec<u8>,
@@ -38,8 +38,8 @@ struct Saved {
 }
 
 impl ImageStore {
-    /// Writes the images that `names` stand for: a repository without a tag stands for all its
-    /// tags, an id for the image without a name. Their manifests get the annotations.
+    /// Writes the named images. The name of a repository without a tag means all its tags. An image
+    /// that is given by its ID is written without a name. Each manifest gets the annotations.
     pub fn save(
         &self,
         names: &[String],
@@ -48,7 +48,7 @@ impl ImageStore {
         output: &mut dyn Write,
     ) -> Result<()> {
         let mut wanted: Vec<(ImageId, Vec<Reference>)> = Vec::new();
-        // No command may remove one of them until they are written.
+        // No command can remove the images before they are written.
         let mut holds = Vec::new();
         for name in names {
             for (id, reference) in self.meant_by(name)? {
@@ -70,7 +70,8 @@ impl ImageStore {
         write_archive(&images, format, annotations, output)
     }
 
-    /// The images of a name, each with the tag that the name meant.
+    /// Finds the images of a name, each with its tag. An image that is given by its ID or digest
+    /// has no tag.
     fn meant_by(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let Some(id) = self.find(name)? else {
             let repository = Reference::parse(name).ok().filter(|_| is_bare(name));
@@ -101,8 +102,8 @@ impl ImageStore {
         Ok(of.map(|(name, id)| (id, Some(name))).collect())
     }
 
-    /// An image's config and layers in exportable form. If a layer's tar can't be made again as it
-    /// was, the config names the tar that will be written.
+    /// An image's config and layers, ready to write or push. If a layer's original tar can't be
+    /// reproduced, the returned config has the diff_id of the new tar.
     pub fn config_and_layers(&self, id: &ImageId) -> Result<(Vec<u8>, Vec<LayerTar>)> {
         let Some(config) = self.config_bytes(id)? else {
             fail!("the image {} is gone", id.short())
@@ -118,7 +119,7 @@ impl ImageStore {
     }
 }
 
-/// A repository without tag or digest.
+/// Whether the name has no tag or digest.
 fn is_bare(name: &str) -> bool {
     let leaf = name.rsplit('/').next().unwrap_or_default();
     !leaf.contains([':', '@'])
@@ -178,7 +179,7 @@ fn write_archive(
     archive.tar.finish().map(drop)
 }
 
-/// The archive that is being written.
+/// An open archive, and the blobs that it already contains.
 struct Archive<W: Write> {
     tar: Writer<W>,
     blobs: Vec<Digest>,
@@ -214,7 +215,7 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// The data of an archive's current entry.
+/// Writes into the archive's current entry.
 struct Data<'a, W>(&'a mut Writer<W>);
 
 impl<W: Write> Write for Data<'_, W> {
@@ -251,7 +252,8 @@ fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
     ])
 }
 
-/// A manifest's descriptor with the image's name, as containerd and the spec write it.
+/// Adds the image's name to a manifest's descriptor, in the annotations of containerd and of the OCI
+/// spec.
 fn named(descriptor: &Value, name: &Reference) -> Value {
     let annotations = object([
         ("io.containerd.image.name", text(&name.to_string())),

@@ -1,6 +1,6 @@
 //! The events of a pull or push, for the caller that shows the progress. A transfer calls its
-//! `Watch` from several threads. Words and bars are made in `cli::progress`; this file only has the
-//! types, so that a build without registries has them too.
+//! `Watch` from several threads. `cli::progress` prints the text and the bars. This file holds only
+//! types, so a build without registries has them too.
 
 use super::digest::Digest;
 
@@ -9,31 +9,32 @@ use super::digest::Digest;
 pub enum Step {
     /// Not started, or another process downloads it.
     Waiting,
-    /// It was there before.
+    /// A pull found the layer in the local store, or a push found it in the registry.
     Exists,
-    /// The number of its bytes that have arrived.
+    /// The number of the layer's bytes that were transferred so far, out of `of`.
     Moved {
         bytes: u64,
         of: u64,
     },
     Pulled,
     Pushed,
-    /// The registry has it in another repository.
+    /// The registry has the layer in another repository, so no bytes were sent (cross-repository
+    /// mount).
     Mounted,
 }
 
 /// One event of a pull or push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The layer, and its progress.
+    /// A layer made progress.
     Layer(Digest, Step),
-    /// The pull of one reference starts: its tag or digest, and its repository's path.
+    /// The pull of one reference starts. `what` is its tag or digest, `path` is that of its repository.
     Pulling {
         what: String,
         path: String,
     },
-    /// The pull ended: the manifest's digest, and whether the local image is a newer one than
-    /// before.
+    /// The pull of one reference ended. `digest` is the manifest's; `is_newer` says whether the pull
+    /// changed the local image.
     PulledImage {
         digest: Digest,
         is_newer: bool,
@@ -43,7 +44,7 @@ pub enum Event {
     Pushing {
         repository: String,
     },
-    /// The push of one tag ended: its manifest's digest and size in bytes.
+    /// The push of one tag ended. `digest` and `size` (in bytes) are those of its manifest.
     PushedImage {
         tag: String,
         digest: Digest,
@@ -52,5 +53,5 @@ pub enum Event {
     Warning(String),
 }
 
-/// The function that is called with each event, from any thread.
+/// Called with each event, from any thread.
 pub type Watch<'a> = &'a (dyn Fn(Event) + Sync);

@@ -1,10 +1,10 @@
 //! `update`: new limits for a container that exists, from flags or from a JSON object of the form of
 //! `linux.resources`.
 //!
-//! The new fields are laid over those that the container has, since one limit may depend on another
-//! (memory and swap). The result is kept in the container's directory as `resources.json`, written
-//! before the kernel's files: an `update` that was killed in between is finished by the next one,
-//! which writes every limit. The rules for devices can't change.
+//! The new fields are merged into the container's current ones, because one limit may depend on another
+//! (memory and swap). The result is saved as `resources.json` in the container's directory before the
+//! cgroup's files are written. If an `update` is killed in between, the next `update` writes all limits
+//! again. The device rules can't change.
 
 use std::io::Read as _;
 
@@ -19,7 +19,7 @@ use crate::runtime::cgroup::Update;
 use crate::store::{self, Durability};
 use crate::units::ByteSize;
 
-/// Bytes of the longest JSON that is read.
+/// The most bytes of JSON that are read from stdin.
 const MAX_INPUT: u64 = 1 << 20;
 
 /// The flags, each with the object and key of `linux.resources` that it sets.
@@ -50,7 +50,7 @@ pub fn flags() -> Vec<Flag> {
     limits.chain(others).collect()
 }
 
-/// `update`
+/// Runs the command `update`. Returns its exit status.
 pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
     let id = args.id()?;
     for flag in ["l3-cache-schema", "mem-bw-schema"] {
@@ -132,7 +132,7 @@ fn read_resources(path: &str) -> Result<Value> {
     }
 }
 
-/// The flags as the object that `--resources` would be.
+/// Builds the JSON object of `linux.resources` from the flags.
 fn of_flags(args: &Args) -> Result<Value> {
     let mut all = Object::new();
     for (flag, group, field) in LIMITS {
@@ -161,7 +161,8 @@ fn of_flags(args: &Args) -> Result<Value> {
     Ok(Value::Object(all))
 }
 
-/// containerd sends the container's own rules again with every update.
+/// Fails if the update changes the device rules. The same rules are accepted, because containerd sends
+/// them with every update.
 fn refuse_other_devices(asked: &Value, linux: &Node<'_>) -> Result<()> {
     let asked = Node::root("resources", asked);
     if asked.get("devices")?.is_none_or(|rules| rules.is_empty()) {
@@ -177,7 +178,7 @@ fn refuse_other_devices(asked: &Value, linux: &Node<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Lays the fields of `upper` over those of `lower`, object by object.
+/// Merges the fields of `upper` into `lower`, object by object; `upper` wins, except for `null`.
 fn overlay(lower: &mut Value, upper: &Value) {
     match (lower, upper) {
         (_, Value::Null) => {}

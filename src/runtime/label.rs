@@ -1,9 +1,9 @@
-//! Labels of the host's security module, AppArmor (apparmor(7)) or SELinux: the label under which a
-//! program runs is written to a file of /proc just before execve.
+//! Labels of the host's security module, AppArmor (apparmor(7)) or SELinux. Writing the label to a file
+//! of /proc just before execve sets the label of the program.
 //!
-//! That /proc is a new mount that no other process sees. Otherwise a container could mount a file of
-//! its own there, which would take the write, and the program would run without a label
-//! (CVE-2019-16884, CVE-2025-52881).
+//! The write goes to a new /proc mount that no other process sees. With the container's own /proc, a
+//! container could mount another file over that path: the write would go to this file, and the program
+//! would run without a label (CVE-2019-16884, CVE-2025-52881).
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,7 +28,7 @@ impl Label {
     pub fn set_for_exec(&self) -> Result<()> {
         let proc = private_proc()?;
         let (files, text) = match self {
-            // Linux before 5.8 has only the second file.
+            // Linux before 5.8 has only `attr/exec`.
             Label::AppArmor(profile) => (
                 ["thread-self/attr/apparmor/exec", "thread-self/attr/exec"],
                 format!("exec {profile}"),
@@ -43,7 +43,8 @@ impl Label {
     }
 }
 
-/// A fresh procfs of this process's PID namespace that nothing can be mounted on.
+/// Makes a procfs mount of this process's PID namespace. It is attached nowhere, so no other process
+/// can mount anything on it.
 pub fn private_proc() -> Result<OwnedFd> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -69,7 +70,7 @@ pub fn selinux_is_on() -> bool {
     openat(CWD, "/sys/fs/selinux/enforce", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }
 
-/// Whether AppArmor is on and has loaded the profile `wanted` (securityfs lists one a line).
+/// Whether AppArmor is enabled and the profile `wanted` is loaded.
 pub fn apparmor_has(wanted: &str) -> bool {
     let profiles = || fs::read_to_string("/sys/kernel/security/apparmor/profiles");
     apparmor_is_on()

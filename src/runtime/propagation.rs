@@ -1,12 +1,13 @@
-//! Binds whose later mounts appear on the other side (`rslave`, `rshared`), by mount_namespaces(7).
+//! Mount propagation of binds (`rslave`, `rshared`; mount_namespaces(7)): whether a mount that is made
+//! later on the host appears in the container, and the reverse.
 //!
-//! The container's mount namespace starts as a copy of the host's, and each mount is in one peer group
-//! with the host's own. A bind that must be shared is copied at that time, before all mounts become
-//! slaves; a slave bind is copied after it. Both need a source that is in a peer group on the host. A
-//! bind and the mounts below it may differ: each has its own option in an OCI bundle.
+//! The container's mount namespace starts as a copy of the host's, where each mount is in the peer
+//! group of its original. A shared bind is copied first; a slave bind is copied after all mounts
+//! have become slaves. For both, the source must be in a peer group on the host. In an OCI bundle, a
+//! bind and the mounts below it can have different propagation.
 //!
-//! Other types of propagation concern only the container and are set last: an unbindable mount could
-//! not be copied any more when a path in it is locked.
+//! Propagation that concerns only the container is set last: an unbindable mount can't be copied, and
+//! locking a path in a mount makes a copy of it.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,7 +31,7 @@ pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
     }
 }
 
-/// A copy of the source's tree for each shared mount of the spec, in their order.
+/// Copies the source's tree of each shared mount of the spec. The copies are in the order of the spec.
 pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     let mut copies = Vec::new();
     for mount in &spec.mounts {
@@ -52,7 +53,8 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     Ok(copies)
 }
 
-/// Refuses a slave whose source is in no peer group. All mounts here are slaves of the host's by now.
+/// Refuses a slave bind whose source is in no peer group. Every mount of this namespace is already a
+/// slave, so a source in a peer group has a `master:` field.
 pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     if has_group(handle, "master:")? {
         return Ok(());
@@ -64,8 +66,8 @@ pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     )
 }
 
-/// Gives an attached tree the propagation of its mount, and those below it theirs. A copy has what the
-/// source has on the host, or is its slave: both are as much as was asked for, or more.
+/// Sets the propagation of an attached mount and of the mounts below it. Shared needs no change:
+/// `copy_shared` made the copy in the peer group of its source.
 pub fn settle(tree: &OwnedFd, mount: &Mount) -> Result<()> {
     let set = |tree: &OwnedFd, propagation, recursive| match propagation {
         Propagation::Private => {
@@ -87,7 +89,7 @@ pub fn settle(tree: &OwnedFd, mount: &Mount) -> Result<()> {
     set(tree, mount.propagation, false)
 }
 
-/// The mounts whose mount points lie on the mount that `tree` is the root of.
+/// Opens the mounts directly below the mount `tree`, at the paths that /proc/self/mountinfo shows.
 fn mounts_on(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
     let (id, mounts) = (mount_id(tree)?, mountinfo()?);
     let fields = |line: &str| -> Option<(String, String, PathBuf)> {
@@ -107,7 +109,7 @@ fn mounts_on(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// A path of mountinfo, where blanks and backslashes are three octal digits.
+/// Decodes a path of mountinfo, which has octal escapes: `\040` is a space, `\134` a backslash.
 fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -137,8 +139,8 @@ fn mountinfo() -> Result<String> {
     std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")
 }
 
-/// Whether the mount that `handle` lies on has the peer group that `field`, an optional field of
-/// mountinfo, names (proc_pid_mountinfo(5)).
+/// Whether the mount of `handle` has an optional field in mountinfo that starts with `field`: `shared:`
+/// or `master:` (proc_pid_mountinfo(5)).
 fn has_group(handle: &OwnedFd, field: &str) -> Result<bool> {
     let (id, mounts) = (mount_id(handle)?, mountinfo()?);
     let line = mounts.lines().find(|line| line.split(' ').next() == Some(id.as_str()));

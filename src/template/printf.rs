@@ -1,6 +1,7 @@
 //! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %f %g %t %T` with flags, width and precision.
 //!
-//! A verb that does not fit the value prints Go's note, such as `%!d(string=x)`, and is no error.
+//! If a verb does not fit the value, the output has Go's note, such as `%!d(string=x)`. That is no
+//! error.
 
 use super::float::{exponent, shortest};
 use std::iter::Peekable;
@@ -8,7 +9,7 @@ use std::str::Chars;
 
 use super::value::Value;
 
-/// The widest field, Go's own limit: a template must not use all memory.
+/// The maximum width and precision, the same as Go's. Without a limit a template could use all memory.
 const MAX_WIDTH: usize = 1_000_000;
 
 #[derive(Default)]
@@ -22,7 +23,7 @@ struct Flags {
     precision: Option<usize>,
 }
 
-/// Formats `values` by `format`; `None` if the text grows beyond `limit` bytes.
+/// Formats `values` by `format`. Returns `None` if the text is longer than `limit` bytes.
 pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     let mut out = String::new();
     let mut next = 0;
@@ -97,8 +98,9 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     (out.len() <= limit).then_some(out)
 }
 
-/// Reads an explicit index such as `[2]`, which the next value has from 1 on. A wrong one is beyond all
-/// values.
+/// Reads an explicit index such as `[2]`, if there is one, into `next`. Go counts from 1, `next` from
+/// 0. An invalid index becomes larger than every valid one, so the verb prints `MISSING`. Returns
+/// whether there was an index.
 fn index(chars: &mut Peekable<Chars<'_>>, next: &mut usize) -> bool {
     if chars.next_if_eq(&'[').is_none() {
         return false;
@@ -108,7 +110,7 @@ fn index(chars: &mut Peekable<Chars<'_>>, next: &mut usize) -> bool {
     true
 }
 
-/// `string=x`
+/// Appends a value with its type, for Go's notes: `string=x`.
 fn typed(out: &mut String, value: &Value) {
     if matches!(value, Value::Nil | Value::Missing) {
         return out.push_str("<nil>");
@@ -229,7 +231,7 @@ fn pad_number(out: &mut String, flags: &Flags, number: i64, base: &str) {
     pad(out, &spaces, &format!("{sign}{prefix}{digits}"));
 }
 
-/// A string in Go's double quotes.
+/// Quotes a string as a Go literal.
 pub fn quote(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {

@@ -1,7 +1,7 @@
-//! The options of a volume (`volume create -o`), as Docker's driver `local` takes them: `type`,
-//! `device` and `o`, as in mount(8). Root chose them, so the mount is made with exactly these flags:
-//! like Docker, mydocker adds neither nosuid nor nodev. Here they are checked and split into the
-//! arguments of mount(2); `mounted` makes the mount.
+//! The options of a volume (`volume create -o`), as in Docker's driver `local`: `type`, `device` and
+//! `o`, with the syntax of mount(8). This file checks the options and turns them into the arguments of
+//! mount(2); `mounted` makes the mount. Root gives the options, so the mount has exactly these
+//! flags: like Docker, mydocker adds neither nosuid nor nodev.
 
 use std::net::ToSocketAddrs;
 
@@ -12,15 +12,15 @@ use crate::error::{Context, Result, fail};
 /// The arguments of mount(2).
 #[derive(Debug, PartialEq, Eq)]
 pub struct MountCall {
-    /// The type of the file system; empty for a bind.
+    /// The file system's type. Empty for a bind.
     pub kind: String,
     pub device: String,
     pub flags: MountFlags,
-    /// The options that are not flags.
+    /// The options that are not flags, as a comma-separated list.
     pub data: String,
 }
 
-/// Options of mount(8) that are flags: whether they set or clear, and which flag.
+/// The options of mount(8) that are flags of mount(2): the name, whether it sets or clears, the flag.
 const FLAGS: [(&str, bool, MountFlags); 27] = [
     ("defaults", true, MountFlags::empty()),
     ("ro", true, MountFlags::RDONLY),
@@ -48,19 +48,19 @@ const FLAGS: [(&str, bool, MountFlags); 27] = [
     ("loud", false, MountFlags::SILENT),
     ("bind", true, MountFlags::BIND),
     ("rbind", true, MountFlags::BIND.union(MountFlags::REC)),
-    // Options of /etc/fstab, which only mount(8) reads.
+    // An option for /etc/fstab. mount(8) ignores it on the command line.
     ("noauto", true, MountFlags::empty()),
 ];
 
-/// The most bytes of options: mount(2) takes one page.
+/// The maximum size of `data` in bytes: mount(2) takes one page, with a zero byte at the end.
 const MAX_DATA: usize = 4095;
 
-/// The value of an option; the last one counts.
+/// The value of an option, or an empty text. If the option is given twice, the last value counts.
 fn value<'a>(options: &'a [(String, String)], wanted: &str) -> &'a str {
     options.iter().rev().find(|(key, _)| key == wanted).map_or("", |(_, value)| value)
 }
 
-/// Splits the options of a volume. Fails as `volume create` must.
+/// Parses the options of a volume. An invalid option is the error of `volume create`.
 pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
     for (key, value) in options {
         match key.as_str() {
@@ -106,8 +106,8 @@ pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
 }
 
 impl MountCall {
-    /// The options for the kernel, which resolves no host names: the address replaces the name in
-    /// `addr=NAME`.
+    /// `data` with the host name in `addr=NAME` replaced by its address, because the kernel resolves no
+    /// names. Only for NFS and CIFS.
     pub fn resolved(&self) -> Result<String> {
         let is_remote = self.kind.starts_with("nfs") || self.kind == "cifs";
         let host = self.data.split(',').find_map(|option| option.strip_prefix("addr="));

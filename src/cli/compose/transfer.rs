@@ -1,6 +1,6 @@
-//! `compose pull`, `push`, `images` and `version`. A pull happens in a child process, one image after
-//! the other, each once. A service that is built is not pulled unless it also names an image of a
-//! registry.
+//! `compose pull`, `push`, `images` and `version`. Images are pulled one after the other, each in a
+//! child process, and only once if several services use the image. A service with `build` is pulled
+//! only if it also has `image`.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::format::push_ago;
@@ -74,7 +74,7 @@ fn pull(call: &Invocation) -> Outcome {
             continue;
         }
         let how = match args.policy.or(policy_of(service)?) {
-            // What the service has is built or put here by other means.
+            // The policy says that the image is built, or is already in the local store.
             Some(Policy::Never | Policy::Build) => continue,
             Some(Policy::Missing) => Pull::Missing,
             _ => Pull::Always,
@@ -181,7 +181,8 @@ fn images(call: &Invocation) -> Outcome {
         if !ids.contains(&id) {
             ids.push(id);
         }
-        // The name by which the container was made, if the image still has it.
+        // An image can have several names. Show the name that the container was created with, if the
+        // image still has it.
         let of_image = || known.iter().filter(|image| image.id == id);
         let by_name = |image: &&ImageView| {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());

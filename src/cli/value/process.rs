@@ -1,6 +1,6 @@
-//! Values about a container's first process: namespaces and networks to join, working directory,
-//! stop signal and detach keys. A container's name is kept as text, because only the engine can
-//! look it up. Namespaces are those of namespaces(7); the detach keys are Docker's syntax.
+//! Parses the values of flags about a container's first process: namespaces and networks to join,
+//! working directory, stop signal and detach keys. The name of another container stays text, because
+//! only the engine can look it up. See namespaces(7); the detach keys have Docker's syntax.
 
 use super::mount::split_csv;
 use super::name::{check_hostname, parse_container_name, parse_ip, parse_option};
@@ -35,7 +35,7 @@ pub fn parse_namespace(text: &str) -> Result<NamespaceMode> {
     }
 }
 
-/// `--ipc`: as `parse_namespace`, or `none` or `shareable`.
+/// Parses `--ipc`: `none`, `shareable`, or a value that `parse_namespace` takes.
 pub fn parse_ipc(text: &str) -> Result<NamespaceMode> {
     match text.parse() {
         Ok(mode) => Ok(mode),
@@ -45,7 +45,7 @@ pub fn parse_ipc(text: &str) -> Result<NamespaceMode> {
     }
 }
 
-/// `none`, `host`, `container:NAME` or a network's name.
+/// Parses `none`, `host`, `container:NAME` or a network's name.
 pub fn parse_network(text: &str) -> Result<NetworkMode> {
     let mode: NetworkMode = text.parse()?;
     let name = match &mode {
@@ -60,8 +60,9 @@ pub fn parse_network(text: &str) -> Result<NetworkMode> {
     Ok(mode)
 }
 
-/// `--network name=NETWORK,alias=…,ip=…,ip6=…,link-local-ip=…,mac-address=…,driver-opt=KEY=VALUE`. The
-/// flag is a list in CSV: `"driver-opt=KEY=A,B"` in quotes has a comma in its value.
+/// Parses the long form of `--network`:
+/// `name=NETWORK,alias=…,ip=…,ip6=…,link-local-ip=…,mac-address=…,driver-opt=KEY=VALUE`.
+/// The value is a CSV list, so a field with a comma needs quotes: `"driver-opt=KEY=A,B"`.
 pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
     let mut network = None;
     let mut settings = EndpointSettings::default();
@@ -90,7 +91,7 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
     Ok(EndpointOption { network, settings })
 }
 
-/// Adds one option of an interface, `KEY=VALUE`; the last of two with the same key counts.
+/// Adds an interface option, `KEY=VALUE`. It replaces an earlier option with the same key.
 pub fn add_interface_option(options: &mut Vec<(String, String)>, text: &str) -> Result<()> {
     let option = parse_option(text)?;
     options.retain(|(key, _)| *key != option.0);
@@ -98,7 +99,7 @@ pub fn add_interface_option(options: &mut Vec<(String, String)>, text: &str) -> 
     InterfaceOptions::parse(options).map(drop)
 }
 
-/// `--link CONTAINER[:ALIAS]`
+/// Parses `--link CONTAINER[:ALIAS]`. Without an alias, the container's name is the alias.
 pub fn parse_link(text: &str) -> Result<(String, String)> {
     let (name, alias) = text.split_once(':').unwrap_or((text, ""));
     let name = parse_container_name(name)?;
@@ -120,7 +121,7 @@ pub fn parse_signal(text: &str) -> Result<Signal> {
     Ok(parse_stop_signal(text)?.signal())
 }
 
-/// `--stop-signal`
+/// Parses `--stop-signal` and keeps its spelling.
 pub fn parse_stop_signal(text: &str) -> Result<StopSignal> {
     match StopSignal::given(text) {
         Some(signal) => Ok(signal),
@@ -128,7 +129,7 @@ pub fn parse_stop_signal(text: &str) -> Result<StopSignal> {
     }
 }
 
-/// The most keys of a detach sequence.
+/// The maximum number of keys in a detach sequence.
 const MAX_KEYS: usize = 16;
 
 /// Parses a key sequence, `ctrl-p,ctrl-q` or `a,b`, into the bytes that a terminal sends.

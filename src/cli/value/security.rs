@@ -1,6 +1,6 @@
-//! `--cap-add`, `--cap-drop` and `--security-opt`, in Docker's syntax. Only the form of a value is
-//! checked here; whether this host can do it (a capability of the kernel, AppArmor, SELinux) is
-//! checked in `engine::confine`. Capability names are those of capabilities(7), with or without
+//! `--cap-add`, `--cap-drop` and `--security-opt`, in Docker's syntax. This file checks only the form
+//! of a value; `engine::confine` checks whether this host supports it (the kernel's capabilities,
+//! AppArmor, SELinux). Capability names are those of capabilities(7), with or without
 //! `CAP_`.
 
 use crate::engine::options::capabilities;
@@ -23,7 +23,7 @@ pub fn parse_capability(text: &str) -> Result<String> {
 
 /// Sets `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…` or `systempaths=unconfined`.
 pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<()> {
-    // Docker's older spelling has a colon; a file name may contain both.
+    // Docker's older syntax has ':' instead of '='. A file name can contain both: split at the first.
     let (key, value) = match text.find(['=', ':']) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),

@@ -1,7 +1,7 @@
 //! The sources of a repository: the registry's mirrors in their order, then the registry itself.
-//! Each is connected to on first use. A mirror that fails is reported once and skipped; one that
-//! lacks the image is skipped without a message. The digests decide whether a mirror's bytes are
-//! taken, so a mirror need not be trusted.
+//! The first use of a source opens its connection. A mirror that fails is reported once and skipped; a
+//! mirror without the image is skipped silently. Bytes are accepted only if their digest is right, so a
+//! mirror need not be trusted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,21 +22,21 @@ pub struct Sources<'a> {
     scopes: Vec<String>,
     access: &'a Access,
     settings: Settings,
-    /// One for each mirror, and one for the registry.
+    /// The mirrors in their order, then the registry.
     list: Vec<Source>,
     watch: Watch<'a>,
 }
 
 #[derive(Default)]
 struct Source {
-    /// The connection, or the text of the error, which each later caller gets again.
+    /// The connection, or the text of the error. Later callers get the same error: there is no retry.
     opened: OnceLock<Result<Endpoint, String>>,
-    /// Whether its failure was reported.
+    /// Whether the source's failure was reported.
     reported: AtomicBool,
 }
 
 impl<'a> Sources<'a> {
-    /// The sources of a repository; nothing is connected yet.
+    /// Lists the sources of a repository. Connects to none of them yet.
     pub fn new(
         host: &'a str,
         path: &'a str,
@@ -55,12 +55,12 @@ impl<'a> Sources<'a> {
         self.settings.stall
     }
 
-    /// The number of the registry itself, which is the last.
+    /// The index of the registry itself, which is the last source.
     pub fn last(&self) -> usize {
         self.list.len() - 1
     }
 
-    /// Connects to source `at`, or returns the existing connection.
+    /// Connects to the source with index `at`, or returns the existing connection.
     pub fn get(&self, at: usize) -> Attempt<&Endpoint> {
         let mirror = self.settings.mirrors_of(self.host).get(at);
         let open = || {
@@ -73,12 +73,13 @@ impl<'a> Sources<'a> {
         opened.as_ref().map_err(Failure::new)
     }
 
-    /// The number of the source to ask after `at` failed. Without another source, returns the failure.
+    /// Returns the index of the source to try after source `at` failed. If `at` was the last source,
+    /// returns the failure.
     pub fn after(&self, at: usize, failure: Failure) -> Attempt<usize> {
         if at == self.last() {
             return Err(failure);
         }
-        // A mirror may lack an image.
+        // A mirror without the image (404) is no failure to report.
         if failure.status() != Some(404) && !self.list[at].reported.swap(true, Ordering::Relaxed) {
             let mirror = self.settings.mirrors_of(self.host)[at].origin.authority();
             let warning = format!("the mirror {mirror} is skipped: {}", failure.error);

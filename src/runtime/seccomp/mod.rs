@@ -1,10 +1,11 @@
-//! Which system calls a container's processes may make (seccomp(2)).
+//! The seccomp filter of a container's processes (seccomp(2)).
 //!
-//! The default is `default.profile`, a readable allow-list that build.rs compiles, over the numbers
-//! in `syscalls.tbl`, to a program for this architecture; all that is left to do at run time is to
-//! open the guards of the capabilities that the container has (`bpf`). A filter that the caller
-//! describes is compiled by the same means when the container starts (`filter`). The compiler, both
-//! texts and the profile's reader are the crate in `seccomp-compiler/`, which build.rs calls too.
+//! The default filter is `default.profile`, a readable allow-list. build.rs compiles it, with the
+//! numbers in `syscalls.tbl`, to a BPF program for this architecture. A rule that depends on a
+//! capability starts with a guard, a jump over the rule. When a container starts, the guards of its
+//! capabilities are opened, which enables those rules (`bpf`). A filter of the user is compiled when
+//! the container starts (`filter`). The compiler, the profile and its parser are in the crate
+//! `seccomp-compiler/`, which build.rs also uses.
 
 pub mod filter;
 pub mod listener;
@@ -22,7 +23,7 @@ mod compiled {
     include!(concat!(env!("OUT_DIR"), "/seccomp.rs"));
 }
 
-/// Which filter a process gets.
+/// The choice of a process's filter.
 #[derive(Clone)]
 pub enum Seccomp {
     Unconfined,
@@ -30,14 +31,14 @@ pub enum Seccomp {
     Filter(Box<Filter>),
 }
 
-/// A filter as the kernel takes it.
+/// A compiled filter, as seccomp(2) takes it.
 pub struct Program {
     pub instructions: Vec<Instruction>,
     pub flags: Flags,
 }
 
 impl Seccomp {
-    /// The filter of a process with these capabilities.
+    /// The filter of a process with these capabilities. `None` if it is unconfined.
     pub fn program(&self, capabilities: u64) -> Option<Program> {
         let instructions = self.instructions(capabilities)?.into_iter().map(instruction).collect();
         let flags = match self {
@@ -47,8 +48,8 @@ impl Seccomp {
         Some(Program { instructions, flags })
     }
 
-    /// The system calls of this machine's own architecture that the filter refuses when all their
-    /// arguments are zero, by name. `None` without a filter.
+    /// The names of the system calls that the filter refuses if all arguments are zero, for this
+    /// machine's own architecture. `None` without a filter.
     pub fn refused(&self, capabilities: u64) -> Option<Vec<&'static str>> {
         let program = self.instructions(capabilities)?;
         let native = *Arch::family(std::env::consts::ARCH).first()?;
@@ -108,7 +109,7 @@ mod tests {
         capabilities::names::bit(name).unwrap()
     }
 
-    /// The groups that name each call of an architecture, in the profile's order.
+    /// For each system call of an architecture, the profile's groups that list it, in their order.
     fn groups_by_number(
         groups: &[profile::Group],
         arch: Arch,
@@ -118,7 +119,7 @@ mod tests {
         arch.calls().map(|(number, name)| (number, naming(name).collect())).collect()
     }
 
-    /// The profile read from top to bottom, without tree, ranges or guards.
+    /// Evaluates the profile directly, from top to bottom, to check the compiled program against it.
     fn read_linearly(groups: Option<&Vec<&profile::Group>>, call: &Call, held: u64) -> u32 {
         let Some(groups) = groups else { return ENOSYS };
         let holds = |condition: &Condition| {
@@ -143,7 +144,7 @@ mod tests {
             bit("AUDIT_WRITE") | bit("SYS_TIME"),
             u64::MAX,
         ];
-        // Each is looked for by some condition, or sits beside one that is.
+        // The values that the profile's conditions compare with, and values next to them.
         let words = [0, 1, 2, 8, 9, 16, 38, 39, 40, 0x20000, 0x20008, 0x1000_0000, 0xffff_ffff];
         let groups = groups();
         for family in [Arch::family("x86_64"), Arch::family("aarch64")] {
@@ -156,7 +157,7 @@ mod tests {
                     for number in (0..1024).chain(private) {
                         let checked = [number, 0].map(|other| u64::from(other % 50));
                         for word in words.into_iter().chain(checked) {
-                            // The upper half is dropped by the kernel: it must change nothing.
+                            // The kernel drops the upper half, so it must not change the verdict.
                             let first = word | 0x5_0000_0000;
                             let arguments = [first, 0, 9, 0, 0, 0];
                             let number = base + number;
@@ -210,7 +211,7 @@ mod tests {
             }
             assert_eq!(default("clone3", plain), ENOSYS);
             assert_eq!(default("clone", first(0x11)), bpf::ALLOW);
-            // Each of the CLONE_NEW flags.
+            // CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER and NEWPID.
             for flag in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000] {
                 assert_eq!(default("clone", first(flag | 0x11)), EPERM, "{flag:#x}");
             }
