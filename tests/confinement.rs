@@ -614,7 +614,7 @@ fn a_command_that_stays_shows_no_variable_of_the_container() {
         let (line, _) = seen_of(build.pid());
         assert!(!line.contains("hunter2") && line.contains("PASS=*******"), "{line}");
         build.signal(rustix::process::Signal::INT);
-        build.wait().exits(1).stderr_has("SIGINT");
+        build.wait().exits(130).stderr_has("SIGINT");
     }
 }
 

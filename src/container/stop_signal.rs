@@ -26,6 +26,7 @@ impl StopSignal {
         Some(StopSignal { spelling: spelling.to_owned(), signal })
     }
 
+    /// The signal to send.
     pub fn signal(&self) -> Signal {
         self.signal
     }
