@@ -519,6 +519,9 @@ fn a_history_in_words_or_exactly() {
     let host = Host::with_busybox();
     let columns = "{{.CreatedSince}} {{.Size}}";
     host.mydocker(["history", "--format", columns, "bb"]).stdout_has(" ago ").stdout_has("MB\n");
+    // As with Docker, only the columns without a format change to exact times.
+    host.mydocker(["history", "-H=false", "--format", columns, "bb"]).stdout_has(" ago ");
+    let columns = "{{.CreatedAt}} {{.Size}}";
     let exact = host.mydocker(["history", "-H=false", "--format", columns, "bb"]).text();
     let (created, size) = exact.split_once(' ').unwrap();
     assert!(created.len() == 20 && created.ends_with('Z'), "{exact}");

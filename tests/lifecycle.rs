@@ -488,8 +488,8 @@ fn several_containers_end_at_the_same_time() {
     }
     host.mydocker(["rm", "-f", "a", "b", "c"]).stdout("a\nb\nc\n");
     // The second goes while the first is waited for.
-    host.mydocker(["run", "-d", "--rm", "--name", "s", "bb", "sh", "-c", "sleep 1; exit 4"]);
-    host.mydocker(["run", "-d", "--rm", "--name", "t", "bb", "sh", "-c", "sleep 0.5; exit 5"]);
+    host.mydocker(["run", "-d", "--rm", "--name", "s", "bb", "sh", "-c", "sleep 3; exit 4"]);
+    host.mydocker(["run", "-d", "--rm", "--name", "t", "bb", "sh", "-c", "sleep 2.5; exit 5"]);
     host.mydocker(["wait", "s", "t"]).stdout("4\n5\n");
 }
 
