@@ -1,4 +1,4 @@
-//! Addresses as types that records hold: IP addresses, gateways, hardware addresses.
+//! Addresses as types that records hold: IP addresses and hardware addresses.
 //!
 //! The command line and the state files are parsed into them once; after that no address is a text.
 //! `Ip` only adds the state file's form to the standard library's `IpAddr`, whose traits can't be
@@ -15,10 +15,6 @@ use crate::store::stored_as_text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ip(pub IpAddr);
 
-/// A gateway in a record. In the file an empty text means none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gateway(pub Option<IpAddr>);
-
 /// The address of one `--add-host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostAddress {
@@ -31,7 +27,7 @@ pub enum HostAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mac(pub [u8; 6]);
 
-stored_as_text!(Ip, Gateway, HostAddress, Mac);
+stored_as_text!(Ip, HostAddress, Mac);
 
 impl fmt::Display for Ip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,23 +42,6 @@ impl FromStr for Ip {
         match text.parse() {
             Ok(address) => Ok(Ip(address)),
             Err(_) => fail!("'{text}' is no IP address"),
-        }
-    }
-}
-
-impl fmt::Display for Gateway {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |address| address.fmt(f))
-    }
-}
-
-impl FromStr for Gateway {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Gateway> {
-        match text {
-            "" => Ok(Gateway(None)),
-            text => text.parse().map(|Ip(address)| Gateway(Some(address))),
         }
     }
 }
@@ -145,13 +124,9 @@ mod tests {
 
     #[test]
     fn addresses_are_text_in_a_state_file() {
-        let (ip, none) = (Ip("fd00::1".parse().unwrap()), Gateway(None));
+        let ip = Ip("fd00::1".parse().unwrap());
         assert_eq!(miniserde::json::to_string(&ip), "\"fd00::1\"");
-        assert_eq!(miniserde::json::to_string(&none), "\"\"");
         assert_eq!(miniserde::json::from_str::<Ip>("\"fd00::1\"").unwrap(), ip);
-        assert_eq!(miniserde::json::from_str::<Gateway>("\"\"").unwrap(), none);
-        let gateway = Gateway(Some("10.0.0.1".parse().unwrap()));
-        assert_eq!(miniserde::json::from_str::<Gateway>("\"10.0.0.1\"").unwrap(), gateway);
         for text in ["\"10.0.0.1\"", "\"host-gateway\""] {
             let host: HostAddress = miniserde::json::from_str(text).unwrap();
             assert_eq!(miniserde::json::to_string(&host), text);

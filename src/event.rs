@@ -14,7 +14,6 @@ const MAX_ATTRIBUTES: usize = 8 << 10;
 
 /// The kind of object that an event is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Kind {
     Container,
     Image,

@@ -19,9 +19,9 @@ use super::layers::absolute;
 use super::plan;
 use super::steps::{Build, State};
 use crate::chmod::ModeChange;
+use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::image::copy::{Content, Overrides};
-use crate::image::digest::Digest;
 use crate::store::{open_dir, remove_tree};
 use crate::suggest::nearest;
 use crate::words::Expander;
@@ -297,7 +297,7 @@ impl Build<'_> {
             }
             return Ok(state.config.diff_ids.clone());
         }
-        if self.named_context(from).is_none() && images.resolve(from)?.is_none() {
+        if self.named_context(from).is_none() && images.resolve(&from.parse()?)?.is_none() {
             let names = |stages: &'_ [Stage]| -> Vec<String> {
                 stages.iter().filter_map(|stage| stage.name.clone()).collect()
             };

@@ -10,10 +10,10 @@ use std::fmt::Write;
 
 use super::report::Vertex;
 use super::steps::{Build, State};
+use crate::digest::Digest;
 use crate::error::{Result, fail};
 use crate::image::cache::CacheEntry;
 use crate::image::config::MAX_LAYERS;
-use crate::image::digest::Digest;
 use crate::image::platform::native_architecture;
 use crate::time::Instant;
 

@@ -15,11 +15,11 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 
 use super::ignore::Ignore;
+use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::glob::Glob;
 use crate::image::Hashing;
 use crate::image::copy::{Original, Overrides, pack};
-use crate::image::digest::Digest;
 use crate::raw;
 use crate::store;
 use crate::suggest::nearest;

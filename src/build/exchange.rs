@@ -10,9 +10,9 @@ use std::fs::{File, rename};
 use std::path::{Path, PathBuf};
 
 use super::steps::Build;
+use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::image::cache::CacheEntry;
-use crate::image::digest::Digest;
 use crate::raw;
 use crate::store::remove_file;
 

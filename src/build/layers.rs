@@ -14,11 +14,11 @@ use super::dockerfile::instruction::{Command, Run};
 use super::dockerfile::lexer::{Heredoc, heredoc_start};
 use super::report::Vertex;
 use super::steps::{Build, State, check_emulation, is_proxy};
+use crate::digest::{Digest, ImageId};
 use crate::engine::options::{
     CreateOptions, EndpointOption, HealthOptions, MountKind, MountOption,
 };
 use crate::error::{Context, Error, Result, fail};
-use crate::image::digest::{Digest, ImageId};
 use crate::image::instruction::variable;
 use crate::path::clean;
 use crate::raw;
@@ -77,7 +77,6 @@ impl Build<'_> {
         let network = run.network.clone().or_else(|| self.options.network.clone());
         let network = network.filter(|network| network != "default");
         let mut options = CreateOptions {
-            image: "build".to_owned(),
             command: encode(&command),
             entrypoint: Some(String::new()),
             env: encode(&env),

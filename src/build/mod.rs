@@ -26,13 +26,14 @@ mod worker;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::digest::ImageId;
 use crate::engine::Engine;
 use crate::engine::options::CreateOptions;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::Reference;
-use crate::image::digest::ImageId;
 use crate::image::instruction::variable;
 use crate::image::platform::Platform;
+use crate::image_name::ImageName;
 use crate::time::Instant;
 use context::open_context;
 use dockerfile::Dockerfile;
@@ -58,7 +59,7 @@ pub struct Options {
     pub file: Option<String>,
     /// The text of a Dockerfile, instead of a file.
     pub inline: Option<String>,
-    pub names: Vec<String>,
+    pub names: Vec<Reference>,
     /// `NAME=value`
     pub arguments: Vec<String>,
     pub target: Option<String>,
@@ -81,8 +82,8 @@ pub struct Options {
     pub cache_to: Vec<PathBuf>,
     /// `--pull`: pull base images even if they are local.
     pub pull: bool,
-    /// `os/architecture[/variant]` of the image; without it, this machine's.
-    pub platform: Option<String>,
+    /// The platform of the image; without it, this machine's.
+    pub platform: Option<Platform>,
     /// `--no-cache`: take nothing from the cache.
     pub no_cache: bool,
     /// `--no-cache-filter`: take nothing from the cache for these stages.
@@ -96,10 +97,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         Output::Image(name) => name.as_ref(),
         _ => None,
     });
-    let names = options.names.iter().chain(named);
-    let names: Vec<Reference> =
-        names.map(|name| Reference::parse_new(name)).collect::<Result<_>>()?;
-    let platform = options.platform.as_deref().map(Platform::parse).transpose()?;
+    let names: Vec<Reference> = options.names.iter().chain(named).cloned().collect();
     let is_archive = |output: &Output| matches!(output, Output::Archive(..));
     if !options.annotations.is_empty() && !options.outputs.iter().any(is_archive) {
         fail!(
@@ -150,7 +148,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         dockerfile: &dockerfile,
         report,
         epoch: epoch(&options.arguments)?,
-        platform,
+        platform: options.platform.clone(),
         begun: Instant::now(),
         results: Vec::new(),
         used: Default::default(),
@@ -206,9 +204,9 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
     vertex.done();
     for output in &options.outputs {
         if let Output::Archive(format, path) = output {
-            let mut saved: Vec<String> = names.iter().map(Reference::to_string).collect();
+            let mut saved: Vec<ImageName> = names.iter().cloned().map(Into::into).collect();
             if saved.is_empty() {
-                saved.push(id.to_string());
+                saved.push(id.into());
             }
             let vertex = report.begin("exporting an archive");
             engine.save(&saved, *format, &options.annotations, path.as_deref())?;
@@ -253,7 +251,7 @@ fn count(number: usize) -> String {
 /// The warnings of the checks, as BuildKit prints them.
 fn warnings_of(engine: &Engine, dockerfile: &Dockerfile, ignore: &Ignore) -> Vec<String> {
     let variables = |image: &str| {
-        let found = engine.image_store().resolve(image).ok().flatten()?;
+        let found = engine.image_store().resolve(&image.parse().ok()?).ok().flatten()?;
         let env = found.config.config.env.iter();
         Some(env.map(|pair| pair.split('=').next().unwrap_or_default().to_owned()).collect())
     };
@@ -284,7 +282,7 @@ fn open_contexts(given: &[(String, String)]) -> Result<Vec<NamedContext>> {
     let mut contexts = Vec::new();
     for (name, value) in given {
         let kind = match value.strip_prefix("docker-image://") {
-            Some(image) => ContextKind::Image(image.to_owned()),
+            Some(image) => ContextKind::Image(image.parse()?),
             None if value.contains("://") || value.starts_with("git@") => fail!(
                 "--build-context {name}={value} is remote; write a directory or docker-image://NAME"
             ),
@@ -307,7 +305,7 @@ pub struct NamedContext {
 
 enum ContextKind {
     Directory(OwnedFd, Ignore),
-    Image(String),
+    Image(ImageName),
 }
 
 /// SOURCE_DATE_EPOCH of the arguments or of the environment: a time in seconds. With it the same input

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::engine::options::ArchiveFormat;
+use crate::engine::options::Reference;
 use crate::error::{Result, fail};
 use crate::raw;
 
@@ -13,7 +14,7 @@ use crate::raw;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Add it to the local images, under another name if one is given.
-    Image(Option<String>),
+    Image(Option<Reference>),
     /// The file; `None` is stdout.
     Archive(ArchiveFormat, Option<PathBuf>),
     Tar(Option<PathBuf>),
@@ -34,7 +35,7 @@ impl Output {
             match part.split_once('=') {
                 Some(("type", value)) => kind = Some(value),
                 Some(("dest", value)) => dest = Some(value),
-                Some(("name", value)) => name = Some(value.to_owned()),
+                Some(("name", value)) => name = Some(Reference::parse_new(value)?),
                 Some((key, _)) => fail!("unknown key '{key}'; known: type dest name"),
                 None => fail!("'{part}' should be KEY=VALUE"),
             }
@@ -84,7 +85,7 @@ mod tests {
             ("type=docker", Output::Image(None)),
             ("type=docker,dest=-", Output::Archive(ArchiveFormat::Docker, None)),
             ("dest=a,type=oci", Output::Archive(ArchiveFormat::Oci, path("a"))),
-            ("type=image,name=x", Output::Image(Some("x".to_owned()))),
+            ("type=image,name=x", Output::Image(Some(Reference::parse("x").unwrap()))),
         ] {
             assert_eq!(Output::parse(text).unwrap(), expected, "{text}");
         }

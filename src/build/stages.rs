@@ -14,10 +14,10 @@ use super::plan::Base;
 use super::report::{Kind, Message, Report};
 use super::steps::{Build, State};
 use super::worker::Worker;
+use crate::digest::Digest;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
-use crate::image::digest::Digest;
 
 /// This many stages run at the same time even if the machine has fewer CPUs.
 const LEAST: usize = 2;

@@ -14,6 +14,7 @@ use super::ignore::Ignore;
 use super::plan::{self, Base};
 use super::report::{Report, Vertex};
 use super::{ContextKind, EPOCH, NamedContext, Options};
+use crate::digest::ImageId;
 use crate::engine::Engine;
 use crate::engine::emulation::runs;
 use crate::engine::registry::PullRequest;
@@ -22,9 +23,9 @@ use crate::error::{Context, Error, Result, fail};
 use crate::image::Image;
 use crate::image::cache::CacheEntry;
 use crate::image::config::{History, ImageConfig};
-use crate::image::digest::ImageId;
 use crate::image::instruction::{ports, push_new, variable};
 use crate::image::platform::Platform;
+use crate::image_name::ImageName;
 use crate::runtime::DEFAULT_PATH;
 use crate::sys::signal::Signal;
 use crate::time::Instant;
@@ -283,26 +284,27 @@ impl Build<'_> {
             Ok(image) => return Ok(image),
             Err(reason) => reason,
         };
-        let image = self.image_name(image)?;
-        let name = image.to_owned();
-        let platform_name = platform.map(Platform::to_string);
-        let request = PullRequest { name, platform: platform_name, ..PullRequest::default() };
-        vertex.note(&format!("pull {image}"));
-        self.engine.pull_apart(&request, &|_| ()).context(|| reason)?;
-        match self.engine.image_store().resolve(image)? {
+        let name = self.image_name(image)?;
+        if let Some(reference) = name.reference() {
+            let platform = platform.cloned();
+            let request = PullRequest { platform, ..PullRequest::of(reference.clone()) };
+            vertex.note(&format!("pull {name}"));
+            self.engine.pull_apart(&request, &|_| ()).context(|| reason)?;
+        }
+        match self.engine.image_store().resolve(&name)? {
             Some(image) => Ok(image),
-            None => fail!("no such image: '{image}'; pull, load or import it first"),
+            None => fail!("no such image: '{name}'; pull, load or import it first"),
         }
     }
 
     /// The image if no pull is needed, or why one is.
     fn here(&self, image: &str, platform: Option<&Platform>) -> Result<Result<Image, String>> {
         let name = self.image_name(image)?;
-        let Some(here) = self.engine.image_store().resolve(name)? else {
+        let Some(here) = self.engine.image_store().resolve(&name)? else {
             return Ok(Err(format!("no such image here: '{name}'")));
         };
         // An id names an image that no registry has under this name.
-        let is_id = here.id.to_string().contains(name);
+        let is_id = name.reference().is_none() || here.id.hex().starts_with(name.typed());
         let offered = here.config.platform();
         if let Some(wanted) = platform
             && !offered.architecture.is_empty()
@@ -319,14 +321,14 @@ impl Build<'_> {
     }
 
     /// The image that a name of a FROM means.
-    fn image_name<'b>(&'b self, image: &'b str) -> Result<&'b str> {
-        Ok(match self.named_context(image) {
-            Some(ContextKind::Image(other)) => other,
+    fn image_name(&self, image: &str) -> Result<ImageName> {
+        match self.named_context(image) {
+            Some(ContextKind::Image(other)) => Ok(other.clone()),
             Some(ContextKind::Directory(..)) => {
                 fail!("the build context '{image}' is a directory, and FROM needs an image")
             }
-            None => image,
-        })
+            None => image.parse(),
+        }
     }
 
     /// The predefined arguments of the platform.

@@ -10,14 +10,14 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal_output};
 use super::progress::Bytes;
-use crate::engine::options::{ArchiveFormat, CommitOptions};
+use crate::engine::options::{ArchiveFormat, CommitOptions, ImageName, Platform, Reference};
 use crate::engine::view::ChangeKind;
-use crate::error::fail;
+use crate::error::{Result, fail};
 use crate::raw;
 
 #[derive(Default)]
 struct SaveArgs {
-    platform: Option<String>,
+    platform: Option<Platform>,
     output: Option<PathBuf>,
     format: ArchiveFormat,
 }
@@ -46,7 +46,7 @@ static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
         "OS/ARCH[/VARIANT]",
         "Save the images only if they are for the platform",
         |a, v| {
-            a.platform = Some(v.to_owned());
+            a.platform = Some(v.parse()?);
             Ok(())
         },
     ),
@@ -69,8 +69,9 @@ pub static SAVE: Command = Command {
             refuse_terminal_output()?;
         }
         let engine = call.engine()?;
+        let names = names.iter().map(|name| name.parse()).collect::<Result<Vec<ImageName>>>()?;
         for name in &names {
-            engine.require_platform(name, args.platform.as_deref())?;
+            engine.require_platform(name, args.platform.as_ref())?;
         }
         let _shown = Bytes::show("Saving", false);
         engine.save(&names, args.format, &[], args.output.as_deref())?;
@@ -192,7 +193,7 @@ pub static COMMIT: Command = Command {
     flags: || specs(COMMIT_FLAGS),
     run: |call| {
         let (CommitArgs { mut options, quiet }, mut names) = call.parse(COMMIT_FLAGS)?;
-        options.image = names.get(1).cloned();
+        options.image = names.get(1).map(|name| Reference::parse_new(name)).transpose()?;
         options.container = names.swap_remove(0);
         if options.image.is_some() && options.output.is_some() {
             return call.refuse("--output makes no image; leave out the image's name");
@@ -202,7 +203,7 @@ pub static COMMIT: Command = Command {
         let committed = engine.commit(&options);
         drop(shown);
         if let Some(id) = committed? {
-            print_line(&id)?;
+            print_line(&id.to_string())?;
         }
         Ok(0)
     },

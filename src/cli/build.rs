@@ -18,6 +18,7 @@ use crate::build::exchange;
 use crate::build::output::Output;
 use crate::build::{Options, Secret};
 use crate::engine::Engine;
+use crate::engine::options::Reference;
 use crate::error::{Result, fail};
 use crate::raw;
 use crate::units::ByteSize;
@@ -41,7 +42,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     )
     .short('f'),
     Flag::<BuildArgs>::value("tag", "NAME[:TAG]", "Name the image; may be repeated", |a, v| {
-        a.options.names.push(v.to_owned());
+        a.options.names.push(Reference::parse_new(v)?);
         Ok(())
     })
     .short('t'),
@@ -112,7 +113,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         "OS/ARCH",
         "Build for this platform; RUN may need qemu-user in binfmt_misc",
         |a, v| {
-            a.options.platform = Some(v.to_owned());
+            a.options.platform = Some(v.parse()?);
             Ok(())
         },
     ),

@@ -229,7 +229,7 @@ fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     let gone = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
     let mut pruned = Pruned { reclaimed: gone.reclaimed, ..Pruned::default() };
     for RemovedImage { untagged, deleted } in gone.images {
-        pruned.removed.extend(untagged.iter().map(|name| format!("untagged: {name}")));
+        pruned.removed.extend(untagged.iter().map(|name| format!("untagged: {}", name.familiar())));
         pruned.removed.extend(deleted.iter().map(|id| format!("deleted: {id}")));
     }
     if args.filter.is_empty() {

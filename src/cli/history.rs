@@ -5,6 +5,7 @@
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_id};
 use super::output::print;
+use crate::engine::options::Platform;
 use crate::engine::view::HistoryView;
 use crate::time::Instant;
 use crate::units::push_human_size;
@@ -14,7 +15,7 @@ const COMMAND_WIDTH: usize = 45;
 
 #[derive(Default)]
 struct HistoryArgs {
-    platform: Option<String>,
+    platform: Option<Platform>,
     exact: bool,
     quiet: bool,
     no_trunc: bool,
@@ -40,7 +41,7 @@ static FLAGS: &[Flag<HistoryArgs>] = &[
         "OS/ARCH[/VARIANT]",
         "Show the history only if the image is for the platform",
         |a, v| {
-            a.platform = Some(v.to_owned());
+            a.platform = Some(v.parse()?);
             Ok(())
         },
     ),
@@ -80,8 +81,9 @@ pub static HISTORY: Command = Command {
         };
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
         let engine = call.engine()?;
-        engine.require_platform(&names[0], args.platform.as_deref())?;
-        let steps = engine.history(&names[0])?.into_iter();
+        let image = names[0].parse()?;
+        engine.require_platform(&image, args.platform.as_ref())?;
+        let steps = engine.history(&image)?.into_iter();
         let rows: Vec<Row> = steps.map(|step| Row { step, exact: args.exact }).collect();
         print(&format.render(&rows, FIELDS, &show)?)?;
         Ok(0)
@@ -128,7 +130,7 @@ static FIELDS: &[Field<Row>] = &[
         name: "ID",
         header: "IMAGE",
         write: |row, show, out| match &row.step.id {
-            Some(id) => push_id(out, id, show),
+            Some(id) => push_id(out, &id.to_string(), show),
             None => out.push_str("<missing>"),
         },
     },

@@ -11,7 +11,8 @@ use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_error, print_line, refuse_terminal};
 use super::progress::Bytes;
 use super::{Invocation, Outcome};
-use crate::engine::view::ImageView;
+use crate::engine::options::{Platform, Reference};
+use crate::engine::view::{ImageView, RemovedImage};
 use crate::error::{Error, Result};
 use crate::raw;
 use crate::time::Instant;
@@ -95,7 +96,7 @@ fn ids(images: &[ImageView], show: &Show) -> String {
     let mut text = String::new();
     for (at, image) in images.iter().enumerate() {
         if images[..at].iter().all(|earlier| earlier.id != image.id) {
-            push_id(&mut text, &image.id, show);
+            push_id(&mut text, &image.id.to_string(), show);
             text.push('\n');
         }
     }
@@ -140,12 +141,14 @@ pub(super) static FIELDS: &[Field<ImageView>] = &[
     Field {
         name: "Digest",
         header: "DIGEST",
-        write: |image, _, out| out.push_str(image.digest.as_deref().unwrap_or("<none>")),
+        write: |image, _, out| {
+            out.push_str(&image.digest.map_or("<none>".to_owned(), |digest| digest.to_string()))
+        },
     },
     Field {
         name: "ID",
         header: "IMAGE ID",
-        write: |image, show, out| push_id(out, &image.id, show),
+        write: |image, show, out| push_id(out, &image.id.to_string(), show),
     },
     Field {
         name: "Repository",
@@ -184,7 +187,7 @@ pub(super) static FIELDS: &[Field<ImageView>] = &[
 #[derive(Default)]
 struct ImportArgs {
     quiet: bool,
-    platform: Option<String>,
+    platform: Option<Platform>,
     changes: Vec<String>,
     message: Option<String>,
 }
@@ -216,7 +219,7 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
         "OS/ARCH[/VARIANT]",
         "Set the platform of the image",
         |a, v| {
-            a.platform = Some(v.to_owned());
+            a.platform = Some(v.parse()?);
             Ok(())
         },
     ),
@@ -242,18 +245,18 @@ pub static IMPORT: Command = Command {
         if file.is_none() {
             refuse_terminal("name a file, or pipe the archive in")?;
         }
-        let reference = names.get(1).map(String::as_str);
+        let reference = names.get(1).map(|name| Reference::parse_new(name)).transpose()?;
         let engine = call.engine()?;
         let shown = Bytes::show("Importing", args.quiet);
         let imported = engine.import(
             file.as_deref(),
-            reference,
+            reference.as_ref(),
             &args.changes,
             args.message.as_deref(),
-            args.platform.as_deref(),
+            &args.platform.unwrap_or_default(),
         );
         drop(shown);
-        print_line(&imported?)?;
+        print_line(&imported?.to_string())?;
         Ok(0)
     },
 };
@@ -261,7 +264,7 @@ pub static IMPORT: Command = Command {
 #[derive(Default)]
 struct LoadArgs {
     quiet: bool,
-    platform: Option<String>,
+    platform: Option<Platform>,
     input: Option<PathBuf>,
 }
 
@@ -276,7 +279,7 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
         "OS/ARCH[/VARIANT]",
         "Load only the images for the platform",
         |a, v| {
-            a.platform = Some(v.to_owned());
+            a.platform = Some(v.parse()?);
             Ok(())
         },
     ),
@@ -300,7 +303,7 @@ pub static LOAD: Command = Command {
             refuse_terminal("name a file with -i, or pipe the archive in")?;
         }
         let mut notes = Vec::new();
-        let (input, platform) = (args.input.as_deref(), args.platform.as_deref());
+        let (input, platform) = (args.input.as_deref(), args.platform);
         let engine = call.engine()?;
         let shown = Bytes::show("Loading", args.quiet);
         let loaded = engine.load(input, platform, &mut |note| notes.push(note));
@@ -308,8 +311,13 @@ pub static LOAD: Command = Command {
         for note in notes {
             print_error(&format!("warning: {note}\n"));
         }
-        for line in loaded? {
-            print_line(&line)?;
+        for image in loaded? {
+            if image.references.is_empty() {
+                print_line(&format!("Loaded image ID: {}", image.id))?;
+            }
+            for name in &image.references {
+                print_line(&format!("Loaded image: {}", name.familiar()))?;
+            }
         }
         Ok(0)
     },
@@ -328,7 +336,8 @@ pub static TAG: Command = Command {
     flags: || specs(NO_FLAGS),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
-        call.engine()?.tag(&names[0], &names[1])?;
+        let (image, name) = (names[0].parse()?, Reference::parse_new(&names[1])?);
+        call.engine()?.tag(&image, &name)?;
         Ok(0)
     },
 };
@@ -336,7 +345,7 @@ pub static TAG: Command = Command {
 #[derive(Default)]
 struct RmiArgs {
     force: bool,
-    platform: Option<String>,
+    platform: Option<Platform>,
 }
 
 static RMI_FLAGS: &[Flag<RmiArgs>] = &[
@@ -350,7 +359,7 @@ static RMI_FLAGS: &[Flag<RmiArgs>] = &[
         "OS/ARCH[/VARIANT]",
         "Remove the image only if it is for the platform",
         |a, v| {
-            a.platform = Some(v.to_owned());
+            a.platform = Some(v.parse()?);
             Ok(())
         },
     ),
@@ -371,18 +380,24 @@ pub static RMI: Command = Command {
         let (args, names) = call.parse(RMI_FLAGS)?;
         let engine = call.engine()?;
         call.each(&names, |name| {
-            if args.force && !engine.image_exists(name)? {
+            let name = name.parse()?;
+            if args.force && !engine.image_exists(&name)? {
                 call.complain(&Error::new(format!("no such image: {name}")));
                 return Ok(());
             }
-            engine.require_platform(name, args.platform.as_deref())?;
-            let removed = engine.remove_image(name, args.force)?;
-            let untagged = removed.untagged.iter().map(|name| format!("Untagged: {name}"));
-            let deleted = removed.deleted.iter().map(|id| format!("Deleted: {id}"));
-            untagged.chain(deleted).try_for_each(|line| print_line(&line))
+            engine.require_platform(&name, args.platform.as_ref())?;
+            let removed = engine.remove_image(&name, args.force)?;
+            lines_of(&removed).try_for_each(|line| print_line(&line))
         })
     },
 };
+
+/// Docker's lines for what a removal took away.
+pub(super) fn lines_of(removed: &RemovedImage) -> impl Iterator<Item = String> {
+    let names = removed.untagged.iter();
+    let untagged = names.map(|name| format!("Untagged: {}", name.familiar()));
+    untagged.chain(removed.deleted.iter().map(|digest| format!("Deleted: {digest}")))
+}
 
 #[cfg(test)]
 mod tests {
@@ -394,7 +409,7 @@ mod tests {
             tag: tag.map(str::to_owned),
             digest: None,
             labels: vec![("a".to_owned(), "1".to_owned())],
-            id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            id: crate::engine::view::ImageId::parse_hex(&"0123456789abcdef".repeat(4)).unwrap(),
             created: repository.map(|_| Instant(0)),
             size: 7_380_000,
             hidden: false,

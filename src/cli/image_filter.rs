@@ -59,7 +59,7 @@ impl ImageFilter {
 
     /// With the image that it names looked up.
     pub fn resolve(self, engine: &Engine) -> Result<ImageFilter> {
-        let at = |name: &str| engine.image_created(name).map(Moment::At);
+        let at = |name: &str| engine.image_created(&name.parse()?).map(Moment::At);
         Ok(match self {
             ImageFilter::Before(Moment::Of(name)) => ImageFilter::Before(at(&name)?),
             ImageFilter::Since(Moment::Of(name)) => ImageFilter::Since(at(&name)?),
@@ -106,7 +106,7 @@ mod tests {
             tag: Some("1".to_owned()),
             digest: None,
             labels: vec![("a".to_owned(), "1".to_owned())],
-            id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            id: crate::engine::view::ImageId::parse_hex(&"0123456789abcdef".repeat(4)).unwrap(),
             created: Some(Instant(1_000_000_000)),
             size: 0,
             hidden: false,

@@ -65,20 +65,25 @@ impl Progress {
                 return super::output::print_error(&format!("warning: {text}\n"));
             }
             TransferEvent::Layer(layer, step) => (layer.short(), step),
-            TransferEvent::Pulling { what, path } => {
-                return self.through(&mut drawing, &format!("{what}: Pulling from {path}"));
+            TransferEvent::Pulling(reference) => {
+                let digest = || reference.digest.map(|digest| digest.to_string());
+                let what = digest().or_else(|| reference.tag.clone()).unwrap_or_default();
+                let line = format!("{what}: Pulling from {}", reference.path);
+                return self.through(&mut drawing, &line);
             }
-            TransferEvent::PulledImage { digest, is_newer, name } => {
+            TransferEvent::PulledImage { digest, is_newer, reference } => {
                 let status =
                     if is_newer { "Downloaded newer image" } else { "Image is up to date" };
                 self.through(&mut drawing, &format!("Digest: {digest}"));
-                return self.through(&mut drawing, &format!("Status: {status} for {name}"));
-            }
-            TransferEvent::Pushing { repository } => {
-                let line = format!("The push refers to repository [{repository}]");
+                let line = format!("Status: {status} for {}", reference.familiar());
                 return self.through(&mut drawing, &line);
             }
-            TransferEvent::PushedImage { tag, digest, size } => {
+            TransferEvent::Pushing(reference) => {
+                let line = format!("The push refers to repository [{}]", reference.name());
+                return self.through(&mut drawing, &line);
+            }
+            TransferEvent::PushedImage { reference, digest, size } => {
+                let tag = reference.tag.as_deref().unwrap_or_default();
                 let line = format!("{tag}: digest: {digest} size: {size}");
                 return self.through(&mut drawing, &line);
             }

@@ -10,7 +10,7 @@ use super::format::{
 use super::output::print;
 use super::style::Style;
 use super::{Invocation, Outcome};
-use crate::engine::options::{Filter, PortFilter};
+use crate::engine::options::{Filter, ImageName, PortFilter};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Error, Result, fail};
 use crate::regex::Regex;
@@ -282,11 +282,8 @@ pub fn push_size(out: &mut String, size: Option<(u64, u64)>) {
 
 /// Appends the image as it was named at creation; an id is shortened.
 pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
-    if container.image.starts_with("sha256:") {
-        push_id(out, &container.image, show)
-    } else {
-        out.push_str(&container.image)
-    }
+    let typed = container.image.as_ref().map_or("", ImageName::typed);
+    if typed.starts_with("sha256:") { push_id(out, typed, show) } else { out.push_str(typed) }
 }
 
 /// Appends the names of volumes and the host paths that are mounted, each cut to fifteen characters.
@@ -383,8 +380,8 @@ mod tests {
         ContainerView {
             id: "0123456789abcdef".repeat(4).parse().unwrap(),
             name: "web".into(),
-            image: "busybox".into(),
-            image_id: String::new(),
+            image: Some("busybox".parse().unwrap()),
+            image_id: None,
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             created: Instant(0),
             status,

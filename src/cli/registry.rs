@@ -6,8 +6,10 @@ use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
+use crate::engine::options::{Platform, Reference};
 use crate::engine::registry::{Login, PullRequest, RegistryOptions, ask, read_secret};
 use crate::engine::transfer;
+use crate::error::Result;
 use crate::raw;
 
 const TLS_VERIFY: &str = "Verify certificates (default true); =false allows HTTP too";
@@ -15,7 +17,7 @@ const CACERT: &str = "Trust the certificate authorities in FILE (PEM) too";
 
 #[derive(Default)]
 struct PullArgs {
-    platform: Option<String>,
+    platform: Option<Platform>,
     all_tags: bool,
     quiet: bool,
     registry: RegistryOptions,
@@ -32,7 +34,7 @@ static PULL_FLAGS: &[Flag<PullArgs>] = &[
         "OS/ARCH[/VARIANT]",
         "Pull the image for this platform (default: the host's)",
         |a, v| {
-            a.platform = Some(v.to_owned());
+            a.platform = Some(v.parse()?);
             Ok(())
         },
     ),
@@ -62,22 +64,27 @@ pub static PULL: Command = Command {
     run: |call| {
         let (args, names) = call.parse(PULL_FLAGS)?;
         let request = PullRequest {
-            name: names[0].clone(),
+            reference: reference(&names[0], args.all_tags)?,
             platform: args.platform,
             all_tags: args.all_tags,
             registry: args.registry,
         };
         let progress = Progress::on_stdout(args.quiet);
         for name in call.engine()?.pull(&request, &|event| progress.note(event))? {
-            print_line(&name)?;
+            print_line(&name.to_string())?;
         }
         Ok(0)
     },
 };
 
+/// The image that is meant, or with `--all-tags` the repository.
+fn reference(name: &str, all_tags: bool) -> Result<Reference> {
+    if all_tags { Reference::parse_repository(name) } else { Reference::parse(name) }
+}
+
 #[derive(Default)]
 struct PushArgs {
-    platform: Option<String>,
+    platform: Option<Platform>,
     all_tags: bool,
     quiet: bool,
     registry: RegistryOptions,
@@ -90,7 +97,7 @@ static PUSH_FLAGS: &[Flag<PushArgs>] = &[
         "OS/ARCH[/VARIANT]",
         "Push the image only if it is for the platform",
         |a, v| {
-            a.platform = Some(v.to_owned());
+            a.platform = Some(v.parse()?);
             Ok(())
         },
     ),
@@ -123,11 +130,12 @@ pub static PUSH: Command = Command {
         let (args, names) = call.parse(PUSH_FLAGS)?;
         let progress = Progress::on_stdout(args.quiet);
         let engine = call.engine()?;
-        engine.require_platform(&names[0], args.platform.as_deref())?;
+        let reference = reference(&names[0], args.all_tags)?;
+        engine.require_platform(&names[0].parse()?, args.platform.as_ref())?;
         let note = |event| progress.note(event);
-        let pushed = engine.push(&names[0], args.all_tags, &args.registry, &note)?;
+        let pushed = engine.push(&reference, args.all_tags, &args.registry, &note)?;
         if args.quiet {
-            print_line(&pushed.join("\n"))?;
+            pushed.iter().try_for_each(|name| print_line(&name.to_string()))?;
         }
         Ok(0)
     },

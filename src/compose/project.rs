@@ -10,8 +10,8 @@ use super::files::{Choice, Environment, load, read_text, shown};
 use super::node::{Node, Place, Tag, Value};
 use super::print::json;
 use super::shared::joined;
+use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
-use crate::image::digest::Digest;
 use crate::suggest::hint;
 
 /// The most replicas of a service.

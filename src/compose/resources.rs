@@ -8,10 +8,10 @@ use super::members::Session;
 use super::node::Node;
 use super::print::json;
 use super::project::Service;
+use crate::digest::Digest;
 use crate::engine::options::NetworkOptions;
 use crate::engine::project::{HASH, PROJECT, label};
 use crate::error::{Context, Result, fail};
-use crate::image::digest::Digest;
 
 /// The network's key in the compose file.
 const NETWORK: &str = "com.docker.compose.network";

@@ -9,7 +9,7 @@ use super::bases::built_before;
 use super::files::read_bytes;
 use super::node::{Node, Place, Value};
 use super::project::{Project, Service};
-use crate::engine::options::{CreateOptions, FileOption, INTERFACE_NAME};
+use crate::engine::options::{CreateOptions, FileOption, INTERFACE_NAME, ImageName};
 use crate::error::{Context, Result, fail};
 use crate::units::parse_duration_ns;
 
@@ -590,9 +590,11 @@ pub fn container_name(project: &Project, service: &Service, number: u32) -> Resu
 }
 
 /// The image of a service. A service that is built and names no image gets the project's name for it.
-pub fn image(project: &Project, service: &Service) -> Result<String> {
-    let named = service.node.get_text("image")?;
-    Ok(named.unwrap_or_else(|| format!("{}-{}", project.name, service.name)))
+pub fn image(project: &Project, service: &Service) -> Result<ImageName> {
+    match service.node.given("image") {
+        Some(node) => node.convert(str::parse),
+        None => format!("{}-{}", project.name, service.name).parse(),
+    }
 }
 
 /// Sets what no flag of `run` can say: an entrypoint of several words and a health check without a

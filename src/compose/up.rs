@@ -323,11 +323,11 @@ impl<'a> Up<'a> {
         let session = self.session;
         let (engine, project) = (session.engine, session.project);
         let image = image(project, service)?;
-        let image_id = engine.image_id(&image)?.unwrap_or_default();
+        let image_id = engine.image_id(&image)?;
         let joined = joined_ids(service, members)?;
         let is_current = |view: &ContainerView| {
             label(&view.labels, HASH) == Some(&service.hash)
-                && (image_id.is_empty() || view.image_id == image_id)
+                && (image_id.is_none() || view.image_id == image_id)
                 && label(&view.labels, JOINED).unwrap_or_default() == joined
         };
         let mut own: Vec<Member> = members
@@ -362,7 +362,8 @@ impl<'a> Up<'a> {
             .any(|need| self.done.iter().any(|done| done.service == need.service && done.changed));
         let labels = |number: u32| {
             let mut labels = labels(project, service, number, false);
-            labels.push((IMAGE.to_owned(), image_id.clone()));
+            let image_id = image_id.map(|id| id.to_string()).unwrap_or_default();
+            labels.push((IMAGE.to_owned(), image_id));
             if !joined.is_empty() {
                 labels.push((JOINED.to_owned(), joined.clone()));
             }

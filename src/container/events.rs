@@ -12,7 +12,7 @@ pub type Networks = Vec<NetworkFacts>;
 /// An event of a container; `facts` are attributes of its own.
 pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
     let event = Event::new(Kind::Container, action, &record.id);
-    let event = event.with("image", &record.image).with("name", &record.name);
+    let event = event.with("image", &record.image.to_string()).with("name", &record.name);
     let event = facts.iter().fold(event, |event, (key, value)| event.with(key, value));
     event.with_labels(&record.labels)
 }

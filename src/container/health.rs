@@ -19,7 +19,6 @@ const MAX_RESULTS: usize = 5;
 
 /// The result of the last probes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     /// No probe has succeeded yet.
     Starting,
@@ -93,7 +92,6 @@ impl Health {
 
 /// `--health-on-failure`: what the monitor does with a container that has become unhealthy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     #[default]
     None,

@@ -4,7 +4,10 @@
 //! that older records can still be read. Groups of fields that options, record and `Spec` share are
 //! structs in the code and lie flat in the file (`store::fields`).
 
+use std::convert::Infallible;
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use miniserde::{Deserialize, Serialize};
 
@@ -16,14 +19,17 @@ use super::restart::RestartPolicy;
 use super::stop_signal::StopSignal;
 use crate::address::{HostAddress, Ip, Mac};
 use crate::container_id::ContainerId;
+use crate::digest::ImageId;
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::image_name::ImageName;
 use crate::network_name;
 use crate::port::Publish;
+use crate::raw;
 use crate::resolver::Resolver;
 use crate::runtime::spec::{
     Device, DeviceRule, IdMap, ProcessLimits, Propagation, Recursion, Resources, SystemSettings,
 };
-use crate::store::{self, Directory, Durability, Roots, stored_flat};
+use crate::store::{self, Directory, Durability, OrEmpty, Roots, stored_as_text, stored_flat};
 
 /// Raised when a field changes its meaning. A record of another version is refused.
 pub const VERSION: u32 = 1;
@@ -43,10 +49,9 @@ stored_flat! {
         pub lifecycle: Lifecycle => flat,
         /// The image's health check, changed by the flags. It may be `NONE`.
         pub health: Option<HealthRecord>,
-        /// As given on the command line.
-        pub image: String,
-        /// `sha256:…`; empty with `--rootfs`.
-        pub image_id: String,
+        /// As given on the command line. `--rootfs` and the step of a build have none.
+        pub image: OrEmpty<ImageName>,
+        pub image_id: OrEmpty<ImageId>,
         /// The image's layer directories, base first.
         pub layers: Vec<String>,
         /// `--rootfs`
@@ -56,7 +61,8 @@ stored_flat! {
         pub command: Vec<String>,
         pub env: Vec<String>,
         pub cwd: String,
-        pub user: String,
+        /// `USER[:GROUP]`; none is root.
+        pub user: OrEmpty<String>,
         /// `--group-add`
         pub groups: Vec<String> => optional,
         pub hostname: String,
@@ -124,8 +130,8 @@ pub struct Summary {
     pub created: i64,
     run: bool,
     remove: bool,
-    pub image: String,
-    pub image_id: String,
+    pub image: OrEmpty<ImageName>,
+    pub image_id: OrEmpty<ImageId>,
     pub entrypoint: Vec<String>,
     pub command: Vec<String>,
     pub labels: Vec<(String, String)>,
@@ -172,14 +178,48 @@ pub struct ConfinementRecord {
     /// `CAP_NET_ADMIN` or `ALL`.
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
-    /// Empty is the default profile; otherwise `unconfined`, or the JSON of a profile.
-    pub seccomp: String,
+    pub seccomp: SeccompRecord,
     pub no_new_privileges: bool,
     /// The name of a profile, or `unconfined`; `None` is the default.
     pub apparmor: Option<String>,
     /// `user:…`, `role:…`, `type:…`, `level:…`
     pub selinux: Vec<String>,
     pub system_paths_unconfined: bool,
+}
+
+/// `--security-opt seccomp=`. A record has it as text: empty, `unconfined`, or the profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeccompRecord {
+    Default,
+    Unconfined,
+    /// The JSON of a profile in Docker's format.
+    Profile(String),
+}
+
+stored_as_text!(SeccompRecord);
+
+const UNCONFINED: &str = "unconfined";
+
+impl fmt::Display for SeccompRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SeccompRecord::Default => "",
+            SeccompRecord::Unconfined => UNCONFINED,
+            SeccompRecord::Profile(profile) => profile,
+        })
+    }
+}
+
+impl FromStr for SeccompRecord {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<SeccompRecord, Infallible> {
+        Ok(match text {
+            "" => SeccompRecord::Default,
+            UNCONFINED => SeccompRecord::Unconfined,
+            profile => SeccompRecord::Profile(profile.to_owned()),
+        })
+    }
 }
 
 stored_flat! {
@@ -217,8 +257,8 @@ pub struct MountRecord {
     pub volume: Option<String>,
     /// Anonymous volumes are removed with the container by `rm -v` and `--rm`.
     pub anonymous: bool,
-    /// On the host; empty for a tmpfs.
-    pub source: String,
+    /// A path of the host, or an image's name as given. A tmpfs and the layers of a build have none.
+    pub source: OrEmpty<String>,
     pub target: String,
     pub read_only: bool,
     /// Set for `-v`, which creates a missing source; `--mount` refuses one.
@@ -239,12 +279,12 @@ pub struct MountRecord {
 
 impl MountRecord {
     /// A mount of `source` for reading and writing, without options.
-    pub fn new(kind: MountKind, source: String, target: String) -> MountRecord {
+    pub fn new(kind: MountKind, source: Option<String>, target: String) -> MountRecord {
         MountRecord {
             kind,
             volume: None,
             anonymous: false,
-            source,
+            source: OrEmpty(source),
             target,
             read_only: false,
             make_source: None,
@@ -261,7 +301,6 @@ impl MountRecord {
 
 /// The type of a mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum MountKind {
     Bind,
     Volume,
@@ -272,8 +311,8 @@ pub enum MountKind {
 /// `--mount type=image`
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ImageMount {
-    /// `sha256:…`
-    pub id: String,
+    /// None for the layers of a build.
+    pub id: OrEmpty<ImageId>,
     /// Its layer directories, base first.
     pub layers: Vec<String>,
 }
@@ -309,7 +348,7 @@ impl Summary {
             run: record.run,
             remove: record.lifecycle.remove,
             image: record.image.clone(),
-            image_id: record.image_id.clone(),
+            image_id: record.image_id,
             entrypoint: record.entrypoint.clone(),
             command: record.command.clone(),
             labels: record.labels.clone(),
@@ -399,7 +438,7 @@ impl Record {
     /// Creates the missing sources of `-v`. This is done at each start.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
-            let source = Path::new(&mount.source);
+            let source = raw::path(mount.source.as_deref().unwrap_or_default());
             if source.exists() {
                 continue;
             }
@@ -410,7 +449,7 @@ impl Record {
                 ))
                 .exit_with(EXIT_NOT_FOUND));
             }
-            std::fs::create_dir_all(source)
+            std::fs::create_dir_all(&source)
                 .context(|| format!("make bind source {}", mount.source))?;
         }
         Ok(())
@@ -419,7 +458,7 @@ impl Record {
     /// How safely to write. A container that is removed at its end need not survive a power cut, nor
     /// one of a build's step, which has layers and no image.
     pub fn durability(&self) -> Durability {
-        let is_step = self.image_id.is_empty() && self.rootfs.is_none();
+        let is_step = self.image_id.is_none() && self.rootfs.is_none();
         if self.lifecycle.remove || is_step { Durability::Lazy } else { Durability::Synced }
     }
 
@@ -509,6 +548,39 @@ mod tests {
             (record.limits.oom_score_adj, record.lifecycle.stop_timeout),
             (Some(5), Some(4))
         );
+    }
+
+    #[test]
+    fn old_images_and_mounts_are_read_and_written_as_they_were() {
+        let id = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        let image = format!(r#"{{"id":"{id}","layers":["/l"]}}"#);
+        for (kind, source, image) in [
+            ("Bind", "/srv/www", "null".to_owned()),
+            ("Tmpfs", "", "null".to_owned()),
+            ("Image", "box:1", image.clone()),
+            ("Image", "", image.replace(&id, "")),
+        ] {
+            let mount = format!(
+                r#"{{"kind":"{kind}","volume":null,"anonymous":false,"source":"{source}","target":"/t","read_only":false,"make_source":null,"copy_up":false,"tmpfs_options":"","propagation":null,"recursion":null,"subpath":null,"image":{image},"has_options":null}}"#
+            );
+            let read: MountRecord = miniserde::json::from_str(&mount).unwrap();
+            assert_eq!(read.source.as_deref().unwrap_or_default(), source);
+            assert_eq!(miniserde::json::to_string(&read), mount);
+        }
+        for text in ["\"box\"", "\"sha256:01\"", "\"\"", &format!("\"{id}\"")] {
+            let read: OrEmpty<ImageName> = miniserde::json::from_str(text).unwrap();
+            assert_eq!(read.is_none(), text == "\"\"");
+            assert_eq!(miniserde::json::to_string(&read), text);
+        }
+        for (text, expected) in [
+            ("\"\"", SeccompRecord::Default),
+            ("\"unconfined\"", SeccompRecord::Unconfined),
+            (r#""{\"x\":1}""#, SeccompRecord::Profile(r#"{"x":1}"#.to_owned())),
+        ] {
+            let read: SeccompRecord = miniserde::json::from_str(text).unwrap();
+            assert_eq!(miniserde::json::to_string(&read), text);
+            assert_eq!(read, expected);
+        }
     }
 
     #[test]

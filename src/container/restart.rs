@@ -20,7 +20,6 @@ pub struct RestartPolicy {
 
 /// The policies of Docker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum RestartMode {
     #[default]
     No,

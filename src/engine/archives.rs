@@ -11,12 +11,13 @@ use super::output::Output;
 use crate::container::record::Record;
 use crate::error::{Context, Result};
 use crate::image::{ArchiveFormat, ImageStore, archive_tree};
+use crate::image_name::ImageName;
 
 impl Engine {
     /// Writes images to `file`, or to stdout. Their manifests get the annotations.
     pub fn save(
         &self,
-        names: &[String],
+        names: &[ImageName],
         format: ArchiveFormat,
         annotations: &[(String, String)],
         file: Option<&Path>,
@@ -27,7 +28,7 @@ impl Engine {
         output.finish()?;
         for name in names {
             if let Ok(Some(id)) = images.find(name) {
-                self.note_image("save", &id.to_string(), &id.to_string());
+                self.note_image("save", &id.into(), &id.to_string());
             }
         }
         Ok(())

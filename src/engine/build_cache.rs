@@ -7,9 +7,9 @@ use std::collections::HashSet;
 
 use super::Engine;
 use super::view::{CacheView, DiskUse, PruneCandidate, PruneChoice, Pruned};
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::image::cache::CacheUse;
-use crate::image::digest::Digest;
 
 impl Engine {
     /// All entries, the least recently used first.

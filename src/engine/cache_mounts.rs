@@ -9,8 +9,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::Engine;
+use crate::digest::Digest;
 use crate::error::{Context, Result};
-use crate::image::digest::Digest;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
 

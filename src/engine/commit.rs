@@ -15,9 +15,10 @@ use super::root::mount_points;
 use crate::container::files::Files;
 use crate::container::record::Record;
 use crate::container::state::{Condition, State, is_paused};
+use crate::digest::ImageId;
 use crate::error::{Context, Result};
 use crate::healthcheck::Healthcheck;
-use crate::image::{Commit, ContainerConfig, Form, ImageStore, Reference, instruction};
+use crate::image::{Commit, ContainerConfig, Form, ImageStore, instruction};
 use crate::raw;
 use crate::runtime::cgroup::freezer;
 use crate::store;
@@ -26,14 +27,13 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 
 impl Engine {
     /// Returns the new image's id, or `None` if the root was written to a file.
-    pub fn commit(&self, options: &CommitOptions) -> Result<Option<String>> {
+    pub fn commit(&self, options: &CommitOptions) -> Result<Option<ImageId>> {
         let record = self.record(&options.container)?;
         let committed = self.commit_record(&record, options);
         self.unless_gone(&record.id, &options.container, committed)
     }
 
-    fn commit_record(&self, record: &Record, options: &CommitOptions) -> Result<Option<String>> {
-        let reference = options.image.as_deref().map(Reference::parse_new).transpose()?;
+    fn commit_record(&self, record: &Record, options: &CommitOptions) -> Result<Option<ImageId>> {
         let mut config = self.defaults_of(record)?;
         instruction::apply(&mut config, &options.changes)?;
         let _frozen = match self.condition(record)? {
@@ -50,9 +50,10 @@ impl Engine {
         // A stopped container can't start until its changes are read.
         let _at_rest = self.at_rest(record)?;
         let images = ImageStore::open(&self.roots);
-        let base = match record.image_id.as_str() {
-            "" => None,
-            id => images.find(id)?,
+        // It may have been removed by force.
+        let base = match &*record.image_id {
+            Some(id) => images.find(&(*id).into())?,
+            None => None,
         };
         let (files, form, left_out, top_changed) = match &record.rootfs {
             Some(directory) => {
@@ -71,23 +72,24 @@ impl Engine {
             created_by: raw::utf8("command", &record.args().join(" "))?,
             author: options.author.clone(),
             message: options.message.clone(),
-            reference: reference.as_ref(),
+            reference: options.image.as_ref(),
             top_changed,
         };
         let skip = |path: &[u8]| left_out.iter().any(|left_out| left_out == path);
         let id = images
             .commit_changes(commit, files.as_fd(), form, &skip)
             .context(|| format!("commit container {}", record.name))?;
-        Ok(Some(id.to_string()))
+        Ok(Some(id))
     }
 
     /// The config of the new image: what this container was created with.
     fn defaults_of(&self, record: &Record) -> Result<ContainerConfig> {
         let images = ImageStore::open(&self.roots);
-        let base = match images.find(&record.image_id) {
-            Ok(Some(id)) => images.get(&id)?.config.config,
-            _ => ContainerConfig::default(),
+        let base = match &*record.image_id {
+            Some(id) => images.resolve(&(*id).into())?,
+            None => None,
         };
+        let base = base.map(|image| image.config.config).unwrap_or_default();
         // Leave out the variables that `run` adds by itself.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
@@ -121,7 +123,7 @@ impl Engine {
                 ("/", "") => String::new(),
                 (cwd, _) => raw::utf8("working directory", cwd)?,
             },
-            user: raw::utf8("user", &record.user)?,
+            user: raw::utf8("user", record.user.as_deref().unwrap_or_default())?,
             stop_signal: (!is_default).then(|| record.stop_signal.to_string()),
             volumes,
             labels: record.labels.clone(),

@@ -11,7 +11,7 @@ use rustix::thread::CapabilitySet;
 
 use super::options::{Confinement, SeccompOption};
 use crate::container::mode::{NamespaceMode, NetworkMode};
-use crate::container::record::{ConfinementRecord, Record};
+use crate::container::record::{ConfinementRecord, Record, SeccompRecord};
 use crate::error::{Context, Result, fail};
 use crate::runtime::capabilities::{self, names};
 use crate::runtime::label::{self, Label};
@@ -25,14 +25,14 @@ pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 /// Returns the record of the flags. Fails if this host can't do what they ask for.
 pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
     let seccomp = match &asked.seccomp {
-        SeccompOption::Default => String::new(),
-        SeccompOption::Unconfined => UNCONFINED.to_owned(),
+        SeccompOption::Default => SeccompRecord::Default,
+        SeccompOption::Unconfined => SeccompRecord::Unconfined,
         SeccompOption::File(path) => {
             let text = read_profile(path)?;
             // Compile it now, so that a broken profile fails at creation and not at the start.
             seccomp_profile::of_file(&text, capabilities::DEFAULT)
                 .context(|| format!("--security-opt seccomp={}", path.display()))?;
-            text
+            SeccompRecord::Profile(text)
         }
     };
     if let Some(profile) = &asked.apparmor
@@ -142,11 +142,11 @@ pub(super) fn warning(record: &Record) -> Option<String> {
 
 /// The filter of system calls. A profile is compiled here, for the container's capabilities.
 pub(super) fn seccomp(record: &Record) -> Result<Seccomp> {
-    Ok(match record.confinement.seccomp.as_str() {
+    Ok(match &record.confinement.seccomp {
         _ if record.privileged => Seccomp::Unconfined,
-        "" => Seccomp::Default,
-        UNCONFINED => Seccomp::Unconfined,
-        profile => {
+        SeccompRecord::Default => Seccomp::Default,
+        SeccompRecord::Unconfined => Seccomp::Unconfined,
+        SeccompRecord::Profile(profile) => {
             let mut filter = seccomp_profile::of_file(profile, capabilities(record))?;
             if let Some(listener) = &mut filter.listener {
                 listener.id = record.id.to_string();
@@ -182,7 +182,7 @@ pub(super) fn options(confinement: &ConfinementRecord) -> Vec<String> {
     if confinement.no_new_privileges {
         options.push("no-new-privileges".to_owned());
     }
-    if !confinement.seccomp.is_empty() {
+    if confinement.seccomp != SeccompRecord::Default {
         options.push(format!("seccomp={}", confinement.seccomp));
     }
     if let Some(profile) = &confinement.apparmor {

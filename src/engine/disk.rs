@@ -10,9 +10,10 @@ use super::view::{
     DiskDetail, DiskUse, ImageUsage, ImageView, PruneCandidate, PruneChoice, Pruned, PrunedImages,
     VolumeUsage,
 };
+use crate::digest::{Digest, ImageId};
 use crate::error::Result;
-use crate::image::digest::Digest;
 use crate::image::{ImageStore, Usage};
+use crate::image_name::ImageName;
 use crate::store::tree_size;
 use crate::volume;
 
@@ -27,12 +28,12 @@ impl Engine {
             containers.add(view.status.is_active(), self.written(&view.id));
             used_volumes.extend(view.volumes);
             used_images.extend(view.mounted_images);
-            used_images.insert(view.image_id);
+            used_images.extend(view.image_id);
         }
         let mut image_use = DiskUse::new("Images");
         let mut needed: HashSet<&Digest> = HashSet::new();
         for (id, layers) in &images.images {
-            let used = used_images.contains(&id.to_string());
+            let used = used_images.contains(id);
             // Layers are counted once, below.
             image_use.add(used, 0);
             if used {
@@ -66,12 +67,14 @@ impl Engine {
     /// Each image, container and volume, with its use.
     pub fn disk_use_of_each(&self) -> Result<DiskDetail> {
         let mut containers = self.containers(true, &[])?;
-        let mut image_users: HashMap<String, usize> = HashMap::new();
+        let mut image_users: HashMap<ImageId, usize> = HashMap::new();
         let mut volume_users: HashMap<String, usize> = HashMap::new();
         for container in &mut containers {
             // As in Docker, without the image's size.
             container.size = Some((self.written(&container.id), 0));
-            *image_users.entry(container.image_id.clone()).or_default() += 1;
+            if let Some(id) = container.image_id {
+                *image_users.entry(id).or_default() += 1;
+            }
             // A volume that one container mounts twice has one user.
             for volume in container.volumes.iter().collect::<HashSet<_>>() {
                 *volume_users.entry(volume.clone()).or_default() += 1;
@@ -129,20 +132,20 @@ impl Engine {
             wanted(&PruneCandidate { created: image.created, labels: &image.labels })
         };
         let lines = self.images()?.into_iter();
-        let wanted: HashSet<String> = lines.filter(is_wanted).map(|image| image.id).collect();
+        let wanted: HashSet<ImageId> = lines.filter(is_wanted).map(|image| image.id).collect();
         let before = images.usage()?;
         let mut pruned = PrunedImages::default();
         for (id, _) in &before.images {
-            if !wanted.contains(&id.to_string()) {
+            if !wanted.contains(id) {
                 continue;
             }
             let names = images.names(id)?;
             if (!all && !names.is_empty()) || !self.users_of(id)?.is_empty() {
                 continue;
             }
-            let mut asked: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let mut asked: Vec<ImageName> = names.into_iter().map(Into::into).collect();
             if asked.is_empty() {
-                asked.push(id.to_string());
+                asked.push((*id).into());
             }
             for name in asked {
                 // An image that was just used stays. A name that was removed with another one is
@@ -168,7 +171,7 @@ impl Engine {
 }
 
 /// For each image, the bytes of the layers that another image has too.
-fn shared_sizes(usage: &Usage) -> HashMap<String, u64> {
+fn shared_sizes(usage: &Usage) -> HashMap<ImageId, u64> {
     let sizes: HashMap<&Digest, u64> =
         usage.layers.iter().map(|(layer, size)| (layer, *size)).collect();
     let mut owners: HashMap<&Digest, usize> = HashMap::new();
@@ -181,7 +184,7 @@ fn shared_sizes(usage: &Usage) -> HashMap<String, u64> {
         let shared = layers.iter().filter(|layer| owners[layer] > 1);
         shared.filter_map(|layer| sizes.get(layer)).sum()
     };
-    usage.images.iter().map(|(id, layers)| (id.to_string(), shared(layers))).collect()
+    usage.images.iter().map(|(id, layers)| (*id, shared(layers))).collect()
 }
 
 impl DiskUse {

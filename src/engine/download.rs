@@ -5,10 +5,10 @@
 use std::path::Path;
 
 use super::Engine;
+use crate::digest::Digest;
 use crate::error::Result;
 #[cfg(feature = "pull")]
 use crate::error::{Context, fail};
-use crate::image::digest::Digest;
 
 impl Engine {
     /// Writes what `url` names into `directory`, as a file of mode 0600 with the server's time. Its name

@@ -18,8 +18,8 @@ use crate::container::record::Record;
 use crate::container::relay::{self, Streams};
 use crate::container::state::{Condition, State};
 use crate::container::{events, updated};
+use crate::digest::Digest;
 use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Result, fail};
-use crate::image::digest::Digest;
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{IdMaps, Identity, Process};
 use crate::runtime::{Stdio, capabilities, cgroup, exec};
@@ -86,7 +86,7 @@ impl Engine {
         env.retain(|pair| pair.contains('=') || !options.env.contains(pair));
         let user = match (&options.user, defaults.user) {
             (Some(asked), Identity::Named { groups, .. }) => {
-                Identity::Named { user: asked.clone(), groups }
+                Identity::Named { user: Some(asked.clone()), groups }
             }
             (_, user) => user,
         };

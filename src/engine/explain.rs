@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{Engine, confine};
 use crate::container::files::Files;
-use crate::container::record::{MountKind, MountRecord, Record};
+use crate::container::record::{MountKind, MountRecord, Record, SeccompRecord};
 use crate::container::state::{Condition, State};
 use crate::container::{names, updated};
 use crate::container_id::short;
@@ -69,7 +69,7 @@ impl Engine {
             Ok(names::Match::None) | Err(_) => {}
             Ok(found) => return self.explain_container(&self.record_of(&found.one(name)?, name)?),
         }
-        if let Some(image) = ImageStore::open(&self.roots).resolve(name)? {
+        if let Some(image) = ImageStore::open(&self.roots).resolve(&name.parse()?)? {
             return self.explain_image(name, &image);
         }
         match create::find(&self.roots, name) {
@@ -111,7 +111,7 @@ impl Engine {
     fn process(&self, record: &Record, state: Option<&State>) -> Fact {
         let mut parts = vec![fact("command", record.args().join(" "))];
         parts.extend(state.map(|state| fact("pid", state.pid)));
-        parts.push(fact("user", if record.user.is_empty() { "root" } else { &record.user }));
+        parts.push(fact("user", record.user.as_deref().unwrap_or("root")));
         parts.push(fact("cwd", &record.cwd));
         parts.push(fact("image", &record.image));
         group("process", "", parts)
@@ -159,7 +159,8 @@ impl Engine {
         let files = Files::new(&self.roots, &record.id);
         let mut parts = vec![fact("upper", files.upper().display())];
         let images = ImageStore::open(&self.roots);
-        match images.resolve(&record.image_id)? {
+        let image = record.image_id.map(|id| images.resolve(&id.into())).transpose()?.flatten();
+        match image {
             Some(image) => parts.extend(layers(&images, &image)?),
             None => {
                 parts.extend(record.layers.iter().rev().map(|layer| fact("layer", layer)));
@@ -357,7 +358,7 @@ fn mounts(roots: &Roots, record: &Record, state: Option<&State>) -> Fact {
         let asked = record.mounts.iter().map(|mount| {
             let source = match mount.kind {
                 MountKind::Tmpfs => "tmpfs",
-                _ => &mount.source,
+                _ => mount.source.as_deref().unwrap_or_default(),
             };
             group(&mount.target, source, of_volume(roots, mount))
         });
@@ -371,13 +372,9 @@ fn mounts(roots: &Roots, record: &Record, state: Option<&State>) -> Fact {
         let (root, target, options) = (before.get(3)?, before.get(4)?, before.get(5)?);
         let kind = after.first()?;
         let of = record.mounts.iter().find(|mount| mount.target == *target);
-        let source = match of {
-            Some(mount) if !mount.source.is_empty() => mount.source.as_str(),
-            _ if *root != "/" => root,
-            _ => "",
-        };
+        let source = of.and_then(|mount| mount.source.as_deref());
         let mut value = format!("{kind} {options}");
-        if !source.is_empty() {
+        if let Some(source) = source.or(Some(*root).filter(|root| *root != "/")) {
             value.push_str(" from ");
             value.push_str(source);
         }
@@ -422,11 +419,11 @@ fn confinement(record: &Record, state: Option<&State>) -> Result<Vec<Fact>> {
         fact("held", capabilities::list_names(held)),
         fact("dropped", capabilities::list_names(lacking)),
     ];
-    let profile = match record.confinement.seccomp.as_str() {
+    let profile = match record.confinement.seccomp {
         _ if record.privileged => "unconfined",
-        "" => "default",
-        "unconfined" => "unconfined",
-        _ => "custom",
+        SeccompRecord::Default => "default",
+        SeccompRecord::Unconfined => "unconfined",
+        SeccompRecord::Profile(_) => "custom",
     };
     let mut seccomp = Vec::new();
     if let Some(refused) = confine::seccomp(record)?.refused(held) {

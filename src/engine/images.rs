@@ -7,12 +7,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::Engine;
-use super::view::{HistoryView, ImageView, RemovedImage};
+use super::view::{HistoryView, ImageView, Loaded, RemovedImage};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
 use crate::event::{Event, Kind};
 use crate::image::platform::{Platform, Wanted};
 use crate::image::{ContainerConfig, ImageId, ImageStore, Reference, instruction};
+use crate::image_name::ImageName;
 use crate::sys::stdio::{Waiting, own_stdin};
 use crate::time::Instant;
 
@@ -23,9 +24,9 @@ impl Engine {
         let view = |image: crate::image::ListedImage| ImageView {
             repository: image.repository,
             tag: image.tag,
-            digest: image.digest.map(|digest| digest.to_string()),
+            digest: image.digest,
             labels: image.labels,
-            id: image.id.to_string(),
+            id: image.id,
             created: image.created,
             size: image.size,
             hidden: image.hidden,
@@ -35,7 +36,7 @@ impl Engine {
     }
 
     /// The creation time of an image, if its config has one.
-    pub fn image_created(&self, name: &str) -> Result<Option<Instant>> {
+    pub fn image_created(&self, name: &ImageName) -> Result<Option<Instant>> {
         match ImageStore::open(&self.roots).resolve(name)? {
             Some(image) => Ok(image.config.created),
             None => fail!("no such image: {name}"),
@@ -43,20 +44,19 @@ impl Engine {
     }
 
     /// Gives the image `source` the further name `target`.
-    pub fn tag(&self, source: &str, target: &str) -> Result<()> {
+    pub fn tag(&self, source: &ImageName, target: &Reference) -> Result<()> {
         let images = ImageStore::open(&self.roots);
-        let target = Reference::parse_new(target)?;
-        images.tag(source, &target)?;
+        images.tag(source, target)?;
         if let Some(id) = images.find(source)? {
-            self.note_image("tag", &id.to_string(), &target.familiar());
+            self.note_image("tag", &id.into(), &target.familiar());
         }
         Ok(())
     }
 
     /// Reports what happened to an image. Docker's events carry the labels of one that is there.
-    pub(super) fn note_image(&self, action: &str, id: &str, name: &str) {
-        let event = Event::new(Kind::Image, action, id).with("name", name);
-        let image = ImageStore::open(&self.roots).resolve(id);
+    pub(super) fn note_image(&self, action: &str, image: &ImageName, name: &str) {
+        let event = Event::new(Kind::Image, action, image.typed()).with("name", name);
+        let image = ImageStore::open(&self.roots).resolve(image);
         self.note(&[match image {
             Ok(Some(image)) => event.with_labels(&image.config.config.labels),
             _ => event,
@@ -64,33 +64,33 @@ impl Engine {
     }
 
     /// The id of the image with this name.
-    pub fn image_id(&self, name: &str) -> Result<Option<String>> {
-        Ok(ImageStore::open(&self.roots).find(name)?.map(|id| id.to_string()))
+    pub fn image_id(&self, name: &ImageName) -> Result<Option<ImageId>> {
+        ImageStore::open(&self.roots).find(name)
     }
 
     /// The platform that an image is for.
     #[cfg(feature = "compose")]
-    pub fn image_platform(&self, name: &str) -> Result<Option<String>> {
+    pub fn image_platform(&self, name: &ImageName) -> Result<Option<Platform>> {
         let image = ImageStore::open(&self.roots).resolve(name)?;
-        Ok(image.map(|image| image.config.platform().to_string()))
+        Ok(image.map(|image| image.config.platform()))
     }
 
     /// When the image was pulled under this name, or got the name otherwise.
     #[cfg(feature = "compose")]
-    pub fn image_named_at(&self, name: &str) -> Result<Option<Instant>> {
+    pub fn image_named_at(&self, name: &ImageName) -> Result<Option<Instant>> {
         ImageStore::open(&self.roots).named_at(name)
     }
 
     /// Whether an image with this name or id exists.
-    pub fn image_exists(&self, name: &str) -> Result<bool> {
+    pub fn image_exists(&self, name: &ImageName) -> Result<bool> {
         Ok(ImageStore::open(&self.roots).find(name)?.is_some())
     }
 
     /// Fails if the image is not for `platform`. A local image has one platform only, so
     /// `--platform` has nothing to choose from.
-    pub fn require_platform(&self, name: &str, platform: Option<&str>) -> Result<()> {
+    pub fn require_platform(&self, name: &ImageName, platform: Option<&Platform>) -> Result<()> {
         let Some(platform) = platform else { return Ok(()) };
-        let wanted = Wanted::exactly(Platform::parse(platform)?);
+        let wanted = Wanted::exactly(platform.clone());
         let Some(image) = ImageStore::open(&self.roots).resolve(name)? else {
             fail!("no such image: {name}")
         };
@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Removes an image or one of its names.
-    pub fn remove_image(&self, name: &str, force: bool) -> Result<RemovedImage> {
+    pub fn remove_image(&self, name: &ImageName, force: bool) -> Result<RemovedImage> {
         let images = ImageStore::open(&self.roots);
         let before = images.resolve(name).ok().flatten();
         let removed = images.remove(name, force, &|id| self.users_of(id))?;
@@ -116,15 +116,12 @@ impl Engine {
             events.extend(removed.image.map(|_| event("delete")));
             self.note(&events);
         }
-        let ids = removed.image.iter().chain(&removed.layers);
-        Ok(RemovedImage {
-            untagged: removed.untagged.iter().map(Reference::familiar).collect(),
-            deleted: ids.map(ToString::to_string).collect(),
-        })
+        let deleted = removed.image.into_iter().chain(removed.layers).collect();
+        Ok(RemovedImage { untagged: removed.untagged, deleted })
     }
 
     /// The history of an image, newest step first.
-    pub fn history(&self, name: &str) -> Result<Vec<HistoryView>> {
+    pub fn history(&self, name: &ImageName) -> Result<Vec<HistoryView>> {
         let images = ImageStore::open(&self.roots);
         let Some(image) = images.resolve(name)? else { fail!("no such image: {name}") };
         let mut steps: Vec<HistoryView> = images
@@ -140,7 +137,7 @@ impl Engine {
             .collect();
         steps.reverse();
         if let Some(newest) = steps.first_mut() {
-            newest.id = Some(image.id.to_string());
+            newest.id = Some(image.id);
         }
         Ok(steps)
     }
@@ -148,7 +145,7 @@ impl Engine {
     /// The names of the containers that use an image. Fails if a record can't be read, because that
     /// container may use it.
     pub(super) fn users_of(&self, id: &ImageId) -> Result<Vec<String>> {
-        let id = id.to_string();
+        let id = Some(*id);
         let mut users = Vec::new();
         for container in all_ids(&self.roots)? {
             // A container that is being created holds the image by a lock instead.
@@ -157,7 +154,7 @@ impl Engine {
             }
             let record = Record::read(&self.roots, &container)?;
             let mut mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
-            if record.image_id == id || mounted.any(|image| image.id == id) {
+            if *record.image_id == id || mounted.any(|image| *image.id == id) {
                 users.push(record.name);
             }
         }
@@ -169,51 +166,40 @@ impl Engine {
     pub fn import(
         &self,
         file: Option<&Path>,
-        reference: Option<&str>,
+        reference: Option<&Reference>,
         changes: &[String],
         message: Option<&str>,
-        platform: Option<&str>,
-    ) -> Result<String> {
-        let platform = platform.map(Platform::parse).transpose()?.unwrap_or_default();
+        platform: &Platform,
+    ) -> Result<ImageId> {
         if !platform.variant.is_empty() {
             fail!("bad platform '{platform}': an import keeps no variant; write OS/ARCHITECTURE");
         }
-        let reference = reference.map(Reference::parse_new).transpose()?;
         let comment =
             message.map_or_else(|| format!("Imported from {}", name(file)), str::to_owned);
         let mut config = ContainerConfig::default();
         instruction::apply(&mut config, changes)?;
         let images = ImageStore::open(&self.roots);
         let id = images
-            .import(&mut open(file)?, reference.as_ref(), config, &comment, &platform)
+            .import(&mut open(file)?, reference, config, &comment, platform)
             .context(|| format!("import {}", name(file)))?;
-        self.note_image("import", &id.to_string(), &id.to_string());
-        Ok(id.to_string())
+        self.note_image("import", &id.into(), &id.to_string());
+        Ok(id)
     }
 
-    /// Loads the images of an archive. Returns Docker's line for each name. `note` is called with
-    /// each warning about a skipped part.
+    /// Loads the images of an archive. `note` is called with each warning about a skipped part.
     pub fn load(
         &self,
         file: Option<&Path>,
-        platform: Option<&str>,
+        platform: Option<Platform>,
         note: &mut dyn FnMut(String),
-    ) -> Result<Vec<String>> {
-        let wanted = match platform {
-            Some(platform) => Wanted::exactly(Platform::parse(platform)?),
-            None => Wanted::native(),
-        };
+    ) -> Result<Vec<Loaded>> {
+        let wanted = platform.map_or_else(Wanted::native, Wanted::exactly);
         let loaded = ImageStore::open(&self.roots).load(open(file)?.0.into(), &wanted, note);
-        let mut lines = Vec::new();
-        for image in loaded.context(|| format!("load {}", name(file)))? {
-            self.note_image("load", &image.id.to_string(), &image.id.to_string());
-            if image.references.is_empty() {
-                lines.push(format!("Loaded image ID: {}", image.id));
-            }
-            let names = image.references.iter();
-            lines.extend(names.map(|name| format!("Loaded image: {}", name.familiar())));
+        let loaded = loaded.context(|| format!("load {}", name(file)))?;
+        for image in &loaded {
+            self.note_image("load", &image.id.into(), &image.id.to_string());
         }
-        Ok(lines)
+        Ok(loaded)
     }
 }
 

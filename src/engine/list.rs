@@ -17,9 +17,11 @@ use crate::container::files::Files;
 use crate::container::health::Health;
 use crate::container::record::{MountKind, Record, Summary, all_ids};
 use crate::container::state::{self, Condition, is_paused};
-use crate::container_id::{ContainerId, short};
+use crate::container_id::ContainerId;
+use crate::digest::ImageId;
 use crate::error::Result;
 use crate::image::ImageStore;
+use crate::image_name::ImageName;
 use crate::network::create;
 use crate::store::{self, Directory, tree_size};
 use crate::time::Instant;
@@ -55,15 +57,15 @@ impl Engine {
     /// Shows the id in place of an image's name that stands for no image or for another one by now.
     fn name_images(&self, views: &mut [ContainerView]) {
         let store = ImageStore::open(&self.roots);
-        let mut known: HashMap<String, Option<String>> = HashMap::new();
+        let mut known: HashMap<String, Option<ImageId>> = HashMap::new();
         for view in views {
-            let id = known.entry(view.image.clone()).or_insert_with_key(|name| {
-                store.find(name).ok().flatten().map(|id| id.to_string())
+            let Some(id) = view.image_id else { continue };
+            let meant = view.image.as_ref().and_then(|name| {
+                let found = || store.find(name).ok().flatten();
+                *known.entry(name.typed().to_owned()).or_insert_with(found)
             });
-            if id.as_ref() != Some(&view.image_id)
-                && let Some(digits) = view.image_id.strip_prefix("sha256:")
-            {
-                view.image = short(digits).to_owned();
+            if meant != Some(id) {
+                view.image = id.short().parse().ok();
             }
         }
     }
@@ -78,7 +80,8 @@ impl Engine {
         let images = self.image_sizes()?;
         for view in views {
             let own = self.written(&view.id);
-            view.size = Some((own, own + images.get(&view.image_id).copied().unwrap_or(0)));
+            let image = view.image_id.and_then(|id| images.get(&id).copied());
+            view.size = Some((own, own + image.unwrap_or(0)));
         }
         Ok(())
     }
@@ -86,7 +89,9 @@ impl Engine {
     /// The bytes that a container wrote, and those together with its image.
     pub(super) fn sizes(&self, record: &Record) -> Result<(u64, u64)> {
         let own = self.written(&record.id);
-        Ok((own, own + self.image_sizes()?.get(&record.image_id).copied().unwrap_or(0)))
+        let images = self.image_sizes()?;
+        let image = record.image_id.and_then(|id| images.get(&id).copied());
+        Ok((own, own + image.unwrap_or(0)))
     }
 
     /// The bytes that a container wrote.
@@ -95,9 +100,9 @@ impl Engine {
     }
 
     /// The bytes of each image, by its id.
-    fn image_sizes(&self) -> Result<HashMap<String, u64>> {
+    fn image_sizes(&self) -> Result<HashMap<ImageId, u64>> {
         let images = ImageStore::open(&self.roots).list()?.into_iter();
-        Ok(images.map(|image| (image.id.to_string(), image.size)).collect())
+        Ok(images.map(|image| (image.id, image.size)).collect())
     }
 
     /// Filters that a record decides, with the names in them looked up, and filters of the present state,
@@ -189,21 +194,17 @@ impl Engine {
         let mounts = summary.mounts.iter();
         Some(ContainerView {
             volumes: mounts.clone().filter_map(|mount| mount.volume.clone()).collect(),
-            mounted_images: mounts
-                .clone()
-                .filter_map(|mount| Some(mount.image.as_ref()?.id.clone()))
-                .collect(),
+            mounted_images: mounts.clone().filter_map(|mount| *mount.image.as_ref()?.id).collect(),
             mounts: mounts
-                .map(|mount| mount.volume.as_ref().unwrap_or(&mount.source).clone())
-                .filter(|name| !name.is_empty())
+                .filter_map(|mount| mount.volume.clone().or_else(|| mount.source.0.clone()))
                 .collect(),
             networks: summary.network_names(),
             args: summary.entrypoint.into_iter().chain(summary.command).collect(),
             addresses,
             id: summary.id,
             name: summary.name,
-            image: summary.image,
-            image_id: summary.image_id,
+            image: summary.image.0,
+            image_id: summary.image_id.0,
             created: Instant(summary.created),
             status,
             health,
@@ -268,8 +269,8 @@ fn dead(id: &ContainerId, reason: String) -> ContainerView {
     ContainerView {
         id: id.clone(),
         name: String::new(),
-        image: String::new(),
-        image_id: String::new(),
+        image: None,
+        image_id: None,
         args: Vec::new(),
         created: Instant(0),
         status: Status::Dead { reason },
@@ -321,18 +322,17 @@ fn holds_of_record(record: &Summary, filter: &Filter) -> bool {
         }
         Filter::Label(wanted) => has_label(&record.labels, wanted),
         Filter::Ancestor(image) => {
-            let untagged = record.image.strip_suffix(":latest").unwrap_or(&record.image);
             let digits = image.strip_prefix("sha256:").unwrap_or(image);
-            let id = record.image_id.strip_prefix("sha256:").unwrap_or(&record.image_id);
-            let is_id = digits.len() >= 6 && id.starts_with(digits);
-            *image == record.image
-                || image.strip_suffix(":latest").unwrap_or(image) == untagged
-                || is_id
+            let is_id = |id: &ImageId| digits.len() >= 6 && id.hex().starts_with(digits);
+            let untagged = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
+            let is_name = |name: &ImageName| untagged(name.typed()) == untagged(image);
+            record.image_id.as_ref().is_some_and(is_id)
+                || record.image.as_ref().is_some_and(is_name)
         }
         Filter::Volume(wanted) => record.mounts.iter().any(|mount| {
             mount.volume.as_ref() == Some(wanted)
                 || mount.target == *wanted
-                || (mount.kind == MountKind::Bind && mount.source == *wanted)
+                || (mount.kind == MountKind::Bind && mount.source.as_ref() == Some(wanted))
         }),
         Filter::Expose(ports) => record.exposed_ports().iter().any(|exposed| {
             let (port, protocol) = exposed.split_once('/').unwrap_or((exposed, "tcp"));

@@ -47,16 +47,16 @@ pub fn destination(record: &Record) -> Result<Option<Destination>> {
 
 /// Renders a tag, whose template has Docker's fields.
 pub fn tag(record: &Record, template: &str) -> Result<String> {
-    let image_id = record.image_id.strip_prefix("sha256:").unwrap_or_default();
+    let image_id = record.image_id.map(|id| id.short()).unwrap_or_default();
     let command: Vec<&str> =
         record.entrypoint.iter().chain(&record.command).map(String::as_str).collect();
     let facts = Value::object(vec![
         ("ID", Value::text(short(&record.id))),
         ("FullID", Value::text(&record.id)),
         ("Name", Value::text(&record.name)),
-        ("ImageID", Value::text(image_id.get(..12).unwrap_or(image_id))),
-        ("ImageFullID", Value::text(&record.image_id)),
-        ("ImageName", Value::text(&record.image)),
+        ("ImageID", Value::text(&image_id)),
+        ("ImageFullID", Value::text(&record.image_id.to_string())),
+        ("ImageName", Value::text(&record.image.to_string())),
         ("Command", Value::text(&command.join(" "))),
         ("DaemonName", Value::text("docker")),
     ]);
@@ -67,12 +67,13 @@ pub fn tag(record: &Record, template: &str) -> Result<String> {
 /// The fields of a container's entries in the journal, as Docker names them.
 fn fields(record: &Record, tag: &str) -> Vec<u8> {
     let mut out = Vec::new();
+    let image = record.image.to_string();
     for (name, value) in [
         ("CONTAINER_ID", short(&record.id)),
         ("CONTAINER_ID_FULL", &record.id),
         ("CONTAINER_NAME", &record.name),
         ("CONTAINER_TAG", tag),
-        ("IMAGE_NAME", &record.image),
+        ("IMAGE_NAME", &image),
         ("SYSLOG_IDENTIFIER", tag),
     ] {
         add_field(&mut out, name, value.as_bytes());

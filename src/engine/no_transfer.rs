@@ -6,6 +6,7 @@ use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
 use super::view::TransferEvent;
 use crate::error::{Error, Result};
+use crate::reference::Reference;
 
 fn left_out() -> Error {
     Error::new(
@@ -15,18 +16,22 @@ fn left_out() -> Error {
 
 impl Engine {
     /// Fails: this build has no registries.
-    pub fn pull(&self, _: &PullRequest, _: &(dyn Fn(TransferEvent) + Sync)) -> Result<Vec<String>> {
+    pub fn pull(
+        &self,
+        _: &PullRequest,
+        _: &(dyn Fn(TransferEvent) + Sync),
+    ) -> Result<Vec<Reference>> {
         Err(left_out())
     }
 
     /// Fails: this build has no registries.
     pub fn push(
         &self,
-        _: &str,
+        _: &Reference,
         _: bool,
         _: &RegistryOptions,
         _: &(dyn Fn(TransferEvent) + Sync),
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Reference>> {
         Err(left_out())
     }
 }

@@ -15,6 +15,8 @@ pub use crate::container::restart::RestartPolicy;
 pub use crate::container::stop_signal::StopSignal;
 pub use crate::healthcheck::Healthcheck;
 pub use crate::image::ArchiveFormat;
+pub use crate::image::platform::Platform;
+pub use crate::image_name::ImageName;
 pub use crate::network::create::NetworkOptions;
 pub use crate::network::direct::Kind;
 pub use crate::network::firewall::Choice as FirewallChoice;
@@ -27,6 +29,7 @@ pub use crate::network::record::{
 };
 pub use crate::network::subnet::Subnet;
 pub use crate::port::{Protocol, Publish};
+pub use crate::reference::Reference;
 use crate::regex::Regex;
 pub use crate::resolver::Resolver;
 pub use crate::runtime::capabilities::names as capabilities;
@@ -40,8 +43,8 @@ pub use crate::sys::signal::Signal;
 /// `create` and `run`.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
-    /// Name, id or id prefix of the image; empty with `rootfs`.
-    pub image: String,
+    /// None with `rootfs` or `layers`.
+    pub image: Option<ImageName>,
     /// A plain directory to run from instead of an image.
     pub rootfs: Option<PathBuf>,
     /// The layers of a step of a build to run from instead of an image, base first.
@@ -53,7 +56,7 @@ pub struct CreateOptions {
     /// Do not print the progress of unpacking an image.
     pub quiet: bool,
     /// `--platform`: an image for another machine is meant.
-    pub platform: Option<String>,
+    pub platform: Option<Platform>,
     pub streams: StreamOptions,
     /// `NAME=value`, in order, env files first.
     pub env: Vec<String>,
@@ -356,7 +359,7 @@ pub enum InspectKind {
 #[derive(Clone, Debug, Default)]
 pub struct CommitOptions {
     pub container: String,
-    pub image: Option<String>,
+    pub image: Option<Reference>,
     pub message: String,
     pub author: String,
     /// Dockerfile instructions.

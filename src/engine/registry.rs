@@ -12,6 +12,7 @@ use super::view::TransferEvent;
 use crate::error::{Context, Result, fail};
 use crate::image::platform::Platform;
 use crate::image::{ImageStore, Reference};
+use crate::image_name::ImageName;
 use crate::sys::stdio::{stderr, stdin};
 use crate::tty::NoEcho;
 pub use crate::tty::{columns, size};
@@ -44,11 +45,12 @@ pub struct Login {
 }
 
 /// What `pull` asks for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PullRequest {
-    pub name: String,
-    /// `os/architecture[/variant]`; `None` is this machine's.
-    pub platform: Option<String>,
+    pub reference: Reference,
+    /// `None` is this machine's.
+    pub platform: Option<Platform>,
+    /// All tags of the repository: that of the reference doesn't count.
     pub all_tags: bool,
     pub registry: RegistryOptions,
 }
@@ -65,15 +67,27 @@ pub enum Here {
     },
 }
 
+impl PullRequest {
+    /// A pull of one image for this machine.
+    pub fn of(reference: Reference) -> PullRequest {
+        PullRequest {
+            reference,
+            platform: None,
+            all_tags: false,
+            registry: RegistryOptions::default(),
+        }
+    }
+}
+
 impl Engine {
     /// Whether an image with this name exists locally, for `platform` if that is given. An image
     /// without an architecture fits all.
-    pub fn has_image(&self, name: &str, platform: Option<&str>) -> Result<Here> {
+    pub fn has_image(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Here> {
         let images = ImageStore::open(&self.roots);
         let Some(id) = images.find(name)? else {
-            return Ok(if name == super::hello::NAME { Here::Yes } else { Here::No });
+            return Ok(if name.typed() == super::hello::NAME { Here::Yes } else { Here::No });
         };
-        let Some(wanted) = platform.map(Platform::parse).transpose()? else {
+        let Some(wanted) = platform else {
             return Ok(Here::Yes);
         };
         let offered = images.get(&id)?.config.platform();
@@ -84,7 +98,7 @@ impl Engine {
         let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
         // An id names exactly this image, so a pull can't bring another.
         let names = images.names(&id)?;
-        let can_pull = Reference::parse(name).is_ok_and(|name| names.contains(&name));
+        let can_pull = name.reference().is_some_and(|name| names.contains(name));
         Ok(Here::Other { reason, can_pull })
     }
 

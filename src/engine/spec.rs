@@ -299,7 +299,7 @@ pub(super) fn process(record: &Record) -> Result<Process> {
         args: record.args(),
         env: record.env.clone(),
         cwd: record.cwd.clone(),
-        user: Identity::Named { user: record.user.clone(), groups: record.groups.clone() },
+        user: Identity::Named { user: record.user.0.clone(), groups: record.groups.clone() },
         completes_env: true,
         terminal: record.streams.tty,
         window: if record.streams.tty { tty::size() } else { None },
@@ -319,7 +319,10 @@ pub(super) fn process(record: &Record) -> Result<Process> {
 
 pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Mount {
     let source = match mount.kind {
-        MountKind::Bind | MountKind::Volume => MountSource::Bind(raw::path(&mount.source).into()),
+        MountKind::Bind | MountKind::Volume => {
+            let source = mount.source.as_deref().unwrap_or_default();
+            MountSource::Bind(raw::path(source).into())
+        }
         MountKind::Tmpfs => MountSource::Tmpfs { options: mount.tmpfs_options.clone() },
         MountKind::Image => {
             let layers = mount.image.iter().flat_map(|image| &image.layers);

@@ -21,10 +21,10 @@ use crate::container::client::{self, End};
 use crate::container::files::Files;
 use crate::container::state::Span;
 use crate::container_id::random_digits;
+use crate::digest::Digest;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::config::ImageConfig;
 use crate::image::copy::{Original, Overrides, copy};
-use crate::image::digest::Digest;
 use crate::image::{CopyRules, Draft, ImageId, ImageStore, Reference, archive_tree};
 use crate::raw;
 use crate::runtime::spec::Root;
@@ -383,7 +383,7 @@ impl Engine {
             && images.names(&before)?.is_empty()
         {
             // If a container uses the old image, that stays without a name.
-            let _ = self.remove_image(&before.to_string(), false);
+            let _ = self.remove_image(&before.into(), false);
         }
         Ok(id)
     }

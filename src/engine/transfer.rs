@@ -8,7 +8,6 @@ use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
 use super::view::TransferEvent;
 use crate::error::{Result, fail};
-use crate::image::platform::Platform;
 use crate::image::pull::PullOptions;
 use crate::image::registry::Access;
 use crate::image::registry::credentials::{CredentialFile, Credentials};
@@ -21,69 +20,54 @@ impl Engine {
         &self,
         request: &PullRequest,
         watch: &(dyn Fn(TransferEvent) + Sync),
-    ) -> Result<Vec<String>> {
-        let reference = Reference::parse(&request.name)?;
+    ) -> Result<Vec<Reference>> {
+        let reference = &request.reference;
         let images = ImageStore::open(&self.roots);
-        let platform = request.platform.as_deref().map(Platform::parse).transpose()?;
+        let platform = request.platform.clone();
         let options = PullOptions { platform, access: access(&request.registry) };
         let mut references = vec![reference.clone()];
         if request.all_tags {
-            refuse_tag(&request.name, &reference)?;
-            let tags = images.remote_tags(&reference, &options.access)?;
-            let tagged = |tag| Reference::parse(&format!("{}:{tag}", reference.name()));
-            references = tags.into_iter().map(tagged).collect::<Result<_>>()?;
+            let tags = images.remote_tags(reference, &options.access)?;
+            references = tags.iter().map(|tag| reference.with_tag(tag)).collect::<Result<_>>()?;
         }
         for reference in &references {
-            let digest = reference.digest.map(|digest| digest.to_string());
-            let what = reference.tag.clone().filter(|_| digest.is_none()).or(digest);
-            let what = what.unwrap_or_default();
-            watch(TransferEvent::Pulling { what, path: reference.path.clone() });
+            watch(TransferEvent::Pulling(reference.clone()));
             let pulled = images.pull(reference, &options, watch)?;
-            self.note_image("pull", &reference.familiar(), &reference.familiar_name());
+            self.note_image("pull", &reference.clone().into(), &reference.familiar_name());
             watch(TransferEvent::PulledImage {
                 digest: pulled.digest,
                 is_newer: pulled.newer,
-                name: reference.familiar(),
+                reference: reference.clone(),
             });
         }
-        Ok(references.iter().map(Reference::to_string).collect())
+        Ok(references)
     }
 
     /// Pushes an image, or all local tags of a repository. Returns the full names.
     pub fn push(
         &self,
-        name: &str,
+        reference: &Reference,
         all_tags: bool,
         options: &RegistryOptions,
         watch: &(dyn Fn(TransferEvent) + Sync),
-    ) -> Result<Vec<String>> {
-        let reference = Reference::parse(name)?;
+    ) -> Result<Vec<Reference>> {
         let images = ImageStore::open(&self.roots);
         let mut references = vec![reference.clone()];
         if all_tags {
-            refuse_tag(name, &reference)?;
             references =
-                images.tags_of(&reference)?.into_iter().filter_map(|(_, tag)| tag).collect();
+                images.tags_of(reference)?.into_iter().filter_map(|(_, tag)| tag).collect();
             if references.is_empty() {
                 fail!("no such image: {}, with any tag", reference.familiar_name());
             }
         }
-        watch(TransferEvent::Pushing { repository: reference.name() });
+        watch(TransferEvent::Pushing(reference.clone()));
         for reference in &references {
             let (digest, size) = images.push(reference, &access(options), watch)?;
-            self.note_image("push", &reference.familiar(), &reference.familiar_name());
-            let tag = reference.tag.clone().unwrap_or_default();
-            watch(TransferEvent::PushedImage { tag, digest, size });
+            self.note_image("push", &reference.clone().into(), &reference.familiar_name());
+            watch(TransferEvent::PushedImage { reference: reference.clone(), digest, size });
         }
-        Ok(references.iter().map(Reference::to_string).collect())
+        Ok(references)
     }
-}
-
-fn refuse_tag(typed: &str, reference: &Reference) -> Result<()> {
-    if reference.digest.is_some() || typed.ends_with(&reference.suffix()) {
-        fail!("--all-tags can't go with a tag or digest: '{typed}'");
-    }
-    Ok(())
 }
 
 /// Reads the mirrors and the insecure registries from the settings.

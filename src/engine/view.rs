@@ -7,9 +7,13 @@ use std::net::SocketAddr;
 use crate::address::Ip;
 pub use crate::container::health::HealthStatus;
 pub use crate::container_id::ContainerId;
+pub use crate::digest::{Digest, ImageId};
+pub use crate::image::Loaded;
 pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
+use crate::image_name::ImageName;
 use crate::network::subnet::Subnet;
 use crate::port::Protocol;
+pub use crate::reference::Reference;
 use crate::time::Instant;
 
 /// A line of `ps`.
@@ -18,8 +22,8 @@ pub struct ContainerView {
     pub id: ContainerId,
     pub name: String,
     /// The name that was given when the container was created.
-    pub image: String,
-    pub image_id: String,
+    pub image: Option<ImageName>,
+    pub image_id: Option<ImageId>,
     pub args: Vec<String>,
     pub created: Instant,
     pub status: Status,
@@ -32,7 +36,7 @@ pub struct ContainerView {
     /// The name of the volume of each mount that has one.
     pub volumes: Vec<String>,
     /// The ids of the images that it mounts.
-    pub mounted_images: Vec<String>,
+    pub mounted_images: Vec<ImageId>,
     pub networks: Vec<String>,
     /// The present addresses.
     pub addresses: Vec<Ip>,
@@ -166,10 +170,9 @@ pub struct ImageView {
     pub repository: Option<String>,
     pub tag: Option<String>,
     /// The digest of the registry's manifest.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     pub labels: Vec<(String, String)>,
-    /// `sha256:…`
-    pub id: String,
+    pub id: ImageId,
     pub created: Option<Instant>,
     /// Bytes of all layers, unpacked.
     pub size: u64,
@@ -183,7 +186,7 @@ pub struct ImageView {
 #[derive(Clone, Debug)]
 pub struct HistoryView {
     /// The id of the image, for its newest step.
-    pub id: Option<String>,
+    pub id: Option<ImageId>,
     pub created: Option<Instant>,
     pub created_by: String,
     pub size: u64,
@@ -253,10 +256,9 @@ pub struct Pruned {
 /// What the removal of an image, or of one of its names, took away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RemovedImage {
-    /// The names, as a user writes them.
-    pub untagged: Vec<String>,
+    pub untagged: Vec<Reference>,
     /// The digests of the image and of its layers that no other image has.
-    pub deleted: Vec<String>,
+    pub deleted: Vec<Digest>,
 }
 
 /// What `image prune` removed.

@@ -12,8 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::digest::Digest;
 use super::store::ImageStore;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::store::{self, Durability, make_dir, remove_file, remove_tree};
 use crate::time::Instant;

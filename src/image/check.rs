@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::digest::{Digest, ImageId};
 use super::layers;
-use super::reference::Reference;
 use super::store::{ImageStore, parse_reference_path};
+use crate::digest::{Digest, ImageId};
 use crate::error::Result;
+use crate::reference::Reference;
 use crate::store::{self, Lock, remove_file, remove_tree};
 
 /// Why an image can't be used.

@@ -10,14 +10,14 @@ use std::os::fd::BorrowedFd;
 use super::config::{ContainerConfig, History, ImageConfig};
 use super::config::{MAX_LAYERS, to_json_over};
 use super::copy::first_failure;
-use super::digest::{Digest, ImageId};
 use super::layers::Staged;
 use super::platform::native_architecture;
-use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
 use super::tar::Writer;
 use super::tree::{Form, Overrides, Skip, Top, TreeWriter};
+use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
+use crate::reference::Reference;
 use crate::time::Instant;
 
 const BUFFER: usize = 128 << 10;

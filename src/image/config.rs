@@ -5,8 +5,8 @@
 use miniserde::Deserialize;
 use miniserde::json::{self, Array, Number, Object, Value};
 
-use super::digest::{A_DIGEST, Digest};
 use super::platform::Platform;
+use crate::digest::{A_DIGEST, Digest};
 use crate::error::{Error, Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::json::{Node, parse, weigh};

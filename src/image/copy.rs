@@ -16,8 +16,6 @@ use rustix::fs::{Mode, OFlags, openat};
 
 #[cfg(feature = "build")]
 use super::compression::{decoder, is_plain};
-#[cfg(feature = "build")]
-use super::digest::Digest;
 use super::recipe::Recorder;
 use super::stream::with_plain;
 use super::tar::Writer;
@@ -28,6 +26,8 @@ pub use super::tree::{Overrides, Skip};
 use super::unpack::{CopyRules, Rules, unpack};
 #[cfg(feature = "build")]
 use super::{Hashing, tree::Twin};
+#[cfg(feature = "build")]
+use crate::digest::Digest;
 use crate::error::{Context, Error, Result, fail};
 use crate::meter::Metered;
 use crate::runtime::ids::IdMap;

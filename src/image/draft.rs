@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 
 use super::cache::CacheEntry;
 use super::copy::first_failure;
-use super::digest::Digest;
 use super::layers::Staged;
 use super::layers::random_name;
 use super::recipe::Recorder;
 use super::store::ImageStore;
 use super::tree::{Form, Overrides, Skip, Top};
 use super::unpack::{Rules, unpack};
+use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode, make_dir, remove_tree};
 use crate::sys;

@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::config::{ImageConfig, parse_archive_manifest, to_json_over};
-use super::digest::ImageId;
 use super::manifest::{Document, Manifest};
 use super::platform::Wanted;
 use super::recipe::{Recorder, replay};
-use super::reference::Reference;
 use super::store::ImageStore;
 use super::tar::BLOCK;
 use super::tree::archive_tree;
 use super::unpack::{CopyRules, Rules, unpack as unpack_tar};
+use crate::digest::ImageId;
+use crate::reference::Reference;
 use crate::store::{Roots, remove_tree};
 
 /// A layer, and files copied into a tree in use, change nothing outside. A layer's recipe gives the
@@ -81,14 +81,10 @@ pub fn load(input: &[u8]) {
         ids.sort_unstable_by_key(|id| id.hex());
         ids.dedup();
         for id in ids {
-            let saved = store.save(
-                &[id.to_string()],
-                super::ArchiveFormat::Docker,
-                &[],
-                &mut std::io::sink(),
-            );
+            let saved =
+                store.save(&[id.into()], super::ArchiveFormat::Docker, &[], &mut std::io::sink());
             assert!(saved.is_ok(), "{}", saved.unwrap_err());
-            store.remove(&id.to_string(), true, &|_| Ok(Vec::new())).unwrap();
+            store.remove(&id.into(), true, &|_| Ok(Vec::new())).unwrap();
         }
     }
     place.check();

@@ -12,14 +12,14 @@ use std::os::unix::fs::MetadataExt;
 use miniserde::{Deserialize, Serialize};
 
 use super::config::{ContainerConfig, History, ImageConfig};
-use super::digest::{Digest, ImageId};
 use super::platform::Platform;
 use super::platform::native_architecture;
-use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
 use super::tree::{Form, Overrides, Top};
+use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
 use crate::meter;
+use crate::reference::Reference;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
 
@@ -162,7 +162,7 @@ fn dropped(metadata: &fs::Metadata) -> Dropped {
 #[cfg(test)]
 mod tests {
     use super::super::compression::testing::{gzip, zstd};
-    use super::super::testing::{Scratch, layer};
+    use super::super::testing::{Scratch, layer, named};
     use super::*;
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
                 "from a test",
                 &Platform::default(),
             );
-            let image = store.resolve("box:1").unwrap().unwrap();
+            let image = store.resolve(&named("box:1")).unwrap().unwrap();
             assert_eq!(image.id, id.unwrap());
             assert_eq!(image.config.config.cmd, Some(vec!["/bin/sh".to_owned()]));
             assert_eq!(image.config.history[0].comment, "from a test");
@@ -192,7 +192,7 @@ mod tests {
         // One layer, however it was compressed.
         assert_eq!(ids[0], ids[1]);
         assert_eq!(ids[0], ids[2]);
-        assert!(store.resolve("box").unwrap().is_none());
+        assert!(store.resolve(&named("box")).unwrap().is_none());
     }
 
     #[test]
@@ -228,17 +228,17 @@ mod tests {
     fn a_dropped_file_is_an_image_and_again_when_it_changes() {
         let scratch = Scratch::new("drop");
         let store = scratch.store();
-        assert!(store.resolve("box").unwrap().is_none());
+        assert!(store.resolve(&named("box")).unwrap().is_none());
         scratch.file("root/images/drop/box.tar", &layer("a", b"1"));
-        let first = store.resolve("box").unwrap().unwrap();
+        let first = store.resolve(&named("box")).unwrap().unwrap();
         assert!(first.layers[0].join("a").is_file());
-        assert_eq!(store.resolve("box:latest").unwrap().unwrap().id, first.id);
-        assert!(store.resolve("box:other").unwrap().is_none());
+        assert_eq!(store.resolve(&named("box:latest")).unwrap().unwrap().id, first.id);
+        assert!(store.resolve(&named("box:other")).unwrap().is_none());
         scratch.file("root/images/drop/box.tar", &gzip(&layer("b", b"12")));
-        let second = store.resolve("box").unwrap().unwrap();
+        let second = store.resolve(&named("box")).unwrap().unwrap();
         assert!(second.id != first.id && second.layers[0].join("b").is_file());
         scratch.file("root/images/drop/box.tar", b"rubbish");
-        let error = store.resolve("box").unwrap_err().to_string();
+        let error = store.resolve(&named("box")).unwrap_err().to_string();
         assert!(error.contains("box.tar"), "{error}");
     }
 }

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
-use super::digest::Digest;
 use super::layers::{Layers, RECIPE};
 use super::recipe::replay;
 use super::tar::Writer;
 use super::tree::{Form, TreeWriter};
+use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::store;
 

@@ -24,7 +24,6 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::digest::Digest;
 use super::recipe::Recorder;
 use super::stream::with_plain;
 #[cfg(feature = "build")]
@@ -32,6 +31,7 @@ use super::taken::take;
 #[cfg(feature = "build")]
 use super::tree::{Overrides, Skip};
 use super::unpack::{Rules, unpack};
+use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
 use crate::sys;

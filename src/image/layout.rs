@@ -9,14 +9,14 @@
 
 use super::choice::{Choice, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
-use super::digest::Digest;
 use super::load::{Archive, passed_over};
 use super::manifest::{Descriptor, Document, Manifest, Offer};
 use super::platform::Wanted;
-use super::reference::{self, Reference};
 use super::store::NewImage;
+use crate::digest::Digest;
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
+use crate::reference::{self, Reference};
 
 /// The most images of one layout.
 const MAX_IMAGES: usize = 1000;
@@ -390,7 +390,7 @@ mod tests {
             assert_eq!(loaded[0].id, Digest::of(&blobs[1]));
             let names: Vec<String> = loaded[0].references.iter().map(Reference::familiar).collect();
             assert_eq!(names, ["me/x:1", "y:2"]);
-            let image = scratch.store().resolve("y:2").unwrap().unwrap();
+            let image = scratch.store().resolve(&"y:2".parse().unwrap()).unwrap().unwrap();
             assert!(image.layers[0].join("a").is_file());
         }
     }

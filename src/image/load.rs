@@ -21,15 +21,15 @@ use super::compression::is_plain;
 use super::config::{
     ArchivedImage, ImageConfig, MAX_DOCUMENT, parse_archive_manifest, platform_of,
 };
-use super::digest::{Digest, ImageId};
 use super::layers::{Staged, random_name};
 use super::platform::Wanted;
-use super::reference::Reference;
 use super::store::{Committed, ImageStore, NewImage};
 use super::stream::with_plain;
 use super::tar::{BLOCK, Kind, Reader};
+use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
 use crate::meter;
+use crate::reference::Reference;
 use crate::store::make_dir;
 use crate::sys::beneath;
 use crate::sys::stdio::Waiting;
@@ -380,7 +380,7 @@ mod tests {
 
     use super::super::compression::testing::gzip;
     use super::super::tar::testing::Writer;
-    use super::super::testing::{Scratch, archive, config, layer};
+    use super::super::testing::{Scratch, archive, config, layer, named};
     use super::*;
 
     fn load(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>> {
@@ -396,7 +396,7 @@ mod tests {
             let scratch = Scratch::new(&format!("load-{name}"));
             let loaded = load(&scratch, &bytes).unwrap();
             assert_eq!(loaded[0].references[0].familiar(), "me/app:2");
-            let image = scratch.store().resolve("me/app:2").unwrap().unwrap();
+            let image = scratch.store().resolve(&named("me/app:2")).unwrap().unwrap();
             assert_eq!(image.id, Digest::of(&config(&[&base, &top])));
             assert_eq!(fs::read(image.layers[0].join("a")).unwrap(), b"1");
             assert_eq!(fs::read(image.layers[1].join("b")).unwrap(), b"2");
@@ -409,7 +409,7 @@ mod tests {
             .load(File::from(std::os::fd::OwnedFd::from(reader)), &Wanted::native(), &mut |_| {})
             .unwrap();
         thread.join().unwrap();
-        assert!(scratch.store().resolve("me/app:2").unwrap().is_some());
+        assert!(scratch.store().resolve(&named("me/app:2")).unwrap().is_some());
     }
 
     #[test]
@@ -437,8 +437,11 @@ mod tests {
         let loaded = load(&scratch, &tar.finish()).unwrap();
         assert_eq!(loaded.len(), 2);
         let store = scratch.store();
-        assert_eq!(store.resolve("uno:1").unwrap(), store.resolve("one:1").unwrap());
-        let dangling = store.resolve(&loaded[1].id.short()).unwrap().unwrap();
+        assert_eq!(
+            store.resolve(&named("uno:1")).unwrap(),
+            store.resolve(&named("one:1")).unwrap()
+        );
+        let dangling = store.resolve(&named(&loaded[1].id.short())).unwrap().unwrap();
         assert_eq!(dangling.layers.len(), 3);
         assert_eq!(dangling.layers[1], dangling.layers[2]);
         assert_eq!(store.layers.list().unwrap().len(), 2);
@@ -477,7 +480,7 @@ mod tests {
             br#"[{"Config":"config","RepoTags":["x"],"Layers":["cc/layer.tar"]}]"#,
         );
         load(&scratch, &tar.finish()).unwrap();
-        let image = scratch.store().resolve("x").unwrap().unwrap();
+        let image = scratch.store().resolve(&named("x")).unwrap().unwrap();
         assert!(image.layers[0].join("a").is_file());
     }
 

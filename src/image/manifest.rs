@@ -6,8 +6,8 @@
 use miniserde::json::Value;
 
 use super::config::MAX_LAYERS;
-use super::digest::{A_DIGEST, Digest};
 use super::platform::Platform;
+use crate::digest::{A_DIGEST, Digest};
 use crate::error::{Error, Result, fail};
 use crate::json::{Node, parse};
 

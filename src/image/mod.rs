@@ -14,7 +14,6 @@ mod commit;
 mod compression;
 pub mod config;
 pub mod copy;
-pub mod digest;
 mod directories;
 #[cfg(feature = "build")]
 mod draft;
@@ -36,7 +35,6 @@ pub mod pull;
 #[cfg(feature = "pull")]
 pub mod push;
 mod recipe;
-pub mod reference;
 #[cfg(feature = "pull")]
 pub mod registry;
 mod remove;
@@ -52,15 +50,16 @@ pub mod transfer;
 mod tree;
 mod unpack;
 
+pub use crate::digest::ImageId;
+pub use crate::reference::Reference;
 pub use check::Flaw;
 pub use commit::Commit;
 pub use config::ContainerConfig;
-pub use digest::ImageId;
 #[cfg(feature = "build")]
 pub use draft::Draft;
 #[cfg(feature = "build")]
 pub use layer_tar::Hashing;
-pub use reference::Reference;
+pub use load::Loaded;
 pub use save::ArchiveFormat;
 pub use store::{Image, ImageHold, ImageStore, ListedImage, Usage};
 pub use tree::{Form, archive_tree};

@@ -6,8 +6,9 @@
 //! takes 386. These are the fallbacks of containerd's `platforms.Only`.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 
 /// An operating system, an architecture by Go's name, and its variant. An empty field is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,14 @@ impl Wanted {
     /// worst rank.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
         if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Platform> {
+        Platform::parse(text)
     }
 }
 

@@ -12,14 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::choice::{Choice, Chosen, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
-use super::digest::{Digest, ImageId};
 use super::layers::Staged;
 use super::manifest::{
     DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
 };
 use super::parallel::in_parallel;
 use super::platform::{Platform, Wanted};
-use super::reference::Reference;
 use super::registry::endpoint::Endpoint;
 use super::registry::fetch::Fetch;
 use super::registry::http::{Attempt, Failure, Payload};
@@ -29,8 +27,10 @@ use super::registry::url::Url;
 use super::registry::{self, Access};
 use super::store::{Committed, ImageStore, NewImage};
 use super::transfer::{Event, Step, Watch};
+use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
+use crate::reference::Reference;
 
 /// How often layers are downloaded again that another command removed during the pull.
 const MAX_TRIES: usize = 5;

@@ -17,20 +17,20 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::config::{ImageConfig, MAX_DOCUMENT};
-use super::digest::{Digest, ImageId};
 use super::layer_tar::{Hashing, LayerTar};
 use super::manifest::{
     DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST, media_type_of,
 };
 use super::parallel::in_parallel;
-use super::reference::Reference;
 use super::registry::endpoint::{Answer, Endpoint, patiently};
 use super::registry::http::{Attempt, Failure, Head, Payload};
 use super::registry::url::Url;
 use super::registry::{self, Access};
 use super::store::ImageStore;
 use super::transfer::{Event, Step, Watch};
+use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Error, Result, fail};
+use crate::reference::Reference;
 
 /// The most compressed pieces between the compressor and the connection.
 const PIECES: usize = 8;

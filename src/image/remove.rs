@@ -6,10 +6,11 @@
 
 use rustix::fs::FlockOperation;
 
-use super::digest::{Digest, ImageId};
-use super::reference::Reference;
 use super::store::ImageStore;
+use crate::digest::{Digest, ImageId};
 use crate::error::{Result, fail};
+use crate::image_name::ImageName;
+use crate::reference::Reference;
 use crate::store::{remove_file, remove_tree};
 
 /// The names and files that a removal took.
@@ -26,7 +27,7 @@ impl ImageStore {
     /// `force`; an image in use then only loses its names.
     pub fn remove(
         &self,
-        name: &str,
+        name: &ImageName,
         force: bool,
         users: &dyn Fn(&ImageId) -> Result<Vec<String>>,
     ) -> Result<Removed> {
@@ -36,7 +37,8 @@ impl ImageStore {
             fail!("no such image: {name}")
         };
         let names = self.names(&id)?;
-        if let Some(going) = going_with(name, &names)
+        if let Some(asked) = name.reference()
+            && let Some(going) = going_with(asked.clone(), &names)
             && going.len() < names.len()
         {
             let _lock = self.lock()?;
@@ -83,8 +85,7 @@ impl ImageStore {
 
 /// The names that go when an image is removed by `asked`, if that is one of its names. The
 /// last tag of a repository takes the digests of that repository with it.
-fn going_with(asked: &str, names: &[Reference]) -> Option<Vec<Reference>> {
-    let mut asked = Reference::parse(asked).ok()?;
+fn going_with(mut asked: Reference, names: &[Reference]) -> Option<Vec<Reference>> {
     // A name by digest identifies the image, so its tag isn't stored.
     asked.tag = asked.tag.filter(|_| asked.digest.is_none());
     let mut going = vec![names.iter().find(|name| **name == asked)?.clone()];
@@ -102,7 +103,7 @@ mod tests {
     use super::super::config::ContainerConfig;
     use super::super::platform::{Platform, Wanted};
     use super::super::store::{Committed, NewImage};
-    use super::super::testing::{Scratch, archive, config, layer};
+    use super::super::testing::{Scratch, archive, config, layer, named};
     use super::*;
 
     fn nobody(_: &ImageId) -> Result<Vec<String>> {
@@ -118,19 +119,19 @@ mod tests {
         let id = store
             .import(&mut &tar[..], Some(&one), ContainerConfig::default(), "", &Platform::default())
             .unwrap();
-        store.tag("one", &Reference::parse("two:2").unwrap()).unwrap();
-        let error = store.remove(&id.hex(), false, &nobody).unwrap_err().to_string();
+        store.tag(&named("one"), &Reference::parse("two:2").unwrap()).unwrap();
+        let error = store.remove(&named(&id.hex()), false, &nobody).unwrap_err().to_string();
         assert!(error.contains("several names (one:latest, two:2)"), "{error}");
-        assert_eq!(store.remove("one", false, &nobody).unwrap().untagged, [one]);
+        assert_eq!(store.remove(&named("one"), false, &nobody).unwrap().untagged, [one]);
         let used = |_: &ImageId| Ok(vec!["box".to_owned()]);
-        let error = store.remove("two:2", false, &used).unwrap_err().to_string();
+        let error = store.remove(&named("two:2"), false, &used).unwrap_err().to_string();
         assert!(error.contains("used by container box"), "{error}");
-        let untagged = store.remove("two:2", true, &used).unwrap();
+        let untagged = store.remove(&named("two:2"), true, &used).unwrap();
         assert_eq!((untagged.untagged.len(), untagged.image), (1, None));
-        let removed = store.remove(&id.short(), false, &nobody).unwrap();
+        let removed = store.remove(&named(&id.short()), false, &nobody).unwrap();
         assert_eq!((removed.image, removed.layers.len()), (Some(id), 1));
         assert_eq!(scratch.left(), [""; 0]);
-        assert!(store.remove("one", false, &nobody).is_err());
+        assert!(store.remove(&named("one"), false, &nobody).is_err());
     }
 
     #[test]
@@ -149,15 +150,15 @@ mod tests {
         };
         let mut staged = vec![store.layers.stage(&mut &tar[..]).unwrap()];
         assert_eq!(store.commit(&mut staged, &[image]).unwrap(), Committed::All);
-        let id = store.find(&by_digest).unwrap().unwrap();
+        let id = store.find(&named(&by_digest)).unwrap().unwrap();
         assert_eq!(store.manifest(&id).unwrap(), Some(manifest));
         let listed = store.list().unwrap();
         assert_eq!(listed.iter().filter(|image| image.digest.is_some()).count(), 2);
         assert_eq!(listed.len(), 3);
-        assert_eq!(store.remove("one:1", false, &nobody).unwrap().untagged.len(), 1);
-        assert_eq!(store.remove("one:2", false, &nobody).unwrap().untagged.len(), 2);
-        assert!(store.find(&by_digest).unwrap().is_none());
-        assert_eq!(store.remove("two:1", false, &nobody).unwrap().image, Some(id));
+        assert_eq!(store.remove(&named("one:1"), false, &nobody).unwrap().untagged.len(), 1);
+        assert_eq!(store.remove(&named("one:2"), false, &nobody).unwrap().untagged.len(), 2);
+        assert!(store.find(&named(&by_digest)).unwrap().is_none());
+        assert_eq!(store.remove(&named("two:1"), false, &nobody).unwrap().image, Some(id));
         assert_eq!(scratch.left(), [""; 0]);
     }
 
@@ -170,9 +171,12 @@ mod tests {
             let file = scratch.file("archive", &archive(name, &[&shared, own]));
             store.load(File::open(file).unwrap(), &Wanted::native(), &mut |_| {}).unwrap();
         }
-        assert_eq!(store.remove("one:1", false, &nobody).unwrap().layers, [Digest::of(&one)]);
+        assert_eq!(
+            store.remove(&named("one:1"), false, &nobody).unwrap().layers,
+            [Digest::of(&one)]
+        );
         assert!(store.layers.exists(&Digest::of(&shared)));
-        let removed = store.remove("two:1", false, &nobody).unwrap();
+        let removed = store.remove(&named("two:1"), false, &nobody).unwrap();
         assert_eq!(removed.layers, [Digest::of(&shared), Digest::of(&two)]);
         assert_eq!(scratch.left(), [""; 0]);
     }

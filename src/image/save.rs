@@ -10,12 +10,13 @@ use std::io::{self, Write};
 use miniserde::json::{self, Array, Number, Object, Value};
 
 use super::config::{ImageConfig, with_diff_ids};
-use super::digest::{Digest, ImageId};
 use super::layer_tar::LayerTar;
-use super::reference::Reference;
 use super::store::ImageStore;
 use super::tar::{Entry, Kind, Writer};
+use crate::digest::{Digest, ImageId};
 use crate::error::{Result, fail};
+use crate::image_name::ImageName;
+use crate::reference::Reference;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -42,7 +43,7 @@ impl ImageStore {
     /// that is given by its ID is written without a name. Each manifest gets the annotations.
     pub fn save(
         &self,
-        names: &[String],
+        names: &[ImageName],
         format: ArchiveFormat,
         annotations: &[(String, String)],
         output: &mut dyn Write,
@@ -72,10 +73,9 @@ impl ImageStore {
 
     /// Finds the images of a name, each with its tag. An image that is given by its ID or digest
     /// has no tag.
-    fn meant_by(&self, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>> {
+    fn meant_by(&self, name: &ImageName) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let Some(id) = self.find(name)? else {
-            let repository = Reference::parse(name).ok().filter(|_| is_bare(name));
-            let tags: Vec<_> = match &repository {
+            let tags: Vec<_> = match name.repository() {
                 Some(repository) => self.tags_of(repository)?,
                 None => Vec::new(),
             };
@@ -84,12 +84,13 @@ impl ImageStore {
             }
             return Ok(tags);
         };
-        match Reference::parse(name).ok().filter(|reference| reference.tag.is_some()) {
-            Some(reference) if is_bare(name) && self.read_reference(&reference)?.is_some() => {
-                self.tags_of(&reference)
+        let reference = name.reference().filter(|reference| reference.tag.is_some());
+        match (reference, name.repository()) {
+            (_, Some(repository)) if self.read_reference(repository)?.is_some() => {
+                self.tags_of(repository)
             }
-            Some(reference) if self.read_reference(&reference)? == Some(id) => {
-                Ok(vec![(id, Some(reference))])
+            (Some(reference), _) if self.read_reference(reference)? == Some(id) => {
+                Ok(vec![(id, Some(reference.clone()))])
             }
             _ => Ok(vec![(id, None)]),
         }
@@ -117,12 +118,6 @@ impl ImageStore {
             if written == stated { config } else { with_diff_ids(&document, &config, &written)? };
         Ok((config, layers))
     }
-}
-
-/// Whether the name has no tag or digest.
-fn is_bare(name: &str) -> bool {
-    let leaf = name.rsplit('/').next().unwrap_or_default();
-    !leaf.contains([':', '@'])
 }
 
 fn write_archive(

@@ -27,15 +27,13 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::config::{History, ImageConfig, layers_of};
-use super::digest::{Digest, ImageId};
 use super::layers::{Layers, Staged};
-use super::reference::Reference;
-use crate::error::{Context, Error, Result, fail};
+use crate::digest::{Digest, ImageId};
+use crate::error::{Context, Result, fail};
+use crate::image_name::{ImageName, Meaning, could_start_an_id};
+use crate::reference::Reference;
 use crate::store::{self, Durability, Lock, LockMode, Roots, make_dir};
 use crate::time::Instant;
-
-/// The fewest digits of an id's prefix that name an image.
-const MIN_PREFIX: usize = 1;
 
 /// The images of one state directory.
 pub struct ImageStore {
@@ -121,7 +119,7 @@ impl ImageStore {
 
     /// The image that `name` stands for: a name in the drop folder or among the references, a full
     /// id with or without `sha256:`, or the start of one.
-    pub fn resolve(&self, name: &str) -> Result<Option<Image>> {
+    pub fn resolve(&self, name: &ImageName) -> Result<Option<Image>> {
         match self.find(name)? {
             Some(id) => self.get(&id).map(Some),
             None => Ok(None),
@@ -129,25 +127,15 @@ impl ImageStore {
     }
 
     /// As [`ImageStore::resolve`], but returns only the id.
-    pub fn find(&self, name: &str) -> Result<Option<ImageId>> {
-        let bare = name.strip_prefix("sha256:").unwrap_or(name);
-        if let Some(id) = Digest::parse_hex(bare) {
-            return Ok(self.blob(&id).is_file().then_some(id));
+    pub fn find(&self, name: &ImageName) -> Result<Option<ImageId>> {
+        match name.meaning() {
+            Meaning::Id(id) => Ok(self.blob(id).is_file().then_some(*id)),
+            Meaning::FirstDigits(digits) => self.find_prefix(digits),
+            Meaning::Reference(reference) => match self.find_reference(reference)? {
+                None if could_start_an_id(name.typed()) => self.find_prefix(name.typed()),
+                found => Ok(found),
+            },
         }
-        let parsed = if name.starts_with("sha256:") {
-            Err(Error::new(format!("bad image id '{name}'")))
-        } else {
-            Reference::parse(name)
-        };
-        if let Ok(reference) = &parsed
-            && let Some(id) = self.find_reference(reference)?
-        {
-            return Ok(Some(id));
-        }
-        if let Some(id) = self.find_prefix(bare)? {
-            return Ok(Some(id));
-        }
-        parsed.map(|_| None)
     }
 
     fn find_reference(&self, reference: &Reference) -> Result<Option<ImageId>> {
@@ -173,10 +161,6 @@ impl ImageStore {
 
     /// The one image whose ID starts with `prefix`.
     fn find_prefix(&self, prefix: &str) -> Result<Option<ImageId>> {
-        let hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !hex || !(MIN_PREFIX..64).contains(&prefix.len()) {
-            return Ok(None);
-        }
         let mut matching = self.ids()?;
         matching.retain(|id| id.hex().starts_with(prefix));
         match matching[..] {
@@ -337,7 +321,7 @@ impl ImageStore {
     }
 
     /// Makes `reference` stand for the image that `source` names.
-    pub fn tag(&self, source: &str, reference: &Reference) -> Result<()> {
+    pub fn tag(&self, source: &ImageName, reference: &Reference) -> Result<()> {
         let Some(id) = self.find(source)? else { fail!("no such image: {source}") };
         let _lock = self.lock()?;
         if !self.blob(&id).is_file() {
@@ -348,8 +332,9 @@ impl ImageStore {
 
     /// When an image got the name `name`, by a pull or otherwise; `None` if `name` is no tag of one.
     #[cfg(feature = "compose")]
-    pub fn named_at(&self, name: &str) -> Result<Option<Instant>> {
-        let path = self.reference_path(&Reference::parse(name)?);
+    pub fn named_at(&self, name: &ImageName) -> Result<Option<Instant>> {
+        let Some(reference) = name.reference() else { return Ok(None) };
+        let path = self.reference_path(reference);
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
         let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
         let since = modified.ok().and_then(since);

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use sha2::{Digest as _, Sha256};
 
 use super::compression;
-use super::digest::Digest;
+use crate::digest::Digest;
 use crate::error::{Context, Result};
 use crate::meter;
 use crate::sys::contained;

@@ -16,10 +16,10 @@ use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fstat, futimen
 use sha2::{Digest as _, Sha256};
 
 use super::attributes::times;
-use super::digest::Digest;
 use super::recipe::Recipe;
 use super::tar::{Entry, Writer};
 use super::tree::{Form, Overrides, Skip, Top, TreeWriter, Watch};
+use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::store::remove_at;
 

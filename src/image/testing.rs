@@ -6,10 +6,16 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::digest::Digest;
 use super::store::ImageStore;
 use super::tar::testing::Writer;
+use crate::digest::Digest;
+use crate::image_name::ImageName;
 use crate::store::Roots;
+
+/// The image of this name.
+pub fn named(text: &str) -> ImageName {
+    text.parse().unwrap()
+}
 
 /// A directory that is removed when this is dropped.
 pub struct Scratch {

@@ -2,7 +2,8 @@
 //! `Watch` from several threads. `cli::progress` prints the text and the bars. This file holds only
 //! types, so a build without registries has them too.
 
-use super::digest::Digest;
+use crate::digest::Digest;
+use crate::reference::Reference;
 
 /// The progress of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,25 +29,20 @@ pub enum Step {
 pub enum Event {
     /// A layer made progress.
     Layer(Digest, Step),
-    /// The pull of one reference starts. `what` is its tag or digest, `path` is that of its repository.
-    Pulling {
-        what: String,
-        path: String,
-    },
+    /// The pull of one reference starts.
+    Pulling(Reference),
     /// The pull of one reference ended. `digest` is the manifest's; `is_newer` says whether the pull
     /// changed the local image.
     PulledImage {
         digest: Digest,
         is_newer: bool,
-        name: String,
+        reference: Reference,
     },
     /// A push to the repository starts.
-    Pushing {
-        repository: String,
-    },
+    Pushing(Reference),
     /// The push of one tag ended. `digest` and `size` (in bytes) are those of its manifest.
     PushedImage {
-        tag: String,
+        reference: Reference,
         digest: Digest,
         size: u64,
     },

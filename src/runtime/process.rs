@@ -211,7 +211,9 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
     }
     let permitted = capabilities::lower_effective(process.capabilities)?;
     let user = match &process.user {
-        Identity::Named { user, groups } => user::look_up(root, user, groups),
+        Identity::Named { user, groups } => {
+            user::look_up(root, user.as_deref().unwrap_or("0"), groups)
+        }
         Identity::Numbers { uid, gid, groups } => {
             let home =
                 if has(&process.env, "HOME") { String::new() } else { user::home(root, *uid) };

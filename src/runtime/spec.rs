@@ -161,8 +161,8 @@ pub struct Scheduling {
 pub enum Identity {
     /// Looked up inside the container.
     Named {
-        /// `user[:group]`, names or numbers; empty is root.
-        user: String,
+        /// `user[:group]`, names or numbers; `None` is root.
+        user: Option<String>,
         /// Further groups, names or numbers.
         groups: Vec<String>,
     },

@@ -33,6 +33,7 @@ pub(crate) use fields::stored_flat;
 pub use lock::{Lock, LockMode};
 pub use removal::remove_at;
 pub use roots::{DEFAULT_ROOT, Roots};
+pub use text::OrEmpty;
 pub(crate) use text::stored_as_text;
 
 /// Whether a change must outlive a power cut.

@@ -33,7 +33,10 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
     made.secrets = secrets(project, node)?;
     made.context = node.get_text("context")?.unwrap_or_else(|| project.directory.clone());
     made.inline = node.get_text("dockerfile_inline")?;
-    made.names.insert(0, image(project, service)?);
+    match image(project, service)?.reference() {
+        Some(name) => made.names.insert(0, name.clone().for_new()?),
+        None => return Err(node.wrong("an image that is built needs a name, not an id")),
+    }
     if let Some(file) = node.get_text("dockerfile")? {
         if made.inline.is_some() {
             return Err(node.wrong("dockerfile and dockerfile_inline contradict each other"));

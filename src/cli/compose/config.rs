@@ -81,7 +81,7 @@ fn config(call: &Invocation) -> Outcome {
     }
     if args.images {
         for service in &project.services {
-            names.push(image(&project, service)?);
+            names.push(image(&project, service)?.to_string());
         }
     }
     if args.volumes {

@@ -9,6 +9,7 @@ use crate::compose::bases::with_bases;
 use crate::compose::project::{Project, Service};
 use crate::compose::settings::image;
 use crate::engine::Engine;
+use crate::engine::options::{ImageName, Platform};
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 use crate::units::parse_duration_ns;
@@ -80,7 +81,7 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
 
 /// Brings the images of `services`, each once.
 pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Bring) -> Result<()> {
-    let mut done: Vec<String> = Vec::new();
+    let mut done: Vec<ImageName> = Vec::new();
     for service in with_bases(project, services)? {
         let name = image(project, service)?;
         if done.contains(&name) {
@@ -93,18 +94,23 @@ pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Br
     Ok(())
 }
 
+/// The platform that the service names.
+pub fn platform(service: &Service) -> Result<Option<Platform>> {
+    service.node.given("platform").map(|node| node.convert(Platform::parse)).transpose()
+}
+
 fn bring_one(
     engine: &Engine,
     project: &Project,
     service: &Service,
-    name: &str,
+    name: &ImageName,
     how: &Bring,
 ) -> Result<()> {
     let policy = match how.policy {
         Some(policy) => policy,
         None => policy_of(service)?.unwrap_or_default(),
     };
-    let platform = service.node.get_text("platform")?;
+    let platform = platform(service)?;
     if service.node.given("build").is_some() {
         let exists = engine.image_exists(name)?;
         if how.build || policy == Policy::Build || (!exists && policy != Policy::Never) {
@@ -127,7 +133,7 @@ fn bring_one(
             _ => Pull::Missing,
         },
     };
-    bring_image(engine, name, pull, platform, how.quiet)
+    bring_image(engine, name, pull, platform.as_ref(), how.quiet)
 }
 
 #[cfg(not(feature = "build"))]

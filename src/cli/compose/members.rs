@@ -8,6 +8,7 @@ use super::super::{Invocation, Outcome};
 use super::Opened;
 use crate::compose::members::{self, Member};
 use crate::compose::settings::image;
+use crate::engine::options::ImageName;
 use crate::error::{Result, fail};
 
 #[derive(Default)]
@@ -97,24 +98,24 @@ fn down(call: &Invocation) -> Outcome {
 /// that another container uses stays.
 fn remove_images(opened: &Opened, members: &[Member], which: Images) -> Result<()> {
     let project = &opened.project;
-    let mut names: Vec<String> = Vec::new();
+    let mut names: Vec<ImageName> = Vec::new();
     for service in project.services.iter().chain(&project.disabled) {
         if which == Images::All || service.node.given("image").is_none() {
             names.push(image(project, service)?);
         }
     }
     if which == Images::All {
-        names.extend(members.iter().map(|member| member.view.image.clone()));
+        names.extend(members.iter().filter_map(|member| member.view.image.clone()));
     }
-    names.sort_unstable();
+    names.sort_unstable_by(|a, b| a.typed().cmp(b.typed()));
     names.dedup();
     for name in names {
         if !opened.engine.image_exists(&name)? {
             continue;
         }
         match opened.engine.remove_image(&name, false) {
-            Ok(_) => opened.session().note("Image", &name, "Removed"),
-            Err(error) => opened.session().note("Image", &name, &format!("Stays: {error}")),
+            Ok(_) => opened.session().note("Image", name.typed(), "Removed"),
+            Err(error) => opened.session().note("Image", name.typed(), &format!("Stays: {error}")),
         }
     }
     Ok(())

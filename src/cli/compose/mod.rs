@@ -123,7 +123,7 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
         ));
     }
     for service in &project.services {
-        options(&project, service)?;
+        options_but_image(&project, service)?;
         images::policy_of(service)?;
         #[cfg(feature = "build")]
         build::options(&project, service)?;
@@ -211,9 +211,14 @@ fn report(line: &str) {
 
 /// The options of a container of `service`.
 fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
+    let image = Some(image(project, service)?);
+    Ok(CreateOptions { image, ..options_but_image(project, service)? })
+}
+
+/// The same without the image: `config` prints what can't be an image's name too.
+fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptions> {
     let own = settings(project, service)?;
-    let image = image(project, service)?;
-    let made = super::run::options_of(&mut placed(&own), &image);
+    let made = super::run::options_of(&mut placed(&own));
     let mut options = match made {
         Ok(options) => options,
         Err(error) => {

@@ -10,12 +10,13 @@ use super::super::run::{Pull, bring_image};
 use super::super::table::Table;
 use super::super::version::VERSION_TEXT;
 use super::super::{Invocation, Outcome};
-use super::images::{Policy, parse_policy, policy_of};
+use super::images::{Policy, parse_policy, platform, policy_of};
 use super::list::json;
 use super::{Opened, is_json, report};
 use crate::compose::settings::image;
+use crate::engine::options::{ImageName, Reference};
 use crate::engine::registry::RegistryOptions;
-use crate::engine::view::ImageView;
+use crate::engine::view::{ImageId, ImageView};
 use crate::error::Context;
 use crate::template::Value;
 use crate::time::Instant;
@@ -64,7 +65,7 @@ pub static PULL: Command = Command {
 fn pull(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(PULL_FLAGS)?;
     let opened = Opened::wanted(call, &wanted)?;
-    let mut done: Vec<String> = Vec::new();
+    let mut done: Vec<ImageName> = Vec::new();
     for service in opened.project.selected(&wanted, args.include_deps) {
         let is_built = service.node.given("build").is_some();
         let name = image(&opened.project, service)?;
@@ -79,8 +80,8 @@ fn pull(call: &Invocation) -> Outcome {
             Some(Policy::Missing) => Pull::Missing,
             _ => Pull::Always,
         };
-        let platform = service.node.get_text("platform")?;
-        let pulled = bring_image(&opened.engine, &name, how, platform, args.quiet);
+        let platform = platform(service)?;
+        let pulled = bring_image(&opened.engine, &name, how, platform.as_ref(), args.quiet);
         match pulled.context(|| format!("service {}", service.name)) {
             Err(error) if args.ignore_failures || is_built => report(&format!(" {error}")),
             pulled => pulled?,
@@ -126,7 +127,8 @@ fn push(call: &Invocation) -> Outcome {
     let opened = Opened::wanted(call, &wanted)?;
     for service in opened.project.selected(&wanted, args.include_deps) {
         let is_built = service.node.given("build").is_some();
-        let Some(name) = service.node.get_text("image")?.filter(|_| is_built) else { continue };
+        let Some(name) = service.node.given("image").filter(|_| is_built) else { continue };
+        let name = name.convert(Reference::parse)?;
         let progress = Progress::on_stderr(args.quiet);
         let note = |event| progress.note(event);
         let pushed = opened.engine.push(&name, false, &RegistryOptions::default(), &note);
@@ -174,30 +176,31 @@ fn images(call: &Invocation) -> Outcome {
     let mut table =
         Table::new(["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"]);
     let mut objects = Vec::new();
-    let mut ids: Vec<&str> = Vec::new();
+    let mut ids: Vec<ImageId> = Vec::new();
     let found = opened.members(&wanted)?;
     for member in &found {
-        let id = member.view.image_id.as_str();
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
+        let id = member.view.image_id;
+        ids.extend(id.filter(|id| !ids.contains(id)));
         // An image can have several names. Show the name that the container was created with, if the
         // image still has it.
-        let of_image = || known.iter().filter(|image| image.id == id);
+        let of_image = || known.iter().filter(|image| Some(image.id) == id);
         let by_name = |image: &&ImageView| {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());
             let full = format!("{}:{}", repository.unwrap_or(""), tag.unwrap_or(""));
-            full == member.view.image || repository == Some(&member.view.image)
+            let typed = member.view.image.as_ref().map(ImageName::typed);
+            typed == Some(&full) || repository == typed
         };
         let image = of_image().find(by_name).or_else(|| of_image().next());
         let repository = image.and_then(|image| image.repository.as_deref());
         let tag = image.and_then(|image| image.tag.as_deref());
-        let platform = engine.image_platform(id)?.unwrap_or_default();
+        let platform = id.map(|id| engine.image_platform(&id.into())).transpose()?.flatten();
+        let platform = platform.map(|platform| platform.to_string()).unwrap_or_default();
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
         let size = image.map_or(0, |image| image.size);
         let created = image.and_then(|image| image.created);
         if args.json {
             let mut object = vec![
-                ("ID", Value::text(id)),
+                ("ID", Value::text(&id)),
                 ("ContainerName", Value::text(&member.view.name)),
                 ("Repository", Value::text(repository.unwrap_or_default())),
                 ("Tag", Value::text(tag.unwrap_or_default())),
@@ -205,7 +208,8 @@ fn images(call: &Invocation) -> Outcome {
                 ("Size", Value::Int(size.try_into().unwrap_or(i64::MAX))),
             ];
             object.extend(created.map(|time| ("Created", Value::Time(time))));
-            let named = engine.image_named_at(&member.view.image)?;
+            let name = member.view.image.as_ref();
+            let named = name.map(|name| engine.image_named_at(name)).transpose()?.flatten();
             object.extend(named.map(|time| ("LastTagTime", Value::Time(time))));
             objects.push(Value::object(object));
             continue;
@@ -223,7 +227,7 @@ fn images(call: &Invocation) -> Outcome {
     }
     if args.quiet {
         for id in ids {
-            print_line(id.trim_start_matches("sha256:"))?;
+            print_line(&id.hex())?;
         }
     } else if args.json {
         print_line(&json(&Value::list(objects)))?;

@@ -129,7 +129,7 @@ pub static FLAGS: &[F] = &[
         Ok(())
     }),
     F::setting("platform", "OS/ARCH[/VARIANT]", "Pull the image for this platform", |a, v| {
-        a.options.platform = Some(v.to_owned());
+        a.options.platform = Some(v.parse()?);
         Ok(())
     }),
     // The process.

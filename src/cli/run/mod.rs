@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::value::mount::check_distinct;
 use super::{Failure, Invocation, Outcome};
 use crate::engine::Engine;
-use crate::engine::options::{AttachOptions, CreateOptions, NetworkMode};
+use crate::engine::options::{AttachOptions, CreateOptions, ImageName, NetworkMode, Platform};
 use crate::engine::registry::{Here, PullRequest};
 use crate::error::{Result, fail};
 
@@ -148,24 +148,21 @@ fn create(call: &Invocation) -> Outcome {
 }
 
 fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Result<()> {
-    match options.rootfs {
-        Some(_) => Ok(()),
-        None => {
-            let platform = options.platform.clone();
-            bring_image(engine, &options.image, pull, platform, options.quiet)
-        }
+    match &options.image {
+        Some(image) => bring_image(engine, image, pull, options.platform.as_ref(), options.quiet),
+        None => Ok(()),
     }
 }
 
 /// Pulls the image if `--pull` asks for it. Progress goes to stderr.
 pub fn bring_image(
     engine: &Engine,
-    name: &str,
+    name: &ImageName,
     pull: Pull,
-    platform: Option<String>,
+    platform: Option<&Platform>,
     quiet: bool,
 ) -> Result<()> {
-    let notice = match (pull, engine.has_image(name, platform.as_deref())?) {
+    let notice = match (pull, engine.has_image(name, platform)?) {
         (Pull::Always, _) => None,
         (_, Here::Yes) | (Pull::Never, Here::No) => return Ok(()),
         (Pull::Missing, Here::No) => Some(format!("Unable to find image '{name}' locally\n")),
@@ -179,19 +176,17 @@ pub fn bring_image(
         print_error(&notice);
     }
     let progress = Progress::on_stderr(quiet);
-    let request = PullRequest { name: name.to_owned(), platform, ..PullRequest::default() };
+    let Some(reference) = name.reference() else { fail!("no such image: {name}") };
+    let request = PullRequest { platform: platform.cloned(), ..PullRequest::of(reference.clone()) };
     engine.pull_apart(&request, &|event| progress.note(event))
 }
 
 /// The options that flags of `run` ask for.
 #[cfg(feature = "compose")]
-pub fn options_of(
-    settings: &mut dyn Iterator<Item = Placed<'_>>,
-    image: &str,
-) -> Result<CreateOptions> {
+pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<CreateOptions> {
     let mut args = RunArgs::default();
     set_all(FLAGS, &mut args, settings)?;
-    resolve(args, vec![image.to_owned()])
+    resolve(args, None, Vec::new())
 }
 
 fn lower(
@@ -202,21 +197,25 @@ fn lower(
     if operands.is_empty() && args.options.rootfs.is_none() {
         return Err(Failure::Usage(missing(call.command, 0)));
     }
-    resolve(args, operands).map_err(Failure::Usage)
+    let (image, command) = split(&args, operands)?;
+    resolve(args, image, command).map_err(Failure::Usage)
+}
+
+/// The image, unless `--rootfs` stands in for it, and the command.
+fn split(args: &RunArgs, mut operands: Vec<String>) -> Result<(Option<ImageName>, Vec<String>)> {
+    if args.options.rootfs.is_some() {
+        return Ok((None, operands));
+    }
+    let image = operands.remove(0).parse()?;
+    Ok((Some(image), operands))
 }
 
 /// Turns the flags as typed into the engine's options: everything that depends on more than one
 /// flag.
-fn resolve(args: RunArgs, operands: Vec<String>) -> Result<CreateOptions> {
+fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Result<CreateOptions> {
     let mut options = args.options;
-    let mut operands = operands.into_iter();
-    if options.rootfs.is_none() {
-        options.image = operands.next().unwrap_or_default();
-        if options.image.is_empty() {
-            fail!("the image's name is empty");
-        }
-    }
-    options.command = operands.collect();
+    options.image = image;
+    options.command = command;
     options.env.extend(args.env);
     options.quiet = args.quiet;
     check_distinct(&options.mounts)?;
@@ -285,7 +284,8 @@ mod tests {
 
     fn options(line: &str) -> Result<CreateOptions, String> {
         let (args, operands) = typed(line)?;
-        resolve(args, operands).map_err(|error| error.to_string())
+        let (image, command) = split(&args, operands).map_err(|error| error.to_string())?;
+        resolve(args, image, command).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn a_root_directory_needs_no_image() {
         let o = options("--rootfs /r ls -l").unwrap();
-        assert_eq!((o.image.as_str(), o.command), ("", words("ls -l")));
+        assert_eq!((o.image, o.command), (None, words("ls -l")));
         assert!(options("--rootfs /r").unwrap().command.is_empty());
     }
 }

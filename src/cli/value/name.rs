@@ -1,6 +1,6 @@
 //! Names of containers, volumes and hosts, labels, addresses and `--add-host`. A name becomes one
 //! component of a path below the state root, so Docker's grammar (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`) is
-//! checked here, once. Image names are `image::reference`'s.
+//! checked here, once. Image names are `image_name`'s.
 
 use std::net::IpAddr;
 

@@ -34,7 +34,7 @@ pub fn write(directory: &Path, files: &[FileOption]) -> Result<Vec<MountRecord>>
         };
         put().context(|| format!("write {}", path.display()))?;
         let source = raw::encode_path(&path);
-        let mount = MountRecord::new(MountKind::Bind, source, file.target.clone());
+        let mount = MountRecord::new(MountKind::Bind, Some(source), file.target.clone());
         mounts.push(MountRecord { read_only: true, ..mount });
     }
     Ok(mounts)

@@ -32,6 +32,7 @@ use crate::container::mode::NetworkMode;
 use crate::container::record::Record;
 use crate::container::{events, names};
 use crate::container_id::ContainerId;
+use crate::digest::ImageId;
 use crate::error::{Context, Result, fail};
 use crate::image::platform::{Platform, Wanted};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
@@ -170,13 +171,13 @@ impl Engine {
             return Ok(Source::Directory(path, ContainerConfig::default()));
         }
         let images = ImageStore::open(&self.roots);
-        let id = match images.find(&options.image)? {
-            None if options.image == super::hello::NAME => super::hello::make(&images)?,
+        let Some(name) = &options.image else { fail!("no image was given") };
+        let id = match images.find(name)? {
+            None if name.typed() == super::hello::NAME => super::hello::make(&images)?,
             Some(id) => id,
             None => fail!(
-                "no such image: '{}'; `mydocker images` lists the local images; add one with \
-                 `pull`, `load` or `import`",
-                options.image
+                "no such image: '{name}'; `mydocker images` lists the local images; add one with \
+                 `pull`, `load` or `import`"
             ),
         };
         let hold = images.hold(&id)?;
@@ -219,10 +220,10 @@ impl Source {
         }
     }
 
-    fn image_id(&self) -> String {
+    fn image_id(&self) -> Option<ImageId> {
         match self {
-            Source::Image { image, .. } => image.id.to_string(),
-            Source::Directory(..) | Source::Layers(..) => String::new(),
+            Source::Image { image, .. } => Some(image.id),
+            Source::Directory(..) | Source::Layers(..) => None,
         }
     }
 

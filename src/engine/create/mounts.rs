@@ -16,6 +16,7 @@ use crate::error::{Context, Result, fail};
 use crate::event;
 use crate::image::{ContainerConfig, ImageHold, ImageStore};
 use crate::raw;
+use crate::store::OrEmpty;
 use crate::time::Instant;
 use crate::volume;
 
@@ -71,7 +72,7 @@ impl Engine {
         made: &mut Vec<String>,
         holds: &mut Vec<ImageHold>,
     ) -> Result<MountRecord> {
-        let record = |kind, source: String| MountRecord {
+        let record = |kind, source: Option<String>| MountRecord {
             read_only: mount.read_only,
             make_source: mount.make_source.then_some(true),
             tmpfs_options: mount.tmpfs_options.clone(),
@@ -81,17 +82,17 @@ impl Engine {
             ..MountRecord::new(kind, source, mount.target.clone())
         };
         match mount.kind {
-            MountKind::Tmpfs => Ok(record(RecordKind::Tmpfs, String::new())),
+            MountKind::Tmpfs => Ok(record(RecordKind::Tmpfs, None)),
             MountKind::Image if !mount.layers.is_empty() => {
                 let layers = mount.layers.iter().map(|layer| raw::encode_path(layer)).collect();
-                let record = record(RecordKind::Image, String::new());
-                let image = Some(ImageMount { id: String::new(), layers });
+                let record = record(RecordKind::Image, None);
+                let image = Some(ImageMount { id: OrEmpty(None), layers });
                 Ok(MountRecord { read_only: true, image, ..record })
             }
             MountKind::Image => {
                 let (image, hold) = self.image_mount(&mount.source)?;
                 holds.push(hold);
-                let record = record(RecordKind::Image, mount.source.clone());
+                let record = record(RecordKind::Image, Some(mount.source.clone()));
                 Ok(MountRecord { read_only: true, image: Some(image), ..record })
             }
             MountKind::Bind => {
@@ -103,7 +104,7 @@ impl Engine {
                     fs::create_dir_all(source)
                         .context(|| format!("make bind source {}", mount.source))?;
                 }
-                Ok(record(RecordKind::Bind, mount.source.clone()))
+                Ok(record(RecordKind::Bind, Some(mount.source.clone())))
             }
             MountKind::Volume if mount.source.is_empty() => {
                 let given = Some(&mount.volume_options).filter(|given| !given.is_empty());
@@ -126,7 +127,7 @@ impl Engine {
                     // Its content was put there before.
                     copy_up: !mount.no_copy && mount.subpath.is_empty() && !has_options,
                     has_options: has_options.then_some(true),
-                    ..record(RecordKind::Volume, raw::encode_path(&data))
+                    ..record(RecordKind::Volume, Some(raw::encode_path(&data)))
                 })
             }
         }
@@ -134,13 +135,13 @@ impl Engine {
 
     fn image_mount(&self, name: &str) -> Result<(ImageMount, ImageHold)> {
         let images = ImageStore::open(&self.roots);
-        let Some(id) = images.find(name)? else {
+        let Some(id) = images.find(&name.parse()?)? else {
             fail!("no such image: '{name}'; pull it before you mount it")
         };
         let hold = images.hold(&id)?;
         let layers = images.get(&id)?.layers;
         let layers = layers.iter().map(|layer| raw::encode_path(layer)).collect();
-        Ok((ImageMount { id: id.to_string(), layers }, hold))
+        Ok((ImageMount { id: OrEmpty(Some(id)), layers }, hold))
     }
 
     /// A new anonymous volume, or the inherited one for `target`.
@@ -170,7 +171,7 @@ impl Engine {
             anonymous: true,
             copy_up: !has_options,
             has_options: has_options.then_some(true),
-            ..MountRecord::new(RecordKind::Volume, source, target.to_owned())
+            ..MountRecord::new(RecordKind::Volume, Some(source), target.to_owned())
         })
     }
 }

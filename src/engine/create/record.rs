@@ -39,7 +39,10 @@ impl Engine {
         let config = source.config();
         let (entrypoint, command) = command_line(options, config);
         if entrypoint.is_empty() && command.is_empty() {
-            fail!("no command given, and image '{}' names none", options.image);
+            match &options.image {
+                Some(image) => fail!("no command given, and image '{image}' names none"),
+                None => fail!("no command given"),
+            }
         }
         let (network, networks) = self.networks(options)?;
         let exposed = exposed(options, config);
@@ -77,14 +80,14 @@ impl Engine {
             run,
             lifecycle: options.lifecycle.clone(),
             health: health(&options.health, config)?,
-            image: options.image.clone(),
-            image_id: source.image_id(),
+            image: options.image.clone().into(),
+            image_id: source.image_id().into(),
             layers: source.layers(),
             rootfs: source.directory(),
             entrypoint,
             command,
             cwd: working_directory(options, config)?,
-            user: options.user.clone().unwrap_or_else(|| config.user.clone()),
+            user: user(options, config).into(),
             groups: options.groups.clone(),
             hostname,
             streams: options.streams,
@@ -238,6 +241,12 @@ pub(in crate::engine) fn set_env(env: &mut Vec<String>, pair: &str) {
         Some(known) => *known = pair.to_owned(),
         None => env.push(pair.to_owned()),
     }
+}
+
+/// `-u`, or the image's.
+fn user(options: &CreateOptions, config: &ContainerConfig) -> Option<String> {
+    let user = options.user.as_ref().unwrap_or(&config.user);
+    Some(user.clone()).filter(|user| !user.is_empty())
 }
 
 fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Result<String> {

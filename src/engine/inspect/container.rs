@@ -59,7 +59,7 @@ impl Engine {
             ("Path", text(args.next().unwrap_or_default())),
             ("Args", strings(args)),
             ("State", state(&condition, paused, health.as_ref())),
-            ("Image", text(&record.image_id)),
+            ("Image", text(record.image_id)),
             ("ResolvConfPath", text(names.resolv_conf.display())),
             ("HostnamePath", text(names.hostname.display())),
             ("HostsPath", text(names.hosts.display())),
@@ -154,7 +154,7 @@ fn host_config(record: &Record) -> Result<Value> {
         _ => false,
     };
     let binds = record.mounts.iter().filter(is_bind).map(|mount| {
-        let source = mount.volume.as_ref().unwrap_or(&mount.source);
+        let source = mount.volume.as_deref().or(mount.source.as_deref()).unwrap_or_default();
         format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
     });
     let devices = record.devices.given.iter().map(|device| {

@@ -34,7 +34,7 @@ impl Engine {
             }
         }
         if matches!(kind, None | Some(InspectKind::Image)) {
-            if let Some(image) = ImageStore::open(&self.roots).resolve(name)? {
+            if let Some(image) = ImageStore::open(&self.roots).resolve(&name.parse()?)? {
                 return self.image(&image);
             }
             if kind.is_some() {

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::digest::Digest;
 use super::super::manifest::Descriptor;
 use super::endpoint::{Answer, Endpoint, MAX_TRIES, pause};
 use super::http::{Attempt, Body, Cause, Failure, Payload};
 use super::partial::Partial;
 use super::sources::Sources;
 use super::url::{Origin, Url};
+use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 
 /// After this many bytes the count of tries starts again. So the blob's size bounds how

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::record::{Address, Endpoint};
 use super::recover::{self, mac};
-use crate::address::{Gateway, Ip, Mac};
+use crate::address::{Ip, Mac};
 use crate::error::{Context, Error, Result, fail};
 use crate::network::endpoint::{self, NetworkNamespace, Plan};
 use crate::network::interface::InterfaceOptions;
@@ -16,7 +16,7 @@ use crate::network::ports::PortMap;
 use crate::network::record::{DEFAULT_DRIVER, Network};
 use crate::network::subnet::Family;
 use crate::network::{bridge, link, names, parent, subinterface};
-use crate::store::Roots;
+use crate::store::{OrEmpty, Roots};
 use crate::sys::netlink::Socket;
 
 /// A network that a container joins (Docker's EndpointSettings).
@@ -100,7 +100,7 @@ pub fn lease(
         addresses.push(Address {
             address: Ip(address),
             prefix: pool.subnet.prefix(),
-            gateway: Gateway(network.gateway(pool)),
+            gateway: OrEmpty(network.gateway(pool).map(Ip)),
         });
     }
     if network.pools.is_empty() {

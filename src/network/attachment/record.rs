@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize, json};
 
-use crate::address::{Gateway, Ip, Mac};
+use crate::address::{Ip, Mac};
 use crate::error::Result;
 use crate::network::firewall::rules::PortRule;
 use crate::network::ports::PortMap;
 use crate::network::subnet::Family;
 use crate::network_name;
-use crate::store::{self, Roots};
+use crate::store::{self, OrEmpty, Roots};
 
 /// The networks of a running container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct Address {
     /// In bits.
     pub prefix: u8,
     /// None in an internal network.
-    pub gateway: Gateway,
+    pub gateway: OrEmpty<Ip>,
 }
 
 impl Attachment {
@@ -94,8 +94,7 @@ impl Attachment {
         // No packet to a macvlan or ipvlan interface passes the host's firewall.
         let bridged = self.endpoints.iter().filter(|endpoint| !endpoint.is_direct());
         let mut addresses = bridged.flat_map(|endpoint| &endpoint.addresses);
-        let open =
-            |address: &&Address| address.gateway.0.is_some() && family.has(address.address.0);
+        let open = |address: &&Address| address.gateway.is_some() && family.has(address.address.0);
         addresses.find(open).map(|address| address.address.0)
     }
 }
@@ -149,8 +148,8 @@ mod tests {
         let endpoint = attachment.endpoint("mydocker0").unwrap();
         assert_eq!(endpoint.mac, Some(Mac([0x02, 0x42, 0xac, 0x12, 0, 2])));
         let ipv4 = endpoint.address(Family::V4).unwrap();
-        assert_eq!(ipv4.gateway, Gateway(Some("172.18.0.1".parse().unwrap())));
-        assert_eq!(endpoint.address(Family::V6).unwrap().gateway, Gateway(None));
+        assert_eq!(*ipv4.gateway, Some("172.18.0.1".parse().unwrap()));
+        assert_eq!(endpoint.address(Family::V6).unwrap().gateway, OrEmpty(None));
         // The IPv6 port has no rule: its address has no gateway.
         let rules = attachment.port_rules("id");
         assert_eq!(rules.len(), 1);

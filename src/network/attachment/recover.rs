@@ -7,14 +7,14 @@
 use std::net::IpAddr;
 
 use super::record::{self, Address, Attachment, Endpoint};
-use crate::address::{Gateway, Ip, Mac};
+use crate::address::{Ip, Mac};
 use crate::error::Result;
 use crate::network::ipam::{self, Lease};
 use crate::network::ports::PortMap;
 use crate::network::record::{Network, known};
 use crate::network::subnet::Family;
 use crate::network::{bridge, link};
-use crate::store::Roots;
+use crate::store::{OrEmpty, Roots};
 use crate::sys::netlink::Socket;
 
 /// Reads the attachment of a container that runs, or ran and was not cleaned up.
@@ -113,7 +113,7 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     endpoint.addresses.extend(lease.address.zip(pool.flatten()).map(|(address, pool)| Address {
         address: Ip(address),
         prefix: pool.subnet.prefix(),
-        gateway: Gateway(network.gateway(pool)),
+        gateway: OrEmpty(network.gateway(pool).map(Ip)),
     }));
     let addresses: Vec<IpAddr> = endpoint.ip_addresses().collect();
     endpoint.mac = chosen.parse().ok().or_else(|| mac(network, &addresses, &lease.owner));

@@ -3,6 +3,7 @@
 //! A back end holds no state: what the rules are is data (`rules`), and which back end is used,
 //! when, and what a kill in the middle means is decided in `firewall`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::rules::{PortRule, Rules};
@@ -22,6 +23,12 @@ impl BackendKind {
             BackendKind::Iptables => "iptables",
             BackendKind::Nftables => "nftables",
         }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -36,10 +36,10 @@ mod state;
 use self::backend::Backend;
 pub use self::backend::BackendKind;
 use self::rules::{Collect, PortRule};
-use self::state::{Maker, Mark, State};
+use self::state::State;
 use super::naming;
 use crate::error::{Context, Result, fail};
-use crate::store::{self, Durability, Lock, LockMode, Roots};
+use crate::store::{self, Durability, Lock, LockMode, OrEmpty, Roots};
 
 /// `--firewall`: the backend that makes the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,13 +117,13 @@ impl<'a> Firewall<'a> {
             return Ok(false);
         }
         if let (Some(stamp), Some(state)) = (stamp, self.state.take()) {
-            self.write(State { stamp: Mark(Some(stamp)), ..state })?;
+            self.write(State { stamp: OrEmpty(Some(stamp)), ..state })?;
         }
         Ok(true)
     }
 
-    fn maker(&self) -> Maker {
-        Maker(Some(self.backend.kind()))
+    fn maker(&self) -> OrEmpty<BackendKind> {
+        OrEmpty(Some(self.backend.kind()))
     }
 
     fn stamp(&self, ipv6: bool) -> Option<String> {
@@ -145,7 +145,7 @@ impl<'a> Firewall<'a> {
 
     /// Whether a command was killed while it made all rules again.
     fn is_cut_short(&self) -> bool {
-        self.state.as_ref().is_some_and(|state| state.backend == Maker(None))
+        self.state.as_ref().is_some_and(|state| state.backend.is_none())
     }
 
     /// Makes all rules again: those that `collect` returns for the networks with the ids `networks`
@@ -168,8 +168,8 @@ impl<'a> Firewall<'a> {
             return self.erase();
         }
         let covered = rules.networks.iter().map(|network| network.id.clone()).collect();
-        let (ipv6, networks, backend) = (rules.has_ipv6(), covered, Maker(None));
-        let (stamp, fingerprint, owners) = (Mark(None), Mark(None), rules.owners());
+        let (ipv6, networks, backend) = (rules.has_ipv6(), covered, OrEmpty(None));
+        let (stamp, fingerprint, owners) = (OrEmpty(None), OrEmpty(None), rules.owners());
         let before = self.state.take();
         let made_by_us = before.as_ref().is_some_and(|state| state.backend == self.maker());
         self.write(State { backend, stamp, fingerprint, ipv6, networks, owners })?;
@@ -211,7 +211,7 @@ impl<'a> Firewall<'a> {
     /// Writes the state with the present stamp and fingerprint; without `intact`, with neither.
     fn remember(&mut self, mut state: State, intact: bool) -> Result<()> {
         // Without a stamp the next command makes all rules again.
-        let known = |text: Option<String>| Mark(text.filter(|_| intact));
+        let known = |text: Option<String>| OrEmpty(text.filter(|_| intact));
         state.stamp = known(self.stamp(state.ipv6));
         state.fingerprint = known(self.fingerprint(state.ipv6));
         self.write(state)

@@ -6,10 +6,12 @@
 //! images and their files are named by 32 bytes everywhere.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
+use crate::store::stored_as_text;
 
 /// The expected form, for an error about a document whose digest is not understood.
 pub const A_DIGEST: &str =
@@ -18,6 +20,8 @@ pub const A_DIGEST: &str =
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
+
+stored_as_text!(Digest);
 
 /// The digest of an image's config.
 pub type ImageId = Digest;
@@ -93,6 +97,14 @@ fn hex_value(digit: u8) -> Option<u8> {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Digest> {
+        Digest::parse(text)
     }
 }
 

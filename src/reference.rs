@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::digest::Digest;
+use crate::digest::Digest;
 use crate::error::{Result, fail};
 
 /// The longest host and path together (Docker's limit, and NAME_MAX of the file for the name).
@@ -75,11 +75,35 @@ impl Reference {
     /// determine its digest. Otherwise a user could name an image so that it runs in place of the
     /// image that another user has pinned (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
+        Reference::parse(text)?.for_new()
+    }
+
+    /// The same, if an image can be given this name: `parse_new` says why a digest can't.
+    pub fn for_new(self) -> Result<Reference> {
+        if self.digest.is_some() {
+            fail!("an image can't be named by a digest: '{}'; give it a tag", self.familiar());
+        }
+        Ok(self)
+    }
+
+    /// Parses the name of a repository, all of whose tags are meant. A tag or a digest is refused.
+    pub fn parse_repository(text: &str) -> Result<Reference> {
         let reference = Reference::parse(text)?;
-        if reference.digest.is_some() {
-            fail!("an image can't be named by a digest: '{text}'; give it a tag");
+        if reference.ends(text) {
+            fail!("--all-tags can't go with a tag or digest: '{text}'");
         }
         Ok(reference)
+    }
+
+    /// Whether `text`, which it was parsed from, ends with its tag or its digest.
+    pub fn ends(&self, text: &str) -> bool {
+        self.digest.is_some() || text.ends_with(&self.suffix())
+    }
+
+    /// The same repository with another tag. Fails if that can't be a tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Reference> {
+        check_tag(&self.name(), tag)?;
+        Ok(Reference { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
 
     /// `docker.io/library/alpine`
