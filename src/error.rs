@@ -25,7 +25,17 @@ struct Details {
     chain: Vec<String>,
     errno: Option<Errno>,
     exit_code: u8,
-    is_absent: bool,
+    kind: Kind,
+}
+
+/// What a caller must know of an error beside its text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Other,
+    /// The named container, network or volume does not exist.
+    Absent,
+    /// No directory of PATH has the program.
+    NotInPath,
 }
 
 impl Error {
@@ -36,20 +46,32 @@ impl Error {
 
     fn begin(message: String, errno: Option<Errno>) -> Self {
         let (chain, exit_code) = (vec![bounded(message)], EXIT_ENGINE);
-        Error(Box::new(Details { chain, errno, exit_code, is_absent: false }))
+        Error(Box::new(Details { chain, errno, exit_code, kind: Kind::Other }))
     }
 
     /// The error of a container, network or volume that does not exist. A removal by force reports
     /// it and succeeds.
     pub fn absent(message: impl Into<String>) -> Self {
         let mut error = Error::new(message);
-        error.0.is_absent = true;
+        error.0.kind = Kind::Absent;
+        error
+    }
+
+    /// The error of a program that no directory of PATH has, with the exit status 127.
+    pub fn not_in_path(message: impl Into<String>) -> Self {
+        let mut error = Error::new(message).exit_with(EXIT_NOT_FOUND);
+        error.0.kind = Kind::NotInPath;
         error
     }
 
     /// Whether the error is that the named thing does not exist.
     pub fn is_absent(&self) -> bool {
-        self.0.is_absent
+        self.0.kind == Kind::Absent
+    }
+
+    /// Whether the error is that no directory of PATH has the program.
+    pub fn is_not_in_path(&self) -> bool {
+        self.0.kind == Kind::NotInPath
     }
 
     /// The error of `fail!`, formatted here and not at each call site, to keep the binary small.

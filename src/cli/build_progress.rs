@@ -16,8 +16,8 @@ use super::escape;
 use super::output::print_error;
 use super::style::{self, Style, has_cursor_codes};
 use crate::build::report::{Kind, Message, Show};
-use crate::engine::registry::{columns, size};
 use crate::sys::stdio::stderr;
+use crate::tty::{columns, size};
 
 const REDRAW: Duration = Duration::from_millis(100);
 /// So many lines of its output are shown below a running step.

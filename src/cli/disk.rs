@@ -13,7 +13,7 @@ use super::pruned::CACHE_HEADING;
 use super::pruned::{Section, print_pruned};
 use super::{Invocation, Outcome, disk_detail};
 use crate::engine::Engine;
-use crate::engine::view::{DiskUse, PruneChoice, Pruned, RemovedImage};
+use crate::engine::view::{DiskKind, DiskUse, PruneChoice, Pruned, RemovedImage};
 use crate::error::Result;
 use crate::time::Instant;
 use crate::units::push_human_size;
@@ -72,6 +72,16 @@ pub static DF: Command = Command {
     },
 };
 
+/// Docker's word for a kind.
+fn kind(kind: DiskKind) -> &'static str {
+    match kind {
+        DiskKind::Images => "Images",
+        DiskKind::Containers => "Containers",
+        DiskKind::Volumes => "Local Volumes",
+        DiskKind::BuildCache => "Build Cache",
+    }
+}
+
 impl Row for DiskUse {
     const KIND: &'static str = "*formatter.diskUsageContext";
     const RAW: &'static str = "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\n\
@@ -103,7 +113,7 @@ static FIELDS: &[Field<DiskUse>] = &[
         header: "TOTAL",
         write: |line, _, out| out.push_str(&line.total.to_string()),
     },
-    Field { name: "Type", header: "TYPE", write: |line, _, out| out.push_str(line.kind) },
+    Field { name: "Type", header: "TYPE", write: |line, _, out| out.push_str(kind(line.kind)) },
 ];
 
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::json::{push_pretty, push_string};
 use super::output::{print, print_painted};
 use super::style::{self, Style};
 use crate::engine::explain::Fact;
-use crate::engine::registry::columns;
+use crate::tty::columns;
 
 #[derive(Default)]
 struct ExplainArgs {

@@ -7,6 +7,7 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
 use super::value::process::{parse_detach_keys, parse_signal};
 use super::{Invocation, Outcome};
+use crate::engine::options::RemoveOptions;
 use crate::engine::options::{AttachOptions, Signal};
 use crate::engine::{StopMark, WaitCondition};
 use crate::error::{Error, Result, fail};
@@ -416,7 +417,8 @@ pub static RM: Command = Command {
                 },
             );
         }
-        call.each_told(&names, |name| engine.remove(name, false, args.volumes))
+        let options = RemoveOptions { volumes: args.volumes, ..RemoveOptions::default() };
+        call.each_told(&names, |name| engine.remove(name, options))
     },
 };
 

@@ -40,7 +40,9 @@ mod man;
 mod network;
 mod output;
 mod parse;
+mod ports;
 mod progress;
+mod prompt;
 mod prune_filter;
 mod pruned;
 mod ps;
@@ -55,6 +57,7 @@ mod update;
 mod value;
 mod version;
 mod volume;
+mod warning;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -310,8 +313,8 @@ impl Invocation {
     /// environment name the daemon of another host.
     pub fn engine(&self) -> Result<Engine> {
         self.global.refuse_other_daemons()?;
-        Engine::new(self.global.roots()?, self.global.firewall()?, |note| {
-            output::print_error(&format!("mydocker: {note}\n"))
+        Engine::new(self.global.roots()?, self.global.firewall()?, |warning| {
+            output::print_error(&format!("mydocker: {}\n", warning::text(warning)))
         })
     }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::escape;
 use super::style::has_cursor_codes;
-use crate::engine::registry::columns;
 use crate::engine::view::{TransferEvent, TransferStep};
 use crate::meter::{self, Moved};
 use crate::sys::stdio::{stderr, stdout};
+use crate::tty::columns;
 use crate::units::push_human_size;
 
 const REDRAW: Duration = Duration::from_millis(100);

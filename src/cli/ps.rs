@@ -8,6 +8,7 @@ use super::format::{
     push_list,
 };
 use super::output::print;
+use super::ports::lines;
 use super::style::Style;
 use super::{Invocation, Outcome};
 use crate::engine::options::{Filter, ImageName, PortFilter};
@@ -195,7 +196,10 @@ impl Row for ContainerView {
     fn typed(&self, field: &str, text: &str) -> Value {
         match field {
             "ExitCode" => text.parse().map_or(Value::Missing, Value::Int),
-            "Publishers" => Value::list(self.ports.iter().flat_map(|port| publishers(port))),
+            "Publishers" => {
+                let lines = lines(&self.published, &self.exposed);
+                Value::list(lines.iter().flat_map(|line| publishers(line)))
+            }
             _ => Value::text(text),
         }
     }
@@ -258,7 +262,11 @@ pub(super) static FIELDS: &[Field<ContainerView>] = &[
         header: "NETWORKS",
         write: |c, _, out| push_list(out, &c.networks, ","),
     },
-    Field { name: "Ports", header: "PORTS", write: |c, _, out| push_list(out, &c.ports, ", ") },
+    Field {
+        name: "Ports",
+        header: "PORTS",
+        write: |c, _, out| push_list(out, &lines(&c.published, &c.exposed), ", "),
+    },
     Field {
         name: "RunningFor",
         header: "CREATED",
@@ -386,7 +394,8 @@ mod tests {
             created: Instant(0),
             status,
             health: None,
-            ports: vec!["80/tcp".into(), "443/tcp".into()],
+            published: Vec::new(),
+            exposed: vec!["80/tcp".into(), "443/tcp".into()],
             labels: vec![("a".into(), "1".into()), ("b".into(), String::new())],
             volumes: Vec::new(),
             mounted_images: Vec::new(),

@@ -6,8 +6,9 @@ use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
+use super::prompt::{Echo, ask, read_secret};
 use crate::engine::options::{Platform, Reference};
-use crate::engine::registry::{Login, PullRequest, RegistryOptions, ask, read_secret};
+use crate::engine::registry::{Login, PullRequest, RegistryOptions};
 use crate::engine::transfer;
 use crate::error::Result;
 use crate::raw;
@@ -191,11 +192,11 @@ pub static LOGIN: Command = Command {
         if args.password_stdin && (args.password.is_some() || args.user.is_none()) {
             return call.refuse("--password-stdin needs --username, and no --password");
         }
-        let user = args.user.map_or_else(|| ask("Username", false), Ok)?;
+        let user = args.user.map_or_else(|| ask("Username", Echo::On), Ok)?;
         let password = match args.password {
             Some(password) => password,
             None if args.password_stdin => read_secret()?,
-            None => ask("Password", true)?,
+            None => ask("Password", Echo::Off)?,
         };
         let server = names.first().cloned().unwrap_or_default();
         let login = Login { server, user, password };

@@ -6,6 +6,7 @@
 use super::hooks;
 use super::project::{Project, Service};
 use crate::engine::child::{self, Background};
+use crate::engine::options::RemoveOptions;
 use crate::engine::options::Signal;
 use crate::engine::project::{NUMBER, ONEOFF, SERVICE, label, waves};
 use crate::engine::view::{ContainerView, Status};
@@ -236,7 +237,8 @@ impl Session<'_> {
     /// Removes stopped containers, with their anonymous volumes if `volumes`. Each is removed in a
     /// child process, several at the same time, because most of the time passes in disk syncs.
     pub fn remove(&self, members: &[Member], volumes: bool) -> Result<()> {
-        let work = |member: &Member| match self.engine.remove(&member.view.id, false, volumes) {
+        let options = RemoveOptions { volumes, ..RemoveOptions::default() };
+        let work = |member: &Member| match self.engine.remove(&member.view.id, options) {
             Err(error) if !error.is_absent() => Err(error),
             _ => Ok(String::new()),
         };

@@ -19,6 +19,7 @@ use super::settings::{container_name, image};
 use super::shared::joined;
 use crate::engine::child;
 use crate::engine::options::CreateOptions;
+use crate::engine::options::RemoveOptions;
 use crate::engine::project::{DEPENDS_ON, HASH, NUMBER, ONEOFF, PROJECT, SERVICE, label};
 use crate::engine::view::ContainerId;
 use crate::engine::view::{ContainerView, HealthStatus, Status};
@@ -420,7 +421,7 @@ impl<'a> Up<'a> {
         }
         let id = engine.create(&options)?;
         session.stop(vec![old.clone()], self.options.timeout)?;
-        engine.remove(&old.view.id, true, false)?;
+        engine.remove(&old.view.id, RemoveOptions { force: true, ..RemoveOptions::default() })?;
         engine.rename(&id, name)?;
         session.note("Container", name, "Recreated");
         Ok(id)

@@ -131,7 +131,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     let (mut monitor, mut program) = match begun {
         Ok(begun) => begun,
         Err(error) => {
-            life.note_start(true, attached);
+            life.note_start(Start::First { attached });
             let error = life.failed(error, &lock);
             // Release the lock before the client gets the answer, because it may start the
             // container again at once.
@@ -143,7 +143,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
     };
     // Before the start is answered, so that a user who asks for events after it finds this one.
-    life.note_start(true, attached);
+    life.note_start(Start::First { attached });
     life.publish();
     if !attached {
         // A reader of the caller's stderr must not wait for the container's end.
@@ -212,7 +212,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             None => renew(record).and_then(|mut next| life.begin_again(&mut next)),
         });
         drop(change);
-        life.note_start(false, false);
+        life.note_start(Start::Again);
         program = match begun {
             Ok(program) => program,
             Err(error) => {
@@ -310,6 +310,15 @@ impl Streams {
             })
             .context(|| "make the container's standard streams")
     }
+}
+
+/// Which start of the container it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// By a client, which may stay attached.
+    First { attached: bool },
+    /// By the restart policy.
+    Again,
 }
 
 /// One container from its first start to its last exit, with the restarts in between.
@@ -449,16 +458,16 @@ impl Life<'_> {
         self.events.push(event);
     }
 
-    /// Adds the events of a start, which may have failed. With `is_first` the container may be new,
-    /// and its creation is an event too.
-    fn note_start(&mut self, is_first: bool, attached: bool) {
-        if is_first && self.record.run {
+    /// Adds the events of a start, which may have failed. At the first one the container may be new, and
+    /// its creation is an event too.
+    fn note_start(&mut self, start: Start) {
+        if start != Start::Again && self.record.run {
             self.note("create", &[]);
             if let Some(event) = self.events.last_mut() {
                 event.time = self.record.created;
             }
         }
-        if is_first && attached {
+        if start == (Start::First { attached: true }) {
             self.note("attach", &[]);
         }
         let joined = std::mem::take(&mut self.joined);

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::Engine;
-use super::view::{CacheView, DiskUse, PruneCandidate, PruneChoice, Pruned};
+use super::view::{CacheView, DiskKind, DiskUse, PruneCandidate, PruneChoice, Pruned};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::image::cache::CacheUse;
@@ -36,7 +36,7 @@ impl Engine {
 
     /// The cache's line of `system df`, and the layers that only the cache has.
     pub(super) fn build_cache_use(&self) -> Result<(DiskUse, HashSet<Digest>)> {
-        let mut cache = DiskUse::new("Build Cache");
+        let mut cache = DiskUse::new(DiskKind::BuildCache);
         let mut own = HashSet::new();
         for one in self.image_store().cache_use()? {
             let layer = one.entry.layer.filter(|_| !one.shared);

@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::thread::CapabilitySet;
 
 use super::options::{Confinement, SeccompOption};
+use super::warning::Warning;
 use crate::container::mode::{NamespaceMode, NetworkMode};
 use crate::container::record::{ConfinementRecord, Record, SeccompRecord};
 use crate::error::{Context, Result, fail};
@@ -112,7 +113,7 @@ const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
 
 /// The warning before a container starts with capabilities that give away the host. None with
 /// `--privileged`, whose name says it, or in a user namespace, which confines them.
-pub(super) fn warning(record: &Record) -> Option<String> {
+pub(super) fn warning(record: &Record) -> Option<Warning> {
     if record.privileged || record.user_namespace.is_some() {
         return None;
     }
@@ -131,13 +132,7 @@ pub(super) fn warning(record: &Record) -> Option<String> {
         .filter(|(bit, _)| given >> bit & 1 == 1)
         .map(|(_, name)| *name)
         .collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "--cap-add {}: a program with this can become root of the host; \
-             --userns auto keeps it in the container",
-            names.join(", ")
-        )
-    })
+    (!names.is_empty()).then_some(Warning::GivesHostAway(names))
 }
 
 /// The filter of system calls. A profile is compiled here, for the container's capabilities.

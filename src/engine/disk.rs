@@ -6,9 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Engine;
+use super::options::RemoveOptions;
 use super::view::{
-    DiskDetail, DiskUse, ImageUsage, ImageView, PruneCandidate, PruneChoice, Pruned, PrunedImages,
-    VolumeUsage,
+    DiskDetail, DiskKind, DiskUse, ImageUsage, ImageView, PruneCandidate, PruneChoice, Pruned,
+    PrunedImages, VolumeUsage,
 };
 use crate::digest::{Digest, ImageId};
 use crate::error::Result;
@@ -23,14 +24,14 @@ impl Engine {
         let images = ImageStore::open(&self.roots).usage()?;
         let mut used_images = HashSet::new();
         let mut used_volumes = HashSet::new();
-        let mut containers = DiskUse::new("Containers");
+        let mut containers = DiskUse::new(DiskKind::Containers);
         for view in self.containers(true, &[])? {
             containers.add(view.status.is_active(), self.written(&view.id));
             used_volumes.extend(view.volumes);
             used_images.extend(view.mounted_images);
             used_images.extend(view.image_id);
         }
-        let mut image_use = DiskUse::new("Images");
+        let mut image_use = DiskUse::new(DiskKind::Images);
         let mut needed: HashSet<&Digest> = HashSet::new();
         for (id, layers) in &images.images {
             let used = used_images.contains(id);
@@ -50,7 +51,7 @@ impl Engine {
             image_use.size += size;
             image_use.reclaimable += if needed.contains(layer) { 0 } else { *size };
         }
-        let mut volumes = DiskUse::new("Local Volumes");
+        let mut volumes = DiskUse::new(DiskKind::Volumes);
         for found in volume::list(&self.roots)? {
             let size = tree_size(&volume::data(&self.roots, &found.name));
             volumes.add(used_volumes.contains(&found.name), size);
@@ -116,7 +117,7 @@ impl Engine {
             }
             let size = self.written(&view.id);
             // A container that was just started, or is broken, stays.
-            if self.remove(&view.id, false, false).is_ok() {
+            if self.remove(&view.id, RemoveOptions::default()).is_ok() {
                 pruned.reclaimed += size;
                 pruned.removed.push(view.id.to_string());
             }
@@ -188,7 +189,7 @@ fn shared_sizes(usage: &Usage) -> HashMap<ImageId, u64> {
 }
 
 impl DiskUse {
-    pub(super) fn new(kind: &'static str) -> DiskUse {
+    pub(super) fn new(kind: DiskKind) -> DiskUse {
         DiskUse { kind, total: 0, active: 0, size: 0, reclaimable: 0 }
     }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::Engine;
 use super::condition::Patience;
 use super::options::Filter;
-use super::ports::is_published_in;
+use super::options::RemoveOptions;
+use super::ports::Reachable;
 use super::view::{ContainerView, HealthStatus, Status, has_label, pass, pass_by};
 use crate::container::files::Files;
 use crate::container::health::Health;
@@ -183,7 +184,7 @@ impl Engine {
             Err(error) => Status::Dead { reason: error.to_string() },
         };
         let running = record.as_deref().filter(|_| matches!(status, Status::Running { .. }));
-        let (ports, addresses) =
+        let Reachable { published, exposed, addresses } =
             running.map(|record| self.reachable_at(record)).unwrap_or_default();
         let health = running.and_then(|record| {
             record.health_check()?;
@@ -208,7 +209,8 @@ impl Engine {
             created: Instant(summary.created),
             status,
             health,
-            ports,
+            published,
+            exposed,
             labels: summary.labels,
             size: None,
         })
@@ -238,7 +240,7 @@ impl Engine {
     /// Removes an `--rm` container whose removal was interrupted, unless its monitor does it.
     fn sweep(&self, id: &ContainerId) {
         // If this fails, the next command that lists containers tries again.
-        let _ = self.remove(id, false, true);
+        let _ = self.remove(id, RemoveOptions { volumes: true, ..RemoveOptions::default() });
     }
 }
 
@@ -275,7 +277,8 @@ fn dead(id: &ContainerId, reason: String) -> ContainerView {
         created: Instant(0),
         status: Status::Dead { reason },
         health: None,
-        ports: Vec::new(),
+        published: Vec::new(),
+        exposed: Vec::new(),
         labels: Vec::new(),
         mounts: Vec::new(),
         volumes: Vec::new(),
@@ -346,7 +349,10 @@ fn holds_of_record(record: &Summary, filter: &Filter) -> bool {
 fn holds_of_state(view: &ContainerView, filter: &Filter) -> bool {
     match filter {
         Filter::Status(name) => view.status.name() == name,
-        Filter::Publish(wanted) => view.ports.iter().any(|shown| is_published_in(shown, wanted)),
+        Filter::Publish(wanted) => view.published.iter().any(|port| {
+            port.protocol == wanted.protocol
+                && (wanted.first..=wanted.last).contains(&port.host.port())
+        }),
         Filter::Health(name) => view.health.map_or("none", HealthStatus::name) == name,
         Filter::Exited(wanted) => {
             matches!(view.status, Status::Exited { code, .. } if i32::from(code) == *wanted)

@@ -66,6 +66,7 @@ mod update_ports;
 mod user_namespace;
 mod volumes;
 mod wait;
+pub mod warning;
 mod watch;
 
 use rustix::fs::Mode;
@@ -85,25 +86,26 @@ pub use logs::Follower;
 #[cfg(not(feature = "pull"))]
 pub use no_transfer as transfer;
 pub use wait::WaitCondition;
+use warning::Warning;
 
 /// The engine for one command: the roots, the firewall, and where warnings go.
 pub struct Engine {
     roots: Roots,
     firewall: firewall::Choice,
-    /// Prints a warning for the user.
-    warn: fn(&str),
+    /// Takes each warning for the user.
+    warn: fn(&Warning),
 }
 
 impl Engine {
     /// Prepares the roots. Fails without root, which namespaces, mounts and cgroups need.
-    pub fn new(roots: Roots, firewall: firewall::Choice, warn: fn(&str)) -> Result<Engine> {
+    pub fn new(roots: Roots, firewall: firewall::Choice, warn: fn(&Warning)) -> Result<Engine> {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
         // Containers see files made here, which must have exactly the modes asked for.
         umask(Mode::from_raw_mode(0o022));
         if let Some(note) = roots.prepare()? {
-            warn(&note);
+            warn(&Warning::StateRoot(note));
         }
         Ok(Engine { roots, firewall, warn })
     }

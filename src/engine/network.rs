@@ -8,6 +8,7 @@ use rustix::process::Pid;
 use super::Engine;
 use super::options::{CreateOptions, EndpointOption, EndpointSettings, NetworkOptions};
 use super::view::{NetworkView, PruneCandidate, PruneChoice};
+use super::warning::Warning;
 use crate::container::files::Files;
 use crate::container::mode::NetworkMode;
 use crate::container::record::{NetworkRecord, Record};
@@ -128,11 +129,7 @@ impl Engine {
             }
         }
         if !can_publish && !options.publish.is_empty() {
-            // As in Docker.
-            (self.warn)(
-                "-p has no effect on a macvlan or ipvlan network: the container has an address of \
-                 its own on the parent's network",
-            );
+            (self.warn)(&Warning::PublishedWithoutBridge);
         }
         Ok((NetworkMode::on(networks.first().map(|first| &*first.name)), networks))
     }

@@ -270,6 +270,15 @@ impl Default for AttachOptions {
     }
 }
 
+/// `rm`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoveOptions {
+    /// Kill a running container, and remove one whose record can't be read.
+    pub force: bool,
+    /// Remove its anonymous volumes too.
+    pub volumes: bool,
+}
+
 /// `update`. What is `None` or empty stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateOptions {

@@ -3,22 +3,15 @@
 //! itself, or `no_transfer` in a build without registries. A pull for `run` happens in a child
 //! process, so that the monitor's memory stays small.
 
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use super::Engine;
 use super::child::in_child;
 use super::view::TransferEvent;
-use crate::error::{Context, Result, fail};
+use crate::error::Result;
 use crate::image::platform::Platform;
 use crate::image::{ImageStore, Reference};
 use crate::image_name::ImageName;
-use crate::sys::stdio::{stderr, stdin};
-use crate::tty::NoEcho;
-pub use crate::tty::{columns, size};
-
-/// The longest password or token that is read.
-const MAX_SECRET: u64 = 64 << 10;
 
 /// How to connect to a registry.
 #[derive(Clone, Debug, Default)]
@@ -111,29 +104,4 @@ impl Engine {
     ) -> Result<()> {
         in_child("the pull", &|| self.pull(request, watch).map(|_| String::new())).map(drop)
     }
-}
-
-/// Asks for a line on the terminal, without echo if it is `secret`.
-pub fn ask(prompt: &str, secret: bool) -> Result<String> {
-    if !std::io::stdin().is_terminal() {
-        fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");
-    }
-    let _unseen = secret.then(NoEcho::enter).transpose()?;
-    // Without a prompt the answer can still be typed.
-    let _ = write!(stderr(), "{prompt}: ");
-    let mut line = String::new();
-    let read = BufReader::new(stdin().take(MAX_SECRET)).read_line(&mut line);
-    read.context(|| "read the terminal")?;
-    if secret {
-        let _ = writeln!(stderr());
-    }
-    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-/// Reads the secret from stdin, without its last newline.
-pub fn read_secret() -> Result<String> {
-    let mut text = String::new();
-    let read = stdin().take(MAX_SECRET).read_to_string(&mut text);
-    read.context(|| "read the password from the standard input")?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::options::RemoveOptions;
 use super::stop::MAX_START;
 use super::{Engine, anonymous_volumes, hooks, stop};
 use crate::container::files::Files;
@@ -22,18 +23,16 @@ use crate::sys::signal::Signal;
 const MAX_TRIES: u32 = 1000;
 
 impl Engine {
-    /// Removes a container: a running one only with `force`, its anonymous volumes only with
-    /// `volumes`.
-    pub fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
-        self.remove_once_killed(name, force, volumes, false)
+    /// Removes a container.
+    pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
+        self.remove_once_killed(name, options, false)
     }
 
     /// As `remove`. With `is_killed` the caller has killed the container and reported that.
     fn remove_once_killed(
         &self,
         name: &str,
-        force: bool,
-        volumes: bool,
+        options: RemoveOptions,
         is_killed: bool,
     ) -> Result<()> {
         let id = names::resolve(&self.roots, name)?;
@@ -42,7 +41,7 @@ impl Engine {
             Ok(record) => record,
             Err(error) if !files.dir.exists() => return Err(error),
             // The record can't be read, so everything that can be found by the id is removed.
-            Err(_) if force || !files.config().exists() => {
+            Err(_) if options.force || !files.config().exists() => {
                 let parent = crate::runtime::cgroup::DEFAULT_PARENT;
                 state::kill_leftovers(&id, parent, None)?;
                 hooks::take_down(&self.roots, &id)?;
@@ -52,12 +51,12 @@ impl Engine {
             Err(error) => return Err(error),
         };
         for _ in 0..MAX_TRIES {
-            self.end(&record, name, force, is_killed)?;
+            self.end(&record, name, options, is_killed)?;
             // The container is gone: its monitor (--rm) or another `rm` removed it.
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::lives(&self.roots, &record)? {
                 let mut events = Vec::new();
-                if volumes || record.lifecycle.remove {
+                if options.volumes || record.lifecycle.remove {
                     events = anonymous_volumes::remove(&self.roots, &record);
                 }
                 state::erase(&self.roots, &id, &record.name, record.durability())?;
@@ -94,7 +93,8 @@ impl Engine {
         killed: Option<ContainerId>,
         volumes: bool,
     ) -> Result<()> {
-        match self.remove_once_killed(name, true, volumes, killed.is_some()) {
+        let options = RemoveOptions { force: true, volumes };
+        match self.remove_once_killed(name, options, killed.is_some()) {
             // The monitor has removed it already (--rm).
             Err(_) if killed.is_some_and(|id| !Files::new(&self.roots, &id).config().exists()) => {
                 Ok(())
@@ -104,11 +104,20 @@ impl Engine {
     }
 
     /// Ends a running container, if that is allowed.
-    fn end(&self, record: &Record, name: &str, force: bool, is_killed: bool) -> Result<()> {
-        let found =
-            if force { self.past_start(record, Some(MAX_START))? } else { self.condition(record)? };
+    fn end(
+        &self,
+        record: &Record,
+        name: &str,
+        options: RemoveOptions,
+        is_killed: bool,
+    ) -> Result<()> {
+        let found = if options.force {
+            self.past_start(record, Some(MAX_START))?
+        } else {
+            self.condition(record)?
+        };
         if let Condition::Running(_) | Condition::Restarting(_) | Condition::Starting = found {
-            if !force {
+            if !options.force {
                 fail!("container {name} is running; stop it first, or remove it with -f");
             }
             self.prevent_restart(record, StopMark::User)?;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use super::warning::Warning;
 use super::{Engine, confine, filesystems};
 use crate::address::HostAddress;
 use crate::container::files::Files;
@@ -119,15 +120,11 @@ impl Engine {
             return Ok(Vec::new());
         }
         let mark = self.roots.run.join(".public-name-servers");
-        let [first, second] = names::PUBLIC_SERVERS;
         if !mark.exists() {
-            (self.warn)(&format!(
-                "the host's resolv.conf names no name server that containers can reach: they use \
-                 {first} and {second}; --dns names others"
-            ));
+            (self.warn)(&Warning::PublicNameServers(names::PUBLIC_SERVERS));
             store::replace(&mark, b"", Durability::Lazy)?;
         }
-        Ok(vec![first, second])
+        Ok(names::PUBLIC_SERVERS.to_vec())
     }
 
     /// The hosts of `--add-host`, with the host's address in place of `host-gateway`.

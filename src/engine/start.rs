@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::condition::no_such;
 use super::hooks::{self, HostSide};
 use super::options::{AttachOptions, CreateOptions};
+use super::warning::Warning;
 use super::{Engine, anonymous_volumes, log_driver, stop};
 use crate::container::files::Files;
 use crate::container::monitor::{Watch, spawn};
@@ -58,7 +59,7 @@ impl Engine {
     /// Begins the start of a container, so that several start at the same time. `end_start` waits until
     /// its command has started.
     pub fn begin_start(&self, name: &str) -> Result<Starting> {
-        Ok(Starting(self.start_again(name, false, false)?.map(|(_, socket)| socket)))
+        Ok(Starting(self.start_again(name, None)?.map(|(_, socket)| socket)))
     }
 
     /// Waits until the command of a container has started.
@@ -68,7 +69,7 @@ impl Engine {
 
     /// `start -a`. Returns the command's exit status.
     pub fn start_attached(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
-        match self.start_again(name, true, attach.stdin)? {
+        match self.start_again(name, Some(attach))? {
             Some((record, socket)) => self.stay(&socket, None, &record, attach),
             None => self.attach(name, attach),
         }
@@ -78,9 +79,9 @@ impl Engine {
     fn start_again(
         &self,
         name: &str,
-        attached: bool,
-        with_stdin: bool,
+        attach: Option<&AttachOptions>,
     ) -> Result<Option<(Record, OwnedFd)>> {
+        let with_stdin = attach.is_some_and(|attach| attach.stdin);
         let id = names::resolve(&self.roots, name)?;
         let files = Files::new(&self.roots, &id);
         let record = self.record_of(&id, name)?;
@@ -147,7 +148,7 @@ impl Engine {
         let lock = files.lock_monitor()?;
         Outcome { kept, ..Outcome::begun(Instant::now().0) }.write(&self.roots, &record)?;
         record.run = false;
-        let socket = self.launch(&record, lock, before, attached)?;
+        let socket = self.launch(&record, lock, before, attach.is_some())?;
         Ok(Some((record, socket)))
     }
 
@@ -185,7 +186,9 @@ impl Engine {
         attached: bool,
     ) -> Result<OwnedFd> {
         let launch = || {
-            cgroup::find_or_warn(&self.roots.run, |reason| (self.warn)(reason))?;
+            cgroup::find_or_warn(&self.roots.run, |reason| {
+                (self.warn)(&Warning::WithoutLimits(reason));
+            })?;
             self.warn_of_short_files();
             record.make_sources()?;
             let spec = self.spec(record)?;
@@ -231,10 +234,7 @@ impl Engine {
     /// container inherit it.
     fn warn_of_short_files(&self) {
         if let Some(most) = sys::inherited::file_size_limit() {
-            (self.warn)(&format!(
-                "files end at {most} bytes, the container's log too: the hard limit of this shell \
-                 (ulimit -H -f) can't be lifted without CAP_SYS_RESOURCE"
-            ));
+            (self.warn)(&Warning::ShortFiles(most));
         }
     }
 

@@ -16,6 +16,7 @@ use super::Engine;
 pub use super::cache_mounts::{CacheMount, Sharing};
 use super::child::in_child;
 use super::options::CreateOptions;
+use super::options::RemoveOptions;
 use super::output::Output;
 use crate::container::client::{self, End};
 use crate::container::files::Files;
@@ -226,7 +227,7 @@ impl Engine {
 
     /// Removes the container of a step, if there is one.
     fn remove_step(&self, container: &str) -> Result<()> {
-        match self.remove(container, true, true) {
+        match self.remove(container, RemoveOptions { force: true, volumes: true }) {
             Err(error) if !error.is_absent() => Err(error),
             _ => Ok(()),
         }

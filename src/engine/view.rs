@@ -29,8 +29,9 @@ pub struct ContainerView {
     pub status: Status,
     /// Set if the container runs and has a health check.
     pub health: Option<HealthStatus>,
-    /// Docker's texts, such as `0.0.0.0:8080->80/tcp`.
-    pub ports: Vec<String>,
+    pub published: Vec<PublishedPort>,
+    /// The exposed ports that are not published, each `80/tcp`.
+    pub exposed: Vec<String>,
     pub labels: Vec<(String, String)>,
     pub mounts: Vec<String>,
     /// The name of the volume of each mount that has one.
@@ -193,10 +194,19 @@ pub struct HistoryView {
     pub comment: String,
 }
 
+/// The kinds of things that take room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskKind {
+    Images,
+    Containers,
+    Volumes,
+    BuildCache,
+}
+
 /// A line of `system df`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskUse {
-    pub kind: &'static str,
+    pub kind: DiskKind,
     pub total: usize,
     pub active: usize,
     /// Bytes.

@@ -118,7 +118,9 @@ fn build(
 ) -> Result<runtime::Running> {
     let spec = &mut config.spec;
     if let Some(root) = container.dir.parent() {
-        cgroup::find_or_warn(root, warn)?;
+        cgroup::find_or_warn(root, |reason| {
+            warn(&format!("containers run without limits: {reason}"));
+        })?;
     }
     let cgroups = cgroup::possible_paths("", spec.cgroup.path.trim_matches('/'))?;
     // Checked before the state names these cgroups, because `delete` removes every cgroup that it names.

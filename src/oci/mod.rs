@@ -38,7 +38,7 @@ use rustix::net::{
 };
 use rustix::process::Pid;
 
-use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::runtime::{OCI_VERSION, Stdio};
 use crate::sys;
 use args::{Args, Flag};
@@ -217,13 +217,10 @@ fn print_text(text: &str) -> Result<u8> {
 
 /// The text of an error, with the words by which engines know that a program was not found.
 fn message(error: &Error) -> String {
-    match error.exit_code() {
-        EXIT_NOT_FOUND
-            if error.errno().is_none() && !error.to_string().contains("No such file") =>
-        {
-            format!("{error}: executable file not found in $PATH")
-        }
-        _ => error.to_string(),
+    if error.is_not_in_path() {
+        format!("{error}: executable file not found in $PATH")
+    } else {
+        error.to_string()
     }
 }
 

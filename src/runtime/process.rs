@@ -457,7 +457,7 @@ impl Program<'_> {
 
 fn not_found(program: &str, path: &str) -> Error {
     let message = format!("exec: '{program}' not found in the container's PATH ({path})");
-    Error::new(message).exit_with(EXIT_NOT_FOUND)
+    Error::not_in_path(message)
 }
 
 fn exec_failure(program: &str, errno: Errno) -> Error {

@@ -19,6 +19,8 @@ use crate::sys::packet;
 const GO: &[u8] = b"g";
 const CONSOLE: u8 = b'c';
 const FAILED: u8 = b'f';
+/// A failure too: no directory of PATH has the program.
+const NOT_IN_PATH: u8 = b'n';
 const READY: u8 = b'r';
 const PID: u8 = b'p';
 /// The longest message of a failure, in bytes.
@@ -74,8 +76,9 @@ pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<(
 pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let text = error.to_string();
     let text = &text.as_bytes()[..text.len().min(MAX_MESSAGE)];
+    let kind = if error.is_not_in_path() { NOT_IN_PATH } else { FAILED };
     // If the send fails, no process waits for the message.
-    let _ = packet::send(parent, &[&[FAILED, error.exit_code()], text], None, SendFlags::empty());
+    let _ = packet::send(parent, &[&[kind, error.exit_code()], text], None, SendFlags::empty());
 }
 
 /// The failure that a child reported before it exited.
@@ -85,12 +88,12 @@ pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
 
 /// Waits until the child has executed the program. Returns its console if `has_console`.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
-    Ok(await_end(child, has_console, false)?.console)
+    Ok(await_end(child, has_console, Until::Closed)?.console)
 }
 
 /// As `await_exec`, for a child that waits before it executes the program.
 pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
-    let outcome = await_end(child, has_console, true)?;
+    let outcome = await_end(child, has_console, Until::Ready)?;
     if !outcome.is_ready {
         return Err(Error::new("the container's first process ended before it was ready"));
     }
@@ -102,7 +105,7 @@ pub fn await_left(
     child: BorrowedFd<'_>,
     has_console: bool,
 ) -> Result<(Option<OwnedFd>, Option<Pid>)> {
-    let outcome = await_end(child, has_console, false)?;
+    let outcome = await_end(child, has_console, Until::Closed)?;
     Ok((outcome.console, outcome.pid))
 }
 
@@ -114,8 +117,17 @@ struct Outcome {
     pid: Option<Pid>,
 }
 
-/// Reads until the child closes its end or, with `until_ready`, until it waits.
-fn await_end(child: BorrowedFd<'_>, has_console: bool, until_ready: bool) -> Result<Outcome> {
+/// How long the parent reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Until the child closes its end.
+    Closed,
+    /// Until the child waits.
+    Ready,
+}
+
+/// Reads what the child reports.
+fn await_end(child: BorrowedFd<'_>, has_console: bool, until: Until) -> Result<Outcome> {
     // From here on the child gets nothing from this process. An error means that the child is gone.
     let _ = shutdown(child, Shutdown::Write);
     let mut outcome = Outcome::default();
@@ -137,7 +149,7 @@ fn await_end(child: BorrowedFd<'_>, has_console: bool, until_ready: bool) -> Res
                 return Ok(outcome);
             }
             ([CONSOLE], Some(fd)) => outcome.console = Some(fd),
-            ([READY], None) if until_ready => {
+            ([READY], None) if until == Until::Ready => {
                 outcome.is_ready = true;
                 return Ok(outcome);
             }
@@ -147,6 +159,9 @@ fn await_end(child: BorrowedFd<'_>, has_console: bool, until_ready: bool) -> Res
             }
             ([FAILED, code, text @ ..], None) => {
                 return Err(Error::new(String::from_utf8_lossy(text)).exit_with(*code));
+            }
+            ([NOT_IN_PATH, _, text @ ..], None) => {
+                return Err(Error::not_in_path(String::from_utf8_lossy(text)));
             }
             _ => return Err(malformed()),
         }
@@ -201,6 +216,11 @@ mod tests {
             send_failure(socket, &Error::new("no such program"));
         });
         assert!(failed.is_err());
+        for error in [Error::new("x").exit_with(126), Error::not_in_path("x")] {
+            let heard = heard(false, |socket| send_failure(socket, &error)).unwrap_err();
+            assert_eq!(heard.exit_code(), error.exit_code());
+            assert_eq!(heard.is_not_in_path(), error.is_not_in_path());
+        }
         let too_long = [0; MAX_MESSAGE + 3];
         let cut = heard(false, |socket| {
             packet::send(socket, &[&too_long], None, SendFlags::empty()).unwrap();

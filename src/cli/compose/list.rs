@@ -9,6 +9,7 @@ use super::super::format::{
     Field, Format, Show, push_ago, push_go_time, push_id, push_labels, push_list,
 };
 use super::super::output::{print, print_line};
+use super::super::ports::lines;
 use super::super::ps::{push_command, push_image, push_mounts, push_size, push_status};
 use super::super::table::Table;
 use super::super::{Invocation, Outcome};
@@ -166,12 +167,16 @@ static FIELDS: &[Field<ContainerView>] = &[
         header: "NETWORKS",
         write: |c, _, out| push_list(out, &c.networks, ","),
     },
-    Field { name: "Ports", header: "PORTS", write: |c, _, out| push_list(out, &c.ports, ", ") },
+    Field {
+        name: "Ports",
+        header: "PORTS",
+        write: |c, _, out| push_list(out, &lines(&c.published, &c.exposed), ", "),
+    },
     Field { name: "Project", header: "PROJECT", write: |c, _, out| push_label(c, PROJECT, out) },
     Field {
         name: "Publishers",
         header: "PUBLISHERS",
-        write: |c, _, out| push_list(out, &c.ports, ", "),
+        write: |c, _, out| push_list(out, &lines(&c.published, &c.exposed), ", "),
     },
     Field {
         name: "RunningFor",

@@ -3,7 +3,6 @@
 //! service's replicas: its ports are published and its service's name leads to it only if asked for.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
-use super::super::lifecycle::attach_options;
 use super::super::output::print_line;
 use super::super::value::env::parse_env;
 use super::super::value::mount::parse_volume;
@@ -20,6 +19,7 @@ use crate::compose::node::Node;
 use crate::compose::project::Service;
 use crate::compose::up::{Makers, Up, UpOptions, labels, selected};
 use crate::engine::Engine;
+use crate::engine::options::AttachOptions;
 use crate::engine::options::{MountOption, Publish, RestartPolicy};
 
 #[derive(Default)]
@@ -207,6 +207,6 @@ fn run(call: &Invocation) -> Outcome {
         print_line(&name)?;
         return Ok(0);
     }
-    let attach = attach_options(options.streams.interactive, true, None);
+    let attach = AttachOptions { stdin: options.streams.interactive, ..AttachOptions::default() };
     Ok(engine.run_attached(&options, &attach, &|_| Ok(()))?)
 }

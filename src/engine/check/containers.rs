@@ -12,6 +12,7 @@ use crate::container::state::{self, Condition, is_watched};
 use crate::container::{id_range, names};
 use crate::container_id::ContainerId;
 use crate::engine::Engine;
+use crate::engine::options::RemoveOptions;
 use crate::error::{Error, Result, fail};
 use crate::network::attachment;
 use crate::runtime::cgroup;
@@ -27,7 +28,9 @@ impl Engine {
             Err(_) if !files.config().exists() => {
                 if !is_watched(&files).unwrap_or(true) && files.dir.exists() {
                     let what = format!("the creation of container {} was cut short", id.short());
-                    findings.add(what, || self.remove(id, true, false));
+                    findings.add(what, || {
+                        self.remove(id, RemoveOptions { force: true, ..RemoveOptions::default() })
+                    });
                 }
                 return;
             }
@@ -78,7 +81,9 @@ impl Engine {
                 let what = format!(
                     "container {name} was made with --rm and has ended, but was not removed"
                 );
-                findings.add(what, || self.remove(id, false, true));
+                findings.add(what, || {
+                    self.remove(id, RemoveOptions { volumes: true, ..RemoveOptions::default() })
+                });
                 return;
             }
             Ok(_) => {}

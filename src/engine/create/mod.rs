@@ -27,6 +27,7 @@ use undo::Undo;
 
 use super::Engine;
 use super::options::{CreateOptions, EndpointOption};
+use super::warning::Warning;
 use crate::container::files::Files;
 use crate::container::mode::NetworkMode;
 use crate::container::record::Record;
@@ -192,10 +193,7 @@ impl Engine {
     fn warn_of_platform(&self, image: &Image) {
         let (offered, native) = (image.config.platform(), Platform::native());
         if Wanted::native().rank_of_config(&offered).is_none() {
-            (self.warn)(&format!(
-                "the image is for {offered}, and this machine is {native}; --platform {offered} \
-                 says that this is meant"
-            ));
+            (self.warn)(&Warning::OtherPlatform { image: offered, native });
         }
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::statfs;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Durability};
 
 /// linux/magic.h
@@ -103,11 +103,11 @@ impl Layout {
 
 /// Mounts cgroups on a host that has none mounted. If that fails, containers run without limits: `warn`
 /// reports it, once as long as the volatile directory `run` exists. A limit that is asked for fails later.
-pub fn find_or_warn(run: &Path, warn: impl FnOnce(&str)) -> Result<()> {
+pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     let Err(reason) = mount_missing() else { return Ok(()) };
     let mark = run.join(".without-cgroups");
     if !mark.exists() {
-        warn(&format!("containers run without limits: {reason}"));
+        warn(reason);
         store::replace(&mark, b"", Durability::Lazy)?;
     }
     Ok(())

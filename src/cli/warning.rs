@@ -1,0 +1,33 @@
+//! The sentences for the engine's warnings. Each says what will happen, and where there is a flag or a
+//! setting that changes it, which.
+
+use crate::engine::warning::Warning;
+
+/// The sentence for a warning.
+pub fn text(warning: &Warning) -> String {
+    match warning {
+        // As in Docker.
+        Warning::PublishedWithoutBridge => "-p has no effect on a macvlan or ipvlan network: the \
+             container has an address of its own on the parent's network"
+            .to_owned(),
+        Warning::WithoutLimits(reason) => format!("containers run without limits: {reason}"),
+        Warning::ShortFiles(most) => format!(
+            "files end at {most} bytes, the container's log too: the hard limit of this shell \
+             (ulimit -H -f) can't be lifted without CAP_SYS_RESOURCE"
+        ),
+        Warning::PublicNameServers([first, second]) => format!(
+            "the host's resolv.conf names no name server that containers can reach: they use \
+             {first} and {second}; --dns names others"
+        ),
+        Warning::GivesHostAway(capabilities) => format!(
+            "--cap-add {}: a program with this can become root of the host; \
+             --userns auto keeps it in the container",
+            capabilities.join(", ")
+        ),
+        Warning::OtherPlatform { image, native } => format!(
+            "the image is for {image}, and this machine is {native}; --platform {image} says that \
+             this is meant"
+        ),
+        Warning::StateRoot(note) => note.clone(),
+    }
+}
