@@ -327,7 +327,7 @@ fn the_command_line_imports_nothing_below_the_engine() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = 0;
     for (path, lines) in sources() {
-        let below = Path::new(&path).strip_prefix(&src).unwrap();
+        let Ok(below) = Path::new(&path).strip_prefix(&src) else { continue };
         if !below.starts_with("cli") && !below.starts_with("compose") {
             continue;
         }

@@ -174,7 +174,7 @@ impl Build<'_> {
             .and_then(|()| std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)));
         written.context(|| format!("write {}", path.display()))?;
         let mut mount = MountOption::new(MountKind::Bind, SCRIPTS.to_owned());
-        mount.source = raw::encode_path(&directory);
+        mount.source = Some(raw::encode_path(&directory));
         mount.read_only = true;
         Ok(mount)
     }

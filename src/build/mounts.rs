@@ -318,7 +318,7 @@ impl Build<'_> {
         let target = raw::encode(absolute(directory, &target).as_bytes());
         let bind = |path: &Path| {
             let mut option = MountOption::new(MountKind::Bind, target.clone());
-            option.source = raw::encode_path(path);
+            option.source = Some(raw::encode_path(path));
             option
         };
         match mount.kind {
@@ -365,11 +365,13 @@ impl Build<'_> {
                 let option = match from {
                     Some(layers) if !is_writable => MountOption {
                         layers: self.engine.layer_paths(self.place, layers),
-                        subpath: raw::encode(source.trim_start_matches('/').as_bytes()),
+                        subpath: Some(raw::encode(source.trim_start_matches('/').as_bytes()))
+                            .filter(|path| !path.is_empty()),
                         ..MountOption::new(MountKind::Image, target)
                     },
                     None if !is_writable && self.ignore.is_empty() => MountOption {
-                        subpath: raw::encode(source.trim_start_matches('/').as_bytes()),
+                        subpath: Some(raw::encode(source.trim_start_matches('/').as_bytes()))
+                            .filter(|path| !path.is_empty()),
                         read_only: true,
                         ..bind(&self.context_path)
                     },

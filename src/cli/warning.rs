@@ -1,5 +1,6 @@
 //! The sentences for the engine's warnings. Each says what will happen, and where there is a flag or a
-//! setting that changes it, which.
+//! setting that changes it, which. `Invocation::engine` prints them on stderr, each on one line; the
+//! command goes on.
 
 use crate::engine::warning::Warning;
 

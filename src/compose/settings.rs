@@ -591,10 +591,14 @@ pub fn container_name(project: &Project, service: &Service, number: u32) -> Resu
 
 /// The image of a service. A service that is built and names no image gets the project's name for it.
 pub fn image(project: &Project, service: &Service) -> Result<ImageName> {
-    match service.node.given("image") {
-        Some(node) => node.convert(str::parse),
-        None => format!("{}-{}", project.name, service.name).parse(),
-    }
+    let place = service.node.get("image").unwrap_or(&service.node);
+    image_text(project, service)?.parse().map_err(|error| place.wrong(error))
+}
+
+/// The image of a service as the file has it, which may be no image's name.
+pub fn image_text(project: &Project, service: &Service) -> Result<String> {
+    let named = service.node.get_text("image")?;
+    Ok(named.unwrap_or_else(|| format!("{}-{}", project.name, service.name)))
 }
 
 /// Sets what no flag of `run` can say: an entrypoint of several words and a health check without a

@@ -149,9 +149,9 @@ impl EndpointOption {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOption {
     pub kind: MountKind,
-    /// Bind: an absolute host path. Volume: its name, empty for an anonymous one. Tmpfs: empty.
-    /// Image: its name or id.
-    pub source: String,
+    /// Bind: an absolute host path. Volume: its name; an anonymous one has none.
+    pub source: Option<String>,
+    pub image: Option<ImageName>,
     /// Absolute.
     pub target: String,
     pub read_only: bool,
@@ -165,8 +165,8 @@ pub struct MountOption {
     pub make_source: bool,
     pub propagation: Propagation,
     pub recursion: Recursion,
-    /// Volume and image: only this part of it; empty is all.
-    pub subpath: String,
+    /// Volume and image: only this part of it.
+    pub subpath: Option<String>,
     /// Volume: the labels of a volume that is created.
     pub labels: Vec<(String, String)>,
     /// Volume: its options.
@@ -180,7 +180,8 @@ impl MountOption {
     pub fn new(kind: MountKind, target: String) -> MountOption {
         MountOption {
             kind,
-            source: String::new(),
+            source: None,
+            image: None,
             target,
             read_only: false,
             tmpfs_options: String::new(),
@@ -189,7 +190,7 @@ impl MountOption {
             make_source: false,
             propagation: Propagation::Private,
             recursion: Recursion::Enabled,
-            subpath: String::new(),
+            subpath: None,
             labels: Vec::new(),
             volume_options: Vec::new(),
             layers: Vec::new(),

@@ -1,5 +1,6 @@
 //! What a user should know although the command goes on. The engine passes these on as facts to the
-//! function that it was given; the sentences are made in `cli::warning`.
+//! function that it was given; the sentences are made in `cli::warning`. What ends a command is an
+//! `Error` instead.
 
 use std::net::IpAddr;
 

@@ -8,7 +8,7 @@ use super::super::{Invocation, Outcome};
 use super::{is_json, project};
 use crate::compose::node::Node;
 use crate::compose::print::{json, yaml};
-use crate::compose::settings::image;
+use crate::compose::settings::image_text;
 
 #[derive(Default)]
 struct ConfigArgs {
@@ -81,7 +81,7 @@ fn config(call: &Invocation) -> Outcome {
     }
     if args.images {
         for service in &project.services {
-            names.push(image(&project, service)?.to_string());
+            names.push(image_text(&project, service)?);
         }
     }
     if args.volumes {

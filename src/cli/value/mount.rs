@@ -46,7 +46,7 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
         Some("") => fail!("bad volume '{text}': its source is empty"),
         Some(path) if path.starts_with(['/', '.']) => {
             mount.kind = MountKind::Bind;
-            mount.source = parse_host_path(path)?;
+            mount.source = Some(parse_host_path(path)?);
             mount.make_source = true;
         }
         Some(name) if name.contains('/') => {
@@ -54,7 +54,7 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
         }
         Some(name) => {
             check_volume_name(name)?;
-            mount.source = name.to_owned();
+            mount.source = Some(name.to_owned());
         }
     }
     let mut writable = false;
@@ -174,8 +174,12 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
     if mount.target.is_empty() {
         fail!("bad mount '{text}': target=PATH is missing");
     }
-    if matches!(mount.kind, MountKind::Bind | MountKind::Image) && mount.source.is_empty() {
-        let value = if mount.kind == MountKind::Bind { "PATH" } else { "IMAGE" };
+    let missing = match mount.kind {
+        MountKind::Bind if mount.source.is_none() => Some("PATH"),
+        MountKind::Image if mount.image.is_none() => Some("IMAGE"),
+        _ => None,
+    };
+    if let Some(value) = missing {
         fail!("bad mount '{text}': source={value} is missing");
     }
     Ok(mount)
@@ -223,13 +227,13 @@ fn set_mount_key(
             if !value.starts_with(['/', '.']) {
                 fail!("the source of a bind, '{value}', must be an absolute path or start with ./");
             }
-            mount.source = parse_host_path(value)?;
+            mount.source = Some(parse_host_path(value)?);
         }
         ("source" | "src", MountKind::Volume) => {
             check_volume_name(value)?;
-            mount.source = value.to_owned();
+            mount.source = Some(value.to_owned());
         }
-        ("source" | "src", MountKind::Image) => mount.source = value.to_owned(),
+        ("source" | "src", MountKind::Image) => mount.image = Some(value.parse()?),
         ("source" | "src", MountKind::Tmpfs) => fail!("a tmpfs has no source"),
         ("volume-nocopy", MountKind::Volume) => mount.no_copy = parse_switch(key, value)?,
         ("tmpfs-size", MountKind::Tmpfs) => tmpfs.push(format!("size={}", tmpfs_size(value)?)),
@@ -257,7 +261,8 @@ fn set_mount_key(
             if value.is_empty() || value.starts_with('/') {
                 fail!("'{key}' should be a path inside, without a first slash, such as logs/web");
             }
-            mount.subpath = clean(value).trim_start_matches('/').to_owned();
+            let path = clean(value).trim_start_matches('/').to_owned();
+            mount.subpath = Some(path).filter(|path| !path.is_empty());
         }
         ("volume-label", MountKind::Volume) => {
             let (label, text) = parse_label(value)?;
@@ -342,21 +347,21 @@ mod tests {
     fn volumes_binds_and_anonymous_ones() {
         let bind = parse_volume("/a/../b:/c/./d/:ro,z").unwrap();
         assert_eq!(
-            (bind.kind, bind.source.as_str(), bind.target.as_str()),
+            (bind.kind, bind.source.as_deref().unwrap(), bind.target.as_str()),
             (MountKind::Bind, "/b", "/c/d")
         );
         assert!(bind.read_only && bind.make_source);
         let here = std::env::current_dir().unwrap();
-        assert_eq!(parse_volume("./x:/y").unwrap().source, format!("{}/x", here.display()));
-        assert_eq!(parse_volume(".:/y").unwrap().source, here.to_str().unwrap());
+        assert_eq!(parse_volume("./x:/y").unwrap().source, Some(format!("{}/x", here.display())));
+        assert_eq!(parse_volume(".:/y").unwrap().source.as_deref(), here.to_str());
         let volume = parse_volume("data:/var/../srv:nocopy").unwrap();
         assert_eq!(
-            (volume.kind, volume.source.as_str(), volume.target.as_str()),
+            (volume.kind, volume.source.as_deref().unwrap(), volume.target.as_str()),
             (MountKind::Volume, "data", "/srv")
         );
         assert!(volume.no_copy && !volume.make_source);
         let anonymous = parse_volume("/data").unwrap();
-        assert_eq!((anonymous.kind, anonymous.source.as_str()), (MountKind::Volume, ""));
+        assert_eq!((anonymous.kind, anonymous.source), (MountKind::Volume, None));
     }
 
     #[test]
@@ -401,10 +406,17 @@ mod tests {
         assert!(bind.kind == MountKind::Bind && bind.read_only && !bind.make_source);
         assert!(!parse_mount("type=bind,source=/a,target=/b,ro=false").unwrap().read_only);
         let volume = parse_mount("source=data,destination=/b,volume-nocopy=true").unwrap();
-        assert!(volume.kind == MountKind::Volume && volume.no_copy && volume.source == "data");
+        assert!(
+            volume.kind == MountKind::Volume
+                && volume.no_copy
+                && volume.source.as_deref() == Some("data")
+        );
         let tmpfs = parse_mount("dst=/t,tmpfs-size=1m,tmpfs-mode=1777,type=tmpfs").unwrap();
         assert_eq!(tmpfs.tmpfs_options, "size=1048576,mode=1777");
-        assert_eq!(parse_mount("type=bind,\"src=/a,b\",dst=/c").unwrap().source, "/a,b");
+        assert_eq!(
+            parse_mount("type=bind,\"src=/a,b\",dst=/c").unwrap().source.as_deref(),
+            Some("/a,b")
+        );
     }
 
     #[test]

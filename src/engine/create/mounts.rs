@@ -15,6 +15,7 @@ use crate::engine::options::{CreateOptions, MountKind, MountOption};
 use crate::error::{Context, Result, fail};
 use crate::event;
 use crate::image::{ContainerConfig, ImageHold, ImageStore};
+use crate::image_name::ImageName;
 use crate::raw;
 use crate::store::OrEmpty;
 use crate::time::Instant;
@@ -78,7 +79,7 @@ impl Engine {
             tmpfs_options: mount.tmpfs_options.clone(),
             propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
             recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
-            subpath: Some(mount.subpath.clone()).filter(|path| !path.is_empty()),
+            subpath: mount.subpath.clone(),
             ..MountRecord::new(kind, source, mount.target.clone())
         };
         match mount.kind {
@@ -90,42 +91,48 @@ impl Engine {
                 Ok(MountRecord { read_only: true, image, ..record })
             }
             MountKind::Image => {
-                let (image, hold) = self.image_mount(&mount.source)?;
+                let Some(name) = &mount.image else { fail!("a mount of an image names none") };
+                let (image, hold) = self.image_mount(name)?;
                 holds.push(hold);
-                let record = record(RecordKind::Image, Some(mount.source.clone()));
+                let record = record(RecordKind::Image, Some(name.to_string()));
                 Ok(MountRecord { read_only: true, image: Some(image), ..record })
             }
             MountKind::Bind => {
-                let source = &*raw::path(&mount.source);
+                let Some(given) = &mount.source else { fail!("a bind names no source") };
+                let source = &*raw::path(given);
                 if !source.exists() {
                     if !mount.make_source {
-                        fail!("bind source {} does not exist", mount.source);
+                        fail!("bind source {given} does not exist");
                     }
-                    fs::create_dir_all(source)
-                        .context(|| format!("make bind source {}", mount.source))?;
+                    fs::create_dir_all(source).context(|| format!("make bind source {given}"))?;
                 }
-                Ok(record(RecordKind::Bind, Some(mount.source.clone())))
-            }
-            MountKind::Volume if mount.source.is_empty() => {
-                let given = Some(&mount.volume_options).filter(|given| !given.is_empty());
-                let mut volume = self.anonymous_volume(options, &mount.target, given, made)?;
-                volume.read_only = mount.read_only;
-                volume.copy_up &= !mount.no_copy;
-                Ok(volume)
+                Ok(record(RecordKind::Bind, mount.source.clone()))
             }
             MountKind::Volume => {
-                let (name, created) = (mount.source.clone(), Instant::now().0);
+                let Some(name) = &mount.source else {
+                    let given = Some(&mount.volume_options).filter(|given| !given.is_empty());
+                    let mut volume = self.anonymous_volume(options, &mount.target, given, made)?;
+                    volume.read_only = mount.read_only;
+                    volume.copy_up &= !mount.no_copy;
+                    return Ok(volume);
+                };
+                let created = Instant::now().0;
                 let labels = mount.labels.clone();
                 let given = Some(mount.volume_options.clone()).filter(|given| !given.is_empty());
-                let made =
-                    volume::Volume { name, created, labels, anonymous: false, options: given };
+                let made = volume::Volume {
+                    name: name.clone(),
+                    created,
+                    labels,
+                    anonymous: false,
+                    options: given,
+                };
                 self.make_volume(&made)?;
-                let has_options = volume::read(&self.roots, &mount.source)?.options.is_some();
-                let data = volume::data(&self.roots, &mount.source);
+                let has_options = volume::read(&self.roots, name)?.options.is_some();
+                let data = volume::data(&self.roots, name);
                 Ok(MountRecord {
-                    volume: Some(mount.source.clone()),
+                    volume: Some(name.clone()),
                     // Its content was put there before.
-                    copy_up: !mount.no_copy && mount.subpath.is_empty() && !has_options,
+                    copy_up: !mount.no_copy && mount.subpath.is_none() && !has_options,
                     has_options: has_options.then_some(true),
                     ..record(RecordKind::Volume, Some(raw::encode_path(&data)))
                 })
@@ -133,9 +140,9 @@ impl Engine {
         }
     }
 
-    fn image_mount(&self, name: &str) -> Result<(ImageMount, ImageHold)> {
+    fn image_mount(&self, name: &ImageName) -> Result<(ImageMount, ImageHold)> {
         let images = ImageStore::open(&self.roots);
-        let Some(id) = images.find(&name.parse()?)? else {
+        let Some(id) = images.find(name)? else {
             fail!("no such image: '{name}'; pull it before you mount it")
         };
         let hold = images.hold(&id)?;
