@@ -25,6 +25,7 @@ sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 # docker.io, 36 MB, is what the formats are compared with. Podman's pods and --init need catatonit.
 test_packages := apache2-utils buildah busybox-static catatonit containerd curl debootstrap \
     docker-compose docker-registry docker.io e2fsprogs file fish python3-yaml \
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
     iproute2 iptables iputils-ping libcap2-bin mandoc nftables openssl \
     podman qemu-user-static skopeo strace umoci util-linux zsh zstd
 # Virtual machines in software, and the tools that make their disks.
@@ -63,7 +64,7 @@ check: toolchain
 	cargo deny -L error check bans licenses sources
 
 # As root by the runner, so that what is built belongs to who builds it.
-test: packages := $(test_packages) $(call compiler_for,aarch64-)
+test: packages := $(test_packages)
 test: toolchain packages
 	@$(MAKE) --no-print-directory toolchain TARGET=aarch64-unknown-linux-musl
 	$(declared) && \

@@ -67,8 +67,9 @@ fn details_stand_before_each_line() {
     let id = host.inspect("e", "{{slice .Id 0 12}}");
     host.mydocker(["logs", "--details", "e"]).stdout(&format!("tag=bb%2Fe+{id}{id},z=1 one\n"));
     for bad in ["tag={{.Nope}}", "tag={{"] {
-        host.mydocker(["create", "--name", "f", "--log-opt", bad, "bb", "true"]).refused("tag");
-        assert!(!host.succeeds(["inspect", "f"]), "{bad}");
+        host.mydocker(["create", "--name", "untagged", "--log-opt", bad, "bb", "true"])
+            .refused("tag");
+        assert!(!host.succeeds(["inspect", "untagged"]), "{bad}");
     }
 }
 
