@@ -19,8 +19,18 @@ use crate::suggest::nearest;
 
 /// Flags whose values Docker's client passes on and Docker's daemon refuses: with the status 1, where
 /// a bad value of another flag is 125.
-const CHECKED_LATE: [&str; 9] =
-    ["detach-keys", "driver", "env-file", "filter", "signal", "since", "tail", "type", "until"];
+const CHECKED_LATE: [&str; 10] = [
+    "detach-keys",
+    "driver",
+    "env-file",
+    "filter",
+    "platform",
+    "signal",
+    "since",
+    "tail",
+    "type",
+    "until",
+];
 
 /// One flag as it was typed.
 struct Occurrence {

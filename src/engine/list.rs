@@ -142,9 +142,10 @@ impl Engine {
         patience: &mut Patience,
     ) -> Option<ContainerView> {
         let settled = containers.and_then(|containers| settled(containers, id, wanted).transpose());
+        // A record that can't be read may just be written: `observe` waits for it.
         let found = match settled {
-            Some(found) => found,
-            None => self.observe(id, wanted, patience),
+            Some(Ok(seen)) => Ok(seen),
+            Some(Err(_)) | None => self.observe(id, wanted, patience),
         };
         let (summary, condition, record) = match found {
             Ok(Seen::Container(summary, condition, record)) => (*summary, condition, record),
