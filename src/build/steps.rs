@@ -79,7 +79,9 @@ impl Build<'_> {
     /// Builds what the target needs; returns the target's state.
     pub fn run(&mut self) -> Result<State> {
         let globals = self.global_arguments().map_err(|mistake| self.complain(mistake))?;
-        let known = |name: &str| look_up(&globals, name).or_else(|| self.predefined(name));
+        let known = |name: &str| {
+            look_up(&globals, name).or_else(|| predefined(self.platform.as_ref(), name))
+        };
         let images =
             plan::images(self.dockerfile, &known).map_err(|mistake| self.complain(mistake))?;
         let given = plan::platforms(self.dockerfile, &known);
@@ -178,7 +180,9 @@ impl Build<'_> {
     fn global_arguments(&self) -> Result<Vec<(String, String)>, Mistake> {
         let mut globals = Vec::new();
         for (name, default) in &self.dockerfile.arguments {
-            let known = |name: &str| look_up(&globals, name).or_else(|| self.predefined(name));
+            let known = |name: &str| {
+                look_up(&globals, name).or_else(|| predefined(self.platform.as_ref(), name))
+            };
             let expander = Expander { escape: self.dockerfile.escape, variable: &known };
             let place = Place { first: 1, last: 1 };
             let default = default.as_ref().map(|text| expander.word(text)).transpose();
@@ -331,22 +335,6 @@ impl Build<'_> {
         }
     }
 
-    /// The predefined arguments of the platform.
-    fn predefined(&self, name: &str) -> Option<String> {
-        let native = || Platform { variant: String::new(), ..Platform::native() };
-        let (platform, part) = match name.strip_prefix("TARGET") {
-            Some(part) => (self.platform.clone().unwrap_or_else(native), part),
-            None => (native(), name.strip_prefix("BUILD")?),
-        };
-        match part {
-            "PLATFORM" => Some(platform.to_string()),
-            "OS" => Some(platform.os),
-            "ARCH" => Some(platform.architecture),
-            "VARIANT" => Some(platform.variant),
-            _ => None,
-        }
-    }
-
     /// Whether the stage takes nothing from the cache.
     fn is_fresh(&self, at: usize) -> bool {
         let named = |name: &String| plan::find(self.dockerfile, name, at + 1) == Some(at);
@@ -382,7 +370,9 @@ impl Build<'_> {
                     if let Some(default) = &default {
                         text.push_str(&format!("={default}"));
                     }
-                    let inherited = || look_up(globals, name).or_else(|| self.predefined(name));
+                    let inherited = || {
+                        look_up(globals, name).or_else(|| predefined(self.platform.as_ref(), name))
+                    };
                     if let Some(value) = self.given(name).or(default).or_else(inherited) {
                         set_pair(&mut state.arguments, name, &value);
                     }
@@ -546,17 +536,22 @@ fn look_up(pairs: &[(String, String)], name: &str) -> Option<String> {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
-/// The predefined arguments of the platform.
-const PLATFORM: [&str; 8] = [
-    "TARGETPLATFORM",
-    "TARGETOS",
-    "TARGETARCH",
-    "TARGETVARIANT",
-    "BUILDPLATFORM",
-    "BUILDOS",
-    "BUILDARCH",
-    "BUILDVARIANT",
-];
+/// The value of a predefined argument of the platform: `TARGETARCH`, `BUILDOS`. `target` is that of
+/// `--platform`.
+fn predefined(target: Option<&Platform>, name: &str) -> Option<String> {
+    let native = || Platform { variant: String::new(), ..Platform::native() };
+    let (platform, part) = match name.strip_prefix("TARGET") {
+        Some(part) => (target.cloned().unwrap_or_else(native), part),
+        None => (native(), name.strip_prefix("BUILD")?),
+    };
+    match part {
+        "PLATFORM" => Some(platform.to_string()),
+        "OS" => Some(platform.os),
+        "ARCH" => Some(platform.architecture),
+        "VARIANT" => Some(platform.variant),
+        _ => None,
+    }
+}
 
 /// Fails if no program of the platform can run in a step.
 pub fn check_emulation(platform: &Platform) -> Result<()> {
@@ -577,7 +572,10 @@ pub fn is_proxy(name: &str) -> bool {
 
 /// Whether `--build-arg` may give the argument without an ARG.
 pub fn is_predefined(name: &str) -> bool {
-    is_proxy(name) || PLATFORM.contains(&name) || name == EPOCH || name.starts_with("BUILDKIT_")
+    is_proxy(name)
+        || predefined(None, name).is_some()
+        || name == EPOCH
+        || name.starts_with("BUILDKIT_")
 }
 
 /// As Go's %q prints a list.
