@@ -361,20 +361,17 @@ impl Build<'_> {
             }
             Kind::Bind => {
                 let is_writable = mount.writable == Some(true);
-                let source = mount.source.clone().unwrap_or_else(|| "/".to_owned());
+                let source = mount.source.as_deref().unwrap_or("/").trim_start_matches('/');
+                let subpath = Some(raw::encode(source.as_bytes())).filter(|path| !path.is_empty());
                 let option = match from {
                     Some(layers) if !is_writable => MountOption {
                         layers: self.engine.layer_paths(self.place, layers),
-                        subpath: Some(raw::encode(source.trim_start_matches('/').as_bytes()))
-                            .filter(|path| !path.is_empty()),
+                        subpath,
                         ..MountOption::new(MountKind::Image, target)
                     },
-                    None if !is_writable && self.ignore.is_empty() => MountOption {
-                        subpath: Some(raw::encode(source.trim_start_matches('/').as_bytes()))
-                            .filter(|path| !path.is_empty()),
-                        read_only: true,
-                        ..bind(&self.context_path)
-                    },
+                    None if !is_writable && self.ignore.is_empty() => {
+                        MountOption { subpath, read_only: true, ..bind(&self.context_path) }
+                    }
                     _ => {
                         let copied = self.copy_out(mount, from, &self.place.make_dir(part)?)?;
                         MountOption { read_only: !is_writable, ..bind(&copied) }
