@@ -135,8 +135,8 @@ impl Build<'_> {
                 triggers.collect()
             }
             None => match self.here(image, platform.as_ref())? {
-                Ok(image) => image.config.config.on_build,
-                Err(_) => {
+                Presence::Here(image) => image.config.config.on_build,
+                Presence::Needs(_) => {
                     let title = format!("[internal] load metadata for {image}");
                     let vertex = self.report.begin(&title);
                     let found = match self.bring(image, platform.as_ref(), &vertex) {
@@ -285,8 +285,8 @@ impl Build<'_> {
         vertex: &Vertex<'_>,
     ) -> Result<Image> {
         let reason = match self.here(image, platform)? {
-            Ok(image) => return Ok(image),
-            Err(reason) => reason,
+            Presence::Here(image) => return Ok(*image),
+            Presence::Needs(reason) => reason,
         };
         let name = self.image_name(image)?;
         if let Some(reference) = name.reference() {
@@ -301,11 +301,11 @@ impl Build<'_> {
         }
     }
 
-    /// The image if no pull is needed, or why one is.
-    fn here(&self, image: &str, platform: Option<&Platform>) -> Result<Result<Image, String>> {
+    /// Looks for the image among those here.
+    fn here(&self, image: &str, platform: Option<&Platform>) -> Result<Presence> {
         let name = self.image_name(image)?;
         let Some(here) = self.engine.image_store().resolve(&name)? else {
-            return Ok(Err(format!("no such image here: '{name}'")));
+            return Ok(Presence::Needs(format!("no such image here: '{name}'")));
         };
         // An id names an image that no registry has under this name.
         let is_id = name.reference().is_none() || here.id.hex().starts_with(name.typed());
@@ -315,13 +315,13 @@ impl Build<'_> {
             && offered.architecture != wanted.architecture
         {
             let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
-            return if is_id { Err(Error::new(reason)) } else { Ok(Err(reason)) };
+            return if is_id { Err(Error::new(reason)) } else { Ok(Presence::Needs(reason)) };
         }
         let is_pulled = self.pulled.borrow().iter().any(|pulled| pulled == image);
         if self.options.pull && !is_id && !is_pulled {
-            return Ok(Err(format!("pull '{name}'")));
+            return Ok(Presence::Needs(format!("pull '{name}'")));
         }
-        Ok(Ok(here))
+        Ok(Presence::Here(Box::new(here)))
     }
 
     /// The image that a name of a FROM means.
@@ -530,6 +530,13 @@ pub fn set_pair(pairs: &mut Vec<(String, String)>, name: &str, value: &str) {
         Some((_, known)) => value.clone_into(known),
         None => pairs.push((name.to_owned(), value.to_owned())),
     }
+}
+
+/// Whether the image of a FROM can be used as it is here.
+enum Presence {
+    Here(Box<Image>),
+    /// Why it must be pulled first.
+    Needs(String),
 }
 
 fn look_up(pairs: &[(String, String)], name: &str) -> Option<String> {
