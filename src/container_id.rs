@@ -36,9 +36,12 @@ impl ContainerId {
     }
 }
 
-/// The first twelve digits of an id that is shown.
+/// How many digits of an id are shown.
+pub const SHORT: usize = 12;
+
+/// The first digits of an id, as many as are shown.
 pub fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
+    id.get(..SHORT).unwrap_or(id)
 }
 
 /// 64 random hexadecimal digits.

@@ -5,6 +5,7 @@
 
 use super::hooks;
 use super::project::{Project, Service};
+use crate::container_id;
 use crate::engine::child::{self, Background};
 use crate::engine::options::RemoveOptions;
 use crate::engine::options::Signal;
@@ -16,9 +17,6 @@ use crate::suggest::hint;
 
 /// How many containers are made, started or removed at the same time.
 const MAX_PARALLEL: usize = 16;
-
-/// The digits of an id that tell containers apart.
-const SHORT_ID: usize = 12;
 
 /// One container of a project.
 #[derive(Clone)]
@@ -63,14 +61,14 @@ pub fn short_name(project: &str, name: &str) -> String {
 
 /// The name of a container that is made to take the place of `old`, until it does.
 pub fn replacement(old: &str, name: &str) -> String {
-    let beside: String = old.chars().take(SHORT_ID).collect();
-    format!("{beside}_{name}")
+    format!("{}_{name}", container_id::short(old))
 }
 
 /// The start of the id of the container whose place one of this name will take.
 pub fn replaced(name: &str) -> Option<&str> {
     let (old, _) = name.split_once('_')?;
-    let is_id = old.len() == SHORT_ID && old.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_id =
+        old.len() == container_id::SHORT && old.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then_some(old)
 }
 

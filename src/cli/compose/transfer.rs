@@ -195,6 +195,7 @@ fn images(call: &Invocation) -> Outcome {
         let tag = image.and_then(|image| image.tag.as_deref());
         let platform = id.map(|id| engine.image_platform(&id.into())).transpose()?.flatten();
         let platform = platform.map(|platform| platform.to_string()).unwrap_or_default();
+        let short = id.map(|id| id.short()).unwrap_or_default();
         let id = id.map(|id| id.to_string()).unwrap_or_default();
         let size = image.map_or(0, |image| image.size);
         let created = image.and_then(|image| image.created);
@@ -218,7 +219,7 @@ fn images(call: &Invocation) -> Outcome {
         table.cell(|out| out.push_str(repository.unwrap_or("<none>")));
         table.cell(|out| out.push_str(tag.unwrap_or("<none>")));
         table.cell(|out| out.push_str(&platform));
-        table.cell(|out| out.extend(id.trim_start_matches("sha256:").chars().take(12)));
+        table.cell(|out| out.push_str(&short));
         table.cell(|out| push_human_size(out, size));
         table.cell(|out| match created {
             Some(time) => push_ago(out, time, Instant::now()),
