@@ -2,13 +2,45 @@
 //! `0.0.0.0:8080->80/tcp` is published. Neighbouring ports are one range. `mydocker port` prints a line for
 //! each port instead, in `cli::network`.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::engine::view::PublishedPort;
 
-/// `80/tcp` for an exposed port, `0.0.0.0:8080->80/tcp` for a published one, and ranges for neighbouring
-/// ports. In Docker's order: ports with one number come first, each by the container's port.
+/// What one entry of the column stands for.
+pub enum Ports<'a> {
+    /// An exposed port, or a range of them.
+    Exposed(&'a str),
+    /// Published ports: the first, and how many neighbours there are with it.
+    Published(PublishedPort, u16),
+}
+
+impl fmt::Display for Ports<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (map, length) = match self {
+            Ports::Exposed(text) => return f.write_str(text),
+            Ports::Published(map, length) => (map, *length),
+        };
+        let range = |first: u16| match length {
+            1 => first.to_string(),
+            _ => format!("{first}-{}", first + (length - 1)),
+        };
+        match map.host.ip() {
+            IpAddr::V4(address) => write!(f, "{address}")?,
+            IpAddr::V6(address) => write!(f, "[{address}]")?,
+        }
+        let (host, container) = (range(map.host.port()), range(map.container_port));
+        write!(f, ":{host}->{container}/{}", map.protocol)
+    }
+}
+
+/// The entries of the column as text.
 pub fn lines(published: &[PublishedPort], exposed: &[String]) -> Vec<String> {
+    grouped(published, exposed).iter().map(Ports::to_string).collect()
+}
+
+/// The entries in Docker's order: ports with one number come first, each by the container's port.
+pub fn grouped<'a>(published: &[PublishedPort], exposed: &'a [String]) -> Vec<Ports<'a>> {
     let mut runs: Vec<(PublishedPort, u16)> = Vec::new();
     let mut sorted: Vec<&PublishedPort> = published.iter().collect();
     sorted.sort_unstable_by_key(|map| {
@@ -26,29 +58,17 @@ pub fn lines(published: &[PublishedPort], exposed: &[String]) -> Vec<String> {
             _ => runs.push((map.clone(), 1)),
         }
     }
-    let line = |(map, length): &(PublishedPort, u16)| {
-        let range = |first: u16| match length {
-            1 => first.to_string(),
-            _ => format!("{first}-{}", first + (length - 1)),
-        };
-        let address = match map.host.ip() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("[{address}]"),
-        };
-        let line = format!(
-            "{address}:{}->{}/{}",
-            range(map.host.port()),
-            range(map.container_port),
-            map.protocol
-        );
-        (map.host.port() != map.container_port, map.container_port, line)
-    };
-    let number =
-        |exposed: &str| exposed.split(['/', '-']).next().and_then(|port| port.parse().ok());
-    let exposed = exposed.iter().map(|port| (false, number(port).unwrap_or(0), port.clone()));
-    let mut lines: Vec<(bool, u16, String)> = exposed.chain(runs.iter().map(line)).collect();
-    lines.sort_by_key(|(is_mapped, port, _)| (*is_mapped, *port));
-    lines.into_iter().map(|(_, _, line)| line).collect()
+    let exposed = exposed.iter().map(|text| Ports::Exposed(text));
+    let runs = runs.into_iter().map(|(first, length)| Ports::Published(first, length));
+    let mut all: Vec<Ports<'_>> = exposed.chain(runs).collect();
+    all.sort_by_key(|ports| match ports {
+        Ports::Exposed(text) => {
+            let number = text.split(['/', '-']).next().and_then(|port| port.parse().ok());
+            (false, number.unwrap_or(0))
+        }
+        Ports::Published(map, _) => (map.host.port() != map.container_port, map.container_port),
+    });
+    all
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::format::{
     push_list,
 };
 use super::output::print;
-use super::ports::lines;
+use super::ports::{Ports, grouped, lines};
 use super::style::Style;
 use super::{Invocation, Outcome};
 use crate::engine::options::{Filter, ImageName, PortFilter};
@@ -197,36 +197,37 @@ impl Row for ContainerView {
         match field {
             "ExitCode" => text.parse().map_or(Value::Missing, Value::Int),
             "Publishers" => {
-                let lines = lines(&self.published, &self.exposed);
-                Value::list(lines.iter().flat_map(|line| publishers(line)))
+                let ports = grouped(&self.published, &self.exposed);
+                Value::list(ports.iter().flat_map(publishers))
             }
             _ => Value::text(text),
         }
     }
 }
 
-/// Docker Compose's objects for `0.0.0.0:8080-8081->80-81/tcp` or `80/tcp`, one for each port.
-fn publishers(text: &str) -> Vec<Value> {
-    let (host, container) = text.split_once("->").unwrap_or(("", text));
-    let (container, protocol) = container.split_once('/').unwrap_or((container, "tcp"));
-    let (address, host) = host.rsplit_once(':').unwrap_or(("", host));
-    let range = |text: &str| -> (i64, i64) {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        (first.parse().unwrap_or(0), last.parse().unwrap_or(0))
-    };
-    let ((first, last), (published, _)) = (range(container), range(host));
-    let publisher = |port: i64| {
+/// Docker Compose's objects, one for each port.
+fn publishers(ports: &Ports<'_>) -> Vec<Value> {
+    let publisher = |url: &str, target: u16, published: u16, protocol: &str| {
         Value::object(vec![
-            ("URL", Value::text(address.trim_matches(['[', ']']))),
-            ("TargetPort", Value::Int(port)),
-            (
-                "PublishedPort",
-                Value::Int(if host.is_empty() { 0 } else { published + port - first }),
-            ),
+            ("URL", Value::text(url)),
+            ("TargetPort", Value::Int(target.into())),
+            ("PublishedPort", Value::Int(published.into())),
             ("Protocol", Value::text(protocol)),
         ])
     };
-    (first..=last).map(publisher).collect()
+    match ports {
+        Ports::Published(map, length) => {
+            let (url, protocol) = (map.host.ip().to_string(), map.protocol.name());
+            let one = |at| publisher(&url, map.container_port + at, map.host.port() + at, protocol);
+            (0..*length).map(one).collect()
+        }
+        Ports::Exposed(text) => {
+            let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let number = |text: &str| text.parse().unwrap_or(0);
+            (number(first)..=number(last)).map(|port| publisher("", port, 0, protocol)).collect()
+        }
+    }
 }
 
 static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
