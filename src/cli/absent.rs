@@ -1,13 +1,13 @@
-//! Docker's commands that mydocker does not have. Each is refused with one line that says why, and
-//! what to do instead, with exit status 1 as a Docker command that fails. A script then stops at
-//! the line that needs the command, and its author learns the way around.
+//! Refuses the Docker commands that mydocker does not have. One line on stderr says why the command
+//! is missing and what to do instead. The exit status is 1, as of a Docker command that fails. A
+//! script then stops at the line that needs the command, and its author reads the alternative.
 //!
-//! A command that is added to `COMMANDS` is found first, so its line here is never read; remove it.
+//! If a command is added to `COMMANDS`, a unit test fails until its line in `ABSENT` is removed.
 
 use super::EXIT_FAILURE;
 use crate::error::Error;
 
-/// The words as typed, why the command is not there, and what to do instead.
+/// Each entry holds the words as typed, why the command is missing, and what to do instead.
 static ABSENT: &[(&str, &str, &str)] = &[
     (
         "search",
@@ -93,7 +93,8 @@ const INSTEAD_OF_BUILD: &str =
 const NO_SCANNER: &str = "mydocker does not look into packages";
 const INSTEAD_OF_SCANNER: &str = "mydocker save the image and give the archive to a scanner";
 
-/// Why `word`, after the management word `management` or "", is not a command here.
+/// Returns the error for `word` if Docker has this command and mydocker does not. `management` is
+/// the management word before `word`, or "". The error has the exit status 1.
 pub fn explain(management: &str, word: &str) -> Option<Error> {
     let typed = match management {
         "" => word.to_owned(),

@@ -1,6 +1,6 @@
-//! `build`: the flags as typed, and where its progress and its result go. Progress is shown on
-//! stderr, in the form that `build_progress` chooses; with `-q` only the image's id is printed, to
-//! stdout. The work is `build`'s.
+//! The command `build`: parses the flags and shows the progress and the result. Progress goes to
+//! stderr, in the form that `build_progress` chooses. With `-q` the command prints only the image's
+//! id, to stdout. The module `crate::build` builds the image.
 
 use super::build_progress::{Form, progress};
 use super::flag::{Command, Flag, Group, Operand, specs};
@@ -191,7 +191,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         "NAME=VALUE",
         "Annotate the manifest in an archive (-o type=oci)",
         |a, v| {
-            // `manifest:` is where it goes; other places are of an index.
+            // Docker's prefix `manifest:` chooses the manifest. mydocker annotates nothing else.
             let v = v.strip_prefix("manifest:").unwrap_or(v);
             match v.split_once('=') {
                 Some((name, value)) if !name.is_empty() => {
@@ -241,7 +241,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         "Form of the progress: auto, tty, plain or quiet",
         |a, v| {
             a.form = match v {
-                // No escape sequence is sent to what is no terminal.
+                // `tty` sends no escape sequences to a file or a pipe.
                 "auto" | "tty" => Form::Auto,
                 "plain" => Form::Plain,
                 "quiet" => Form::Quiet,
@@ -277,7 +277,8 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::accepted("force-rm", "Accepted; the containers of steps are always removed"),
 ];
 
-/// The options of a build that flags of `build` ask for.
+/// Returns the build options that these flags of `build` set. A compose file's `build` section
+/// gives the flags. Fails if a value is invalid.
 #[cfg(feature = "compose")]
 pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Options> {
     let mut args = BuildArgs::default();
@@ -285,7 +286,8 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Opti
     Ok(args.options)
 }
 
-/// Parses `--build-arg`. A name alone takes the caller's variable, and nothing if that is not set.
+/// Parses `--build-arg`. `NAME` alone takes the value of the caller's environment variable, and is
+/// `None` if that variable is not set. Fails if the text is not UTF-8.
 pub fn parse_argument(text: &str) -> Result<Option<String>> {
     if text.contains('=') {
         return raw::utf8("argument", text).map(Some);

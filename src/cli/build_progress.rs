@@ -1,11 +1,11 @@
-//! How the messages of a build are shown, on stderr, in BuildKit's two forms.
+//! Shows the messages of a build on stderr, in the two forms of BuildKit.
 //!
-//! Plain: each step has a number, under which its output and its end are printed (`#5 [2/4] RUN make`,
-//! `#5 0.241 cc -c a.c`, `#5 DONE 1.3s`); where another step prints next, its title comes again.
-//! On a terminal: a line for each step with its state and its time, drawn again in place, and the last
-//! lines that a running step printed below it. What concerns the build as a whole, and the output of a
-//! step that failed, is printed at the end. If the steps are more than the terminal's lines, the first
-//! ones that ended are left out until the end.
+//! Plain: each step has a number, which starts each line of the step (`#5 [2/4] RUN make`, `#5
+//! 0.241 cc -c a.c`, `#5 DONE 1.3s`). If another step prints next, its title is printed again.
+//! Terminal: each step has a line with its state and its time, and the lines are drawn again in
+//! place. The last lines of a running step's output follow its line. Messages about the whole build
+//! and the output of a failed step are printed at the end. If the terminal has too few rows, the
+//! first steps that ended are left out until the end.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -20,26 +20,26 @@ use crate::sys::stdio::stderr;
 use crate::tty::{columns, size};
 
 const REDRAW: Duration = Duration::from_millis(100);
-/// So many lines of its output are shown below a running step.
+/// The number of output lines that are shown below a running step.
 const OUTPUT_LINES: usize = 6;
-/// So many lines of output are kept of a step, in case that it fails.
+/// The number of output lines that are kept for each step, to print them if the step fails.
 const KEPT_LINES: usize = 500;
-/// So many lines about the build as a whole are kept for the end.
+/// The number of lines about the whole build that are kept for the end.
 const MAX_TEXT: usize = 10_000;
-/// Used when the terminal reports no size.
+/// The rows and columns to use when the terminal reports no size.
 const DEFAULT_SIZE: (usize, usize) = (24, 80);
 
-/// The form of the progress.
+/// The form of the progress, as `--progress` names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// That of a terminal, where stderr is one that moves its cursor on command.
+    /// Draws in place if stderr is a terminal that understands cursor codes; otherwise `Plain`.
     #[default]
     Auto,
     Plain,
     Quiet,
 }
 
-/// What shows the progress in this form.
+/// Returns a printer that shows progress in this form.
 pub fn progress(form: Form) -> Box<dyn Show> {
     match form {
         Form::Quiet => Box::new(Quiet),
@@ -58,7 +58,7 @@ impl Show for Quiet {
 
 #[derive(Default)]
 struct Plain {
-    /// The step whose line was printed last, unless it has ended.
+    /// The step whose line was printed last, unless that step has ended.
     shown: Option<usize>,
     /// The titles of the steps that have not ended.
     titles: Vec<(usize, String)>,
@@ -108,7 +108,7 @@ struct Step {
     number: usize,
     title: String,
     begun: Instant,
-    /// The letters of the time after its end.
+    /// The duration as text, in seconds; `None` while the step runs.
     took: Option<String>,
     state: Kind,
     notes: Vec<String>,
@@ -120,7 +120,7 @@ struct Terminal {
     begun: Instant,
     steps: Vec<Step>,
     text: Vec<String>,
-    /// The lines that are on the terminal.
+    /// The number of lines that the last drawing left on the terminal.
     drawn: usize,
     last: Option<Instant>,
 }
@@ -173,7 +173,7 @@ impl Terminal {
         }
     }
 
-    /// The lines for a terminal of this size; all of them at the end.
+    /// The lines to draw on a terminal of this size. After the build's end `rows` is no limit.
     fn lines(&self, rows: usize, columns: usize, has_ended: bool) -> Vec<String> {
         let ended = self.steps.iter().filter(|step| step.took.is_some()).count();
         let seconds = self.begun.elapsed().as_secs_f64();
@@ -191,7 +191,7 @@ impl Terminal {
             parts.push((step.took.is_some(), lines));
         }
         if !has_ended {
-            // The head, and the line of the cursor.
+            // Two rows are for the head and for the cursor.
             let room = rows.saturating_sub(2);
             let mut count: usize = parts.iter().map(|(_, lines)| lines.len()).sum();
             parts.retain(|(has_ended, lines)| {
@@ -238,14 +238,14 @@ impl Terminal {
         let lines = self.lines(rows, columns, has_ended);
         let mut text = String::new();
         if self.drawn > 0 {
-            // Move up to the first line and erase all of them.
+            // Move the cursor up to the first line and erase everything below.
             let _ = write!(text, "\x1b[{}A\x1b[J", self.drawn);
         }
         for line in &lines {
             let _ = writeln!(text, "{line}");
         }
         (self.drawn, self.last) = (lines.len(), Some(Instant::now()));
-        // If the terminal was closed, the build goes on until SIGHUP.
+        // Ignore the error of a closed terminal: SIGHUP ends the build.
         let _ = stderr().write_all(text.as_bytes());
     }
 }
@@ -326,7 +326,7 @@ mod tests {
         assert!(lines[3].starts_with(" => [3/3] RUN make a very long\\u0 "), "{lines:?}");
         assert_eq!(lines[4], " => => # 0.4 line 4");
         assert!(lines.iter().all(|line| line.chars().count() < 40), "{lines:?}");
-        // On few rows the first steps that ended are left out.
+        // With few rows the first steps that ended are left out.
         let few = terminal.lines(9, 40, false);
         assert!(few.len() < 9 && few[1].contains("RUN make"), "{few:?}");
         terminal.take(message(Kind::Failed, 3, "it failed"));

@@ -1,6 +1,7 @@
-//! `builder prune`: removes what the build cache keeps. `buildx prune` is the same.
-//! The work is `engine::build_cache`'s; filters and output are those of every prune. A step's age is
-//! the time since its last use, as with Docker.
+//! The command `builder prune`, also typed `buildx prune`: removes the build cache.
+//! `engine::build_cache` removes the steps. The filters (`prune_filter`) and the output (`pruned`)
+//! are the same as for every prune. As with Docker, a step's age is the time since the step was
+//! last used.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::confirmed;

@@ -1,6 +1,7 @@
-//! `cp`: copies files between the host and a container. This file only decides which operand means
-//! the container: `NAME:PATH`, unless the word starts like a path of the host (`/` or `.`), and `-`
-//! is a tar on stdin or stdout, as in Docker. Copying, links and owners are `engine::cp`'s.
+//! The command `cp`: copies files between the host and a container. As in Docker, an operand
+//! `NAME:PATH` means a container, unless the operand starts with `/` or `.`; `-` means a tar on
+//! stdin or stdout. This file parses the operands. `engine::cp` copies, and handles links and
+//! owners.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::{refuse_terminal, refuse_terminal_output};
@@ -55,8 +56,9 @@ pub static CP: Command = Command {
     },
 };
 
-/// Copies between the two places that `words` name. `containers` gives the containers that the name
-/// in a place means, and one empty text for any other place.
+/// Copies between the two places that `words` name. `containers` returns the containers of a place:
+/// several for the replicas of a service, and one empty text for any other place. Fails if a tar
+/// would be read from a terminal or written to one.
 pub fn copy(
     engine: &Engine,
     words: &[String],
@@ -86,7 +88,8 @@ pub fn copy(
     Ok(())
 }
 
-/// Parses an operand: `NAME:PATH` is in a container, unless it starts like a path of the host.
+/// Parses an operand: `NAME:PATH` means a container, unless the operand starts with `/` or `.`, or
+/// NAME contains `/`.
 fn place(word: &str) -> Result<Place> {
     Ok(match word.split_once(':') {
         _ if word.is_empty() => fail!("the path is empty; write . for the working directory"),
@@ -98,7 +101,7 @@ fn place(word: &str) -> Result<Place> {
             if path.is_empty() {
                 fail!("'{word}' has no path; {name}:/ is the container's root");
             }
-            // The path is taken from the root, whatever the container's working directory is.
+            // The path starts at the container's root, whatever its working directory is.
             let path = format!("/{}", path.trim_start_matches('/'));
             Place::Container { name: name.to_owned(), path }
         }

@@ -1,7 +1,7 @@
 //! `system df` and the prunes of containers, images and the system. Each prune asks for
 //! confirmation unless `-f` is given, and prints what it removed and the freed bytes, in Docker's
-//! words. Volumes and networks have their prune beside their other commands. Sizes are measured by
-//! `engine::disk`.
+//! words. `volume prune` and `network prune` are in `volume` and `network`. `engine::disk` measures
+//! sizes.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Row, Show};
@@ -72,7 +72,7 @@ pub static DF: Command = Command {
     },
 };
 
-/// Docker's word for a kind.
+/// Docker's word for a kind of object.
 fn kind(kind: DiskKind) -> &'static str {
     match kind {
         DiskKind::Images => "Images",
@@ -90,7 +90,7 @@ impl Row for DiskUse {
 
 static COLUMNS: &[&str] = &["Type", "TotalCount", "Active", "Size", "Reclaimable"];
 
-/// In alphabetical order, as in Docker's JSON.
+/// The fields of `--format`, in alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<DiskUse>] = &[
     Field {
         name: "Active",
@@ -233,8 +233,8 @@ pub static SYSTEM_PRUNE: Command = Command {
     },
 };
 
-/// Removes images, and the leftovers of pulls unless a filter is set.
-/// Returns Docker's lines, which `rmi` begins with a capital and a prune does not.
+/// Removes images, and the leftovers of pulls unless a filter is set. The returned lines start with
+/// a small letter, as Docker prints them for a prune but not for `rmi`.
 fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     let gone = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
     let mut pruned = Pruned { reclaimed: gone.reclaimed, ..Pruned::default() };

@@ -1,6 +1,7 @@
-//! `system df -v`: each image, container and volume and the room that it takes, as tables or by a
-//! template over the lists `Images`, `Containers`, `Volumes` and `BuildCache`. The fields are those
-//! of `images`, `ps` and `volume ls`; the sizes come from `engine::disk` and `engine::build_cache`.
+//! `system df -v`: prints the disk use of each image, container, volume and build step. The output
+//! is tables, or a template over the lists `Images`, `Containers`, `Volumes` and `BuildCache`. The
+//! fields are those of `images`, `ps` and `volume ls`; `engine::disk` and `engine::build_cache`
+//! measure sizes.
 
 use super::format::{Field, Format, Row, Show, parse_template, push_ago, push_id, rows};
 use super::{image, ps, volume};
@@ -17,7 +18,7 @@ static CONTAINER_COLUMNS: &[&str] =
 
 static VOLUME_COLUMNS: &[&str] = &["Name", "Links", "Size"];
 
-/// Parses what `--format` says; `None` stands for the tables.
+/// Parses the value of `--format`; `None` stands for the tables. Fails on a bad template.
 pub fn parse(format: &str) -> Result<Option<Template>> {
     match format.trim_matches(' ') {
         "" | "table" => Ok(None),
@@ -26,10 +27,10 @@ pub fn parse(format: &str) -> Result<Option<Template>> {
     }
 }
 
-/// Returns the tables with their headings, or what the template makes.
+/// Returns the tables with their headings, or the template's output.
 pub fn render(detail: &DiskDetail, show: &Show, template: Option<&Template>) -> Result<String> {
     if let Some(template) = template {
-        // As in Docker, without a newline and with whole ids.
+        // As in Docker, a template's output ends without a newline and has whole ids.
         return template.render(&document(detail, &Show { no_trunc: true, now: show.now }));
     }
     let images = Format::Columns(IMAGE_COLUMNS).render(&detail.images, image::FIELDS, show)?;

@@ -1,7 +1,6 @@
-//! Escapes control characters in text that comes from images, containers and registries, before a
-//! terminal gets it: escape sequences and characters that reverse the direction of text are printed
-//! as `\u001b` instead of sent. This is JSON's syntax, so the value of a JSON string stays the
-//! same.
+//! Escapes control characters before text from images, containers and registries reaches a
+//! terminal. Escape sequences, and characters that reverse the direction of text, are printed as
+//! `\u001b`. This is JSON's syntax, so the value of a JSON string stays the same.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -13,18 +12,18 @@ fn is_control(c: char) -> bool {
     c.is_control() || turns || raw::byte(c).is_some()
 }
 
-/// Escapes a text of several lines; newlines and tabs stay.
+/// Escapes a text of several lines. Newlines and tabs stay.
 pub fn text(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_control(c) && !matches!(c, '\n' | '\t'))
 }
 
-/// Escapes a text that must stay on one line.
+/// Escapes a text for a single line: newlines and tabs are escaped too.
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_control)
 }
 
 fn escape(text: &str, must_escape: impl Fn(char) -> bool) -> Cow<'_, str> {
-    // Nearly all text is printable ASCII, and bytes are looked at faster than characters.
+    // Nearly all text is printable ASCII, and testing bytes is faster than testing characters.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(&must_escape) {
         return Cow::Borrowed(text);
     }
@@ -45,7 +44,7 @@ fn escape(text: &str, must_escape: impl Fn(char) -> bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_commands_a_terminal_is_shown() {
+    fn escape_sequences_are_shown_as_text() {
         let wild = "a\u{1b}[2J\r\u{9b}1m\u{202e}é\tb\nc\u{7f}";
         assert_eq!(super::text(wild), "a\\u001b[2J\\u000d\\u009b1m\\u202eé\tb\nc\\u007f");
         assert_eq!(super::text("a\u{10ffe9}"), "a\\udce9");

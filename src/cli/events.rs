@@ -1,8 +1,9 @@
-//! `events`: prints what happens to containers, images, networks and volumes, in Docker's words.
+//! The command `events`: prints events of containers, images, networks and volumes, in Docker's
+//! words.
 //!
-//! Each event is a line of text, a line of JSON, or what a template makes of it. Docker's message has
-//! names of its own in JSON (`timeNano` for `.TimeNano`): those are fields here too, and the names of
-//! templates are left out of JSON. The events come from `engine::events`.
+//! Each event is a line of text, a line of JSON, or a template's output. Docker's message has
+//! different names in JSON (`timeNano`) and in templates (`.TimeNano`). A template may use both
+//! kinds of name here; JSON has only its own. `engine::events` reads the journal.
 
 use std::io::Write;
 
@@ -82,7 +83,7 @@ fn parse_filter(text: &str) -> Result<EventFilter> {
     };
     let value = value.to_owned();
     Ok(match key {
-        // A name as `inspect` prints it.
+        // `inspect` prints a name with a slash before it.
         "container" => EventFilter::Container(value.trim_start_matches('/').to_owned()),
         "event" => EventFilter::Event(value),
         "image" => EventFilter::Image(value),
@@ -119,18 +120,18 @@ fn events(call: &Invocation) -> Outcome {
             Some(template) => template.render(&value(event))?,
             None => line(event),
         };
-        // One write: a reader never gets half an event.
+        // Write the whole event at once, so that a reader never gets half an event.
         let written = out.write_all(format!("{}\n", escape::text(&text)).as_bytes());
         written.context(|| "write to the standard output")
     });
     match shown {
-        // The reader closed the pipe: `mydocker events | head -1`.
+        // The reader closed the pipe, as in `mydocker events | head -1`.
         Err(_) if out.closed => Ok(0),
         shown => shown.map(|()| 0).map_err(Into::into),
     }
 }
 
-/// Parses a template. A wrong name is an error before anything happens.
+/// Parses a template. Fails on a field that no event has, before any event is read.
 fn checked(text: &str) -> Result<Template> {
     let template = parse_template(text)?;
     let sample = Event { time: 0, ..Event::new(Kind::Container, "start", "") };
@@ -138,7 +139,8 @@ fn checked(text: &str) -> Result<Template> {
     Ok(template)
 }
 
-/// `2026-01-31T12:00:00.000000000Z container start ID (image=box, name=web)`
+/// Returns an event as one line of text, such as `2026-01-31T12:00:00.000000000Z container start ID
+/// (image=box, name=web)`.
 pub fn line(event: &Event) -> String {
     let mut text = Instant(event.time).to_rfc3339();
     let mut attributes: Vec<_> = event.attributes.iter().collect();
@@ -149,11 +151,11 @@ pub fn line(event: &Event) -> String {
     if !attributes.is_empty() {
         text.extend([" (", &attributes.join(", "), ")"]);
     }
-    // An event must not pass for two.
+    // Escape newlines: one event must not look like two.
     escape::line(&text).into_owned()
 }
 
-/// Docker's message.
+/// Returns an event as Docker's message, for JSON and templates.
 fn value(event: &Event) -> Value {
     let has_status = matches!(event.kind, Kind::Container | Kind::Image);
     let image = event.attribute("image").filter(|_| event.kind == Kind::Container);

@@ -1,6 +1,6 @@
-//! `exec`: runs a further process in a running container. The flags are a subset of `run`'s and
-//! mean the same. Environment files are read before the process starts, and `-e` overrides them
-//! wherever it stands. The entry into the container is `engine::exec`'s.
+//! The command `exec`: runs another process in a running container. The flags are a subset of
+//! `run`'s flags, with the same meaning. `-e` overrides the environment files, wherever it stands
+//! on the command line. `engine::exec` enters the container.
 
 use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
 use super::value::env::{parse_env, read_env_file};
@@ -11,7 +11,8 @@ use crate::engine::options::{AttachOptions, ExecOptions};
 
 #[derive(Default)]
 struct ExecArgs {
-    /// The options. Until the command is known, `env` has only the variables of the env files.
+    /// The options. `resolve` adds the variables of `-e` to `env`, after those of the environment
+    /// files.
     options: ExecOptions,
     env: Vec<String>,
     detach_keys: Option<Vec<u8>>,

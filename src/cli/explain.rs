@@ -1,6 +1,6 @@
-//! `explain`: prints the engine's tree of facts for a reader, 80 columns wide or as wide as the
-//! terminal, with a sentence beside each heading that says which means of the kernel it is; with
-//! `--json` the tree as it is. The facts are `engine::explain`'s.
+//! The command `explain`: prints the engine's tree of facts about a container, as wide as the
+//! terminal, or 80 columns without one. A sentence beside each heading names the kernel feature.
+//! `--json` prints the tree as JSON. `engine::explain` collects the facts.
 
 use super::escape;
 use super::flag::{Command, Flag, Group, Operand, specs};
@@ -49,12 +49,12 @@ pub static EXPLAIN: Command = Command {
     },
 };
 
-/// Used when stdout is no terminal.
+/// The columns to use when stdout is not a terminal.
 const WIDTH: usize = 80;
-/// Longer lines are hard to read.
+/// The most columns: longer lines are hard to read.
 const MAX_WIDTH: usize = 120;
 
-/// The headings: key, words, which means of the kernel it is.
+/// The headings. Each has the fact's key, the printed words and the kernel feature.
 static HEADINGS: &[(&str, &str, &str)] = &[
     ("process", "process", "what execve(2) started as PID 1"),
     ("namespaces", "namespaces", "what it sees, by inode: namespaces(7)"),
@@ -77,15 +77,15 @@ static HEADINGS: &[(&str, &str, &str)] = &[
     ("cwd", "working directory", ""),
 ];
 
-/// How a tree is laid out.
+/// The layout of a tree.
 struct Page {
     width: usize,
     colour: bool,
 }
 
 impl Page {
-    /// Appends a fact and those below it. `first` stands before its first line, `rest` before all
-    /// others.
+    /// Appends a fact and the facts below it. `first` is the text before its first line, and `rest`
+    /// the text before all other lines.
     fn push(&self, out: &mut String, fact: &Fact, first: &str, rest: &str) {
         let known = HEADINGS.iter().find(|(key, ..)| *key == fact.key);
         let (words, note) = known.map_or((fact.key.as_str(), ""), |(_, words, note)| (words, note));
@@ -109,7 +109,7 @@ impl Page {
         }
     }
 
-    /// Appends words, on a new line below `indent` where the line is full.
+    /// Appends words. A word that does not fit starts a new line below `indent`.
     fn wrap(
         &self,
         out: &mut String,
@@ -127,7 +127,7 @@ impl Page {
                 out.push_str(gap);
                 *at += gap.len();
             }
-            // A word that is longer than a line, such as a path.
+            // Cut a word that is longer than a line, such as a path.
             while *at + word.chars().count() > self.width {
                 let room = self.width.saturating_sub(*at).max(1);
                 let cut = word.char_indices().nth(room).map_or(word.len(), |(cut, _)| cut);
@@ -148,7 +148,7 @@ impl Page {
     }
 }
 
-/// `{"key":…,"value":…,"parts":[…]}`, without parts where there are none.
+/// Appends `{"key":…,"value":…,"parts":[…]}`, without `parts` if there are none.
 fn push_json(out: &mut String, fact: &Fact) {
     out.push_str("{\"key\":");
     push_string(out, &fact.key);

@@ -1,8 +1,9 @@
 //! Flags and commands as data, shared by the parser, the help, the completions and the man page.
 //!
 //! Each command has a struct of arguments and one static table of `Flag`s. A flag has a spelling, a
-//! line of help, and a function that updates the arguments. `FlagSpec` is the part that does not depend
-//! on the type of the arguments, so the help, the completions and the man page can list all commands.
+//! line of help, and a function that updates the arguments. `FlagSpec` is the part that does not
+//! depend on the type of the arguments, so the help, the completions and the man page can list all
+//! commands.
 
 use super::{Invocation, Outcome};
 use crate::error::Result;
@@ -42,7 +43,7 @@ pub enum Category {
 }
 
 impl Category {
-    /// In the order in which the help shows them.
+    /// All categories, in the order in which the help shows them.
     pub const ALL: [Category; 10] = [
         Category::General,
         Category::Process,
@@ -56,7 +57,7 @@ impl Category {
         Category::Tutorial,
     ];
 
-    /// As the help shows it.
+    /// The heading in the help.
     pub fn heading(self) -> &'static str {
         match self {
             Category::General => "Flags",
@@ -101,8 +102,8 @@ impl<A> Flag<A> {
         Flag { spec: FlagSpec::new(long, Some(value), doc), update: Update::Value(update) }
     }
 
-    /// A flag with a value that ignores an empty one, as Docker does: scripts write `--name "$NAME"`,
-    /// where NAME may be unset.
+    /// A flag with a value that ignores an empty value, as Docker does. Scripts write `--name
+    /// "$NAME"`, where NAME may be unset.
     pub const fn setting(
         long: &'static str,
         value: &'static str,
@@ -119,7 +120,7 @@ impl<A> Flag<A> {
         Flag::switch(long, doc, |_, _| {}).under(Category::Docker)
     }
 
-    /// Docker's switch for image signatures, which mydocker does not support.
+    /// Docker's switch for the verification of image signatures, which mydocker does not support.
     pub const fn content_trust() -> Self {
         Flag::accepted("disable-content-trust", "Accepted; image signatures are never verified")
     }
@@ -162,11 +163,13 @@ pub fn specs<A>(flags: &'static [Flag<A>]) -> Vec<&'static FlagSpec> {
     flags.iter().map(|flag| &flag.spec).collect()
 }
 
-/// A setting from a file: its place in the file for errors, the flag's long spelling, and the value.
+/// A setting from a file: its place in the file for errors, the flag's long spelling, and the
+/// value.
 #[cfg(feature = "compose")]
 pub type Placed<'a> = (&'a dyn std::fmt::Display, &'a str, &'a str);
 
-/// Sets flags that come from a file instead of the command line.
+/// Sets flags that come from a file instead of the command line. Fails on an unknown flag or a bad
+/// value, with the place in the file.
 #[cfg(feature = "compose")]
 pub fn set_all<A>(
     flags: &'static [Flag<A>],
@@ -200,7 +203,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// In the order in which the help shows them.
+    /// All groups, in the order in which the help shows them.
     pub const ALL: [Group; 7] = [
         Group::Run,
         Group::Watch,
@@ -211,7 +214,7 @@ impl Group {
         Group::Engine,
     ];
 
-    /// As the help shows it.
+    /// The heading in the help.
     pub fn heading(self) -> &'static str {
         match self {
             Group::Run => "Run containers",

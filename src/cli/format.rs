@@ -1,7 +1,7 @@
-//! How listings are printed: Docker's tables, `--format json` and templates.
+//! Prints listings as Docker's tables, with `--format json` and with templates.
 //!
-//! A listing declares its fields once, as data; its default columns, JSON objects and templates are
-//! all made from them. The language of the templates is Go's (`template`).
+//! A listing declares its fields once, as data. The default columns, the JSON objects and the
+//! values for templates are all made from these fields. Templates use Go's language (`template`).
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
@@ -14,47 +14,47 @@ use crate::error::Result;
 use crate::template::{Struct, Template, Value};
 use crate::time::Instant;
 
-/// What a field needs to know beside its row.
+/// What a field needs besides its row.
 pub struct Show {
     pub no_trunc: bool,
     pub now: Instant,
 }
 
-/// One fact of a row, as Docker names it.
+/// One field of a row, under Docker's name.
 pub struct Field<R: 'static> {
     pub name: &'static str,
     pub header: &'static str,
     pub write: fn(&R, &Show, &mut String),
 }
 
-/// What a row of a listing is to a template, beside its fields.
+/// What a template needs to know of a row besides its fields.
 pub trait Row {
-    /// As Docker's errors name it: `*formatter.ContainerContext`.
+    /// The name of the row's type in Docker's errors, such as `*formatter.ContainerContext`.
     const KIND: &'static str;
-    /// The template that `--format raw` stands for; empty where Docker has none.
+    /// The template that `--format raw` stands for; empty if Docker has none.
     const RAW: &'static str = "";
 
-    /// Fields that Docker doesn't have: templates reach them, and `{{json .}}` leaves them out.
+    /// Fields that Docker does not have. Templates can use them; `{{json .}}` leaves them out.
     const OURS: &'static [&'static str] = &[];
 
-    /// How the field is painted in the default table on a terminal.
+    /// The style of the field in the default table on a terminal.
     fn style(&self, _field: &str) -> Option<Style> {
         None
     }
 
-    /// The field's value, where it is no text: `text` is what its column shows.
+    /// The field's value, if it is not a text. `text` is what the field's column shows.
     fn typed(&self, _field: &str, text: &str) -> Value {
         Value::text(text)
     }
 
-    /// What the method `Label` looks into.
+    /// The labels that the template method `Label` searches.
     fn labels(&self) -> Option<&[(String, String)]> {
         None
     }
 }
 
-/// Parses a template. `\t` and `\n` between the actions are what they say: a shell passes them on
-/// as they are.
+/// Parses a template. Outside the actions, `\t` and `\n` become a tab and a newline, because a
+/// shell passes them on unchanged. Fails on a syntax error.
 pub fn parse_template(text: &str) -> Result<Template> {
     let mut source = String::with_capacity(text.len());
     for (at, part) in text.split("{{").enumerate() {
@@ -76,14 +76,15 @@ pub fn parse_template(text: &str) -> Result<Template> {
 pub enum Format {
     /// The default columns.
     Columns(&'static [&'static str]),
-    /// `table {{.A}}\t{{.B}}`
+    /// `table {{.A}}\t{{.B}}`: a table of these columns.
     Table(Template),
     Lines(Template),
     Json,
 }
 
 impl Format {
-    /// What `--format` says, over `fields`.
+    /// Parses `--format`; `fields` are the fields that a template may use. Fails on a bad template
+    /// or an unknown field.
     pub fn parse<R: Row>(
         text: &str,
         fields: &'static [Field<R>],
@@ -103,12 +104,12 @@ impl Format {
             None => (false, text),
         };
         let template = parse_template(template)?;
-        // A wrong name is an error even where there is no row to print.
+        // Report an unknown field even if there is no row to print.
         template.check_fields(&headers(fields))?;
         Ok(if table { Format::Table(template) } else { Format::Lines(template) })
     }
 
-    /// All rows as one text.
+    /// Returns all rows as one text, without colours. Fails if a template fails on a row.
     pub fn render<R: Row>(
         &self,
         rows: &[R],
@@ -118,7 +119,7 @@ impl Format {
         self.painted(rows, fields, show, false)
     }
 
-    /// Prints all rows, the default table with colours where stdout takes them.
+    /// Prints all rows. The default table has colours if stdout is a terminal that takes them.
     pub fn print_painted<R: Row>(
         &self,
         rows: &[R],
@@ -131,7 +132,7 @@ impl Format {
         if colour { print_painted(&text) } else { print(&text) }
     }
 
-    /// All rows as one text, with colours in the default table if `colour`.
+    /// Returns all rows as one text. If `colour` is set, the default table has colours.
     fn painted<R: Row>(
         &self,
         rows: &[R],
@@ -190,12 +191,12 @@ impl Format {
     }
 }
 
-/// All rows as a template sees them in a list.
+/// Returns all rows as a list for a template.
 pub fn rows<R: Row>(rows: &[R], fields: &'static [Field<R>], show: &Show) -> Value {
     Value::list(rows.iter().map(|row| value(row, fields, show)))
 }
 
-/// A row as a template sees it.
+/// Returns a row as a value for a template.
 fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
     let mut object = Struct { kind: R::KIND, ..Struct::default() };
     for field in fields {
@@ -207,7 +208,8 @@ fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
     Value::Struct(object.into())
 }
 
-/// A row as `--format json` prints it, with our own fields. JSON itself escapes control characters.
+/// Returns a row as `--format json` prints it, with the fields that Docker lacks. `push_json`
+/// escapes control characters.
 fn record<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
     let mut object = Struct { kind: R::KIND, ..Struct::default() };
     for field in fields {
@@ -222,18 +224,18 @@ fn of_field<R: Row>(name: &str, value: Value) -> Value {
     if R::OURS.contains(&name) { Value::Omitted(value.into()) } else { value }
 }
 
-/// The row of a table's headers.
+/// Returns a row that has the column headers as values.
 fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
     let mut object = Struct { kind: R::KIND, is_header: true, ..Struct::default() };
     for field in fields {
         object.fields.push((field.name, of_field::<R>(field.name, Value::text(field.header))));
     }
-    // A row's kind has labels if it has the field that lists them.
+    // A row has labels if its type has a field `Labels`.
     object.labels = object.field("Labels").map(|_| Vec::new());
     Value::Struct(object.into())
 }
 
-/// On one line, whatever is in it: a row must not pass for two.
+/// Appends a field with its newlines escaped, because one row must not look like two.
 fn push_field<R>(out: &mut String, field: &Field<R>, row: &R, show: &Show) {
     let start = out.len();
     (field.write)(row, show, out);
@@ -242,7 +244,7 @@ fn push_field<R>(out: &mut String, field: &Field<R>, row: &R, show: &Show) {
     }
 }
 
-/// Items with `separator` between them.
+/// Appends the items with `separator` between them.
 pub fn push_list<T: Display>(out: &mut String, items: &[T], separator: &str) {
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -253,14 +255,14 @@ pub fn push_list<T: Display>(out: &mut String, items: &[T], separator: &str) {
     }
 }
 
-/// `a=1,b=2`
+/// Appends labels as `a=1,b=2`.
 pub fn push_labels(out: &mut String, labels: &[(String, String)]) {
     for (at, (key, value)) in labels.iter().enumerate() {
         out.extend([if at > 0 { "," } else { "" }, key, "=", value]);
     }
 }
 
-/// The first twelve digits of an id, or all of them.
+/// Appends the first twelve hexadecimal digits of an id, or the whole id if `show.no_trunc` is set.
 pub fn push_id(out: &mut String, id: &str, show: &Show) {
     if show.no_trunc {
         out.push_str(id);
@@ -270,7 +272,7 @@ pub fn push_id(out: &mut String, id: &str, show: &Show) {
     }
 }
 
-/// `2026-01-31 12:00:00 +0000 UTC`, Go's way to print a time.
+/// Appends a time in Go's format: `2026-01-31 12:00:00 +0000 UTC`.
 pub fn push_go_time(out: &mut String, instant: Instant) {
     let text = instant.to_rfc3339();
     out.push_str(text.get(..10).unwrap_or(&text));
@@ -279,13 +281,14 @@ pub fn push_go_time(out: &mut String, instant: Instant) {
     out.push_str(" +0000 UTC");
 }
 
-/// How long ago something was, as Docker words it.
+/// Appends the time since `then` in Docker's words, such as `3 hours ago`.
 pub fn push_ago(out: &mut String, then: Instant, now: Instant) {
     crate::units::push_human_span(out, now.seconds() - then.seconds());
     out.push_str(" ago");
 }
 
-/// `text`, or its first characters and an ellipsis: `length` characters in all.
+/// Appends `text`, cut to `length` characters. If `text` is longer, the last of these is an
+/// ellipsis.
 pub fn push_ellipsis(out: &mut String, text: &str, length: usize) {
     match text.char_indices().nth(length) {
         None => out.push_str(text),

@@ -1,6 +1,6 @@
-//! The flags before the command: the directories of the state, the firewall, and how an error is
-//! printed. Each can also be set by an environment variable (`MYDOCKER_ROOT`, `MYDOCKER_RUN_ROOT`,
-//! `MYDOCKER_FIREWALL`); a flag wins over its variable, and an empty variable counts as not set.
+//! The flags before the command: the state directories, the firewall, and how errors are printed.
+//! Environment variables can set three of them: `MYDOCKER_ROOT`, `MYDOCKER_RUN_ROOT` and
+//! `MYDOCKER_FIREWALL`. A flag wins over its variable, and an empty variable counts as not set.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub struct GlobalArgs {
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
     firewall: Option<FirewallChoice>,
-    /// `--host` and `--context`, the last ones.
+    /// The last `--host` on the command line; `context` is the last `--context`.
     host: Option<String>,
     context: Option<String>,
     has_config: bool,
@@ -26,7 +26,7 @@ pub struct GlobalArgs {
     pub version: bool,
 }
 
-/// The table of these flags.
+/// The table of the flags before the command.
 pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::value(
         "root",
@@ -114,7 +114,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
 
 const NO_TLS: &str = "Accepted; there is no daemon to connect to";
 
-/// The program as a `Command`, so that its own flags are parsed like those of a command.
+/// The program itself as a `Command`, so that the parser accepts flags before the command.
 pub static MYDOCKER: Command = Command {
     name: "",
     group: Group::Engine,
@@ -129,7 +129,8 @@ pub static MYDOCKER: Command = Command {
 };
 
 impl GlobalArgs {
-    /// The roots, from the flags, otherwise from the environment, otherwise the defaults.
+    /// The state root and the run root. A flag wins over its environment variable, and the variable
+    /// wins over the default. Fails if a root is not a valid path.
     pub fn roots(&self) -> Result<Roots> {
         let from = |flag: &Option<PathBuf>, variable: &str| {
             let set = || std::env::var_os(variable).filter(|value| !value.is_empty());
@@ -138,8 +139,10 @@ impl GlobalArgs {
         Roots::new(from(&self.root, "MYDOCKER_ROOT"), from(&self.run_root, "MYDOCKER_RUN_ROOT"))
     }
 
-    /// Whether the steps of a container's birth are logged, and then whether as JSON: by `--debug`, or
-    /// by MYDOCKER_DEBUG, where `json` asks for JSON and an empty value or 0 for no log.
+    /// Whether the command logs the steps that create and start a container: `None` for no log,
+    /// `Some(true)` for JSON, `Some(false)` for text. `--debug` chooses text. MYDOCKER_DEBUG
+    /// chooses JSON if its value is `json`, text for any other value, and nothing if it is empty or
+    /// 0.
     pub fn trace(&self) -> Option<bool> {
         match std::env::var_os("MYDOCKER_DEBUG").filter(|set| !set.is_empty() && set != "0") {
             Some(set) => Some(set == "json"),
@@ -147,9 +150,9 @@ impl GlobalArgs {
         }
     }
 
-    /// Fails if the flags or Docker's variables name a daemon other than the default one of this
-    /// host, because the user would take this host's containers for the other host's. As in
-    /// Docker, a flag wins over the variables and DOCKER_HOST over DOCKER_CONTEXT.
+    /// Fails if the flags or Docker's variables name another daemon than the default one of this
+    /// host: the user would take this host's containers for the other host's. As in Docker, a flag
+    /// wins over the variables, and DOCKER_HOST wins over DOCKER_CONTEXT.
     pub fn refuse_other_daemons(&self) -> Result<()> {
         const LOCAL: [&str; 4] =
             ["", "unix://", "unix:///var/run/docker.sock", "unix:///run/docker.sock"];
@@ -184,8 +187,8 @@ impl GlobalArgs {
         .exit_with(EXIT_FAILURE))
     }
 
-    /// Fails if `--config` was given to a command that reads or writes credentials: they would go
-    /// to another directory than the one that the user named.
+    /// Fails if `--config` was given to a command that reads or writes credentials. mydocker takes
+    /// that directory only from DOCKER_CONFIG, so the credentials would go to another directory.
     pub fn refuse_config(&self, command: &str) -> Result<()> {
         const WITH_CREDENTIALS: [&str; 6] = ["run", "create", "pull", "push", "login", "logout"];
         if self.has_config && WITH_CREDENTIALS.contains(&command) {
@@ -194,7 +197,8 @@ impl GlobalArgs {
         Ok(())
     }
 
-    /// The firewall, from the flag, otherwise from the environment, otherwise chosen automatically.
+    /// The firewall back end. The flag wins over MYDOCKER_FIREWALL; without both it is `Auto`.
+    /// Fails if the variable has an unknown value.
     pub fn firewall(&self) -> Result<FirewallChoice> {
         match (self.firewall, std::env::var("MYDOCKER_FIREWALL")) {
             (Some(choice), _) => Ok(choice),

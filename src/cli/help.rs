@@ -1,6 +1,6 @@
-//! `help` and `--help`: the overview and the page of each command, written from the same tables
-//! that the parser uses, so a flag can't be missing from its page. Lines fit 100 columns in the
-//! overview and 110 in a page, which the unit tests check. The man page is in `man`.
+//! `help` and `--help`: print the overview and the page of each command. Both come from the tables
+//! that the parser uses, so a flag cannot be missing from its page. Unit tests limit lines to 100
+//! columns in the overview and to 110 in a page. `man` writes the manual page.
 
 use super::COMMANDS;
 use super::flag::{Category, Command, FlagSpec, Group, MANY, Operand, specs};
@@ -59,7 +59,8 @@ fn overview() -> String {
             out.push_str(&format!("\n{}:\n", group.heading()));
         }
         if group == Group::Compose {
-            // Its commands are Docker's own with other operands: one line stands for all.
+            // One line stands for all commands of `compose`: most are Docker's own with services as
+            // operands.
             of_it.by_ref().take(1).for_each(|_| {
                 out.push_str(&format!("  {:width$}  {COMPOSE}\n", "compose"));
             });
@@ -81,7 +82,8 @@ fn overview() -> String {
 /// The line of the overview that stands for all commands of `compose`.
 const COMPOSE: &str = "Run the services of a compose file: up, down, ps, logs … (compose --help)";
 
-/// `mydocker volume --help`: prints the words that may follow, and of `compose` what they do.
+/// Prints the help of a management word, such as `mydocker volume --help`: the subcommands, and for
+/// `compose` their summaries too.
 pub fn print_management(word: &str, subcommands: &[&str]) -> Result<()> {
     let own: Vec<&&Command> = COMMANDS
         .iter()
@@ -140,7 +142,7 @@ fn push_flags(out: &mut String, flags: &[&FlagSpec]) {
     }
 }
 
-/// `-m, --memory SIZE`
+/// Returns the spellings of a flag, such as `-m, --memory SIZE`.
 fn head(flag: &FlagSpec) -> String {
     let short = match flag.short {
         Some(short) => format!("-{short}, "),
@@ -160,7 +162,7 @@ mod tests {
     fn the_overview_names_every_command_once() {
         let text = overview();
         for command in COMMANDS {
-            // One line stands for all of `compose`.
+            // One line stands for all commands of `compose`.
             let name = if command.group == Group::Compose { "compose" } else { command.name };
             let line = format!("\n  {name} ");
             assert_eq!(text.matches(&line).count(), 1, "{}", command.name);

@@ -1,6 +1,6 @@
-//! `history`: the steps that made an image, newest first, in Docker's columns. Sizes and times are
-//! rounded unless `--human=false`; a long command is cut unless `--no-trunc`. Only the newest step
-//! has an id, because images of registries carry none for the others.
+//! The command `history`: prints the steps that made an image, newest first, in Docker's columns.
+//! Sizes and times are rounded unless `--human=false`; a long command is cut unless `--no-trunc`.
+//! Only the newest step has an id, because images from registries hold no ids of the other steps.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_id};
@@ -22,10 +22,10 @@ struct HistoryArgs {
     format: String,
 }
 
-/// A step, and how to print it.
+/// A step, and how to print that step.
 struct Row {
     step: HistoryView,
-    /// Print exact times and bytes, not rounded ones.
+    /// Print exact times and bytes instead of rounded ones.
     exact: bool,
 }
 
@@ -96,10 +96,10 @@ impl super::format::Row for Row {
 
 static COLUMNS: &[&str] = &["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
 
-/// With `--human=false`.
+/// The columns for `--human=false`.
 static EXACT_COLUMNS: &[&str] = &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"];
 
-/// In alphabetical order, as in Docker's JSON.
+/// The fields of `--format`, in alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<Row>] = &[
     Field {
         name: "Comment",
@@ -147,7 +147,7 @@ static FIELDS: &[Field<Row>] = &[
     },
 ];
 
-/// Docker's `2026-01-31T12:00:00Z`.
+/// Appends the time in Docker's format: `2026-01-31T12:00:00Z`.
 fn push_created(out: &mut String, row: &Row) {
     match row.step.created {
         Some(created) => {

@@ -1,6 +1,7 @@
-//! `images`, `import`, `load`, `tag` and `rmi`: local images, and images from archives. Archives
-//! are read from a file or from stdin, but never from a terminal. `save` and `commit` are in
-//! `archive`, `pull` and `push` in `registry`, the filters of `images` in `image_filter`.
+//! `images`, `import`, `load`, `tag` and `rmi`: the commands for local images and for images from
+//! archives. An archive is read from a file or from stdin, but never from a terminal. `save` and
+//! `commit` are in `archive`, `pull` and `push` in `registry`, the filters of `images` in
+//! `image_filter`.
 
 use std::path::{Path, PathBuf};
 
@@ -91,7 +92,7 @@ fn images(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// One id per line; an image with several names appears once.
+/// Returns one id a line. An image with several names appears once.
 fn ids(images: &[ImageView], show: &Show) -> String {
     let mut text = String::new();
     for (at, image) in images.iter().enumerate() {
@@ -112,7 +113,7 @@ impl Row for ImageView {
 static COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
 static DIGEST_COLUMNS: &[&str] = &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
 
-/// In alphabetical order, as in Docker's JSON.
+/// The fields of `--format`, in alphabetical order, as in Docker's JSON.
 pub(super) static FIELDS: &[Field<ImageView>] = &[
     Field {
         name: "Containers",
@@ -392,7 +393,7 @@ pub static RMI: Command = Command {
     },
 };
 
-/// Docker's lines for what a removal took away.
+/// Docker's lines about the names and layers that a removal took away.
 pub(super) fn lines_of(removed: &RemovedImage) -> impl Iterator<Item = String> {
     let names = removed.untagged.iter();
     let untagged = names.map(|name| format!("Untagged: {}", name.familiar()));

@@ -1,7 +1,8 @@
-//! `--filter` of `images`: which of them the listing shows. A prune has filters of its own.
+//! The `--filter` of `images` chooses the images that the listing shows. The filters of prunes are
+//! in `prune_filter`.
 //!
-//! A `reference` is a pattern as Go's path.Match reads it, against the name with and without the
-//! tag; several are alternatives. All other filters must hold.
+//! A `reference` is a pattern in the syntax of Go's path.Match. It is compared with the name and
+//! with `name:tag`. An image must match one of the patterns and pass every other filter.
 
 use crate::engine::Engine;
 use crate::engine::view::{ImageView, has_label, pass};
@@ -18,24 +19,24 @@ pub enum ImageFilter {
     Dangling(bool),
     /// A pattern, with or without a tag.
     Reference(String),
-    /// `key` or `key=value`
+    /// `key` or `key=value`.
     Label(String),
     NoLabel(String),
     Before(Moment),
     Since(Moment),
 }
 
-/// The image or the time that `before`, `since` and `until` compare with.
+/// The moment that `before`, `since` and `until` compare with.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// When the image of that name was made.
+    /// The creation time of the image with this name, before `resolve`.
     Of(String),
-    /// An image that doesn't say when it was made is older than all that do.
+    /// A time. An image without a creation time counts as older than every image that has one.
     At(Option<Instant>),
 }
 
 impl ImageFilter {
-    /// Parses `KEY=VALUE`.
+    /// Parses `KEY=VALUE`. Fails on an unknown key or a bad value.
     pub fn parse(text: &str) -> Result<ImageFilter> {
         let Some((key, value)) = text.split_once('=') else {
             fail!("bad filter '{text}': write KEY=VALUE, as in dangling=true");
@@ -57,7 +58,7 @@ impl ImageFilter {
         })
     }
 
-    /// With the image that it names looked up.
+    /// Replaces an image's name by the image's creation time. Fails if no image has that name.
     pub fn resolve(self, engine: &Engine) -> Result<ImageFilter> {
         let at = |name: &str| engine.image_created(&name.parse()?).map(Moment::At);
         Ok(match self {
@@ -68,7 +69,7 @@ impl ImageFilter {
     }
 }
 
-/// One of the patterns must match, and every other filter must hold.
+/// Whether the image matches one of the patterns, if there are any, and passes every other filter.
 pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
     let is_pattern = |filter: &ImageFilter| matches!(filter, ImageFilter::Reference(_));
     pass(
@@ -81,14 +82,14 @@ pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
             ImageFilter::NoLabel(unwanted) => !has_label(&image.labels, unwanted),
             ImageFilter::Before(Moment::At(moment)) => image.created < *moment,
             ImageFilter::Since(Moment::At(moment)) => image.created > *moment,
-            // A name that wasn't looked up holds nothing back.
+            // `resolve` has replaced all names, so this case does not occur.
             ImageFilter::Before(_) | ImageFilter::Since(_) => true,
         },
     )
 }
 
-/// Whether a pattern, as Go's path.Match reads it, matches the name with or without its tag. A bad
-/// pattern matches nothing.
+/// Whether the image's name, with or without its tag, matches a pattern in the syntax of Go's
+/// path.Match. A bad pattern matches nothing.
 fn is_named(image: &ImageView, pattern: &str) -> bool {
     let Ok(glob) = Glob::of_path(pattern, false) else { return false };
     let repository = image.repository.as_deref().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! `info`: facts about this host and the engine's state, in the lines and fields of `docker info`,
-//! which scripts grep. There is no server, so that what Docker's server reports of itself (its id,
-//! descriptors, goroutines, listeners) is empty here. Facts that Docker lacks come last. Warnings go
-//! to stderr, as Docker's do. The facts are `engine::info`'s.
+//! The command `info`: prints facts about this host and the engine's state, in the lines and fields
+//! of `docker info`, which scripts grep. mydocker has no server, so the fields about Docker's
+//! server (id, descriptors, goroutines, listeners) are empty. Facts that Docker lacks come last. As
+//! with Docker, warnings go to stderr. `engine::info` collects the facts.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::inspect::parse_format;
@@ -65,10 +65,10 @@ const LOGGING_DRIVER: &str = "json-file";
 const LOG_DRIVERS: [&str; 4] = ["journald", "json-file", "local", "syslog"];
 const NETWORK_DRIVERS: [&str; 5] = ["bridge", "host", "ipvlan", "macvlan", "null"];
 const INIT: &str = "docker-init";
-/// The registry of names without a host, as Docker words it.
+/// The registry of names without a host, as `docker info` prints it.
 const INDEX: &str = "https://index.docker.io/v1/";
 
-/// What the storage driver reports of itself.
+/// The lines about the storage driver.
 fn driver_status(facts: &InfoView) -> [(&'static str, &'static str); 4] {
     [
         ("Backing Filesystem", facts.file_system),
@@ -142,16 +142,16 @@ fn lines(facts: &InfoView) -> String {
         Ok(()) => line("User Namespaces", "supported (--userns auto)"),
         Err(reason) => line("User Namespaces", &format!("not supported: {reason}")),
     }
-    // Docker writes no space after a heading.
+    // Docker writes no space after the colon of a heading.
     out.replace(": \n", ":\n")
 }
 
-/// Plain HTTP is spoken on loopback, as with Docker.
+/// The registries without TLS: those of the settings, and as with Docker all of loopback.
 fn insecure(facts: &InfoView) -> impl Iterator<Item = &str> {
     facts.insecure_registries.iter().map(String::as_str).chain(["127.0.0.0/8"])
 }
 
-/// The document of `--format`: Docker's fields in Docker's order.
+/// The value for `--format`: Docker's fields in Docker's order.
 fn document(facts: &InfoView) -> Value {
     let text = Value::text;
     let empty = || text("");
@@ -201,7 +201,7 @@ fn document(facts: &InfoView) -> Value {
         ("MemoryLimit", truth(facts.has_memory)),
         ("SwapLimit", truth(facts.has_memory)),
         ("KernelMemory", truth(false)),
-        // Go has other names for some fields than JSON, and templates know Go's alone.
+        // Go and JSON have different names for some fields, and templates may use only Go's.
         ("CPUCfsPeriod", Value::Omitted(truth(facts.has_cpu).into())),
         ("CpuCfsPeriod", truth(facts.has_cpu)),
         ("CPUCfsQuota", Value::Omitted(truth(facts.has_cpu).into())),
@@ -251,7 +251,7 @@ fn document(facts: &InfoView) -> Value {
         ("Runtimes", Value::map([("runc", Value::object(vec![("path", text("runc"))]))])),
         ("DefaultRuntime", text("runc")),
         ("Swarm", swarm),
-        // Containers outlive every command.
+        // A container survives the end of every mydocker command.
         ("LiveRestoreEnabled", truth(true)),
         ("Isolation", empty()),
         ("InitBinary", text(INIT)),
@@ -288,7 +288,7 @@ fn registries(facts: &InfoView) -> Value {
     ])
 }
 
-/// The proxy that pulls use, without its password: `field` is Docker's name for it.
+/// The proxy that pulls use, with its user and password masked. `field` is Docker's field name.
 fn proxy(field: &str) -> String {
     let name = match field {
         "HttpProxy" => "HTTP_PROXY",

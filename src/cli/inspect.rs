@@ -1,6 +1,6 @@
-//! `inspect` and the printing that `volume inspect` and `network inspect` share: a JSON array of
-//! objects, or one line per object by a template. The objects come from the engine as values. A name
-//! that is not found is reported on stderr; the other objects are printed.
+//! The command `inspect`, and the output that `volume inspect` and `network inspect` share: a JSON
+//! array of objects, or one line for each object by a template. The engine returns the objects as
+//! values. A name that is not found is reported on stderr, and the other objects are still printed.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::json::push_pretty;
@@ -64,14 +64,14 @@ pub static INSPECT: Command = Command {
     },
 };
 
-/// Parses the value of `--format`: `json` or a template. As in Docker, `\t` and `\n` stand for
-/// themselves here, unlike in a listing.
+/// Parses the value of `--format`: `json` or a template. As in Docker, `\t` and `\n` outside the
+/// actions stay as they are, unlike in a listing. Fails on a syntax error.
 pub fn parse_format(text: &str) -> Result<Template> {
     Template::parse(if text == "json" { "{{json .}}" } else { text })
 }
 
-/// Prints the objects with these `names`: one array, or one line each by `format`. `with_size`
-/// measures what containers take on disk.
+/// Prints the objects with these `names` as one array, or one line each by `format`. `with_size`
+/// also measures the disk use of containers. The exit status is 1 if a name is not found.
 pub fn inspect(
     call: &Invocation,
     names: &[String],
@@ -99,7 +99,7 @@ pub fn inspect(
     Ok(status)
 }
 
-/// Appends one object, printed by `format`.
+/// Appends one object, printed by `format`, and a newline. Fails if the template fails.
 pub fn push_line(out: &mut String, format: &Template, object: &Value) -> Result<()> {
     out.push_str(&format.render_document(object)?);
     out.push('\n');

@@ -1,10 +1,10 @@
-//! JSON as text: written, and laid out for reading.
+//! Writes strings as JSON, and lays out compact JSON for reading.
 //!
-//! The engine gives whole objects as compact text whose order of fields is Docker's; working on the
-//! text keeps that order. It comes from us, so the scanner trusts that it is well-formed, and stops
-//! quietly where it isn't.
+//! The engine returns whole objects as compact text in Docker's order of fields, and working on the
+//! text keeps that order. The text is always our own, so the scanner does not check that it is
+//! well-formed. On other text the output is undefined, but the scanner still ends.
 
-/// Writes `text` as a JSON string.
+/// Appends `text` as a JSON string, with control characters escaped (RFC 8259, section 7).
 pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -26,7 +26,8 @@ pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Writes compact JSON with four spaces for each level, as `docker inspect` does.
+/// Appends compact JSON with four spaces for each level, as `docker inspect` does. `depth` is the
+/// level of the first line.
 pub fn push_pretty(out: &mut String, compact: &str, mut depth: usize) {
     let newline = |out: &mut String, depth: usize| {
         out.push('\n');
@@ -70,7 +71,7 @@ pub fn push_pretty(out: &mut String, compact: &str, mut depth: usize) {
     }
 }
 
-/// Where the value that starts at `start` ends.
+/// Returns the index after the value that starts at `start`.
 fn value_end(text: &str, start: usize) -> usize {
     let bytes = text.as_bytes();
     let (mut depth, mut quoted, mut escaped) = (0usize, false, false);

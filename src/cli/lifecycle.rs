@@ -1,7 +1,7 @@
-//! The commands that change what a container does: start, stop, restart, kill, pause, unpause,
-//! attach, wait, rename and rm. Most take several containers: each is done in turn, a failure is
-//! reported on its own line and the exit status is 1 at the end. stop, restart, kill and rm signal
-//! all containers before they wait for the first, so that they exit at the same time.
+//! The commands that change a container's state: start, stop, restart, kill, pause, unpause,
+//! attach, wait, rename and rm. Most take several containers and handle each in turn. A failure is
+//! reported on its own line, and the exit status is then 1. stop, restart, kill and rm signal all
+//! containers before they wait for the first, so that the containers exit at the same time.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
@@ -75,7 +75,8 @@ fn start(call: &Invocation) -> Outcome {
     Ok(engine.start_attached(name, &options)?)
 }
 
-/// The options for attaching the terminal, with the default keys if none are given.
+/// Returns the options for attaching the terminal. Without `keys` the detach keys are Docker's
+/// default.
 pub fn attach_options(stdin: bool, sig_proxy: bool, keys: Option<Vec<u8>>) -> AttachOptions {
     let default = AttachOptions::default();
     let detach_keys = keys.unwrap_or(default.detach_keys);
@@ -138,7 +139,8 @@ fn set_timeout(args: &mut StopArgs, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses the seconds to wait before SIGKILL; -1 is no limit.
+/// Parses the seconds between the stop signal and SIGKILL; -1 means no limit. Fails below -1 and
+/// above 2147483647.
 pub fn parse_timeout(value: &str) -> Result<i64> {
     let seconds = value.parse().ok().filter(|seconds| (-1..=i64::from(i32::MAX)).contains(seconds));
     seconds.ok_or_else(|| {
@@ -408,7 +410,8 @@ pub static RM: Command = Command {
         if args.force {
             return call.each_beside(
                 &names,
-                // `remove_killed` fails in the same way and reports it.
+                // Ignore the failure here: `remove_killed` fails for the same reason and reports
+                // it.
                 |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
                 |_| {},
                 |name, killed| {

@@ -1,6 +1,6 @@
-//! `logs`: prints a container's output, stdout to stdout and stderr to stderr, and follows it with
-//! `-f`. A reader that closes the pipe (`mydocker logs web | head`) ends the command without an
-//! error. Selecting lines by time and number is `container::logs::reader`'s.
+//! The command `logs`: prints a container's output, stdout to stdout and stderr to stderr, and
+//! follows the output with `-f`. If the reader closes the pipe (`mydocker logs web | head`), the
+//! command ends without an error. `container::logs` selects lines by time and number.
 
 use std::io::LineWriter;
 
@@ -44,7 +44,7 @@ static FLAGS: &[Flag<LogsOptions>] = &[
     ),
 ];
 
-/// Parses a number of lines; `None` for all.
+/// Parses a number of lines: `all` or -1 is `None`. Fails on any other text that is not a number.
 pub fn parse_tail(text: &str) -> Result<Option<u64>> {
     match text {
         "all" | "-1" => Ok(None),
@@ -74,7 +74,7 @@ fn logs(call: &Invocation) -> Outcome {
     let mut err = Watched::new(stdio::stderr());
     let shown = call.engine()?.logs(&names[0], &options, &mut out, &mut err);
     match shown {
-        // The reader closed the pipe: `mydocker logs web | head`.
+        // The reader closed the pipe, as in `mydocker logs web | head`.
         Err(_) if out.closed || err.closed => Ok(0),
         shown => shown.map(|()| 0).map_err(Into::into),
     }

@@ -1,6 +1,6 @@
-//! `man`: prints the manual page as man(7) roff, written from the same tables as the help, so that
-//! both always agree. The page is one file for all commands. Text is escaped so that hyphens stay
-//! hyphens and no line of text is taken for a roff request.
+//! The command `man`: prints the manual page as roff (man(7)). The page comes from the same tables
+//! as the help, so that both always agree. One page describes all commands. Text is escaped so that
+//! hyphens stay hyphens and no line of text becomes a roff request.
 
 use super::COMMANDS;
 use super::flag::{Category, Command, FlagSpec, Group, Operand, specs};
@@ -43,8 +43,8 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// The date of the last change to the page's own words. It is fixed, so that two builds give the
-/// same bytes.
+/// The date of the last change to the page's own words. The date is fixed, so that two builds give
+/// the same bytes.
 const DATE: &str = "2026-11-28";
 
 fn page() -> String {

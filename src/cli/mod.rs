@@ -1,10 +1,11 @@
-//! Docker's face: argv in; tables, JSON and exit statuses out.
+//! The command line: turns argv into calls of the engine, and results into tables, JSON and exit
+//! statuses.
 //!
-//! `COMMANDS` lists every command. Each has a static table of flags (`flag.rs`), from which the
-//! parser, the help, the shell completion and the man page are made. A command's file turns its
-//! arguments into the engine's plain types, calls the engine and prints what comes back. Nothing
-//! here makes a system call except to print, or knows a file format. Only the table of the called
-//! command is read.
+//! `COMMANDS` lists every command. Each command has a static table of flags (`flag`). The parser,
+//! the help, the shell completion and the man page all use this table, and a call reads only the
+//! table of its own command. A command's file turns its arguments into the engine's plain types,
+//! calls the engine and prints the result. This module makes no system call except to print, and
+//! knows no file format.
 
 mod absent;
 mod archive;
@@ -196,7 +197,8 @@ static COMMANDS: &[&Command] = &[
     &man::MAN,
 ];
 
-/// Docker's longer and shorter spellings: the typed words, the command, and arguments to put first.
+/// Docker's other spellings of commands. Each entry holds the typed words, the command's name, and
+/// the arguments to put before the typed ones.
 static ALIASES: &[(&str, &str, &[&str])] = &[
     ("container ls", "ps", &[]),
     ("container list", "ps", &[]),
@@ -233,7 +235,8 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("system events", "events", &[]),
 ];
 
-/// Commands whose processes enter containers.
+/// The commands that start processes in containers. `Engine::shield` protects the binary from these
+/// processes.
 const ENTERING: &[&str] = &[
     "run",
     "start",
@@ -249,7 +252,7 @@ const ENTERING: &[&str] = &[
     "compose build",
 ];
 
-/// Words that stand before another command's name.
+/// Docker's management words, which precede another command's name.
 const MANAGEMENT: &[&str] = &[
     "container",
     "image",
@@ -264,15 +267,15 @@ const MANAGEMENT: &[&str] = &[
     "compose",
 ];
 
-/// Exit status of a command that fails and has no statuses of its own, as in Docker.
+/// The exit status of a failed command, as in Docker, if the command has no statuses of its own.
 const EXIT_FAILURE: u8 = 1;
 
-/// The least exit status of a command that a signal ended: 128 and the signal's number.
+/// The lowest exit status of a command that a signal ended: 128 plus the signal's number.
 const FIRST_SIGNAL: u8 = 129;
 
 /// Why a command ended early.
 pub enum Failure {
-    /// The command line was wrong; the message goes under the command's name.
+    /// The command line was wrong. The message is printed after the command's name.
     Usage(Error),
     Engine(Error),
     /// `--help` was among the flags.
@@ -285,7 +288,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The exit status, or why there is none.
+/// A command's exit status, or the reason why it ended early.
 pub type Outcome = Result<u8, Failure>;
 
 /// One call of one command.
@@ -299,7 +302,8 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// The command's arguments and operands.
+    /// Parses the command's arguments and operands. Fails on an unknown flag, a bad value or a
+    /// wrong number of operands.
     pub fn parse<A: Default>(
         &self,
         flags: &'static [Flag<A>],
@@ -309,8 +313,8 @@ impl Invocation {
         Ok((args, operands))
     }
 
-    /// The engine, with the roots and the firewall of the global flags. Fails if the flags or the
-    /// environment name the daemon of another host.
+    /// Opens the engine with the roots and the firewall of the global flags. Fails if the flags or
+    /// the environment name the daemon of another host.
     pub fn engine(&self) -> Result<Engine> {
         self.global.refuse_other_daemons()?;
         Engine::new(self.global.roots()?, self.global.firewall()?, |warning| {
@@ -318,8 +322,8 @@ impl Invocation {
         })
     }
 
-    /// Calls `act` with each of `names`. A failure is reported on its own line, and the others are
-    /// still done.
+    /// Calls `act` with each of `names`. A failure is reported on its own line and does not stop
+    /// the others. The exit status is 1 after a failure.
     pub fn each(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
         let mut status = 0;
         for name in names {
@@ -331,7 +335,7 @@ impl Invocation {
         Ok(status)
     }
 
-    /// As `each`, and prints each name for which it succeeded.
+    /// Like `each`, and prints each name for which `act` succeeded.
     pub fn each_told(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
         self.each(names, |name| {
             act(name)?;
@@ -339,8 +343,9 @@ impl Invocation {
         })
     }
 
-    /// Calls `first` with all `names`, then `between` with all results, then `last` with each that is
-    /// no error. So what `first` and `between` start happens for all at the same time.
+    /// Calls `first` with all names, then `between` with all results, then `last` with each result
+    /// that is not an error. So the work that `first` and `between` start runs for all names at the
+    /// same time.
     pub fn each_beside<T>(
         &self,
         names: &[String],
@@ -351,21 +356,22 @@ impl Invocation {
         let mut begun: Vec<Result<T>> = names.iter().map(first).collect();
         between(&mut begun);
         let mut begun = begun.into_iter();
-        // As many as there are names.
+        // `begun` has one result for each name.
         self.each(names, |name| begun.next().map_or(Ok(()), |begun| last(name, begun?)))
     }
 
-    /// Reports an error under the command's name.
+    /// Prints an error on stderr, after the command's name.
     pub fn complain(&self, error: &Error) {
         complain(Some(self.command.name), error, self.global.debug || Engine::is_traced());
     }
 
-    /// Ends the command as a mistake in its call.
+    /// Returns the failure for a mistake in the command line.
     pub fn refuse<T>(&self, message: impl Into<String>) -> Result<T, Failure> {
         Err(Failure::Usage(self.with_status(Error::new(message))))
     }
 
-    /// Reports the error of a removal by force and passes over it if the thing does not exist.
+    /// Reports and ignores the error of a forced removal if the object does not exist. Returns
+    /// every other result unchanged.
     pub fn forgive(&self, force: bool, result: Result<()>) -> Result<()> {
         match result {
             Err(error) if force && error.is_absent() => {
@@ -376,9 +382,9 @@ impl Invocation {
         }
     }
 
-    /// Gives an error of the engine Docker's exit status for this command: 125, 126 and 127 belong
-    /// to `run`, 126 and 127 to `exec` too; every other failure is 1, but for the one of a command that a
-    /// signal ended.
+    /// Sets Docker's exit status for an error of the engine. `run` keeps its status; `exec` keeps
+    /// 126 and 127. A status of 129 or more stays, because a signal ended the command. Every other
+    /// error gets the status 1.
     fn with_status(&self, error: Error) -> Error {
         match (self.command.name, error.exit_code()) {
             ("run", _) => error,
@@ -389,7 +395,7 @@ impl Invocation {
     }
 }
 
-/// Runs the command line. `argv` starts with the program's name.
+/// Runs the command line and returns the exit status. `argv` starts with the program's name.
 pub fn main(argv: impl Iterator<Item = OsString>) -> ExitCode {
     let mut global = GlobalArgs::default();
     let words: Vec<String> = argv.skip(1).map(|word| raw::encode(word.as_bytes())).collect();
@@ -443,7 +449,8 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
     outcome
 }
 
-/// The command at the start of `words`, and its arguments.
+/// Finds the command at the start of `words`, and returns it with its arguments. Fails if no
+/// command has that name.
 fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
     let by_name = |name: &str| COMMANDS.iter().copied().find(|command| command.name == name);
     let Some((first, rest)) = words.split_first() else {
@@ -455,7 +462,7 @@ fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
             None => Err(unknown_command("", first)),
         };
     }
-    // A group alone prints its help, as in Docker.
+    // As in Docker, a management word alone prints its help.
     let second = rest.first().map_or("--help", String::as_str);
     if second == "--help" || second == "-h" {
         help::print_management(first, &subcommands(first))?;
@@ -530,7 +537,7 @@ fn unknown_command(management: &str, word: &str) -> Failure {
 
 /// Prints an error as one line on stderr, or with `--debug` one line for each link of its chain.
 fn complain(command: Option<&str>, error: &Error, debug: bool) {
-    // A message with a newline in it (from a file, a name) still is one line.
+    // Keep the message on one line, even if a name or a file in it has a newline.
     let line = |message: &str| message.replace('\n', " ");
     let mut text = String::from("mydocker");
     if let Some(command) = command {
@@ -552,7 +559,7 @@ fn complain(command: Option<&str>, error: &Error, debug: bool) {
     output::print_complaint(&text);
 }
 
-// The exit status of a usage error is the engine's own.
+// A usage error has the default status of `Error`, which must be Docker's 125.
 const _: () = assert!(EXIT_ENGINE == 125);
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! `network create`, `ls`, `inspect`, `connect`, `disconnect`, `reload`, `rm` and `prune`, and
-//! `port`. Subnets, addresses and options are parsed here into the types of `network`; what they
-//! mean is checked there. A host without a usable packet filter gets one warning per boot.
+//! The commands `network create`, `ls`, `inspect`, `connect`, `disconnect`, `reload`, `rm` and
+//! `prune`, and the command `port`. This file parses subnets, addresses and options into the types
+//! of `crate::network`, which checks their meaning. If the host has no usable packet filter, a
+//! warning is printed once per boot.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 #[cfg(feature = "compose")]
@@ -23,7 +24,8 @@ use crate::regex::Regex;
 use crate::template::Template;
 use crate::time::Instant;
 
-/// The flags of `network create`, as typed: what an option means depends on the driver.
+/// The flags of `network create`. `resolve` interprets the options, because their meaning depends
+/// on the driver.
 #[derive(Default)]
 struct CreateArgs {
     /// Empty means `bridge`.
@@ -126,7 +128,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         "Set an option of the driver, such as mtu=1450 or parent=eth0",
         |a, v| {
             let (key, value) = parse_option(v)?;
-            // The last of two counts.
+            // If a key is given twice, the last value counts.
             a.options.options.retain(|(known, _)| *known != key);
             a.options.options.push((key, value));
             Ok(())
@@ -169,7 +171,7 @@ pub static CREATE: Command = Command {
     },
 };
 
-/// The options of a network that flags of `network create` ask for.
+/// Parses flags of `network create` that a compose file gives. Fails on a bad value.
 #[cfg(feature = "compose")]
 pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<NetworkOptions> {
     let mut args = CreateArgs::default();
@@ -177,31 +179,31 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Netw
     Ok(resolve(args)?.0)
 }
 
-/// Prints the warning about what the host lacks for networks.
+/// Prints the engine's warning if the host lacks a feature that networks need.
 pub fn warn(engine: &Engine) {
     if let Some(warning) = engine.network_warning() {
         print_error(&format!("mydocker: {warning}\n"));
     }
 }
 
-/// Says which hosts files could not be written: the change itself is made.
+/// Reports the hosts files that could not be written. The change to the network itself succeeded.
 fn warn_unwritten(errors: &[Error]) {
     for error in errors {
         print_error(&format!("mydocker: names are missing in a hosts file: {error}\n"));
     }
 }
 
-/// The start of the options whose meaning Docker knows.
+/// The prefix of Docker's own option keys.
 const DOCKERS: &str = "com.docker.network.";
 const GATEWAY_MODE_IPV4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
 const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 
-/// Gives the options of `network create` their meaning for the driver. Docker's long keys work as
-/// well as the short ones. One of Docker's that has no meaning here is refused. Returns the options
-/// of other programs too: as in Docker, they are kept and shown by `inspect`.
+/// Interprets the options of `network create` for the driver. Docker's long keys work as well as
+/// the short ones. Fails on an option of Docker's that has no meaning here. Also returns the keys
+/// of other programs: as in Docker, these options are kept, and `inspect` shows them.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options } = args;
-    // As in Docker, no bad flag but a bad network.
+    // As in Docker, the status is 1 here and not 125, which is for a bad flag.
     if !matches!(driver.as_str(), "" | "bridge" | "macvlan" | "ipvlan") {
         fail!("unknown network driver '{driver}'; known: bridge macvlan ipvlan");
     }
@@ -252,7 +254,7 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
 struct LsArgs {
     quiet: bool,
     no_trunc: bool,
-    /// As typed: as in Docker, a bad filter is no bad flag.
+    /// The filters as typed. As in Docker, a bad filter has the status 1 and not 125.
     filters: Vec<String>,
     format: String,
 }
@@ -262,18 +264,18 @@ enum NetworkFilter {
     Name(Regex),
     Driver(String),
     Scope(String),
-    /// Whether it always exists.
+    /// Whether the network always exists: `bridge`, `host` and `none`.
     Builtin(bool),
-    /// Whether no container uses it.
+    /// Whether no container uses the network.
     Dangling(bool),
-    /// `key` or `key=value`
+    /// `key` or `key=value`.
     Label(String),
 }
 
 /// The keys of `network ls --filter`, for errors and completion.
 pub const FILTERS: &str = "id name driver scope type dangling label";
 
-/// Parses one `--filter` of `network ls`.
+/// Parses one `--filter` of `network ls`. Fails on an unknown key or a bad value.
 fn parse_filter(text: &str) -> Result<NetworkFilter> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     let owned = value.to_owned();
@@ -355,7 +357,7 @@ pub static LS: Command = Command {
     },
 };
 
-/// Whether a network passes the filters: one filter of each key must match, and every label.
+/// Whether a network passes the filters: one filter of each key must match, and every label filter.
 fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
     let is_label = |filter: &NetworkFilter| matches!(filter, NetworkFilter::Label(_));
     pass(filters, is_label, |filter| match filter {
@@ -590,7 +592,7 @@ pub static PORT: Command = Command {
         for PublishedPort { container_port, protocol, host } in
             call.engine()?.ports(&operands[0], port)?
         {
-            // One port is asked for where it leads to.
+            // If the user names a port, print only the host's address, as Docker does.
             if port.is_none() {
                 text.push_str(&format!("{container_port}/{protocol} -> "));
             }

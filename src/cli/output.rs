@@ -1,6 +1,7 @@
-//! Writes to stdout and stderr, and questions to the user. Text is printed in one write, after
-//! every control character in it was escaped (`escape`), because names, labels and messages can come
-//! from images and registries. A reader that closed the pipe ends a command without an error.
+//! Writes text to stdout and stderr, and asks the user for confirmation. A text is printed in one
+//! write, after its control characters were escaped (`escape`), because names, labels and messages
+//! can come from images and registries. If the reader closes the pipe, the command ends without an
+//! error.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 
@@ -9,17 +10,19 @@ use super::style::{self, Style};
 use crate::error::{Context, Result, fail};
 use crate::sys::stdio::{stderr, stdin, stdout};
 
-/// Prints `text`, with control characters escaped except newlines and tabs.
+/// Prints `text`, with control characters escaped except newlines and tabs. Fails if stdout cannot
+/// be written, unless the reader closed the pipe.
 pub fn print(text: &str) -> Result<()> {
     let text = escape::text(text);
     match stdout().write_all(text.as_bytes()) {
-        // `mydocker ps | head -1`: the reader does not want the rest.
+        // The reader closed the pipe, as in `mydocker ps | head -1`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context(|| "write to the standard output"),
     }
 }
 
-/// Prints a text with colours, whose words were escaped before they were painted.
+/// Prints a text with colour codes. The caller escaped the words before it added the colours. Fails
+/// like `print`.
 pub fn print_painted(text: &str) -> Result<()> {
     match stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -27,26 +30,26 @@ pub fn print_painted(text: &str) -> Result<()> {
     }
 }
 
-/// Prints `text` and a newline.
+/// Prints `text` and a newline. Fails like `print`.
 pub fn print_line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints `text` on stderr. If that fails, there is no other place to report it.
+/// Prints `text` on stderr. An error is ignored, because there is no other place to report it.
 pub fn print_error(text: &str) {
     let _ = stderr().write_all(escape::text(text).as_bytes());
 }
 
-/// Prints an error on stderr: on a terminal the name before its first colon is red.
+/// Prints an error on stderr. On a terminal the name before the first colon is red.
 pub fn print_complaint(text: &str) {
     let text = escape::text(text);
     let (name, rest) = text.split_at(text.find(':').unwrap_or(0));
     let name = Style::Red.paint(name, style::on_stderr());
-    // If that fails, there is no other place to report it.
+    // Ignore the error, because there is no other place to report it.
     let _ = stderr().write_all(format!("{name}{rest}").as_bytes());
 }
 
-/// Fails if an archive is to be read from a terminal.
+/// Fails if stdin is a terminal, for commands that read an archive. `hint` ends the message.
 pub fn refuse_terminal(hint: &str) -> Result<()> {
     if io::stdin().is_terminal() {
         fail!("the standard input is a terminal: {hint}");
@@ -54,7 +57,8 @@ pub fn refuse_terminal(hint: &str) -> Result<()> {
     Ok(())
 }
 
-/// Prints `warning` and asks for confirmation; every answer except `y` and `yes` is a no.
+/// Prints `warning` and asks for confirmation on stdin. Every answer except `y`, `Y` and `yes`
+/// means no. Fails if stdin cannot be read.
 pub fn confirmed(warning: &str) -> Result<bool> {
     print(&format!("{warning} Go on? [y/N] "))?;
     let mut answer = String::new();
@@ -62,7 +66,7 @@ pub fn confirmed(warning: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Fails if an archive is to be written to a terminal.
+/// Fails if stdout is a terminal, for commands that write an archive.
 pub fn refuse_terminal_output() -> Result<()> {
     if io::stdout().is_terminal() {
         fail!("the standard output is a terminal: name a file with -o, or pipe the archive on");
@@ -70,8 +74,8 @@ pub fn refuse_terminal_output() -> Result<()> {
     Ok(())
 }
 
-/// A stream that remembers that its reader closed it, so that this failure can be distinguished
-/// from others.
+/// A writer that records whether its reader closed the pipe, so that the caller can ignore this
+/// failure.
 pub struct Watched<W> {
     inner: W,
     /// Whether a write failed because the reader closed the pipe.
@@ -79,7 +83,7 @@ pub struct Watched<W> {
 }
 
 impl<W: Write> Watched<W> {
-    /// Watches `inner`.
+    /// Wraps `inner`.
     pub fn new(inner: W) -> Self {
         Watched { inner, closed: false }
     }

@@ -1,9 +1,9 @@
 //! Turns argv into a command's arguments and its operands, by its table of flags.
 //!
-//! lexopt takes argv apart; the rules are Docker's (pflag): `--name x`, `--name=x`, `-e x`, `-ex`,
-//! bundled switches `-itd`, `--rm=false`; a flag that takes a value takes the next argument whatever
-//! it looks like; `--` ends the flags. After the first operand of `run`, `create` and `exec` all
-//! arguments are operands.
+//! lexopt splits argv; the rules are Docker's (pflag): `--name x`, `--name=x`, `-e x`, `-ex`,
+//! bundled switches `-itd`, `--rm=false`. A flag that takes a value takes the next argument, even
+//! if that argument starts with a dash. `--` ends the flags. After the first operand of `run`,
+//! `create` and `exec` all arguments are operands.
 //!
 //! Before lexopt reads a token as a bundle of letters, the token is compared with the whole-token
 //! spellings of the tutorial engines (`-name`, `--it`).
@@ -17,8 +17,8 @@ use super::{EXIT_FAILURE, Failure};
 use crate::error::{Context, Error, Result, fail};
 use crate::suggest::nearest;
 
-/// Flags whose values Docker's client passes on and Docker's daemon refuses: with the status 1, where
-/// a bad value of another flag is 125.
+/// Flags whose bad values exit with status 1, because Docker's client passes these values on and
+/// its daemon refuses them. A bad value of another flag exits with 125.
 const CHECKED_LATE: [&str; 10] = [
     "detach-keys",
     "driver",
@@ -34,9 +34,9 @@ const CHECKED_LATE: [&str; 10] = [
 
 /// One flag as it was typed.
 struct Occurrence {
-    /// Its place in the table.
+    /// The flag's index in the table.
     flag: usize,
-    /// Its spelling, for messages.
+    /// The flag's spelling, for messages.
     name: String,
     value: Value,
 }
@@ -46,7 +46,8 @@ enum Value {
     Text(String),
 }
 
-/// Parses `argv` into `args` and returns the operands.
+/// Parses `argv` into `args` and returns the operands. Fails on an unknown flag, a bad value or a
+/// wrong number of operands.
 pub fn parse<A>(
     command: &Command,
     flags: &'static [Flag<A>],
@@ -58,14 +59,14 @@ pub fn parse<A>(
     Ok(operands)
 }
 
-/// Flags alone: the operands aren't counted.
+/// Like `parse`, but accepts any number of operands.
 pub fn split<A>(
     command: &Command,
     flags: &'static [Flag<A>],
     args: &mut A,
     argv: &[String],
 ) -> Result<Vec<String>, Failure> {
-    // Only this match is compiled for each command's arguments: all other code knows specs alone.
+    // Only this closure depends on the type of the arguments; all other code works on specs.
     let mut update = |flag: usize, value: Value| match (&flags[flag].update, value) {
         (Update::Switch(update), Value::Switch(on)) => {
             update(args, on);
@@ -79,7 +80,7 @@ pub fn split<A>(
     read(&specs(flags), command, argv, &mut update)
 }
 
-/// Passes each flag that was typed to `update`, by its place in the table; returns the operands.
+/// Passes each typed flag to `update`, by its index in the table. Returns the operands.
 fn read(
     specs: &[&'static FlagSpec],
     command: &Command,
@@ -91,7 +92,7 @@ fn read(
         if specs[flag].ignores_empty && matches!(&value, Value::Text(text) if text.is_empty()) {
             continue;
         }
-        // The client itself finds a filter that has no value.
+        // Docker's client itself refuses a filter without a value.
         let is_pair = !matches!(&value, Value::Text(text) if !text.contains('='));
         let is_late = !["run", "create"].contains(&command.name)
             && CHECKED_LATE.contains(&specs[flag].long)
@@ -114,7 +115,7 @@ fn check_count(command: &Command, operands: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was typed: flags in order, and operands.
+/// Splits argv into the typed flags, in order, and the operands.
 fn scan(
     specs: &[&'static FlagSpec],
     trailing: bool,
@@ -122,7 +123,7 @@ fn scan(
 ) -> Result<(Vec<Occurrence>, Vec<String>), Failure> {
     let (mut occurrences, mut operands) = (Vec::new(), Vec::new());
     let mut parser = Parser::from_args(argv);
-    // The token that lexopt is in, for messages about one of its letters.
+    // The token that lexopt reads, for messages about one of its letters.
     let mut token = String::new();
     loop {
         let mut is_first = false;
@@ -169,7 +170,7 @@ fn scan(
                     return Err(no_such_letter(specs, letter, is_first, &token));
                 };
                 let is_switch = specs[flag].value.is_none();
-                // The rest of a bundle is further switches, or the value of its last flag.
+                // The rest of a bundle holds more switches, or the value of its last flag.
                 let value = if is_switch { None } else { parser.optional_value().map(text) };
                 occurrences.push(occurrence(
                     specs,
@@ -179,7 +180,7 @@ fn scan(
                     &mut parser,
                 )?);
             }
-            // `-t=false`: to lexopt a switch has no value.
+            // lexopt expects no value after a switch, as in `-t=false`.
             Err(lexopt::Error::UnexpectedValue { option, value }) => {
                 let on = parse_bool(&option, &text(value)).map_err(Failure::Usage)?;
                 if let Some(last) = occurrences.last_mut() {
@@ -192,12 +193,13 @@ fn scan(
     Ok((occurrences, operands))
 }
 
-/// An argument came as text, so it still is.
+/// Converts an argument back to text. The arguments came as text, so nothing is lost.
 fn text(argument: OsString) -> String {
     argument.to_string_lossy().into_owned()
 }
 
-/// The error of too few operands, naming the first that lacks.
+/// Returns the error for too few operands. The error names the first missing operand; `count` is
+/// the number of operands that were given.
 pub fn missing(command: &Command, count: usize) -> Error {
     let name = command
         .usage
@@ -219,7 +221,7 @@ fn usage(message: String, command: &Command) -> Failure {
     Failure::Usage(Error::new(line.trim_end().to_owned()).exit_with(EXIT_FAILURE))
 }
 
-/// A flag with the value that stands in its token, or otherwise the next argument.
+/// Returns a flag with its value: the value in the flag's token, or otherwise the next argument.
 fn occurrence(
     specs: &[&'static FlagSpec],
     flag: usize,
@@ -242,7 +244,8 @@ fn occurrence(
     Ok(Occurrence { flag, name, value })
 }
 
-/// The failure of a letter that is no flag, `is_first` in its token.
+/// Returns the failure for a letter that is not a flag. `is_first` says whether the letter is the
+/// first of its token.
 fn no_such_letter(
     specs: &[&'static FlagSpec],
     letter: char,
@@ -271,7 +274,7 @@ fn unknown(specs: &[&'static FlagSpec], head: &str) -> Error {
         known.push(format!("--{}", spec.long));
         known.extend(spec.also.iter().map(|&spelling| spelling.to_owned()));
     }
-    // `-rm` is `--rm` with a dash forgotten, even if another flag is nearer.
+    // Suggest `--rm` for `-rm`, even if another flag is nearer.
     let doubled = format!("-{head}");
     let near = match known.iter().find(|&name| *name == doubled) {
         Some(name) => Some(name.as_str()),
@@ -340,7 +343,7 @@ mod tests {
             let (args, _) = run(line).unwrap();
             assert_eq!(args.name, if line.contains("web") { "web" } else { "" }, "{line}");
         }
-        // A list takes it as an element.
+        // A flag for a list, such as `-e`, accepts an empty value.
         assert_eq!(run("-e= img").unwrap_err(), "-e: no value");
     }
 

@@ -1,17 +1,17 @@
 //! The ports of a container as `ps` prints them, in Docker's words: `80/tcp` is exposed, and
-//! `0.0.0.0:8080->80/tcp` is published. Neighbouring ports are one range. `mydocker port` prints a line for
-//! each port instead, in `cli::network`.
+//! `0.0.0.0:8080->80/tcp` is published. Neighbouring ports form one range. The command `port` in
+//! `network` prints one line for each port instead.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::engine::view::PublishedPort;
 
-/// What one entry of the column stands for.
+/// One entry of the column.
 pub enum Ports<'a> {
-    /// An exposed port, or a range of them.
+    /// An exposed port, or a range of exposed ports, as text.
     Exposed(&'a str),
-    /// Published ports: the first, and how many neighbours there are with it.
+    /// A range of published ports: the first port, and the number of ports.
     Published(PublishedPort, u16),
 }
 
@@ -34,12 +34,13 @@ impl fmt::Display for Ports<'_> {
     }
 }
 
-/// The entries of the column as text.
+/// Returns the entries of the column as text.
 pub fn lines(published: &[PublishedPort], exposed: &[String]) -> Vec<String> {
     grouped(published, exposed).iter().map(Ports::to_string).collect()
 }
 
-/// The entries in Docker's order: ports with one number come first, each by the container's port.
+/// Returns the entries in Docker's order. Exposed ports, and ports with the same number on the
+/// host, come before the others; both groups are sorted by the container's port.
 pub fn grouped<'a>(published: &[PublishedPort], exposed: &'a [String]) -> Vec<Ports<'a>> {
     let mut runs: Vec<(PublishedPort, u16)> = Vec::new();
     let mut sorted: Vec<&PublishedPort> = published.iter().collect();

@@ -1,8 +1,9 @@
-//! Prints the progress of a pull or push. On a terminal, each active layer has a bar, below the lines
-//! of the finished layers; otherwise each step is one line. The commands that move bytes without a
-//! registry (`load`, `import`, `save`, `export`, `commit`, `cp`) show one line with bytes and rate, and
-//! only on a terminal. Several threads report at the same time, so the drawing is behind a mutex and
-//! each update is one write. Only a terminal that takes escape sequences gets them (`style`).
+//! Prints the progress of a pull or push. On a terminal, each active layer has a bar, below the
+//! lines of the finished layers; otherwise each step is one line. The commands that move bytes
+//! without a registry (`load`, `import`, `save`, `export`, `commit`, `cp`) show one line with bytes
+//! and rate, and only on a terminal. Several threads report at the same time, so the drawing is
+//! behind a mutex and each update is one write. Only a terminal that takes escape sequences gets
+//! them (`style`).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +18,12 @@ use crate::tty::columns;
 use crate::units::push_human_size;
 
 const REDRAW: Duration = Duration::from_millis(100);
-/// A command that ends sooner shows no line of bytes.
+/// A command that ends before this time shows no line of bytes.
 const SHORT: Duration = Duration::from_secs(1);
 const BAR: usize = 40;
 /// The minimum width of a bar, in columns.
 const MIN_BAR: usize = 5;
-/// Used when the terminal reports no size.
+/// The columns to use when the terminal reports no size.
 const DEFAULT_COLUMNS: usize = 80;
 
 /// Prints the progress of one command to stdout or stderr.
@@ -37,7 +38,8 @@ pub struct Progress {
 struct Drawing {
     /// The active layers: name, finished bytes, all bytes.
     active: Vec<(String, u64, u64)>,
-    /// For a command without a registry: its word (`Loading`), the bytes so far, and the start time.
+    /// For a command without a registry: its word (`Loading`), the bytes so far, and the start
+    /// time.
     bytes: Option<(&'static str, u64, Instant)>,
     /// The number of lines with bars on the terminal.
     drawn: usize,
@@ -51,7 +53,7 @@ impl Progress {
         Progress { quiet, on_stderr: false, terminal, drawing: Mutex::default() }
     }
 
-    /// Reports on stderr, for a command whose stdout is the container's.
+    /// Reports on stderr, for a command that passes on a container's stdout.
     pub fn on_stderr(quiet: bool) -> Progress {
         let terminal = io::stderr().is_terminal() && has_cursor_codes();
         Progress { quiet, on_stderr: true, terminal, drawing: Mutex::default() }
@@ -146,11 +148,12 @@ impl Progress {
     fn draw(&self, drawing: &mut Drawing, line: &str) {
         let mut text = String::new();
         if drawing.drawn > 0 {
-            // Move up to the first bar and erase all of them.
+            // Move the cursor up to the first bar and erase everything below.
             text += &format!("\x1b[{}A\x1b[J", drawing.drawn);
         }
         text += line;
-        // Each line must fit the terminal: `drawn` counts a wrapped line as one, but it occupies two.
+        // Each line must fit the terminal: `drawn` counts a wrapped line as one, but it occupies
+        // two.
         let columns = columns().map_or(DEFAULT_COLUMNS, usize::from);
         for (layer, bytes, of) in &drawing.active {
             push_bar(&mut text, layer, *bytes, *of, columns);
@@ -173,8 +176,8 @@ impl Progress {
 pub struct Bytes(Option<Arc<Progress>>);
 
 impl Bytes {
-    /// Shows the bytes that this process moves from now on. Shows nothing if `quiet`, or if stderr is
-    /// no terminal.
+    /// Shows the bytes that this process moves from now on. Shows nothing if `quiet`, or if stderr
+    /// is not a terminal.
     pub fn show(what: &'static str, quiet: bool) -> Bytes {
         let progress = Progress::on_stderr(quiet);
         if quiet || !progress.terminal {
@@ -211,8 +214,8 @@ fn push_bytes(text: &mut String, what: &str, bytes: u64, elapsed: Duration, colu
     text.push('\n');
 }
 
-/// Appends the line of a layer, at least one column shorter than the terminal. The bar has up to `BAR`
-/// columns; below `MIN_BAR` it is left out.
+/// Appends the line of a layer, at least one column shorter than the terminal. The bar has up to
+/// `BAR` columns; below `MIN_BAR` it is left out.
 fn push_bar(text: &mut String, layer: &str, bytes: u64, of: u64, columns: usize) {
     let mut sizes = String::new();
     push_human_size(&mut sizes, bytes);

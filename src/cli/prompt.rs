@@ -1,7 +1,8 @@
-//! Questions to the user: the name and the password of `login`, on the terminal or from stdin.
+//! Asks the user for the name and the password of `login`, on the terminal or from stdin.
 //!
-//! A prompt goes to stderr, so that it is seen when stdout is a file. A secret is typed without echo;
-//! `tty::NoEcho` restores the terminal on every return path. What is read is bounded.
+//! A prompt goes to stderr, so that the user sees it when stdout is a file. A secret is typed
+//! without echo; `tty::NoEcho` restores the terminal on every return path. `MAX_SECRET` limits each
+//! read.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
@@ -9,23 +10,23 @@ use crate::error::{Context, Result, fail};
 use crate::sys::stdio::{stderr, stdin};
 use crate::tty::NoEcho;
 
-/// The longest password or token that is read.
+/// The longest line, password or token that is read, in bytes.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Whether the typed line is shown.
+/// Whether the terminal shows the typed line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
     On,
     Off,
 }
 
-/// Asks for a line on the terminal.
+/// Asks for a line on the terminal. Fails if stdin is not a terminal.
 pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");
     }
     let _unseen = (echo == Echo::Off).then(NoEcho::enter).transpose()?;
-    // Without a prompt the answer can still be typed.
+    // Ignore the error: the user can type the answer without a prompt.
     let _ = write!(stderr(), "{prompt}: ");
     let mut line = String::new();
     let read = BufReader::new(stdin().take(MAX_SECRET)).read_line(&mut line);
@@ -36,7 +37,7 @@ pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Reads the secret from stdin, without its last newline.
+/// Reads the secret from stdin, without the newlines at its end. Fails if the secret is not UTF-8.
 pub fn read_secret() -> Result<String> {
     let mut text = String::new();
     let read = stdin().take(MAX_SECRET).read_to_string(&mut text);

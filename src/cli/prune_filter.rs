@@ -1,8 +1,8 @@
-//! `--filter` of the commands that prune: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`.
+//! The `--filter` of every prune: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`.
 //!
-//! Every filter must hold, as Docker has it. A filter that isn't known is refused: to pass over one
-//! would remove more than the user asked for. Docker refuses `until` for volumes, whose age it
-//! doesn't know; here it works, since a volume's record has the time.
+//! As in Docker, an object is removed only if it passes every filter. An unknown filter is an
+//! error, because ignoring it would remove more than the user wants. Docker refuses `until` for
+//! volumes. mydocker accepts it, because a volume's record has the creation time.
 
 use crate::engine::view::{PruneCandidate, has_label};
 use crate::error::{Result, fail};
@@ -23,7 +23,8 @@ pub struct PruneFilter {
 }
 
 impl PruneFilter {
-    /// Adds one `KEY=VALUE`; `known` lists the keys of the command for the error.
+    /// Adds one `KEY=VALUE`; `known` lists the command's keys for the error. Fails on an unknown
+    /// key, a bad time or a second `until`.
     pub fn add(&mut self, text: &str, known: &str) -> Result<()> {
         let Some((key, value)) = text.split_once('=') else {
             fail!("bad filter '{text}': write KEY=VALUE, as in label=tmp");
@@ -42,12 +43,13 @@ impl PruneFilter {
         Ok(())
     }
 
-    /// Whether the command removes everything.
+    /// Whether no filter was given.
     pub fn is_empty(&self) -> bool {
         *self == PruneFilter::default()
     }
 
-    /// Whether the command removes the candidate. One without a time is older than all others.
+    /// Whether the command removes the candidate. A candidate without a time counts as older than
+    /// all others.
     pub fn matches(&self, candidate: &PruneCandidate<'_>) -> bool {
         let has = |label: &String| has_label(candidate.labels, label);
         self.until.is_none_or(|until| candidate.created < Some(until))

@@ -1,20 +1,20 @@
-//! What every prune prints: each section with its heading and the names of what was removed, and at
-//! the end how many bytes that freed. The words are Docker's. What is removed is decided by
-//! `prune_filter` and by the engine.
+//! Prints what a prune removed, in Docker's words. Each section has a heading and the names of the
+//! removed objects; the last line has the number of freed bytes. `prune_filter` and the engine
+//! decide which objects are removed.
 
 use super::output::print;
 use crate::engine::view::Pruned;
 use crate::error::Result;
 use crate::units::push_human_size;
 
-/// Docker's heading of what a prune of the build cache removed.
+/// Docker's heading for the removed build cache.
 #[cfg(feature = "build")]
 pub const CACHE_HEADING: &str = "Deleted build cache objects:";
 
-/// A heading, and what was removed.
+/// A heading, and the objects that were removed.
 pub type Section = (&'static str, Pruned);
 
-/// Prints what a prune removed, and how many bytes that freed.
+/// Prints the removed objects and the freed bytes. Fails like `print`.
 pub fn print_pruned(sections: &[Section]) -> Result<()> {
     let mut text = String::new();
     let mut reclaimed = 0;

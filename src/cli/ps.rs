@@ -1,6 +1,6 @@
-//! `ps`: the list of containers in Docker's columns and words ("Up 5 minutes", "Exited (0) 2 hours
-//! ago"). Without `-a` only running ones are shown; a filter by status, `-l` and `-n` include
-//! stopped ones, as in Docker. The states come from `engine::list`.
+//! The command `ps`: lists containers in Docker's columns and words ("Up 5 minutes", "Exited (0) 2
+//! hours ago"). Without `-a` only running containers are shown. As in Docker, a filter by status,
+//! `-l` and `-n` include stopped containers. `engine::list` reads the states.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::{
@@ -92,7 +92,7 @@ pub static PS: Command = Command {
     run: ps,
 };
 
-/// No container here is found while it is removed: it is out of sight first.
+/// Docker's states. `removing` matches nothing: a removal first hides the container from `ps`.
 const STATES: [&str; 7] =
     ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
@@ -131,7 +131,7 @@ fn parse_filter(text: &str) -> Result<Filter> {
     })
 }
 
-/// Parses `80`, `80/udp` or `8000-8080/tcp`.
+/// Parses `80`, `80/udp` or `8000-8080/tcp`. Fails on any other text.
 fn parse_ports(text: &str) -> Result<PortFilter> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
@@ -158,7 +158,7 @@ fn ps(call: &Invocation) -> Outcome {
     if let Some(last) = args.last {
         containers.truncate(last);
     }
-    // As in Docker, a template with the field Size asks for the size too.
+    // As in Docker, a template with the field Size needs the size too.
     if !args.quiet
         && (args.size || args.format.contains(".Size") || args.format.contains("json .}"))
     {
@@ -205,7 +205,7 @@ impl Row for ContainerView {
     }
 }
 
-/// Docker Compose's objects, one for each port.
+/// Returns Docker Compose's objects, one for each port.
 fn publishers(ports: &Ports<'_>) -> Vec<Value> {
     let publisher = |url: &str, target: u16, published: u16, protocol: &str| {
         Value::object(vec![
@@ -235,7 +235,7 @@ static COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "P
 static SIZE_COLUMNS: &[&str] =
     &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
 
-/// In alphabetical order, as in Docker's JSON.
+/// The fields of `--format`, in alphabetical order, as in Docker's JSON.
 pub(super) static FIELDS: &[Field<ContainerView>] = &[
     Field {
         name: "Addresses",
@@ -278,7 +278,8 @@ pub(super) static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "Status", header: "STATUS", write: |c, show, out| push_status(out, c, show.now) },
 ];
 
-/// Appends the size as in `2B (virtual 4.26MB)`.
+/// Appends the size, such as `2B (virtual 4.26MB)`. `size` holds the bytes of the container's own
+/// files and of all its files.
 pub fn push_size(out: &mut String, size: Option<(u64, u64)>) {
     let (own, all) = size.unwrap_or_default();
     push_human_size(out, own);
@@ -289,13 +290,14 @@ pub fn push_size(out: &mut String, size: Option<(u64, u64)>) {
     }
 }
 
-/// Appends the image as it was named at creation; an id is shortened.
+/// Appends the image's name as given at creation. An id is shortened.
 pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
     let typed = container.image.as_ref().map_or("", ImageName::typed);
     if typed.starts_with("sha256:") { push_id(out, typed, show) } else { out.push_str(typed) }
 }
 
-/// Appends the names of volumes and the host paths that are mounted, each cut to fifteen characters.
+/// Appends the names of volumes and the host paths that are mounted, each cut to fifteen
+/// characters.
 pub fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
     for (at, mount) in container.mounts.iter().enumerate() {
         if at > 0 {
@@ -337,7 +339,8 @@ pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     out.push('"');
 }
 
-/// Green is what runs well, yellow what waits for somebody, red what failed.
+/// Green means that the container runs well, yellow that it is paused, starting or restarting, red
+/// that it failed. A container that ended well or never ran is dim.
 pub fn style_of(container: &ContainerView) -> Style {
     match &container.status {
         Status::Running { paused: true, .. } | Status::Restarting { .. } => Style::Yellow,

@@ -1,6 +1,7 @@
-//! `pull`, `push`, `login` and `logout`: images from and to registries. Progress goes to stdout,
-//! with bars on a terminal; passwords are read without echo or from stdin. Credentials are stored
-//! where Docker stores them. The protocol is `image::registry`'s (OCI distribution spec).
+//! `pull`, `push`, `login` and `logout`: the commands that talk to registries. Progress goes to
+//! stdout, with bars on a terminal. A password is read without echo or from stdin. Credentials are
+//! stored where Docker stores them. `image::registry` implements the protocol (OCI distribution
+//! spec).
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
@@ -78,7 +79,7 @@ pub static PULL: Command = Command {
     },
 };
 
-/// The image that is meant, or with `--all-tags` the repository.
+/// Parses the operand: an image, or with `--all-tags` a repository.
 fn reference(name: &str, all_tags: bool) -> Result<Reference> {
     if all_tags { Reference::parse_repository(name) } else { Reference::parse(name) }
 }

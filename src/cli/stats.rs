@@ -1,6 +1,6 @@
-//! `stats`: the use of running containers in Docker's columns, once with `--no-stream` or again and
-//! again until the command is interrupted. On a terminal each table replaces the one before it. The
-//! figures are `engine::stats`'.
+//! The command `stats`: prints the resource use of running containers in Docker's columns, once
+//! with `--no-stream`, otherwise until the user interrupts the command. On a terminal each table
+//! replaces the previous one. `engine::stats` measures the figures.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::engine::view::StatsView;
 use crate::time::Instant;
 use crate::units::{push_binary_size, push_human_size};
 
-/// The flags as typed.
+/// The flags of `stats` as typed.
 #[derive(Default)]
 pub struct StatsArgs {
     all: bool,
@@ -58,7 +58,8 @@ fn stats(call: &Invocation) -> Outcome {
     show(call, &call.engine()?, &args, &names)
 }
 
-/// Prints the use of the containers `names`, or of all that run.
+/// Prints the resource use of the containers `names`, or of all running containers if there are no
+/// names. Returns only with `--no-stream` or after an error.
 pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[String]) -> Outcome {
     let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
         Ok(format) => format,

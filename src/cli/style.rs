@@ -1,6 +1,6 @@
-//! Colours on a terminal, by ECMA-48's SGR sequences. There are none if the output is no terminal, if
-//! NO_COLOR is set (no-color.org), or if the terminal has no such codes (TERM=dumb). The caller must
-//! escape untrusted text before it is painted.
+//! Colours on a terminal, by ECMA-48's SGR sequences. No colours are used if the output is not a
+//! terminal, if NO_COLOR is set (no-color.org), or if the terminal has no such codes (TERM=dumb).
+//! The caller must escape untrusted text before it adds colours.
 
 use std::io::{self, IsTerminal};
 
@@ -27,24 +27,25 @@ impl Style {
         }
     }
 
-    /// Returns `text` in this style. The text must not contain control characters.
+    /// Returns `text` in this style, or unchanged if `on` is false. The text must not contain
+    /// control characters.
     pub fn paint(self, text: &str, on: bool) -> String {
         if on { format!("\x1b[{}m{text}\x1b[0m", self.code()) } else { text.to_owned() }
     }
 }
 
-/// Whether a terminal gets escape sequences: colours, cursor movement, erasing lines.
+/// Whether NO_COLOR and TERM allow escape sequences: colours, cursor movement, erasing lines.
 pub fn has_cursor_codes() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
         && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
 }
 
-/// Whether stdout takes colours.
+/// Whether stdout is a terminal that takes colours.
 pub fn on_stdout() -> bool {
     io::stdout().is_terminal() && has_cursor_codes()
 }
 
-/// Whether stderr takes colours.
+/// Whether stderr is a terminal that takes colours.
 pub fn on_stderr() -> bool {
     io::stderr().is_terminal() && has_cursor_codes()
 }

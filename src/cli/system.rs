@@ -1,6 +1,6 @@
-//! `system check`, `boot` and `halt`: the commands for the host instead of one container. `check`
-//! prints each finding and exits with 1 if one remains; `boot` and `halt` are called by the init
-//! system (contrib/ has the unit files). The work is `engine::check`'s and `engine::boot`'s.
+//! `system check`, `boot` and `halt`: the commands that concern the whole host. `check` prints each
+//! finding and exits with 1 if one remains. The init system calls `boot` and `halt` (contrib/ has
+//! the unit files). `engine::check` and `engine::boot` do the work.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::lifecycle::{NO_FLAGS, parse_timeout};
@@ -84,7 +84,7 @@ struct HaltArgs {
     timeout: Option<i64>,
 }
 
-/// Seconds in which all containers together can exit by themselves.
+/// The default of `halt -t`: the seconds that all containers together get to exit by themselves.
 const HALT_TIMEOUT: i64 = 10;
 
 static HALT_FLAGS: &[Flag<HaltArgs>] = &[Flag::<HaltArgs>::value(
@@ -114,7 +114,7 @@ pub static HALT: Command = Command {
 
 fn halt(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(HALT_FLAGS)?;
-    // -1 means no limit: a number of seconds that no shutdown reaches.
+    // -1 means no limit. No shutdown lasts u32::MAX seconds.
     let timeout = u64::try_from(args.timeout.unwrap_or(HALT_TIMEOUT)).unwrap_or(u32::MAX.into());
     call.engine()?.halt(timeout)?;
     Ok(0)

@@ -1,30 +1,31 @@
-//! Aligned columns, laid out as Docker's: at least three spaces between, ten characters a column.
+//! Lays out tables as Docker does: a column has at least ten characters, and at least three spaces
+//! separate two columns.
 //!
-//! All cells lie behind each other in one text, with their ends on record, so that a thousand rows
-//! cost a handful of allocations.
+//! All cells are stored in one string, together with the index of each cell's end. So a thousand
+//! rows need only a few allocations.
 
 use super::style::Style;
 
 const PADDING: usize = 3;
 const MIN_WIDTH: usize = 10;
 
-/// A table that is being filled, row by row.
+/// A table that is filled row by row.
 pub struct Table {
     columns: usize,
     min_width: usize,
     text: String,
     ends: Vec<usize>,
-    /// The cells that are painted, in their order.
+    /// The painted cells in order: the index of the cell, and its style.
     styles: Vec<(usize, Style)>,
 }
 
 impl Table {
-    /// A table whose first row is `headers`.
+    /// Returns a table whose first row is `headers`.
     pub fn new<'a>(headers: impl IntoIterator<Item = &'a str>) -> Table {
         Table::with_width(MIN_WIDTH, headers)
     }
 
-    /// The same, with columns of at least `min_width` characters.
+    /// Like `new`, with columns of at least `min_width` characters.
     pub fn with_width<'a>(min_width: usize, headers: impl IntoIterator<Item = &'a str>) -> Table {
         let (text, ends, styles) = (String::new(), Vec::new(), Vec::new());
         let mut table = Table { columns: 0, min_width, text, ends, styles };
@@ -35,18 +36,18 @@ impl Table {
         table
     }
 
-    /// The next cell, row by row.
+    /// Appends the next cell. Cells fill the table row by row.
     pub fn cell(&mut self, write: impl FnOnce(&mut String)) {
         write(&mut self.text);
         self.ends.push(self.text.len());
     }
 
-    /// Paints the last cell. It must not contain control characters.
+    /// Paints the last cell, which must not contain control characters.
     pub fn paint(&mut self, style: Style) {
         self.styles.push((self.ends.len() - 1, style));
     }
 
-    /// The table as text, with its columns aligned.
+    /// Returns the table as text, with aligned columns.
     pub fn render(&self) -> String {
         let mut cells = Vec::with_capacity(self.ends.len());
         let mut start = 0;
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_room() {
+    fn colours_do_not_widen_a_column() {
         let mut table = Table::new(["ID", "NAME"]);
         table.cell(|text| text.push('1'));
         table.paint(Style::Red);

@@ -1,7 +1,7 @@
-//! `top`: the processes of a container as the host's ps(1) shows them, with the options that follow the
-//! container's name, or `-ef`, in the columns that Docker gives them. A host without ps gets the
-//! columns of `ps -ef` (UID, PID, PPID, C, STIME, TTY, TIME, CMD) with numbers of users and times in
-//! UTC. The facts are `engine::top`'s.
+//! The command `top`: prints the processes of a container as the host's ps(1) shows them, in
+//! Docker's columns. The options of ps follow the container's name; the default is `-ef`. Without
+//! ps on the host, mydocker prints the columns of `ps -ef` itself (UID, PID, PPID, C, STIME, TTY,
+//! TIME, CMD), with numeric users and times in UTC. `engine::top` collects the facts.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use super::{Invocation, Outcome, escape};
 use crate::engine::Engine;
 use crate::error::Result;
 
-/// As wide as Docker's columns.
+/// The width of Docker's columns, in characters.
 const WIDTH: usize = 20;
 
 /// The command `top`.
@@ -36,9 +36,10 @@ fn top(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// The processes of a container as a table, by the host's ps with `options` if there is one.
+/// Returns the processes of a container as a table, made by the host's ps with `options`. Without
+/// ps, the table is mydocker's own. Fails if ps refuses the options.
 pub fn table(engine: &Engine, name: &str, options: &[String]) -> Result<String> {
-    // One word may hold several options, as with Docker.
+    // As with Docker, one word may hold several options.
     let mut words: Vec<String> =
         options.iter().flat_map(|option| option.split_whitespace()).map(str::to_owned).collect();
     if words.is_empty() {
@@ -46,7 +47,7 @@ pub fn table(engine: &Engine, name: &str, options: &[String]) -> Result<String> 
     }
     match engine.top_by_ps(name, &words) {
         Ok(Some(lines)) => return Ok(of_ps(&lines)),
-        // What the container's processes do to ps is no reason to show nothing.
+        // A process in the container may make ps fail. Without options, print mydocker's own table.
         Err(_) | Ok(None) if options.is_empty() => {}
         Ok(None) => {
             print_error("mydocker top: this host has no ps, so its options change nothing\n");
@@ -56,7 +57,7 @@ pub fn table(engine: &Engine, name: &str, options: &[String]) -> Result<String> 
     own_table(engine, name)
 }
 
-/// The lines of ps in Docker's columns. Its last column takes the rest of a line.
+/// Lays out the lines of ps in Docker's columns. The last column takes the rest of a line.
 fn of_ps(lines: &[String]) -> String {
     let (title, rows) = lines.split_first().map_or(("", lines), |(title, rows)| (title, rows));
     let titles: Vec<&str> = title.split_whitespace().collect();
@@ -80,7 +81,7 @@ fn own_table(engine: &Engine, name: &str) -> Result<String> {
             table.cell(|out| out.push_str(&number.to_string()));
         }
         table.cell(|out| out.push_str(&process.cpu_percent.to_string()));
-        // Hours and minutes of the day in UTC, like all times here.
+        // Print the hours and minutes in UTC, like all times of mydocker.
         table.cell(|out| out.push_str(&process.started.to_rfc3339()[11..16]));
         table.cell(|out| out.push_str(process.terminal.as_deref().unwrap_or("?")));
         table.cell(|out| {

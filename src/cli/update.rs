@@ -1,8 +1,8 @@
-//! `update`: changes the limits, the restart policy and the published ports of containers, running or
-//! not.
+//! The command `update`: changes the limits, the restart policy and the published ports of running
+//! and stopped containers.
 //!
-//! The flags are those of `run` and parse their values in the same functions. A flag that is not
-//! given, and as in Docker a value of 0, leaves what the container has.
+//! The flags are those of `run`, and the same functions parse their values. A flag that is not
+//! given leaves the container's setting unchanged. As in Docker, so does a value of 0.
 
 use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
 use super::value::resources::{
@@ -12,7 +12,7 @@ use super::value::resources::{
 };
 use crate::engine::options::{RestartPolicy, UpdateOptions};
 
-/// A flag over `UpdateOptions`, so that the closures need no type.
+/// The type of each flag here, so that the closures need no type annotation.
 type F = Flag<UpdateOptions>;
 
 static FLAGS: &[F] = &[

@@ -1,10 +1,10 @@
-//! `version` and `--version`: the version of this binary, which is MYDOCKER_VERSION of the build's
-//! environment, or otherwise the package's. There is no server: client and server are this one
-//! program.
+//! `version` and `--version`: print the version of this binary. The version is MYDOCKER_VERSION of
+//! the build's environment, or otherwise the package's version. There is no server, so this program
+//! is both the client and the server.
 //!
-//! Scripts ask whether Docker is "at least 17.03". So the version that they read is that of the
-//! Docker whose commands are here, with this binary's own after a plus sign, as distributions write
-//! it: `20.10.0+mydocker.0.1.0`. `{{.Version}}` alone is this binary's own.
+//! Scripts test whether Docker is "at least 17.03". So the printed version is the version of the
+//! Docker whose commands mydocker has, then a plus sign and the version of this binary:
+//! `20.10.0+mydocker.0.1.0`. Only the template `{{.Version}}` prints this binary's version alone.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::inspect::{parse_format, push_line};
@@ -12,7 +12,7 @@ use super::output::print;
 use super::{Invocation, Outcome};
 use crate::template::{Struct, Template, Value};
 
-/// The version as the build stamped it, otherwise the package's.
+/// This binary's version: MYDOCKER_VERSION at build time, or otherwise the package's version.
 pub const VERSION_TEXT: &str = match option_env!("MYDOCKER_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
@@ -61,19 +61,20 @@ fn version(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// The Docker whose commands, flags and formats are here.
+/// The version of the Docker whose commands, flags and formats mydocker has.
 const DOCKER_VERSION: &str = "20.10.0";
 
-/// The version as Docker's scripts read it.
+/// Returns the version that scripts for Docker read: Docker's, a plus sign, and this binary's.
 pub fn docker_version() -> String {
     format!("{DOCKER_VERSION}+mydocker.{VERSION_TEXT}")
 }
 
-/// Docker's API of the fields and formats here. Nothing speaks it: scripts compare it.
+/// The version of Docker's API that has these fields and formats. mydocker has no API, but scripts
+/// compare the version.
 const API_VERSION: &str = "1.41";
 const MIN_API_VERSION: &str = "1.12";
 
-/// The client and the server are this one program.
+/// Returns the value for `--format`. The client and the server are both this program.
 fn facts() -> Value {
     let text = Value::text;
     let host = rustix::system::uname();
@@ -90,7 +91,7 @@ fn facts() -> Value {
         ("Version", text(&docker_version())),
         ("Details", details),
     ]);
-    // Go has other names for some fields than JSON, and templates may write either.
+    // Go and JSON have different names for some fields, and templates may use both.
     let api = |name: &'static str, json: &'static str| {
         [(name, Value::Omitted(text(API_VERSION).into())), (json, text(API_VERSION))]
     };
@@ -122,7 +123,7 @@ fn facts() -> Value {
             fields: vec![
                 ("Client", Value::object(client)),
                 ("Server", Value::object(server)),
-                // As before there was a server.
+                // The fields of mydocker before it had `Server`.
                 ("Version", Value::Omitted(text(VERSION_TEXT).into())),
                 ("Os", Value::Omitted(text("linux").into())),
                 ("Arch", Value::Omitted(text(go_arch()).into())),
@@ -142,7 +143,7 @@ fn go_arch() -> &'static str {
     }
 }
 
-/// What `version` prints: Docker's labels, by which scripts find the lines.
+/// Returns the text of `version`, with Docker's labels, by which scripts find the lines.
 fn summary() -> String {
     let (version, arch) = (docker_version(), go_arch());
     format!(
@@ -154,7 +155,7 @@ fn summary() -> String {
     )
 }
 
-/// Prints the version on one line, whose words stand where scripts look for Docker's.
+/// Prints the version on one line, in the form of `docker --version`, which scripts parse.
 pub fn print_line() -> Outcome {
     print(&format!("Docker version {}, build linux/{}\n", docker_version(), go_arch()))?;
     Ok(0)

@@ -1,6 +1,6 @@
-//! `volume create`, `ls`, `inspect`, `rm` and `prune`. A volume without a name gets a random one.
-//! `prune` removes only anonymous volumes unless `-a`, as in Docker. `local` is the only driver;
-//! its options are checked in `volume::options`. The work is `engine::volumes`'.
+//! `volume create`, `ls`, `inspect`, `rm` and `prune`. A volume without a name gets a random name.
+//! As in Docker, `prune` removes only anonymous volumes unless `-a` is given. `local` is the only
+//! driver; `volume::options` checks its options. `engine::volumes` does the work.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_labels};
@@ -100,9 +100,9 @@ struct LsArgs {
 enum VolumeFilter {
     Name(Regex),
     Driver(String),
-    /// Whether no container has it.
+    /// Whether no container uses the volume.
     Dangling(bool),
-    /// `key` or `key=value`
+    /// `key` or `key=value`.
     Label(String),
 }
 
@@ -171,7 +171,7 @@ pub static LS: Command = Command {
     },
 };
 
-/// Whether a volume passes the filters: one filter of each key must match, and every label.
+/// Whether a volume passes the filters: one filter of each key must match, and every label filter.
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
     let is_label = |filter: &VolumeFilter| matches!(filter, VolumeFilter::Label(_));
     pass(filters, is_label, |filter| match filter {

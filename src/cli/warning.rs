@@ -1,13 +1,13 @@
-//! The sentences for the engine's warnings. Each says what will happen, and where there is a flag or a
-//! setting that changes it, which. `Invocation::engine` prints them on stderr, each on one line; the
-//! command goes on.
+//! The sentences for the engine's warnings. Each sentence says what will happen, and names the flag
+//! or setting that changes this, if there is one. `Invocation::engine` prints each warning as one
+//! line on stderr, and the command continues.
 
 use crate::engine::warning::Warning;
 
-/// The sentence for a warning.
+/// Returns the sentence for a warning.
 pub fn text(warning: &Warning) -> String {
     match warning {
-        // As in Docker.
+        // As in Docker, this is a warning and not an error.
         Warning::PublishedWithoutBridge => "-p has no effect on a macvlan or ipvlan network: the \
              container has an address of its own on the parent's network"
             .to_owned(),

@@ -1,15 +1,16 @@
-//! The script for bash: one function that finds the command among the words and then offers its
-//! flags, values or operands. zsh runs the same function as bash would (`zsh`), so that there is one
-//! function to keep right. An alias or a link `docker` that leads to mydocker is completed too.
+//! The script for bash. One function finds the command among the words, then offers the command's
+//! flags, values or operands. The script for zsh (`zsh`) calls the same function, so there is one
+//! function to maintain. If an alias or a link `docker` leads to mydocker, the script completes
+//! `docker` too.
 
 use super::source::{Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
 use crate::cli::flag::{Command, specs};
 use crate::cli::{global, subcommands};
 
-/// bash splits words at `=` and `:`, so the line is split again at spaces alone, and what stands
-/// before the last of them is cut from each completion. zsh expects whole words, and completes files
-/// itself where this function offers nothing.
+/// bash splits words at `=` and `:`. The function therefore splits the line again at spaces alone,
+/// and cuts the text up to the last `=` or `:` from each completion. zsh expects whole words, and
+/// completes files itself where the function offers nothing.
 const HEAD: &str = "\
 _mydocker_words() {
     local before=${cur%\"${cur##*[=:]}\"}
@@ -36,7 +37,7 @@ _mydocker() {
     if [[ $cur == --*=* ]]; then previous=${cur%%=*} cur=${cur#*=}; fi
 ";
 
-/// Tells bash of the function.
+/// Registers the function with bash.
 const TAIL: &str = "\
 complete -o default -F _mydocker mydocker
 if [[ $(alias docker 2>/dev/null) == *mydocker* ||
@@ -45,13 +46,13 @@ if [[ $(alias docker 2>/dev/null) == *mydocker* ||
 fi
 ";
 
-/// The script.
+/// Returns the script that `completion bash` prints.
 pub fn script() -> String {
     let head = "# bash completion for mydocker; load it with: source <(mydocker completion bash)\n";
     format!("{head}{}{TAIL}", functions())
 }
 
-/// The function `_mydocker` and what it calls.
+/// Returns the function `_mydocker` and the functions that `_mydocker` calls.
 pub fn functions() -> String {
     let globals = specs(global::FLAGS);
     let mut out = String::from(HEAD);
@@ -125,7 +126,7 @@ pub fn functions() -> String {
     out
 }
 
-/// The command that fills in what a source offers.
+/// Returns the shell command that offers the completions of a source.
 fn action(source: &Source) -> String {
     match source {
         Source::Nothing => ":".to_owned(),

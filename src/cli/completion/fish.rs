@@ -1,13 +1,14 @@
 //! The script for fish (fish-completions(1)): one `complete` line for each command, flag and
-//! operand, with its help text beside it. A `docker` that leads to mydocker is completed by them too:
-//! an alias must be there when the script is read.
+//! operand, with the help text beside it. If `docker` leads to mydocker, the script completes
+//! `docker` too. An alias must be defined before the script is read.
 
 use super::source::{Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings};
 use crate::cli::flag::{FlagSpec, specs};
 use crate::cli::{global, subcommands};
 
-/// Prints the command as typed so far, one or two words, without the global flags before it.
+/// `__mydocker_command` prints the command as typed so far: one or two words, without the global
+/// flags before them.
 const FUNCTIONS: &str = "\
 function __mydocker_command
     set -l words (commandline -opc)
@@ -34,8 +35,9 @@ function __mydocker_is
 end
 ";
 
-/// fish brings completions for Docker's own `docker`. They go if the name leads to mydocker, by an
-/// alias that is there already or by a link: they must be loaded before they can be erased.
+/// fish ships completions for Docker's own `docker`. If an alias or a link `docker` leads to
+/// mydocker, the script erases these completions. fish can erase only completions that are loaded,
+/// so the script loads them first.
 const DOCKER: &str = "\
 set -l docker (path resolve (command -s docker) | path basename)
 if test \"$docker\" = mydocker; or functions docker 2>/dev/null | string match -q '*--wraps=mydocker*'
@@ -45,7 +47,7 @@ if test \"$docker\" = mydocker; or functions docker 2>/dev/null | string match -
 end
 ";
 
-/// The script.
+/// Returns the script that `completion fish` prints.
 pub fn script() -> String {
     let globals = specs(global::FLAGS);
     let mut out = String::from(
@@ -118,7 +120,7 @@ fn arguments(source: &Source) -> String {
     }
 }
 
-/// A text as one word of fish's.
+/// Quotes the text as one word for fish.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }

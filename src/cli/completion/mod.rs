@@ -1,8 +1,9 @@
-//! `completion`: scripts for bash, zsh and fish, written from the tables of flags.
+//! The command `completion`: prints scripts for bash, zsh and fish, made from the tables of flags.
 //!
-//! A script holds the words of every command. `source` decides what completes a value or an operand:
-//! fixed words, names that the script asks of mydocker when the key is pressed, or files. `bash`, `zsh`
-//! and `fish` write the same facts in the shell's language. An alias `docker` is completed too.
+//! A script contains the words of every command. `source` decides what completes a value or an
+//! operand: fixed words, files, or names that the script gets from mydocker when the user presses
+//! the key. `bash`, `zsh` and `fish` write these facts in the language of the shell. An alias
+//! `docker` is completed too.
 
 mod bash;
 mod fish;
@@ -37,7 +38,7 @@ pub static COMPLETION: Command = Command {
     },
 };
 
-/// All spellings of flags: of those with a value, or of the switches.
+/// All spellings of the flags that take a value, or of the switches.
 fn spellings(flags: &[&'static FlagSpec], with_value: bool) -> Vec<String> {
     let chosen = flags.iter().filter(|flag| flag.value.is_some() == with_value);
     chosen.flat_map(|flag| spellings_of(flag)).collect()
@@ -60,7 +61,7 @@ fn first_words() -> Vec<&'static str> {
     words
 }
 
-/// The command's name and its management spellings.
+/// The command's name and its other spellings, such as `image pull` and `container run`.
 fn names(command: &Command) -> Vec<String> {
     let mut names = vec![command.name.to_owned()];
     let aliases = ALIASES.iter().filter(|(_, name, _)| *name == command.name);

@@ -1,6 +1,7 @@
-//! What completes the value of a flag and a command's operands. Most follow from the flag's name
-//! alone; filters depend on the command, and containers on the state that the command wants. What a
-//! shell can't know, such as a number or a new name, completes to files, the shell's own default.
+//! Decides what completes the value of a flag and a command's operands. The flag's name alone
+//! decides for most values. Filters depend on the command; containers depend on the state that the
+//! command needs. If the shell cannot know the value, such as a number or a new name, the shell
+//! completes files, which is its default.
 
 use crate::cli::flag::{Command, FlagSpec, Operand};
 use crate::cli::value::limit::LOG_DRIVERS;
@@ -29,7 +30,7 @@ fn words(text: &str) -> Source {
     Source::Words(text.split(' ').map(str::to_owned).collect())
 }
 
-/// What completes the value of a flag.
+/// Returns what completes the value of a flag of `command`.
 pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
     match flag.long {
         "network" | "net" => Source::Ask(NETWORKS),
@@ -78,7 +79,8 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
     }
 }
 
-/// What completes a command's operands: containers only in the state that the command wants.
+/// Returns what completes a command's operands. Only containers in the state that the command needs
+/// are offered.
 pub fn of_operands(command: &Command) -> Source {
     match command.name {
         "completion" => return words("bash zsh fish"),

@@ -1,9 +1,10 @@
-//! The script for zsh (zshcompsys(1)): bash's function, called as bash calls it, with `compgen` from
-//! zsh's own bashcompinit. bashcompinit's `complete` is not used: it appends a space to every word, also
-//! to `container:`, which a name must follow.
+//! The script for zsh (zshcompsys(1)). The script calls bash's function as bash does, with the
+//! `compgen` of zsh's own bashcompinit. The script does not use bashcompinit's `complete`, which
+//! appends a space to every word, even to `container:`, after which the user types a name.
 //!
-//! The script can be sourced, or be the file `_mydocker` in a directory of `fpath`. zsh expands an
-//! alias before it completes, unless `complete_aliases` is set: for that the alias is registered too.
+//! The user can source the script, or save it as `_mydocker` in a directory of `fpath`. zsh expands
+//! an alias before it completes, unless the option `complete_aliases` is set. For that case the
+//! script registers the alias `docker` too.
 
 use super::bash;
 
@@ -14,7 +15,8 @@ const HEAD: &str = "\
 autoload -U +X bashcompinit && bashcompinit
 ";
 
-/// bash's function expects arrays from 0 and words that split. zsh's own array `words` is hidden from it.
+/// bash's function expects arrays that start at 0, and words that split at spaces. `typeset -h`
+/// hides zsh's own array `words` from the function.
 const TAIL: &str = "\
 _mydocker_zsh() {
     local -a COMPREPLY
@@ -42,7 +44,7 @@ compdef _mydocker_zsh mydocker
 true
 ";
 
-/// The script.
+/// Returns the script that `completion zsh` prints.
 pub fn script() -> String {
     format!("{HEAD}{}{TAIL}", bash::functions())
 }

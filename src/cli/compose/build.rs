@@ -1,6 +1,6 @@
-//! `compose build`: the `build` of a service as the options of `mydocker build`. A key that a build
-//! here can't honour is refused where the file is read, with its line, unless its value asks for
-//! what happens anyway. The build itself is `crate::build`'s.
+//! The command `compose build`: turns the `build` section of a service into the options of
+//! `mydocker build`. If mydocker cannot honour a key, the error names the file's line; the value
+//! `false` is accepted. The module `crate::build` builds the image.
 
 use super::super::build::{options_of, parse_argument};
 use super::super::build_progress::{Form, progress};
@@ -14,7 +14,8 @@ use crate::compose::settings::{build_settings, image, variable_of};
 use crate::engine::Engine;
 use crate::error::{Result, fail};
 
-/// The options of the build of a service, or `None` if it is not built.
+/// Returns the options of a service's build, or `None` if the service has no `build` section. Fails
+/// if a key or a value is not supported.
 pub fn options(project: &Project, service: &Service) -> Result<Option<build::Options>> {
     let Some(node) = service.node.given("build") else { return Ok(None) };
     for (key, why) in [
@@ -45,7 +46,7 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
         made.file = Some(path.display().to_string());
     }
     for (name, value) in node.get("args").iter().flat_map(|node| node.entries()) {
-        // A name alone takes the caller's variable, if that is set.
+        // A name without a value takes the project's variable, if that variable is set.
         let value = match value.value {
             Value::Null => project.variable(name),
             _ => Some(value.scalar()?),
@@ -55,7 +56,8 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
     Ok(Some(made))
 }
 
-/// The secrets of a build's steps. `target` is the id by which steps name one.
+/// The secrets for a build's steps. A step names a secret by `target`, or by its name if `target`
+/// is not given.
 fn secrets(project: &Project, node: &Node) -> Result<Vec<Secret>> {
     let mut secrets = Vec::new();
     for grant in node.get("secrets").iter().flat_map(|node| node.elements()) {
@@ -94,7 +96,7 @@ fn is_false(node: &Node) -> bool {
     node.value == Value::Bool(false) || node.scalar().is_ok_and(|text| text == "false")
 }
 
-/// Builds the image of a service.
+/// Builds the image of a service. Fails if the service has no `build` section.
 pub fn build(engine: &Engine, project: &Project, service: &Service, quiet: bool) -> Result<()> {
     let Some(options) = options(project, service)? else {
         fail!("there is no build in the file");
@@ -111,7 +113,7 @@ fn build_by(engine: &Engine, options: &build::Options, quiet: bool) -> Result<()
 struct BuildArgs {
     no_cache: bool,
     pull: bool,
-    /// Further arguments, `NAME=value`.
+    /// The values of `--build-arg`, as `NAME=value`.
     arguments: Vec<String>,
     quiet: bool,
     with_dependencies: bool,

@@ -1,6 +1,6 @@
-//! `compose config`: prints the project as mydocker understands it, in canonical form, or one kind
-//! of names out of it. Every value is parsed as `run` would parse it, so a file that passes has no
-//! mistakes of syntax. It creates nothing and needs no root.
+//! The command `compose config`: prints the project in canonical form, or only the names of its
+//! services, images, volumes, networks or profiles. Every value is parsed as `run` parses it, so a
+//! file that passes has no syntax errors. The command creates nothing and needs no root.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::{print, print_line};
@@ -124,7 +124,7 @@ fn config(call: &Invocation) -> Outcome {
         project.root.set("services", services);
     }
     let text = if args.json { json(&project.root, false) + "\n" } else { yaml(&project.root) };
-    // So that a variable is none when what was printed is read again.
+    // Escape each `$`, so that a command that reads this output finds no variables in it.
     print(&text.replace('$', "$$"))?;
     Ok(0)
 }

@@ -1,6 +1,6 @@
-//! `compose start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause` and `wait`: the commands that
-//! change what a project's containers do. They act on all containers, or on those of some services.
-//! Starts go in the order of the dependencies, stops against it.
+//! `compose start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause` and `wait`: the commands
+//! that change the state of a project's containers. They act on all containers, or on those of some
+//! services. Starts follow the order of the dependencies; stops follow the reverse order.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::{NO_FLAGS, NoArgs, parse_timeout};
@@ -15,7 +15,7 @@ use crate::engine::options::Signal;
 use crate::engine::project::waves;
 use crate::error::{Context, Result};
 
-/// Starts containers, those that others depend on first.
+/// Starts the containers. Containers that others depend on start first.
 fn start_all(opened: &Opened, members: Vec<Member>) -> Result<()> {
     let session = opened.session();
     for wave in waves(members, |member| &member.view.labels) {

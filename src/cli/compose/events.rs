@@ -1,6 +1,6 @@
-//! `compose events`: what happens to the containers of a project, as `events` prints it, or as one JSON
-//! object a line with Docker Compose's names. The events are those whose labels name the project; the
-//! journal is `engine::events`'.
+//! The command `compose events`: prints the events of a project's containers, in the form of
+//! `events` or as one JSON object a line with Docker Compose's keys. Labels on an event name its
+//! project. `engine::events` reads the journal.
 
 use std::io::Write;
 
@@ -69,7 +69,7 @@ fn events(call: &Invocation) -> Outcome {
             return Ok(());
         }
         let text = if args.json { json(event, service) } else { line(event) };
-        // One write: a reader never gets half an event.
+        // Write the whole event at once, so that a reader never gets half an event.
         let written = out.write_all(format!("{}\n", escape::text(&text)).as_bytes());
         written.context(|| "write to the standard output")
     });
@@ -80,7 +80,7 @@ fn events(call: &Invocation) -> Outcome {
     }
 }
 
-/// Docker Compose's object: its labels are left out of the attributes.
+/// Returns an event as Docker Compose's object. The attributes leave out Compose's own labels.
 fn json(event: &Event, service: &str) -> String {
     let own = event.attributes.iter().filter(|(key, _)| !key.starts_with(PREFIX));
     let object = Value::object(vec![

@@ -1,6 +1,6 @@
-//! The images of a project's services: pulled as `pull_policy` and `--pull` say, or built. An image
-//! that several services share is brought once. Pulls and builds come before the first container is
-//! made, so that a missing image leaves nothing half-made.
+//! Pulls or builds the images of a project's services, as `pull_policy` and `--pull` say. An image
+//! that several services share is pulled or built once. Pulls and builds come before the first
+//! container is created, so a missing image leaves no half-created project.
 
 use super::super::run::{Pull, bring_image};
 #[cfg(feature = "build")]
@@ -14,7 +14,7 @@ use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 use crate::units::parse_duration_ns;
 
-/// When the image of a service is pulled or built.
+/// When the image of a service is pulled or built: `pull_policy` of the Compose specification.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     Always,
@@ -22,18 +22,18 @@ pub enum Policy {
     Missing,
     Never,
     Build,
-    /// Pull if the last pull is so many nanoseconds ago.
+    /// Pull if more than this number of nanoseconds have passed since the last pull.
     After(i64),
-    /// As `After`, with the time that `pull_refresh_after` names.
+    /// Like `After`, with the period that the key `pull_refresh_after` gives.
     Refresh,
 }
 
-/// How a command brings images.
+/// How a command gets the images of services.
 #[derive(Clone, Debug, Default)]
 pub struct Bring {
-    /// `--pull`; otherwise the service's `pull_policy` counts.
+    /// The value of `--pull`. If `None`, the service's `pull_policy` counts.
     pub policy: Option<Policy>,
-    /// Build images that exist too.
+    /// Build an image even if it exists.
     pub build: bool,
     pub no_build: bool,
     pub quiet: bool,
@@ -41,7 +41,7 @@ pub struct Bring {
 
 const DAY_NS: i64 = 24 * 60 * 60 * 1_000_000_000;
 
-/// Parses the value of `--pull` or of `pull_policy`.
+/// Parses the value of `--pull` or of `pull_policy`. Fails on an unknown policy.
 pub fn parse_policy(text: &str) -> Result<Policy> {
     let policy = match text {
         "always" => Policy::Always,
@@ -62,7 +62,8 @@ pub fn parse_policy(text: &str) -> Result<Policy> {
     Ok(policy)
 }
 
-/// The `pull_policy` of a service.
+/// Returns the `pull_policy` of a service, or `None` if the service has none. `refresh` becomes
+/// `After`, with one day if `pull_refresh_after` is not given.
 pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     let node = &service.node;
     let policy = node.given("pull_policy").map(|node| node.convert(parse_policy)).transpose()?;
@@ -79,7 +80,8 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     }
 }
 
-/// Brings the images of `services`, each once.
+/// Pulls or builds the images of `services`, each image once. Fails at the first image that is
+/// missing and that `how` or its policy forbids to get.
 pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Bring) -> Result<()> {
     let mut done: Vec<ImageName> = Vec::new();
     for service in with_bases(project, services)? {
@@ -94,7 +96,7 @@ pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Br
     Ok(())
 }
 
-/// The platform that the service names.
+/// Returns the `platform` of the service, or `None` if the service has none.
 pub fn platform(service: &Service) -> Result<Option<Platform>> {
     service.node.given("platform").map(|node| node.convert(Platform::parse)).transpose()
 }

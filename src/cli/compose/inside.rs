@@ -1,6 +1,6 @@
-//! `compose exec`, `cp`, `top`, `port` and `stats`: the commands over a running container, named by
-//! its service. Each finds the container and does what the command of the same name does. Of several
-//! replicas `--index` chooses one.
+//! `compose exec`, `cp`, `top`, `port` and `stats`: the commands that work on a service's running
+//! container. Each command finds the container and does what the command of the same name does. If
+//! a service has several replicas, `--index` chooses one.
 
 use std::io::IsTerminal;
 
@@ -60,7 +60,8 @@ static EXEC_FLAGS: &[E] = &[
     .short('w'),
 ];
 
-/// Whether a command that asks for no terminal gets one: as in Docker Compose, if it has one.
+/// Whether stdin and stdout are terminals. As in Docker Compose, `exec` and `run` then allocate a
+/// terminal by default.
 pub fn has_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }

@@ -1,6 +1,6 @@
-//! `compose ps` and `ls`: the containers of a project, and the projects, in Docker Compose's columns.
-//! A project is what its containers' labels name, so `ls` reads no file. The words for a status are
-//! those of `ps`.
+//! `compose ps` and `ls`: list the containers of a project, and the projects, in Docker Compose's
+//! columns. The labels of containers name the projects, so `ls` reads no file. `ps` describes a
+//! container's status as the command `ps` does.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ fn push_label(container: &ContainerView, key: &str, out: &mut String) {
     out.push_str(label(&container.labels, key).unwrap_or_default());
 }
 
-/// In alphabetical order.
+/// The fields of `--format`, in alphabetical order.
 static FIELDS: &[Field<ContainerView>] = &[
     Field { name: "Command", header: "COMMAND", write: push_command },
     Field {
@@ -268,7 +268,7 @@ fn ls(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// `exited(1), running(2)`
+/// Counts the containers by state, such as `exited(1), running(2)`.
 fn states(members: &[Member]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for member in members {
@@ -278,7 +278,7 @@ fn states(members: &[Member]) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// The files of a project, as its containers' labels say.
+/// Returns the names of the project's compose files, which the containers' labels hold.
 fn files(members: &[Member]) -> &str {
     let labels = members.iter().map(|member| &member.view.labels);
     let mut files =
@@ -286,7 +286,7 @@ fn files(members: &[Member]) -> &str {
     files.next().unwrap_or_default()
 }
 
-/// A value as one line of JSON.
+/// Returns a value as one line of JSON, without a line feed.
 pub fn json(value: &Value) -> String {
     let mut text = String::new();
     value.push_json(&mut text);

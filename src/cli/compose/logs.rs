@@ -1,6 +1,6 @@
-//! `compose logs`: the logs of a project's containers, each line with the container's name before it,
-//! in colour on a terminal. Without `-f` one container's log follows the other's. Merging and following
-//! is `crate::compose::follow`'s.
+//! The command `compose logs`: prints the logs of a project's containers. The container's name
+//! precedes each line, in colour on a terminal. Without `-f` the command prints one container's log
+//! after the other. `crate::compose::follow` merges and follows logs.
 
 use std::io::LineWriter;
 use std::time::Duration;
@@ -53,7 +53,8 @@ static FLAGS: &[F] = &[
     }),
 ];
 
-/// Parses the number of a container within its service.
+/// Parses the value of `--index`: the number of a container within its service, from 1. Fails on
+/// any other text.
 pub fn parse_index(text: &str) -> Result<u32> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| Error::new(format!("bad number '{text}': write 1 or more")))
@@ -114,7 +115,7 @@ fn logs(call: &Invocation) -> Outcome {
         Ok(())
     })();
     match printed {
-        // The reader closed the pipe: `mydocker compose logs | head`.
+        // The reader closed the pipe, as in `mydocker compose logs | head`.
         Err(_) if out.closed || err.closed => Ok(0),
         printed => printed.map(|()| 0).map_err(Into::into),
     }

@@ -1,6 +1,6 @@
-//! The commands over the containers that a project has: `down` and its siblings. What exists is
-//! known by labels, so `-p NAME` alone is enough. With a file, containers of other services stay, unless
-//! `--remove-orphans` is given.
+//! The command `compose down`: stops and removes the containers and networks of a project. Labels
+//! name the project of each container, so `-p NAME` is enough and no file is needed. Containers of
+//! services that the file does not have stay, unless `--remove-orphans` is given.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::parse_timeout;
@@ -19,11 +19,11 @@ struct DownArgs {
     images: Option<Images>,
 }
 
-/// `--rmi`
+/// The value of `--rmi`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Images {
     All,
-    /// Those that have no name of the user's.
+    /// Only images of services that have no `image` key.
     Local,
 }
 
@@ -75,7 +75,7 @@ fn down(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(DOWN_FLAGS)?;
     let opened = Opened::existing(call)?;
     let session = opened.session();
-    // Those of `run` use the networks too.
+    // Containers of `compose run` use the project's networks too, so they go first.
     let found = members::with_oneoffs(&opened.engine, &opened.project, &wanted)?;
     if wanted.is_empty() {
         session.orphans(args.remove_orphans, args.timeout)?;
@@ -94,8 +94,8 @@ fn down(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// Removes the images of the project's services, and those of `members` that have no service. One
-/// that another container uses stays.
+/// Removes the images of the project's services. `Images::All` includes the images of `members`. An
+/// image that another container uses stays.
 fn remove_images(opened: &Opened, members: &[Member], which: Images) -> Result<()> {
     let project = &opened.project;
     let mut names: Vec<ImageName> = Vec::new();

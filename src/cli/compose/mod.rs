@@ -1,6 +1,6 @@
-//! `compose`: the commands over a project of several containers. This module has the flags that
-//! stand before the subcommand and reads the project; `config` and its siblings have the commands.
-//! What a compose file means is `crate::compose`'s.
+//! The commands of `compose`. This module parses the flags between `compose` and the subcommand and
+//! reads the project. The other modules of this directory hold the subcommands. `crate::compose`
+//! interprets the compose file.
 
 #[cfg(feature = "build")]
 pub mod build;
@@ -77,7 +77,8 @@ pub static FLAGS: &[Flag<Choice>] = &[
     Flag::<Choice>::accepted("compatibility", "Accepted; names have dashes"),
 ];
 
-/// The word `compose` as a command, so that its flags are parsed like those of a command.
+/// The word `compose` as a command, so that the parser accepts flags between `compose` and the
+/// subcommand.
 static COMPOSE: Command = Command {
     name: "compose",
     group: Group::Compose,
@@ -91,14 +92,15 @@ static COMPOSE: Command = Command {
     run: |_| Ok(0),
 };
 
-/// Takes the flags between `compose` and the subcommand out of `words`.
+/// Splits `words` into the flags between `compose` and the subcommand, and the words without these
+/// flags. Without `compose` there are no such flags. Fails on an unknown flag.
 pub fn split(words: Vec<String>) -> Result<(Vec<String>, Vec<String>), Failure> {
     if words.first().is_none_or(|first| first != "compose") {
         return Ok((Vec::new(), words));
     }
     let mut choice = Choice::default();
     let rest = match parse::split(&COMPOSE, FLAGS, &mut choice, &words[1..]) {
-        // The help of the group.
+        // `compose --help` prints the help of the whole group.
         Err(Failure::Help) => return Ok((Vec::new(), vec![words[0].clone()])),
         rest => rest?,
     };
@@ -107,14 +109,14 @@ pub fn split(words: Vec<String>) -> Result<(Vec<String>, Vec<String>), Failure> 
     Ok((before, std::iter::once(words[0].clone()).chain(rest).collect()))
 }
 
-/// The project flags of a call.
+/// Returns the flags between `compose` and the subcommand.
 fn choice(call: &Invocation) -> Result<Choice, Failure> {
     let mut choice = Choice::default();
     parse::split(&COMPOSE, FLAGS, &mut choice, &call.before)?;
     Ok(choice)
 }
 
-/// The project of a call, every value of it checked.
+/// Reads the project of a call and checks every value.
 fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     let project = Project::read(&choice(call)?, wanted)?;
     for name in &project.missing {
@@ -134,9 +136,9 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     Ok(project)
 }
 
-/// The project of a call that acts on what exists: only its services and their order count, so a bad
-/// value or a missing variable is no reason to leave containers running. Where there is no file,
-/// `-p` is enough: what exists is known by labels.
+/// Reads the project for a command that acts on existing containers. Only the services and their
+/// order count, so a bad value or a missing variable does not stop `down`. Without a file, `-p` or
+/// COMPOSE_PROJECT_NAME is enough, because the containers' labels name their project.
 fn existing_project(call: &Invocation) -> Result<Project, Failure> {
     let choice = choice(call)?;
     match Project::read(&choice, &[]) {
@@ -151,7 +153,7 @@ fn existing_project(call: &Invocation) -> Result<Project, Failure> {
     }
 }
 
-/// Whether the names before the lines of logs are coloured.
+/// Whether `logs` and `up` colour the container names before the lines.
 fn is_coloured(call: &Invocation) -> Result<bool, Failure> {
     let variable = std::env::var("COMPOSE_ANSI");
     let by_variable = match variable.as_deref() {
@@ -170,22 +172,22 @@ struct Opened {
 }
 
 impl Opened {
-    /// For a command that acts on what exists.
+    /// Opens the project for a command that acts on existing containers.
     fn existing(call: &Invocation) -> Result<Opened, Failure> {
         Ok(Opened { project: existing_project(call)?, engine: call.engine()? })
     }
 
-    /// For a command that makes what the file asks for, of the services `wanted`.
+    /// Opens the project for a command that creates the services `wanted` of the file.
     fn wanted(call: &Invocation, wanted: &[String]) -> Result<Opened, Failure> {
         Ok(Opened { project: project(call, wanted)?, engine: call.engine()? })
     }
 
-    /// The containers of the services that are the operands, without those of `run`.
+    /// Returns the containers of the services `wanted`, without the containers of `compose run`.
     fn members(&self, wanted: &[String]) -> Result<Vec<Member>> {
         of_services(&self.engine, &self.project, wanted)
     }
 
-    /// The running container of a service with this number, or its first one.
+    /// Returns the running container of a service that has the number `index`, or the first one.
     fn member(&self, service: &str, index: u32) -> Result<Member> {
         one(&self.engine, &self.project, service, index)
     }
@@ -195,7 +197,7 @@ impl Opened {
     }
 }
 
-/// Whether the value of a `--format` that knows two formats is json, and not `other`.
+/// Parses a `--format` with two values: true for `json`, false for `other`.
 fn is_json(text: &str, other: &str) -> Result<bool> {
     match text {
         "json" => Ok(true),
@@ -204,18 +206,18 @@ fn is_json(text: &str, other: &str) -> Result<bool> {
     }
 }
 
-/// Prints a line about progress.
+/// Prints a line of progress on stderr.
 fn report(line: &str) {
     print_error(&format!("{line}\n"));
 }
 
-/// The options of a container of `service`.
+/// Returns the options to create a container of `service` with.
 fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     let image = Some(image(project, service)?);
     Ok(CreateOptions { image, ..options_but_image(project, service)? })
 }
 
-/// The same without the image: `config` prints what can't be an image's name too.
+/// Returns the same options without the image: `config` prints invalid image names too.
 fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptions> {
     let own = settings(project, service)?;
     let made = super::run::options_of(&mut placed(&own));
@@ -228,18 +230,18 @@ fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptio
             if is_placed {
                 fail!("service {}: {message}", service.name);
             }
-            // It is about several keys of the service.
+            // The error concerns several keys of the service, so it names the service.
             return Err(service.node.wrong(format_args!("services.{}: {message}", service.name)));
         }
     };
     set_commands(&mut options, &service.node)?;
     options.files = files(project, service)?;
-    // A project is started without a client at its stdin.
+    // `compose up` starts a container with no client at its stdin.
     options.streams.keeps_stdin = options.streams.interactive;
     Ok(options)
 }
 
-/// The options of a network.
+/// Parses the options of a network in the file.
 fn network_options(node: &Node) -> Result<NetworkOptions> {
     super::network::options_of(&mut placed(&network_settings(node)?))
 }

@@ -1,6 +1,7 @@
-//! `compose run`: one command in a new container of a service, as `run` would make it. The services
-//! that it depends on come up first. The container has a name of its own and is not one of the
-//! service's replicas: its ports are published and its service's name leads to it only if asked for.
+//! The command `compose run`: runs one command in a new container of a service, as `run` does. The
+//! services that it depends on start first. The container has its own name and does not count as a
+//! replica of the service. The service's ports are published only with `--service-ports`, and the
+//! service's name resolves to the container only with `--use-aliases`.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_line;
@@ -197,7 +198,8 @@ fn run(call: &Invocation) -> Outcome {
         options.command.clear();
     }
     if words.len() > 1 {
-        // The further words of an entrypoint stand before the command.
+        // `options.command` starts with all words of `entrypoint` but the first, and these words
+        // stay.
         let entrypoint = service.node.get("entrypoint").map(Node::elements).unwrap_or_default();
         options.command.truncate(if replaced { 0 } else { entrypoint.len().saturating_sub(1) });
         options.command.extend_from_slice(&words[1..]);

@@ -1,6 +1,6 @@
-//! `compose pull`, `push`, `images` and `version`. Images are pulled one after the other, each in a
-//! child process, and only once if several services use the image. A service with `build` is pulled
-//! only if it also has `image`.
+//! `compose pull`, `push`, `images` and `version`. `pull` pulls one image after the other, and an
+//! image that several services use only once. A service with `build` is pulled only if it also has
+//! `image`. `push` pushes only images of services that have `build` and `image`.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::format::push_ago;
@@ -75,7 +75,7 @@ fn pull(call: &Invocation) -> Outcome {
             continue;
         }
         let how = match args.policy.or(policy_of(service)?) {
-            // The policy says that the image is built, or is already in the local store.
+            // The policy requires an image that is built, or is already in the local store.
             Some(Policy::Never | Policy::Build) => continue,
             Some(Policy::Missing) => Pull::Missing,
             _ => Pull::Always,
@@ -181,8 +181,8 @@ fn images(call: &Invocation) -> Outcome {
     for member in &found {
         let id = member.view.image_id;
         ids.extend(id.filter(|id| !ids.contains(id)));
-        // An image can have several names. Show the name that the container was created with, if the
-        // image still has it.
+        // An image can have several names. Show the name that the container was created with, if
+        // the image still has it.
         let of_image = || known.iter().filter(|image| Some(image.id) == id);
         let by_name = |image: &&ImageView| {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());

@@ -1,6 +1,6 @@
-//! `compose up` and `create`: the flags, and what comes before the containers: their images. The
-//! containers are `crate::compose::up`'s; in the foreground `crate::compose::foreground` prints their
-//! logs.
+//! `compose up` and `compose create`: parse the flags, get the images, then create the containers.
+//! `crate::compose::up` creates and starts the containers. In the foreground
+//! `crate::compose::foreground` prints their logs.
 
 use std::io::LineWriter;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use crate::error::{Error, Result, fail};
 use crate::sys::stdio;
 use crate::time::Instant as LogTime;
 
-/// The longest pause between two looks at what is waited for.
+/// The longest pause between two checks in `wait_until`.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
@@ -45,7 +45,7 @@ struct UpArgs {
 
 type F = Flag<UpArgs>;
 
-/// All flags of `up`; those of `create` stand after the first `UP_ONLY`.
+/// All flags of `up`. `create` has only the flags from index `UP_ONLY` on.
 static FLAGS: &[F] = &[
     F::switch("detach", "Run in the background", |a, on| a.detach = on).short('d'),
     F::switch("wait", "Wait until all services run and are healthy; implies -d", |a, on| {
@@ -207,7 +207,8 @@ fn bring_up(call: &Invocation, mut args: UpArgs, wanted: Vec<String>) -> Outcome
     Ok(0)
 }
 
-/// Calls `is_done` again and again until it returns true.
+/// Calls `is_done` until it returns true, with pauses of 1 to 100 milliseconds. Returns the first
+/// error of `is_done`.
 pub fn wait_until(mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
     let mut pause = Duration::from_millis(1);
     while !is_done()? {
@@ -217,7 +218,8 @@ pub fn wait_until(mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
     Ok(())
 }
 
-/// Brings all services up, in the background.
+/// Creates and starts all services, without printing their logs. Blocks until `up` is done, and
+/// returns the first error.
 pub fn finish(up: &mut Up<'_>) -> Result<()> {
     wait_until(|| {
         while !up.is_done() && !up.advance()?.is_empty() {}
@@ -258,7 +260,7 @@ fn in_foreground(
     }
     let style =
         Style { prefixed: !args.no_prefix, coloured: !args.no_colour && is_coloured(call)? };
-    // What a container that ran before has written already is not printed again.
+    // Print no output that a container wrote before this command started.
     let options = LogsOptions {
         follow: true,
         timestamps: args.timestamps,
@@ -276,13 +278,13 @@ fn in_foreground(
     let mut err = Watched::new(stdio::stderr());
     let foreground = Foreground { session, up, follow, ends: &ends };
     match foreground.run(&mut out, &mut err) {
-        // The reader closed the pipe: `mydocker compose up | head`.
+        // The reader closed the pipe, as in `mydocker compose up | head`.
         Err(_) if out.closed || err.closed => Ok(0),
         status => Ok(status?),
     }
 }
 
-/// Waits until every container runs and is healthy, or has ended well.
+/// Waits until every container runs and is healthy, or has exited with status 0.
 fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
     let deadline = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let session = opened.session();

@@ -1,8 +1,7 @@
-//! The flags of `run` and `create`: one table in the order of the help, each flag with its
-//! spelling, its help text and the code that stores its value. The first `RUN_ONLY` flags are
-//! `run`'s alone. A value is parsed here into its final type; what depends on several flags is
-//! decided in `resolve`, in the module above. Docker's flags without a meaning here are accepted or
-//! refused with the reason.
+//! The flags of `run` and `create`: one table in the order of the help. Each flag has its spelling,
+//! its help text and the code that stores its value. Only `run` has the first `RUN_ONLY` flags. A
+//! value is parsed here into its final type; `resolve` in the module above checks combinations of
+//! flags. Docker's flags that have no effect here are accepted, or refused with the reason.
 
 use super::{Pull, RunArgs};
 use crate::cli::flag::{Category, Flag};
@@ -39,12 +38,12 @@ use crate::units::ByteSize;
 /// The number of flags at the start of the table that only `run` has.
 pub const RUN_ONLY: usize = 4;
 
-/// A flag over `RunArgs`, so that the closures need no type.
+/// The type of each flag here, so that the closures need no type annotation.
 type F = Flag<RunArgs>;
 
 /// All flags of `run`. `create` has them except the first `RUN_ONLY`.
 pub static FLAGS: &[F] = &[
-    // Only `run`: RUN_ONLY counts these, and `create` starts after them.
+    // Only `run` has these flags. `RUN_ONLY` is their number.
     F::switch("detach", "Run in the background and print the id", |a, on| {
         a.detach = on;
     })
@@ -305,7 +304,8 @@ pub static FLAGS: &[F] = &[
         if v.is_empty() {
             fail!("the directory's name is empty");
         }
-        // Absolute, because the container can be started again from another directory.
+        // Store an absolute path, because the container can be started again from another
+        // directory.
         a.options.rootfs = Some(raw::path(&parse_host_path(v)?).into());
         Ok(())
     })
@@ -428,7 +428,7 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Network),
     F::value("dns-search", "DOMAIN", "Add a DNS search domain", |a, v| {
-        // A lone dot is resolv.conf(5)'s empty list.
+        // As in Docker, a dot alone means no search domains.
         if v != "." {
             check_hostname(v)?;
         }

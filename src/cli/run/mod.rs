@@ -1,7 +1,7 @@
-//! `run` and `create`: the flags as typed (`RunArgs`), what they mean together (`resolve`), and the
-//! two commands. `run` pulls a missing image, creates the container, starts it, and stays attached
-//! unless `-d`; `create` stops before the start. The table of flags is `flags`, the work is
-//! `engine::create`'s and `engine::start`'s.
+//! The commands `run` and `create`. `RunArgs` holds the flags as typed; `resolve` checks them
+//! together and makes the engine's options. `run` pulls a missing image, creates the container,
+//! starts it, and stays attached unless `-d` is given. `create` does not start the container.
+//! `flags` has the table of flags; `engine::create` and `engine::start` do the work.
 
 mod flags;
 
@@ -34,12 +34,12 @@ pub enum Pull {
 /// The flags as typed.
 #[derive(Default)]
 pub struct RunArgs {
-    /// The values of the single flags. Until `resolve`, `env` has only the variables of the env
-    /// files.
+    /// The options that single flags set. `resolve` adds the variables of `-e` to `env`; before
+    /// that `env` has only the variables of the env files.
     options: CreateOptions,
-    /// The values of `-e`, which override every env file, wherever they stand.
+    /// The values of `-e`. They override every env file, wherever `-e` stands on the command line.
     env: Vec<String>,
-    /// `--swap`: bytes in addition to the memory.
+    /// The value of `--swap`: bytes in addition to the memory.
     swap: Option<u64>,
     quiet: bool,
     pull: Pull,
@@ -51,7 +51,7 @@ pub struct RunArgs {
     wants_api_socket: bool,
 }
 
-/// `-a`: the streams to attach to; if none is set, all of them.
+/// The streams of `-a`. If none is set, the command attaches to all of them.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Attached {
     stdin: bool,
@@ -132,7 +132,7 @@ fn run(call: &Invocation) -> Outcome {
         }
     };
     let input_alone = !attach.stdout && !attach.stderr;
-    // As in Docker: the id is printed, to find the output by it.
+    // As in Docker, print the id, so that the user can find the container's output.
     let made = |id: &str| if input_alone { print_line(id) } else { Ok(()) };
     Ok(engine.run_attached(&options, &attach, &made)?)
 }
@@ -154,7 +154,8 @@ fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Resul
     }
 }
 
-/// Pulls the image if `--pull` asks for it. Progress goes to stderr.
+/// Pulls the image if `--pull` requires it. Progress goes to stderr. Fails if the local image is
+/// for another platform, and if a missing image is named by its id.
 pub fn bring_image(
     engine: &Engine,
     name: &ImageName,
@@ -169,7 +170,7 @@ pub fn bring_image(
         (Pull::Missing, Here::Other { reason, can_pull: true }) => {
             Some(format!("Unable to find image '{name}' locally: {reason}\n"))
         }
-        // Never run an image for another platform than the one asked for.
+        // Never run an image for another platform than the requested one.
         (_, Here::Other { reason, .. }) => fail!("{reason}"),
     };
     if let Some(notice) = notice.filter(|_| !quiet) {
@@ -181,7 +182,8 @@ pub fn bring_image(
     engine.pull_apart(&request, &|event| progress.note(event))
 }
 
-/// The options that flags of `run` ask for.
+/// Returns the options that these flags of `run` set. A compose file gives the flags. Fails if a
+/// value is invalid.
 #[cfg(feature = "compose")]
 pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<CreateOptions> {
     let mut args = RunArgs::default();
@@ -201,7 +203,7 @@ fn lower(
     resolve(args, image, command).map_err(Failure::Usage)
 }
 
-/// The image, unless `--rootfs` stands in for it, and the command.
+/// Splits the operands into the image and the command. With `--rootfs` there is no image.
 fn split(args: &RunArgs, mut operands: Vec<String>) -> Result<(Option<ImageName>, Vec<String>)> {
     if args.options.rootfs.is_some() {
         return Ok((None, operands));
@@ -210,7 +212,7 @@ fn split(args: &RunArgs, mut operands: Vec<String>) -> Result<(Option<ImageName>
     Ok((Some(image), operands))
 }
 
-/// Turns the flags as typed into the engine's options: everything that depends on more than one
+/// Turns the typed flags into the engine's options, and checks all rules that concern more than one
 /// flag.
 fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Result<CreateOptions> {
     let mut options = args.options;
@@ -403,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_lands_where_it_belongs() {
+    fn each_other_flag_sets_its_option() {
         let o = options(
             "--rm --init --read-only --privileged --entrypoint /x --stop-signal HUP --stop-timeout 3 \
              -l a=b --cidfile /tmp/c --ulimit nofile=1 --ulimit nofile=2 --sysctl net.a=1 \

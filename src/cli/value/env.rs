@@ -1,7 +1,8 @@
-//! Environment variables as `-e` and `--env-file` give them.
+//! Parses environment variables from `-e` and `--env-file`, and labels from `--label-file`.
 //!
-//! Docker's file grammar: one `NAME=value` a line, taken literally (no quoting, no expansion); blank
-//! lines and lines beginning with `#` are skipped; a name alone takes the caller's value.
+//! The file grammar is Docker's: one `NAME=value` a line, without quoting or expansion. Blank lines
+//! and lines that start with `#` are skipped. `NAME` alone takes the value from the caller's
+//! environment.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,11 +11,12 @@ use super::name::parse_label;
 use crate::error::{Context, Result, fail};
 use crate::raw;
 
-/// The longest file of variables or labels that is read.
+/// The largest file of variables or labels that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// `NAME=value`; a `NAME` alone takes the caller's value. If there is none it stays a name alone,
-/// which removes the image's variable.
+/// Parses `NAME=value`. `NAME` alone takes the value from the caller's environment. If the caller
+/// has no such variable, the result is `NAME` alone, which removes the image's variable. Fails on
+/// an empty name and on a NUL byte.
 pub fn parse_env(text: &str) -> Result<String> {
     let name = text.split_once('=').map_or(text, |(name, _)| name);
     if name.is_empty() {
@@ -33,7 +35,8 @@ pub fn parse_env(text: &str) -> Result<String> {
     })
 }
 
-/// All variables of an env file.
+/// Reads all variables of an env file. Fails if the file cannot be read, is larger than `MAX_FILE`
+/// or has a bad line.
 pub fn read_env_file(path: &str) -> Result<Vec<String>> {
     parse_env_file(path, &read_bounded("env file", path)?)
 }
@@ -50,7 +53,8 @@ fn read_bounded(what: &str, path: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `--label-file`: one label a line; blank lines and lines beginning with `#` are skipped.
+/// Reads the labels of a `--label-file`, one label a line. Blank lines and lines that start with
+/// `#` are skipped. Fails like `read_env_file`.
 pub fn read_label_file(path: &str) -> Result<Vec<(String, String)>> {
     let bytes = read_bounded("label file", path)?;
     let mut labels = Vec::new();
@@ -79,7 +83,7 @@ fn parse_env_file(path: &str, bytes: &[u8]) -> Result<Vec<String>> {
             fail!("{}: bad variable name '{name}': it has white space in it", place());
         }
         let variable = parse_env(line).context(place)?;
-        // As in Docker, a file's name alone removes nothing.
+        // As in Docker, a name alone in a file does not remove the image's variable.
         variables.extend(Some(variable).filter(|variable| variable.contains('=')));
     }
     Ok(variables)

@@ -1,7 +1,7 @@
-//! Values of limits and devices: `--ulimit` (setrlimit(2)), `--sysctl`, `--device`,
+//! Parses the values of limits and devices: `--ulimit` (setrlimit(2)), `--sysctl`, `--device`,
 //! `--device-cgroup-rule`, `--device-*-bps`, `--log-opt`, `--cgroup-parent`, and numbers with
-//! bounds. Each is parsed once into the engine's type. A sysctl must belong to a namespace and a
-//! cgroup's path must stay below its root, because nothing checks them again later.
+//! bounds. Each value is parsed once into the engine's type. A sysctl must belong to a namespace,
+//! and a cgroup's path must stay below its root. No later code checks this again.
 
 use std::str::FromStr;
 
@@ -14,7 +14,8 @@ use crate::error::{Context, Error, Result, fail};
 use crate::template::Template;
 use crate::units::ByteSize;
 
-/// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`.
+/// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`. Fails on an unknown limit, and if
+/// the soft limit is above the hard limit.
 pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     let Some((name, limits)) = text.split_once('=') else {
         fail!("bad limit '{text}': write NAME=SOFT[:HARD], as in nofile=1024:2048");
@@ -38,18 +39,19 @@ pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     Ok(Rlimit { name: name.to_owned(), soft, hard })
 }
 
-/// Parses `KEY=VALUE` of a parameter that belongs to a namespace: any other would change the host.
+/// Parses `KEY=VALUE` of a kernel parameter. Fails unless the parameter belongs to a namespace,
+/// because any other parameter would change the host.
 pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad setting '{text}': write KEY=VALUE, as in net.core.somaxconn=1024");
     };
-    // The key becomes a path below /proc/sys, and other tools have been tricked into taking one
-    // setting for two by '+' and newlines in it (CVE-2022-0811).
+    // The key becomes a path below /proc/sys. In another engine, '+' and newlines in a setting
+    // could add a second setting (CVE-2022-0811).
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if !key.chars().all(plain) || key.contains("..") || key.ends_with('.') {
         fail!("bad setting '{key}': only letters, digits, '_', '-' and single dots make a key");
     }
-    // The host's name has flags of its own.
+    // The host name is refused too, because it has its own flags.
     let is_own = matches!(sysctl::owner(key), Some(Owner::Ipc | Owner::Network));
     if !is_own || key == sysctl::NEXT_SHM_ID {
         fail!(
@@ -62,14 +64,15 @@ pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Whether `part` has some of `rwm`, each at most once.
+/// Whether `part` consists of one or more letters of `rwm`, each at most once.
 fn is_access(part: &str) -> bool {
     let letters = part.bytes().all(|byte| matches!(byte, b'r' | b'w' | b'm'));
     let once = |letter| part.matches(letter).count() <= 1;
     !part.is_empty() && letters && once('r') && once('w') && once('m')
 }
 
-/// Parses `KIND MAJOR:MINOR ACCESS`, the syntax of cgroup v1's devices.allow: `c 42:* rmw`.
+/// Parses `KIND MAJOR:MINOR ACCESS`, the syntax of cgroup v1's devices.allow: `c 42:* rmw`. Fails
+/// on any other form.
 pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
     let wrong = || {
         Error::new(format!(
@@ -97,7 +100,7 @@ pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
     Ok(DeviceRule { kind, major: number(major)?, minor: number(minor)?, access })
 }
 
-/// Parses `SRC[:DST][:ACCESS]`; ACCESS is some of `rwm`.
+/// Parses `SRC[:DST][:ACCESS]`; ACCESS is some of `rwm`. Fails if a path is not absolute.
 pub fn parse_device(text: &str) -> Result<Device> {
     if !text.starts_with('/') && text.contains('=') {
         fail!(
@@ -124,7 +127,8 @@ pub fn parse_device(text: &str) -> Result<Device> {
     Ok(Device { source: crate::path::clean(source), target, access: access.to_owned() })
 }
 
-/// Parses `PATH:RATE`; the rate is in bytes or in operations per second.
+/// Parses `PATH:RATE`. The rate is in bytes or in operations per second. Fails if the rate is 0 or
+/// the path is not in /dev.
 pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     let Some((path, rate)) = text.rsplit_once(':') else {
         fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");
@@ -145,14 +149,15 @@ pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     Ok(DeviceRate { path: crate::path::clean(path), numbers: None, kind, rate })
 }
 
-/// The most log files that are kept.
+/// The most log files that a container can keep.
 const MAX_LOG_FILES: u32 = 1000;
 
 /// The drivers of `--log-driver`.
 pub const LOG_DRIVERS: [&str; 5] = ["json-file", "local", "syslog", "journald", "none"];
 
-/// Sets an option of the log. `max-buffer-size` and `compress` are checked and recorded without an
-/// effect: the log file blocks the program in neither mode, and is never compressed.
+/// Sets an option of the log. `mode`, `max-buffer-size` and `compress` are checked and recorded
+/// without an effect: the log file blocks the program in neither mode, and is never compressed.
+/// Fails on an unknown option or a bad value.
 pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m")
@@ -185,8 +190,8 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses a cgroup's path, which must stay below the root of each hierarchy. Nothing checks it
-/// again later.
+/// Parses a cgroup's path, which must stay below the root of each hierarchy. No later code checks
+/// this again. Fails on `..`, on `/` alone, and on characters that cgroup files do not allow.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
     let path = crate::path::clean(text);
@@ -196,7 +201,7 @@ pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     Ok(path)
 }
 
-/// Parses a number between two bounds.
+/// Parses a number from `least` to `most`. Fails on any other text.
 pub fn parse_number<N: FromStr + PartialOrd + std::fmt::Display>(
     text: &str,
     least: N,

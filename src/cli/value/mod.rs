@@ -1,6 +1,6 @@
-//! The syntax of flag values: one file for each family of flags, whose functions turn text into the
-//! type that the engine takes. A value that was parsed here is not checked again. An error names
-//! the value and says how to write it right; the parser puts the flag's name before it.
+//! Parses flag values. Each file has the functions for one family of flags, which turn text into
+//! the engine's types. A value that was parsed here is not checked again. An error names the value
+//! and says how to write it; the parser puts the flag's name before the error.
 
 pub mod env;
 pub mod limit;

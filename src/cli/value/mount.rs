@@ -1,8 +1,9 @@
-//! What is mounted: `-v [SRC:]DST[:OPTIONS]`, `--mount type=…,…` and `--tmpfs DST[:OPTIONS]`.
+//! Parses mounts: `-v [SRC:]DST[:OPTIONS]`, `--mount type=…,…`, `--tmpfs DST[:OPTIONS]` and
+//! `--volumes-from`.
 //!
-//! A source that starts with a slash or a dot is a host path, any other the name of a volume.
-//! Without a source it is an anonymous volume. Paths are cleaned lexically, as Docker's are; what they mean
-//! inside the container is resolved there, by file descriptor.
+//! A source that starts with a slash or a dot is a host path; any other source is a volume's name.
+//! A mount without a source is an anonymous volume. As in Docker, paths are cleaned lexically. The
+//! runtime resolves them inside the container by file descriptor.
 
 use super::name::{check_volume_name, parse_container_name, parse_label};
 use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};
@@ -21,14 +22,15 @@ fn parse_target(text: &str) -> Result<String> {
     }
 }
 
-/// A host path, relative ones taken from the working directory.
+/// Returns a host path as an absolute path. A relative path starts at the working directory. Fails
+/// on an empty path, and if the working directory cannot be found.
 pub fn parse_host_path(text: &str) -> Result<String> {
     let path = std::path::absolute(raw::path(text));
     let path = path.context(|| format!("find '{text}' from here"))?;
     Ok(clean(&raw::encode_path(&path)))
 }
 
-/// `-v`.
+/// Parses the value of `-v`. Fails on a bad path, volume name or option.
 pub fn parse_volume(text: &str) -> Result<MountOption> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts[..] {
@@ -66,7 +68,7 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
             "noidmap" if mount.kind == MountKind::Bind => mount.unmapped = true,
             "noidmap" => fail!("bad volume '{text}': noidmap is for host paths, not volumes"),
             "nocopy" => fail!("bad volume '{text}': nocopy is for volumes, not host paths"),
-            // SELinux relabelling, and the consistency hints of Docker on a Mac: nothing to do.
+            // SELinux relabelling and Docker's consistency hints for macOS need no action here.
             "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             _ => match parse_propagation(option) {
                 Some(propagation) if mount.kind == MountKind::Bind => {
@@ -88,7 +90,8 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
     Ok(mount)
 }
 
-/// Without the `r` it means the same: what lies below follows its mount.
+/// Parses a propagation. The spellings with and without `r` mean the same, because the mounts below
+/// follow their parent.
 fn parse_propagation(text: &str) -> Option<Propagation> {
     Some(match text {
         "private" | "rprivate" => Propagation::Private,
@@ -98,7 +101,7 @@ fn parse_propagation(text: &str) -> Option<Propagation> {
     })
 }
 
-/// `--tmpfs`.
+/// Parses the value of `--tmpfs`. Fails on a bad path or an unknown option.
 pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
     let mut mount = MountOption::new(
@@ -129,7 +132,7 @@ pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
     Ok(mount)
 }
 
-/// Bytes, or a percentage of the memory.
+/// Parses a number of bytes, or a percentage of the memory.
 fn tmpfs_size(text: &str) -> Result<String> {
     match text.strip_suffix('%') {
         Some(percent) if matches!(percent.parse::<u8>(), Ok(1..=100)) => Ok(text.to_owned()),
@@ -145,7 +148,8 @@ fn tmpfs_mode(text: &str) -> Result<u32> {
     }
 }
 
-/// `--mount`.
+/// Parses the value of `--mount`. Fails on an unknown type or key, and if a required key is
+/// missing.
 pub fn parse_mount(text: &str) -> Result<MountOption> {
     let bad = || format!("bad mount '{text}'");
     let fields = split_csv(text).context(bad)?;
@@ -185,7 +189,7 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
     Ok(mount)
 }
 
-/// Keys of one type of mount alone.
+/// The keys that only one type of mount has.
 const KEYS: [&str; 13] = [
     "image-subpath",
     "tmpfs-size",
@@ -210,7 +214,7 @@ fn set_mount_key(
 ) -> Result<()> {
     let kind = mount.kind;
     let value = match (key, value) {
-        // These alone may stand without a value.
+        // Only these keys may have no value.
         (
             "readonly" | "ro" | "volume-nocopy" | "noidmap" | "bind-nonrecursive"
             | "bind-create-src",
@@ -279,7 +283,7 @@ fn set_mount_key(
             };
             mount.volume_options.push((option.to_owned(), text.to_owned()));
         }
-        // A hint of Docker on a Mac: nothing to do.
+        // Docker's consistency hint for macOS needs no action here.
         ("consistency", _) => {}
         (_, _) if KEYS.contains(&key) => fail!("'{key}' does not go with this type"),
         _ => fail!("unknown key '{key}'; known: type source target readonly {}", KEYS.join(" ")),
@@ -295,7 +299,8 @@ fn parse_switch(key: &str, value: &str) -> Result<bool> {
     }
 }
 
-/// One record of comma-separated values; a field may stand in double quotes, a quote in it doubled.
+/// Splits one record of comma-separated values (RFC 4180). A field may be in double quotes, and a
+/// quote inside is doubled. Fails if a quote is not closed.
 pub fn split_csv(text: &str) -> Result<Vec<String>> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
@@ -318,7 +323,8 @@ pub fn split_csv(text: &str) -> Result<Vec<String>> {
     Ok(fields)
 }
 
-/// `--volumes-from NAME[:ro|rw]`: the container, and whether its volumes are read-only here.
+/// Parses `--volumes-from NAME[:ro|rw]`. Returns the container's name, and whether its volumes are
+/// mounted read-only. Fails on any other mode.
 pub fn parse_volumes_from(text: &str) -> Result<(String, bool)> {
     let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
     let name = parse_container_name(name)?;
@@ -329,7 +335,7 @@ pub fn parse_volumes_from(text: &str) -> Result<(String, bool)> {
     }
 }
 
-/// Refuses two mounts on one place.
+/// Fails if two mounts have the same target.
 pub fn check_distinct(mounts: &[MountOption]) -> Result<()> {
     let mut targets: Vec<&str> = mounts.iter().map(|mount| mount.target.as_str()).collect();
     targets.sort_unstable();

@@ -1,6 +1,6 @@
-//! Names of containers, volumes and hosts, labels, addresses and `--add-host`. A name becomes one
-//! component of a path below the state root, so Docker's grammar (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`) is
-//! checked here, once. Image names are `image_name`'s.
+//! Parses names of containers, volumes and hosts, labels, addresses and `--add-host`. A name
+//! becomes one component of a path below the state root, so this file checks Docker's grammar
+//! (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`) once. Image names are in `image_name`.
 
 use std::net::IpAddr;
 
@@ -8,27 +8,28 @@ use crate::address::{HostAddress, Ip};
 use crate::error::{Result, fail};
 use crate::raw;
 
-/// The longest container or volume name: it becomes one component of a path, with a prefix or
-/// suffix.
+/// The longest container or volume name, in bytes. The name becomes one component of a path, with a
+/// prefix or a suffix.
 const MAX_NAME: usize = 128;
-/// The length of a field of utsname (uname(2)) without its NUL.
+/// The length of a field of utsname (uname(2)) without its NUL, in bytes.
 const MAX_HOSTNAME: usize = 64;
 
-/// Whether `text` matches `[a-zA-Z0-9][a-zA-Z0-9_.-]*`: Docker's grammar, but a single letter is
-/// allowed too.
+/// Whether `text` matches `[a-zA-Z0-9][a-zA-Z0-9_.-]*`. This is Docker's grammar, except that a
+/// single character is allowed.
 fn is_name(text: &str) -> bool {
     let (first, rest) = text.as_bytes().split_first().unwrap_or((&b'-', &[]));
     let tail = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     first.is_ascii_alphanumeric() && rest.iter().all(tail)
 }
 
-/// Parses a container's name, which may have the slash before it that `inspect` prints.
+/// Parses a container's name. The name may start with a slash, as `inspect` prints it. Fails if the
+/// rest is not a valid name.
 pub fn parse_container_name(text: &str) -> Result<&str> {
     let name = text.strip_prefix('/').unwrap_or(text);
     check_name("container", name).map(|()| name)
 }
 
-/// Fails if `text` can't name a volume.
+/// Fails if `text` is not a valid volume name.
 pub fn check_volume_name(text: &str) -> Result<()> {
     check_name("volume", text)
 }
@@ -45,7 +46,7 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `text` can't be a host name or a search domain.
+/// Fails if `text` is not a valid host name or search domain.
 pub fn check_hostname(text: &str) -> Result<()> {
     if text.is_empty() || text.len() > MAX_HOSTNAME {
         fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");
@@ -59,7 +60,8 @@ pub fn check_hostname(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses `key=value`, or `key` alone for an empty value.
+/// Parses `key=value`, or `key` alone for an empty value. Fails if the key is empty or the text is
+/// not UTF-8.
 pub fn parse_label(text: &str) -> Result<(String, String)> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     if key.trim().is_empty() {
@@ -68,8 +70,8 @@ pub fn parse_label(text: &str) -> Result<(String, String)> {
     Ok((raw::utf8("label", key)?, raw::utf8("label", value)?))
 }
 
-/// `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets, and `host-gateway`
-/// for the host's.
+/// Parses `--add-host`: `NAME:ADDRESS` or `NAME=ADDRESS`. An IPv6 address may be in brackets, and
+/// `host-gateway` means the host's address. Fails on a bad name or address.
 pub fn parse_host(text: &str) -> Result<(String, HostAddress)> {
     let Some((name, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
         fail!("bad host '{text}': write NAME:ADDRESS");
@@ -82,7 +84,7 @@ pub fn parse_host(text: &str) -> Result<(String, HostAddress)> {
     }
 }
 
-/// Parses `KEY=VALUE` of an option.
+/// Parses `KEY=VALUE` of an option. Fails if the key is empty.
 pub fn parse_option(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -90,7 +92,7 @@ pub fn parse_option(text: &str) -> Result<(String, String)> {
     }
 }
 
-/// Parses an address of either family.
+/// Parses an IPv4 or IPv6 address.
 pub fn parse_ip(text: &str) -> Result<IpAddr> {
     text.parse().map(|Ip(address)| address)
 }

@@ -1,6 +1,6 @@
 //! Parses the values of flags about a container's first process: namespaces and networks to join,
-//! working directory, stop signal and detach keys. The name of another container stays text, because
-//! only the engine can look it up. See namespaces(7); the detach keys have Docker's syntax.
+//! working directory, stop signal and detach keys. The name of another container stays text,
+//! because only the engine can look it up. See namespaces(7); the detach keys have Docker's syntax.
 
 use super::mount::split_csv;
 use super::name::{check_hostname, parse_container_name, parse_ip, parse_option};
@@ -11,7 +11,7 @@ use crate::engine::options::{
 use crate::engine::options::{Signal, StopSignal};
 use crate::error::{Result, fail};
 
-/// Parses `--userns`.
+/// Parses `--userns`: `auto`, `host`, an empty value for `host`, or `UID:GID:SIZE`.
 pub fn parse_userns(text: &str) -> Result<UserNamespaceOption> {
     match text {
         "" | "host" => return Ok(UserNamespaceOption::Host),
@@ -116,12 +116,12 @@ pub fn parse_workdir(text: &str) -> Result<String> {
     Ok(crate::path::clean(text))
 }
 
-/// Parses a signal's name or number.
+/// Parses a signal's name or number (signal(7)).
 pub fn parse_signal(text: &str) -> Result<Signal> {
     Ok(parse_stop_signal(text)?.signal())
 }
 
-/// Parses `--stop-signal` and keeps its spelling.
+/// Parses `--stop-signal` and keeps its spelling, which `inspect` prints.
 pub fn parse_stop_signal(text: &str) -> Result<StopSignal> {
     match StopSignal::given(text) {
         Some(signal) => Ok(signal),
@@ -132,7 +132,8 @@ pub fn parse_stop_signal(text: &str) -> Result<StopSignal> {
 /// The maximum number of keys in a detach sequence.
 const MAX_KEYS: usize = 16;
 
-/// Parses a key sequence, `ctrl-p,ctrl-q` or `a,b`, into the bytes that a terminal sends.
+/// Parses a key sequence, `ctrl-p,ctrl-q` or `a,b`, into the bytes that a terminal sends. Fails on
+/// more than 16 keys.
 pub fn parse_detach_keys(text: &str) -> Result<Vec<u8>> {
     let mut keys = Vec::new();
     for key in text.split(',') {

@@ -1,19 +1,19 @@
-//! The values of the flags that limit a container's resources, which `run`, `create` and `update`
-//! share. Each function parses one value and stores it. As in Docker, 0 means that nothing is set.
-//! What the machine has and what contradicts each other is checked by the engine.
+//! Parses the values of the flags that limit a container's resources, which `run`, `create` and
+//! `update` share. Each function parses one value and stores it. As in Docker, 0 means no limit.
+//! The engine checks the values against the machine and against each other.
 
 use super::limit::parse_number;
 use crate::engine::options::Resources;
 use crate::error::{Result, fail};
 use crate::units::{ByteSize, check_cpu_list, parse_nano_cpus};
 
-/// `--memory`
+/// Sets `--memory`, in bytes (`512m`).
 pub fn set_memory(resources: &mut Resources, value: &str) -> Result<()> {
     resources.memory = limit_unless_zero(ByteSize::parse(value)?);
     Ok(())
 }
 
-/// `--memory-swap`
+/// Sets `--memory-swap`: memory plus swap in bytes, or -1 for no limit.
 pub fn set_memory_swap(resources: &mut Resources, value: &str) -> Result<()> {
     resources.memory_swap = match value {
         "-1" => Some(-1),
@@ -22,19 +22,19 @@ pub fn set_memory_swap(resources: &mut Resources, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// `--memory-reservation`
+/// Sets `--memory-reservation`, in bytes.
 pub fn set_memory_reservation(resources: &mut Resources, value: &str) -> Result<()> {
     resources.memory_reservation = limit_unless_zero(ByteSize::parse(value)?);
     Ok(())
 }
 
-/// `--cpus`
+/// Sets `--cpus`, stored in billionths of a CPU.
 pub fn set_cpus(resources: &mut Resources, value: &str) -> Result<()> {
     resources.nano_cpus = unless_zero(parse_nano_cpus(value)?);
     Ok(())
 }
 
-/// `--cpu-shares`
+/// Sets `--cpu-shares`, a weight from 2 to 262144.
 pub fn set_cpu_shares(resources: &mut Resources, value: &str) -> Result<()> {
     resources.cpu_shares = match value {
         "0" => None,
@@ -43,7 +43,7 @@ pub fn set_cpu_shares(resources: &mut Resources, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// `--cpu-quota`
+/// Sets `--cpu-quota`, in microseconds per period, or -1 for no limit.
 pub fn set_cpu_quota(resources: &mut Resources, value: &str) -> Result<()> {
     resources.cpu_quota = match value {
         "0" => None,
@@ -53,7 +53,7 @@ pub fn set_cpu_quota(resources: &mut Resources, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// `--cpu-period`
+/// Sets `--cpu-period`, from 1000 to 1000000 microseconds.
 pub fn set_cpu_period(resources: &mut Resources, value: &str) -> Result<()> {
     resources.cpu_period = match value {
         "0" => None,
@@ -62,31 +62,31 @@ pub fn set_cpu_period(resources: &mut Resources, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// `--cpuset-cpus`
+/// Sets `--cpuset-cpus`, a list of CPUs such as `0-3,7` (cpuset(7)).
 pub fn set_cpuset_cpus(resources: &mut Resources, value: &str) -> Result<()> {
     check_cpu_list(value)?;
     resources.cpuset_cpus = Some(value.to_owned());
     Ok(())
 }
 
-/// `--cpuset-mems`
+/// Sets `--cpuset-mems`, a list of memory nodes such as `0-1` (cpuset(7)).
 pub fn set_cpuset_mems(resources: &mut Resources, value: &str) -> Result<()> {
     check_cpu_list(value)?;
     resources.cpuset_mems = Some(value.to_owned());
     Ok(())
 }
 
-/// `--pids-limit`
+/// Sets `--pids-limit`, a number of tasks. 0 and -1 mean no limit.
 pub fn set_pids(resources: &mut Resources, value: &str) -> Result<()> {
     resources.pids = match value {
         "0" | "-1" => Some(-1),
-        // The kernel's PID_MAX_LIMIT.
+        // The maximum is the kernel's PID_MAX_LIMIT.
         _ => Some(parse_number(value, 1, 4_194_304)?),
     };
     Ok(())
 }
 
-/// `--blkio-weight`
+/// Sets `--blkio-weight`, from 10 to 1000.
 pub fn set_blkio_weight(resources: &mut Resources, value: &str) -> Result<()> {
     resources.blkio_weight = match value {
         "0" => None,
@@ -95,17 +95,18 @@ pub fn set_blkio_weight(resources: &mut Resources, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// `--kernel-memory`
+/// Fails for `--kernel-memory`, because the kernel has no such limit any more.
 pub fn refuse_kernel_memory(_: &str) -> Result<()> {
     fail!("Linux 5.16 dropped this limit; --memory counts the kernel's memory too")
 }
 
-/// Docker's 0 means no limit.
+/// Returns `None` for 0, which means no limit in Docker.
 pub fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
     (number != N::default()).then_some(number)
 }
 
-/// The size as the kernel counts limits. A `ByteSize` is never larger.
+/// Returns the size as a limit of the kernel, in bytes, or `None` for 0. A `ByteSize` always fits
+/// into an i64.
 pub fn limit_unless_zero(size: ByteSize) -> Option<i64> {
     unless_zero(size.0 as i64)
 }

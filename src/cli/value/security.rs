@@ -1,6 +1,6 @@
-//! `--cap-add`, `--cap-drop` and `--security-opt`, in Docker's syntax. This file checks only the form
-//! of a value; `engine::confine` checks whether this host supports it (the kernel's capabilities,
-//! AppArmor, SELinux). Capability names are those of capabilities(7), with or without
+//! `--cap-add`, `--cap-drop` and `--security-opt`, in Docker's syntax. This file checks only the
+//! form of a value; `engine::confine` checks whether this host supports it (the kernel's
+//! capabilities, AppArmor, SELinux). Capability names are those of capabilities(7), with or without
 //! `CAP_`.
 
 use crate::engine::options::capabilities;
@@ -10,7 +10,8 @@ use crate::raw;
 
 use super::mount::parse_host_path;
 
-/// Parses `NET_ADMIN`, `cap_net_admin` or `ALL`. Returns `CAP_NET_ADMIN` or `ALL`.
+/// Parses `NET_ADMIN`, `cap_net_admin` or `ALL`. Returns `CAP_NET_ADMIN` or `ALL`. Fails on a name
+/// that is not in capabilities(7).
 pub fn parse_capability(text: &str) -> Result<String> {
     if text.eq_ignore_ascii_case("ALL") || text.eq_ignore_ascii_case("CAP_ALL") {
         return Ok("ALL".to_owned());
@@ -22,8 +23,10 @@ pub fn parse_capability(text: &str) -> Result<String> {
 }
 
 /// Sets `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…` or `systempaths=unconfined`.
+/// Fails on any other option.
 pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<()> {
-    // Docker's older syntax has ':' instead of '='. A file name can contain both: split at the first.
+    // Docker's older syntax has ':' instead of '='. A file name can contain both: split at the
+    // first.
     let (key, value) = match text.find(['=', ':']) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
