@@ -1,9 +1,9 @@
-//! The name by which a user means an image that is here: a reference, an image's id, or the first digits
-//! of one.
+//! How a user names a local image: by a reference, by the image's id, or by the first digits of the
+//! id.
 //!
-//! The text is parsed once, where the user typed it or where a record has it. It is kept beside what it
-//! means, because `ps`, `inspect` and errors show it as it was typed. Whether it is a reference or the
-//! first digits of an id can't be seen from `cafe`: `ImageStore::find` looks for the reference first.
+//! The text is parsed once, when the user types it or when a record is read. The text itself is
+//! kept too, because `ps`, `inspect` and errors show it. A text such as `cafe` can be a reference
+//! or the first digits of an id; `ImageStore::find` looks for the reference first.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,26 +25,27 @@ pub struct ImageName {
 pub enum Meaning {
     /// A whole id, with `sha256:` before it or without.
     Id(ImageId),
-    /// The first digits of an id, which follow `sha256:`.
+    /// The first digits of an id, which the user typed after `sha256:`.
     FirstDigits(String),
-    /// A reference. If the text has only hexadecimal digits, it can be an id's first ones too.
+    /// A reference. If the text has only hexadecimal digits, they can also be the first digits of
+    /// an id.
     Reference(Reference),
 }
 
 stored_as_text!(ImageName);
 
 impl ImageName {
-    /// As it was typed.
+    /// Returns the text as the user typed it.
     pub fn typed(&self) -> &str {
         &self.typed
     }
 
-    /// What it can stand for.
+    /// Returns what the text can stand for.
     pub fn meaning(&self) -> &Meaning {
         &self.meaning
     }
 
-    /// The reference that it can stand for.
+    /// Returns the reference that the text can stand for, or `None` if the text is an id.
     pub fn reference(&self) -> Option<&Reference> {
         match &self.meaning {
             Meaning::Reference(reference) => Some(reference),
@@ -52,7 +53,8 @@ impl ImageName {
         }
     }
 
-    /// The name with neither tag nor digest, if it was typed so: it can stand for a whole repository.
+    /// Returns the reference if the user typed neither a tag nor a digest: the name can then stand
+    /// for a whole repository.
     pub fn repository(&self) -> Option<&Reference> {
         self.reference().filter(|reference| !reference.ends(&self.typed))
     }

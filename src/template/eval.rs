@@ -1,7 +1,8 @@
 //! Runs a template's tree over a value and writes the text.
 //!
-//! Steps, bytes and depth are bounded: a template that exceeds a bound ends with an error. In strict
-//! evaluation a missing key is an error: Docker's `inspect` falls back to it.
+//! Steps, bytes and depth are bounded: a template that exceeds a bound ends with an error. In
+//! strict mode a missing key is an error. As in Docker's `inspect`, strict mode is the second
+//! attempt after an error.
 
 use std::rc::Rc;
 
@@ -10,7 +11,7 @@ use super::parser::{Branch, Command, Node, Pipe, Span, Trees, Word, WordKind};
 use super::value::{Struct, Value};
 
 const MAX_STEPS: usize = 1_000_000;
-/// The most bytes of the output, and of all results of functions.
+/// The most bytes of the output and of all results of functions together.
 const MAX_BYTES: usize = 32 << 20;
 /// The deepest nesting of templates, blocks and parentheses.
 const MAX_DEPTH: usize = 256;
@@ -19,7 +20,7 @@ const MAX_DEPTH: usize = 256;
 pub struct Evaluation<'a> {
     pub source: &'a str,
     pub trees: &'a Trees,
-    /// Whether a missing field or key is an error that Docker words for maps.
+    /// Whether a missing field or key is an error, in the words that Docker uses for maps.
     pub strict: bool,
     /// Whether `dot` holds a table's headers.
     pub headers: bool,
@@ -44,13 +45,13 @@ type Done<T> = Result<T, Fault>;
 pub struct Fault {
     /// The place in the template and the reason, in the words of Go's text/template.
     pub message: String,
-    /// Whether the reason is a field that no row of this listing has: the template is wrong, whatever
-    /// the rows hold.
+    /// Whether the reason is a field that no row of this listing has. Then the template is wrong,
+    /// whatever the rows hold.
     pub is_unknown_field: bool,
 }
 
 impl<'a> Evaluation<'a> {
-    /// A rendering of `trees` with `root` as the dot.
+    /// Returns an evaluation of `trees` with `root` as the dot.
     pub fn new(source: &'a str, trees: &'a Trees, root: Value) -> Evaluation<'a> {
         Evaluation {
             source,
@@ -67,7 +68,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// The output for `root`.
+    /// Returns the output for `root`. Fails at the first fault, and if a bound is exceeded.
     pub fn run(mut self) -> Done<String> {
         let dot = self.root.clone();
         if let Some((_, nodes)) = self.tree("") {
@@ -238,7 +239,8 @@ impl<'a> Evaluation<'a> {
         done.map(|_| ())
     }
 
-    /// Sets the innermost variable of that name, or makes a new one.
+    /// Sets the innermost variable of that name. Creates a variable if there is none, or if
+    /// `is_new`.
     fn set(&mut self, name: &str, value: Value, is_new: bool) {
         if !is_new
             && let Some((_, known)) =
@@ -257,7 +259,7 @@ impl<'a> Evaluation<'a> {
             value = Some(self.command(dot, command, value)?);
         }
         let value = value.unwrap_or(Value::Missing);
-        // A range sets its variables itself.
+        // `range` sets two variables itself.
         if let [name] = pipe.variables.as_slice() {
             self.set(name, value.clone(), !pipe.assigns);
         }
@@ -354,7 +356,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// A method, or a field that the struct lacks.
+    /// Calls the method `Label`, or returns the error for a field that the struct lacks.
     fn absent(&self, at: Span, object: &Struct, name: &str, arguments: &[Value]) -> Done<Value> {
         if name == "Label" && object.labels.is_some() {
             return match arguments {
@@ -417,7 +419,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// `and` and `or` return the value that decides.
+    /// Evaluates `and` or `or`: returns the first value that decides the result, without evaluating
+    /// the remaining arguments.
     fn shortcut(
         &mut self,
         dot: &Value,

@@ -1,8 +1,8 @@
-//! Floating-point numbers as Go writes them (strconv.FormatFloat): the shortest digits that give the
-//! same number again, with an exponent for very large and very small ones. An exponent has at least
-//! two digits, where Rust writes one.
+//! Prints floating-point numbers as Go does (strconv.FormatFloat): the fewest digits that give the
+//! same number again, with an exponent for very large and very small numbers. Go writes at least
+//! two digits of an exponent, and Rust only as many as needed.
 
-/// Go's `%v` of a float.
+/// Returns the number as Go's `%v` prints it.
 pub fn shortest(number: f64) -> String {
     if !number.is_finite() {
         let sign = if number > 0.0 { "+" } else { "-" };
@@ -16,7 +16,7 @@ pub fn shortest(number: f64) -> String {
     }
 }
 
-/// `1e-7` is `1e-07` in Go.
+/// Turns an exponent in Rust's form into Go's form: `1e-7` becomes `1e-07`.
 pub fn exponent(text: &str) -> String {
     let Some((digits, power)) = text.split_once('e') else { return text.to_owned() };
     let (sign, power) = match power.strip_prefix('-') {

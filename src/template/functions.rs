@@ -1,7 +1,7 @@
-//! The functions of a template: those of Go's text/template, and Docker's own after them.
+//! The functions that a template can call: those of Go's text/template, then Docker's own.
 //!
-//! Only the names of `and` and `or` are here: they do not evaluate all of their arguments, so
-//! `eval` evaluates them.
+//! `and` and `or` have only an entry here. They do not evaluate all of their arguments, so `eval`
+//! runs them.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -13,11 +13,11 @@ use super::value::Value;
 #[derive(Debug)]
 pub struct Function {
     pub name: &'static str,
-    /// The least and most arguments.
+    /// The minimum and the maximum number of arguments.
     pub arguments: (usize, usize),
-    /// The function; the most bytes of the result are its last argument.
+    /// The function itself. Its last argument is the most bytes that the result may have.
     pub run: fn(&[Value], usize) -> Result<Value, String>,
-    /// Whether it leaves its first argument unchanged in a table's headers.
+    /// Whether the function leaves its first argument unchanged in a table's headers.
     pub keeps_headers: bool,
 }
 
@@ -144,7 +144,7 @@ static FUNCTIONS: &[Function] = &[
     }),
 ];
 
-/// The function with this name.
+/// Returns the function with this name.
 pub fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
 }
@@ -203,7 +203,7 @@ fn index(values: &[Value]) -> Result<Value, String> {
         value = match (&value, key) {
             (Value::Nil | Value::Missing, _) => return Err("index of untyped nil".to_owned()),
             (Value::Map(items), Value::Text(key)) => items.get(key).cloned().unwrap_or_else(|| {
-                // A map of strings returns its zero value.
+                // As in Go, a map of strings has an empty string for a missing key.
                 match items.values().next() {
                     None | Some(Value::Text(_)) => Value::text(""),
                     _ => Value::Missing,
@@ -253,7 +253,7 @@ fn slice(values: &[Value]) -> Result<Value, String> {
     })
 }
 
-/// Go's `print`: a space between two values unless one is a string.
+/// Joins values as Go's `print` does: with a space between two values unless one is a string.
 pub fn print(values: &[Value]) -> String {
     let mut out = String::new();
     for (at, value) in values.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! The fuzzed property of templates: parsing and rendering any text ends, within bounds, without a
-//! panic. The fuzz target and a unit test call it. It compares no output; `tests` has the expected
-//! values.
+//! The fuzzed property of templates: parsing and rendering of any text ends within the bounds and
+//! without a panic. The fuzz target and a unit test call these functions. They compare no output;
+//! `tests` has the expected values.
 
 use super::{Template, Value, omit_empty};
 

@@ -35,7 +35,7 @@ pub struct Token {
     pub end: usize,
 }
 
-/// The tokens of `source`; if they end early, where and why.
+/// Returns the tokens of `source`. If they end early, also returns the byte offset and the reason.
 pub fn tokens(source: &str) -> (Vec<Token>, Option<(usize, String)>) {
     let mut out = Vec::new();
     let fault = fill(source, &mut out).err();
@@ -83,7 +83,8 @@ fn skip_comment(source: &str, start: usize) -> Result<(usize, bool), (usize, Str
     closing(source, end).ok_or((start, "comment ends before closing delimiter".to_owned()))
 }
 
-/// If the action ends at `at`: the offset after it, and whether it trims what follows.
+/// If the action ends at `at`, returns the offset after its end, and whether the end trims the
+/// following white space.
 fn closing(source: &str, at: usize) -> Option<(usize, bool)> {
     let rest = &source[at..];
     if rest.starts_with("}}") {
@@ -179,7 +180,8 @@ fn action(
     }
 }
 
-/// The length of the literal that `text` starts with; a newline ends none.
+/// Returns the length of the literal at the start of `text`, or `None` if the literal has no end on
+/// its line.
 fn quoted(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {

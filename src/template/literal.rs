@@ -4,7 +4,7 @@
 
 use super::value::Value;
 
-/// The content of `"…"` or of a raw string.
+/// Returns the content of a quoted or raw string, or `None` if the literal is invalid.
 pub fn unquote(text: &str) -> Option<String> {
     if let Some(raw) = text.strip_prefix('`') {
         return Some(raw.strip_suffix('`')?.replace('\r', ""));
@@ -61,7 +61,7 @@ fn digits_of(chars: &mut std::str::Chars<'_>, count: usize, radix: u32) -> Optio
     char::from_u32(code)
 }
 
-/// `0x1.8p4` is 24: a hexadecimal mantissa, and a power of two.
+/// Parses a hexadecimal mantissa and a power of two: `0x1.8p4` is 24.
 fn hexadecimal_float(text: &str) -> Option<f64> {
     let (mantissa, power) = text.strip_prefix("0x")?.split_once('p')?;
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -70,7 +70,8 @@ fn hexadecimal_float(text: &str) -> Option<f64> {
     Some(digits as f64 * 2f64.powi(power - 4 * part.len() as i32))
 }
 
-/// The value of a number or of a character such as `'a'`.
+/// Returns the value of a number or of a character such as `'a'`, or `None` if the literal is
+/// invalid.
 pub fn number(text: &str) -> Option<Value> {
     if let Some(rest) = text.strip_prefix('\'') {
         let content = unescape(rest.strip_suffix('\'')?)?;

@@ -1,13 +1,12 @@
-//! Go's text/template, as Docker's `--format` takes it: `lexer` → `parser` → `eval`, over `value`.
+//! Go's text/template for Docker's `--format`: `lexer` makes tokens, `parser` makes a tree of them,
+//! and `eval` makes a text of the tree and a `value`.
 //!
-//! Errors have Docker's words, with the place in the template. Levels, steps and bytes of a template
-//! are bounded. It does not know Go's types: methods other than
-//! `Label`, and functions as values, are missing.
+//! Errors have Docker's words and the place in the template. Levels, steps and bytes are bounded.
+//! `Label` is the only method, and functions are not values.
 //!
-//! Why not a crate: gtmpl 0.7 brings five more crates, lacks `html` and `js`, and its value crate is
-//! "passively maintained"; gotmpl 0.6 is a young port of 400 kB of source. Neither has Docker's
-//! functions, its words for errors or bounds for a template of a stranger, and each has a value model
-//! of its own beside the one that `inspect` prints.
+//! No crate fits. gtmpl 0.7 needs five more crates, and lacks `html` and `js`. gotmpl 0.6 is a
+//! young port of 400 kB of source. Neither has Docker's functions and errors or bounds for
+//! untrusted templates, and each has a value model besides the one that `inspect` prints.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -25,7 +24,7 @@ use crate::error::{Error, Result};
 
 pub use value::{Struct, Value, omit_empty};
 
-/// Longest template, in bytes.
+/// The longest template, in bytes.
 const MAX_SOURCE: usize = 1 << 20;
 
 /// A parsed template.
@@ -36,7 +35,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Parses a template. The error has Docker's words.
+    /// Parses a template. Fails on a syntax error, with Docker's words.
     pub fn parse(source: &str) -> Result<Template> {
         if source.len() > MAX_SOURCE {
             return Err(Error::new("template parsing error: the template is too long"));
@@ -48,19 +47,20 @@ impl Template {
         Ok(Template { source: source.to_owned(), trees })
     }
 
-    /// The text for `value`, as a listing prints it.
+    /// Returns the text for `value`, as a listing prints it. Fails if the template does not fit
+    /// `value` or exceeds a bound.
     pub fn render(&self, value: &Value) -> Result<String> {
         let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
         evaluation.run().map_err(wrong)
     }
 
-    /// The row of headers of a table: functions leave the headers as they are.
+    /// Returns the row of headers of a table. Functions leave the headers as they are.
     pub fn render_headers(&self, headers: &Value) -> Result<String> {
         self.evaluate_headers(headers).map_err(wrong)
     }
 
-    /// Fails if the template names a field that `headers` lacks. Other failures depend on the rows and
-    /// come with them.
+    /// Fails if the template names a field that `headers` lacks. Other failures depend on the rows,
+    /// and `render` reports them.
     pub fn check_fields(&self, headers: &Value) -> Result<()> {
         match self.evaluate_headers(headers) {
             Err(fault) if fault.is_unknown_field => Err(wrong(fault)),
@@ -74,8 +74,8 @@ impl Template {
         evaluation.run()
     }
 
-    /// As `inspect` prints it: after an error the template runs again over JSON's types, where a missing key
-    /// is an error.
+    /// Returns the text for `value`, as `inspect` prints it. After an error the template runs again
+    /// over JSON's types, and a missing key is then an error.
     pub fn render_document(&self, value: &Value) -> Result<String> {
         let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
         evaluation.run().or_else(|_| {
@@ -90,7 +90,7 @@ fn wrong(fault: eval::Fault) -> Error {
     Error::new(format!("template parsing error: {}", fault.message))
 }
 
-/// Line from 1 and column from 0, in bytes.
+/// Returns the line, from 1, and the column, from 0 in bytes.
 fn place(source: &str, at: usize) -> (usize, usize) {
     let before = &source.as_bytes()[..at.min(source.len())];
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();

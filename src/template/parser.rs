@@ -1,7 +1,7 @@
-//! Makes a tree of a template's tokens, by the grammar of Go's text/template.
+//! Parses a template's tokens into a tree, by the grammar of Go's text/template.
 //!
-//! Names of functions and variables are resolved here, so that a wrong one is an error before any
-//! output. Nesting is bounded by `MAX_DEPTH`.
+//! Names of functions and variables are resolved here, so that a wrong name is an error before any
+//! output. `MAX_DEPTH` bounds the nesting.
 
 use std::rc::Rc;
 
@@ -34,7 +34,8 @@ pub struct Branch {
     pub otherwise: Vec<Node>,
 }
 
-/// Byte offsets of the part that an error shows, and the offset from which it counts.
+/// The byte offsets of the part that an error quotes, and the offset whose line and column the
+/// error states.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub start: usize,
@@ -42,12 +43,12 @@ pub struct Span {
     pub mark: usize,
 }
 
-/// A pipeline: commands whose results are passed on, and the variables that it sets.
+/// A pipeline: commands that each pass their result to the next, and the variables that it sets.
 #[derive(Debug)]
 pub struct Pipe {
     pub at: Span,
     pub variables: Vec<String>,
-    /// `=` rather than `:=`.
+    /// Whether the pipeline assigns with `=` instead of declaring with `:=`.
     pub assigns: bool,
     pub commands: Vec<Command>,
 }
@@ -64,7 +65,7 @@ pub struct Command {
 pub struct Word {
     pub at: Span,
     pub kind: WordKind,
-    /// Fields after it: `.A.B`.
+    /// The fields after the word, such as `.A.B`.
     pub fields: Vec<String>,
 }
 
@@ -79,12 +80,12 @@ pub enum WordKind {
     Pipe(Box<Pipe>),
 }
 
-/// The main tree has the empty name.
+/// The trees of a template by name. The main tree has the empty name.
 pub type Trees = Vec<(String, Vec<Node>)>;
 
 type Parsed<T> = Result<T, (usize, String)>;
 
-/// Parses `source`; an error is an offset and Go's words.
+/// Parses `source`. An error is a byte offset and a message in Go's words.
 pub fn parse(source: &str) -> Parsed<Trees> {
     let (tokens, fault) = tokens(source);
     let mut parser = Parser {
@@ -109,7 +110,7 @@ pub fn parse(source: &str) -> Parsed<Trees> {
 struct Parser<'a> {
     source: &'a str,
     tokens: Vec<Token>,
-    /// Why the tokens end before the source does.
+    /// The offset and the reason, if the tokens end before the source does.
     fault: Option<(usize, String)>,
     next: usize,
     variables: Vec<String>,
@@ -242,7 +243,7 @@ impl Parser<'_> {
         if top && self.fault.is_none() { Ok((nodes, End::File)) } else { Err(self.cut_off()) }
     }
 
-    /// After `if`, `with` or `range`, or after `else if`.
+    /// Parses the part after `if`, `with` or `range`, or after `else if`.
     fn branch(&mut self, name: &str, at: usize) -> Parsed<Node> {
         self.deeper(at)?;
         let known = self.variables.len();
@@ -296,7 +297,7 @@ impl Parser<'_> {
         self.body(name)
     }
 
-    /// A tree of its own, up to its `end`.
+    /// Parses a separate tree, up to its `end`.
     fn body(&mut self, name: String) -> Parsed<()> {
         let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
         let loops = std::mem::take(&mut self.loops);
@@ -368,7 +369,7 @@ impl Parser<'_> {
         Ok(pipe)
     }
 
-    /// `$x :=`, `$x =`, and with `range` also `$i, $x :=`.
+    /// Parses `$x :=`, `$x =`, and with `range` also `$i, $x :=`.
     fn declarations(&mut self, context: &str, pipe: &mut Pipe) -> Parsed<()> {
         let begun = self.next;
         while let Some(token) = self.peek_word().filter(|token| token.kind == Kind::Variable) {
@@ -396,7 +397,7 @@ impl Parser<'_> {
                     }
                     self.next += 1;
                 }
-                // A plain use of the variable.
+                // Without `:=` or `=`, the variable is an operand.
                 _ => break,
             }
         }
@@ -421,7 +422,7 @@ impl Parser<'_> {
                 Some(Kind::Space) => {}
                 Some(Kind::Right | Kind::Close) => break,
                 Some(Kind::Pipe) => {
-                    // As in Go, this may be the last part.
+                    // As in Go, nothing has to follow the last `|`.
                     self.next += 1;
                     break;
                 }

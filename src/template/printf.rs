@@ -1,7 +1,7 @@
 //! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %f %g %t %T` with flags, width and precision.
 //!
-//! If a verb does not fit the value, the output has Go's note, such as `%!d(string=x)`. That is no
-//! error.
+//! If a verb does not fit the value, the output has Go's note, such as `%!d(string=x)`. This is not
+//! an error.
 
 use super::float::{exponent, shortest};
 use std::iter::Peekable;
@@ -9,7 +9,7 @@ use std::str::Chars;
 
 use super::value::Value;
 
-/// The maximum width and precision, the same as Go's. Without a limit a template could use all memory.
+/// The maximum width and precision, as in Go. Without a limit a template could use all memory.
 const MAX_WIDTH: usize = 1_000_000;
 
 #[derive(Default)]
@@ -98,9 +98,9 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     (out.len() <= limit).then_some(out)
 }
 
-/// Reads an explicit index such as `[2]`, if there is one, into `next`. Go counts from 1, `next` from
-/// 0. An invalid index becomes larger than every valid one, so the verb prints `MISSING`. Returns
-/// whether there was an index.
+/// Reads an explicit index such as `[2]` into `next`, if there is one. Go counts from 1, and `next`
+/// counts from 0. An invalid index becomes larger than every valid index, so that the verb prints
+/// `MISSING`. Returns whether there was an index.
 fn index(chars: &mut Peekable<Chars<'_>>, next: &mut usize) -> bool {
     if chars.next_if_eq(&'[').is_none() {
         return false;

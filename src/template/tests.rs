@@ -1,6 +1,6 @@
-//! Unit tests of templates: each row is a template and the text that Go's text/template and Docker
-//! print for it, or the error. The document has the shape of `docker inspect`. Arbitrary input is
-//! `fuzz`'s.
+//! Unit tests of templates: each row has a template, and the text or error that Go's text/template
+//! and Docker print for it. The document has the shape of `docker inspect`. `fuzz` tests arbitrary
+//! input.
 
 use super::fuzz::document;
 use super::{Struct, Template, Value, omit_empty};

@@ -1,9 +1,9 @@
 //! The data of a template: documents as `inspect` prints them, rows of a listing, and Go's scalars.
 //!
-//! The engine builds documents of these values directly, so that they keep facts that JSON can't express
-//! and Docker's users see: the order of a struct's fields, whether an object is a struct (a missing field
-//! is an error) or a map (a missing key is `<no value>`), a slice that was never made
-//! (`[]`, but `null` in JSON), and a field that JSON leaves out.
+//! The engine builds documents from these values and not from JSON, because Docker's users see
+//! facts that JSON cannot express. A struct keeps the order of its fields. A missing field of a
+//! struct is an error, but a missing key of a map is `<no value>`. A nil slice is `[]`, but `null`
+//! in JSON. JSON leaves out some fields.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,14 +15,14 @@ use crate::time::Instant;
 /// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// A key that its map lacks.
+    /// The result for a key that the map lacks.
     Missing,
-    /// A pointer to nothing.
+    /// A nil pointer.
     Nil,
-    /// A slice or map that was never made: `[]` or `map[]`, and `null` in JSON.
+    /// A nil slice: `[]` as text and `null` in JSON. `NilMap` is a nil map: `map[]` and `null`.
     NilList,
     NilMap,
-    /// The value of a field that JSON leaves out, because it is empty or ours alone.
+    /// The value of a field that JSON leaves out, because it is empty or Docker has no such field.
     Omitted(Rc<Value>),
     Bool(bool),
     Int(i64),
@@ -35,26 +35,28 @@ pub enum Value {
     Struct(Rc<Struct>),
 }
 
-/// A struct of Go: named fields, and perhaps the method `Label`.
+/// A Go struct: named fields, and the method `Label` if the type has it.
 #[derive(Debug, Default)]
 pub struct Struct {
-    /// The type's name in errors, such as `*formatter.ContainerContext`; empty for a part of a document.
+    /// The type's name in errors, such as `*formatter.ContainerContext`; empty for a part of a
+    /// document.
     pub kind: &'static str,
-    /// In the order of their declaration.
+    /// The fields, in the order of their declaration.
     pub fields: Vec<(&'static str, Value)>,
     /// The labels that the method `Label` searches; `None` if Docker has no such method.
     pub labels: Option<Vec<(String, String)>>,
-    /// The row of headers: its `Label` is the label's own name.
+    /// Whether this is the row of headers, whose `Label` returns the label's own name.
     pub is_header: bool,
 }
 
 impl Struct {
-    /// The field with this name.
+    /// Returns the field with this name.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The method `Label`.
+    /// Calls the method `Label`: returns the label's value, or an empty text for an unknown label.
+    /// Returns `None` if the type has no such method.
     pub fn label(&self, name: &str) -> Option<Value> {
         let labels = self.labels.as_ref()?;
         if self.is_header {
@@ -67,28 +69,28 @@ impl Struct {
 }
 
 impl Value {
-    /// A string.
+    /// Returns a text.
     pub fn text(text: &str) -> Value {
         Value::Text(Rc::from(text))
     }
 
-    /// A struct without methods.
+    /// Returns a struct without methods.
     pub fn object(fields: Vec<(&'static str, Value)>) -> Value {
         Value::Struct(Rc::new(Struct { fields, ..Struct::default() }))
     }
 
-    /// A map.
+    /// Returns a map.
     pub fn map<K: AsRef<str>>(items: impl IntoIterator<Item = (K, Value)>) -> Value {
         let items = items.into_iter().map(|(key, value)| (Rc::from(key.as_ref()), value));
         Value::Map(Rc::new(items.collect()))
     }
 
-    /// A list.
+    /// Returns a list.
     pub fn list(items: impl IntoIterator<Item = Value>) -> Value {
         Value::List(Rc::new(items.into_iter().collect()))
     }
 
-    /// The value itself, also of a field that JSON leaves out.
+    /// Returns the value itself, even if JSON leaves out its field.
     pub fn shown(&self) -> &Value {
         match self {
             Value::Omitted(value) => value,
@@ -96,7 +98,8 @@ impl Value {
         }
     }
 
-    /// The value after a round trip through JSON, without Go's types: every struct is a map.
+    /// Returns the value after a round trip through JSON, without Go's types: every struct is a
+    /// map.
     pub fn as_json(&self) -> Value {
         match self {
             Value::Nil | Value::NilList | Value::NilMap => Value::Missing,
@@ -112,7 +115,7 @@ impl Value {
         }
     }
 
-    /// The items, if this is a list.
+    /// Returns the items, if this is a list.
     pub fn items(&self) -> Option<&[Value]> {
         match self {
             Value::List(items) => Some(items),
@@ -121,7 +124,7 @@ impl Value {
         }
     }
 
-    /// The name that Go gives to the type.
+    /// Returns Go's name for the type.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Missing | Value::Nil => "interface {}",
@@ -138,7 +141,7 @@ impl Value {
         }
     }
 
-    /// Go's truth: not zero and not empty.
+    /// Whether Go's `if` takes the value as true: it is neither zero nor empty.
     pub fn is_true(&self) -> bool {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => false,
@@ -153,7 +156,7 @@ impl Value {
         }
     }
 
-    /// Writes the value as Go prints it: `map[a:1 b:2]`, `[a b]`, `{a b}`.
+    /// Appends the value as Go prints it: `map[a:1 b:2]`, `[a b]`, `{a b}`.
     pub fn push(&self, out: &mut String) {
         let list = |out: &mut String, open: &str, close: char, items: &[&Value]| {
             out.push_str(open);
@@ -196,8 +199,8 @@ impl Value {
         }
     }
 
-    /// Writes the value as JSON on one line. As in Docker, `<`, `>` and `&` are escaped in a row of a
-    /// listing and nowhere else.
+    /// Appends the value as JSON on one line. As in Docker, `<`, `>` and `&` are escaped only in a
+    /// row of a listing.
     pub fn push_json(&self, out: &mut String) {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),
@@ -244,7 +247,7 @@ fn push_object<'a>(out: &mut String, fields: impl Iterator<Item = (&'a str, &'a 
     out.push('}');
 }
 
-/// The value of a field with Go's `omitempty`.
+/// Returns the value of a field that has Go's `omitempty`.
 pub fn omit_empty(value: Value) -> Value {
     if value.is_true() { value } else { Value::Omitted(Rc::new(value)) }
 }

@@ -1,7 +1,8 @@
-//! Named and anonymous volumes: `volumes/NAME/config.json` is the record and `volumes/NAME/_data`
-//! the directory that containers see. A volume is created under a hidden name and renamed into its
-//! place, so it is complete or absent. Removal hides it first for the same reason. Mounting is
-//! `runtime::mounts`', and filling a new volume from the image is `runtime::copy_up`'s.
+//! Named and anonymous volumes. `volumes/NAME/config.json` is the record, and `volumes/NAME/_data`
+//! is the directory that containers see. A volume is created under a hidden name and renamed into
+//! its place, so that a volume is either complete or absent. For the same reason a removal hides
+//! the volume first. `runtime::mounts` mounts volumes, and `runtime::copy_up` copies an image's
+//! files into a new volume.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -22,16 +23,17 @@ use crate::time::Instant;
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Volume {
     pub name: String,
-    /// Nanoseconds since 1970.
+    /// The creation time, in nanoseconds since 1970.
     pub created: i64,
     pub labels: Vec<(String, String)>,
-    /// Created for one container, with a random name.
+    /// Whether the volume was created for one container, with a random name.
     pub anonymous: bool,
-    /// `-o`: what is mounted while a container uses it. Missing in records of older versions.
+    /// The options of `-o`: what to mount while a container uses the volume. Missing in records of
+    /// older versions.
     pub options: Option<Vec<(String, String)>>,
 }
 
-/// The directory that containers see.
+/// Returns the directory that containers see.
 pub fn data(roots: &Roots, name: &str) -> PathBuf {
     roots.volumes().join(name).join("_data")
 }
@@ -44,7 +46,8 @@ pub fn is_valid_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// Creates `volume`. Does nothing if it exists, and returns false.
+/// Creates `volume`. Returns false if it exists already. Fails on a bad name or option, and if the
+/// existing volume has other options.
 pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     let name = &volume.name;
     if !is_valid_name(name) {
@@ -89,7 +92,7 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     make().context(|| format!("make volume '{name}'"))
 }
 
-/// Creates an anonymous volume with the name `id`, with options or without.
+/// Creates an anonymous volume with the name `id`. Returns false if it exists already.
 pub fn ensure_anonymous(
     roots: &Roots,
     id: &str,
@@ -115,19 +118,20 @@ pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
     }
 }
 
-/// All volumes, sorted by name. A volume whose record can't be read is left out; `inspect` reports
-/// it.
+/// Returns all volumes, sorted by name. A volume whose record can't be read is left out; `inspect`
+/// reports its error.
 pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
     let mut names = store::list(&roots.volumes())?;
     names.sort_unstable();
     Ok(names.iter().filter_map(|name| read(roots, name).ok()).collect())
 }
 
-/// Removes a volume and its data. It is hidden first, so that a partly removed volume is never
-/// used. Fails if the administrator mounted something there: those files are not the volume's.
+/// Removes a volume and its data. The volume is hidden first, so that a partly removed volume is
+/// never used. Fails if the administrator mounted something on its directory: those files do not
+/// belong to the volume.
 pub fn remove(roots: &Roots, name: &str) -> Result<()> {
     let data = data(roots, name);
-    // Its own mount goes first: the files on it are not the volume's.
+    // Unmount the volume's own mount first: the files on it do not belong to the volume.
     mounted::unmount_unused(roots, name)?;
     if mounted::is_mounted(&data) {
         let data = data.display();
@@ -139,14 +143,14 @@ pub fn remove(roots: &Roots, name: &str) -> Result<()> {
         .context(|| format!("remove volume '{name}'"))
 }
 
-/// The remains of killed commands: volumes that were created or removed in part.
+/// Returns the remains of killed commands: volumes that were created or removed only in part.
 pub fn leftovers(roots: &Roots) -> Result<Vec<PathBuf>> {
     let mut leftovers = store::removals(&roots.volumes())?;
     leftovers.extend(store::stale(&roots.volumes(), ".new")?);
     Ok(leftovers)
 }
 
-/// What is wrong with a volume.
+/// A defect of a volume, for `system check`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flaw {
     /// The record is missing or unreadable; the data is there.
@@ -157,7 +161,7 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// The flaw in words, to follow the volume's name.
+    /// Returns the flaw in words that follow the volume's name.
     pub fn what(self) -> &'static str {
         match self {
             Flaw::NoConfig => "has no config.json that can be read",
@@ -167,7 +171,7 @@ impl Flaw {
     }
 }
 
-/// The flaws of all volumes, each with the volume's name.
+/// Returns the flaws of all volumes, each with the volume's name.
 pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
     let mut flaws = Vec::new();
     for name in store::list(&roots.volumes())?.into_iter().filter(|name| is_valid_name(name)) {
@@ -186,7 +190,7 @@ pub fn flaws(roots: &Roots) -> Result<Vec<(String, Flaw)>> {
     Ok(flaws)
 }
 
-/// Repairs `flaw` without a change to the volume's files.
+/// Repairs `flaw`. Files that the volume already has stay unchanged.
 pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
     let place = roots.volumes().join(name);
     match flaw {
@@ -209,7 +213,7 @@ pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
         }
         Flaw::Filling => match Lock::try_exclusive(&place)? {
             Some(_filling) => copy_up::finish(&place.join("_data")),
-            // A container is filling it again.
+            // A container is filling the volume again.
             None => Ok(()),
         },
     }

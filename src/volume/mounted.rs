@@ -1,11 +1,12 @@
-//! The mount of a volume with options: made on the host at `volumes/NAME/_data` when the first
-//! container that has the volume starts, so that all of them see one file system, and removed after
-//! the last one. mount(2), umount(2).
+//! Mounts volumes that have options (mount(2), umount(2)). When the first container with the volume
+//! starts, the volume is mounted on the host at `volumes/NAME/_data`, so that all containers see
+//! one file system. The mount is removed after the last container.
 //!
-//! The run root has one mark for each container that uses it: `.volumes/NAME/<id>`. The mark comes
-//! before the mount, and marks of containers that are gone don't count. So a kill leaves at most a
-//! mount that the next end of a user, `volume rm` or `system check --repair` removes; after a reboot
-//! there is neither. All changes are made under the lock of the volume's directory.
+//! The run root has a mark for each container that uses the volume: `.volumes/NAME/<id>`. The mark
+//! is written before the mount, and counts only while its container is alive. So a kill leaves at
+//! most a mount. The end of another container with the volume, `volume rm` or `system check
+//! --repair` removes the mount; a reboot removes marks and mounts. All changes are made under the
+//! lock of the volume's directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,16 @@ use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Lock, LockMode, Roots};
 use crate::sys::{self, trace::Traced};
 
-/// Returns whether the container with this id lives.
+/// A function that returns whether the container with this id is alive.
 pub type IsAlive = fn(&Roots, &str) -> bool;
 
-/// How many mounts on top of each other are removed: only the administrator makes more than one.
+/// The most mounts on top of each other that are removed. Only the administrator makes more than
+/// one.
 const MAX_MOUNTS: usize = 16;
 
-/// Notes that `user` uses the volume, and mounts it if it is not mounted.
+/// Records that the container `user` uses the volume, and mounts the volume if it is not mounted.
+/// Does nothing for a volume without options. Fails if the volume does not exist or cannot be
+/// mounted.
 pub fn acquire(roots: &Roots, name: &str, user: &str) -> Result<()> {
     let _change = lock(roots, name)?;
     let Some(given) = read(roots, name)?.options else { return Ok(()) };
@@ -44,14 +48,14 @@ pub fn acquire(roots: &Roots, name: &str, user: &str) -> Result<()> {
         .traced("mount", || format!("volume {name}: {} {}", call.kind, call.device))
         .map_err(|error| explain(error, name, &call))
         .inspect_err(|_| {
-            // The user must see the failure to mount; a mark that is left counts for nothing once
-            // the container is gone.
+            // Return the failure to mount, and ignore the error of this removal: the mark of a
+            // container that is gone does not count.
             let _ = fs::remove_file(&mark);
         })
 }
 
-/// Mounts the volume if it is not mounted, for a caller whose mount namespace is its own and ends
-/// with it.
+/// Mounts the volume if it is not mounted. The caller has its own mount namespace, and the mount
+/// ends with that namespace.
 pub fn mount_here(roots: &Roots, name: &str) -> Result<()> {
     let target = data(roots, name);
     match read(roots, name)?.options {
@@ -63,7 +67,8 @@ pub fn mount_here(roots: &Roots, name: &str) -> Result<()> {
     }
 }
 
-/// Notes that `user` no longer uses any volume, and unmounts those that nothing else uses.
+/// Records that the container `user` no longer uses any volume, and unmounts the volumes that no
+/// living container uses. Returns the first error after it tried all volumes.
 pub fn release(roots: &Roots, user: &str, is_alive: IsAlive) -> Result<()> {
     let mut first = Ok(());
     for name in store::list(&marks(roots))? {
@@ -85,8 +90,8 @@ pub fn release(roots: &Roots, user: &str, is_alive: IsAlive) -> Result<()> {
     first
 }
 
-/// Unmounts a volume with options that no container has. What the administrator mounted on another
-/// volume stays.
+/// Unmounts a volume with options; no container has the volume any more. A mount on a volume
+/// without options stays, because the administrator made it.
 pub fn unmount_unused(roots: &Roots, name: &str) -> Result<()> {
     let _change = lock(roots, name)?;
     if read(roots, name)?.options.is_none() {
@@ -98,7 +103,7 @@ pub fn unmount_unused(roots: &Roots, name: &str) -> Result<()> {
 
 /// Whether something is mounted on the volume's directory.
 pub fn is_mounted(data: &Path) -> bool {
-    // A volume without its directory has no mount.
+    // If the directory is missing, nothing is mounted on it.
     sys::mount::is_mount_root(CWD, data).unwrap_or_default()
 }
 
@@ -129,7 +134,7 @@ fn make(call: &MountCall, target: &Path) -> Result<()> {
         return Ok(());
     }
     mount_remount(target, MountFlags::BIND | others, c"").map_err(|error| {
-        // Without its flags the mount must not stay.
+        // Remove the mount, which must not be used without these flags.
         let _ = unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
         Error::from(error)
     })
@@ -155,8 +160,8 @@ fn explain(error: Error, name: &str, call: &MountCall) -> Error {
     Error::new(format!("mount volume {name}: {kind} {device}{with}: {error}{hint}"))
 }
 
-/// Detaches the mount without waiting for its end: neither a server that does not answer nor a shell in
-/// the directory may delay a container's end.
+/// Detaches the mounts without waiting for their end: neither a server that does not answer nor a
+/// shell in the directory may delay a container's end.
 fn take_off(roots: &Roots, name: &str) -> Result<()> {
     let target = data(roots, name);
     for _ in 0..MAX_MOUNTS {

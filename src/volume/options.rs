@@ -1,7 +1,7 @@
-//! The options of a volume (`volume create -o`), as in Docker's driver `local`: `type`, `device` and
-//! `o`, with the syntax of mount(8). This file checks the options and turns them into the arguments of
-//! mount(2); `mounted` makes the mount. Root gives the options, so the mount has exactly these
-//! flags: like Docker, mydocker adds neither nosuid nor nodev.
+//! The options of a volume (`volume create -o`), as in Docker's driver `local`: `type`, `device`
+//! and `o`, with the syntax of mount(8). This file checks the options and turns them into the
+//! arguments of mount(2); `mounted` makes the mount. Root gives the options, so the mount has
+//! exactly these flags: like Docker, mydocker adds neither nosuid nor nodev.
 
 use std::net::ToSocketAddrs;
 
@@ -20,7 +20,8 @@ pub struct MountCall {
     pub data: String,
 }
 
-/// The options of mount(8) that are flags of mount(2): the name, whether it sets or clears, the flag.
+/// The options of mount(8) that are flags of mount(2): the name, whether the option sets or clears
+/// the flag, and the flag.
 const FLAGS: [(&str, bool, MountFlags); 27] = [
     ("defaults", true, MountFlags::empty()),
     ("ro", true, MountFlags::RDONLY),
@@ -55,12 +56,14 @@ const FLAGS: [(&str, bool, MountFlags); 27] = [
 /// The maximum size of `data` in bytes: mount(2) takes one page, with a zero byte at the end.
 const MAX_DATA: usize = 4095;
 
-/// The value of an option, or an empty text. If the option is given twice, the last value counts.
+/// Returns the value of an option, or an empty text. If the option is given twice, the last value
+/// counts.
 fn value<'a>(options: &'a [(String, String)], wanted: &str) -> &'a str {
     options.iter().rev().find(|(key, _)| key == wanted).map_or("", |(_, value)| value)
 }
 
-/// Parses the options of a volume. An invalid option is the error of `volume create`.
+/// Parses the options of a volume, for `volume create`. Fails on an unknown option, on a missing
+/// `type` or `device`, and on data that is too long for mount(2).
 pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
     for (key, value) in options {
         match key.as_str() {
@@ -106,8 +109,8 @@ pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
 }
 
 impl MountCall {
-    /// `data` with the host name in `addr=NAME` replaced by its address, because the kernel resolves no
-    /// names. Only for NFS and CIFS.
+    /// Returns `data` with the host name in `addr=NAME` replaced by its address, for NFS and CIFS,
+    /// because the kernel resolves no names. Fails if the host name has no address.
     pub fn resolved(&self) -> Result<String> {
         let is_remote = self.kind.starts_with("nfs") || self.kind == "cifs";
         let host = self.data.split(',').find_map(|option| option.strip_prefix("addr="));
