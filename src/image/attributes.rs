@@ -1,7 +1,8 @@
 //! Sets a file's attributes from a tar entry: owner, extended attributes, mode and time, in this
-//! order, because chown(2) drops setuid bits and file capabilities. It works by descriptor, or by a
-//! name that was just created and is never followed, because a container may change the tree at the
-//! same time. overlayfs's own attributes are left out: an image could redirect a path with them.
+//! order, because chown(2) drops setuid bits and file capabilities. A container may change the tree
+//! at the same time. So the file is given by a descriptor, or by a name that was just created, and
+//! that name is never followed. overlayfs's own attributes are left out, because with them an image
+//! could redirect a path.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -17,7 +18,8 @@ use rustix::process::{Gid, Uid};
 use super::tar::{Entry, Kind};
 use crate::error::{Context, Result, fail};
 
-/// Sets owner, then xattrs, then mode: chown drops setuid, setgid and file capabilities.
+/// Sets the owner, then the extended attributes, then the mode: chown(2) drops setuid, setgid and
+/// file capabilities.
 pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     let (uid, gid) = owner(entry)?;
     fchown(file, Some(uid), Some(gid)).context(|| "set the owner")?;
@@ -27,8 +29,8 @@ pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")
 }
 
-/// The same, and the time, for a file that can't or must not be opened, by the name that was just
-/// created.
+/// Sets the same attributes and the time of a file that can't or must not be opened. The caller has
+/// just created `name` in `parent`.
 pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<()> {
     let (uid, gid) = owner(entry)?;
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;
@@ -36,9 +38,9 @@ pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entr
     let mut xattrs = kept_xattrs(entry).peekable();
     let has_mode = entry.kind != Kind::Symlink;
     if has_mode || xattrs.peek().is_some() {
-        // Not by the name, which setxattr(2) and chmod(2) would follow: a running container may
-        // have replaced it by a link. The magic link in /proc/self/fd leads to exactly the open
-        // inode, even if that is a symbolic link.
+        // Do not use the name. setxattr(2) and chmod(2) follow a link, and a running container may
+        // have replaced the file by a link. The magic link in /proc/self/fd leads to exactly the
+        // open inode, even if that is a symbolic link.
         let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = openat(parent, name, handle, Mode::empty())?;
         let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
@@ -53,15 +55,15 @@ pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entr
 }
 
 fn owner(entry: &Entry) -> Result<(Uid, Gid)> {
-    // -1 means "leave it" to chown(2).
+    // For chown(2) an id of -1 means no change.
     if entry.uid == u32::MAX || entry.gid == u32::MAX {
         fail!("owner {}:{} is out of range", entry.uid, entry.gid);
     }
     Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
 }
 
-/// The attributes without overlayfs's own: a redirect in an image could show the files of another path
-/// of a lower layer.
+/// Returns the extended attributes without overlayfs's own: a redirect in an image could show the
+/// files of another path of a lower layer.
 fn kept_xattrs(entry: &Entry) -> impl Iterator<Item = (&OsStr, &[u8])> {
     let kept = entry.xattrs.iter().filter(|(name, _)| !is_overlays(name));
     kept.map(|(name, value)| (OsStr::from_bytes(name), value.as_slice()))

@@ -1,11 +1,11 @@
-//! The build cache: which layer a step of a build made, as one small file for each step.
+//! The build cache: one small file for each step, which names the layer that the step made.
 //!
-//! `build/<key>` names the layer. The key is a digest of everything that the step reads: the layers
-//! below, the instruction, its environment and its files (`build::key`). An entry holds no config: a build
-//! computes the config from the Dockerfile each time, and no image that was pulled or loaded gets an
-//! entry. An entry starts with the digest of its text. An entry that is torn, damaged or renamed counts
-//! as absent, and so does one whose layer is gone, so entries need no sync. The file's modification time
-//! is the entry's last use. While an entry names a layer, that stays even without an image.
+//! The file is `build/<key>`. The key is a digest of everything that the step reads: the layers
+//! below, the instruction, its environment and its files (`build::key`). An entry holds no config,
+//! because a build computes the config from the Dockerfile. An entry starts with the digest of its
+//! text. A torn, damaged or renamed entry counts as absent, and so does an entry whose layer is
+//! gone, so entries need no sync. The file's modification time is the last use. A layer that an
+//! entry names stays, even if no image has it.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::MetadataExt;
@@ -20,15 +20,16 @@ use crate::time::Instant;
 
 /// The most entries that are kept: each removal of an image reads all of them.
 const MAX_ENTRIES: usize = 1000;
-/// The most bytes of layers that only the cache keeps, and of cache mounts, on a large disk.
+/// The most bytes of layers that only the cache keeps, and of cache mounts, if the disk is large.
 const MAX_BYTES: u64 = 10 << 30;
-/// On a small disk: this part of it.
+/// On a small disk the limit is the disk's size divided by this.
 const DISK_PART: u64 = 10;
-/// Beside the entries: the directories of cache mounts.
+/// The name of the directory of cache mounts, beside the entries.
 const MOUNTS: &str = "mounts";
-/// Beside the entries: the id of the image that the last failed build left.
+/// The name of the file with the id of the image that the last failed build left, beside the
+/// entries.
 const FAILED: &str = "failed";
-/// The longest description of a step.
+/// The longest description of a step, in characters.
 const MAX_TITLE: usize = 200;
 
 /// The result of a step.
@@ -38,25 +39,25 @@ pub struct CacheEntry {
     /// `None` if the step changed no file.
     pub layer: Option<Digest>,
     pub created: Instant,
-    /// The number of layers below.
+    /// The number of layers below the step's own layer.
     pub depth: usize,
-    /// The instruction.
+    /// The instruction as text.
     pub title: String,
 }
 
-/// An entry and its size.
+/// An entry, its last use and its size.
 #[derive(Clone, Debug)]
 pub struct CacheUse {
     pub entry: CacheEntry,
     pub used: Instant,
-    /// Bytes of its layer.
+    /// The size of the entry's layer in bytes.
     pub size: u64,
-    /// Whether an image has the layer too, so that removing the entry frees nothing.
+    /// Whether an image has the layer too. If so, the removal of the entry frees nothing.
     pub shared: bool,
 }
 
 impl CacheEntry {
-    /// The content of its file.
+    /// Returns the content of the entry's file.
     pub fn to_text(&self) -> String {
         let layer = self.layer.map_or_else(|| "-".to_owned(), |layer| layer.hex());
         let title: String =
@@ -66,7 +67,8 @@ impl CacheEntry {
         format!("{}\n{text}", Digest::of(text.as_bytes()).hex())
     }
 
-    /// The entry of the key in the content of a file, if that is intact.
+    /// Parses the content of the file of `key`. Returns `None` if the content is damaged or belongs
+    /// to another key.
     pub fn parse(key: &Digest, text: &[u8]) -> Option<CacheEntry> {
         let (sum, text) = std::str::from_utf8(text).ok()?.split_once('\n')?;
         if Digest::parse_hex(sum)? != Digest::of(text.as_bytes()) {
@@ -89,17 +91,19 @@ impl CacheEntry {
 }
 
 impl ImageStore {
-    /// The entry of a key. `need_layers` checks whether its layer exists.
+    /// Returns the entry of a key. `need_layers` checks whether the entry's layer exists.
     pub fn cached(&self, key: &Digest) -> Option<CacheEntry> {
         let bytes = store::read(&self.cache_file(key)).ok().flatten()?;
         CacheEntry::parse(key, &bytes)
     }
 
-    /// Notes that the entries were used now. All get the same time, so none of a chain is older.
+    /// Records that the entries were used at `now`. All get the same time, so that no step of a
+    /// chain counts as older than another.
     pub fn touch_cache(&self, keys: &[Digest], now: Instant) {
         let now = UNIX_EPOCH + Duration::from_nanos(u64::try_from(now.0).unwrap_or(0));
         for key in keys {
-            // An entry that was removed since needs no time. A wrong time only changes the order of removals.
+            // Ignore errors: a removed entry needs no time, and a wrong time only changes the order
+            // of removals.
             if let Ok(file) = File::open(self.cache_file(key)) {
                 let _ = file.set_times(FileTimes::new().set_modified(now));
             }
@@ -112,7 +116,7 @@ impl ImageStore {
         store::replace(&self.cache_file(&entry.key), entry.to_text().as_bytes(), Durability::Lazy)
     }
 
-    /// All intact entries with the time of their last use.
+    /// Returns all intact entries with the time of their last use.
     fn cache_entries(&self) -> Result<Vec<(CacheEntry, Instant)>> {
         let mut entries = Vec::new();
         for name in store::list(&self.cache)? {
@@ -125,12 +129,13 @@ impl ImageStore {
         Ok(entries)
     }
 
-    /// The layers that the cache keeps.
+    /// Returns the layers that the cache's entries name.
     pub(super) fn cached_layers(&self) -> Result<Vec<Digest>> {
         Ok(self.cache_entries()?.into_iter().filter_map(|(entry, _)| entry.layer).collect())
     }
 
-    /// All entries with their sizes: the least recently used first, and of one chain the last step.
+    /// Returns all entries with their sizes, the least recently used first. If the time is equal,
+    /// the step with more layers below comes first.
     pub fn cache_use(&self) -> Result<Vec<CacheUse>> {
         let entries = self.cache_entries()?;
         let mut in_images = std::collections::HashSet::new();
@@ -152,8 +157,8 @@ impl ImageStore {
         Ok(uses)
     }
 
-    /// Removes these entries, and the layers that nothing needs any more. If the process dies in between,
-    /// layers without an owner are left, which `system check` finds.
+    /// Removes these entries, and the layers that nothing else needs. If the process dies in
+    /// between, unneeded layers are left, which `system check` finds.
     pub fn remove_cached(&self, uses: &[CacheUse]) -> Result<()> {
         if uses.is_empty() {
             return Ok(());
@@ -176,7 +181,8 @@ impl ImageStore {
         self.remove_cached(&uses[..above])
     }
 
-    /// The most bytes that the layers of the cache may take, and its cache mounts as many again.
+    /// Returns the most bytes that the layers of the cache may take. The cache mounts may take as
+    /// many bytes again.
     pub fn cache_limit(&self) -> u64 {
         let disk = rustix::fs::statvfs(&self.cache);
         let disk = disk.map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
@@ -187,7 +193,7 @@ impl ImageStore {
         self.cache.join(key.hex())
     }
 
-    /// Names in the cache's directory that are not intact entries.
+    /// Returns the paths in the cache's directory that are damaged entries or temporary files.
     pub fn cache_leftovers(&self) -> Result<Vec<PathBuf>> {
         let damaged = |name: &String| {
             let key = Digest::parse_hex(name);
@@ -199,20 +205,21 @@ impl ImageStore {
         Ok(paths)
     }
 
-    /// The image that a failed build left to look into.
+    /// Returns the image that the last failed build left for inspection.
     pub fn failed(&self) -> Result<Option<Digest>> {
         let text = store::read(&self.cache.join(FAILED))?;
         Ok(text.and_then(|text| Digest::parse_hex(std::str::from_utf8(&text).ok()?)))
     }
 
-    /// Notes the image that a failed build left to look into.
+    /// Records the image that a failed build left for inspection.
     pub fn note_failed(&self, id: &Digest) -> Result<()> {
         make_dir(&self.cache)?;
         store::replace(&self.cache.join(FAILED), id.hex().as_bytes(), Durability::Lazy)
     }
 }
 
-/// How many of the entries, from the start, must go so that the rest is within both limits.
+/// Returns how many of the entries, from the start, must be removed so that the rest is within both
+/// limits.
 pub fn above(uses: &[CacheUse], max_entries: usize, max_bytes: u64) -> usize {
     let own = |one: &CacheUse| if one.shared { 0 } else { one.size };
     let mut bytes: u64 = uses.iter().map(own).sum();

@@ -1,6 +1,6 @@
-//! Finds what is wrong in the image store: images that lack something, names without an image, and
-//! leftovers of killed commands. Files that a living command uses are never reported, and each finding
-//! is checked again before anything is removed.
+//! Finds defects of the image store: incomplete images, names without an image, and leftovers of
+//! killed commands. Files that a running command uses are never reported, and each finding is
+//! checked again before anything is removed.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use crate::error::Result;
 use crate::reference::Reference;
 use crate::store::{self, Lock, remove_file, remove_tree};
 
-/// Why an image can't be used.
+/// A defect of a name or of an image.
 pub enum Flaw {
     /// A name whose image does not exist.
     NoImage(Reference),
     /// A name's file that holds no id.
     BadName(PathBuf),
-    /// An image, by its config, that lacks something, and why.
+    /// An image that can't be used, and the reason.
     Unreadable(ImageId, String),
     NoLayer(ImageId, Digest),
 }
@@ -42,7 +42,7 @@ impl Leftover {
         &self.path
     }
 
-    /// The words before its path in a finding.
+    /// Returns the words about the leftover, which follow its path in a finding.
     pub fn what(&self) -> &'static str {
         match self.kind {
             Kind::Layer(layers::Leftover::Unpacking) => "is a layer that was unpacked only in part",
@@ -58,7 +58,7 @@ impl Leftover {
 }
 
 impl ImageStore {
-    /// The flaws of names and images in the store.
+    /// Returns the flaws of names and images in the store.
     pub fn flaws(&self) -> Result<Vec<Flaw>> {
         let mut flaws = Vec::new();
         if !self.dir().is_dir() {
@@ -101,14 +101,14 @@ impl ImageStore {
         }
     }
 
-    /// The leftovers of killed commands in the store.
+    /// Returns the leftovers of killed commands in the store.
     pub fn leftovers(&self) -> Result<Vec<Leftover>> {
         let layers = self.layers.leftovers()?.into_iter();
         let mut leftovers: Vec<Leftover> =
             layers.map(|(path, kind)| Leftover { path, kind: Kind::Layer(kind) }).collect();
         for name in store::list(&self.partials())? {
             let path = self.partials().join(name);
-            // A running download holds it.
+            // A running download holds the lock of its file.
             if Lock::try_exclusive(&path)?.is_some() {
                 leftovers.push(Leftover { path, kind: Kind::Download });
             }
@@ -129,7 +129,7 @@ impl ImageStore {
         Ok(leftovers)
     }
 
-    /// Removes it if it is still a leftover.
+    /// Removes `leftover` if no command uses it and nothing needs it.
     pub fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         match leftover.kind {
             Kind::Layer(kind) => self.layers.remove_leftover(&leftover.path, kind),
@@ -145,15 +145,15 @@ impl ImageStore {
                 if self.blob(&id).exists() { Ok(()) } else { remove_file(&leftover.path) }
             }
             Kind::Download => match Lock::try_exclusive(&leftover.path)? {
-                // Held until the file is removed, so that no download can start in it.
+                // Hold the lock until the file is removed, so that no download can start in it.
                 Some(_held) => remove_file(&leftover.path),
                 None => Ok(()),
             },
         }
     }
 
-    /// Layers in place that no image names and no build has. None if an image can't be read, because it
-    /// might name them.
+    /// Returns the layers in place that no image, build or cache entry needs. Returns no layer if
+    /// an image can't be read, because that image might need it.
     fn orphans(&self) -> Result<Vec<Digest>> {
         let mut orphans = self.layers.list()?;
         let owned = self.owned_beside_images()?;

@@ -1,9 +1,9 @@
-//! Chooses an image of an index: the one whose platform fits best, as containerd chooses.
+//! Chooses from an index the image whose platform fits best, as containerd does.
 //!
-//! The platform in the index counts first. If the index gives none for an entry, the entry is
-//! read: an index in the index for its entries, an image for its config. Artifacts
-//! (signatures, attestations) are skipped, by what the index or their own manifest says. The depth
-//! of nested indexes and the number of entries that are read are bounded.
+//! The platform in the index counts first. If the index gives no platform for an entry, the entry
+//! is read: a nested index for its entries, an image for its config. Artifacts (signatures,
+//! attestations) are skipped; the index or their own manifest marks them. The depth of nested
+//! indexes and the number of entries that are read are bounded (OCI image spec, image-index.md).
 
 use super::config::platform_of;
 use super::manifest::{Descriptor, Document, Manifest, Offer};
@@ -12,29 +12,29 @@ use crate::error::{Error, Result};
 
 /// The deepest nesting of indexes.
 pub const MAX_DEPTH: usize = 4;
-/// The most documents that are read for one image.
+/// The most manifests that are read to choose one image.
 const MAX_LOOKS: usize = 100;
 
 /// A source of manifests and configs: an archive or a registry.
 pub trait Documents {
     type Error: From<Error>;
 
-    /// A manifest's media type and its bytes, which must match the descriptor.
+    /// Reads a manifest. Returns its media type and its bytes, which must match the descriptor.
     fn manifest(&mut self, blob: &Descriptor) -> Result<(String, Vec<u8>), Self::Error>;
 
     fn config(&mut self, blob: &Descriptor) -> Result<Vec<u8>, Self::Error>;
 }
 
-/// An image of an index.
+/// An image that was chosen from an index.
 pub struct Chosen {
     pub manifest: Manifest,
     /// The bytes of the manifest, unchanged.
     pub bytes: Vec<u8>,
-    /// How well it fits: 0 is best.
+    /// How well the image's platform fits: 0 is best.
     rank: u32,
 }
 
-/// Chooses among the entries of an index, or of several.
+/// A choice among the entries of one or more indexes.
 pub struct Choice<'a, D> {
     documents: &'a mut D,
     wanted: &'a Wanted,
@@ -44,12 +44,13 @@ pub struct Choice<'a, D> {
 }
 
 impl<'a, D: Documents> Choice<'a, D> {
-    /// A choice among the documents that `documents` can read.
+    /// Returns a choice among the documents that `documents` can read.
     pub fn new(documents: &'a mut D, wanted: &'a Wanted) -> Choice<'a, D> {
         Choice { documents, wanted, looks: 0, others: Vec::new() }
     }
 
-    /// The image that fits best; `None` if none does.
+    /// Returns the image that fits best, or `None` if none fits. Fails if indexes are nested more
+    /// than `depth` levels deep.
     pub fn of(&mut self, offers: &[Offer], depth: usize) -> Result<Option<Chosen>, D::Error> {
         if depth == 0 {
             return Err(Error::new("too many nested indexes").into());
@@ -63,7 +64,7 @@ impl<'a, D: Documents> Choice<'a, D> {
                 None => self.note_other(platform),
             }
         }
-        // A stable sort: the first of equals wins.
+        // The sort is stable, so the first of equal entries wins.
         stated.sort_by_key(|(rank, _)| *rank);
         for (rank, offer) in stated {
             if let Some(chosen) = self.look(offer, Some(rank), depth)? {
@@ -81,13 +82,15 @@ impl<'a, D: Documents> Choice<'a, D> {
         Ok(best)
     }
 
-    /// The image of a single entry, whatever its platform is. From an index the best image is chosen. `None`
-    /// for an artifact, or if no image of an index fits.
+    /// Returns the image of a single entry, whatever its platform is. If the entry is an index,
+    /// returns the best image of it. Returns `None` for an artifact, or if no image of an index
+    /// fits.
     pub fn only(&mut self, offer: &Offer) -> Result<Option<Chosen>, D::Error> {
         if offer.is_artifact { Ok(None) } else { self.look(offer, Some(0), MAX_DEPTH + 1) }
     }
 
-    /// The platforms of the images, none of which fits; empty if there was no image.
+    /// Returns the platforms of the images that do not fit, for an error. Empty if there was no
+    /// image.
     pub fn others(&self) -> String {
         self.others.join(", ")
     }
@@ -100,7 +103,8 @@ impl<'a, D: Documents> Choice<'a, D> {
         }
     }
 
-    /// The image that an entry leads to, if it fits. `rank` is what the index says about it.
+    /// Returns the image that an entry leads to, if the image fits. `rank` is the rank of the
+    /// platform that the index gives for the entry.
     fn look(
         &mut self,
         offer: &Offer,

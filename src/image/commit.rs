@@ -1,8 +1,9 @@
-//! `commit`: a container's changes as a layer on top of its image's.
+//! `commit`: makes an image of a container. The container's changes become a layer on top of its
+//! image's layers.
 //!
-//! The changes are the files of the overlay's upper directory, written as a tar with whiteouts and
-//! unpacked like any layer: hashed, recorded and placed in one pass. Each changed file is copied once,
-//! and no other file is.
+//! The changes are the files of the overlay's upper directory. They are written as a tar with
+//! whiteouts and unpacked like any layer: hashed, recorded and placed in one pass. Each changed
+//! file is copied once, and no other file is copied.
 
 use std::io::{BufWriter, Write};
 use std::os::fd::BorrowedFd;
@@ -32,7 +33,7 @@ pub struct Commit<'a> {
     pub author: String,
     pub message: String,
     pub reference: Option<&'a Reference>,
-    /// Whether owner or mode of the root differ from the base's.
+    /// Whether the owner or the mode of the root directory differs from the base's.
     pub top_changed: bool,
 }
 
@@ -72,8 +73,8 @@ impl ImageStore {
         self.commit_config(config, base.as_deref(), changed.then_some(layer), references)
     }
 
-    /// Makes an image of a config whose layers are in place. Unknown fields of the config of `base` are
-    /// kept.
+    /// Makes an image of a config whose layers are in place. Fields of the config of `base` that
+    /// mydocker does not know are kept.
     #[cfg(feature = "build")]
     pub fn commit_built(
         &self,
@@ -93,7 +94,7 @@ impl ImageStore {
         }
     }
 
-    /// Makes an image of a config, which gets `layer` as its last one.
+    /// Makes an image of a config, and adds `layer` to it as the last layer.
     fn commit_config(
         &self,
         mut config: ImageConfig,
@@ -143,7 +144,7 @@ impl ImageStore {
                 .spawn_scoped(scope, write)
                 .context(|| "start a thread")?;
             let staged = self.layers.stage(&mut reader);
-            // If the unpacker failed, the writer must not wait without end.
+            // Close the pipe, so that the writer does not wait without end if the unpacker failed.
             drop(reader);
             first_failure(staged, writing.join())
         })

@@ -1,11 +1,11 @@
 //! Finds the compression of a layer or archive by its first bytes, and decompresses it.
 //!
 //! gzip (RFC 1952) and zstd (RFC 8878) may hold several members or frames, one after the other;
-//! zstd's skippable frames are skipped. A truncated stream, or other bytes after a member, are
-//! an error. xz and bzip2 are known by name only.
+//! zstd's skippable frames are skipped. A truncated stream, or other bytes after a member, are an
+//! error. xz and bzip2 are recognised but not supported.
 //!
-//! gzip reaches back 32 KiB. A zstd frame states its window, and the decoder keeps twice that, so
-//! the window is bounded twice: see `MAX_WINDOW` and `KEPT_WINDOW`.
+//! gzip refers back at most 32 KiB. A zstd frame states its window, and the decoder's buffer can be
+//! twice as large, so two limits bound the window: `MAX_WINDOW` and `KEPT_WINDOW`.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read};
@@ -21,25 +21,27 @@ use crate::sys::heap;
 
 const BUFFER: usize = 256 << 10;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// A zstd block unpacks to at most 128 KiB; enough for a few at a time.
+/// The bytes to unpack in one step: two zstd blocks of at most `ZSTD_BLOCK`.
 const ZSTD_STEP: usize = 256 << 10;
 const ZSTD_BLOCK: usize = 128 << 10;
 /// The largest window that a frame may state: that of `zstd --ultra -22`. `--long=28` and more
 /// are refused.
 const MAX_WINDOW: u64 = 128 << 20;
-/// The largest window that is kept. A frame that states more is still decoded, as long as it reaches back
-/// no further: a writer that doesn't know the length of its input states the window of its
-/// level. Usual builders state 8 MiB. As a window descriptor it is `KEPT_DESCRIPTOR`.
+/// The largest window that the decoder keeps, in bytes. A frame that states a larger window is
+/// decoded as long as it refers back no further: a writer that doesn't know the length of its input
+/// states the window of its level. Usual builders state 8 MiB. `KEPT_DESCRIPTOR` is this size as a
+/// window descriptor.
 const KEPT_WINDOW: u64 = 30 << 20;
 const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
-/// The least that the decoder may allocate for one buffer, whatever the window: its tables of
+/// The least bytes that the decoder may allocate for one buffer, whatever the window: its tables of
 /// literals and sequences take up to 2 MiB each.
 const MIN_RING: usize = 4 << 20;
-/// The memory that the windows of all layers in decoding may take together. A layer that needs more
+/// The bytes that the windows of all running decoders may take together. A decoder that needs more
 /// waits until others end.
 const WINDOWS: usize = 32 << 20;
 
-/// The decompressed bytes of `input`.
+/// Returns a reader of the decompressed bytes of `input`. Fails with `Unsupported` for xz and
+/// bzip2.
 pub fn decoder<'a>(input: &'a mut (dyn Read + Send)) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut magic = [0; 6];
     let length = read_up_to(input, &mut magic)?;
@@ -92,7 +94,7 @@ struct Zstd<R> {
     input: R,
     frame: FrameDecoder,
     in_frame: bool,
-    /// Whether the frame states a larger window than the one that is kept.
+    /// Whether the frame states a larger window than the decoder keeps.
     is_cut: bool,
     share: Share,
 }
@@ -103,7 +105,7 @@ impl<R: BufRead> Zstd<R> {
         Zstd { input, frame: FrameDecoder::new(), in_frame: false, is_cut: false, share }
     }
 
-    /// Goes to the next frame's first block. Returns false at the end of the input.
+    /// Reads up to the first block of the next frame. Returns false at the end of the input.
     fn next_frame(&mut self) -> io::Result<bool> {
         loop {
             let mut magic = [0; 4];
@@ -117,7 +119,7 @@ impl<R: BufRead> Zstd<R> {
                 self.is_cut = header.is_cut;
                 let ring = ring_size(header.kept);
                 if ring > self.share.bytes {
-                    // Otherwise the old buffer would exist beside the new share.
+                    // Drop the old buffer first, so that it does not exist beside the new one.
                     self.frame = FrameDecoder::new();
                     self.share.grow(ring);
                 }
@@ -138,7 +140,7 @@ impl<R: BufRead> Zstd<R> {
         }
     }
 
-    /// Why a block can't be decoded.
+    /// Returns the error for a block that can't be decoded.
     fn wrong(&self, error: &FrameDecoderError) -> Error {
         use DecodeBlockContentError::DecompressBlockError as Block;
         use DecompressBlockError::ExecuteSequencesError as Sequences;
@@ -178,7 +180,7 @@ struct FrameHeader {
     bytes: Vec<u8>,
     /// The window that the decoder keeps.
     kept: u64,
-    /// Whether the frame states a larger one.
+    /// Whether the frame states a larger window.
     is_cut: bool,
 }
 
@@ -206,7 +208,7 @@ impl FrameHeader {
         let mut size = [0; 8];
         size[..size_length].copy_from_slice(&rest[dictionary_length..]);
         let stated = if is_single {
-            // The content is its own window.
+            // The window of a single-segment frame is as large as its content.
             u64::from_le_bytes(size)
         } else {
             let base = 1 << (10 + (window_descriptor >> 3));
@@ -227,7 +229,8 @@ impl FrameHeader {
     }
 }
 
-/// The bytes of the decoder's buffer for a window: a power of two, and one.
+/// Returns the size of the decoder's buffer for a window, in bytes. The decoder rounds up to a
+/// power of two in the same way, and then adds one byte.
 fn ring_size(window: u64) -> usize {
     let most = window as usize + ZSTD_STEP + ZSTD_BLOCK;
     most.next_power_of_two().max(MIN_RING)
@@ -249,8 +252,8 @@ thread_local! {
 }
 
 impl Share {
-    /// Waits until `bytes` are free. The present share is released first: otherwise two that wait for more
-    /// would wait for each other.
+    /// Waits until `bytes` are free. The present share is released first, because otherwise two
+    /// decoders that both need more would wait for each other.
     fn grow(&mut self, bytes: usize) {
         give_back_share();
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -270,7 +273,8 @@ impl Drop for Share {
     }
 }
 
-/// Gives back this thread's share, as the decoder does at its end: for a thread that panics.
+/// Gives back this thread's share. A decoder calls this when it is dropped. A thread calls this
+/// after it caught a panic, because the decoder's own drop may not have run.
 pub fn give_back_share() {
     heap::limit_blocks_of_thread(usize::MAX);
     *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= SHARE_OF_THREAD.take();

@@ -1,6 +1,6 @@
-//! The image config: the defaults of an image's containers, and its layers. OCI image spec, config.md.
-//! Docker's config is the same document with more fields; these are kept in the stored bytes but not
-//! read.
+//! The image config: the defaults of an image's containers, and its layers. OCI image spec,
+//! config.md. Docker's config is the same document with more fields; these are kept in the stored
+//! bytes but not read.
 
 use miniserde::Deserialize;
 use miniserde::json::{self, Array, Number, Object, Value};
@@ -12,17 +12,17 @@ use crate::healthcheck::Healthcheck;
 use crate::json::{Node, parse, weigh};
 use crate::time::Instant;
 
-/// The longest config or manifest that is read.
+/// The longest config or manifest that is read, in bytes.
 pub const MAX_DOCUMENT: u64 = 8 << 20;
-/// overlayfs stacks no more (OVL_MAX_STACK).
+/// The most layers of an image: overlayfs stacks no more (OVL_MAX_STACK).
 pub const MAX_LAYERS: usize = 500;
-/// The most environment variables, labels, arguments, … each.
+/// The most entries of each list: environment variables, labels, arguments and so on.
 const MAX_ITEMS: usize = 1 << 16;
 
 /// The fields of a config that are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
-    /// As Go names it: `amd64`, `arm64`, …
+    /// The architecture as Go names it: `amd64`, `arm64` and so on.
     pub architecture: String,
     pub os: String,
     pub created: Option<Instant>,
@@ -36,19 +36,19 @@ pub struct ImageConfig {
 /// The defaults for a container of the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerConfig {
-    /// `NAME=value`
+    /// Environment variables, each as `NAME=value`.
     pub env: Vec<String>,
     pub cmd: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,
-    /// Empty is `/`.
+    /// The working directory. Empty means `/`.
     pub working_dir: String,
-    /// `user[:group]`; empty is root.
+    /// `user[:group]`. Empty means root.
     pub user: String,
     pub stop_signal: Option<String>,
-    /// Mount points.
+    /// The mount points for volumes.
     pub volumes: Vec<String>,
     pub labels: Vec<(String, String)>,
-    /// `80/tcp`
+    /// Ports, each as `80/tcp`.
     pub exposed_ports: Vec<String>,
     pub healthcheck: Option<Healthcheck>,
     /// `SHELL`: the command that runs a line of the health check, and a line of a Dockerfile.
@@ -57,7 +57,7 @@ pub struct ContainerConfig {
     pub on_build: Vec<String>,
 }
 
-/// One step in the making of the image; `history` prints these.
+/// One step in the making of the image, which `history` prints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     pub created: Option<Instant>,
@@ -68,7 +68,8 @@ pub struct History {
 }
 
 impl ImageConfig {
-    /// Parses a config; errors call it `document`.
+    /// Parses a config. `document` is its name in errors. Fails if a field that is read has the
+    /// wrong type or is too long.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<ImageConfig> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
@@ -93,13 +94,13 @@ impl ImageConfig {
         })
     }
 
-    /// The image's platform without the variant.
+    /// Returns the image's platform without the variant.
     pub fn platform(&self) -> Platform {
         let (os, architecture) = (self.os.clone(), self.architecture.clone());
         Platform { os, architecture, variant: String::new() }
     }
 
-    /// The document; its digest is the image's id.
+    /// Returns the config as JSON. The digest of this text is the image's id.
     pub fn to_json(&self) -> String {
         json::to_string(&Value::Object(self.to_object()))
     }
@@ -120,8 +121,8 @@ impl ImageConfig {
     }
 }
 
-/// The layers that a config names. Removing an image and finding the layers in use need no
-/// other field, and reading only this one takes little memory.
+/// Returns the layers that a config names. Removing an image and finding the layers in use need no
+/// other field, and reading only this field takes little memory.
 pub fn layers_of(document: &str, config: &[u8]) -> Result<Vec<Digest>> {
     #[derive(Deserialize)]
     struct Config {
@@ -143,7 +144,7 @@ pub fn layers_of(document: &str, config: &[u8]) -> Result<Vec<Digest>> {
     diff_ids.iter().map(|digest| Digest::parse(digest)).collect()
 }
 
-/// The platform that a config states, if any.
+/// Returns the platform that a config states. Fields that the config lacks are empty.
 pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
     let value = parse(document, config)?;
     let root = Node::root(document, &value);
@@ -151,10 +152,10 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
     Ok(Platform { os, architecture, variant: root.text("variant")? })
 }
 
-/// The config of an image made from another. The fields of `base` that are unknown here (a variant,
-/// extensions of other tools) are kept.
+/// Returns the config of an image that was made from another image. The fields of `base` that
+/// mydocker does not know (a variant, extensions of other tools) are kept.
 pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {
-    // These are replaced, or were true only of the base.
+    // These fields are replaced, or they describe only the base.
     const OURS: [&str; 11] = [
         "architecture",
         "os",
@@ -187,8 +188,8 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
     let Some(base) = base else { return Ok(json::to_string(&Value::Object(root))) };
     const BASE: &str = "config of the base";
     let Value::Object(mut base) = parse(BASE, base)? else { fail!("{BASE} should be an object") };
-    // A step of the base stays as its builder wrote it, with fields that are unknown here and
-    // a date that `Instant` can't hold.
+    // A step of the base stays as its builder wrote it, with the fields that mydocker does not know
+    // and with a date that `Instant` can't hold.
     if let (Some(Value::Array(steps)), Some(Value::Array(written))) =
         (base.remove("history"), root.get_mut("history"))
     {
@@ -214,7 +215,7 @@ pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String>
     Ok(json::to_string(&Value::Object(root)))
 }
 
-/// The same config on other layers; every other field stays as it is.
+/// Returns the same config with other layers. Every other field stays as it is.
 pub fn with_diff_ids(document: &str, config: &[u8], diff_ids: &[Digest]) -> Result<Vec<u8>> {
     let Value::Object(mut root) = parse(document, config)? else {
         fail!("{document} should be an object")
@@ -239,7 +240,7 @@ impl ContainerConfig {
             Ok(keys.transpose()?.unwrap_or_default())
         };
         let label = |key: &str, node: &Node<'_>| {
-            // For Docker a null is an empty text.
+            // As in Docker, a null is an empty text.
             let value = if node.is_null() { String::new() } else { node.string()? };
             Ok((key.to_owned(), value))
         };
@@ -304,7 +305,7 @@ fn healthcheck(node: &Node<'_>) -> Result<Healthcheck> {
     })
 }
 
-/// The text in the config.
+/// Returns the health check as a field of the config.
 fn healthcheck_value(check: &Healthcheck) -> Value {
     let mut object = Object::new();
     if !check.test.is_empty() {
@@ -326,7 +327,7 @@ fn healthcheck_value(check: &Healthcheck) -> Value {
 
 impl History {
     fn parse(node: &Node<'_>) -> Result<History> {
-        // For Docker a null is a step without any facts.
+        // As in Docker, a null is a step without any facts.
         if node.is_null() {
             return Ok(History::default());
         }
@@ -360,14 +361,14 @@ impl History {
 /// One image of a docker-archive's `manifest.json`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ArchivedImage {
-    /// Member that holds the config.
+    /// The member that holds the config.
     pub config: String,
     pub repo_tags: Vec<String>,
-    /// Members that hold the layers, base first.
+    /// The members that hold the layers, base first.
     pub layers: Vec<String>,
 }
 
-/// Parses a docker-archive's `manifest.json`.
+/// Parses a docker-archive's `manifest.json`. Fails if the archive has no image.
 pub fn parse_archive_manifest(bytes: &[u8]) -> Result<Vec<ArchivedImage>> {
     let value = parse("manifest.json", bytes)?;
     let root = Node::root("manifest.json", &value);
@@ -401,7 +402,8 @@ fn insert_instant(object: &mut Object, created: Option<Instant>) {
     }
 }
 
-/// Writes field after field: to collect and sort them first takes eight kilobytes of code.
+/// Adds one field after the other. Collecting and sorting them first takes eight kilobytes more
+/// code.
 fn object_of(fields: impl Iterator<Item = (String, Value)>) -> Value {
     let mut object = Object::new();
     object.extend(fields);

@@ -1,7 +1,7 @@
-//! Copies files into or out of a container's tree, for `cp`. A copy is always a tar, between two threads
-//! over a pipe or to a stream of the user, so that one packer and one unpacker do all checks. Names
-//! are resolved only below the given descriptors (openat2, `sys::beneath`), because the
-//! container may change the tree while it is read.
+//! Copies files into or out of a container's tree, for `cp`. Every copy is a tar, sent between two
+//! threads over a pipe, or to or from a stream of the user. So one packer and one unpacker do all
+//! checks. Names are resolved only below the given descriptors (openat2, `sys::beneath`), because
+//! the container may change the tree during the copy.
 
 #[cfg(feature = "build")]
 use std::collections::VecDeque;
@@ -37,20 +37,21 @@ const BUFFER: usize = 128 << 10;
 /// The files to copy.
 pub struct Original<'a> {
     pub handle: BorrowedFd<'a>,
-    /// Its name in the archive; `None` means only the contents of the directory.
+    /// The name of the files in the archive. `None` means only the contents of the directory.
     pub name: Option<&'a [u8]>,
     /// The mapping of the user namespace that owns the files.
     pub ids: Option<IdMap>,
     /// The entries to leave out, by their names in the archive.
     pub skip: Skip<'a>,
     pub overrides: Overrides,
-    /// Computes the digest of the copied files; a single file has this name in it.
+    /// Computes the digest of the copied files, in which a single file has this name.
     #[cfg(feature = "build")]
     pub content: Option<(&'a Content, &'a [u8])>,
 }
 
 impl<'a> Original<'a> {
-    /// The contents of a directory, or an object under a name, unchanged.
+    /// Returns an original that is copied unchanged: an object under a name, or the contents of a
+    /// directory.
     pub fn new(handle: BorrowedFd<'a>, name: Option<&'a [u8]>) -> Original<'a> {
         Original {
             handle,
@@ -74,12 +75,12 @@ pub struct Content {
 
 #[cfg(feature = "build")]
 impl Content {
-    /// Starts without any file.
+    /// Starts the digest without any file. `owner` replaces the files' own owners.
     pub fn new(owner: Option<(u32, u32)>) -> Content {
         Content { hashing: Mutex::new(Hashing::new(std::io::sink())), owner }
     }
 
-    /// The digest of all files up to now.
+    /// Returns the digest of all files so far. Fails if the thread that read the files panicked.
     pub fn digest(&self) -> Result<Digest> {
         let hashing = self.hashing.lock();
         let hashing = hashing.map_err(|_| Error::new("the thread that read the files failed"))?;
@@ -120,18 +121,18 @@ pub fn begins_archive(start: &[u8]) -> bool {
     is_compressed || start.get(257..262) == Some(b"ustar")
 }
 
-/// Whether the file's contents are a tar, compressed or not, by its first header. Fails for a
-/// compression that is known only by name.
+/// Whether the file's contents are a tar, compressed or not, by its first header. Fails if the
+/// compression is recognised but not supported.
 #[cfg(feature = "build")]
 pub fn is_archive(file: &mut (dyn Read + Send)) -> Result<bool> {
     let mut header = Vec::new();
     let plain = decoder(file).context(|| "read the archive")?;
-    // If the bytes can't be decompressed, the file is no archive.
+    // If the bytes can't be decompressed, the file is not an archive.
     let read = plain.take(BLOCK as u64).read_to_end(&mut header);
     Ok(read.is_ok() && header.len() == BLOCK && header[257..262] == *b"ustar")
 }
 
-/// Unpacks a tar, compressed or not, below `root`.
+/// Unpacks a tar, compressed or not, below `root`. Fails if the archive has no end mark.
 pub fn unpack_stream(
     input: &mut (dyn Read + Send),
     root: BorrowedFd<'_>,
@@ -170,7 +171,7 @@ pub fn copy_unpacked(
     })
 }
 
-/// A file of an archive that is being read.
+/// Reads a file of an archive, with zeros for its holes.
 #[cfg(feature = "build")]
 struct Inner<R> {
     reader: Reader<R>,
@@ -210,7 +211,7 @@ impl<R: BufRead> Read for Inner<R> {
     }
 }
 
-/// Passes a tar of the original to `consume`, which reads it while it is written.
+/// Passes a tar of the original to `consume`, which reads the tar while another thread writes it.
 fn piped(
     original: &Original<'_>,
     consume: impl FnOnce(&mut BufReader<Metered<PipeReader>>) -> Result<()>,
@@ -230,14 +231,15 @@ fn piped(
             // Read what follows the end mark, so that the packer does not fail.
             std::io::copy(&mut reader, &mut std::io::sink()).map(drop).context(|| "read a pipe")
         });
-        // If this failed, the packer must not wait without end.
+        // Close the pipe, so that the packer does not wait without end if this thread failed.
         drop(reader);
         first_failure(unpacked, packing.join())
     })
 }
 
-/// The first cause if the writer and the reader of a pipe failed. It is the writer's error, because
-/// the reader then reports a truncation, unless the writer only found its reader gone.
+/// Returns the result of a pipe's reader, or the first cause of a failure. If both sides failed,
+/// the writer's error is the cause, because the reader then only reports a truncation. But if the
+/// writer failed because the reader had closed the pipe, the reader's error is the cause.
 pub fn first_failure<T>(read: Result<T>, written: std::thread::Result<Result<()>>) -> Result<T> {
     let written = written.unwrap_or_else(|_| Err(Error::new("the archive's writer failed")));
     match (read, written) {

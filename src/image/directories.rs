@@ -1,10 +1,10 @@
 //! Finds the directories of a tree in the order in which an archive or a recipe names them.
 //!
-//! Most names share their directory, or the directories above it, with the name before. The last
-//! directories found stay open (`HELD` of them), and a search starts at the nearest one. A path may
-//! therefore be longer than the kernel resolves at once, and a tree may be as deep as its names are
-//! long: the time for it grows with the bytes of the names. See `sys::beneath` for what a path may
-//! lead to. If a directory is replaced, the caller must call [`Directories::forget`].
+//! Most names share their directory, or the directories above it, with the previous name. The last
+//! directories found stay open (`HELD` of them), and a search starts at the nearest open one. So a
+//! path may be longer than the kernel resolves at once, and a tree may be as deep as its names are
+//! long: the time grows with the bytes of the names. `sys::beneath` says where a path may lead. If
+//! a directory is replaced, the caller must call [`Directories::forget`].
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use crate::sys::beneath;
 
-/// Directories that stay open.
+/// The number of directories that stay open.
 const HELD: usize = 32;
 
 /// The flags that open a directory.
@@ -29,17 +29,19 @@ pub struct Directories<'a> {
     root: BorrowedFd<'a>,
     /// The path of the last directory found: plain components, without a slash at either end.
     path: Vec<u8>,
-    /// That directory and some above it, each with the length of its path. The deepest is the last.
+    /// The last directory found and some directories above it, each with the length of its path.
+    /// The deepest is the last.
     held: VecDeque<(usize, Rc<OwnedFd>)>,
 }
 
 impl<'a> Directories<'a> {
-    /// Starts at `root`, with nothing open below it.
+    /// Starts at `root`, with no directory open below it.
     pub fn new(root: BorrowedFd<'a>) -> Directories<'a> {
         Directories { root, path: Vec::new(), held: VecDeque::new() }
     }
 
-    /// Opens the directory `path`: plain components, without a slash at either end.
+    /// Opens the directory `path`: plain components, without a slash at either end. Fails as
+    /// openat2(2) does.
     pub fn open(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
         self.go_up(path);
         let found = match self.held.back() {
@@ -52,7 +54,7 @@ impl<'a> Directories<'a> {
             _ => Err(Errno::LOOP),
         };
         let found = match found {
-            // A link may lead anywhere in the tree, so its path is resolved from the root.
+            // A link may lead anywhere in the tree, so the whole path is resolved from the root.
             Err(Errno::LOOP) => {
                 beneath::open_long(self.root, Path::new(OsStr::from_bytes(path)), DIRECTORY)?
             }
@@ -63,7 +65,7 @@ impl<'a> Directories<'a> {
         Ok(found)
     }
 
-    /// Notes the directory `path`, which the caller has just opened.
+    /// Records the directory `path`, which the caller has just opened.
     pub fn hold(&mut self, path: &[u8], directory: Rc<OwnedFd>) {
         self.go_up(path);
         // The open directories agree with `path` up to here.
@@ -79,7 +81,7 @@ impl<'a> Directories<'a> {
         }
     }
 
-    /// Closes all directories: the paths may lead elsewhere from now on.
+    /// Closes all directories, because their paths may lead elsewhere from now on.
     pub fn forget(&mut self) {
         self.held.clear();
     }

@@ -1,11 +1,11 @@
-//! The layers of a running build, before the cache and an image have them.
+//! The layers of a running build, before the cache and an image own them.
 //!
 //! A build has the directory `layers/.build-<boot>-<random>`, which it locks by flock(2). In it,
-//! `<diff_id>/` is a layer that the build made. `<diff_id>` as an empty file is a layer in place that the
-//! build needs, so that no removal may take it. `<key>.entry` is the cache's entry of a step. The layers
-//! are moved into place together when the build ends, failed or not, after one syncfs(2): a step of a
-//! build syncs nothing. If the build is killed, the next build does that for it. After a restart
-//! of the host the layers may be torn, so they are removed instead.
+//! `<diff_id>/` is a layer that the build made. An empty file `<diff_id>` marks a layer in place
+//! that the build needs, so that no removal takes it. `<key>.entry` is the cache's entry of a step.
+//! At the build's end, failed or not, the layers are moved into place together after one syncfs(2):
+//! a step of a build syncs nothing. If the build is killed, the next build does this. After a
+//! restart of the host the layers may be torn, so the next build removes them.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -30,7 +30,7 @@ const BUILDING: &str = ".build-";
 const ENTRY: &str = ".entry";
 const BUFFER: usize = 128 << 10;
 
-/// The layers of one build. Its directory is removed when this is dropped.
+/// The layers of one build. Dropping this removes the directory.
 pub struct Draft {
     dir: PathBuf,
     /// `None` if another process of the build has the lock and removes the directory.
@@ -38,7 +38,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The same draft, for a child process of the build.
+    /// Returns the same draft, for a child process of the build.
     pub fn shared(&self) -> Draft {
         Draft { dir: self.dir.clone(), lock: None }
     }
@@ -60,14 +60,14 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.lock.is_some() {
-            // If this fails, the next build removes it.
+            // If this fails, the next build removes the directory.
             let _ = remove_tree(&self.dir);
         }
     }
 }
 
 impl ImageStore {
-    /// A new directory for the layers of a build.
+    /// Makes a new directory for the layers of a build, and locks it.
     pub fn begin_draft(&self) -> Result<Draft> {
         loop {
             let name = format!("{BUILDING}{}-{}", sys::process::boot_id(), random_name()?);
@@ -80,13 +80,13 @@ impl ImageStore {
         }
     }
 
-    /// The root directory of a layer of the build, or of a layer in place.
+    /// Returns the root directory of a layer of the build, or of a layer in place.
     pub fn draft_layer(&self, draft: &Draft, layer: &Digest) -> PathBuf {
         let own = draft.dir.join(layer.hex()).join("fs");
         if own.is_dir() { own } else { self.layers.fs(layer) }
     }
 
-    /// Keeps layers in place for the build. Returns `false` if one of them does not exist (any more).
+    /// Keeps layers in place for the build. Returns `false` if one of them does not exist.
     pub fn need_layers(&self, draft: &Draft, layers: &[Digest]) -> Result<bool> {
         let mut new =
             layers.iter().filter(|layer| !draft.dir.join(layer.hex()).exists()).peekable();
@@ -110,8 +110,9 @@ impl ImageStore {
         Ok(true)
     }
 
-    /// Makes a layer of the build from an overlay's upper directory, without the paths that `skip` names.
-    /// `None` if it holds no changes. The directory is moved, unless it lies on another file system.
+    /// Makes a layer of the build from an overlay's upper directory, without the paths that `skip`
+    /// names. Returns `None` if there are no changes. The directory is moved, unless it is on
+    /// another file system.
     pub fn add_to_draft(
         &self,
         draft: &Draft,
@@ -133,7 +134,7 @@ impl ImageStore {
         Ok(Some(staged.diff_id))
     }
 
-    /// Makes a layer of the build from its tar, whose digest must be `layer`.
+    /// Makes a layer of the build from its tar. Fails if the tar's digest is not `layer`.
     pub fn add_tar_to_draft(
         &self,
         draft: &Draft,
@@ -154,7 +155,7 @@ impl ImageStore {
         output.flush().context(|| "write the layer")
     }
 
-    /// Repeats in the tree `root` what a layer in place did to the layers below it.
+    /// Applies to the tree `root` the changes that a layer in place made to the layers below it.
     pub fn apply_layer(&self, layer: &Digest, root: BorrowedFd<'_>) -> Result<()> {
         let (reader, mut pipe) = std::io::pipe().context(|| "make a pipe")?;
         std::thread::scope(|scope| {
@@ -168,21 +169,22 @@ impl ImageStore {
                     // Read what follows the end mark, so that the writer does not fail.
                     io::copy(&mut reader, &mut io::sink()).map(drop).context(|| "read a pipe")
                 });
-            // If the reader failed, the writer must not wait without end.
+            // Close the pipe, so that the writer does not wait without end if the reader failed.
             drop(reader);
             first_failure(applied, writing.join())
         })
     }
 
-    /// Notes the result of a step, for the cache.
+    /// Records the result of a step for the cache.
     pub fn note_step(&self, draft: &Draft, entry: &CacheEntry) -> Result<()> {
         let path = draft.dir.join(format!("{}{ENTRY}", entry.key.hex()));
         store::replace(&path, entry.to_text().as_bytes(), Durability::Lazy)
     }
 
-    /// Moves the layers of the build into place and its entries into the cache. Entries come first: an entry
-    /// without its layer counts as absent, but a layer without an entry would have no owner. Their last use
-    /// is `begun`, as for everything that the build took from the cache. Returns whether there were any.
+    /// Moves the layers of the build into place and its entries into the cache. An entry comes
+    /// before its layer: an entry without a layer counts as absent, but a layer without an entry
+    /// would have no owner. The last use of the entries is `begun`, as for all entries that the
+    /// build used. Returns whether there were any entries.
     pub fn publish(&self, draft: &Draft, begun: Instant) -> Result<bool> {
         self.publish_dir(&draft.dir, begun)
     }
@@ -212,7 +214,7 @@ impl ImageStore {
             }
             for layer in &layers {
                 self.layers.adopt(&dir.join(layer.hex()), layer)?;
-                // Kept until the image names it.
+                // Keep the layer until the image names it.
                 let mark = dir.join(layer.hex());
                 if !mark.exists() {
                     File::create(&mark).context(|| format!("make {}", mark.display()))?;
@@ -233,7 +235,7 @@ impl ImageStore {
     pub fn sweep_drafts(&self) -> Result<()> {
         let ours = format!("{BUILDING}{}-", sys::process::boot_id());
         for dir in self.drafts()? {
-            // Held until the directory is removed.
+            // Hold the lock until the directory is removed.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
             if dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&ours)) {
                 self.publish_dir(&dir, Instant::now())?;
@@ -243,7 +245,7 @@ impl ImageStore {
         Ok(())
     }
 
-    /// The directories of builds that no process holds.
+    /// Returns the directories of builds that no process holds.
     pub fn dead_drafts(&self) -> Result<Vec<PathBuf>> {
         let mut drafts = self.drafts()?;
         drafts.retain(|dir| !Lock::is_held(dir).unwrap_or(true));
@@ -254,7 +256,7 @@ impl ImageStore {
         store::hidden(self.layers.dir(), |name| name.starts_with(BUILDING))
     }
 
-    /// The layers that running builds need.
+    /// Returns the layers that running builds need.
     pub(super) fn drafted_layers(&self) -> Result<Vec<Digest>> {
         let mut layers = Vec::new();
         for dir in self.drafts()? {

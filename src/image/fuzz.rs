@@ -1,9 +1,9 @@
 //! The work of the fuzz targets, and the properties that must hold for every input.
 //!
 //! `make fuzz` looks for inputs that break them. Each `cargo test` replays the inputs of
-//! `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and inputs
-//! that a fuzzer once found. Each input is unpacked beside a directory that must not change; the
-//! corpus names that directory (`../outside/canary`), and a changed directory shows the escape.
+//! `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and
+//! inputs that a fuzzer once found. Each input is unpacked beside a directory that must not change;
+//! the corpus names that directory (`../outside/canary`), and a changed directory shows the escape.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -24,8 +24,8 @@ use crate::digest::ImageId;
 use crate::reference::Reference;
 use crate::store::{Roots, remove_tree};
 
-/// A layer, and files copied into a tree in use, change nothing outside. A layer's recipe gives the
-/// archive back, bit for bit.
+/// Unpacking a layer, and copying files into a tree, change nothing outside of the target. A
+/// layer's recipe gives the archive again, bit for bit.
 pub fn unpack(input: &[u8]) {
     let input = with_right_sums(input);
     let place = Place::new();
@@ -57,16 +57,17 @@ pub fn unpack(input: &[u8]) {
     ] {
         let mut bytes = input.as_slice();
         let mut recorder = Recorder::new(&mut bytes, None);
-        // Whether the input is refused does not matter, only what happened outside.
+        // The input may be refused. Only a change outside is a failure.
         let _ = unpack_tar(&mut recorder, open(&tree).as_fd(), &Rules::Copy(rules));
         place.check();
     }
-    // The files that it made can be read again; a tree deeper than the limit of archives is an error.
+    // The unpacked files can be archived again. A tree deeper than the limit of archives is an
+    // error.
     let _ = archive_tree(open(&fs).as_fd(), None, &mut std::io::sink());
 }
 
-/// An archive of images is loaded, or nothing is left of it. A loaded image can be saved, and removed
-/// without a trace.
+/// An archive of images is loaded, or leaves nothing behind. A loaded image can be saved, and
+/// removed without a trace.
 pub fn load(input: &[u8]) {
     let place = Place::new();
     let archive = place.dir.join("root/archive");
@@ -91,8 +92,8 @@ pub fn load(input: &[u8]) {
     assert_eq!(files_below(&state), [] as [PathBuf; 0]);
 }
 
-/// Documents of registries and archives are parsed or refused. What is written from a parsed document
-/// reads the same.
+/// Documents of registries and archives are parsed or refused. What is written from a parsed
+/// document reads the same.
 pub fn documents(input: &[u8]) {
     for media_type in ["", super::manifest::OCI_INDEX, super::manifest::OCI_MANIFEST] {
         if let Ok(Document::Manifest(manifest)) = Document::parse("m", media_type, input) {
@@ -122,14 +123,14 @@ pub fn reference(input: &[u8]) {
     }
 }
 
-/// `root/` to work in, and beside it files that no entry may touch.
+/// The directory `root/` to work in, and beside it files that no entry may touch.
 struct Place {
     dir: PathBuf,
     root: PathBuf,
     before: Vec<Seen>,
 }
 
-/// Name, contents, inode, mode, owner, links, and when it was last changed in any way.
+/// The state of a file: name, contents, inode, mode, owner, links, and the time of its last change.
 type Seen = (PathBuf, Vec<u8>, u64, u32, (u32, u32), u64, (i64, i64));
 
 impl Place {
@@ -180,7 +181,7 @@ fn open(dir: &Path) -> std::os::fd::OwnedFd {
     openat(CWD, dir, flags, Mode::empty()).unwrap()
 }
 
-/// All files but locks.
+/// Returns all files except locks.
 fn files_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut files = Vec::new();
@@ -200,7 +201,7 @@ fn with_right_sums(input: &[u8]) -> Vec<u8> {
     let mut at = 0;
     while let Some(header) = bytes.get_mut(at..at + BLOCK) {
         at += BLOCK;
-        // A reader would stop here too.
+        // A reader stops here too.
         if header.iter().all(|&byte| byte == 0) {
             break;
         }

@@ -1,8 +1,8 @@
-//! Images from plain root file system archives: `import`, and the drop folder.
+//! Makes images from archives of a root file system: `import`, and the drop folder.
 //!
-//! `images/drop/NAME.tar` is the image NAME:latest from its first use on. It is imported again when
-//! the file's size or time changes. `images/drop/.NAME.json` records what was imported, and
-//! `.NAME.lock` makes sure that fifty first uses at the same time import it once.
+//! The file `images/drop/NAME.tar` is the image NAME:latest. The file is imported at its first use,
+//! and again when its size or time changes. `images/drop/.NAME.json` records what was imported, and
+//! `.NAME.lock` makes sure that fifty first uses at the same time import the file once.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -33,9 +33,9 @@ struct Dropped {
 }
 
 impl ImageStore {
-    /// Makes an image of one layer from a root file system's tar, plain or compressed. `config` holds the
-    /// defaults of its containers, `comment` goes into its history. If `platform` has no architecture, it is
-    /// this machine's.
+    /// Makes an image of one layer from a root file system's tar, plain or compressed. `config` has
+    /// the defaults for containers, and `comment` goes into the image's history. If `platform` has
+    /// no architecture, the image is for this machine's. Fails if the archive has no end mark.
     pub fn import(
         &self,
         input: &mut (dyn Read + Send),
@@ -49,7 +49,8 @@ impl ImageStore {
             fail!("the archive is empty or truncated: its end mark is missing");
         }
         if !layer.is_plain {
-            // The digest of the layer is not fixed, so a tar is chosen that other tools can read.
+            // Write a new tar that other tools can read. Its digest differs, but nothing names the
+            // layer yet.
             meter::again();
             layer = self.stage_tree(
                 layer.root()?.as_fd(),
@@ -88,7 +89,8 @@ impl ImageStore {
         }
     }
 
-    /// The image of a file in the drop folder, imported if it is new or has changed.
+    /// Returns the image of a file in the drop folder. The file is imported if it is new or has
+    /// changed. Returns `None` if there is no such file.
     pub(super) fn find_dropped(&self, reference: &Reference) -> Result<Option<ImageId>> {
         let plain = Reference::parse(&reference.familiar_name());
         let name = reference.familiar_name();
@@ -97,7 +99,7 @@ impl ImageStore {
         }
         let drop = self.dir().join("drop");
         let path = drop.join(format!("{name}.tar"));
-        // Nearly always there is no such file, and one call shows it.
+        // Nearly always there is no such file, and one call finds this out.
         let context = || format!("read {}", path.display());
         match fs::metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -111,7 +113,8 @@ impl ImageStore {
         }
         let _lock = Lock::wait(&drop.join(format!(".{name}.lock")), LockMode::Exclusive)?;
         let mut file = File::open(&path).context(context)?;
-        // Before the first byte is read, so that the next use sees a change during the import.
+        // Read the metadata before the first byte, so that the next use sees a change during the
+        // import.
         let metadata = file.metadata().context(context)?;
         if let Some(id) = self.remembered(&memory, &metadata, reference)? {
             return Ok(Some(id));
@@ -127,13 +130,13 @@ impl ImageStore {
             )
             .context(|| format!("import {}", path.display()))?;
         let dropped = Dropped { id: id.to_string(), ..dropped(&metadata) };
-        // If a power cut loses it, the file is imported once more.
+        // If a power cut loses this record, the file is imported once more.
         store::replace_json(&memory, &dropped, Durability::Lazy)?;
         Ok(Some(id))
     }
 
-    /// The image that the name stands for, if the file is the one that was imported. The user may have given
-    /// the name to another image since; then it is that one.
+    /// Returns the image that the name stands for, if the file is the one that was imported. The
+    /// user may have given the name to another image since; then that image is returned.
     fn remembered(
         &self,
         memory: &std::path::Path,
@@ -189,7 +192,7 @@ mod tests {
             assert_eq!(fs::read(image.layers[0].join("etc/motd")).unwrap(), b"hi");
             ids.push(image.layers);
         }
-        // One layer, however it was compressed.
+        // The layer is the same, however the archive was compressed.
         assert_eq!(ids[0], ids[1]);
         assert_eq!(ids[0], ids[2]);
         assert!(store.resolve(&named("box")).unwrap().is_none());

@@ -15,7 +15,8 @@ const ESCAPE: char = '\\';
 /// The most ports in one range.
 const MAX_PORTS: u16 = 1024;
 
-/// Applies `changes`, one instruction each, in their order.
+/// Applies `changes`, one instruction each, in their order. Fails on an instruction that is
+/// unknown, that builds, or that has a bad argument.
 pub fn apply(config: &mut ContainerConfig, changes: &[String]) -> Result<()> {
     let mut has_command = false;
     for change in changes {
@@ -37,7 +38,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         "CMD" => config.cmd = Some(command(rest)?),
         "ENTRYPOINT" => {
             config.entrypoint = Some(command(rest)?);
-            // The old command was made for the old entrypoint.
+            // As in Docker, a new entrypoint drops the old command.
             if !has_command {
                 config.cmd = None;
             }
@@ -97,7 +98,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
     Ok(())
 }
 
-/// The exec form, `["a","b"]`, or otherwise the shell form.
+/// Parses the exec form, `["a","b"]`, or otherwise the shell form.
 fn command(rest: &str) -> Result<Vec<String>> {
     match rest.starts_with('[') {
         // As in Docker: a text that is not a valid list is the shell form.
@@ -107,7 +108,7 @@ fn command(rest: &str) -> Result<Vec<String>> {
     }
 }
 
-/// `[--interval=30s …] CMD command` or `NONE`.
+/// Parses `[--interval=30s …] CMD command` or `NONE`. Fails on an unknown option or a bad value.
 pub fn healthcheck(rest: &str) -> Result<Healthcheck> {
     let mut check = Healthcheck::none();
     let mut rest = rest;
@@ -145,12 +146,12 @@ fn shell(line: &str) -> Vec<String> {
     ["/bin/sh", "-c", line].map(str::to_owned).to_vec()
 }
 
-/// The exec form: a JSON list of strings.
+/// Parses the exec form, a JSON list of strings. Fails on any other text.
 pub fn json_words(text: &str) -> Result<Vec<String>> {
     json::from_str(text).map_err(|_| Error::new("not a JSON list of strings"))
 }
 
-/// `K=V K="V w"…`, or the old `K all the rest`.
+/// Parses `K=V K="V w"…`, or the old form `K all the rest`.
 fn pairs(rest: &str, env: &[String]) -> Result<Vec<(String, String)>> {
     let lookup = |name: &str| variable(name, env);
     let expander = Expander { escape: ESCAPE, variable: &lookup };
@@ -168,19 +169,20 @@ fn one_word(keyword: &str, rest: &str, env: &[String]) -> Result<String> {
     }
 }
 
-/// The words of a line, with the variables of the image's environment.
+/// Splits a line into words, and substitutes the variables of the image's environment.
 fn words(text: &str, env: &[String]) -> Result<Vec<String>> {
     let lookup = |name: &str| variable(name, env);
     Expander { escape: ESCAPE, variable: &lookup }.words(text)
 }
 
-/// The value of a variable in a list of `NAME=value`.
+/// Returns the value of a variable in a list of `NAME=value`. The last entry counts.
 pub fn variable(name: &str, env: &[String]) -> Option<String> {
     let pairs = env.iter().filter_map(|pair| pair.split_once('='));
     pairs.rev().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
 }
 
-/// `80`, `53/udp`, `8000-8010/tcp`.
+/// Parses `80`, `53/udp` or `8000-8010/tcp` into one text for each port, such as `53/udp`. Fails on
+/// a bad port and on a range of more than `MAX_PORTS`.
 pub fn ports(word: &str) -> Result<Vec<String>> {
     let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
@@ -197,7 +199,7 @@ pub fn ports(word: &str) -> Result<Vec<String>> {
     Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
-/// Adds a value that the list lacks.
+/// Adds `value` unless the list has it already.
 pub fn push_new(list: &mut Vec<String>, value: String) {
     if !list.contains(&value) {
         list.push(value);

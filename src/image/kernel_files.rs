@@ -1,9 +1,10 @@
-//! Files that the kernel writes while they are read: /proc, /sys, cgroups and their like.
+//! Files whose contents the kernel makes when they are read: /proc, /sys, cgroups and similar file
+//! systems.
 //!
-//! stat(2) reports no size for them, or a page's, whatever they hold. So such a file is read to its end
-//! first, and the number of bytes read is its size. A directory of them is never copied as a tree: some
-//! of its files can't be read, some have no end, and none is of use elsewhere. statfs(2) identifies the
-//! file systems.
+//! For such a file stat(2) reports no size, or the size of a page. So the file is first read to its
+//! end, and the number of bytes read is its size. A directory of such files is never copied as a
+//! tree: some files can't be read, some have no end, and none is of use elsewhere. statfs(2)
+//! identifies the file systems.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,11 +14,11 @@ use rustix::fs::{Stat, fstatfs};
 
 use crate::error::{Context, Result, fail};
 
-/// The longest file without a size, in bytes: it is kept in memory. Beyond this there may be no end.
+/// The longest such file, in bytes: its contents are kept in memory. A longer file may have no end.
 const MAX_FILE: u64 = 16 << 20;
 
-/// bpf, cgroup, cgroup2, configfs, debugfs, devpts, efivarfs, mqueue, nsfs, proc, pstore,
-/// securityfs, selinuxfs, sysfs, tracefs (statfs(2), linux/magic.h).
+/// The magic numbers (statfs(2), linux/magic.h) of bpf, cgroup, cgroup2, configfs, debugfs, devpts,
+/// efivarfs, mqueue, nsfs, proc, pstore, securityfs, selinuxfs, sysfs, tracefs.
 const FILE_SYSTEMS: [u32; 15] = [
     0xcafe_4a11,
     0x0027_e0eb,
@@ -36,17 +37,18 @@ const FILE_SYSTEMS: [u32; 15] = [
     0x7472_6163,
 ];
 
-/// Whether the file or directory is on such a file system.
+/// Whether the file or directory is on one of these file systems.
 pub fn is_kernels(file: BorrowedFd<'_>) -> Result<bool> {
     let found = fstatfs(file).context(|| "look at the file system")?;
     // The magic number has 32 bits; some architectures extend its sign.
     Ok(FILE_SYSTEMS.contains(&(found.f_type as u32)))
 }
 
-/// The file's contents, if its size doesn't say how long they are. A size of 0 is never believed: FUSE
-/// has such files too (lxcfs), and an empty file costs only a read.
+/// Returns the file's contents if its size does not say how long they are. A size of 0 is never
+/// trusted: FUSE has such files too (lxcfs), and reading an empty file costs little. Fails if the
+/// contents are longer than `MAX_FILE`.
 pub fn unsized_contents(mut file: &File, stat: &Stat) -> Result<Option<Vec<u8>>> {
-    // Only a file without blocks can be such a file; most files have some.
+    // Only a file without blocks can be such a file, and most files have blocks.
     if stat.st_size != 0 && (stat.st_blocks != 0 || !is_kernels(file.as_fd())?) {
         return Ok(None);
     }

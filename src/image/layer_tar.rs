@@ -1,8 +1,8 @@
-//! A stored layer as the tar it came from, for `save` and `push`.
+//! Writes a stored layer as the tar that it was unpacked from, for `save` and `push`.
 //!
-//! With its recipe the tar is the same bit for bit, and its digest is checked while it is written. A
-//! layer without a recipe (its archive named a file twice) is written from its files: its digest is then
-//! another one, which the caller must write into the config of the exported image.
+//! With the layer's recipe the tar is the same bit for bit, and its digest is checked while it is
+//! written. A layer whose archive named a file twice has no recipe. Its tar is made from its files
+//! and has another digest, which the caller must write into the config of the exported image.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::store;
 
-/// The tar that will be written.
+/// The tar of a layer.
 #[derive(Clone, Debug)]
 pub struct LayerTar {
     /// The digest of the tar's bytes.
@@ -30,7 +30,8 @@ pub struct LayerTar {
 }
 
 impl Layers {
-    /// Finds out how the layer's tar will be.
+    /// Returns the digest and the size of the layer's tar. Without a recipe, the tar is made once
+    /// to find them.
     pub fn tar(&self, diff_id: &Digest) -> Result<LayerTar> {
         let home = self.home(diff_id);
         if let Some(size) = self.tar_size(diff_id)? {
@@ -45,7 +46,7 @@ impl Layers {
 }
 
 impl LayerTar {
-    /// Writes the tar. Fails if it differs from what `of` found.
+    /// Writes the tar. Fails if its digest or size differs from what [`Layers::tar`] returned.
     pub fn write(&self, output: &mut dyn Write) -> Result<()> {
         let mut hashing = Hashing::new(output);
         self.write_to(&mut hashing)?;
@@ -76,7 +77,7 @@ impl LayerTar {
     }
 }
 
-/// Counts and hashes the bytes that pass through.
+/// A writer that counts and hashes the bytes that pass through.
 pub struct Hashing<W> {
     output: W,
     pub hasher: Sha256,
@@ -84,7 +85,7 @@ pub struct Hashing<W> {
 }
 
 impl<W: Write> Hashing<W> {
-    /// A writer to `output` that computes the digest of the bytes.
+    /// Returns a writer to `output` that computes the digest of the bytes.
     pub fn new(output: W) -> Hashing<W> {
         Hashing { output, hasher: Sha256::new(), size: 0 }
     }
@@ -111,7 +112,7 @@ mod tests {
     use super::super::testing::Scratch;
     use super::*;
 
-    /// Stages `tar` and gives back what the store makes of it, and whether it had a recipe.
+    /// Stages `tar`. Returns the tar that the store writes, and whether the layer had a recipe.
     fn round(scratch: &Scratch, tar: &[u8]) -> (Vec<u8>, bool) {
         let layers = scratch.store().layers;
         let staged = layers.stage(&mut &tar[..]).unwrap();
@@ -175,7 +176,7 @@ mod tests {
         tar.file("a", b"first").file("b", b"b").file("a", b"last").file("d/.wh.gone", b"");
         let (back, recipe) = round(&scratch, &tar.finish());
         assert!(!recipe);
-        // The new one has a recipe, and is what the same files always give.
+        // The new tar has a recipe, and is the tar that these files always give.
         assert_eq!(round(&scratch, &back), (back.clone(), true));
         let text = String::from_utf8_lossy(&back).into_owned();
         assert!(text.contains("last") && !text.contains("first") && text.contains("d/.wh.gone"));

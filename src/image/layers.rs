@@ -1,15 +1,13 @@
-//! The layer store: `layers/<hex diff_id>/fs`, unpacked once, read by every container that needs it.
+//! The layer store: `layers/<hex diff_id>/fs` is a layer, which all containers share.
 //!
-//! A layer is unpacked in a directory `.unpack-…` beside the layers, which its maker locks by flock(2).
-//! One syncfs(2) syncs all layers of an image. A layer is renamed into place only when the image that
-//! needs it is committed, under the lock of the images. So a layer in place is always complete. A layer
-//! that no image has, and a leftover directory, can only come from a kill: `system check` finds both.
-//! Two processes that unpack the same layer at the same time each make their own; the second rename finds
-//! the first's layer, and the second copy is dropped.
+//! A layer is unpacked in a directory `.unpack-…` that its process locks by flock(2). One syncfs(2)
+//! syncs all layers of an image. A layer is renamed into place when its image is committed, under
+//! the lock of the images, so it is complete. If two processes unpack the same layer, the second
+//! copy is dropped. Only a kill leaves such a directory, or a layer without an image; `system
+//! check` finds both.
 //!
-//! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. Another command that needs it finds
-//! it there: a pull at the same time, or the next one after a kill. After a reboot it is not used, since
-//! it isn't synced yet.
+//! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
+//! next pull after a kill, uses the layer. After a reboot it counts as torn: it was not synced.
 
 use std::fs::{self, File};
 #[cfg(feature = "build")]
@@ -36,7 +34,7 @@ use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, make_dir, remove_tree};
 use crate::sys;
 
-/// The recipe in a layer's directory, by which its tar is put together again.
+/// The name of the recipe in a layer's directory, from which the layer's tar is written again.
 pub const RECIPE: &str = "recipe";
 const UNPACKING: &str = ".unpack-";
 const READY: &str = ".ready-";
@@ -47,56 +45,59 @@ pub struct Layers {
     dir: PathBuf,
 }
 
-/// A layer that is unpacked but not in place yet. It is removed when this is dropped.
+/// A layer that is unpacked but not in place yet. Dropping this removes the directory, unless other
+/// processes may use it.
 pub struct Staged {
     pub diff_id: Digest,
     /// Whether the archive had its end mark.
     pub ended: bool,
-    /// Whether its tar can be passed on unchanged: other readers accept it, and there is a recipe for it.
+    /// Whether the layer's tar can be passed on unchanged: other readers accept the tar, and there
+    /// is a recipe for it.
     pub is_plain: bool,
     dir: PathBuf,
-    /// The maker's flock, which keeps the sweep away as long as the maker lives.
+    /// The lock of the process that unpacks the layer. The sweep leaves a locked directory alone.
     lock: OwnedFd,
-    /// Whether this process must not remove it: it is in place, or ready for others too.
+    /// Whether this process must not remove the directory: it is in place, or ready for other
+    /// processes.
     kept: bool,
 }
 
-/// `layer.json`
+/// The content of `layer.json`.
 #[derive(Serialize, Deserialize)]
 struct LayerRecord {
-    /// Bytes of all its files.
+    /// The bytes of all files of the layer.
     size: u64,
-    /// Bytes of its tar, if there is a recipe for it.
+    /// The bytes of the layer's tar, if there is a recipe for it.
     tar_size: Option<u64>,
 }
 
 impl Layers {
-    /// The layers in the directory `dir`.
+    /// Returns the store in the directory `dir`.
     pub fn new(dir: PathBuf) -> Layers {
         Layers { dir }
     }
 
-    /// The layer's root directory, an overlayfs lowerdir.
+    /// Returns the layer's root directory, an overlayfs lowerdir.
     pub fn fs(&self, diff_id: &Digest) -> PathBuf {
         self.home(diff_id).join("fs")
     }
 
-    /// The directory of a layer.
+    /// Returns the directory of a layer.
     pub fn home(&self, diff_id: &Digest) -> PathBuf {
         self.dir.join(diff_id.hex())
     }
 
-    /// Whether the layer is unpacked here.
+    /// Whether the layer is in place.
     pub fn exists(&self, diff_id: &Digest) -> bool {
         self.home(diff_id).is_dir()
     }
 
-    /// Bytes of the layer's files.
+    /// Returns the bytes of the layer's files.
     pub fn size(&self, diff_id: &Digest) -> Result<u64> {
         Ok(self.record(diff_id)?.map_or(0, |record| record.size))
     }
 
-    /// Bytes of the layer's tar, if there is a recipe for it.
+    /// Returns the bytes of the layer's tar, if there is a recipe for it.
     pub fn tar_size(&self, diff_id: &Digest) -> Result<Option<u64>> {
         Ok(self.record(diff_id)?.and_then(|record| record.tar_size))
     }
@@ -105,7 +106,8 @@ impl Layers {
         store::read_json(&self.home(diff_id).join("layer.json"))
     }
 
-    /// Unpacks a layer from its tar, compressed or not, and returns its diff_id. Not yet synced.
+    /// Unpacks a layer from its tar, compressed or not, and computes its diff_id. The layer is not
+    /// synced yet.
     pub fn stage(&self, input: &mut (dyn Read + Send)) -> Result<Staged> {
         make_dir(&self.dir)?;
         self.sweep();
@@ -134,8 +136,8 @@ impl Layers {
         Ok(staged)
     }
 
-    /// Makes the overlay's upper directory `upper` a layer by moving it. `None` if it lies on
-    /// another file system. Not synced yet.
+    /// Makes the overlay's upper directory `upper` a layer by moving it. Returns `None` if `upper`
+    /// is on another file system. The layer is not synced yet.
     #[cfg(feature = "build")]
     pub fn take(
         &self,
@@ -163,22 +165,24 @@ impl Layers {
         Ok(Some(staged))
     }
 
-    /// Leaves a staged, verified layer for other processes, which find it by [`Layers::ready`].
+    /// Makes a staged, verified layer ready for other processes, which find it by
+    /// [`Layers::ready`].
     pub fn make_ready(&self, staged: &mut Staged) -> Result<()> {
         let ready = self.ready_dir(&staged.diff_id);
         match renameat_with(CWD, &staged.dir, CWD, &ready, RenameFlags::NOREPLACE) {
             Ok(()) => {}
-            // Another process has made it ready, or the file system lacks the flag: the directory stays
-            // this process's own.
+            // Another process has made the layer ready, or the file system lacks the flag. The
+            // directory stays this process's own.
             Err(Errno::EXIST | Errno::INVAL) => return Ok(()),
             Err(error) => return Err(error).context(|| format!("make {}", ready.display())),
         }
         (staged.dir, staged.kept) = (ready, true);
-        // Others may lock it too from now on. Only a sweep can have it open yet, and a sweep gives way.
+        // Other processes may lock the directory too from now on. Only a sweep can have opened it
+        // before, and a sweep drops its lock because the old name is gone.
         flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
     }
 
-    /// The layer, if a pull left it ready.
+    /// Returns the layer, if a pull left it ready.
     pub fn ready(&self, diff_id: &Digest) -> Result<Option<Staged>> {
         let dir = self.ready_dir(diff_id);
         let lock = lock_dir(&dir, FlockOperation::NonBlockingLockShared)?;
@@ -190,20 +194,20 @@ impl Layers {
         self.dir.join(format!("{READY}{}-{}", sys::process::boot_id(), diff_id.hex()))
     }
 
-    /// Syncs everything that was staged.
+    /// Syncs everything that was staged (syncfs(2)).
     pub fn sync(&self) -> Result<()> {
         let dir = File::open(&self.dir)?;
         rustix::fs::syncfs(&dir).context(|| format!("sync {}", self.dir.display()))
     }
 
-    /// Moves a staged layer into place, or drops it if the layer exists by now. The caller holds the lock
-    /// of the images and syncs the directory once it has placed all.
+    /// Moves a staged layer into place, or drops it if the layer exists already. The caller holds
+    /// the lock of the images, and calls `sync_dir` after it has placed all layers.
     pub fn place(&self, mut staged: Staged) -> Result<()> {
         let home = self.home(&staged.diff_id);
         match renameat_with(CWD, &staged.dir, CWD, &home, RenameFlags::NOREPLACE) {
             Ok(()) => staged.kept = true,
             Err(Errno::EXIST) => staged.kept = false,
-            // Not every file system has the flag; under the lock the check before is good enough.
+            // Not every file system has the flag. Under the lock this check is enough.
             Err(Errno::INVAL) if !self.exists(&staged.diff_id) => {
                 fs::rename(&staged.dir, &home).context(|| format!("make {}", home.display()))?;
                 staged.kept = true;
@@ -214,8 +218,9 @@ impl Layers {
         Ok(())
     }
 
-    /// Moves a layer that a build made into place. If the layer exists by now, neither is touched.
-    /// The caller holds the lock of the images and syncs the directory once it has moved all.
+    /// Moves a layer that a build made into place. If the layer exists already, both stay as they
+    /// are. The caller holds the lock of the images, and calls `sync_dir` after it has moved all
+    /// layers.
     #[cfg(feature = "build")]
     pub fn adopt(&self, dir: &Path, diff_id: &Digest) -> Result<()> {
         let home = self.home(diff_id);
@@ -225,7 +230,7 @@ impl Layers {
         fs::rename(dir, &home).context(|| format!("make {}", home.display()))
     }
 
-    /// The directory of all layers.
+    /// Returns the directory of all layers.
     #[cfg(feature = "build")]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -236,8 +241,9 @@ impl Layers {
         store::sync_parent(&self.dir.join("x"))
     }
 
-    /// Takes a layer out of its place. The caller passes the result to [`remove_tree`] once it holds no
-    /// lock. The caller holds the lock of the images. If the process dies, the sweep removes the rest.
+    /// Renames a layer out of its place, and returns the new path. The caller holds the lock of the
+    /// images, and passes the path to [`remove_tree`] after it has released the lock. If the
+    /// process dies before that, `system check` finds the rest.
     pub fn take_out(&self, diff_id: &Digest) -> Result<Option<PathBuf>> {
         let trash = self.dir.join(format!("{TRASH}{}", random_name()?));
         match fs::rename(self.home(diff_id), &trash) {
@@ -247,13 +253,13 @@ impl Layers {
         }
     }
 
-    /// All layers in place. Other names in the directory are ignored.
+    /// Returns all layers in place. Other names in the directory are ignored.
     pub fn list(&self) -> Result<Vec<Digest>> {
         Ok(store::list(&self.dir)?.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Leftovers of dead processes: half-unpacked layers, layers of unfinished pulls, and layers that were
-    /// being removed.
+    /// Returns the leftovers of dead processes: half-unpacked layers, layers of unfinished pulls,
+    /// and layers whose removal was interrupted.
     pub fn leftovers(&self) -> Result<Vec<(PathBuf, Leftover)>> {
         let mut leftovers = Vec::new();
         for path in store::hidden(&self.dir, |name| Leftover::of(name).is_some())? {
@@ -268,8 +274,9 @@ impl Layers {
         Ok(leftovers)
     }
 
-    /// Removes what dead processes were unpacking. They may have died because the disk was full, and the
-    /// user's next attempt needs the room. `system check` reports what can't be removed.
+    /// Removes the layers that dead processes unpacked only in part. These processes may have died
+    /// because the disk was full, and the user's next attempt needs the space. `system check`
+    /// reports what can't be removed.
     fn sweep(&self) {
         let leftovers = self.leftovers().unwrap_or_default();
         for (path, _) in leftovers.iter().filter(|(_, kind)| *kind == Leftover::Unpacking) {
@@ -277,9 +284,9 @@ impl Layers {
         }
     }
 
-    /// Removes one of them, unless another process holds it.
+    /// Removes one leftover, unless another process holds its lock.
     pub fn remove_leftover(&self, path: &Path, kind: Leftover) -> Result<()> {
-        // Held until the directory is removed, so that its maker can't start before that.
+        // Hold the lock until the directory is removed, so that no process starts to use it.
         let _held = match kind {
             Leftover::Removed => None,
             _ => match lock_dir(path, FlockOperation::NonBlockingLockExclusive)? {
@@ -290,12 +297,12 @@ impl Layers {
         remove_tree(path)
     }
 
-    /// A new, locked directory to unpack into.
+    /// Makes a new, locked directory to unpack into.
     fn locked_dir(&self) -> Result<(PathBuf, OwnedFd)> {
         loop {
             let dir = self.dir.join(format!("{UNPACKING}{}", random_name()?));
             make_dir(&dir)?;
-            // `None`: a sweep took the new directory for a leftover.
+            // `None` means that a sweep took the new directory for a leftover.
             if let Some(lock) = lock_dir(&dir, FlockOperation::NonBlockingLockExclusive)? {
                 return Ok((dir, lock));
             }
@@ -303,7 +310,7 @@ impl Layers {
     }
 }
 
-/// Why no image has a directory among the layers.
+/// The reason why a directory among the layers belongs to no image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Leftover {
     Unpacking,
@@ -323,19 +330,19 @@ impl Leftover {
 }
 
 impl Staged {
-    /// Its root directory.
+    /// Opens the layer's root directory.
     pub fn root(&self) -> Result<OwnedFd> {
         store::open_dir(&self.dir.join("fs"))
     }
 
-    /// Whether it was never finished.
+    /// Whether the layer has no files.
     pub fn is_empty(&self) -> Result<bool> {
         let fs = self.dir.join("fs");
         let entries = fs::read_dir(&fs).context(|| format!("read {}", fs.display()))?;
         Ok(entries.count() == 0)
     }
 
-    /// Gives the directory to the caller, as `path`.
+    /// Moves the directory to `path`. Dropping this no longer removes the directory.
     #[cfg(feature = "build")]
     pub fn move_to(&mut self, path: PathBuf) -> Result<()> {
         fs::rename(&self.dir, &path).context(|| format!("make {}", path.display()))?;
@@ -343,7 +350,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Whether it still exists: another pull may have moved it into place.
+    /// Whether the directory still exists: another pull may have moved it into place.
     pub fn is_there(&self) -> bool {
         self.dir.is_dir()
     }
@@ -352,13 +359,14 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.kept {
-            // If this fails, the sweep removes it later.
+            // If this fails, the sweep removes the directory later.
             let _ = remove_tree(&self.dir);
         }
     }
 }
 
-/// Locks a directory if it still exists and no other process holds a conflicting lock.
+/// Locks a directory without waiting. Returns `None` if the directory is gone, or if another
+/// process holds a conflicting lock.
 fn lock_dir(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let context = || format!("lock {}", dir.display());
@@ -376,7 +384,7 @@ fn lock_dir(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>> {
     Ok(same.then_some(held))
 }
 
-/// 16 random hexadecimal digits.
+/// Returns 16 random hexadecimal digits.
 pub fn random_name() -> Result<String> {
     let mut bytes = [0; 8];
     let count = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())

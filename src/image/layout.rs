@@ -1,11 +1,11 @@
-//! OCI image layouts (OCI image spec, image-layout.md): `index.json` names manifests, which lie as
-//! `blobs/sha256/<hex>` beside the configs and layers that they name.
+//! Reads OCI image layouts (OCI image spec, image-layout.md). `index.json` names manifests.
+//! Manifests, configs and layers are files `blobs/sha256/<hex>`.
 //!
-//! An entry that is itself an index holds one image for several platforms, and so do several
-//! entries of one name: the image for this machine is taken (`choice`).
-//! The name is in the annotations: a full one as containerd writes it, or `ref.name` as others write it,
-//! where a tag alone names nothing. The grammar of `ref.name` (annotations.md) is wider than that of
-//! image names. If it is no image name, the image gets no name.
+//! An entry that is an index holds one image for several platforms, and so do several entries with
+//! one name; `choice` takes the image for this machine. The name is an annotation: containerd
+//! writes a full name, and other programs write `ref.name`. A tag alone is not a name. The grammar
+//! of `ref.name` (annotations.md) is wider than that of image names. If `ref.name` is not an image
+//! name, the image gets no name.
 
 use super::choice::{Choice, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
@@ -36,7 +36,8 @@ impl Documents for &Archive {
 }
 
 impl Archive {
-    /// Checks all images of a layout, and adds their layers to `sources`.
+    /// Checks all images of a layout, and adds their layers to `sources`. `note` gets a warning for
+    /// each name that can't be used.
     pub fn layout(
         &self,
         index: &[u8],
@@ -53,7 +54,7 @@ impl Archive {
             platform.map(|platform| wanted.rank(platform).is_some())
         };
         let any_fits = offers.iter().any(|offer| fits(offer) == Some(true));
-        // Several entries of one name are one image for several platforms.
+        // Several entries with one name are one image for several platforms.
         let mut groups: Vec<(Option<Reference>, Vec<Offer>)> = Vec::new();
         for (offer, name) in offers.into_iter().zip(names) {
             match groups.iter_mut().find(|(known, _)| known.is_some() && *known == name) {
@@ -66,14 +67,15 @@ impl Archive {
         for (name, offers) in groups {
             let mut choice = Choice::new(&mut documents, wanted);
             let chosen = match &offers[..] {
-                // Without names, the images for other platforms are of the same image.
+                // Entries without names are one image for several platforms: skip those for other
+                // platforms.
                 [only] if name.is_none() && any_fits && fits(only) == Some(false) => continue,
                 [only] => choice.only(only)?,
                 several => choice.of(several, MAX_DEPTH)?,
             };
             let Some(chosen) = chosen else {
                 match choice.others() {
-                    // Only artifacts.
+                    // There are only artifacts.
                     others if others.is_empty() => continue,
                     others => {
                         fail!("none of its images is for {}, only for {others}", wanted.platform)
@@ -81,7 +83,7 @@ impl Archive {
                 }
             };
             let mut image = self.image_of(&chosen.manifest, sources)?;
-            // Listed once for each of its names.
+            // An image is listed once for each of its names.
             match images.iter_mut().find(|known| known.config == image.config) {
                 Some(known) => known.references.extend(name),
                 None => {
@@ -121,7 +123,7 @@ impl Archive {
         Ok(NewImage { config, diff_ids, references: Vec::new(), manifest: None })
     }
 
-    /// A manifest or config, which must match its descriptor.
+    /// Reads a manifest or config. Fails if it does not match its descriptor.
     fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let path = path(&descriptor.digest);
         if descriptor.size > MAX_DOCUMENT {
@@ -144,7 +146,8 @@ fn path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// The name of each entry of an index. `note` gets a warning for each name that can't be used.
+/// Returns the name of each entry of an index. `note` gets a warning for each name that can't be
+/// used.
 fn names(index: &[u8], note: &mut dyn FnMut(String)) -> Result<Vec<Option<Reference>>> {
     let value = parse("index.json", index)?;
     let root = Node::root("index.json", &value);
@@ -152,7 +155,7 @@ fn names(index: &[u8], note: &mut dyn FnMut(String)) -> Result<Vec<Option<Refere
         let Some(annotations) = entry.get("annotations")? else { return Ok(None) };
         let (full, reference) = (annotations.text(FULL_NAME)?, annotations.text(REF_NAME)?);
         let name = match full.as_str() {
-            // A tag alone names nothing.
+            // A tag alone is not a name.
             "" if reference.is_empty() || reference::is_tag(&reference) => return Ok(None),
             "" => reference,
             full => full.to_owned(),
@@ -173,19 +176,19 @@ mod tests {
     use super::super::testing::{Scratch, config, layer};
     use super::*;
 
-    /// Blobs, and how an index describes them.
+    /// Blobs, and the entries of an index that describe them.
     #[derive(Default)]
     struct Blobs(Vec<Vec<u8>>);
 
     impl Blobs {
-        /// A blob's descriptor, `more` in it.
+        /// Adds a blob, and returns its descriptor with `more` in it.
         fn add(&mut self, bytes: &[u8], more: &str) -> String {
             self.0.push(bytes.to_vec());
             let digest = Digest::of(bytes);
             format!(r#"{{"digest":"{digest}","size":{}{more}}}"#, bytes.len())
         }
 
-        /// An image whose config says that it is for `architecture`.
+        /// Adds an image whose config states `architecture`, and returns its entry.
         fn image(&mut self, architecture: &str, more: &str) -> String {
             let layer = layer(architecture, b"");
             let native = r#""architecture":"amd64""#;
@@ -197,7 +200,7 @@ mod tests {
             self.add(manifest.as_bytes(), more)
         }
 
-        /// What cosign and buildx put beside images.
+        /// Adds the artifacts that cosign and buildx put beside images, and returns their entries.
         fn artifacts(&mut self) -> [String; 3] {
             let config = self.add(b"{}", r#","mediaType":"application/vnd.oci.empty.v1+json""#);
             let empty = format!(r#"{{"config":{config},"layers":[]}}"#);
@@ -219,7 +222,7 @@ mod tests {
             self.add(index.as_bytes(), &format!(r#","mediaType":"{OCI_INDEX}"{more}"#))
         }
 
-        /// The layout that has these entries.
+        /// Loads the layout that has these entries.
         fn load(
             &self,
             name: &str,
@@ -279,7 +282,7 @@ mod tests {
             let error = blobs.load("layout-none", &entries).1.unwrap_err().to_string();
             assert!(error.ends_with("only for linux/s390x, linux/riscv64"), "{error}");
         }
-        // Alone it is what the user wants, whatever it is for.
+        // A single image is loaded, whatever its platform is.
         assert_eq!(blobs.load("layout-alone", &[before]).1.unwrap().len(), 1);
         let error = blobs.load("layout-artifacts", &[empty, signature, attestation]).1.unwrap_err();
         assert!(error.to_string().contains("holds no image"), "{error}");
@@ -307,7 +310,7 @@ mod tests {
             assert_eq!(loaded.unwrap()[0].references, [], "{name}");
             assert!(notes.len() == 1 && notes[0].contains(&format!("'{name}'")), "{notes:?}");
         }
-        // A name that Docker has too, and a tag alone, which names nothing.
+        // A name that Docker accepts too, and a tag alone, which is not a name.
         for (name, references) in [("a--b/c:1.x", 1), ("v1.0", 0), ("", 0)] {
             let mut blobs = Blobs::default();
             let entry = blobs.image("s390x", &named(name));
@@ -331,7 +334,7 @@ mod tests {
         }
     }
 
-    /// `index.json`'s text and the blobs of one image on one layer.
+    /// Returns the text of `index.json` and the blobs of one image with one layer.
     fn sample(platform: &str) -> (String, Vec<Vec<u8>>) {
         let layer = layer("a", b"1");
         let config = config(&[&layer]);
@@ -413,7 +416,7 @@ mod tests {
             let next = right(&nested[depth]).replace("}]", &platform[1..]);
             nested.push(next.into_bytes());
         }
-        // The innermost index is one too deep for what leads to it.
+        // The innermost index is one level too deep.
         let outermost = right(&nested[MAX_DEPTH]);
         // A blob under another's name.
         let mut swapped = Writer::default();

@@ -1,12 +1,12 @@
-//! `load`: images from a docker-archive, as `docker save` writes it, or an OCI image layout, packed
-//! or as a directory (`layout`).
+//! `load`: reads images from a docker-archive, as `docker save` writes it, or from an OCI image
+//! layout, packed or as a directory (`layout`).
 //!
-//! A docker-archive is a tar with `manifest.json`, and for each image a config and layer tars: in
-//! the old form as `<id>/layer.tar`, where a layer that two images share may be a link, in the new
-//! form as `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so the whole archive must be
-//! readable in any order before the first layer can be unpacked: a plain archive in a file is read in
-//! place, any other input is first spooled to a file without a name. Nothing is visible before every
-//! layer of every image has the digest that its config states.
+//! A docker-archive is a tar with `manifest.json`, and with a config and layer tars for each image.
+//! In the old form a layer is `<id>/layer.tar`, or a link if two images share it. In the new form
+//! it is `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so the archive must be
+//! readable in any order. A plain archive in a file is read in place; any other input is first
+//! copied to a file without a name. No image is visible before all layers have the digests that the
+//! configs state.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -40,7 +40,7 @@ const MAX_MEMBERS: usize = 100_000;
 const MAX_NAMES: usize = 16 << 20;
 /// The longest chain of links to a layer.
 const MAX_LINKS: usize = 8;
-/// How often layers are unpacked again that another command removed during the load.
+/// How often the load unpacks layers again that another command removed at the same time.
 const MAX_TRIES: usize = 5;
 
 /// An image that was loaded.
@@ -65,7 +65,7 @@ pub(super) enum Member {
     Link(String),
 }
 
-/// A part of a file, which is read by position.
+/// A part of a file, which is read by position (pread(2)).
 pub(super) struct Section {
     file: File,
     offset: u64,
@@ -73,8 +73,8 @@ pub(super) struct Section {
 }
 
 impl ImageStore {
-    /// Loads all images of a docker-archive: all of them, or none if anything is wrong. `note`
-    /// gets a warning for each part that is skipped.
+    /// Loads all images of an archive, or none if anything is wrong. `note` gets a warning for each
+    /// part that is skipped.
     pub fn load(
         &self,
         input: File,
@@ -138,7 +138,8 @@ impl ImageStore {
         Ok(layer)
     }
 
-    /// A file that can be read in any order, and the position at which the plain tar starts.
+    /// Returns a file that can be read in any order, and the position at which the plain tar
+    /// starts.
     fn seekable(&self, mut input: File) -> Result<(File, u64)> {
         if input.metadata()?.is_file() {
             let start = input.stream_position()?;
@@ -155,7 +156,7 @@ impl ImageStore {
         Ok((spool, 0))
     }
 
-    /// A file that disappears when it is closed.
+    /// Creates a file that disappears when it is closed.
     fn spool_file(&self) -> Result<File> {
         make_dir(self.dir())?;
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
@@ -172,7 +173,7 @@ impl ImageStore {
     }
 }
 
-/// Leaves out the images for other platforms than the one that the user asked for.
+/// Drops the images for other platforms than the requested one. Fails if no image is left.
 fn keep_those_for(
     platform: &Wanted,
     images: &mut Vec<NewImage>,
@@ -256,7 +257,7 @@ impl Archive {
         let digest = Digest::of(&config);
         if stated.is_some_and(|stated| stated != digest) {
             // The name of a blob is its digest (image-layout.md). Any other name is free: an editor
-            // of archives may have kept the old one, and Docker doesn't compare it.
+            // of archives may have kept the old name, and Docker does not compare it.
             if name.starts_with("blobs/") {
                 fail!("the config {name} is corrupt: its digest is {digest}");
             }
@@ -284,7 +285,7 @@ impl Archive {
         Ok(NewImage { config, diff_ids, references, manifest: None })
     }
 
-    /// A small member, whole; `None` if no member has that name.
+    /// Reads a small member whole. Returns `None` if no member has that name.
     pub(super) fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(mut section) = self.find(name)? else { return Ok(None) };
         if section.end - section.offset > MAX_DOCUMENT {
@@ -295,7 +296,7 @@ impl Archive {
         Ok(Some(bytes))
     }
 
-    /// The bytes of a member.
+    /// Returns the bytes of a member. Fails if no member has that name.
     pub(super) fn section(&self, name: &str) -> Result<Section> {
         match self.find(name)? {
             Some(section) => Ok(section),
@@ -303,7 +304,8 @@ impl Archive {
         }
     }
 
-    /// As [`Archive::section`]. Links are followed, in a directory as long as they stay inside.
+    /// Like [`Archive::section`], but returns `None` if no member has that name. Links are
+    /// followed; in a directory they must stay inside.
     fn find(&self, name: &str) -> Result<Option<Section>> {
         let mut target = member_name(b"", name.as_bytes());
         let (file, members) = match self {
@@ -336,13 +338,13 @@ impl Archive {
     }
 }
 
-/// The warning about a name that is not used.
+/// Returns the warning about a name that is not used.
 pub(super) fn passed_over(name: &str, reason: &str) -> String {
     format!("the name '{}' in the archive is ignored: {reason}", name.escape_debug())
 }
 
-/// A member's name as a path without `.` and `..`. It can't leave the archive, because the name is
-/// only a key.
+/// Returns a member's name as a path without `.` and `..`. The path is only a key, so it can't lead
+/// out of the archive.
 fn member_name(above: &[u8], path: &[u8]) -> String {
     let whole = [String::from_utf8_lossy(above), String::from_utf8_lossy(path)].join("/");
     let mut components = Vec::new();
@@ -357,7 +359,7 @@ fn member_name(above: &[u8], path: &[u8]) -> String {
 }
 
 impl Section {
-    /// The number of bytes that are left.
+    /// Returns the number of bytes that are left.
     pub(super) fn size(&self) -> u64 {
         self.end - self.offset
     }

@@ -1,7 +1,7 @@
 //! Manifests and indexes of images: OCI image spec (manifest.md, image-index.md) and Docker's
 //! schema 2, which differ only in their media types. They are parsed from bytes of a registry or an
-//! archive, whose digest the caller has checked, with bounds on every list. Schema 1 is refused by
-//! name. Which entry of an index is taken is decided in `choice`.
+//! archive, whose digest the caller has checked, with bounds on every list. Schema 1 is refused.
+//! `choice` decides which entry of an index is taken.
 
 use miniserde::json::Value;
 
@@ -48,7 +48,7 @@ pub struct Descriptor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     pub config: Descriptor,
-    /// Base first.
+    /// The layers, base first.
     pub layers: Vec<Descriptor>,
 }
 
@@ -56,13 +56,13 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub descriptor: Descriptor,
-    /// `None` if the index does not state it.
+    /// The platform, or `None` if the index states none.
     pub platform: Option<Platform>,
-    /// Whether the index marks it as something other than an image.
+    /// Whether the index marks the entry as something other than an image.
     pub is_artifact: bool,
 }
 
-/// What a registry or an archive may have under a name.
+/// The document that a registry or an archive has under a name.
 #[derive(Debug)]
 pub enum Document {
     Manifest(Manifest),
@@ -73,7 +73,8 @@ pub enum Document {
 }
 
 impl Document {
-    /// Parses a manifest or an index; `media_type` is what the registry called it.
+    /// Parses a manifest or an index. `media_type` is what the registry states; the document's own
+    /// media type wins. Fails on Docker's schema 1.
     pub fn parse(document: &str, media_type: &str, bytes: &[u8]) -> Result<Document> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
@@ -100,7 +101,7 @@ impl Document {
     }
 }
 
-/// The media type of a stored manifest: the one it states, or OCI's, which need not be stated.
+/// Returns the media type of a stored manifest: the stated one, or OCI's if none is stated.
 pub fn media_type_of(bytes: &[u8]) -> String {
     let stated = parse("manifest", bytes).and_then(|value| {
         let root = Node::root("manifest", &value);
@@ -110,12 +111,12 @@ pub fn media_type_of(bytes: &[u8]) -> String {
 }
 
 impl Manifest {
-    /// The digests of all its blobs.
+    /// Returns the digests of the config and of all layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Digest> {
         std::iter::once(&self.config).chain(&self.layers).map(|blob| &blob.digest)
     }
 
-    /// Parses a stored manifest.
+    /// Parses a stored manifest. Fails if the document is an index or an artifact.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<Manifest> {
         match Document::parse(document, "", bytes)? {
             Document::Manifest(manifest) => Ok(manifest),
@@ -124,7 +125,7 @@ impl Manifest {
         }
     }
 
-    /// The OCI document.
+    /// Returns the manifest as an OCI document.
     pub fn to_json(&self) -> String {
         self.to_json_of(OCI_MANIFEST)
     }
@@ -138,7 +139,8 @@ impl Manifest {
         )
     }
 
-    /// The same as Docker's schema 2; `None` if that has no media type for a layer (zstd).
+    /// Returns the manifest in Docker's schema 2, or `None` if a layer has no media type there
+    /// (zstd).
     pub fn to_docker_json(&self) -> Option<String> {
         let mut manifest = self.clone();
         manifest.config.media_type = DOCKER_CONFIG.to_owned();
@@ -154,7 +156,7 @@ impl Manifest {
 }
 
 impl Descriptor {
-    /// A descriptor without foreign URLs.
+    /// Returns a descriptor without foreign URLs.
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {
         Descriptor { media_type: media_type.to_owned(), digest, size, urls: Vec::new() }
     }
@@ -173,7 +175,7 @@ impl Descriptor {
         })
     }
 
-    /// The same layer under OCI's names, which an OCI manifest needs.
+    /// Returns the same layer with OCI's media type, which an OCI manifest needs.
     pub fn into_oci(mut self) -> Descriptor {
         self.urls.clear();
         self.media_type = match &self.media_type {
@@ -196,7 +198,7 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     if let Some(kind) = root.get("artifactType")? {
         return Ok(Document::Artifact(kind.wrong("absent: an image has none")));
     }
-    // The media types of OCI, of Docker today and in its first versions, or none.
+    // The media type is OCI's, or Docker's of today or of its first versions, or empty.
     let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
         || config.media_type.contains("container.image");
     if !is_images {

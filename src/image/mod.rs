@@ -1,9 +1,10 @@
-//! Images: their names, their configs, their layers unpacked once and shared by all containers.
+//! Images: their names, their configs, and their layers, which are unpacked once and shared by all
+//! containers.
 //!
-//! Bytes come in as an archive (`load`, `import`, the drop folder), are inflated, hashed and
-//! unpacked in one pass, and become visible by renames when everything is right: layers first,
-//! then the config, then the name. Formats: OCI image spec; docker-archive as `docker save` writes
-//! it.
+//! Bytes come from an archive (`load`, `import`, the drop folder) or a registry (`pull`). They are
+//! decompressed, hashed and unpacked in one pass. When everything is right, renames make them
+//! visible: first the layers, then the config, then the name. The formats are those of the OCI
+//! image spec, and the docker-archive that `docker save` writes.
 
 mod attributes;
 #[cfg(feature = "build")]

@@ -1,9 +1,10 @@
-//! A file of a container on which another file is mounted: /etc/hosts, a file given by `-v`.
+//! Writes to a file of a container on which another file is mounted, such as /etc/hosts or a file
+//! given by `-v`.
 //!
-//! A copy normally replaces a file by removing its name. Here that would unmount the file in the
-//! container: unlink(2) does so if the mount belongs to another namespace. The container would lose the
-//! mounted file, and every later change of it. So such a file is written in
-//! place, and keeps its owner and mode.
+//! A copy normally replaces a file by removing its name. Here unlink(2) would unmount the file in
+//! the container, because the mount belongs to another namespace. The container would lose the
+//! mounted file, and every later change of it. So such a file is written in place, and keeps its
+//! owner and mode.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,7 +17,8 @@ use super::kernel_files::is_kernels;
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
-/// Opens the file at `name` for writing from its start, if it is a mount point.
+/// Opens the file at `name` and truncates it, if it is a mount point; otherwise returns `None`.
+/// Fails if the mounted object is not a regular file, or is a file of the kernel.
 pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
     let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = match openat(parent, name, handle, Mode::empty()) {
@@ -29,11 +31,13 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     if FileType::from_raw_mode(fstat(&handle)?.st_mode) != FileType::RegularFile {
         fail!("something that isn't a file is mounted there");
     }
-    // A container that may mount could show a kernel file here, which the host's root would write to.
+    // A container that may mount could show a kernel file here, and the host's root would write to
+    // it.
     if is_kernels(handle.as_fd())? {
         fail!("a file of the kernel's is mounted there");
     }
-    // By the handle, which is a file's: opening a device that took its place could have an effect.
+    // Open the file by its handle: by the name, a device that has replaced the file could be
+    // opened, and opening a device can have an effect.
     let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error);

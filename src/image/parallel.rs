@@ -1,8 +1,8 @@
-//! A few threads that share the work on a list of layers.
+//! Shares the work on a list of layers among a few threads.
 //!
-//! Each layer keeps a core or a connection busy, so three at a time are faster than one. The results
-//! keep the list's order, and the first error stops the other threads. This starts no thread for a
-//! single item, and works with fewer threads when the kernel gives none.
+//! Each layer keeps a core or a connection busy, so three at a time are faster than one. The
+//! results keep the list's order, and the first error stops the other threads. A single item starts
+//! no thread. If the kernel gives fewer threads, those do all the work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,8 @@ use crate::error::Result;
 const THREADS: usize = 3;
 
 /// Calls `work` for each of `items`, for up to `THREADS` of them at the same time, and returns the
-/// results in the order of `items`. The first error sets the flag that the other calls watch.
+/// results in the order of `items`. The first error sets the flag that the other calls watch, and
+/// is returned.
 pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T, &AtomicBool) -> Result<R> + Sync,
@@ -41,7 +42,7 @@ pub fn in_parallel<T: Sync, R: Send>(
     };
     std::thread::scope(|scope| {
         for _ in 1..THREADS.min(items.len()) {
-            // With fewer threads the work only takes longer.
+            // Ignore the error: with fewer threads the work only takes longer.
             let thread = std::thread::Builder::new().name("layer".into());
             drop(thread.spawn_scoped(scope, worker));
         }

@@ -1,9 +1,9 @@
-//! Chooses the image of an OCI index that fits this machine or the requested platform. Platforms are
-//! written `os/architecture[/variant]`, with Go's names (OCI image spec, image-index.md).
+//! Chooses the image of an OCI index that fits this machine or the requested platform. Platforms
+//! are written `os/architecture[/variant]`, with Go's names (OCI image spec, image-index.md).
 //!
-//! A variant of 32-bit Arm or amd64 also runs all lower variants: arm/v7 runs v6 and v5, amd64/v3 runs
-//! v2 and v1. If an index has no image of the machine's architecture, arm64 takes 32-bit Arm and amd64
-//! takes 386. These are the fallbacks of containerd's `platforms.Only`.
+//! A variant of 32-bit Arm or amd64 also runs all lower variants: arm/v7 runs v6 and v5, amd64/v3
+//! runs v2 and v1. If an index has no image of the machine's architecture, arm64 takes 32-bit Arm
+//! and amd64 takes 386. These are the fallbacks of containerd's `platforms.Only`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,23 +22,23 @@ pub struct Platform {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub platform: Platform,
-    /// Whether only this architecture is accepted, because the user requested it. Otherwise another one
-    /// that the processor can run is accepted too: 386 on amd64, 32-bit Arm on arm64.
+    /// Whether only this architecture is accepted, because the user requested it. Otherwise an
+    /// architecture that the processor can also run is accepted: 386 on amd64, 32-bit Arm on arm64.
     pub is_exact: bool,
 }
 
 impl Wanted {
-    /// The platform of this machine.
+    /// Wants the platform of this machine.
     pub fn native() -> Wanted {
         Wanted { platform: Platform::native(), is_exact: false }
     }
 
-    /// A platform that the user requested.
+    /// Wants exactly the platform that the user requested.
     pub fn exactly(platform: Platform) -> Wanted {
         Wanted { platform, is_exact: true }
     }
 
-    /// Ranks an image's platform: 0 is the best, `None` does not run.
+    /// Ranks an image's platform: 0 is the best. `None` means that the image does not run.
     pub fn rank(&self, offered: &Platform) -> Option<u32> {
         /// The rank of another architecture, worse than every variant of the wanted one.
         const FALLBACK: u32 = 1000;
@@ -57,8 +57,8 @@ impl Wanted {
         }
     }
 
-    /// Ranks the platform in an image's config. Images made from scratch often have none: they get the
-    /// worst rank.
+    /// Ranks the platform in an image's config. Images made from scratch often state no platform,
+    /// and get the worst rank.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
         if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
     }
@@ -73,13 +73,14 @@ impl FromStr for Platform {
 }
 
 impl Platform {
-    /// The platform of this machine.
+    /// Returns the platform of this machine.
     pub fn native() -> Platform {
         let architecture = native_architecture().to_owned();
         Platform { os: "linux".to_owned(), architecture, variant: native_variant().to_owned() }
     }
 
-    /// Parses `os/architecture[/variant]`, or the architecture alone.
+    /// Parses `os/architecture[/variant]`, or the architecture alone. Fails if the system is not
+    /// linux.
     pub fn parse(text: &str) -> Result<Platform> {
         let parts: Vec<&str> = text.split('/').collect();
         let (os, architecture, variant) = match parts[..] {
@@ -110,7 +111,8 @@ impl Platform {
         Ok(Platform { os: os.to_owned(), architecture, variant })
     }
 
-    /// The number of the variant. If there is no variant, the architecture's usual number.
+    /// Returns the number of the variant, or the architecture's usual number if there is no
+    /// variant.
     fn level(&self) -> u32 {
         let usual = match self.architecture.as_str() {
             "arm" => 7,
@@ -159,7 +161,7 @@ impl fmt::Display for Platform {
     }
 }
 
-/// This machine's architecture by Go's name, as image configs have it.
+/// Returns this machine's architecture by Go's name, as image configs state it.
 pub fn native_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -173,7 +175,7 @@ pub fn native_architecture() -> &'static str {
 mod tests {
     use super::*;
 
-    /// The index of the platform that fits best. If several fit equally well, the first.
+    /// Returns the index of the platform that fits best; the first, if several fit equally well.
     fn chosen(wanted: &str, offered: &[&str]) -> Option<usize> {
         best(&Wanted::exactly(Platform::parse(wanted).unwrap()), offered)
     }

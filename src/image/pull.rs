@@ -1,12 +1,12 @@
-//! `pull`: an image from a registry.
+//! `pull`: gets an image from a registry (OCI distribution spec, "Pull").
 //!
-//! The manifest and the config come first, because they name the layers. Then the missing layers,
-//! a few at a time, are downloaded, hashed, decompressed and unpacked in one pass. At last the commit
-//! makes image and name visible at once. A layer is accepted if the digest of its
-//! compressed bytes is the manifest's and that of its tar the config's.
+//! The manifest and the config come first, because they name the layers. Then the missing layers, a
+//! few at a time, are downloaded, hashed, decompressed and unpacked in one pass. At last the commit
+//! makes image and name visible at once. A layer is accepted if its compressed bytes have the
+//! manifest's digest and its tar has the config's.
 //!
-//! A pull that is killed or cut off leaves layers that are ready, and parts of
-//! others; the next pull resumes there. The old image keeps the name until the commit.
+//! A pull that is killed or cut off leaves finished layers and parts of others; the next pull
+//! resumes there. Until the commit the name keeps the old image.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,18 +32,18 @@ use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 use crate::reference::Reference;
 
-/// How often layers are downloaded again that another command removed during the pull.
+/// How often the pull downloads layers again that another command removed at the same time.
 const MAX_TRIES: usize = 5;
 /// How often a blob is downloaded again if its bytes are wrong.
 const MAX_WRONG: usize = 2;
 /// The most tags of a repository that are pulled.
 const MAX_TAGS: usize = 10_000;
-/// The largest page of a list of tags.
+/// The largest page of a list of tags, in bytes.
 const MAX_TAG_PAGE: u64 = 8 << 20;
 
-/// How to pull.
+/// The settings of a pull.
 pub struct PullOptions {
-    /// `None` is this machine's.
+    /// The requested platform. `None` means this machine's.
     pub platform: Option<Platform>,
     pub access: Access,
 }
@@ -52,15 +52,15 @@ pub struct PullOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulled {
     pub id: ImageId,
-    /// The digest that the registry has under the name: a manifest's or an index's.
+    /// The digest of the document that the registry has under the name: a manifest or an index.
     pub digest: Digest,
-    /// Whether the name stood for another image before, or for none.
+    /// Whether the name did not stand for this image before.
     pub newer: bool,
 }
 
 /// The document that the registry has under a name.
 struct Found {
-    /// The digest of the manifest, or of the index that led to it.
+    /// The digest of the document under the name: the manifest, or the index that led to it.
     digest: Digest,
     manifest: Manifest,
     bytes: Vec<u8>,
@@ -73,7 +73,8 @@ struct WantedLayer<'a> {
 }
 
 impl ImageStore {
-    /// Pulls the image that `reference` names.
+    /// Pulls the image that `reference` names. Fails if no source has the image for the platform,
+    /// or if bytes with another digest arrive repeatedly.
     pub fn pull(
         &self,
         reference: &Reference,
@@ -115,14 +116,15 @@ impl ImageStore {
             staged.extend(self.pull_layers(&sources, at, reference, &wanted, watch)?);
             match self.commit(&mut staged, &images)? {
                 Committed::All => return Ok(Pulled { id, digest: found.digest, newer }),
-                // Another command removed some layers, so all are looked up again.
+                // Another command removed some layers, so look up all of them again.
                 Committed::Missing(_) => staged.clear(),
             }
         }
         fail!("the image's layers are removed again and again while they are pulled")
     }
 
-    /// The names of all tags of the repository.
+    /// Returns the names of all tags of the repository (OCI distribution spec, "Listing Tags").
+    /// Fails if there are more than `MAX_TAGS`.
     pub fn remote_tags(&self, reference: &Reference, access: &Access) -> Result<Vec<String>> {
         let scope = format!("repository:{}:pull", reference.path);
         let endpoint = registry::open(&reference.host, &reference.path, vec![scope], access)?;
@@ -145,7 +147,7 @@ impl ImageStore {
         Ok(tags)
     }
 
-    /// The first source that has the image, with its manifest and config.
+    /// Returns the first source that has the image, with its manifest and config.
     fn look(
         &self,
         sources: &Sources<'_>,
@@ -215,7 +217,7 @@ impl ImageStore {
         Ok(staged.into_iter().flatten().collect())
     }
 
-    /// Stages one layer; `None` if it is in place.
+    /// Stages one layer. Returns `None` if the layer is in place.
     fn pull_layer(
         &self,
         sources: &Sources<'_>,
@@ -239,7 +241,7 @@ impl ImageStore {
             }
             let (hex, stall) = (blob.digest.hex(), sources.stall());
             let partial = Partial::hold(&self.partials(), &hex, blob.size, stall, stop)?;
-            // Another pull may have brought the layer in the meantime.
+            // Another pull may have completed the layer while this one waited.
             if let Some(here) = self.layer_here(diff_id)? {
                 partial.discard()?;
                 report(Step::Exists);
@@ -255,7 +257,7 @@ impl ImageStore {
             {
                 return staged.map(Some);
             }
-            // Only the digest shows whether the registry or the image is at fault.
+            // Only the digest shows whether the registry's bytes or the image itself are wrong.
             if !fetch.finish()? {
                 at = fetch.source();
                 partial.discard()?;
@@ -285,14 +287,14 @@ impl ImageStore {
         }
     }
 
-    /// The layer, if it needs no download.
+    /// Returns the layer if it needs no download.
     fn layer_here(&self, diff_id: &Digest) -> Result<Option<Here>> {
         if self.layers.exists(diff_id) {
             return Ok(Some(Here::InPlace));
         }
         match self.layers.ready(diff_id)? {
             Some(ready) => Ok(Some(Here::Ready(ready))),
-            // The layer may have been moved from ready into place between the two looks.
+            // The layer may have been moved from ready into place between the two checks.
             None => Ok(self.layers.exists(diff_id).then_some(Here::InPlace)),
         }
     }
@@ -300,9 +302,9 @@ impl ImageStore {
 
 /// A layer that does not have to be downloaded.
 enum Here {
-    /// An image has it.
+    /// An image has the layer.
     InPlace,
-    /// Another pull has unpacked it for its image.
+    /// Another pull has unpacked the layer for its image.
     Ready(Staged),
 }
 
@@ -315,7 +317,7 @@ impl Here {
     }
 }
 
-/// Manifests and configs of one repository.
+/// Reads the manifests and configs of one repository.
 struct Remote<'a> {
     store: &'a ImageStore,
     endpoint: &'a Endpoint,
@@ -337,7 +339,8 @@ impl Documents for Remote<'_> {
     }
 }
 
-/// The manifest that the registry has under the name; from an index, the image that fits best.
+/// Returns the manifest that the registry has under the name. From an index, returns the manifest
+/// of the image that fits best.
 fn find(
     store: &ImageStore,
     endpoint: &Endpoint,
@@ -378,10 +381,12 @@ fn check_size(what: &str, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A manifest's media type and bytes, the digest checked if it was asked for by digest.
+/// Returns a manifest's media type and bytes. If `asked` is a digest, fails unless the bytes match
+/// it.
 fn manifest(endpoint: &Endpoint, reference: &Reference, asked: &str) -> Attempt<(String, Vec<u8>)> {
     let url = endpoint.url(&format!("{}/manifests/{asked}", reference.path));
-    // One line for each: old registries compare the whole line with the kind that they have.
+    // Send one line for each kind: old registries compare the whole line with the kind that they
+    // have.
     let kinds = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST];
     let headers = kinds.map(|kind| ("Accept", kind.to_owned()));
     let answer = endpoint.document("GET", &url, &headers, Payload::Empty, MAX_DOCUMENT);
@@ -409,7 +414,7 @@ fn check_platform(
     let offered = config.platform();
     let platform = &wanted.platform;
     let fits = offered.os == platform.os && offered.architecture == platform.architecture;
-    // Images made from scratch often name no platform.
+    // Images made from scratch often state no platform.
     if fits || offered.architecture.is_empty() || wanted.rank(&offered).is_some() {
         return Ok(());
     }
@@ -421,13 +426,13 @@ fn check_platform(
     Ok(())
 }
 
-/// Whether an error number is about this machine's disk and not about the bytes.
+/// Whether the error is about this machine's disk or memory, and not about the bytes.
 fn is_ours(errno: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS | Errno::NOMEM)
 }
 
-/// Where `Link: <URL>; rel="next"` leads, within the registry.
+/// Returns the URL in `Link: <URL>; rel="next"` (RFC 8288), if it leads to the same registry.
 fn next_page(url: &Url, link: Option<&str>) -> Option<Url> {
     let (target, rest) = link?.trim_start().strip_prefix('<')?.split_once('>')?;
     let next = url.join(target).ok()?;

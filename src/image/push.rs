@@ -1,13 +1,13 @@
-//! `push`: an image to a registry.
+//! `push`: sends an image to a registry (OCI distribution spec, "Push").
 //!
-//! Layers are stored unpacked, so a push makes their tars again, bit for bit, and compresses them while
-//! it sends them; nothing is spooled. A tar that can't be made again is sent as another one, with a
-//! changed config. Before it sends a layer, the push asks whether the registry has the blob that the
-//! layer once came as, or can mount it from another of its repositories. The manifest goes last, so that
-//! no reader finds a name whose parts are missing.
+//! Layers are stored unpacked. A push makes their tars again, bit for bit, and compresses them
+//! while it sends them; nothing is stored in between. If a tar can't be made again, another tar and
+//! a changed config are sent. The push first checks whether the registry has the blob that the
+//! layer was downloaded as, or can mount it from another repository. The manifest goes last, so
+//! that no reader finds a name whose parts are missing.
 //!
-//! Old or small registries refuse parts of this: a body in chunks (then the layer is compressed
-//! twice, the first time for its length), or OCI's manifest (then Docker's is sent).
+//! If a registry refuses a body in chunks, the layer is compressed twice, first for its length. If
+//! it refuses OCI's manifest, Docker's is sent.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,14 +37,15 @@ const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
 /// The longest answer to an upload, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
-/// The most blobs that are asked for in place of a layer, and repositories that are asked for them.
+/// The most blobs that are tried in place of a layer. `MAX_SOURCES` repositories are tried for
+/// them.
 const MAX_KNOWN: usize = 4;
 const MAX_SOURCES: usize = 4;
 
 /// A layer that the registry must get.
 struct Outgoing {
     tar: LayerTar,
-    /// The blobs that it was downloaded as.
+    /// The blobs that the layer was downloaded as.
     known: Vec<Descriptor>,
 }
 
@@ -60,8 +61,9 @@ struct Target<'a> {
 }
 
 impl ImageStore {
-    /// Pushes the image that `reference` names. Returns digest and size of its manifest. The image is
-    /// known by that digest from then on, as if it had been pulled from there.
+    /// Pushes the image that `reference` names. Returns the digest and the size of its manifest.
+    /// From then on the image also has this digest as a name, as if it had been pulled. Fails if
+    /// `reference` has no tag or no image, and if the registry refuses the push.
     pub fn push(
         &self,
         reference: &Reference,
@@ -113,8 +115,8 @@ impl ImageStore {
         Ok((digest, size))
     }
 
-    /// The manifest to send: the one that the image was pulled by if it describes the same layers, so that
-    /// the digest stays.
+    /// Returns the manifest to send, with its media type. This is the manifest that the image was
+    /// pulled by if that describes the same blobs, so that the digest stays.
     fn document_of(&self, id: &ImageId, manifest: &Manifest) -> Result<(String, Vec<u8>)> {
         if let Some(kept) = self.manifest(id)?
             && let Ok(parsed) = Manifest::parse("manifest", &kept)
@@ -125,8 +127,8 @@ impl ImageStore {
         Ok((OCI_MANIFEST.to_owned(), manifest.to_json().into_bytes()))
     }
 
-    /// The blobs that the layers came as, in images from registries, and which other repositories of this
-    /// registry have them.
+    /// Finds the blobs that the layers were downloaded as, and other repositories of this registry
+    /// that have these blobs.
     fn look_for_blobs(
         &self,
         tars: Vec<LayerTar>,
@@ -138,7 +140,7 @@ impl ImageStore {
         for id in self.ids()? {
             let Some(manifest) = self.manifest(&id)? else { continue };
             let Some(config) = self.config_bytes(&id)? else { continue };
-            // A manifest that can't be read is skipped: it only could have saved work.
+            // Skip a manifest that can't be read: it could only have saved work.
             let (Ok(manifest), Ok(config)) =
                 (Manifest::parse("manifest", &manifest), ImageConfig::parse("config", &config))
             else {
@@ -165,7 +167,7 @@ impl ImageStore {
 }
 
 impl Target<'_> {
-    /// Makes sure that the registry has the layer. Returns the blob that it has it as.
+    /// Makes sure that the registry has the layer. Returns the descriptor of its blob.
     fn push_layer(&self, layer: &Outgoing) -> Result<Descriptor> {
         let name = layer.tar.digest;
         for blob in &layer.known {
@@ -187,8 +189,9 @@ impl Target<'_> {
         Ok(Descriptor::new(OCI_GZIP_LAYER, digest, size))
     }
 
-    /// Gives the image its name in the registry: by the manifest `first` (its kind and bytes), or by Docker's
-    /// if the registry refuses that one. Returns the bytes that it accepted.
+    /// Gives the image its name in the registry, by the manifest `first` (media type and bytes). If
+    /// the registry refuses that, sends Docker's manifest. Returns the bytes that the registry
+    /// accepted.
     fn push_manifest(
         &self,
         tag: &str,
@@ -202,7 +205,7 @@ impl Target<'_> {
         };
         let (media_type, bytes) = first;
         let Err(refusal) = put(&media_type, &bytes) else { return Ok(bytes) };
-        // The answers of registries that don't know the kind; most of them call it invalid.
+        // Registries that do not know the media type answer so; most of them call it invalid.
         let unknown = matches!(refusal.status(), Some(400 | 404 | 405 | 406 | 415 | 422));
         let dockers =
             manifest.to_docker_json().filter(|_| unknown && media_type != DOCKER_MANIFEST);
@@ -212,7 +215,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the registry says that it has a blob. If it gives no answer, the blob is sent.
+    /// Whether the registry says that it has a blob. If it refuses to answer, the blob is sent.
     fn has(&self, digest: &Digest) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
@@ -225,7 +228,7 @@ impl Target<'_> {
         }
     }
 
-    /// Asks the registry to mount a blob from the repository `source`; false if it refuses.
+    /// Asks the registry to mount a blob from the repository `source`. Returns false if it refuses.
     fn mount(&self, digest: &Digest, source: &str) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let url = url.and_query("mount", &digest.to_string()).and_query("from", source);
@@ -236,13 +239,14 @@ impl Target<'_> {
         if head.status != 201
             && let Ok(upload) = self.location(&url, &head)
         {
-            // The registry started an upload instead. It is abandoned; registries drop such uploads.
+            // The registry started an upload instead. Abandon it, and ignore an error: registries
+            // drop such uploads.
             let _ = self.endpoint.document("DELETE", &upload, &[], Payload::Empty, MAX_ANSWER);
         }
         Ok(head.status == 201)
     }
 
-    /// Starts an upload. Returns its address.
+    /// Starts an upload, and returns its URL.
     fn begin(&self) -> Attempt<Url> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let answer = self.endpoint.ask("POST", &url, &[], Payload::Empty)?;
@@ -268,11 +272,11 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Sends the layer's tar compressed. Returns digest and size of the sent bytes.
+    /// Sends the layer's tar compressed. Returns the digest and the size of the sent bytes.
     fn upload_layer(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         if !self.wants_length.load(Ordering::Relaxed) {
             match self.upload_in_chunks(tar) {
-                // The right status is 411; some registries know no PATCH, or no Transfer-Encoding.
+                // The right status is 411. Some registries lack PATCH or Transfer-Encoding.
                 Err(failure) if matches!(failure.status(), Some(405 | 411 | 501)) => {
                     self.wants_length.store(true, Ordering::Relaxed);
                 }
@@ -322,7 +326,7 @@ impl Target<'_> {
             let headers = [("Content-Type", "application/octet-stream".to_owned())];
             let payload = Payload::Stream(&mut pieces, size);
             let sent = self.endpoint.ask(method, url, &headers, payload);
-            // Closes this end, so that the compressor does not wait for it.
+            // Close this end, so that the compressor does not wait for it.
             drop(pieces);
             let compressed = compressing.join().unwrap_or_else(|_| Err(Error::new("panicked")));
             // If the layer can't be read, that error is the cause of a failed upload.
@@ -345,13 +349,13 @@ fn compress(tar: &LayerTar, sender: SyncSender<io::Result<Vec<u8>>>) -> Result<(
     let failed = sender.clone();
     let written = write_compressed(tar, &mut Sending { sender, piece: Vec::with_capacity(PIECE) });
     if let Err(error) = &written {
-        // Without an error the other side would take the cut for the end.
+        // Send the error: otherwise the other side would take the cut for the end.
         let _ = failed.send(Err(io::Error::other(error.to_string())));
     }
     written
 }
 
-/// Writes the layer's tar through gzip. Returns digest and size of the written bytes.
+/// Writes the layer's tar through gzip. Returns the digest and the size of the written bytes.
 fn write_compressed(tar: &LayerTar, output: &mut dyn Write) -> Result<(Digest, u64)> {
     let mut hashing = Hashing::new(output);
     let mut encoder = GzEncoder::new(&mut hashing, Compression::default());
@@ -378,7 +382,7 @@ impl Write for Sending {
     fn flush(&mut self) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
         let sent = piece.is_empty() || self.sender.send(Ok(piece)).is_ok();
-        // The other side is gone: an error as a pipe has it.
+        // The other side is gone, so fail as a pipe does.
         let closed = || io::Error::from_raw_os_error(rustix::io::Errno::PIPE.raw_os_error());
         if sent { Ok(()) } else { Err(closed()) }
     }

@@ -1,19 +1,13 @@
-//! How a layer's tar is put together again from its files, bit for bit.
+//! Writes a layer's tar again from the layer's files, bit for bit.
 //!
-//! Layers are stored only unpacked, yet `save` and `push` must produce the very tar whose digest is in
-//! the image's config. No writer could guess how another one padded, ordered or spelled it. So
-//! while a layer is unpacked, the recipe records all bytes of its tar that don't become file contents
-//! (headers, padding, whiteouts, the end), and which file's bytes come in between. (tar-split is the
-//! same in Docker.) Deflated this takes some 40 bytes for each entry, 0.3 % of a distribution's base.
-//! Keeping the tar itself would take the whole layer once more, and writing a tar of our own would give
-//! every image another id.
+//! `save` and `push` must produce the tar whose digest is in the image's config, but layers are
+//! stored unpacked. So while a layer is unpacked, its recipe records the bytes of the tar that
+//! don't become file contents (headers, padding, whiteouts, the end), and which file's bytes come
+//! in between. Docker's tar-split is the same. Compressed, a recipe takes some 40 bytes for each
+//! entry, 0.3 % of a distribution's base image.
 //!
-//! The file is a deflate stream (RFC 1951) of records, numbers in LEB128:
-//! ```text
-//! length, so many bytes as they are; length of a path, path [, offset, length: bytes of that file]
-//! ```
-//! If an archive names a file twice, only the last one's bytes are kept. Such an archive has no recipe,
-//! and [`super::layer_tar`] makes a new tar of it.
+//! If an archive names a file twice, only the last file's bytes are kept. Such an archive has no
+//! recipe, and [`super::layer_tar`] makes a new tar.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -36,13 +30,15 @@ const MAX_LITERAL: u64 = 4 << 30;
 const MAX_PATH: u64 = 1 << 20;
 const COPY_BUFFER: usize = 256 << 10;
 
-/// A recipe that is being written.
+/// A recipe that is being written. The file is a deflate stream (RFC 1951) of records, with numbers
+/// in LEB128. Each record is a length, that many literal bytes, and the length of a path. Unless
+/// that is 0, the path, an offset and a length follow: the bytes of that file.
 pub struct Recipe {
     /// `None` if no recipe is wanted or none can be made.
     encoder: Option<DeflateEncoder<BufWriter<File>>>,
     /// Literal bytes that are not written out yet.
     literal: Vec<u8>,
-    /// How many of the next bytes are a file's.
+    /// How many of the next bytes belong to a file.
     copied: u64,
     literal_total: u64,
     total: u64,
@@ -50,7 +46,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// A recipe that is written to `file`.
+    /// Starts a recipe that is written to `file`. Without a file nothing is recorded.
     pub fn new(file: Option<File>) -> Recipe {
         Recipe {
             encoder: file
@@ -63,7 +59,8 @@ impl Recipe {
         }
     }
 
-    /// Notes that the next `length` bytes of the tar are those of the file `path` from `offset` on.
+    /// Records that the next `length` bytes of the tar are those of the file `path` from `offset`
+    /// on.
     pub fn copied(&mut self, path: &[u8], offset: u64, length: u64) {
         if length > 0 && self.encoder.is_some() {
             self.write_record(path, offset, length);
@@ -88,7 +85,7 @@ impl Recipe {
         }
     }
 
-    /// Notes that a file in the recipe was removed or replaced: there is no recipe then.
+    /// Drops the recipe, because a file in it was removed or replaced, or because it is too large.
     fn give_up(&mut self) {
         self.encoder = None;
         self.literal = Vec::new();
@@ -123,24 +120,25 @@ impl Recipe {
     }
 }
 
-/// A layer's plain tar on its way to the unpacker, recorded as it passes.
+/// A reader of a layer's plain tar that records the recipe while the unpacker reads.
 pub struct Recorder<'a> {
     input: &'a mut dyn BufRead,
     recipe: Recipe,
 }
 
 impl<'a> Recorder<'a> {
-    /// Passes `input` on, and writes its recipe to `recipe`.
+    /// Reads from `input`, and writes the recipe to `recipe`. Without a file nothing is recorded.
     pub fn new(input: &'a mut dyn BufRead, recipe: Option<File>) -> Recorder<'a> {
         Recorder { input, recipe: Recipe::new(recipe) }
     }
 
-    /// Notes that the next `length` bytes of the input are those of the file `path` from `offset` on.
+    /// Records that the next `length` bytes of the input are those of the file `path` from `offset`
+    /// on.
     pub fn copied(&mut self, path: &[u8], offset: u64, length: u64) {
         self.recipe.copied(path, offset, length);
     }
 
-    /// Notes that a file in the recipe was removed or replaced.
+    /// Drops the recipe, because a file in it was removed or replaced.
     pub fn give_up(&mut self) {
         self.recipe.give_up();
     }
@@ -180,7 +178,8 @@ impl Read for Recorder<'_> {
     }
 }
 
-/// Writes the tar of `recipe`, with the contents of files from below `fs`.
+/// Writes the tar of `recipe`, with the contents of files from below `fs`. Fails if the recipe is
+/// damaged, or if a file is shorter than it was.
 pub fn replay(recipe: File, fs: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
     let mut recipe = BufReader::new(DeflateDecoder::new(BufReader::new(recipe)));
     let (mut buffer, mut directories) = (vec![0; COPY_BUFFER], Directories::new(fs));

@@ -1,8 +1,8 @@
 //! Removes images: names first, then the config, then the layers that no other image needs.
 //!
-//! The config is locked exclusively while this decides, so that no command makes a container of the
-//! image at that time. A kill between two steps leaves an image without a name, which can be
-//! removed again, or layers without an image, which the check finds.
+//! The config is locked exclusively during the decision, so that no command makes a container of
+//! the image at that time. A kill between two steps leaves an image without a name, which can be
+//! removed again, or layers without an image, which `system check` finds.
 
 use rustix::fs::FlockOperation;
 
@@ -13,7 +13,7 @@ use crate::image_name::ImageName;
 use crate::reference::Reference;
 use crate::store::{remove_file, remove_tree};
 
-/// The names and files that a removal took.
+/// The names, the image and the layers that a removal took.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub untagged: Vec<Reference>,
@@ -22,9 +22,9 @@ pub struct Removed {
 }
 
 impl ImageStore {
-    /// Removes the name `name`, and with its last name the image. By id, an image is removed with its
-    /// only tag. With several tags, or while `users` (the containers made of it) is not empty, this needs
-    /// `force`; an image in use then only loses its names.
+    /// Removes the name `name`, and with its last name the image. By id, an image is removed with
+    /// its only tag. An image with several tags, or with `users` (the containers made of it), needs
+    /// `force`; an image in use then only loses its names. Fails if there is no such image.
     pub fn remove(
         &self,
         name: &ImageName,
@@ -32,7 +32,7 @@ impl ImageStore {
         users: &dyn Fn(&ImageId) -> Result<Vec<String>>,
     ) -> Result<Removed> {
         let Some(id) = self.find(name)? else { fail!("no such image: {name}") };
-        // Waits for commands that are making a container of it.
+        // Wait for commands that are making a container of the image.
         let Some(_held) = self.lock_config(&id, FlockOperation::LockExclusive)? else {
             fail!("no such image: {name}")
         };
@@ -77,14 +77,15 @@ impl ImageStore {
                 }
             }
         }
-        // Removes the layers' files after the lock is released.
+        // Remove the layers' files after the lock is released.
         trash.iter().try_for_each(|path| remove_tree(path))?;
         Ok(removed)
     }
 }
 
-/// The names that go when an image is removed by `asked`, if that is one of its names. The
-/// last tag of a repository takes the digests of that repository with it.
+/// Returns the names to remove when an image is removed by the name `asked`, or `None` if the image
+/// does not have that name. The last tag of a repository takes the digests of that repository with
+/// it.
 fn going_with(mut asked: Reference, names: &[Reference]) -> Option<Vec<Reference>> {
     // A name by digest identifies the image, so its tag isn't stored.
     asked.tag = asked.tag.filter(|_| asked.digest.is_none());

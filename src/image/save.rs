@@ -1,9 +1,9 @@
-//! `save`: images as an archive that other tools read.
+//! `save`: writes images to an archive that other tools read.
 //!
 //! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
-//! layers, configs and manifests under `blobs/sha256/`, listed in `index.json`. A docker-archive also
-//! has a `manifest.json`, as Docker writes it since version 25, for older versions of Docker and for
-//! other tools. The same images always give the same bytes.
+//! layers, configs and manifests under `blobs/sha256/`, listed in `index.json`. A docker-archive
+//! also has a `manifest.json` for older versions of Docker and for other tools, as Docker has
+//! written it since version 25. The same images always give the same bytes.
 
 use std::io::{self, Write};
 
@@ -40,7 +40,8 @@ struct Saved {
 
 impl ImageStore {
     /// Writes the named images. The name of a repository without a tag means all its tags. An image
-    /// that is given by its ID is written without a name. Each manifest gets the annotations.
+    /// that is given by its id is written without a name. Each manifest gets the annotations. Fails
+    /// if a name has no image.
     pub fn save(
         &self,
         names: &[ImageName],
@@ -49,7 +50,7 @@ impl ImageStore {
         output: &mut dyn Write,
     ) -> Result<()> {
         let mut wanted: Vec<(ImageId, Vec<Reference>)> = Vec::new();
-        // No command can remove the images before they are written.
+        // Hold the images, so that no command can remove them before they are written.
         let mut holds = Vec::new();
         for name in names {
             for (id, reference) in self.meant_by(name)? {
@@ -96,15 +97,15 @@ impl ImageStore {
         }
     }
 
-    /// All local tags of a repository.
+    /// Returns all local tags of a repository.
     pub fn tags_of(&self, repository: &Reference) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let all = self.references()?.into_iter();
         let of = all.filter(|(name, _)| name.is_of(repository) && name.digest.is_none());
         Ok(of.map(|(name, id)| (id, Some(name))).collect())
     }
 
-    /// An image's config and layers, ready to write or push. If a layer's original tar can't be
-    /// reproduced, the returned config has the diff_id of the new tar.
+    /// Returns an image's config and layers, ready to write or push. If a layer's original tar
+    /// can't be made again, the returned config has the diff_id of the new tar.
     pub fn config_and_layers(&self, id: &ImageId) -> Result<(Vec<u8>, Vec<LayerTar>)> {
         let Some(config) = self.config_bytes(id)? else {
             fail!("the image {} is gone", id.short())
@@ -247,8 +248,8 @@ fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
     ])
 }
 
-/// Adds the image's name to a manifest's descriptor, in the annotations of containerd and of the OCI
-/// spec.
+/// Adds the image's name to a manifest's descriptor, in the annotations of containerd and of the
+/// OCI spec.
 fn named(descriptor: &Value, name: &Reference) -> Value {
     let annotations = object([
         ("io.containerd.image.name", text(&name.to_string())),

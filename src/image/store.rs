@@ -1,22 +1,13 @@
 //! The image store on disk, and how images are found in it.
 //!
-//! ```text
-//! images/refs/<name, '/' as '+'>/<tag>   the id of the image that the name stands for
-//! images/refs/<name>/@sha256+<hex>       likewise, by the digest of a manifest: a RepoDigest
-//! images/blobs/sha256/<hex>              image configs, by digest
-//! images/manifests/<hex>                 the manifest that the image <hex> is known by in a registry
-//! images/partial/<hex>                   the received part of a blob that is being downloaded
-//! images/.lock                           held for the moment in which an image is added or removed
-//! ```
+//! An image exists if its config exists. A commit writes layers, manifest, config and names in this
+//! order, and a removal removes them in the opposite order. So a kill between two steps leaves at
+//! worst an image without a name, or a layer or manifest without an image, but never an image that
+//! lacks a part.
 //!
-//! An image exists if its config does. A commit writes layers, manifest, config and names in this
-//! order, and a removal removes them in the opposite order. So a kill between two steps leaves
-//! at worst an image without a name, or a layer or manifest without an image, never an image that
-//! lacks a part. The manifest lists the compressed blobs that the layers came as; it is kept only
-//! to save work when the image is pushed.
-//! `images/.lock` serialises the adding and removing of layers; it is never held
-//! while anything is unpacked or downloaded. A process that makes a container of an image holds the
-//! config by a shared flock until its own record is written; a removal takes the exclusive one.
+//! `images/.lock` serialises the adding and removing of layers; it is never held during an
+//! unpacking or a download. A process that makes a container of an image holds the config by a
+//! shared flock(2) until its own record is written; a removal takes the exclusive lock.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -36,6 +27,18 @@ use crate::store::{self, Durability, Lock, LockMode, Roots, make_dir};
 use crate::time::Instant;
 
 /// The images of one state directory.
+///
+/// ```text
+/// images/refs/<name, '/' as '+'>/<tag>   the id of the image that the name stands for
+/// images/refs/<name>/@sha256+<hex>       the same for a digest of a manifest: a RepoDigest
+/// images/blobs/sha256/<hex>              image configs, by digest
+/// images/manifests/<hex>                 the manifest by which a registry has the image <hex>
+/// images/partial/<hex>                   the received part of a blob that is being downloaded
+/// images/.lock                           held while an image is added or removed
+/// ```
+///
+/// A manifest lists the compressed blobs that the layers were downloaded as. It is kept only to
+/// save work when the image is pushed.
 pub struct ImageStore {
     dir: PathBuf,
     pub(super) layers: Layers,
@@ -49,11 +52,11 @@ pub struct ImageStore {
 pub struct Image {
     pub id: ImageId,
     pub config: ImageConfig,
-    /// The root directories of its layers, base first.
+    /// The root directories of the image's layers, base first.
     pub layers: Vec<PathBuf>,
 }
 
-/// Keeps an image from being removed while it lives.
+/// A guard that keeps an image from being removed until the guard is dropped.
 pub struct ImageHold {
     _config: File,
 }
@@ -61,17 +64,17 @@ pub struct ImageHold {
 /// A line of `images`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedImage {
-    /// The name as users know it; `None` for an image without a name.
+    /// The name as users type it; `None` for an image without a name.
     pub repository: Option<String>,
     pub tag: Option<String>,
-    /// The digest of the manifest by which the repository has it, if that is known.
+    /// The digest of the manifest by which the repository has the image, if that is known.
     pub digest: Option<Digest>,
     pub labels: Vec<(String, String)>,
     pub id: ImageId,
     pub created: Option<Instant>,
-    /// Bytes of all layers, unpacked.
+    /// The bytes of all layers, unpacked.
     pub size: u64,
-    /// Whether a failed build left it, to look into.
+    /// Whether a failed build left the image for inspection.
     pub hidden: bool,
 }
 
@@ -82,7 +85,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The bytes of all layers.
+    /// Returns the bytes of all layers.
     pub fn size(&self) -> u64 {
         self.layers.iter().map(|(_, size)| size).sum()
     }
@@ -92,22 +95,22 @@ impl Usage {
 #[derive(Debug, PartialEq)]
 pub(super) enum Committed {
     All,
-    /// Nothing was committed, because these layers existed at the start and have been removed since. The
+    /// Nothing was committed, because another command has removed these layers since the start. The
     /// caller stages them and tries again.
     Missing(Vec<Digest>),
 }
 
-/// An image to be committed.
+/// An image to commit.
 pub(super) struct NewImage {
     pub config: Vec<u8>,
     pub diff_ids: Vec<Digest>,
-    /// Tags, and digests if it came from a registry.
+    /// Tags, and digests if the image came from a registry.
     pub references: Vec<Reference>,
     pub manifest: Option<Vec<u8>>,
 }
 
 impl ImageStore {
-    /// The image store below `roots`; nothing is read or made yet.
+    /// Returns the image store below `roots`. Nothing is read or created yet.
     pub fn open(roots: &Roots) -> ImageStore {
         ImageStore {
             dir: roots.images(),
@@ -117,8 +120,9 @@ impl ImageStore {
         }
     }
 
-    /// The image that `name` stands for: a name in the drop folder or among the references, a full
-    /// id with or without `sha256:`, or the start of one.
+    /// Returns the image that `name` stands for: a name in the drop folder or among the references,
+    /// a full id with or without `sha256:`, or the first digits of an id. Returns `None` if there
+    /// is no such image. Fails if the digits are ambiguous or the image is damaged.
     pub fn resolve(&self, name: &ImageName) -> Result<Option<Image>> {
         match self.find(name)? {
             Some(id) => self.get(&id).map(Some),
@@ -126,7 +130,7 @@ impl ImageStore {
         }
     }
 
-    /// As [`ImageStore::resolve`], but returns only the id.
+    /// Like [`ImageStore::resolve`], but returns only the id.
     pub fn find(&self, name: &ImageName) -> Result<Option<ImageId>> {
         match name.meaning() {
             Meaning::Id(id) => Ok(self.blob(id).is_file().then_some(*id)),
@@ -145,7 +149,7 @@ impl ImageStore {
         self.read_reference(reference)
     }
 
-    /// The id that a reference file holds.
+    /// Returns the id that a reference file holds.
     pub(super) fn read_reference(&self, reference: &Reference) -> Result<Option<ImageId>> {
         let path = self.reference_path(reference);
         let Some(bytes) = store::read(&path)? else { return Ok(None) };
@@ -159,7 +163,7 @@ impl ImageStore {
         }
     }
 
-    /// The one image whose ID starts with `prefix`.
+    /// Returns the only image whose id starts with `prefix`. Fails if there are several.
     fn find_prefix(&self, prefix: &str) -> Result<Option<ImageId>> {
         let mut matching = self.ids()?;
         matching.retain(|id| id.hex().starts_with(prefix));
@@ -173,7 +177,7 @@ impl ImageStore {
         }
     }
 
-    /// The image with this id.
+    /// Returns the image with this id. Fails if the image is gone or its config is damaged.
     pub fn get(&self, id: &ImageId) -> Result<Image> {
         let Some(config) = self.read_config(id)? else {
             fail!("the image {} is gone", id.short());
@@ -182,7 +186,7 @@ impl ImageStore {
         Ok(Image { id: *id, config, layers })
     }
 
-    /// The stored bytes of an image's config, whose digest is its id.
+    /// Returns the stored bytes of an image's config. Their digest is the image's id.
     pub fn config_bytes(&self, id: &ImageId) -> Result<Option<Vec<u8>>> {
         store::read(&self.blob(id))
     }
@@ -191,7 +195,8 @@ impl ImageStore {
         self.read_config_by(id, ImageConfig::parse)
     }
 
-    /// The layers of an image; no other field of its config is read. `None` if it is gone.
+    /// Returns the layers of an image, without reading another field of its config. Returns `None`
+    /// if the image is gone.
     pub(super) fn layers_of(&self, id: &ImageId) -> Result<Option<Vec<Digest>>> {
         self.read_config_by(id, layers_of)
     }
@@ -203,15 +208,15 @@ impl ImageStore {
     ) -> Result<Option<T>> {
         let Some(bytes) = self.config_bytes(id)? else { return Ok(None) };
         let document = format!("config of image {}", id.short());
-        // A damaged file does not say what an image has or runs.
+        // A damaged config can't be trusted in any field.
         if Digest::of(&bytes) != *id {
             fail!("{document} is damaged: its digest is {}", Digest::of(&bytes));
         }
         parse(&document, &bytes).map(Some)
     }
 
-    /// Keeps the image from being removed until the guard is dropped: for the time between
-    /// choosing an image and writing a container's record that names it. Fails if the image is gone.
+    /// Keeps the image from being removed until the guard is dropped. A command holds an image from
+    /// its choice until a container's record names it. Fails if the image is gone.
     pub fn hold(&self, id: &ImageId) -> Result<ImageHold> {
         match self.lock_config(id, FlockOperation::LockShared)? {
             Some(config) => Ok(ImageHold { _config: config }),
@@ -219,7 +224,7 @@ impl ImageStore {
         }
     }
 
-    /// Locks an image's config; `None` if it does not exist (any more).
+    /// Locks an image's config. Returns `None` if the image does not exist.
     pub(super) fn lock_config(
         &self,
         id: &ImageId,
@@ -240,12 +245,13 @@ impl ImageStore {
         Ok(still_there.then_some(config))
     }
 
-    /// The bytes of an image's layers, unpacked.
+    /// Returns the bytes of an image's layers, unpacked.
     pub fn size(&self, config: &ImageConfig) -> Result<u64> {
         config.diff_ids.iter().map(|diff_id| self.layers.size(diff_id)).sum()
     }
 
-    /// The sizes of images and layers; `system check` finds images that can't be read.
+    /// Returns the sizes of images and layers. Images that can't be read are left out; `system
+    /// check` finds them.
     pub fn usage(&self) -> Result<Usage> {
         let mut images = Vec::new();
         for id in self.ids()? {
@@ -257,8 +263,8 @@ impl ImageStore {
         Ok(Usage { images, layers: layers.map(sized).collect() })
     }
 
-    /// The steps of an image, oldest first, each with the bytes that it added. If the config lacks a step
-    /// for a layer, an empty one is added.
+    /// Returns the steps of an image, oldest first, each with the bytes that it added. If the
+    /// config lacks a step for a layer, an empty step is added.
     pub fn history(&self, config: &ImageConfig) -> Result<Vec<(History, u64)>> {
         let mut layers = config.diff_ids.iter();
         let mut steps = Vec::new();
@@ -273,8 +279,8 @@ impl ImageStore {
         Ok(steps)
     }
 
-    /// All images with all their names. Images that can't be read are left out; `system check` finds
-    /// them.
+    /// Returns all images with all their names. Images that can't be read are left out; `system
+    /// check` finds them.
     pub fn list(&self) -> Result<Vec<ListedImage>> {
         let references = self.references()?;
         let failed = self.failed()?;
@@ -320,7 +326,7 @@ impl ImageStore {
         Ok(listed)
     }
 
-    /// Makes `reference` stand for the image that `source` names.
+    /// Makes `reference` stand for the image that `source` names. Fails if there is no such image.
     pub fn tag(&self, source: &ImageName, reference: &Reference) -> Result<()> {
         let Some(id) = self.find(source)? else { fail!("no such image: {source}") };
         let _lock = self.lock()?;
@@ -330,7 +336,8 @@ impl ImageStore {
         self.write_reference(reference, &id)
     }
 
-    /// When an image got the name `name`, by a pull or otherwise; `None` if `name` is no tag of one.
+    /// Returns the time at which an image last got the name `name`, by a pull or otherwise. Returns
+    /// `None` if `name` is not a tag of an image.
     #[cfg(feature = "compose")]
     pub fn named_at(&self, name: &ImageName) -> Result<Option<Instant>> {
         let Some(reference) = name.reference() else { return Ok(None) };
@@ -341,7 +348,7 @@ impl ImageStore {
         Ok(since.map(|since| Instant(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))))
     }
 
-    /// The names of one image: tags, then names by digest.
+    /// Returns the names of one image: tags, then names by digest.
     pub fn names(&self, id: &ImageId) -> Result<Vec<Reference>> {
         let mut references = self.references()?;
         references.retain(|(_, named)| named == id);
@@ -352,8 +359,8 @@ impl ImageStore {
         Ok(names)
     }
 
-    /// All names and the images that they stand for, sorted. Names that can't be read are left out; `system
-    /// check` finds them.
+    /// Returns all names and the images that they stand for, sorted. Names that can't be read are
+    /// left out; `system check` finds them.
     pub(super) fn references(&self) -> Result<Vec<(Reference, ImageId)>> {
         let refs = self.dir.join("refs");
         let mut references = Vec::new();
@@ -369,14 +376,14 @@ impl ImageStore {
         Ok(references)
     }
 
-    /// The ids of all images.
+    /// Returns the ids of all images.
     pub(super) fn ids(&self) -> Result<Vec<ImageId>> {
         let names = store::list(&self.dir.join("blobs/sha256"))?;
         Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Makes new images visible: all of them, or after a failure none. A kill in between leaves layers
-    /// without an image, or images without a name.
+    /// Makes new images visible: all of them, or none if this fails. A kill during the commit
+    /// leaves layers without an image, or images without a name.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,
@@ -396,7 +403,7 @@ impl ImageStore {
         }
         let written = self.commit_locked(std::mem::take(staged), images);
         if written.is_err() {
-            // The first error is the one to report; the sweep finds what is left.
+            // Return the first error. `system check` finds layers that are left.
             let _ = self.take_out_unowned(&needed);
         }
         written.map(|()| Committed::All)
@@ -424,9 +431,10 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Takes those of `diff_ids` out of their place that no image, no entry of the build cache and no
-    /// running build uses. Returns them with what is left to remove. The caller holds the lock. While an
-    /// image can't be read, all layers stay, because it might name them; `system check` finds them later.
+    /// Renames the layers of `diff_ids` out of their place, except those that an image, an entry of
+    /// the build cache or a running build uses. Returns each with the path that the caller must
+    /// remove. The caller holds the lock. If an image can't be read, all layers stay, because that
+    /// image might need them; `system check` finds them later.
     pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
         let mut owned = self.owned_beside_images()?;
         for id in self.ids()? {
@@ -444,31 +452,31 @@ impl ImageStore {
         Ok(taken)
     }
 
-    /// The layers that the build cache and running builds use.
+    /// Returns the layers that the build cache and running builds use.
     #[cfg(feature = "build")]
     pub(super) fn owned_beside_images(&self) -> Result<Vec<Digest>> {
         Ok([self.cached_layers()?, self.drafted_layers()?].concat())
     }
 
-    /// The image that a failed build left to look into.
+    /// Without the feature `build` no build leaves an image.
     #[cfg(not(feature = "build"))]
     fn failed(&self) -> Result<Option<ImageId>> {
         Ok(None)
     }
 
-    /// Without the feature `build` there are none.
+    /// Without the feature `build` only images use layers.
     #[cfg(not(feature = "build"))]
     pub(super) fn owned_beside_images(&self) -> Result<Vec<Digest>> {
         Ok(Vec::new())
     }
 
-    /// The lock under which images and layers come and go.
+    /// Takes the lock under which images and layers are added and removed.
     pub(super) fn lock(&self) -> Result<Lock> {
         make_dir(&self.dir)?;
         Lock::wait(&self.dir.join(".lock"), LockMode::Exclusive)
     }
 
-    /// Writes a config. An existing one stays as it is, because locks are on its file.
+    /// Writes a config. An existing config stays as it is, because locks are on its file.
     fn write_blob(&self, bytes: &[u8]) -> Result<()> {
         let path = self.blob(&Digest::of(bytes));
         if store::read(&path)?.as_deref() == Some(bytes) {
@@ -478,12 +486,13 @@ impl ImageStore {
         store::replace(&path, bytes, Durability::Synced)
     }
 
-    /// The manifest by which a registry has the image: digests and sizes of its compressed layers.
+    /// Returns the manifest by which a registry has the image: digests and sizes of its compressed
+    /// layers.
     pub fn manifest(&self, id: &ImageId) -> Result<Option<Vec<u8>>> {
         store::read(&self.manifest_path(id))
     }
 
-    /// Notes that a registry has the image by this manifest, unless the image is gone by now.
+    /// Records that a registry has the image by this manifest, unless the image is gone.
     pub(super) fn remember(&self, id: &ImageId, name: &Reference, manifest: &[u8]) -> Result<()> {
         let _lock = self.lock()?;
         if !self.blob(id).is_file() {
@@ -502,7 +511,7 @@ impl ImageStore {
         store::replace(&path, manifest, Durability::Synced)
     }
 
-    /// Where downloads keep the received bytes.
+    /// Returns the directory of partial downloads.
     pub(super) fn partials(&self) -> PathBuf {
         self.dir.join("partial")
     }
@@ -514,7 +523,8 @@ impl ImageStore {
     fn write_reference(&self, reference: &Reference, id: &ImageId) -> Result<()> {
         let path = self.reference_path(reference);
         if self.read_reference(reference).is_ok_and(|old| old == Some(*id)) {
-            // The file's time is when the name was given last. Not worth an error, or a sync.
+            // The file's time is when the name was last given. An error is ignored, and nothing is
+            // synced.
             let _ = fs::File::options()
                 .write(true)
                 .open(&path)
@@ -534,7 +544,7 @@ impl ImageStore {
         let path = self.reference_path(reference);
         store::remove_file(&path)?;
         let home = path.parent().unwrap_or(&self.dir);
-        // Other tags keep the directory; a leftover temporary file too, until the sweep.
+        // If this fails, the directory has other tags or a leftover temporary file, and stays.
         let _ = fs::remove_dir(home);
         if home.is_dir() { store::sync_parent(&path) } else { store::sync_parent(home) }
     }
@@ -547,8 +557,9 @@ impl ImageStore {
         &self.dir
     }
 
-    /// `refs/docker.io+library+alpine/latest`: a parsed name has no `+`, and no component of it
-    /// starts with a dot. A name by digest alone is `@sha256+…`, which no tag can be.
+    /// Returns the path of a name's file, such as `refs/docker.io+library+alpine/latest`. A parsed
+    /// name has no `+`, and no component of it starts with a dot. A name by digest is `@sha256+…`,
+    /// which no tag can be.
     fn reference_path(&self, reference: &Reference) -> PathBuf {
         let name = reference.name().replace('/', "+");
         let leaf = match (&reference.digest, &reference.tag) {

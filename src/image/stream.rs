@@ -1,9 +1,9 @@
-//! The path of a layer's bytes: one thread reads and decompresses, the caller's hashes and unpacks.
+//! Decompresses a layer on a thread of its own, while the caller's thread hashes and unpacks it.
 //!
-//! Buffers travel through a bounded channel and come back through another, so memory is bounded
-//! and no piece needs an allocation. Measured on two cores, this saves the time of the unpacking
-//! over one thread; decompression takes longer. A decoder that panics on bad data is an
-//! error like any other.
+//! Buffers go through a bounded channel and come back through another, so memory is bounded and no
+//! piece needs an allocation. Measured on two cores, the unpacking then takes no additional time,
+//! because the decompression takes longer. A decoder that panics on bad data causes an error like
+//! any other.
 
 use std::io::{self, BufRead, Error, ErrorKind, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -16,13 +16,13 @@ use crate::error::{Context, Result};
 use crate::meter;
 use crate::sys::contained;
 
-/// Small enough that a piece is still in the second core's share of the cache when it is used.
+/// The bytes of a buffer: so few that they are still in the cache when the other core reads them.
 const BUFFER: usize = 128 << 10;
 const BUFFERS: usize = 8;
 
 /// The decompressed bytes of a stream, hashed as they pass.
 pub struct Plain {
-    /// The next piece; an empty one is the end.
+    /// The next piece. An empty piece is the end.
     full: Receiver<io::Result<Vec<u8>>>,
     empty: Sender<Vec<u8>>,
     current: Vec<u8>,
@@ -31,7 +31,8 @@ pub struct Plain {
     hasher: Sha256,
 }
 
-/// Runs `consume` on the decompressed bytes of `input`, whatever its compression is.
+/// Runs `consume` on the decompressed bytes of `input`, whatever its compression is. Fails if the
+/// input is corrupt.
 pub fn with_plain<T>(
     input: &mut (dyn Read + Send),
     consume: impl FnOnce(&mut Plain) -> Result<T>,
@@ -39,14 +40,14 @@ pub fn with_plain<T>(
     let (full_sender, full) = sync_channel(BUFFERS);
     let (empty, empty_receiver) = channel();
     for _ in 0..BUFFERS {
-        // The receiver lives in this function.
+        // This can't fail: the receiver lives in this function.
         let _ = empty.send(Vec::with_capacity(BUFFER));
     }
     let failed = full_sender.clone();
     let report = move |words: &str| {
         compression::give_back_share();
         let message = format!("corrupt or hostile data, at which the decoder gave up: {words}");
-        // Fails only if the receiver is gone.
+        // This fails only if the receiver is gone.
         let _ = failed.send(Err(Error::new(ErrorKind::InvalidData, message)));
     };
     let work = move || inflate(input, full_sender, empty_receiver);
@@ -57,8 +58,8 @@ pub fn with_plain<T>(
     met.context(|| "start a thread")?
 }
 
-/// Sends all decompressed bytes of `input`, then an empty piece, or the error. Ends early, without a
-/// message, if the receiver is gone.
+/// Sends all decompressed bytes of `input`, then an empty piece or the error. Ends without a
+/// message if the receiver is gone.
 fn inflate(
     input: &mut (dyn Read + Send),
     full: SyncSender<io::Result<Vec<u8>>>,
@@ -80,7 +81,7 @@ fn inflate(
 }
 
 impl Plain {
-    /// Reads the rest and returns the digest of everything.
+    /// Reads the rest and returns the digest of all bytes.
     pub fn finish(&mut self) -> Result<Digest> {
         loop {
             let count = self.fill_buf().context(|| "read the archive")?.len();
@@ -95,7 +96,7 @@ impl Plain {
 impl BufRead for Plain {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.current.len() && !self.ended {
-            // The send fails if the other thread has ended, which is fine.
+            // This fails if the other thread has ended, which is not an error here.
             let _ = self.empty.send(std::mem::take(&mut self.current));
             let next = self.full.recv();
             let next = next.map_err(|_| Error::from(ErrorKind::BrokenPipe)).and_then(|next| next);

@@ -1,10 +1,11 @@
 //! Makes a layer of an overlay's upper directory without copying it.
 //!
-//! The directory becomes the layer by a rename; no file is written again. One pass over it produces the
-//! tar that the layer would have, without storing it: it hashes the tar, records its recipe, and changes
-//! the directory to what the tar says. Files that the tar leaves out are removed, and times are changed
-//! if the tar has others. Marks that overlayfs makes for itself (`trusted.overlay.origin`, `impure`) stay:
-//! overlayfs does not read them in a lower directory, and no program of a step may set one.
+//! The directory becomes the layer by a rename; no file is written again. One pass over the
+//! directory produces the tar that the layer would have, without storing it. The pass hashes the
+//! tar, records its recipe, and makes the directory equal to the tar: files that the tar leaves out
+//! are removed, and different times are set. Marks that overlayfs makes for itself
+//! (`trusted.overlay.origin`, `impure`) stay: overlayfs does not read them in a lower directory,
+//! and no program of a step may set one.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,12 +24,12 @@ use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::store::remove_at;
 
-/// The facts about a directory's tar.
+/// The digest and the sizes of a layer that was made of a directory.
 pub struct Taken {
     pub diff_id: Digest,
-    /// Bytes of all files.
+    /// The bytes of all files.
     pub size: u64,
-    /// Bytes of the tar, if there is a recipe for it.
+    /// The bytes of the tar, if there is a recipe for it.
     pub tar_size: Option<u64>,
 }
 
@@ -40,7 +41,7 @@ struct Noted {
     size: u64,
 }
 
-/// Makes the upper directory `root` a layer, whose recipe goes to the file `recipe`.
+/// Makes the upper directory `root` a layer, and writes the layer's recipe to the file `recipe`.
 pub fn take(
     root: BorrowedFd<'_>,
     recipe: File,
@@ -62,7 +63,7 @@ pub fn take(
 
 impl Taking {
     fn note(&self, note: impl FnOnce(&mut Noted)) {
-        // Only this thread uses it.
+        // Only this thread uses the mutex, so locking it does not wait.
         if let Ok(mut noted) = self.0.lock() {
             note(&mut noted);
         }
@@ -99,7 +100,7 @@ impl Watch for Taking {
     }
 
     fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
-        // The tar may have the directory's time already.
+        // Keep the directory's time, which the tar may already contain.
         let stat = fstat(parent)?;
         remove_at(parent, name)?;
         let last_modification =

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::image_name::ImageName;
 use crate::store::Roots;
 
-/// The image of this name.
+/// Parses the name of an image.
 pub fn named(text: &str) -> ImageName {
     text.parse().unwrap()
 }
@@ -31,13 +31,13 @@ impl Scratch {
         Scratch { dir }
     }
 
-    /// The image store in it.
+    /// Opens the image store in the directory.
     pub fn store(&self) -> ImageStore {
         let roots = Roots::new(Some(self.dir.join("root")), Some(self.dir.join("run"))).unwrap();
         ImageStore::open(&roots)
     }
 
-    /// Writes a file into it and returns the path.
+    /// Writes a file into the directory and returns its path.
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.dir.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -45,7 +45,7 @@ impl Scratch {
         path
     }
 
-    /// All names in `layers/` and `images/`, to check that nothing is left.
+    /// Returns all names in `layers/` and `images/`, to check that nothing is left.
     pub fn left(&self) -> Vec<String> {
         let mut names = Vec::new();
         let ours = [".lock", "refs", "blobs", "manifests", "partial"];
@@ -71,12 +71,12 @@ impl Drop for Scratch {
     }
 }
 
-/// A layer of one file.
+/// Returns a layer with one file.
 pub fn layer(path: &str, data: &[u8]) -> Vec<u8> {
     Writer::default().file(path, data).finish()
 }
 
-/// An image config on these plain layer tars.
+/// Returns an image config with these plain layer tars.
 pub fn config(layers: &[&[u8]]) -> Vec<u8> {
     let ids: Vec<String> = layers.iter().map(|tar| format!("\"{}\"", Digest::of(tar))).collect();
     format!(
@@ -87,7 +87,7 @@ pub fn config(layers: &[&[u8]]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A docker-archive of one image in the old layout.
+/// Returns a docker-archive of one image in the old layout.
 pub fn archive(tag: &str, layers: &[&[u8]]) -> Vec<u8> {
     let config = config(layers);
     let config_name = format!("{}.json", Digest::of(&config).hex());

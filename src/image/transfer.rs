@@ -8,7 +8,7 @@ use crate::reference::Reference;
 /// The progress of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Not started, or another process downloads it.
+    /// The transfer has not started, or another process downloads the layer.
     Waiting,
     /// A pull found the layer in the local store, or a push found it in the registry.
     Exists,
@@ -31,8 +31,8 @@ pub enum Event {
     Layer(Digest, Step),
     /// The pull of one reference starts.
     Pulling(Reference),
-    /// The pull of one reference ended. `digest` is the manifest's; `is_newer` says whether the pull
-    /// changed the local image.
+    /// The pull of one reference ended. `digest` is the manifest's; `is_newer` says whether the
+    /// pull changed the local image.
     PulledImage {
         digest: Digest,
         is_newer: bool,

@@ -3,10 +3,10 @@
 //!
 //! Names are in the order of their bytes, so that the same tree gives the same archive. Every
 //! directory is opened from the one above by descriptor and no link is followed: a container that
-//! renames and links during the walk can spoil its own archive but not lead it outside. If a file
-//! has several names, the first carries the data and the others are hard links to it. Sockets are
-//! left out: a tar can't hold them, and no program could connect to one in an image.
-//! A tree may be as deep and a directory as large as a container makes it: see `store::walk`.
+//! renames and links during the walk can spoil its own archive, but can't lead the walk outside. If
+//! a file has several names, the first carries the data and the others are hard links to it.
+//! Sockets are left out, because a tar can't hold them. Trees of any depth and directories of any
+//! size are possible: see `store::walk`.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -37,9 +37,9 @@ use crate::sys::beneath;
 /// The kernel's default overflow ID (proc_sys_kernel(5)).
 const NOBODY: u32 = 65534;
 const BUFFER: usize = 256 << 10;
-/// Shorter holes are written as zeroes: a map costs a kilobyte.
+/// Shorter holes are written as zeroes, because a map of holes takes a kilobyte.
 const MIN_HOLE: u64 = 64 << 10;
-/// An attribute's value and the list of their names are at most this long (xattr(7)).
+/// The longest value of an attribute, and the longest list of attribute names, in bytes (xattr(7)).
 const MAX_XATTR: usize = 64 << 10;
 
 /// How overlayfs's marks in the tree appear in the archive.
@@ -55,9 +55,9 @@ pub enum Form {
 /// When the archive has an entry `./` for the tree's own directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Top {
-    /// Always: its mode, owner and time are part of the tree.
+    /// Always, because its mode, owner and time are part of the tree.
     Always,
-    /// Only if its mode or owner differ from those that a directory without an entry gets.
+    /// Only if its mode or owner differs from those of a directory without an entry.
     Unusual,
 }
 
@@ -67,30 +67,30 @@ pub struct Overrides {
     pub owner: Option<(u32, u32)>,
     /// A change of the permission bits of everything but links.
     pub mode: Option<ModeChange>,
-    /// Later times become this one, in seconds.
+    /// Times after this one become this one, in seconds since 1970.
     pub latest: Option<i64>,
-    /// Every time is this one, in seconds.
+    /// All times become this one, in seconds since 1970.
     pub time: Option<i64>,
 }
 
-/// Whether the file or tree of that path is left out of the archive.
+/// Whether to leave the file or tree with that path out of the archive.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
-/// Watches what goes into an archive.
+/// Is called for everything that goes into an archive.
 pub trait Watch {
-    /// The entry of `name` in `parent`, whose file has the attributes `stat`.
+    /// An entry for `name` in `parent` comes next. The file has the attributes `stat`.
     fn entry(&self, parent: BorrowedFd<'_>, name: &OsStr, stat: &Stat, entry: &Entry)
     -> Result<()>;
-    /// The archive has no entry for `name` in `parent`.
+    /// The archive gets no entry for `name` in `parent`.
     fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()>;
-    /// A file of `size` bytes, holes counted, comes next.
+    /// A file of `size` bytes, including its holes, comes next.
     fn file(&self, size: u64);
     /// The next bytes of the archive are those of the file `path` from `offset` on.
     fn contents(&self, path: &[u8], offset: u64, length: u64);
 }
 
-/// A second archive of a tree, of which only the digest is computed. Trees that differ only in times, and
-/// with an `owner` in owners, have the same one.
+/// A second archive of a tree, of which only the digest is computed. Trees that differ only in
+/// times have the same digest. With an `owner`, trees that differ only in owners do too.
 #[cfg(feature = "build")]
 pub struct Twin<'a> {
     writer: Writer<&'a mut Hashing<Sink>>,
@@ -101,7 +101,7 @@ pub struct Twin<'a> {
 
 #[cfg(feature = "build")]
 impl<'a> Twin<'a> {
-    /// A twin whose bytes go to `hashing`.
+    /// Returns a twin that writes its bytes to `hashing`.
     pub fn new(
         hashing: &'a mut Hashing<Sink>,
         owner: Option<(u32, u32)>,
@@ -120,13 +120,14 @@ impl<'a> Twin<'a> {
     }
 }
 
-/// Writes the contents of `root` as one archive.
+/// Writes the contents of `root` as one archive. `ids` is the mapping of the user namespace that
+/// owns the tree.
 pub fn archive_tree(
     root: BorrowedFd<'_>,
     ids: Option<IdMap>,
     output: &mut dyn Write,
 ) -> Result<()> {
-    // `root` may be only a handle, which can't be read.
+    // `root` may be an O_PATH descriptor, which can't be read.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(root, ".", flags, Mode::empty())?;
     let mut writer = Writer::new(output);
@@ -147,7 +148,7 @@ pub struct TreeWriter<'a, W> {
     twin: Option<Twin<'a>>,
     links: Links,
     buffer: Vec<u8>,
-    /// The file system of the last directory, which is not the kernel's own.
+    /// The file system of the last directory, which is not one of the kernel's own.
     device: Option<u64>,
 }
 
@@ -169,7 +170,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         }
     }
 
-    /// Writes `twin` too.
+    /// Writes the second archive `twin` too.
     #[cfg(feature = "build")]
     pub fn twinned(mut self, twin: Option<Twin<'a>>) -> TreeWriter<'a, W> {
         self.twin = twin;
@@ -211,19 +212,19 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self
     }
 
-    /// Sets the owners in the archive to those that the tree's user namespace knows.
+    /// Replaces the owners by the ids that they have inside the tree's user namespace.
     pub fn mapped(mut self, ids: Option<IdMap>) -> TreeWriter<'a, W> {
         self.ids = ids;
         self
     }
 
-    /// The entries get these attributes.
+    /// Gives these attributes to all entries.
     pub fn overriding(mut self, overrides: Overrides) -> TreeWriter<'a, W> {
         self.overrides = overrides;
         self
     }
 
-    /// Writes the entry of the directory `top` itself, as `wanted` says.
+    /// Writes the entry of the directory `top` itself, if `wanted` requires it.
     pub fn top(&mut self, top: BorrowedFd<'_>, wanted: Top) -> Result<()> {
         let stat = fstat(top)?;
         let is_usual = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) == (0o755, 0, 0);
@@ -233,14 +234,16 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.begin(&self.described(&stat, Kind::Directory, b"./"))
     }
 
-    /// Writes the contents of the directory `top`, without its own entry.
+    /// Writes the contents of the directory `top`, without its own entry. Fails if the kernel
+    /// generates the directory.
     pub fn contents(&mut self, top: BorrowedFd<'_>) -> Result<()> {
         refuse_kernels(top)?;
         self.device = Some(fstat(top)?.st_dev);
         self.below(openat(top, ".", DIRECTORY, Mode::empty())?, &mut Vec::new())
     }
 
-    /// Writes the file behind `handle`, as `path` in the archive; a directory with its contents.
+    /// Writes the file behind `handle` as `path` in the archive. A directory is written with its
+    /// contents. Fails for a socket.
     pub fn object(&mut self, handle: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
         let stat = fstat(handle)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -254,8 +257,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 self.below(directory, &mut path)
             }
             FileType::RegularFile => {
-                // The magic link of a handle leads to exactly that inode. Non-blocking, because a file of /proc
-                // may wait for an event.
+                // The magic link of a handle leads to exactly that inode. Open without blocking,
+                // because a file of /proc may wait for an event.
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
                 let file = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error)?;
@@ -304,7 +307,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         Ok(())
     }
 
-    /// Whether the directory's contents belong to the archive. Mounted file systems of the kernel don't.
+    /// Whether the directory's contents belong to the archive. Those of the kernel's own file
+    /// systems do not.
     fn goes_into(&mut self, directory: BorrowedFd<'_>) -> Result<bool> {
         let device = fstat(directory)?.st_dev;
         if self.device != Some(device) {
@@ -316,7 +320,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         Ok(true)
     }
 
-    /// Writes one entry. If it is a directory, returns it: its contents come next.
+    /// Writes one entry. If the entry is a directory, returns that directory, whose contents come
+    /// next.
     fn entry(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -364,7 +369,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
                 return self.goes_into(directory.as_fd()).map(|goes| goes.then_some(directory));
             }
             Kind::File => {
-                // Non-blocking, because it may be a fifo by now.
+                // Open without blocking, because the file may have become a fifo.
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file =
                     openat(parent, name, flags, Mode::empty()).map_err(beneath::open_error)?;
@@ -404,7 +409,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         entry
     }
 
-    /// A link, device or fifo.
+    /// Writes a link, device or fifo.
     fn special(&mut self, handle: BorrowedFd<'_>, mut entry: Entry) -> Result<()> {
         if entry.kind == Kind::Symlink {
             entry.link = readlinkat(handle, "", Vec::new())?.into_bytes();
@@ -413,7 +418,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.begin(&entry)
     }
 
-    /// The entry of a directory, and its mark if it is opaque.
+    /// Writes the entry of a directory, and the opaque mark if the directory is opaque.
     fn directory(
         &mut self,
         directory: BorrowedFd<'_>,
@@ -470,7 +475,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         if let Some(watch) = self.watch {
             watch.contents(path, offset, length);
         }
-        // Taken out while the archives use it.
+        // Take the buffer out, because `data` borrows all of `self`.
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut done = 0;
         while done < length {
@@ -489,7 +494,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     }
 }
 
-/// Refuses a tree of the kernel's files, whose copy would be empty.
+/// Fails for a tree of the kernel's files, because its copy would be empty.
 fn refuse_kernels(directory: BorrowedFd<'_>) -> Result<()> {
     if is_kernels(directory)? {
         fail!("the kernel generates this directory; copy single files from it");
@@ -533,7 +538,8 @@ fn all_xattrs(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     xattrs(|buffer| flistxattr(file, buffer), |name, buffer| fgetxattr(file, name, buffer))
 }
 
-/// All extended attributes, in the order of their names. SELinux's labels are the host's own.
+/// Returns all extended attributes, sorted by name. SELinux's labels are left out, because they
+/// belong to the host.
 fn xattrs(
     list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
     get: impl Fn(&OsStr, &mut [u8]) -> Result<usize, Errno>,
@@ -575,7 +581,8 @@ fn without_overlays(mut xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8
     xattrs
 }
 
-/// The positions of the file's data (lseek(2), SEEK_DATA); `None` if its holes aren't worth a map.
+/// Returns the positions of the file's data (lseek(2), SEEK_DATA), or `None` if the holes are too
+/// small for a map.
 fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;
@@ -583,7 +590,7 @@ fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
         let start = match seek(file, SeekFrom::Data(at)) {
             // The rest of the file is a hole.
             Err(Errno::NXIO) => break,
-            // The file system has no answer.
+            // The file system can't report holes.
             Err(Errno::INVAL | Errno::NOTSUP) => return rewound(file, None),
             result => result?,
         };

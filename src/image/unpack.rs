@@ -1,10 +1,10 @@
 //! Applies one layer's tar to a directory that becomes an overlayfs lowerdir.
 //!
-//! Nothing is written outside that directory, whatever the archive says. Names are first reduced to plain
-//! components (`..` above the top is refused). The kernel then resolves the parent with
+//! Nothing is written outside that directory, whatever the archive says. Names are first reduced to
+//! plain components (`..` above the top is refused). The kernel then resolves the parent with
 //! openat2(RESOLVE_IN_ROOT), so that links in the archive lead nowhere but inside. The last
-//! component is only used with *at calls that don't follow it. A later entry replaces an
-//! earlier one of the same name, as tar does.
+//! component is only used with *at calls that don't follow it. A later entry replaces an earlier
+//! one of the same name, as tar does.
 //!
 //! Whiteouts (OCI image spec, layer.md) become overlayfs's own: a character device 0:0 for
 //! `.wh.NAME`, the xattr trusted.overlay.opaque=y for `.wh..wh..opq` (kernel,
@@ -67,7 +67,8 @@ type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
 /// How an archive is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rules {
-    /// A layer: whiteouts hide files of the layers below, a later entry replaces an earlier one of any kind.
+    /// A layer: whiteouts hide files of the layers below, a later entry replaces an earlier one of
+    /// any kind.
     Layer,
     /// A layer on top of existing files: whiteouts remove them.
     #[cfg(feature = "build")]
@@ -81,8 +82,8 @@ pub enum Rules {
 pub struct CopyRules {
     /// The directory in the root to unpack into.
     pub into: Vec<u8>,
-    /// The owner of everything. If there is one, everything that gives rights is left out: setuid, setgid,
-    /// file capabilities, devices.
+    /// The owner of everything. If there is one, everything that gives rights is left out: setuid,
+    /// setgid, file capabilities, devices.
     pub owner: Option<(u32, u32)>,
     /// Set if the tree is seen from outside the user namespace that it belongs to.
     pub ids: Option<IdMap>,
@@ -218,8 +219,8 @@ impl Layer<'_> {
         if let Some(before) = before {
             futimens(&parent, &before)?;
         }
-        // After the parent got its old time back, because this may set the times of all directories known
-        // up to now, the parent's too.
+        // After the parent got its old time back, because this may set the times of all directories
+        // known up to now, the parent's too.
         if entry.kind == Kind::Directory && !(is_layer && name.starts_with(WHITEOUT)) {
             self.want_times(&path, entry)?;
         }
@@ -420,8 +421,8 @@ impl Layer<'_> {
         }
         let ends: Vec<usize> =
             (0..=path.len()).filter(|&at| at == path.len() || path[at] == b'/').collect();
-        // If a directory is missing, so are all below it: halving finds the first one in a few steps,
-        // however many there are.
+        // If a directory is missing, so are all below it: halving finds the first one in a few
+        // steps, however many there are.
         let (mut found, mut missing) = (0, ends.len());
         while missing - found > 1 {
             let middle = found + (missing - found) / 2;
@@ -497,8 +498,8 @@ enum Change {
     Replaced,
 }
 
-/// In a tree in use a directory never replaces a file, nor a file a directory. Returns whether something
-/// has the name.
+/// In a tree in use a directory never replaces a file, nor a file a directory. Returns whether
+/// something has the name.
 fn check_kinds(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<bool> {
     let old = match statat(parent, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(false),
@@ -543,8 +544,8 @@ fn normalize(path: &[u8]) -> Result<Vec<u8>> {
     Ok(path)
 }
 
-/// Makes the missing parent `name`, owned by root with mode 0755. A whiteout there becomes a directory
-/// that hides what the whiteout hid.
+/// Makes the missing parent `name`, owned by root with mode 0755. A whiteout there becomes a
+/// directory that hides what the whiteout hid.
 fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     let make = || mkdirat(above, name, Mode::from_raw_mode(0o755));
     let mut hides_lower = false;

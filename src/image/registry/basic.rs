@@ -1,6 +1,6 @@
 //! HTTP's Basic authentication (RFC 7617): the value of the headers `Authorization` and
-//! `Proxy-Authorization`. It is not encrypted; whether a connection is safe enough for it is decided
-//! where the header is sent.
+//! `Proxy-Authorization`. It is not encrypted; whether a connection is safe enough for it is
+//! decided where the header is sent.
 
 use super::base64;
 use super::url::percent_decode;

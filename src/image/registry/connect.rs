@@ -106,8 +106,8 @@ impl Connector {
         let absolute = through.is_some();
         let request = Request { method, url, headers: &headers, absolute };
         if let Some(kept) = self.take_idle(&url.origin) {
-            // A body that is a stream can't be sent twice, and the server may have closed a kept connection
-            // by now.
+            // A body that is a stream can't be sent twice, and the server may have closed a kept
+            // connection by now.
             if let Some(again) = payload.again()
                 && let Ok(answer) = exchange(kept, &request, again)
             {

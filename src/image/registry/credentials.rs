@@ -62,7 +62,8 @@ impl CredentialFile {
         }
     }
 
-    /// The credentials for the repository `path` of the registry `host`; without any, access is anonymous.
+    /// The credentials for the repository `path` of the registry `host`; without any, access is
+    /// anonymous.
     pub fn find(&self, host: &str, path: &str) -> Result<Option<Credentials>> {
         let document = self.path.display().to_string();
         let value = self.read()?;
@@ -158,8 +159,8 @@ fn key_of(host: &str) -> &str {
     if host == "docker.io" { HUB_KEY } else { host }
 }
 
-/// The registry and the path that a key of `auths` means. Older tools wrote a registry as the URL of
-/// its API.
+/// The registry and the path that a key of `auths` means. Older tools wrote a registry as the URL
+/// of its API.
 fn parts(key: &str) -> (&str, &str) {
     let bare = key.split_once("://").map_or(key, |(_, rest)| rest);
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));

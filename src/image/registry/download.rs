@@ -1,8 +1,8 @@
 //! One file from any web server, for ADD of a URL.
 //!
-//! Redirects are followed, but never from TLS to plain HTTP. After a cut or a busy answer the download
-//! starts again from the beginning. No credentials are sent. The size is limited by `MAX_DOWNLOAD`. The
-//! bytes are written as they come, whatever their Content-Encoding says.
+//! Redirects are followed, but never from TLS to plain HTTP. After a cut or a busy answer the
+//! download starts again from the beginning. No credentials are sent. The size is limited by
+//! `MAX_DOWNLOAD`. The bytes are written as they come, whatever their Content-Encoding says.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -21,7 +21,8 @@ const MAX_DOWNLOAD: u64 = 16 << 30;
 const MAX_REDIRECTS: usize = 10;
 const BUFFER: usize = 64 << 10;
 
-/// Writes the file at `url` into `file`. Returns its Last-Modified in seconds, if the server gives one.
+/// Writes the file at `url` into `file`. Returns its Last-Modified in seconds, if the server gives
+/// one.
 pub fn download(url: &str, file: &mut File) -> Result<Option<i64>> {
     let first = Url::parse(url)?;
     let settings = Settings::read()?;

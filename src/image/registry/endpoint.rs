@@ -2,9 +2,9 @@
 //! (OCI distribution spec), with the user's credentials, redirects and error
 //! messages.
 //!
-//! Credentials go to the registry's own origin and the token server that it names, never to the target
-//! of a redirect. A challenge from there isn't answered (CVE-2020-15157), nor is a challenge that names a
-//! token server without TLS if the registry has TLS.
+//! Credentials go to the registry's own origin and the token server that it names, never to the
+//! target of a redirect. A challenge from there isn't answered (CVE-2020-15157), nor is a challenge
+//! that names a token server without TLS if the registry has TLS.
 
 use std::sync::Mutex;
 use std::time::Duration;

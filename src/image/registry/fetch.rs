@@ -2,8 +2,8 @@
 //!
 //! Received bytes are kept in a [`Partial`] file until the blob is used, so that after a cut or a
 //! kill only the rest is requested (Range, RFC 9110 section 14). That file is not trusted:
-//! the digest is computed over all bytes each time, those on disk too. [`Patience`] bounds how often a
-//! blob is requested again, and how much time its stalls and waits may take in all.
+//! the digest is computed over all bytes each time, those on disk too. [`Patience`] bounds how
+//! often a blob is requested again, and how much time its stalls and waits may take in all.
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -24,8 +24,8 @@ use crate::error::{Context, Error, Result};
 /// After this many bytes the count of tries starts again. So the blob's size bounds how
 /// often it is requested.
 const PROGRESS: u64 = 1 << 20;
-/// The most time that the tries of a blob may lose to stalls and waits, or `MAX_STALLS` stalls if that
-/// is longer. Without it a registry that sends `PROGRESS` and then drips could take days.
+/// The most time that the tries of a blob may lose to stalls and waits, or `MAX_STALLS` stalls if
+/// that is longer. Without it a registry that sends `PROGRESS` and then drips could take days.
 const MAX_LOST: Duration = Duration::from_secs(600);
 const MAX_STALLS: u32 = 20;
 
@@ -43,8 +43,8 @@ impl Patience {
         Patience { tries: 1, tried_from: position, lost: Duration::ZERO }
     }
 
-    /// How long to wait before the next try; `None` if there were enough. The last try got nothing for
-    /// `failed`; a try may get nothing for `stall`.
+    /// How long to wait before the next try; `None` if there were enough. The last try got nothing
+    /// for `failed`; a try may get nothing for `stall`.
     fn after(
         &mut self,
         failure: &Failure,
@@ -89,8 +89,8 @@ pub struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    /// Starts with the bytes in `partial`, and asks the source `at` first. `path` is the blob's; `watch` is
-    /// called with each piece; `stop` ends the read.
+    /// Starts with the bytes in `partial`, and asks the source `at` first. `path` is the blob's;
+    /// `watch` is called with each piece; `stop` ends the read.
     pub fn new(
         sources: &'a Sources<'a>,
         at: usize,

@@ -426,8 +426,8 @@ impl Body {
     }
 
     /// Decodes `bytes`, the whole of this body, to at most `limit` bytes. No request asks for an
-    /// encoding, but servers and caches answer with the one that they store. Plain text is accepted too:
-    /// some servers name an encoding that they have removed.
+    /// encoding, but servers and caches answer with the one that they store. Plain text is accepted
+    /// too: some servers name an encoding that they have removed.
     pub fn decode(&self, bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
         let Some(encoding) = self.encoding.as_deref() else { return Ok(bytes) };
         let is_text = bytes.first().is_none_or(|first| matches!(first, b'{' | b'[' | b' ' | b'\n'));

@@ -2,9 +2,9 @@
 //!
 //! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` to log in;
 //! `sources` are a registry's mirrors and itself; `fetch` reads a blob's bytes in spite of cuts and
-//! stalls, and keeps them in a file of `partial`; `download` gets one file of any web server; `connect`
-//! makes connections, with `proxy`, `tls`, `verifier` and `http` below it; `settings` are the
-//! administrator's settings for them.
+//! stalls, and keeps them in a file of `partial`; `download` gets one file of any web server;
+//! `connect` makes connections, with `proxy`, `tls`, `verifier` and `http` below it; `settings` are
+//! the administrator's settings for them.
 
 mod auth;
 mod base64;

@@ -83,8 +83,8 @@ fn file_name(hex: &str, number: u32) -> String {
     }
 }
 
-/// Waits for the lock of the file, which is made if it is missing. Returns `None` if the holder gets
-/// too little of the blob's `size` in the window that `judge` names.
+/// Waits for the lock of the file, which is made if it is missing. Returns `None` if the holder
+/// gets too little of the blob's `size` in the window that `judge` names.
 fn take(
     path: PathBuf,
     judge: Option<(u64, Duration)>,

@@ -1,7 +1,7 @@
 //! The sources of a repository: the registry's mirrors in their order, then the registry itself.
-//! The first use of a source opens its connection. A mirror that fails is reported once and skipped; a
-//! mirror without the image is skipped silently. Bytes are accepted only if their digest is right, so a
-//! mirror need not be trusted.
+//! The first use of a source opens its connection. A mirror that fails is reported once and
+//! skipped; a mirror without the image is skipped silently. Bytes are accepted only if their digest
+//! is right, so a mirror need not be trusted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,8 @@ pub struct Sources<'a> {
 
 #[derive(Default)]
 struct Source {
-    /// The connection, or the text of the error. Later callers get the same error: there is no retry.
+    /// The connection, or the text of the error. Later callers get the same error: there is no
+    /// retry.
     opened: OnceLock<Result<Endpoint, String>>,
     /// Whether the source's failure was reported.
     reported: AtomicBool,
@@ -73,8 +74,8 @@ impl<'a> Sources<'a> {
         opened.as_ref().map_err(Failure::new)
     }
 
-    /// Returns the index of the source to try after source `at` failed. If `at` was the last source,
-    /// returns the failure.
+    /// Returns the index of the source to try after source `at` failed. If `at` was the last
+    /// source, returns the failure.
     pub fn after(&self, at: usize, failure: Failure) -> Attempt<usize> {
         if at == self.last() {
             return Err(failure);

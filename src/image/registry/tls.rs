@@ -49,8 +49,8 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// The trust of this command: the `certs.d` directories, the file of `--cacert`, and the host that
-    /// is not verified.
+    /// The trust of this command: the `certs.d` directories, the file of `--cacert`, and the host
+    /// that is not verified.
     pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<String>) -> Trust {
         let (roots, configs) = (OnceLock::new(), Mutex::default());
         Trust { certs, ca_cert, unverified, roots, configs }
@@ -106,8 +106,8 @@ impl Trust {
         };
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            // Not by rustls's own function, which parses the certificate: it knows only version 3. The server
-            // decides about the client's certificate.
+            // Not by rustls's own function, which parses the certificate: it knows only version 3.
+            // The server decides about the client's certificate.
             Some((chain, key)) => {
                 let key = provider.key_provider.load_private_key(key);
                 let key = key.map_err(|error| Error::new(format!("client's key: {error}")))?;

@@ -1,7 +1,6 @@
-//! Two verifiers of a server's certificate, for the cases that webpki alone refuses: a certificate
-//! that the user named and that signed itself, and `--tls-verify=false`, which accepts any.
-//! Signatures of the handshake are checked by rustls in both cases. Which one is used is decided in
-//! `tls`.
+//! Two verifiers of a server's certificate, for cases that webpki alone refuses: a self-signed
+//! certificate that the user named, and `--tls-verify=false`, which accepts any certificate. In
+//! both cases rustls checks the signatures of the handshake. `tls` decides which verifier is used.
 
 use std::sync::Arc;
 
@@ -65,7 +64,7 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// Whether webpki refused the certificate because it signed itself. rustls passes the reason on
+/// Whether webpki refused the certificate because it is self-signed. rustls passes the reason on
 /// only as text.
 pub fn signed_itself(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(reason) if reason.to_string() == "CaUsedAsEndEntity")

@@ -42,7 +42,8 @@ impl Header {
         check_sum(block)?;
         let kind_flag = block[156];
         let mut path = text(&block[0..100]);
-        // "ustar\0" is POSIX, which splits long paths; "ustar  " is GNU, which has other fields there.
+        // "ustar\0" is POSIX, which splits long paths; "ustar  " is GNU, which has other fields
+        // there.
         if &block[257..263] == b"ustar\0" {
             let prefix = text(&block[345..500]);
             if !prefix.is_empty() {

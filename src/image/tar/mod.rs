@@ -1,5 +1,5 @@
-//! A streaming reader of tar archives, and a writer (`writer`): names, metadata and data in the order
-//! of the archive, and nothing of the file system.
+//! A streaming reader of tar archives, and a writer (`writer`): names, metadata and data in the
+//! order of the archive, and nothing of the file system.
 //!
 //! It reads ustar and PAX (POSIX.1-2024, pax), GNU's long names, base-256 numbers and all four
 //! sparse formats (tar.info, "Tar Internals"), as bytes: names need not be UTF-8. Where dialects
@@ -23,14 +23,15 @@ pub use writer::{Writer, check_name};
 
 /// The size of a block, in bytes.
 pub const BLOCK: usize = 512;
-/// The longest path of an entry. The kernel has no such limit: a program reaches any depth by chdir(2).
-/// The limit bounds the memory and the time that an archive can take for one entry. A path of this
-/// length still fits in one argument of a program (MAX_ARG_STRLEN, execve(2)), and a PAX header
-/// holds it beside a link's target and the attributes.
+/// The longest path of an entry. The kernel has no such limit: a program reaches any depth by
+/// chdir(2). The limit bounds the memory and the time that an archive can take for one entry. A
+/// path of this length still fits in one argument of a program (MAX_ARG_STRLEN, execve(2)), and a
+/// PAX header holds it beside a link's target and the attributes.
 pub const MAX_PATH: usize = (128 << 10) - 1;
 /// The longest target of a symbolic link that the kernel stores (PATH_MAX, with its NUL).
 const MAX_TARGET: usize = 4095;
-/// The longest name in an archive: such a path with `./` before it, `.wh.` in it and a slash after it.
+/// The longest name in an archive: such a path with `./` before it, `.wh.` in it and a slash after
+/// it.
 const MAX_NAME: usize = MAX_PATH + 64;
 /// The longest PAX header or GNU long name; GNU tar and Go stop at 1 MiB too.
 const MAX_EXTENSION: u64 = 1 << 20;

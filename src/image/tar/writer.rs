@@ -1,9 +1,9 @@
 //! A streaming writer of tar archives: the same entries always give the same bytes.
 //!
-//! Headers are plain ustar. What they can't hold goes into a PAX header before them (POSIX.1-2024, pax):
-//! long names, big numbers, times before 1970, extended attributes (star's `SCHILY.xattr.*`), the
-//! maps of files with holes (GNU's PAX format 1.0, which Go reads too). Times are written in whole
-//! seconds, as Docker writes them: fractions would cost a kilobyte for each entry.
+//! Headers are plain ustar. What they can't hold goes into a PAX header before them (POSIX.1-2024,
+//! pax): long names, big numbers, times before 1970, extended attributes (star's `SCHILY.xattr.*`),
+//! the maps of files with holes (GNU's PAX format 1.0, which Go reads too). Times are written in
+//! whole seconds, as Docker writes them: fractions would cost a kilobyte for each entry.
 
 use std::io::Write;
 
@@ -105,7 +105,8 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Fills the current entry with zeroes: the file has become shorter since its header was written.
+    /// Fills the current entry with zeroes: the file has become shorter since its header was
+    /// written.
     fn end(&mut self) -> Result<()> {
         const ZEROES: [u8; 8192] = [0; 8192];
         while self.left > 0 {

@@ -1,4 +1,5 @@
-//! Hostile archives: each test unpacks one attack, and fails when the guard against it is taken out.
+//! Hostile archives: each test unpacks one attack, and fails when the guard against it is taken
+//! out.
 //!
 //! The tests check the contents of the layer afterwards, and that the canary outside is unchanged.
 //! The fuzz targets show that no archive changes anything outside. The guards and their tests
@@ -272,8 +273,8 @@ fn attributes_go_to_no_target_of_a_link() {
     assert!(getxattr(&canary, "trusted.x", &mut [0; 8]).is_err());
 }
 
-/// As above, for a directory: a container replaces it by a link after the copy made or found it, and
-/// before the copy opens it.
+/// As above, for a directory: a container replaces it by a link after the copy made or found it,
+/// and before the copy opens it.
 #[test]
 fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
     let ground = Ground::new("swapped-directory");
