@@ -1,10 +1,11 @@
-//! Structs that lie flat in a state file: the fields of a group are written among those of the
-//! struct that holds it, so that code can hand on the group and the file keeps its keys.
+//! Structs that are stored flat in a state file: the fields of a group are written among those of
+//! the struct that has the group. So the code can pass the group on, and the file keeps its keys.
 //!
-//! `stored_flat` defines such a struct with miniserde's traits, which the derive cannot do. After a
-//! field's type may stand `as "key"`, its key in the file if that is not the field's name, and then
-//! how it is stored: `=> flat` for a group that is defined in the same way, `=> optional` for a value
-//! that older files lack; while it has its default it is null, which a file leaves out.
+//! The macro `stored_flat` defines such a struct and implements miniserde's traits, because
+//! miniserde's derive knows no flat groups. After a field's type, `as "key"` names the field's key
+//! in the file; without it the key is the field's name. `=> flat` marks a group that `stored_flat`
+//! defines too. `=> optional` marks a value that older files lack: a missing or null value is read
+//! as the type's default, and a default is written as null, which `replace_json` leaves out.
 
 use std::borrow::Cow;
 use std::vec;
@@ -13,35 +14,37 @@ use miniserde::de::{Map, Visitor};
 use miniserde::ser::Fragment;
 use miniserde::{Error, Result, Serialize};
 
-/// Keys and values of a JSON object that is to be written.
+/// The keys and values that the writer of a JSON object still has to write.
 pub type Entries<'a> = Vec<(&'static str, &'a dyn Serialize)>;
 
 /// A struct that `stored_flat` defines.
 pub trait Fields: Sized {
-    /// Places for the values that are read, each still empty or filled.
+    /// One place for each field's value. The reader fills the places one after the other.
     type Draft;
 
-    /// Returns the places before anything is read.
+    /// Returns the places before the first value is read.
     fn draft() -> Self::Draft;
 
-    /// Returns the place for the value of `key`; `None` if the struct has no such field.
+    /// Returns the place for the value of `key`, or `None` if the struct has no field with this
+    /// key.
     fn place<'a>(draft: &'a mut Self::Draft, key: &str) -> Option<&'a mut dyn Visitor>;
 
-    /// Makes the struct; `None` if a value is missing.
+    /// Makes the struct from the filled places. Returns `None` if a required value is missing.
     fn finish(draft: &mut Self::Draft) -> Option<Self>;
 
-    /// Adds the values that are written.
+    /// Appends the struct's keys and values to `entries`.
     fn list<'a>(&'a self, entries: &mut Entries<'a>);
 }
 
-/// Starts to write `value` as an object of its own.
+/// Starts to write `value` as a JSON object (`miniserde::Serialize::begin`).
 pub fn write<T: Fields>(value: &T) -> Fragment<'_> {
     let mut entries = Entries::new();
     value.list(&mut entries);
     Fragment::Map(Box::new(Writer(entries.into_iter())))
 }
 
-/// Starts to read an object of its own into `out`.
+/// Starts to read a JSON object into `out` (`miniserde::de::Visitor::map`). The reader skips
+/// unknown keys; `out` stays `None` if a required value is missing.
 pub fn read<T: Fields>(out: &mut Option<T>) -> Box<dyn Map + '_> {
     Box::new(Reader { draft: T::draft(), out })
 }
@@ -63,7 +66,7 @@ impl<T: Fields> Map for Reader<'_, T> {
     fn key(&mut self, key: &str) -> Result<&mut dyn Visitor> {
         match T::place(&mut self.draft, key) {
             Some(place) => Ok(place),
-            // A later version wrote it.
+            // A later version of mydocker may write more keys.
             None => Ok(<dyn Visitor>::ignore()),
         }
     }
@@ -74,13 +77,13 @@ impl<T: Fields> Map for Reader<'_, T> {
     }
 }
 
-/// The value as an optional field stores it.
+/// What an optional field writes: null for the type's default, otherwise `value`.
 pub fn unless_default<T: Serialize + Default + PartialEq>(value: &T) -> &dyn Serialize {
     if *value == T::default() { &() } else { value }
 }
 
-/// Defines a struct that lies flat in a state file. If it has a type parameter, the type after it is
-/// what a file has in its place.
+/// Defines a struct that is stored flat in a state file. In `struct Size<N = u64>`, `N` is a type
+/// parameter of the struct, and `u64` is the type which a file stores for it.
 macro_rules! stored_flat {
     (
         $(#[$meta:meta])*
@@ -158,7 +161,7 @@ macro_rules! stored_flat {
     (@draft $type:ty, optional) => { Option<Option<$type>> };
     (@draft $type:ty, flat) => { <$type as Fields>::Draft };
 
-    // A missing `Option` is `None`; every other value must be there.
+    // miniserde's default is `None` for an `Option`. A value of any other type is required.
     (@empty $type:ty) => { <$type as miniserde::Deserialize>::default() };
     (@empty $type:ty, optional) => { None };
     (@empty $type:ty, flat) => { <$type as Fields>::draft() };
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_lies_among_the_fields_of_its_holder() {
+    fn a_group_is_stored_among_the_fields_of_its_struct() {
         let text = r#"{"name":"x","wide":3,"notes":["y"],"alias":"z"}"#;
         let thing: Thing = json::from_str(text).unwrap();
         assert_eq!((thing.size.width, thing.alias.as_deref()), (3, Some("z")));

@@ -1,10 +1,10 @@
-//! The file system below the durable root. Not every file system can hold a container engine's files.
+//! The file system below the durable root: which file systems can store images and containers.
 //!
-//! Images need owners, modes and links. A container's own files are an overlay's upper directory.
-//! It needs trusted extended attributes (without them a directory that was removed and made
-//! again is an I/O error) and can't lie on another overlay. But ramfs, the root of many initramfs, has
-//! no such attributes, and live systems run from an overlay. On such a host a tmpfs holds the
-//! containers, though not the images.
+//! Images need owners, modes and links. A container's files are in an overlay's upper directory,
+//! which needs trusted extended attributes: without them a directory that was removed and made
+//! again is an I/O error. An upper directory also cannot be on another overlay. But ramfs, the root
+//! of many an initramfs, has no such attributes, and live systems run from an overlay. On such a
+//! host, this module mounts a tmpfs for the containers. Images stay on the file system below.
 
 use std::path::Path;
 
@@ -19,13 +19,14 @@ use rustix::mount::{MountFlags, mount};
 
 use crate::error::{Context, Result, fail};
 
-/// fs/ntfs3 and its forerunner; linux/magic.h leaves their number out.
+/// The magic number of the kernel's driver fs/ntfs3, which linux/magic.h lacks.
 const NTFS_SUPER_MAGIC: u32 = 0x7366_746e;
 /// File systems whose files have no owner, by their magic number (statfs(2)).
 const WITHOUT_OWNERS: [(u32, &str); 3] =
     [(MSDOS_SUPER_MAGIC, "vfat"), (EXFAT_SUPER_MAGIC, "exfat"), (NTFS_SUPER_MAGIC, "ntfs")];
 
-/// Refuses a state directory, existing or not, that can hold no images.
+/// Fails if the file system of `state` cannot store images. If `state` does not exist, its nearest
+/// existing parent counts.
 pub fn refuse_unfit(state: &Path) -> Result<()> {
     let existing = state.ancestors().find(|path| path.exists()).unwrap_or(state);
     let magic = magic(existing)?;
@@ -39,8 +40,9 @@ pub fn refuse_unfit(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `containers` able to hold an overlay's upper directories. Returns a note if that takes a tmpfs.
-/// Must be called while it is empty.
+/// Prepares `containers` for overlays' upper directories. If its file system cannot store them,
+/// mounts a tmpfs on `containers` and returns a note for the user. Call this only while
+/// `containers` is empty.
 pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
     let name = match magic(containers)? {
         OVERLAYFS_SUPER_MAGIC => "an overlay",
@@ -57,15 +59,16 @@ pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
     )))
 }
 
-/// The name of the file system of `path`, as Docker calls it.
+/// Returns the name of the file system of `path` as `docker info` prints it. An unknown file system
+/// is `<unknown>`.
 pub fn file_system(path: &Path) -> &'static str {
-    // linux/magic.h leaves these numbers out.
+    // linux/magic.h lacks these numbers.
     const UBIFS: u32 = 0x2405_1905;
     const ZFS: u32 = 0x2fc1_2fc1;
     const NAMES: [(u32, &str); 12] = [
         (BCACHEFS_SUPER_MAGIC, "bcachefs"),
         (BTRFS_SUPER_MAGIC, "btrfs"),
-        // The number of ext2 and ext3 too.
+        // ext2 and ext3 have the same number.
         (EXT4_SUPER_MAGIC, "extfs"),
         (F2FS_SUPER_MAGIC, "f2fs"),
         (JFFS2_SUPER_MAGIC, "jffs2"),

@@ -1,11 +1,12 @@
 //! The journal of events: two files in `<run>/.events`, one line of JSON for each event.
 //!
-//! It lies in the run directory, in memory: events must not wear out a disk, and a reboot empties it,
-//! as a restart of Docker's daemon empties Docker's. A writer appends all its events in one write(2)
-//! and takes no lock. If `journal` is full, a writer renames it to `journal.old`, which removes the older
-//! file: the journal never takes more than twice `MAX_FILE`. A killed writer leaves a torn
-//! line. The next writer starts with a newline, which ends that line, and a reader skips every line that
-//! is no event. If the journal can't be written, no command fails.
+//! The journal is in the run directory, which is in memory, so events do not wear out a disk. A
+//! reboot empties the journal, as a restart of Docker's daemon empties Docker's. A writer appends
+//! all its events in one write(2) without a lock. When `journal` is full, the writer renames it to
+//! `journal.old` and so replaces the older file: both files together take about twice `MAX_FILE`.
+//! A killed writer may leave an incomplete line. Each writer starts with a newline, which ends such
+//! a line, and a reader skips every line that is no event. A journal that cannot be written fails
+//! no command.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -19,12 +20,13 @@ use super::{Roots, make_dir, open_existing};
 use crate::error::{Context, Result};
 use crate::event::Event;
 
-/// Bytes after which a file is renamed: several hundred events.
+/// A writer renames the file when it has more bytes than this. So many bytes hold several hundred
+/// events.
 const MAX_FILE: u64 = 256 << 10;
-/// The longest line that a reader accepts. Longer than any event.
+/// The most bytes of a line that a reader keeps. No event is longer.
 const MAX_LINE: usize = 128 << 10;
 
-/// The directory of the journal.
+/// The directory of the journal's files, which may not exist yet.
 pub fn dir(roots: &Roots) -> PathBuf {
     roots.run.join(".events")
 }
@@ -33,7 +35,7 @@ fn current(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
-/// Appends events. If that fails, they are lost: no command fails for it.
+/// Appends `events`. If the write fails, the events are lost and the caller goes on.
 pub fn append(roots: &Roots, events: &[Event]) {
     if events.is_empty() {
         return;
@@ -61,7 +63,7 @@ fn write(dir: &Path, text: &str) -> Result<()> {
     let mut file = File::from(file.context(|| format!("open {}", path.display()))?);
     file.write_all(text.as_bytes())?;
     if file.stream_position()? > MAX_FILE {
-        // Another writer that renames it at the same time holds the lock.
+        // Of several writers that find the file full, only the one with the lock renames it.
         let is_ours = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         if is_ours && inode(&fs::metadata(&path)?) == inode(&file.metadata()?) {
             fs::rename(&path, dir.join("journal.old"))?;
@@ -74,7 +76,8 @@ fn inode(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Reads the events in the order in which they were written, and later the new ones.
+/// Reads the events in the order in which they were written. Each later call of `read` returns the
+/// events that were added since.
 pub struct Reader {
     dir: PathBuf,
     /// The file that was renamed last. A slow writer may still append to it.
@@ -82,19 +85,21 @@ pub struct Reader {
     current: Option<Tail>,
 }
 
-/// One file, and how far it was read.
+/// One file of the journal. The descriptor's offset is the position up to which it was read.
 struct Tail {
     file: File,
     inode: (u64, u64),
-    /// The start of a line whose end was not written yet.
+    /// The start of a line whose end is not written yet.
     rest: Vec<u8>,
 }
 
 impl Reader {
-    /// Opens the journal at its start, or with `only_new` at its end.
+    /// Opens the journal at its start, or at its end if `only_new`. A journal that does not exist
+    /// yet is no error.
     pub fn open(roots: &Roots, only_new: bool) -> Result<Reader> {
         let dir = dir(roots);
-        // The newer file first: if it is renamed in between, it is found twice, but never missed.
+        // Open the newer file first. If a writer renames it before the second open, both opens find
+        // the same file, and no file is missed.
         let mut current = Tail::open(&current(&dir))?;
         let mut former = Tail::open(&dir.join("journal.old"))?;
         if let (Some(newer), Some(older)) = (&current, &former)
@@ -110,7 +115,7 @@ impl Reader {
         Ok(Reader { dir, former, current })
     }
 
-    /// Reads on to the present end.
+    /// Calls `take` for each event from the last position to the present end.
     pub fn read(&mut self, take: &mut dyn FnMut(Event)) -> Result<()> {
         loop {
             for tail in self.former.iter_mut().chain(&mut self.current) {
@@ -127,7 +132,8 @@ impl Reader {
                 _ => break,
             }
         }
-        // An open file would keep its removed directory, and the kernel would report the removal too late.
+        // Close removed files: an open file keeps its removed directory, and the kernel would
+        // report the removal of the directory too late (inotify(7)).
         self.former.take_if(|tail| tail.is_removed());
         self.current.take_if(|tail| tail.is_removed());
         Ok(())
@@ -190,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_passed_over() {
+    fn an_incomplete_line_is_skipped() {
         let roots = roots("torn");
         note(&roots, "one");
         let mut file = File::options().append(true).open(current(&dir(&roots))).unwrap();

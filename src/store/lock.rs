@@ -1,7 +1,9 @@
-//! Locks between processes by flock(2) on a file or a directory. The kernel releases the lock when
-//! its last descriptor is closed, so a killed holder leaves none behind, and no file has to be
-//! cleaned up. A waiter waits without a limit; there is no fairness and no deadlock detection, so
-//! locks are taken in the order that docs/architecture.md lists.
+//! Locks between processes, by flock(2) on a file or a directory.
+//!
+//! The kernel releases a lock when its last descriptor is closed. So a killed process leaves no
+//! lock behind, and no file has to be removed. A process waits for a lock without a time limit.
+//! There is no fairness and no deadlock detection; docs/architecture.md lists the order in which
+//! locks are taken.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,10 +16,12 @@ use rustix::io::Errno;
 use super::open_existing;
 use crate::error::{Context, Result};
 
-/// Whether several processes may hold the lock at the same time.
+/// How a lock excludes other locks on the same file (flock(2)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LockMode {
+    /// `LOCK_SH`: several processes may hold the lock at the same time.
     Shared,
+    /// `LOCK_EX`: one process holds the lock.
     Exclusive,
 }
 
@@ -40,21 +44,21 @@ impl Lock {
         take(file.context(|| format!("open {}", path.display()))?, path, mode)
     }
 
-    /// As [`Lock::wait`], on an existing file or directory. `None` if `path` does not exist, or was
-    /// removed before the lock was taken.
+    /// Like [`Lock::wait`], but `path` is a file or a directory that must exist. Returns `None` if
+    /// `path` does not exist, or was removed before this process got the lock.
     pub fn wait_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let lock = take(file, path, mode)?;
         Ok(lock.stands_for(path).then_some(lock))
     }
 
-    /// As [`Lock::try_existing`], for this process alone.
+    /// [`Lock::try_existing`] with [`LockMode::Exclusive`].
     pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
         Lock::try_existing(path, LockMode::Exclusive)
     }
 
-    /// Takes the lock on an existing file or directory without waiting. `None` if another process
-    /// holds a lock that excludes this one, or `path` does not exist.
+    /// Takes the lock on an existing file or directory without waiting. Returns `None` if another
+    /// process holds a conflicting lock, or if `path` does not exist.
     pub fn try_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let operation = match mode {
@@ -71,13 +75,13 @@ impl Lock {
         }
     }
 
-    /// Whether a process holds the lock exclusively. Several processes may ask this at the same
-    /// time.
+    /// Reports whether a process holds the lock exclusively; false if `path` does not exist.
+    /// Several processes may call this at the same time.
     pub fn is_held(path: &Path) -> Result<bool> {
         Ok(Lock::find_holder(path)?.unwrap_or(false))
     }
 
-    /// As [`Lock::is_held`]. `None` if `path` does not exist.
+    /// Like [`Lock::is_held`], but returns `None` if `path` does not exist.
     pub fn find_holder(path: &Path) -> Result<Option<bool>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         match flock(&file, FlockOperation::NonBlockingLockShared) {
@@ -87,7 +91,8 @@ impl Lock {
         }
     }
 
-    /// Whether the locked file still has this name: a lock on a removed file excludes nothing.
+    /// Reports whether `path` still names the locked file. A lock on a removed file excludes no
+    /// other process.
     pub fn stands_for(&self, path: &Path) -> bool {
         let there = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
         let ours = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));

@@ -1,10 +1,10 @@
-//! Crash-safe flat files: one fact, one file, no index over them.
+//! Crash-safe flat files: one fact in each file, and no index over the files.
 //!
-//! To replace a file, a temporary file is written beside it and renamed over it: a reader
-//! sees the old fact or the new one, never a torn one (rename(2)). A file that must survive a power cut
-//! is fsynced before the rename, and its directory after it. Other files are only renamed, since flash
-//! is slow and wears out. flock(2) on a `.lock` file excludes other processes: the lock ends with
-//! its holder, however that dies.
+//! To replace a file, a writer writes a temporary file beside it and renames that over it. A reader
+//! sees the old fact or the new one, never a mixture (rename(2)). A file that must survive a power
+//! cut is fsynced before the rename, and its directory after the rename. Other files are only
+//! renamed, since flash is slow and wears out. flock(2) on a `.lock` file excludes other processes;
+//! the kernel releases the lock when its holder ends, however the holder ends.
 
 pub mod fields;
 pub mod ground;
@@ -36,7 +36,7 @@ pub use roots::{DEFAULT_ROOT, Roots};
 pub use text::OrEmpty;
 pub(crate) use text::stored_as_text;
 
-/// Whether a change must outlive a power cut.
+/// Whether a change must survive a power cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
     /// fsync the file and its directory.
@@ -45,11 +45,13 @@ pub enum Durability {
     Lazy,
 }
 
-/// The longest state file. No longer one is written, so that none is ever too long to read.
+/// The most bytes of a state file. `replace_json` writes no larger file, because `read` fails on a
+/// larger one.
 const MAX_STATE_FILE: u64 = 8 << 20;
 
-/// Replaces `path` with `bytes`, mode 0600. If the process dies midway, the old content stays and at most
-/// a `.NAME.PID.tmp` is left beside it, which the next replacement or sweep removes.
+/// Replaces the file `path` with `bytes`, mode 0600. If the process dies in between, the old
+/// content stays, and at most a `.NAME.PID.tmp` remains beside it, which `system check` finds and
+/// removes.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| -> Result<()> {
@@ -67,7 +69,7 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> 
         Ok(())
     })();
     if written.is_err() {
-        // The user must see the failure to write; the leftover is swept later.
+        // Report the failed write, not this failure: `system check` removes the temporary file too.
         let _ = fs::remove_file(&temporary);
     }
     written.context(|| format!("write {}", path.display()))?;
@@ -77,8 +79,8 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> 
     Ok(())
 }
 
-/// As [`replace`], and makes the directory again if it is missing: a cleaner of temporary files may
-/// have removed it while its container runs.
+/// Like [`replace`] with [`Durability::Lazy`], but makes a missing directory again: a cleaner of
+/// temporary files may have removed the directory while its container runs.
 pub fn replace_in_new_dir(path: &Path, bytes: &[u8]) -> Result<()> {
     match replace(path, bytes, Durability::Lazy) {
         Err(error) if error.errno() == Some(Errno::NOENT) => {
@@ -89,7 +91,8 @@ pub fn replace_in_new_dir(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Replaces `path` with the JSON of `value`. Fails if that is longer than `read_json` accepts.
+/// Replaces the file `path` with `value` as JSON. Fails if the JSON has more than `MAX_STATE_FILE`
+/// bytes, since [`read_json`] could not read it.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
     let text = crate::json::without_nulls(&miniserde::json::to_string(value));
     if text.len() as u64 > MAX_STATE_FILE {
@@ -102,19 +105,20 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability
     replace(path, text.as_bytes(), durability)
 }
 
-/// The most bytes of a state file that one system call reads.
+/// The bytes that the first read(2) of a state file asks for. Most state files are smaller.
 const SMALL: usize = 8 << 10;
 
-/// Reads a JSON state file; `None` if it does not exist. Fails, with the file's name, if it is empty,
-/// truncated or foreign.
+/// Reads a JSON state file. Returns `None` if the file does not exist. An empty, truncated or
+/// foreign file is an error that names the file.
 pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
     parse(path, read(path)?)
 }
 
 fn parse<T: Deserialize>(path: &Path, bytes: Option<Vec<u8>>) -> Result<Option<T>> {
     let Some(bytes) = bytes else { return Ok(None) };
-    // The parser takes memory for each level of nesting, also of fields that it skips. A small
-    // file can't have so many that it matters, and `ps` reads one or two for each container.
+    // The parser allocates for each level of nesting, even in a field that it skips, so a larger
+    // file is checked first. A smaller file cannot nest deep enough to matter, and `ps` saves the
+    // check of one or two files for each container.
     if bytes.len() > SMALL {
         crate::json::weigh(&path.display().to_string(), &bytes)?;
     }
@@ -129,7 +133,8 @@ fn parse<T: Deserialize>(path: &Path, bytes: Option<Vec<u8>>) -> Result<Option<T
     }
 }
 
-/// Reads a whole small file; `None` if it does not exist.
+/// Reads a whole file. Returns `None` if the file does not exist. Fails if the file has more than
+/// `MAX_STATE_FILE` bytes.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match open_existing(path)? {
         Some(file) => read_small(file, path).map(Some),
@@ -139,7 +144,8 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 fn read_small(file: File, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(SMALL);
-    // One read is enough for a small regular file: only at the end it returns fewer bytes than asked.
+    // A read(2) of a regular file returns fewer bytes than requested only at the file's end, so one
+    // call is enough for a small file.
     let start = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes));
     if start.context(|| format!("read {}", path.display()))? == SMALL {
         let read = file.take(MAX_STATE_FILE + 1 - SMALL as u64).read_to_end(&mut bytes);
@@ -151,21 +157,21 @@ fn read_small(file: File, path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A directory that stays open, for a reader of many files below it: the kernel looks up the path to
-/// it once.
+/// A directory that stays open while many files below it are read: the kernel resolves the
+/// directory's path once.
 pub struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
 }
 
 impl Directory {
-    /// Opens a directory; `None` if it isn't there.
+    /// Opens a directory. Returns `None` if the directory does not exist.
     pub fn open(path: &Path) -> Result<Option<Directory>> {
         let opened = open_existing(path)?;
         Ok(opened.map(|file| Directory { descriptor: file.into(), path: path.to_owned() }))
     }
 
-    /// As [`read_json`], for a file with this path below the directory.
+    /// Like [`read_json`]; `name` is the file's path relative to the directory.
     pub fn read_json<T: Deserialize>(&self, name: &str) -> Result<Option<T>> {
         let path = self.path.join(name);
         match open_below(self.descriptor.as_fd(), Path::new(name), &path)? {
@@ -175,15 +181,15 @@ impl Directory {
     }
 }
 
-/// Opens a file or a directory to read or to lock it; `None` if it does not exist.
+/// Opens a file or a directory to read or to lock it. Returns `None` if it does not exist.
 fn open_existing(path: &Path) -> Result<Option<File>> {
     open_below(CWD, path, path)
 }
 
-/// As `open_existing`, below a directory; `shown` is for errors.
+/// Like `open_existing`, relative to `directory`. Errors name the file as `shown`.
 fn open_below(directory: BorrowedFd<'_>, path: &Path, shown: &Path) -> Result<Option<File>> {
-    // Not by std: its libc call sets close-on-exec once more, for kernels before 2.6.23, and `ps`
-    // opens two to four files for each container.
+    // Call openat(2) directly: musl's open(3), which std calls, also sets close-on-exec by
+    // fcntl(2), for kernels before 2.6.23. `ps` opens two to four files for each container.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(directory, path, flags, Mode::empty());
     match rustix::io::retry_on_intr(open) {
@@ -192,38 +198,42 @@ fn open_below(directory: BorrowedFd<'_>, path: &Path, shown: &Path) -> Result<Op
     }
 }
 
-/// Makes a directory and those above it for root alone (0700). Leaves an existing one unchanged.
+/// Makes a directory and its missing parents with mode 0700. Leaves an existing directory
+/// unchanged.
 pub fn make_dir(path: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.context(|| format!("make directory {}", path.display()))
 }
 
-/// Lets ext4 put the directories in `path` far from each other, by the flag T of chattr(1). It gives a
-/// file an inode near its directory, and looks at each inode that was freed there within the last minute:
-/// after the removal of a large tree, 20,000 new files took 25 s in its place and 3 s elsewhere.
+/// Sets the flag T of chattr(1) on `path`, so that ext4 spreads the subdirectories over the disk.
+///
+/// Without the flag, ext4 allocates an inode near its directory and examines every inode there that
+/// was freed within the last minute. After a large tree was removed, 20,000 new files took 25 s in
+/// the same directory, and 3 s in another part of the disk.
 #[cfg(feature = "build")]
 pub fn spread(path: &Path) {
-    // Other file systems have no such flag, and need none.
+    // Other file systems refuse the flag, and do not need it.
     let _ = open_dir(path).map(|directory| {
         let flags = ioctl_getflags(&directory)?;
         ioctl_setflags(&directory, flags | IFlags::TOPDIR)
     });
 }
 
-/// Opens a directory to read it.
+/// Opens a directory to read its entries. Fails if `path` is no directory.
 pub fn open_dir(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
 }
 
-/// Syncs the renames in the directory of `path`.
+/// Syncs the directory that contains `path`, so that a rename to `path` survives a power cut
+/// (fsync(2)).
 pub fn sync_parent(path: &Path) -> Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let synced = File::open(parent).and_then(|dir| dir.sync_all());
     synced.context(|| format!("sync {}", parent.display()))
 }
 
-/// Removes a file. Succeeds if it is already gone.
+/// Removes a file. Succeeds if the file does not exist.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -233,7 +243,7 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a tree and follows no link out of it. Succeeds if it is already gone.
+/// Removes a tree, and follows no symbolic link out of it. Succeeds if the tree does not exist.
 pub fn remove_tree(path: &Path) -> Result<()> {
     match removal::remove(path) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -241,68 +251,71 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a tree that other commands may read. It is renamed first to a name that `list` leaves
-/// out (`.NAME.removing`), so no command sees it half removed. If this process dies before the end,
-/// `system check` finds the rest.
+/// Removes a tree that other commands may read. A rename to `.NAME.removing`, which [`list`] leaves
+/// out, comes first, so that no command sees the tree half removed. If this process dies after the
+/// rename, `system check` finds the rest.
 pub fn remove_hidden(path: &Path, durability: Durability) -> Result<()> {
     hide(path, durability)?.remove()
 }
 
-/// A tree under its hidden name that must still be removed.
+/// A tree that [`hide`] renamed and that must still be removed.
 #[must_use]
 pub struct HiddenTree {
     path: PathBuf,
-    /// Held while this process removes the tree, for `removals`. `None` if the caller holds the lock.
+    /// While this process holds the lock, [`removals`] leaves the tree out. `None` if the caller
+    /// already holds the lock.
     _lock: Option<Lock>,
 }
 
 impl HiddenTree {
-    /// Deletes the hidden tree.
+    /// Removes the hidden tree.
     pub fn remove(self) -> Result<()> {
         remove_tree(&self.path)
     }
 }
 
-/// The first half of `remove_hidden`: from here on the tree counts as removed.
+/// Renames a tree to its hidden name: the first half of [`remove_hidden`]. From then on no command
+/// finds the tree.
 pub fn hide(path: &Path, durability: Durability) -> Result<HiddenTree> {
     let lock = Lock::try_exclusive(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let hidden_path = path.with_file_name(format!(".{name}{REMOVING}"));
     match fs::rename(path, &hidden_path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        // A removal that was killed left it.
+        // A killed removal left a tree under the hidden name.
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
             remove_tree(&hidden_path)?;
             return hide(path, durability);
         }
-        // A new name may need room on a full disk, but a removal must succeed there.
+        // On a full disk the rename may fail for lack of space, but the removal must succeed.
         Err(error) if error.kind() == ErrorKind::StorageFull => remove_tree(path)?,
         result => result.context(|| format!("remove {}", path.display()))?,
     }
-    // Before the first file is removed: a tree that a power cut brings back must be complete.
+    // Sync the rename before the first file is removed: otherwise a power cut could bring back an
+    // incomplete tree under its old name.
     if durability == Durability::Synced {
         sync_parent(path)?;
     }
     Ok(HiddenTree { path: hidden_path, _lock: lock })
 }
 
-/// The end of the hidden names of trees that are being removed.
+/// The suffix of the hidden names of trees that are being removed.
 const REMOVING: &str = ".removing";
 
-/// The leftovers of interrupted removals in `dir`.
+/// Returns the trees in `dir` that an interrupted [`remove_hidden`] left behind.
 pub fn removals(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut removals = hidden(dir, |name| name.ends_with(REMOVING))?;
     removals.retain(|path| !Lock::is_held(path).unwrap_or(false));
     Ok(removals)
 }
 
-/// Temporary files in `dir` whose makers have died.
+/// Returns the temporary files in `dir` whose writers have died.
 pub fn stale_temporaries(dir: &Path) -> Result<Vec<PathBuf>> {
     stale(dir, ".tmp")
 }
 
-/// Files in `dir` named `.NAME.PID` and `suffix` that the process PID does not have open: the maker holds
-/// its file open until the file has its final name.
+/// Returns the files in `dir` named `.NAME.PID` plus `suffix` that process PID does not have open.
+/// A writer keeps its file open until it has renamed the file to the final name.
 pub fn stale(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     hidden(dir, |name| {
         let pid = name.strip_suffix(suffix).and_then(|rest| rest.rsplit_once('.'));
@@ -311,19 +324,21 @@ pub fn stale(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// Whether the process `pid` has `path` open. Its existence alone says nothing: PIDs are reused.
+/// Reports whether the process `pid` has `path` open. A live process with this PID is no proof,
+/// because the kernel reuses PIDs.
 fn has_open(pid: u32, path: &Path) -> bool {
     let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,
-        // Another user's process: only a caller without root's capabilities gets here.
+        // Only a caller without root's capabilities gets this error: the process is another user's.
         Err(error) => return error.kind() == ErrorKind::PermissionDenied,
     };
     let wanted = of(path);
     descriptors.flatten().any(|descriptor| of(&descriptor.path()) == wanted)
 }
 
-/// The entries of `dir` that `list` leaves out and that `matches` accepts.
+/// Returns the entries of `dir` whose names start with a dot and satisfy `matches`. Returns no
+/// entry if `dir` does not exist.
 pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -335,8 +350,9 @@ pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>
     Ok(hidden.map(|entry| entry.path()).collect())
 }
 
-/// Bytes that the files of a tree take on disk, as far as it can be read. A file of several names
-/// counts once. Directories do not count, as in Docker: a container that wrote nothing has 0.
+/// Returns the bytes that the files of a tree take on disk (`st_blocks` of stat(2)). A file with
+/// several hard links counts once, an unreadable file counts as 0. Directories count as 0, as in
+/// Docker: a container that wrote nothing has 0 bytes.
 pub fn tree_size(path: &Path) -> u64 {
     fn add(path: &Path, seen: &mut std::collections::HashSet<u64>) -> u64 {
         let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
@@ -352,7 +368,8 @@ pub fn tree_size(path: &Path) -> u64 {
     add(path, &mut std::collections::HashSet::new())
 }
 
-/// The names in a directory without temporary files; none if it does not exist.
+/// Returns the names in `dir` that are UTF-8 and do not start with a dot; temporary and hidden
+/// files do. Returns no name if `dir` does not exist.
 pub fn list(dir: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,

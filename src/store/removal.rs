@@ -1,6 +1,9 @@
-//! Removes a tree that a hostile program may have made: by descriptor, without following a link, and
-//! at any depth with a few descriptors and a bounded recursion. A container can nest directories
-//! far deeper than a process may hold descriptors; such a tree must be removable too.
+//! Removes a tree that a hostile program may have made.
+//!
+//! A container can nest directories far deeper than a process may hold descriptors, and can replace
+//! a directory by a link while the tree is removed. So the removal works relative to descriptors,
+//! follows no link and recurses at most `MAX_DEPTH` levels. A deeper directory is renamed into the
+//! top directory, and the next pass over the top removes it (unlinkat(2), renameat(2)).
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,19 +13,20 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-/// Levels that are held open at the same time, by two descriptors each. Deeper directories are moved up
-/// to the top and removed there.
+/// The levels that are open at the same time, with two descriptors for each. Deeper directories are
+/// renamed into the top directory and removed there.
 const MAX_DEPTH: u32 = 32;
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Removes the file, the link or the whole tree `path`.
+/// Removes the file, the symbolic link or the whole tree `path`. Fails with `ENOENT` if `path` does
+/// not exist.
 pub fn remove(path: &Path) -> Result<(), Errno> {
     remove_at(CWD, path.as_os_str())
 }
 
-/// As [`remove`], of a name in the directory `parent`.
+/// Like [`remove`], for the entry `name` of the directory `parent`.
 pub fn remove_at(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => {}
@@ -42,7 +46,8 @@ pub fn remove_at(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
 
 struct Removal<'a> {
     top: BorrowedFd<'a>,
-    /// How many directories were moved to the top; the next one's name is made of it.
+    /// The number of directories that were renamed into the top. The next such directory is named
+    /// after it.
     brought_up: u64,
 }
 
@@ -77,19 +82,19 @@ impl Removal<'_> {
         let before = self.brought_up;
         self.empty(directory.as_fd(), depth + 1)?;
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            // A file system may leave out entries while others are removed: another turn finds them.
+            // A file system may skip entries while others are removed. The next pass finds them.
             Err(Errno::NOTEMPTY | Errno::EXIST) if self.brought_up > before => Ok(()),
             result => gone(result),
         }
     }
 
-    /// Moves a directory to the top, where the next turn finds it.
+    /// Renames a directory into the top directory, where the next pass finds it.
     fn bring_up(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
         loop {
             let up = format!(".{}", self.brought_up);
             self.brought_up += 1;
             match renameat(parent, name, self.top, &up) {
-                // The tree has an entry of this name itself.
+                // The top directory already has an entry with this name.
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
                 result => return gone(result),
             }
@@ -97,7 +102,7 @@ impl Removal<'_> {
     }
 }
 
-/// Succeeds if another process has removed it first.
+/// Turns `ENOENT` into success: another process removed the entry first.
 fn gone(result: Result<(), Errno>) -> Result<(), Errno> {
     match result {
         Err(Errno::NOENT) => Ok(()),
@@ -111,13 +116,13 @@ mod tests {
     use rustix::fs::mkdirat;
 
     #[test]
-    fn a_deep_tree_goes_and_what_links_lead_to_stays() {
+    fn a_deep_tree_is_removed_and_the_targets_of_its_links_stay() {
         let dir = std::env::temp_dir().join(format!("removal-{}", std::process::id()));
         let tree = dir.join("tree");
         std::fs::create_dir_all(&tree).unwrap();
         std::fs::write(dir.join("kept"), "x").unwrap();
         std::os::unix::fs::symlink(&dir, tree.join("up")).unwrap();
-        // A name that would collide.
+        // This directory has the first name that `bring_up` tries.
         std::fs::create_dir_all(tree.join(".0/full")).unwrap();
         let mut current = openat(CWD, &tree, DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..MAX_DEPTH * 5 {

@@ -1,31 +1,32 @@
-//! The two directories that hold all state: the durable root (`--root`) and the volatile one
-//! (`--run-root`), and the names of the directories in them. The volatile root is usually on a
-//! tmpfs, so that a reboot empties it and no record of a running process outlives the host. Both
-//! are created on first use with mode 0700. The formats of the files belong to the modules that
-//! write them.
+//! The two directories that hold all state: the durable root (`--root`), the volatile root
+//! (`--run-root`), and the names of the directories in them.
+//!
+//! The volatile root is usually on a tmpfs. So a reboot empties it, and no record of a running
+//! process survives the reboot. Both roots are made at first use, with mode 0700. The modules that
+//! write the files define the formats of the files.
 
 use std::path::PathBuf;
 
 use super::{Lock, LockMode, ground, make_dir};
 use crate::error::{Error, Result};
 
-/// The durable root's default place.
+/// The default of `--root`.
 pub const DEFAULT_ROOT: &str = "/var/lib/mydocker";
-/// The volatile root's default place.
+/// The default of `--run-root`.
 pub const DEFAULT_RUN_ROOT: &str = "/run/mydocker";
 
-/// The two directories that hold all state. Both are root's alone (0700).
+/// The two directories that hold all state. Only root can read them (mode 0700).
 #[derive(Clone, Debug)]
 pub struct Roots {
-    /// Durable: images, layers, containers, networks, volumes.
+    /// The durable root: images, layers, containers, networks, volumes.
     pub state: PathBuf,
-    /// Volatile: the state of running containers. A reboot empties it, so no container is taken for
-    /// running after one.
+    /// The volatile root: the state of running containers. A reboot empties it, so that no
+    /// container is taken for a running one afterwards.
     pub run: PathBuf,
 }
 
 impl Roots {
-    /// Both roots as given (absolute), or their defaults.
+    /// Makes both paths absolute; `None` stands for the default. Fails for an empty path.
     pub fn new(state: Option<PathBuf>, run: Option<PathBuf>) -> Result<Roots> {
         let absolute = |path: PathBuf| {
             std::path::absolute(&path)
@@ -37,53 +38,54 @@ impl Roots {
         })
     }
 
-    /// Names, manifests and configs of images.
+    /// The directory of the images' names, manifests and configs.
     pub fn images(&self) -> PathBuf {
         self.state.join("images")
     }
 
-    /// The unpacked layers, by diff_id.
+    /// The directory of the unpacked layers; a layer's name in it is its diff_id.
     pub fn layers(&self) -> PathBuf {
         self.state.join("layers")
     }
 
-    /// The entries of the build cache.
+    /// The directory of the build cache's entries.
     #[cfg(feature = "build")]
     pub fn build_cache(&self) -> PathBuf {
         self.state.join("build")
     }
 
-    /// The layer of empty files on which every container's name files are mounted.
+    /// The layer with the empty files on which each container's `hosts`, `hostname` and
+    /// `resolv.conf` are mounted.
     pub fn placeholders(&self) -> PathBuf {
         self.state.join("placeholders")
     }
 
-    /// One directory for each network.
+    /// The directory that has one directory for each network.
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")
     }
 
-    /// One directory for each volume.
+    /// The directory that has one directory for each volume.
     pub fn volumes(&self) -> PathBuf {
         self.state.join("volumes")
     }
 
-    /// The ranges of user IDs that containers have.
+    /// The directory of the ranges of user IDs that containers have reserved.
     pub fn ids(&self) -> PathBuf {
         self.state.join("ids")
     }
 
-    /// One directory for each container, by full id.
+    /// The directory that has one directory for each container, named by the full id.
     pub fn containers(&self) -> PathBuf {
         self.state.join("containers")
     }
 
-    /// The directory of one container's volatile state.
+    /// The directory of the volatile state of container `id`.
     pub fn run_dir(&self, id: &str) -> PathBuf {
         self.run.join(id)
     }
 
-    /// The mark that another container has joined the network namespace of container `id`.
+    /// The file that marks: another container has joined the network namespace of container `id`.
     pub fn network_joined_mark(&self, id: &str) -> PathBuf {
         self.run_dir(id).join("network-joined")
     }
@@ -96,14 +98,15 @@ impl Roots {
         self.run_dir(id).join(Roots::MONITOR_LOCK)
     }
 
-    /// A link to the directory that holds the name files of the running container `id`, which its
-    /// monitor has open.
+    /// The symbolic link to the directory with the `hosts`, `hostname` and `resolv.conf` of the
+    /// running container `id`. The container's monitor has that directory open.
     pub fn name_files(&self, id: &str) -> PathBuf {
         self.run_dir(id).join("names")
     }
 
-    /// Creates both roots if they are missing. Returns a note for the user about the file system
-    /// below them; it appears once per root, or once per boot if the root is in memory.
+    /// Makes both roots if they are missing. If [`ground::prepare_uppers`] mounts a tmpfs, returns
+    /// its note for the user. The note appears once for a root, or once a boot if the root is in
+    /// memory.
     pub fn prepare(&self) -> Result<Option<String>> {
         if !self.run.is_dir() {
             make_dir(&self.run)?;
@@ -114,7 +117,8 @@ impl Roots {
         }
         ground::refuse_unfit(&self.state)?;
         make_dir(&self.containers())?;
-        // If two commands come first at the same time, only one mounts.
+        // If two commands prepare a new root at the same time, only one of them may mount the
+        // tmpfs.
         let _lock = Lock::wait(&self.state.join(".lock"), LockMode::Exclusive)?;
         if names.is_dir() {
             return Ok(None);

@@ -1,9 +1,9 @@
-//! Values that a state file holds as text, such as an IP address.
+//! Values that a state file stores as text, such as an IP address.
 //!
-//! `stored_as_text` implements miniserde's traits for a type by its `Display` and `FromStr`, so
-//! that a record holds the value itself and a reader never parses it again. A text that the type
-//! refuses makes the file unreadable, like any other field of the wrong kind. `OrEmpty` is for a value
-//! that may be missing.
+//! `stored_as_text` implements miniserde's traits for a type by its `Display` and `FromStr`. So a
+//! record contains the value itself, and its readers never parse the text again. If `FromStr`
+//! refuses the text, the whole file is unreadable, as with any field of the wrong type. `OrEmpty`
+//! is for a value that may be missing.
 
 use std::fmt;
 use std::ops::Deref;
@@ -38,7 +38,8 @@ macro_rules! stored_as_text {
 
 pub(crate) use stored_as_text;
 
-/// A value that may be missing. The file has an empty text for none, which every version reads.
+/// A value that may be missing. A file stores an empty text for `None`, which every version of
+/// mydocker reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrEmpty<T>(pub Option<T>);
 

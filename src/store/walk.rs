@@ -1,12 +1,12 @@
-//! Walks over a tree that a container or an image has made: trees of any depth and
-//! directories of any size, with few descriptors, no recursion and bounded memory.
+//! Walks over a tree that a container or an image made. The tree may have any depth and directories
+//! of any size; a walk takes few descriptors, does not recurse, and takes bounded memory.
 //!
-//! [`Descent`] is the way from a tree's top to the directory that is walked now. It keeps only the
-//! nearest directories open and gets the others back by `..`, which it checks by device and inode.
-//! [`Names`] gives the names of each directory on that way in the order of their bytes. It keeps a
-//! batch of them; if a directory has more, or other directories need the room, the directory is read
-//! again for the names that follow.
-//! [`Links`] knows the first name of each file that has several.
+//! [`Descent`] is the path from the top of the tree to the current directory. It keeps only the
+//! nearest parents open, opens the others again by `..`, and checks their device and inode.
+//! [`Names`] returns the names in each directory on that path in byte order. It keeps a batch of
+//! names in memory. If a directory has more names than a batch, or the batches take too much
+//! memory, the directory is read again for the names that follow. [`Links`] remembers the first
+//! path of each file with several hard links.
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::ffi::CString;
@@ -16,40 +16,41 @@ use rustix::fs::{Dir, Mode, OFlags, Stat, fstat, openat};
 
 use crate::error::{Result, fail};
 
-/// Directories that are kept open above the current one.
+/// The most parents of the current directory that stay open.
 const HELD: usize = 32;
-/// Bytes of names that are kept at one time.
+/// The most bytes of names that [`Names`] keeps at one time.
 const NAMES: usize = 16 << 20;
-/// Bytes that [`Links`] may take.
+/// The most bytes that [`Links`] may take.
 const LINKS: usize = 32 << 20;
-/// The approximate cost of the allocator and the list for each name.
+/// The approximate bytes that the allocator and the list take for each name.
 const OVERHEAD: usize = 32;
 
-/// The flags that open a directory on the way.
+/// The flags for openat(2) of a directory of the tree.
 pub const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// The way from a tree's top down to the current directory.
+/// The path from the top of a tree down to the current directory.
 pub struct Descent {
     current: OwnedFd,
-    /// The nearest directories above, the nearest last.
+    /// The open parents of the current directory. The direct parent is last.
     held: VecDeque<OwnedFd>,
-    /// Device and inode of each directory above those, the top's first.
+    /// Device and inode of each parent that is no longer open. The top is first.
     closed: Vec<(u64, u64)>,
 }
 
 impl Descent {
-    /// Starts at `top`.
+    /// Starts with `top` as the current directory.
     pub fn new(top: OwnedFd) -> Descent {
         Descent { current: top, held: VecDeque::new(), closed: Vec::new() }
     }
 
-    /// The directory reached so far.
+    /// The current directory.
     pub fn current(&self) -> BorrowedFd<'_> {
         self.current.as_fd()
     }
 
-    /// Goes down to a directory that was opened in the current one.
+    /// Makes `below` the current directory. The caller has opened it in the current directory.
+    /// Fails if fstat(2) fails.
     pub fn down(&mut self, below: OwnedFd) -> Result<()> {
         self.held.push_back(std::mem::replace(&mut self.current, below));
         if self.held.len() > HELD
@@ -60,13 +61,14 @@ impl Descent {
         Ok(())
     }
 
-    /// Goes back up by one directory. At the top, stays there.
+    /// Makes the parent the current directory; at the top, does nothing. Fails if the current
+    /// directory was moved to another parent during the walk.
     pub fn up(&mut self) -> Result<()> {
         if let Some(above) = self.held.pop_back() {
             self.current = above;
         } else if let Some(expected) = self.closed.pop() {
             let above = openat(&self.current, "..", DIRECTORY, Mode::empty())?;
-            // A container that still runs may have moved the directory elsewhere.
+            // A running container can move the directory during the walk.
             if identity(&fstat(&above)?) != expected {
                 fail!("a directory was moved while it was read");
             }
@@ -80,31 +82,31 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 
-/// The names of the directories on the way down, each directory's in the order of their bytes.
+/// The names in the current directory and in its parents, in byte order for each directory.
 #[derive(Default)]
 pub struct Names {
     levels: Vec<Level>,
-    /// Bytes of all names that are kept.
+    /// The bytes of all names in memory, `OVERHEAD` included.
     kept: usize,
 }
 
 #[derive(Default)]
 struct Level {
-    /// The next names, the first one last.
+    /// The next names, in reverse order.
     names: Vec<Box<[u8]>>,
-    /// The name that was returned last.
+    /// The last name that [`Names::next`] returned.
     last: Vec<u8>,
-    /// Whether no name follows those in `names`.
+    /// True if the directory has no more names after `names`.
     complete: bool,
 }
 
 impl Names {
-    /// Enters a directory, below the one that was entered before.
+    /// Enters a directory. The directory that was entered before is its parent.
     pub fn enter(&mut self) {
         self.levels.push(Level::default());
     }
 
-    /// Leaves the directory that was entered last. Returns false if it was the first one.
+    /// Leaves the directory that was entered last. Returns false if no directory is left.
     pub fn leave(&mut self) -> bool {
         if let Some(level) = self.levels.pop() {
             self.kept -= cost(&level.names);
@@ -112,8 +114,8 @@ impl Names {
         !self.levels.is_empty()
     }
 
-    /// The next name of the directory that was entered last. It is in at least one of
-    /// `directories`, the same ones in each call.
+    /// Returns the next name in the directory that was entered last. `directories` are one or more
+    /// open directories whose names are merged. Each call must get the same ones.
     pub fn next(&mut self, directories: &[BorrowedFd<'_>]) -> Result<Option<CString>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         if level.names.is_empty() && !level.complete {
@@ -130,7 +132,8 @@ impl Names {
         Ok(CString::new(name.into_vec()).ok())
     }
 
-    /// Drops names of directories farther up, which are read again when their turn comes.
+    /// Drops the batches of parents until at most `NAMES` bytes remain. The parents' names are read
+    /// again when the walk returns to them.
     fn make_room(&mut self) {
         let Some((_, above)) = self.levels.split_last_mut() else { return };
         for level in above.iter_mut().filter(|level| !level.names.is_empty()) {
@@ -147,7 +150,7 @@ fn cost(names: &[Box<[u8]>]) -> usize {
     names.iter().map(|name| name.len() + OVERHEAD).sum()
 }
 
-/// The first names after `last`, in falling order, and whether others follow them.
+/// Returns the first names after `last` in reverse order, and true if no more names follow them.
 fn batch(directories: &[BorrowedFd<'_>], last: &[u8]) -> Result<(Vec<Box<[u8]>>, bool)> {
     let (mut first, mut bytes, mut complete) = (BinaryHeap::<Box<[u8]>>::new(), 0, true);
     for directory in directories {
@@ -169,26 +172,27 @@ fn batch(directories: &[BorrowedFd<'_>], last: &[u8]) -> Result<(Vec<Box<[u8]>>,
         }
     }
     let mut names = first.into_sorted_vec();
-    // The same name in two directories, or renamed while the directory was read.
+    // A name occurs twice if two directories have it, or if it was renamed during the read.
     names.dedup();
     names.reverse();
     Ok((names, complete))
 }
 
-/// The number of a directory and a name in it.
+/// The index of a directory in `Links::directories`, and a name in that directory.
 type Place = (u32, Box<[u8]>);
 
-/// The first name of each file that has several.
+/// The first path of each file that has several hard links.
 #[derive(Default)]
 pub struct Links {
-    /// By device and inode.
+    /// The key is the file's device and inode.
     first: HashMap<(u64, u64), Place>,
     directories: Vec<Box<[u8]>>,
     bytes: usize,
 }
 
 impl Links {
-    /// The path under which the file was seen before. Otherwise it is remembered under `path`.
+    /// Returns the path under which the file was seen before. If it was not, remembers `path` for
+    /// the file and returns `None`. Fails if the paths take more than `LINKS` bytes.
     pub fn first_path(&mut self, stat: &Stat, path: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some((directory, name)) = self.first.get(&identity(stat)) {
             let directory = self.directories.get(*directory as usize);
@@ -196,7 +200,8 @@ impl Links {
         }
         let at = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
         let (directory, name) = path.split_at(at);
-        // The files of a directory follow each other.
+        // A walk visits the files of a directory one after the other, so compare with the last
+        // only.
         if self.directories.last().is_none_or(|known| **known != *directory) {
             self.bytes += directory.len() + OVERHEAD;
             self.directories.push(directory.into());
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_up_from_any_depth_needs_few_descriptors_and_finds_moves() {
+    fn a_walk_up_from_any_depth_needs_few_descriptors_and_detects_moves() {
         let dir = scratch("descent");
         let mut descent = Descent::new(open(&dir));
         let mut way = Vec::new();
@@ -254,9 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn names_come_in_order_whatever_is_kept() {
+    fn names_are_sorted_even_if_batches_are_dropped() {
         let dir = scratch("names");
-        // More than one batch, in an order that isn't theirs.
+        // More names than one batch, in an order that is not sorted.
         let long = "x".repeat(200);
         let count = 3 * NAMES / 4 / (long.len() + 6 + OVERHEAD);
         let name = |at: usize| format!("{:06}{long}", at * 7919 % count);
@@ -271,7 +276,7 @@ mod tests {
             assert!(names.kept <= NAMES);
             seen.push(name);
             if seen.len() == 10 {
-                // As if what lies below had taken all the room.
+                // Act as if a subdirectory's names took all the memory.
                 names.enter();
                 (names.kept, names.levels[1].names) = (2 * NAMES, vec![vec![0; NAMES].into()]);
                 names.kept = cost(&names.levels[0].names) + cost(&names.levels[1].names);
