@@ -1,9 +1,10 @@
-//! COPY and ADD as steps: collects the sources and makes the layer.
+//! COPY and ADD as steps: collects the sources, computes the cache key and makes the layer.
 //!
-//! A step has up to three kinds of sources: paths of the context, a stage or an image; heredocs; and,
-//! for ADD, URLs. Heredocs and downloads become files in the build's workplace (its temporary
-//! directory), so `copy` sees only trees of files. Git repositories are refused. For files of a context
-//! or a URL, the image's history shows their digest, as with Docker's classic builder.
+//! A step has up to three kinds of sources: paths in the context, a stage or an image; heredocs;
+//! and, for ADD, URLs. This file writes heredocs and downloads to files in the build's workplace
+//! (its temporary directory), so `copy` reads only trees of files. Git repositories are refused.
+//! For files of the context or of a URL, the image's history shows their digest, as Docker's
+//! classic builder does.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -26,11 +27,11 @@ use crate::store::{open_dir, remove_tree};
 use crate::suggest::nearest;
 use crate::words::Expander;
 
-/// The step's directories in the workplace. Dropping this removes them.
+/// The step's directories in the workplace. Dropping this value removes them.
 #[derive(Default)]
 struct Made {
     directories: Vec<(PathBuf, OwnedFd)>,
-    /// How many of the directories hold a file from a URL. Those come first.
+    /// The number of directories with a file from a URL. These directories come first.
     remote: usize,
 }
 
@@ -106,14 +107,15 @@ impl Build<'_> {
             |at: usize| Tree { root: made.directories[at].1.as_fd(), ignore: &all, ..context };
         let keyword = if copy.is_add { "ADD" } else { "COPY" };
         let owner = chown.as_ref().map(|owner| format!("--chown={owner} ")).unwrap_or_default();
-        // Files of a stage or image keep their owners. All others are hashed as owned by root.
+        // Files of a stage or image keep their owners. All other files are hashed as owned by root.
         let digested = Some((0, 0)).filter(|_| from.is_none());
         let overrides = Overrides { owner: digested, mode, ..Default::default() };
         let mut found = Vec::new();
         let mut files = None;
         if from.is_none() {
             found = context.find_all(&sources)?;
-            // Without a look into the cache, what is read while it is copied is enough.
+            // If the stage ignores the cache, the copy itself computes the digest, so do not read
+            // the files twice.
             if !state.is_fresh {
                 files = Some(context.digest(&found, &excludes, overrides)?);
             }
@@ -192,7 +194,8 @@ impl Build<'_> {
                 chown: chown.as_deref(),
                 keeps_owners: from.is_some(),
                 mode,
-                // Files of a stage or image keep their times; a stage has applied SOURCE_DATE_EPOCH.
+                // Files of a stage or image keep their times: a stage's already are
+                // SOURCE_DATE_EPOCH.
                 time: self.epoch.filter(|_| from.is_none()),
                 unpacks,
                 content: content.as_ref(),
@@ -207,7 +210,7 @@ impl Build<'_> {
                     excludes: &all,
                     keeps_owners: false,
                     time: self.epoch,
-                    // A file from a URL is unpacked only if `--unpack` asks for it.
+                    // A file from a URL is unpacked only with `--unpack=true`.
                     unpacks: at < made.remote && copy.unpack == Some(true),
                     content: None,
                     ..copying
@@ -217,7 +220,7 @@ impl Build<'_> {
             Ok(read)
         };
         let layers = state.config.diff_ids.clone();
-        // For a stage or image, try a cheap cache key first, from the digests of its layers.
+        // For a stage or image, try a cheap key first: the digests of its layers.
         let (first, content): (_, Option<&dyn Fn() -> Result<Digest>>) = match files {
             Some(digest) => (content_key(&context, &found, digest)?, None),
             None if from.is_none() => (new_key(), None),
@@ -248,7 +251,7 @@ impl Build<'_> {
         self.layer_step(state, &step)
     }
 
-    /// Writes the files of URLs and heredocs, each to its own directory in the workplace.
+    /// Downloads the URLs and writes the heredocs, each to its own directory in the workplace.
     fn make_sources(
         &self,
         urls: &[String],
@@ -281,7 +284,8 @@ impl Build<'_> {
         Ok(made)
     }
 
-    /// The layers that `--from` names: those of a stage, or of an image if there is no such stage.
+    /// Returns the layers of the stage or image that `--from` names. A stage comes before an image
+    /// of the same name.
     pub(super) fn source_layers(
         &self,
         state: &State,
@@ -310,7 +314,7 @@ impl Build<'_> {
             }
         }
         let vertex = self.report.begin(&format!("[--from] {from}"));
-        // As with BuildKit, of the stage's own platform.
+        // Like BuildKit, take the image for the stage's own platform.
         let platform = self.platform.is_some().then(|| state.config.platform());
         let image =
             self.bring(from, platform.as_ref(), &vertex).context(|| format!("--from={from}"))?;
@@ -326,7 +330,7 @@ impl Build<'_> {
     }
 }
 
-/// Whether a source of ADD is an http or https URL.
+/// Reports whether a source of ADD is an http or https URL.
 fn is_remote(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }

@@ -1,9 +1,10 @@
 //! Steps that make a layer, and the cache of their layers.
 //!
-//! The key of a step is a digest of all that its layer depends on: the layers below, the instruction with
-//! its variables replaced, and the names, modes, owners and bytes of the files that it reads, not their
-//! times. The config counts only as far as the step sees it (environment, user, directory). So a step
-//! that would read the same makes no new layer, whatever happened above it. Values of secrets and
+//! The key of a step is a digest of everything that its layer depends on: the layers below, the
+//! instruction with its variables replaced, and the names, modes, owners and bytes of the files
+//! that the step reads. Times of files are not part of the key. Of the config, only the
+//! environment, the user and the directory are, because a step sees only these. So a step that
+//! would read the same input makes no new layer, whatever changed above it. Values of secrets and
 //! proxies are in no key, as with BuildKit.
 
 use std::fmt::Write;
@@ -17,33 +18,34 @@ use crate::image::config::MAX_LAYERS;
 use crate::image::platform::native_architecture;
 use crate::time::Instant;
 
-/// Part of each key. It changes when the same instruction makes another layer than before.
+/// A part of each key. Increase it when the same instruction makes a different layer than before.
 const VERSION: u32 = 1;
 
-/// What a step reads, as a text in which no two steps agree.
+/// The input of a step as text. Steps with different input have different texts.
 pub struct Key(String);
 
 impl Key {
-    /// Adds a value under a name.
+    /// Adds one input: its name and its value.
     pub fn add(&mut self, name: &str, value: &str) {
-        // The length separates the values. Writing to a String can't fail.
+        // The length separates the values: without it, two different lists of values could have the
+        // same text. Writing to a String cannot fail.
         let _ = writeln!(self.0, "{name} {} {value}", value.len());
     }
 
-    /// Adds layers, base first.
+    /// Adds the digests of layers. The base layer is first.
     pub fn add_layers(&mut self, name: &str, layers: &[Digest]) {
         let layers: String = layers.iter().map(Digest::hex).collect();
         self.add(name, &layers);
     }
 
-    /// The key with one more value.
+    /// Returns the digest of all values and one more value, which is not added.
     pub fn with(&self, name: &str, value: &str) -> Digest {
         let mut key = Key(self.0.clone());
         key.add(name, value);
         key.digest()
     }
 
-    /// The digest of all values.
+    /// Returns the digest of all values: the step's key in the cache.
     pub fn digest(&self) -> Digest {
         Digest::of(self.0.as_bytes())
     }
@@ -51,35 +53,39 @@ impl Key {
 
 /// A step that makes a layer.
 pub struct LayerStep<'a> {
+    /// The step's number and stage, such as `[2/3]`, for the progress.
     pub title: String,
-    /// The instruction.
+    /// The instruction as the Dockerfile has it, in one line.
     pub text: &'a str,
-    /// The instruction as the history shows it.
+    /// The instruction as the image's history shows it.
     pub created_by: String,
+    /// The key to look up first.
     pub key: Digest,
-    /// Computes a second key, which takes longer; used if the first is not in the cache.
+    /// Computes a second key, which takes longer. The cache is asked for it if it lacks the first
+    /// one.
     pub content: Option<&'a dyn Fn() -> Result<Digest>>,
-    /// Makes the layer.
+    /// Makes the layer if the cache has no entry.
     pub make: &'a dyn Fn(&Vertex<'_>) -> Result<MadeLayer>,
 }
 
-/// What a step made.
+/// The layer that a step made.
 pub struct MadeLayer {
-    /// `None` if nothing changed.
+    /// `None` if the step changed no file.
     pub layer: Option<Digest>,
-    /// The key of what the step read and its text for the history, if they are not those of the step.
+    /// The key and the text for the history that fit what the step really read. `None` if they are
+    /// the step's own.
     pub other: Option<(Digest, String)>,
-    /// The context changed after its files were read for the key.
+    /// True if the context changed after its files were read for the key.
     pub has_changed: bool,
 }
 
-/// A key that no other step has.
+/// Returns a key that no other step has, so that the cache never finds it.
 pub fn new_key() -> Digest {
     Digest::of(format!("{:?} {}", Instant::now(), std::process::id()).as_bytes())
 }
 
 impl Build<'_> {
-    /// The start of the key of a step on top of `state`.
+    /// Starts the key of a step on top of `state`.
     pub(super) fn key(&self, state: &State, instruction: &str) -> Key {
         let mut key = Key(String::new());
         key.add("version", &VERSION.to_string());
@@ -92,7 +98,7 @@ impl Build<'_> {
         key
     }
 
-    /// Does the step, or takes its layer from the cache.
+    /// Carries out the step, or takes its layer from the cache.
     pub(super) fn layer_step(&self, state: &mut State, step: &LayerStep<'_>) -> Result<()> {
         let vertex = self.report.begin(&format!("{} {}", step.title, step.text));
         if state.config.diff_ids.len() >= MAX_LAYERS {
@@ -151,7 +157,8 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// The entry of a key if its layer exists. The layer is kept as long as the build lasts.
+    /// Returns the cache entry of `key` if its layer exists, and keeps the layer until the build
+    /// ends. `--cache-from` comes after the local cache.
     fn find(&self, state: &State, key: &Digest) -> Result<Option<CacheEntry>> {
         if state.is_fresh {
             return Ok(None);
@@ -166,7 +173,7 @@ impl Build<'_> {
         Ok(Some(entry))
     }
 
-    /// Squashes the layers that the build made into one, and says so in the history.
+    /// Merges the layers that the build made into one, and notes this in the history.
     pub(super) fn squash(&self, state: &mut State) -> Result<()> {
         let base = match &state.base {
             Some(id) => self.engine.image_store().get(id)?.config.diff_ids.len(),
@@ -204,7 +211,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// The time that new steps have.
+    /// The time for the history of new steps: SOURCE_DATE_EPOCH, or the present time.
     pub(super) fn now(&self) -> Instant {
         self.epoch
             .map_or_else(Instant::now, |seconds| Instant(seconds.saturating_mul(1_000_000_000)))
@@ -216,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_run_together_have_keys_of_their_own() {
+    fn values_that_are_joined_differently_have_different_keys() {
         let key = |values: &[(&str, &str)]| {
             let mut key = Key(String::new());
             values.iter().for_each(|(name, value)| key.add(name, value));

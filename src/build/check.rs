@@ -1,8 +1,9 @@
 //! `build --check`: warns about lines that are valid but probably not what the author meant.
 //!
-//! The rules, their names and their words are those of BuildKit's build checks
-//! (docs.docker.com/reference/build-checks). Nothing is built and no layer is read; of base images only
-//! the variables are looked up. `# check=skip=RULE,…` leaves rules out, `skip=all` all of them.
+//! The rules, their names and their texts are those of BuildKit's build checks
+//! (docs.docker.com/reference/build-checks). A check builds nothing and reads no layer; it looks up
+//! only the variables of base images. `# check=skip=RULE,…` disables rules, `# check=skip=all`
+//! disables all of them.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +12,15 @@ use super::dockerfile::{Dockerfile, Place, Stage, Step};
 use super::ignore::Ignore;
 use super::{plan, steps};
 
-/// What a rule found.
+/// A warning of one rule about one instruction.
 pub struct Warning {
     pub rule: &'static str,
     pub place: Place,
     pub text: String,
 }
 
-/// Words in the names of variables that hold secrets, unless the word "public" is there too.
+/// Words in the names of variables that have secrets. The word "public" in the same name overrides
+/// them.
 const SECRETS: [&str; 10] = [
     "apikey",
     "auth",
@@ -35,22 +37,23 @@ const SECRETS: [&str; 10] = [
 struct Checker<'a> {
     dockerfile: &'a Dockerfile,
     ignore: &'a Ignore,
-    /// The variables that an image sets; `None` if the image is not local.
+    /// Returns the variables that an image sets, or `None` if the image is not local.
     variables: &'a dyn Fn(&str) -> Option<Vec<String>>,
     skipped: Vec<String>,
     found: Vec<Warning>,
 }
 
-/// The names and variables that a stage knows.
+/// What a stage has defined up to the current line.
 #[derive(Clone)]
 struct Scope {
     known: BTreeSet<String>,
-    /// The base image is not local, so any variable may be set.
+    /// True if the base image is not local: then any variable may be set.
     is_open: bool,
     has_absolute_workdir: bool,
 }
 
-/// All warnings, in the order of the lines.
+/// Returns all warnings in the order of the lines. `variables` returns the variables that a local
+/// image sets, and `None` for any other image.
 pub fn check(
     dockerfile: &Dockerfile,
     ignore: &Ignore,
@@ -72,7 +75,7 @@ pub fn check(
     checker.found
 }
 
-/// Whether `# check=error=true` makes warnings fail a build.
+/// Reports whether `# check=error=true` makes warnings fail a build.
 pub fn is_fatal(dockerfile: &Dockerfile) -> bool {
     let options = dockerfile.check.as_deref().unwrap_or_default();
     options.split(';').any(|option| option.trim().eq_ignore_ascii_case("error=true"))
@@ -206,7 +209,7 @@ impl Checker<'_> {
             }
         };
         scope.known.insert("PATH".to_owned());
-        // What an ARG declares ends with the stage.
+        // An ARG is valid until the end of its stage.
         let mut arguments = BTreeSet::new();
         let has_shell =
             stage.steps.iter().any(|step| matches!(step.instruction, Instruction::Shell(_)));
@@ -303,7 +306,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `ENV name value`
+    /// The legacy form `ENV name value`.
     fn legacy(&mut self, keyword: &str, step: &Step) {
         let rest = step.text.split_once(' ').map_or("", |(_, rest)| rest);
         if !rest.split_whitespace().next().unwrap_or_default().contains('=') {
@@ -340,7 +343,7 @@ impl Checker<'_> {
     }
 }
 
-/// The parts of an instruction in which variables are replaced.
+/// Returns the parts of an instruction in which variables are replaced.
 fn expanded(instruction: &Instruction) -> Vec<&str> {
     match instruction {
         Instruction::Env(pairs) | Instruction::Label(pairs) => {
@@ -362,7 +365,8 @@ fn expanded(instruction: &Instruction) -> Vec<&str> {
     }
 }
 
-/// The variables that a text uses without saying what an unset one means.
+/// Returns the variables in `text` that have no default or alternative, such as `$A` and `${A}`.
+/// `${A:-x}` has a default.
 fn variables_in(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = text.chars().peekable();
@@ -387,7 +391,8 @@ fn variables_in(text: &str) -> Vec<String> {
     names
 }
 
-/// The name of a rule in the address of its page: `StageNameCasing` is `stage-name-casing`.
+/// Returns the name of a rule in the address of its page: `stage-name-casing` for
+/// `StageNameCasing`.
 pub fn slug(rule: &str) -> String {
     let mut slug = String::new();
     let rule = rule.replace("JSON", "Json");
@@ -404,7 +409,7 @@ pub fn slug(rule: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The rules that warn of a text, with the lines.
+    /// Returns the rules that warn about a Dockerfile, and the first line of each warning.
     fn warnings(text: &str) -> Vec<(&'static str, usize)> {
         let dockerfile = Dockerfile::parse("Dockerfile", text).unwrap();
         let ignore = Ignore::parse("ignored\n").unwrap();
@@ -413,7 +418,7 @@ mod tests {
         found.into_iter().map(|warning| (warning.rule, warning.place.first)).collect()
     }
 
-    /// Each rule with the bad and the good example of its page.
+    /// For each rule, the bad and the good example of its page.
     #[test]
     fn bad_and_good_examples() {
         for (rule, bad, good) in [

@@ -1,9 +1,10 @@
-//! The files that COPY and ADD take: the context of a build, the root of a stage or image, or a
-//! heredoc.
+//! The files that COPY and ADD read: from the build context, from the root of a stage or image, or
+//! from a heredoc.
 //!
-//! Sources are resolved by the kernel below the root's descriptor (openat2, RESOLVE_IN_ROOT): a link in
-//! the context leads to a place in the context, never out of it. Patterns are compared with the names
-//! in one directory after the other. Files that `.dockerignore` excludes are never found.
+//! The kernel resolves each source below the descriptor of the tree's root (openat2(2),
+//! RESOLVE_IN_ROOT), so that a link in the context never leads out of the context. A pattern is
+//! matched one directory level after the other. Files that `.dockerignore` excludes are never
+//! found. This file copies nothing: `copy` does.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -25,39 +26,43 @@ use crate::store;
 use crate::suggest::nearest;
 use crate::sys::beneath;
 
-/// The most sources that a pattern finds.
+/// The most sources that one pattern may find.
 const MAX_FOUND: usize = 100_000;
 
-/// A tree of files to copy from.
+/// A tree of files that COPY and ADD read from.
 #[derive(Clone, Copy)]
 pub struct Tree<'a> {
+    /// The tree's top directory. Sources are resolved below it.
     pub root: BorrowedFd<'a>,
+    /// The rules of `.dockerignore`; empty for a stage or an image.
     pub ignore: &'a Ignore,
-    /// `--parents`: a source keeps the directories above it, and `**` stands for any number of them.
+    /// `--parents`: keep the directories above each source, and let `**` match any number of
+    /// directories.
     pub parents: bool,
-    /// The tree's name in errors.
+    /// The tree's name in errors, such as `build context`.
     pub from: &'a str,
 }
 
-/// One source, found.
+/// One file or directory that a pattern found.
 pub struct Source {
+    /// The source, opened with `O_PATH`.
     pub handle: OwnedFd,
-    /// Below the tree's root, without a slash at its start.
+    /// The path relative to the tree's root, without a slash at its start.
     pub path: Vec<u8>,
-    /// With `--parents`: how much of the path stands before the part that is kept.
+    /// With `--parents`, the length of the part of `path` that the copy does not keep, in bytes.
     pub base: usize,
     pub is_directory: bool,
 }
 
 impl Source {
-    /// The last component.
+    /// The last component of the path.
     pub fn name(&self) -> &[u8] {
         self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
     }
 }
 
 impl Tree<'_> {
-    /// Finds the patterns' sources. One of the patterns may match nothing, but not all.
+    /// Finds the sources of all patterns. Fails if no pattern finds a source.
     pub fn find_all(&self, patterns: &[String]) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
         for pattern in patterns {
@@ -69,9 +74,10 @@ impl Tree<'_> {
         Ok(sources)
     }
 
-    /// Finds `pattern`, sorted by name. If it has wildcards and none match, the list is empty.
+    /// Finds the sources of one pattern, sorted by name. A pattern with wildcards may find none. A
+    /// path without wildcards that does not exist is an error.
     pub fn find(&self, pattern: &str) -> Result<Vec<Source>> {
-        // Each path with the length of its base.
+        // Each path, and the length of its part that `--parents` does not keep.
         let mut paths: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
         let (mut has_pattern, mut has_base) = (false, !self.parents);
         for (at, component) in pattern.split('/').enumerate() {
@@ -121,7 +127,7 @@ impl Tree<'_> {
             match self.open(&path, base) {
                 Ok(source) if !path.is_empty() && self.is_left_out(&source) => {}
                 Ok(source) => sources.push(source),
-                // A directory that the pattern found may lack the rest of the path.
+                // A directory that a wildcard matched may lack the rest of the path.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(error) => {
                     return Err(error).context(|| format!("open '{}'", raw::encode(&path)));
@@ -130,13 +136,14 @@ impl Tree<'_> {
         }
         match (sources.is_empty(), has_pattern) {
             (false, _) => Ok(sources),
-            // `package-lock.json*` stands for an optional file.
+            // A user writes `package-lock.json*` for an optional file.
             (true, true) => Ok(sources),
             (true, false) => self.missing(pattern),
         }
     }
 
-    /// The file or directory of this path, whose characters are literal.
+    /// Returns the file or directory at `path`, in which no character is a wildcard. Fails if it
+    /// does not exist or is excluded.
     pub fn one(&self, path: &str) -> Result<Source> {
         let clean = crate::path::clean(&format!("/{path}"));
         let clean = raw::decode(clean.trim_start_matches('/')).into_owned();
@@ -149,7 +156,7 @@ impl Tree<'_> {
         }
     }
 
-    /// The error for a source that is not there.
+    /// Returns the error for a source that does not exist.
     fn missing(&self, pattern: &str) -> Result<Vec<Source>> {
         if self.ignore.excludes(pattern.trim_start_matches(['.', '/']).as_bytes()) {
             fail!("'{pattern}' is not in the {}: .dockerignore excludes it", self.from);
@@ -172,7 +179,7 @@ impl Tree<'_> {
         }
     }
 
-    /// Adds a directory and those below it; links are not followed.
+    /// Adds a directory and all directories below it to `found`. Links are not followed.
     fn directories(
         &self,
         path: Vec<u8>,
@@ -230,15 +237,15 @@ impl Tree<'_> {
         Ok(names)
     }
 
-    /// Whether the path is a directory and not a link to one: a walk that follows links could
-    /// meet the same files without end.
+    /// Reports whether the path is a directory. A link to a directory does not count: a walk that
+    /// follows links could meet the same files without end.
     fn is_directory(&self, path: &[u8]) -> bool {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let path = Path::new(OsStr::from_bytes(path));
         beneath::open(self.root, path, flags, Mode::empty()).is_ok()
     }
 
-    /// Whether a `!` rule brings back something in an excluded directory.
+    /// Reports whether a `!` rule includes a file again that is in an excluded directory.
     fn has_more(&self, path: &[u8]) -> bool {
         let mut names = self.names(path).unwrap_or_default().into_iter();
         names.any(|name| {
@@ -248,7 +255,8 @@ impl Tree<'_> {
         })
     }
 
-    /// Whether the archive of `source` leaves out the entry that it calls `entry`.
+    /// Reports whether a copy of `source` leaves out an entry. `entry` is the entry's path relative
+    /// to `source`.
     pub fn skips(&self, source: &Source, entry: &[u8], excludes: &Ignore) -> bool {
         let mut path = source.path.clone();
         let entry = entry.strip_suffix(b"/").unwrap_or(entry);
@@ -261,7 +269,8 @@ impl Tree<'_> {
         self.ignore.excludes(&path) && !(self.ignore.takes_back() && self.has_more(&path))
     }
 
-    /// The kinds of the sources, and the modes of the directories that `--parents` makes.
+    /// Returns a text for the cache key: the kind of each source, and the modes of the directories
+    /// that `--parents` makes.
     pub fn shapes(&self, sources: &[Source]) -> Result<String> {
         let mut shapes = String::new();
         for source in sources {
@@ -277,7 +286,8 @@ impl Tree<'_> {
         Ok(shapes)
     }
 
-    /// The digest of what would be copied: names, kinds, modes, owners and bytes, and no times.
+    /// Returns the digest of what a copy would write: names, kinds, modes, owners and bytes, but no
+    /// times.
     pub fn digest(
         &self,
         sources: &[Source],
@@ -311,7 +321,8 @@ fn push(path: &mut Vec<u8>, name: &[u8]) {
     path.extend_from_slice(name);
 }
 
-/// Reads a file of the context, at most `limit` bytes of text; `None` if it is not there.
+/// Reads a text file of the context. Returns `None` if the file does not exist. Fails if the file
+/// has more than `limit` bytes or is no UTF-8.
 pub fn read_text(root: BorrowedFd<'_>, path: &str, limit: u64) -> Result<Option<String>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK;
     let file = match beneath::open(root, &raw::path(path), flags, Mode::empty()) {
@@ -321,7 +332,8 @@ pub fn read_text(root: BorrowedFd<'_>, path: &str, limit: u64) -> Result<Option<
     read_bounded(&mut std::fs::File::from(file), path, limit).map(Some)
 }
 
-/// Reads all of a text, at most `limit` bytes.
+/// Reads a text to its end. Fails if the text has more than `limit` bytes or is no UTF-8. `name` is
+/// for errors.
 pub fn read_bounded(input: &mut dyn Read, name: &str, limit: u64) -> Result<String> {
     let mut bytes = Vec::new();
     input.take(limit + 1).read_to_end(&mut bytes).context(|| format!("read {name}"))?;
@@ -334,7 +346,7 @@ pub fn read_bounded(input: &mut dyn Read, name: &str, limit: u64) -> Result<Stri
     }
 }
 
-/// Opens a directory of the host that the user named as a context.
+/// Opens a directory of the host that the user named as a build context.
 pub fn open_context(path: &Path) -> Result<OwnedFd> {
     store::open_dir(path).context(|| "the build context")
 }

@@ -1,8 +1,9 @@
-//! COPY and ADD: puts files into the root of the image that is being built.
+//! COPY and ADD: writes files into the root of the image that is being built.
 //!
-//! The root is an overlay of the image's layers with an empty upper directory, which becomes the new
-//! layer. Destinations are resolved below the root's descriptor, so that links in the image lead
-//! nowhere but inside. Files go through the packer and unpacker of `cp`.
+//! The root is an overlay of the image's layers with an empty upper directory, which becomes the
+//! new layer. Destinations are resolved below the root's descriptor, so that a link in the image
+//! cannot lead out of the image. The packer and unpacker of `cp` write the files. This file finds
+//! no sources: `context` does.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,29 +24,34 @@ use crate::raw;
 use crate::runtime::user;
 use crate::sys::beneath;
 
-/// One COPY or ADD, its variables replaced.
+/// One COPY or ADD with its variables replaced.
 #[derive(Clone, Copy)]
 pub struct Copying<'a> {
+    /// The tree that has the sources.
     pub tree: Tree<'a>,
     pub sources: &'a [Source],
+    /// The patterns of `--exclude`.
     pub excludes: &'a Ignore,
-    /// Absolute, in the image.
+    /// An absolute path in the image. With a slash at its end it is a directory.
     pub destination: &'a str,
+    /// `--chown`: `user[:group]`.
     pub chown: Option<&'a str>,
-    /// Without `chown`: true if the files keep their owners, as files of a stage or an image do. Otherwise
-    /// root owns them.
+    /// True if files without `chown` keep their owners, as files of a stage or an image do.
+    /// Otherwise root owns them.
     pub keeps_owners: bool,
+    /// `--chmod`; without it, files keep their modes.
     pub mode: Option<ModeChange>,
-    /// The time that all files get; `None` keeps their own.
+    /// The modification time of all files, in seconds since 1970. With `None`, files keep their
+    /// times.
     pub time: Option<i64>,
-    /// Whether local archives are unpacked.
+    /// True if a source that is an archive is unpacked.
     pub unpacks: bool,
-    /// Takes the digest of what is copied.
+    /// Computes the digest of the copied files during the copy.
     pub content: Option<&'a Content>,
 }
 
 impl Copying<'_> {
-    /// Copies everything below `root`.
+    /// Copies all sources to the destination below `root`.
     pub fn run(&self, root: BorrowedFd<'_>) -> Result<()> {
         let owner = self.chown.map(|text| owner(root, text)).transpose()?;
         let owner = owner.unwrap_or((0, 0));
@@ -90,7 +96,7 @@ impl Copying<'_> {
         let handle = source.handle.as_fd();
         let content = self.content.map(|content| (content, source.name()));
         if unpacks {
-            // Read in the same way as `Tree::digest` does, so that the digest is the same.
+            // Read the file in the same way as `Tree::digest`, so that the digest is the same.
             let overrides = Overrides { mode: self.mode, ..Overrides::default() };
             let name = Some(source.name());
             let original = Original { overrides, content, ..Original::new(handle, name) };
@@ -106,8 +112,8 @@ impl Copying<'_> {
         copy(&original, root, rules)
     }
 
-    /// Makes the directories of `--parents` above a source, with the modes that they have there. Returns
-    /// where the file, or the contents of the directory, go.
+    /// Makes the directories of `--parents` above a source, with the modes of the originals.
+    /// Returns the directory into which the source is copied.
     fn parents(
         &self,
         root: BorrowedFd<'_>,
@@ -154,7 +160,8 @@ impl Copying<'_> {
     }
 }
 
-/// `user[:group]` by the image's files. A number alone is the group too.
+/// Looks up `user[:group]` in the image's passwd(5) and group(5). A number alone is both the user's
+/// and the group's.
 fn owner(root: BorrowedFd<'_>, text: &str) -> Result<(u32, u32)> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = if is_number { format!("{text}:{text}") } else { text.to_owned() };
@@ -162,7 +169,8 @@ fn owner(root: BorrowedFd<'_>, text: &str) -> Result<(u32, u32)> {
     Ok((user.uid, user.gid))
 }
 
-/// Makes a directory and those above it. New ones belong to `owner`.
+/// Makes a directory and its missing parents below `root`, with mode 0755. New directories belong
+/// to `owner`, a user ID and a group ID.
 pub fn make_directories(root: BorrowedFd<'_>, path: &Path, owner: (u32, u32)) -> Result<()> {
     let mut so_far = PathBuf::from("/");
     for component in path.components() {

@@ -1,10 +1,11 @@
-//! `--cache-to` and `--cache-from` with `type=local`: the build cache in a directory of the user, which
-//! another machine or a later job reads.
+//! `--cache-to` and `--cache-from` with `type=local`: the build cache in a directory of the user,
+//! which another machine or a later CI job reads.
 //!
-//! The directory has a file for each entry, named by its key, in the form of the entries in the state
-//! directory, and `<diff_id>.tar` for each layer. An entry is read when a step has its key, and its layer
-//! only then. The layer's digest is checked; that the key belongs to the layer is not, so a cache
-//! directory is to be trusted as much as the image that is built from it.
+//! The directory has a file for each cache entry, named by the entry's key and in the format of the
+//! entries in the state directory. It also has a `<diff_id>.tar` for each layer. A build reads an
+//! entry when a step has its key, and a layer when an entry names it. The build checks a layer's
+//! digest. It cannot check that an entry names the right layer, so trust a cache directory only as
+//! much as the image that is built from it.
 
 use std::fs::{File, rename};
 use std::path::{Path, PathBuf};
@@ -16,17 +17,18 @@ use crate::image::cache::CacheEntry;
 use crate::raw;
 use crate::store::remove_file;
 
-/// The longest entry.
+/// The most bytes that are read of an entry.
 const MAX_ENTRY: u64 = 4096;
 
-/// The directory of `type=local,KEY=DIRECTORY`. `key` is `src` or `dest`.
+/// Returns the directory of `type=local,KEY=DIRECTORY`. `key` is `src` or `dest`. Fails for any
+/// other type and for unknown keys.
 pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
     let (mut kind, mut path) = (None, None);
     for part in text.split(',') {
         match part.split_once('=') {
             Some(("type", value)) => kind = Some(value),
             Some((name, value)) if name == key => path = Some(value),
-            // `mode=max` is what this does: all steps are written.
+            // Both modes mean the same here: all steps are written, as with BuildKit's `mode=max`.
             Some(("mode", "min" | "max")) if key == "dest" => {}
             Some((name, _)) if kind.is_none_or(|kind| kind == "local") => {
                 fail!("unknown key '{name}'; known: type {key}")
@@ -42,7 +44,8 @@ pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
 }
 
 impl Build<'_> {
-    /// The entry of a key in a directory of `--cache-from`. Its layer is added to the build's layers.
+    /// Returns the entry of `key` from the first directory of `--cache-from` that has it, and adds
+    /// its layer to the build's layers.
     pub(super) fn import(&self, key: &Digest) -> Result<Option<CacheEntry>> {
         for directory in &self.options.cache_from {
             let entry = self.import_from(directory, key);
@@ -102,13 +105,14 @@ fn read_entry(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Writes a file that another build may read at the same time.
+/// Writes a file under a temporary name and renames it, because another build may read it at the
+/// same time.
 fn write(path: &Path, put: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let part = path.with_extension(format!("{}.part", std::process::id()));
     let written = File::create(&part).map_err(Into::into).and_then(|mut file| put(&mut file));
     let moved = written.and_then(|()| Ok(rename(&part, path)?));
     if moved.is_err() {
-        // The first failure is the one to report.
+        // Report the first failure, not this one.
         let _ = remove_file(&part);
     }
     moved
@@ -119,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_and_what_is_refused() {
+    fn only_local_directories_are_accepted() {
         let from = |text: &str| directory(text, "src");
         assert_eq!(from("type=local,src=/a").unwrap(), Path::new("/a"));
         assert_eq!(directory("dest=b,mode=max,type=local", "dest").unwrap(), Path::new("b"));

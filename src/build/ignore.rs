@@ -1,9 +1,10 @@
-//! `.dockerignore`: the files of a context that a build doesn't see.
+//! `.dockerignore`: the files of a context that a build does not see.
 //!
-//! Each line is a pattern in Go's syntax with `**` for any number of directories. A line that starts
-//! with `!` includes files again, and the last line that matches decides. A pattern that matches a
-//! directory matches everything in it. The rules are those of Docker's `patternmatcher`
-//! (MatchesOrParentMatches); paths are relative to the context's root.
+//! Each line is a pattern in the syntax of Go's filepath.Match, with `**` for any number of
+//! directories. A line that starts with `!` includes files again. The last line that matches a path
+//! decides. A pattern that matches a directory matches everything in the directory. The rules are
+//! those of Docker's `patternmatcher` (MatchesOrParentMatches). Paths are relative to the context's
+//! root.
 
 use crate::error::{Context, Result, fail};
 use crate::glob::Glob;
@@ -23,12 +24,13 @@ pub struct Ignore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
     glob: Glob,
-    /// The line starts with `!`: files that match are not ignored.
+    /// True if the line starts with `!`: files that match are included again.
     takes_back: bool,
 }
 
 impl Ignore {
-    /// Parses the rules, one per line.
+    /// Parses the rules, one on each line. Fails for a bad pattern and for more than `MAX_COUNT`
+    /// rules.
     pub fn parse(text: &str) -> Result<Ignore> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
@@ -51,7 +53,7 @@ impl Ignore {
                 fail!("more than {MAX_COUNT} patterns");
             }
             let pattern = clean(line);
-            // The context itself can't be left out.
+            // The context itself cannot be excluded.
             if pattern.is_empty() {
                 continue;
             }
@@ -61,17 +63,18 @@ impl Ignore {
         Ok(Ignore { rules })
     }
 
-    /// The rules of the patterns that COPY gets by `--exclude`.
+    /// Makes rules of the patterns of `COPY --exclude`.
     pub fn of_patterns(patterns: &[String]) -> Result<Ignore> {
         Ignore::parse(&patterns.join("\n"))
     }
 
-    /// Whether there are no rules.
+    /// Reports whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// Whether a build doesn't see the file at `path`, which has no slash at its start.
+    /// Reports whether the rules exclude the file at `path`, which is relative and has no slash at
+    /// its start.
     pub fn excludes(&self, path: &[u8]) -> bool {
         if self.rules.is_empty() {
             return false;
@@ -82,7 +85,7 @@ impl Ignore {
         let parts: Vec<&str> = ends.map(|end| &path[..end]).collect();
         let mut ignored = false;
         for rule in &self.rules {
-            // Matching is slow, so try only the rules that can change the answer.
+            // Matching is slow, so try only the rules that can change the result.
             if rule.takes_back == ignored && parts.iter().any(|part| rule.glob.matches(part)) {
                 ignored = !rule.takes_back;
             }
@@ -90,13 +93,14 @@ impl Ignore {
         ignored
     }
 
-    /// Whether a `!` rule exists, so that an ignored directory must still be searched.
+    /// Reports whether a `!` rule exists. If so, an excluded directory must still be searched.
     pub fn takes_back(&self) -> bool {
         self.rules.iter().any(|rule| rule.takes_back)
     }
 }
 
-/// Removes `.`, `..` and double slashes as Go's filepath.Clean does, and the slashes at both ends.
+/// Removes `.`, `..` and double slashes like Go's filepath.Clean, and also the slashes at both
+/// ends.
 fn clean(pattern: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in pattern.split('/') {
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_matches_nothing() {
+    fn comments_and_bad_patterns() {
         assert_eq!(Ignore::parse("#x\n\n  \n.\n/\n").unwrap(), Ignore::default());
         assert!(ignored(" # no comment", "# no comment"));
         assert!(Ignore::parse("!").unwrap_err().to_string().contains("line 1: a '!'"));

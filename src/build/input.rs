@@ -1,8 +1,9 @@
 //! The inputs of a build: the context, the Dockerfile and the rules of `.dockerignore`.
 //!
-//! The context is a directory, or an archive as a file or on stdin, which is unpacked in the workplace; a
-//! Dockerfile alone on stdin has an empty one. `-f` is a path of the host for a directory and a path of
-//! the archive otherwise, as with Docker. Nothing is fetched: a remote context is refused.
+//! The context is a directory, or an archive in a file or on stdin, which is unpacked in the
+//! build's workplace. A Dockerfile alone on stdin has an empty context. As with Docker, `-f` is a
+//! path of the host if the context is a directory, and a path in the archive otherwise. A remote
+//! context is refused: nothing is downloaded here.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -22,7 +23,8 @@ use crate::image::copy::{begins_archive, unpack_stream};
 use crate::store::open_dir;
 use crate::sys::stdio::own_stdin;
 
-/// The context, and the Dockerfile with its name.
+/// Returns the opened context, and the name and the text of the Dockerfile. Fails if the context is
+/// remote, or if there is no Dockerfile.
 pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, String, String)> {
     let from_stdin = options.file.as_deref() == Some("-");
     let name = options.file.clone().unwrap_or_else(|| "Dockerfile".to_owned());
@@ -33,7 +35,7 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
             fail!("-f - and the context - can't both be stdin");
         }
         let mut input = own_stdin().context(|| "open stdin")?;
-        // A tar has its magic in the first block.
+        // The first block of a tar, 512 bytes, has the magic number (tar(5)).
         let mut start = Vec::new();
         Read::read_to_end(&mut Read::take(&mut input, 512), &mut start).context(|| "read stdin")?;
         let is_text = !begins_archive(&start);
@@ -73,18 +75,19 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
             None => fail!("the build context {context} has no {name}; name the Dockerfile with -f"),
         };
     }
-    // `-f` is a path of the host, as the user typed it.
+    // `-f` is a path of the host, relative to the working directory.
     let opened = openat(CWD, name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let file = opened.context(|| format!("open {name}"))?;
     let text = read_bounded(&mut File::from(file), &name, MAX_DOCKERFILE)?;
     Ok((root, name, text))
 }
 
-/// `NAME.dockerignore` beside the Dockerfile, or `.dockerignore` of the context.
+/// Reads `NAME.dockerignore`, where NAME is the Dockerfile's name, or otherwise the context's
+/// `.dockerignore`. Without either file there are no rules.
 pub fn read_ignore(context: BorrowedFd<'_>, name: &str) -> Result<Ignore> {
     let own = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
     for file in [format!("{name}.dockerignore"), format!("{own}.dockerignore")] {
-        // `-f` may name a Dockerfile in a directory below the context.
+        // `-f` may name a Dockerfile in a subdirectory of the context.
         if let Some(text) = read_text(context, &file, MAX_RULES)? {
             return Ignore::parse(&text).context(|| file);
         }

@@ -1,7 +1,7 @@
-//! The instructions that make a layer: RUN and WORKDIR here, COPY and ADD in `add`.
+//! The instructions that make a layer: RUN and WORKDIR. COPY and ADD are in `add`.
 //!
-//! RUN runs in a container of its own, the others change the root that the layers make. `cached` adds the
-//! layer to the state, which the next step starts from.
+//! Each RUN gets its own container. WORKDIR makes a directory in the root that the layers below
+//! form. `cached` adds the new layer to the state from which the next step starts.
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -25,9 +25,10 @@ use crate::raw;
 use crate::store::remove_tree;
 use crate::words::Expander;
 
-/// Where a step finds the heredocs that begin with `#!`, as with BuildKit. `/dev` is in no layer.
+/// The directory in the container with the heredocs that start with `#!`, as with BuildKit. `/dev`
+/// is a tmpfs, so the directory is in no layer.
 const SCRIPTS: &str = "/dev/pipes";
-/// Their directory in the workplace.
+/// The directory of these heredocs in the workplace.
 const SCRIPTS_DIR: &str = "scripts";
 
 impl Build<'_> {
@@ -93,7 +94,7 @@ impl Build<'_> {
         let mut key = self.key(state, "RUN");
         key.add("container", &format!("{options:?}"));
         key.add("script", script.map_or("", |script| script.content.as_str()));
-        // As with Docker, limits and hosts are no part of the key.
+        // As with Docker, limits and hosts are not part of the key.
         let given = &self.options.container;
         options.resources = given.resources.clone();
         options.limits.clone_from(&given.limits);
@@ -117,7 +118,8 @@ impl Build<'_> {
                 options.mounts.extend(mounted.mounts.iter().cloned());
                 options.env.extend(mounted.variables.iter().cloned());
                 let layer = self.run_container(&before, &options, &created_by, vertex)?;
-                // Bind mounts show the context itself. If it changed, nobody knows which version the step read.
+                // A bind mount shows the context itself. If the context changed during the step, it
+                // is unknown which version the step read, so the layer gets a key that no step has.
                 let is_known = mounts.are_as_before()?;
                 let other = (!is_known).then(|| (new_key(), created_by.clone()));
                 Ok(MadeLayer { layer, other, has_changed: !is_known })
@@ -137,7 +139,8 @@ impl Build<'_> {
         self.layer_step(state, &step)
     }
 
-    /// Runs the container of a step; returns the layer of its changes.
+    /// Runs the container of a step and returns the layer of its changes. Returns `None` if the
+    /// step changed no file; fails if the command's exit status is not 0.
     fn run_container(
         &self,
         state: &State,
@@ -160,13 +163,15 @@ impl Build<'_> {
         layer
     }
 
-    /// Makes an image of the state, so that the user can look into it.
+    /// Makes an image of the state before the failed step, which the user can run to find the
+    /// cause.
     pub(super) fn image_to_look_into(&self, state: &State) -> Result<ImageId> {
         self.engine.image_store().publish(&self.place.draft, self.begun)?;
         self.engine.keep_failed(state.base.as_ref(), &state.config)
     }
 
-    /// Writes a heredoc with `#!` to a directory of the workplace; returns the mount that shows it.
+    /// Writes a heredoc with `#!` to a directory of the workplace. Returns the bind mount of that
+    /// directory.
     fn write_script(&self, script: &Heredoc) -> Result<MountOption> {
         let directory = self.place.make_dir(SCRIPTS_DIR)?;
         let path = directory.join(&script.name);
@@ -208,14 +213,15 @@ impl Build<'_> {
     }
 }
 
-/// The heredoc that is a program of its own: it starts with `#!` and is the whole command.
+/// Returns the heredoc that is executed as a program. It starts with `#!` and is the whole command.
 fn script(run: &Run) -> Option<&Heredoc> {
     let Command::Shell(line) = &run.command else { return None };
     let first = run.heredocs.first().filter(|heredoc| heredoc.content.starts_with("#!"));
     first.filter(|_| heredoc_start(line).is_some())
 }
 
-/// The line for the shell, with the heredocs that belong to it.
+/// Returns the line for the shell with its heredocs. If the command is only a heredoc, the line is
+/// the heredoc's content.
 fn with_heredocs(line: &str, run: &Run) -> String {
     let Some(first) = run.heredocs.first() else { return line.to_owned() };
     if heredoc_start(line).is_some() {
@@ -228,12 +234,13 @@ fn with_heredocs(line: &str, run: &Run) -> String {
     full + "\n"
 }
 
-/// Drops what a step wrote into a VOLUME of an earlier step, as Docker does.
+/// Mounts an anonymous volume on a path of an earlier VOLUME, so that the step's changes there are
+/// dropped, as in Docker.
 fn volume(path: &str) -> MountOption {
     MountOption::new(MountKind::Volume, absolute("/", path))
 }
 
-/// An absolute path without `.` and `..`; a relative one is taken from `directory`.
+/// Returns an absolute path without `.` and `..`. A relative path is resolved from `directory`.
 pub(super) fn absolute(directory: &str, path: &str) -> String {
     if path.starts_with('/') { clean(path) } else { clean(&format!("{directory}/{path}")) }
 }

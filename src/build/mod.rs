@@ -1,9 +1,10 @@
-//! `build`: an image from a Dockerfile and a directory of files.
+//! `build`: makes an image from a Dockerfile and a directory of files (the build context).
 //!
-//! This layer stands between `cli` and `engine`. `dockerfile` reads the language, `ignore` the rules of
-//! `.dockerignore`, `plan` chooses the stages, `steps` does the instructions. They run through the
-//! engine's own containers and the image store, so that a build can make no file and no process that
-//! `run`, `cp` and `commit` can't. `cached` takes the layers of steps from the cache.
+//! This layer is between `cli` and `engine`. `dockerfile` parses the Dockerfile, `ignore` the rules
+//! of `.dockerignore`. `plan` chooses the stages, `steps` carries out their instructions, and
+//! `cached` takes the layers of steps from the cache. Instructions run through the engine's
+//! containers and the image store, so that a build can make no file and no process that `run`, `cp`
+//! and `commit` cannot make. There is no remote build context and no frontend but this one.
 
 mod add;
 mod cached;
@@ -47,51 +48,60 @@ use output::Output;
 use report::Report;
 pub use worker::build;
 
-/// The variable of reproducible builds (reproducible-builds.org).
+/// The variable that fixes all times of a build, for reproducible builds (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// The options of `build`.
+/// The options of `build`, as Docker's documentation of `docker build` describes them.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// A directory, or `-` for stdin: a Dockerfile or an archive.
+    /// A directory, an archive, or `-` for stdin, which has a Dockerfile or an archive.
     pub context: String,
     /// `-f`: a path, or `-` for stdin.
     pub file: Option<String>,
     /// The text of a Dockerfile, instead of a file.
     pub inline: Option<String>,
+    /// `--tag`: the names that the image gets.
     pub names: Vec<Reference>,
-    /// `NAME=value`
+    /// `--build-arg`, each as `NAME=value`.
     pub arguments: Vec<String>,
+    /// `--target`: the name or number of the stage to build; `None` is the last one.
     pub target: Option<String>,
+    /// `--label`: names and values.
     pub labels: Vec<(String, String)>,
-    /// Annotations of the manifest in an archive.
+    /// `--annotation`: names and values for the manifest, which only an archive has.
     pub annotations: Vec<(String, String)>,
+    /// `--iidfile`: the file that gets the image's id.
     pub id_file: Option<PathBuf>,
+    /// `--network`: the network of RUN steps that name none.
     pub network: Option<String>,
-    /// Limits and hosts of the steps' containers.
+    /// The resource limits and extra hosts for the containers of RUN steps.
     pub container: CreateOptions,
     /// `--build-context`: names, each with a directory or `docker-image://NAME`.
     pub contexts: Vec<(String, String)>,
+    /// `--output`: without one, the image is added to the local images.
     pub outputs: Vec<Output>,
+    /// `--metadata-file`: the file that gets the image's id and names as JSON.
     pub metadata_file: Option<PathBuf>,
-    /// `--squash`: the layers that the build made become one.
+    /// `--squash`: merge the layers that the build makes into one.
     pub squash: bool,
-    /// `--cache-from`: directories of caches to read.
+    /// `--cache-from`: directories to read cache entries from.
     pub cache_from: Vec<PathBuf>,
-    /// `--cache-to`: directories to write the cache to.
+    /// `--cache-to`: directories to write cache entries to.
     pub cache_to: Vec<PathBuf>,
     /// `--pull`: pull base images even if they are local.
     pub pull: bool,
-    /// The platform of the image; without it, this machine's.
+    /// `--platform`: the platform of the image; `None` is this machine's.
     pub platform: Option<Platform>,
     /// `--no-cache`: take nothing from the cache.
     pub no_cache: bool,
     /// `--no-cache-filter`: take nothing from the cache for these stages.
     pub no_cache_stages: Vec<String>,
+    /// `--secret`: the secrets that RUN steps may mount.
     pub secrets: Vec<Secret>,
 }
 
-/// Builds the image in this process; returns its id, or nothing if no image is kept.
+/// Builds the image in this process. Returns the image's id, or an empty string if no output keeps
+/// the image.
 fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<String> {
     let named = options.outputs.iter().filter_map(|output| match output {
         Output::Image(name) => name.as_ref(),
@@ -156,10 +166,10 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         pulled: Default::default(),
     };
     let built = build.run();
-    // The next build can use the steps of a failed one.
+    // Publish the layers of a failed build too, so that the next build can use them.
     let published = engine.image_store().publish(&place.draft, build.begun);
     let mut state = built?;
-    // A step that was done may have filled a cache mount.
+    // A step that ran may have filled a cache mount.
     if published? && dockerfile.has_cache_mounts() {
         engine.trim_cache_mounts()?;
     }
@@ -224,7 +234,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
     Ok(id.to_string())
 }
 
-/// Checks the Dockerfile without building: the text of the warnings, and how many there are.
+/// Checks the Dockerfile without building. Returns the text of the warnings and their number.
 pub fn check(engine: &Engine, options: &Options) -> Result<(String, usize)> {
     let place = engine.begin_build()?;
     let (context, name, text) = read_input(&place, options)?;
@@ -277,7 +287,7 @@ fn metadata(id: &ImageId, names: &[Reference]) -> String {
     text + "\n}\n"
 }
 
-/// The directories of `--build-context`; an image has none.
+/// Opens the directories of `--build-context` and parses the image names.
 fn open_contexts(given: &[(String, String)]) -> Result<Vec<NamedContext>> {
     let mut contexts = Vec::new();
     for (name, value) in given {
@@ -297,7 +307,7 @@ fn open_contexts(given: &[(String, String)]) -> Result<Vec<NamedContext>> {
     Ok(contexts)
 }
 
-/// A `--build-context`.
+/// One `--build-context`: its name in lower case, and its directory or image.
 pub struct NamedContext {
     name: String,
     kind: ContextKind,
@@ -308,19 +318,20 @@ enum ContextKind {
     Image(ImageName),
 }
 
-/// SOURCE_DATE_EPOCH of the arguments or of the environment: a time in seconds. With it the same input
-/// makes the same image: everything that the build makes gets this time, and so do files of the context.
+/// Returns SOURCE_DATE_EPOCH of `--build-arg` or of the environment, in seconds since 1970. With it
+/// the same input makes the same image: everything that the build makes gets this time, and files
+/// of the context get it too.
 fn epoch(arguments: &[String]) -> Result<Option<i64>> {
     let given = variable(EPOCH, arguments).or_else(|| std::env::var(EPOCH).ok());
     let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };
     match text.parse() {
-        // The range of a time in nanoseconds.
+        // A larger time does not fit into 64 bits of nanoseconds.
         Ok(seconds @ 0..=9_000_000_000) => Ok(Some(seconds)),
         _ => fail!("bad {EPOCH} '{text}': it is a number of seconds since 1970"),
     }
 }
 
-/// The names of `--build-arg` that no ARG declares and that are not predefined.
+/// Returns the names of `--build-arg` that no ARG declares and that are not predefined.
 fn unused_arguments<'a>(dockerfile: &Dockerfile, given: &'a [String]) -> Vec<&'a str> {
     let mut declared: Vec<&str> =
         dockerfile.arguments.iter().map(|(name, _)| name.as_str()).collect();

@@ -1,10 +1,11 @@
 //! `RUN --mount`: files that a step sees and that do not become part of its layer.
 //!
-//! `bind` shows files of the context, of a stage or of an image; a writable one is a copy that goes
-//! with the step. `cache` is a directory that stays between builds, `tmpfs` one that does not, `secret` a
-//! file of the run root that only this step sees. Each source is opened below the descriptor of its tree
-//! (openat2, RESOLVE_IN_ROOT), so that no link and no `..` leads out of it, and a cache's directory is
-//! named by the digest of its id. Unknown options are refused: none reaches mount(2) as it was typed.
+//! `bind` shows files of the context, of a stage or of an image; a writable bind mount is a copy
+//! that is removed after the step. `cache` is a directory that stays between builds, `tmpfs` is an
+//! empty directory in memory, and `secret` is a file of the run root that only this step sees. Each
+//! source is opened below the descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no link
+//! and no `..` leads out of the tree. The directory of a cache is named by the digest of its id.
+//! Unknown options are refused, so that no text of the user reaches mount(2).
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -28,14 +29,15 @@ use crate::store::{open_dir, remove_tree};
 use crate::units::ByteSize;
 use crate::words::Expander;
 
-/// The longest secret, as with BuildKit.
+/// The largest secret in bytes, as in BuildKit.
 const MAX_SECRET: u64 = 500 << 10;
-/// The most mounts of a step.
+/// The most mounts that a step may have.
 const MAX_MOUNTS: usize = 64;
 
-/// A value of `--secret`.
+/// One `--secret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
+    /// The name by which a step mounts the secret.
     pub id: String,
     pub source: SecretSource,
 }
@@ -43,16 +45,18 @@ pub struct Secret {
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
+    /// The content of a file of the host.
     File(PathBuf),
+    /// The value of an environment variable of the command.
     Variable(String),
-    /// Itself.
+    /// The content itself.
     #[cfg(feature = "compose")]
     Content(Vec<u8>),
 }
 
 impl Secret {
-    /// Parses `id=ID[,src=FILE|,env=VARIABLE]`. Without a source, the variable named ID is the source if it
-    /// is set, otherwise the file of that name.
+    /// Parses `id=ID[,src=FILE|,env=VARIABLE]`. Without a source, the source is the variable named
+    /// ID if it is set, and otherwise the file named ID.
     pub fn parse(text: &str) -> Result<Secret> {
         let (mut id, mut source) = (None, None);
         for part in text.split(',') {
@@ -74,7 +78,8 @@ impl Secret {
         Ok(Secret { id, source })
     }
 
-    /// Fails if its file is not there: before a step that may run for long.
+    /// Fails if the secret's file does not exist. The build calls this first, before a long step
+    /// runs.
     pub fn check(&self) -> Result<()> {
         if let SecretSource::File(path) = &self.source {
             let context = || format!("secret {}: read {}", self.id, path.display());
@@ -110,7 +115,7 @@ impl Secret {
     }
 }
 
-/// One `--mount`, its variables replaced.
+/// One `--mount` with its variables replaced.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct RunMount {
     kind: Kind,
@@ -198,16 +203,18 @@ impl RunMount {
     }
 }
 
-/// What the mounts of a step need while it runs.
+/// The mounts of a step while the step runs.
 #[derive(Default)]
 pub struct Mounted {
+    /// The mounts for the step's container.
     pub mounts: Vec<MountOption>,
+    /// The secrets that are environment variables, each as `NAME=value`.
     pub variables: Vec<String>,
-    /// Held while the step runs, so that no other step and no prune changes them.
+    /// The locked cache mounts: no other step and no prune changes them while this step runs.
     _caches: Vec<CacheMount>,
 }
 
-/// The mounts of a step before it runs.
+/// The parsed mounts of a step before the step runs.
 pub struct Mounts<'a> {
     build: &'a Build<'a>,
     prepared: Vec<Prepared>,
@@ -218,12 +225,12 @@ struct Prepared {
     mount: RunMount,
     /// The layers of the stage or image that the mount shows.
     from: Option<Vec<Digest>>,
-    /// The files of the context that the mount shows, as a digest.
+    /// The digest of the context's files that the mount shows.
     files: Option<String>,
 }
 
 impl Mounts<'_> {
-    /// Creates what the mounts show.
+    /// Makes the directories and files that the mounts show. Fails if a required secret is missing.
     pub fn make(&self) -> Result<Mounted> {
         let mut mounted = Mounted::default();
         for (at, Prepared { mount, from, .. }) in self.prepared.iter().enumerate() {
@@ -233,7 +240,7 @@ impl Mounts<'_> {
         Ok(mounted)
     }
 
-    /// Whether the context's files are still the ones that the key was made of.
+    /// Reports whether the context's files still have the digests that are in the step's key.
     pub fn are_as_before(&self) -> Result<bool> {
         for Prepared { mount, files, .. } in &self.prepared {
             if let Some(files) = files
@@ -247,8 +254,8 @@ impl Mounts<'_> {
 }
 
 impl Build<'_> {
-    /// Parses the mounts of a step, and adds to its key what they show: files by their content, caches
-    /// and secrets only by name.
+    /// Parses the mounts of a step and adds them to the step's key: files by their content, caches
+    /// and secrets only by their options.
     pub(super) fn run_mounts<'m>(
         &'m self,
         state: &State,
@@ -286,7 +293,7 @@ impl Build<'_> {
         Ok(Mounts { build: self, prepared: parsed, directory })
     }
 
-    /// The files of the context that a mount shows now, as a digest.
+    /// Returns the digest of the context's files that a mount shows now.
     fn context_files(&self, mount: &RunMount) -> Result<String> {
         let (tree, source) = self.context_source(mount)?;
         let sources = std::slice::from_ref(&source);
@@ -383,7 +390,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Removes what the step's mounts left in the workplace and in the run root.
+    /// Removes the files of the step's mounts from the workplace and from the run root.
     pub(super) fn clear_mounts(&self, count: usize) -> Result<()> {
         self.place.clear_secrets()?;
         for at in 0..count {
@@ -393,7 +400,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// A copy of a mount's source in `directory`; returns its path.
+    /// Copies the source of a mount into `directory`. Returns the path of the copy.
     fn copy_out(
         &self,
         mount: &RunMount,
@@ -423,7 +430,8 @@ impl Build<'_> {
         })
     }
 
-    /// The directory of a cache mount, held as its sharing says.
+    /// Opens the directory of a cache mount and locks it as `sharing` requires. Fills a new
+    /// directory from the mount's source.
     fn cache_mount(
         &self,
         mount: &RunMount,

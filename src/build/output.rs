@@ -1,7 +1,9 @@
-//! `build --output`: where the image goes besides the local images.
+//! `build --output`: where a build writes the image, besides the local images.
 //!
-//! `docker` and `oci` archives are written as `save` writes them, so the image is kept too; `tar` and
-//! `local` give the files of the image and keep no image. A tar goes to stdout without `dest`.
+//! `docker` and `oci` archives are written as `save` writes them, so the image is added to the
+//! local images too. `tar` and `local` write the files of the image and add no image. Without
+//! `dest`, a tar goes to stdout. The keys are those of
+//! docs.docker.com/reference/cli/docker/buildx/build, "--output".
 
 use std::path::PathBuf;
 
@@ -10,19 +12,22 @@ use crate::engine::options::Reference;
 use crate::error::{Result, fail};
 use crate::raw;
 
-/// One `--output`.
+/// One `--output`. In a path, `None` is stdout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Add it to the local images, under another name if one is given.
+    /// Add the image to the local images, also under the given name.
     Image(Option<Reference>),
-    /// The file; `None` is stdout.
+    /// Write an archive of the image to a file.
     Archive(ArchiveFormat, Option<PathBuf>),
+    /// Write the image's files to a tar.
     Tar(Option<PathBuf>),
+    /// Write the image's files to a directory.
     Directory(PathBuf),
 }
 
 impl Output {
-    /// Parses `type=TYPE,dest=PATH,name=NAME`, or a directory alone; `-` is a tar on stdout.
+    /// Parses `type=TYPE,dest=PATH,name=NAME`, a directory, or `-` for a tar on stdout. Fails for
+    /// an unknown type or key, and if `type=local` has no `dest`.
     pub fn parse(text: &str) -> Result<Output> {
         if text == "-" {
             return Ok(Output::Tar(None));
@@ -47,7 +52,7 @@ impl Output {
         Ok(match (kind, path) {
             (Some("image"), None) if dest.is_none() => Output::Image(name),
             (Some("image"), _) => fail!("type=image has no dest; write type=docker or type=oci"),
-            // Without dest Docker loads the image, and here it is loaded already.
+            // Without dest, Docker loads the image. Here each built image is a local one.
             (Some("docker"), None) if dest.is_none() => Output::Image(None),
             (Some("docker"), path) => Output::Archive(ArchiveFormat::Docker, path),
             (Some("oci"), path) => Output::Archive(ArchiveFormat::Oci, path),
@@ -62,7 +67,7 @@ impl Output {
         })
     }
 
-    /// Whether the image stays among the local ones.
+    /// Reports whether the build adds the image to the local images.
     pub fn keeps_image(&self) -> bool {
         matches!(self, Output::Image(_) | Output::Archive(..))
     }

@@ -1,9 +1,9 @@
 //! Chooses the stages that the target needs.
 //!
-//! A stage needs the stage that its FROM names and those that COPY --from and RUN --mount=from= name, by
-//! name or by number from 0, and only stages above it in the file. The ONBUILD steps of its base count as
-//! its own. Each stage comes after the ones that it needs. The variables in a FROM are the arguments
-//! before the first FROM.
+//! A stage needs the stages that its FROM, COPY --from and RUN --mount=from= name, by name or by
+//! number from 0. Only stages above it in the file count. The ONBUILD steps of a stage's base count
+//! as the stage's own. In the list, each stage comes after the stages that it needs. The variables
+//! in a FROM are the ARGs before the first FROM. This file builds nothing: `stages` does.
 
 use super::dockerfile::instruction::Instruction;
 use super::dockerfile::{Dockerfile, Mistake, Stage, Step};
@@ -11,14 +11,16 @@ use crate::error::Result;
 use crate::image::platform::Platform;
 use crate::words::Expander;
 
-/// What a FROM names, its variables replaced.
+/// The image and the platform of a FROM, with their variables replaced.
 pub struct Base {
+    /// The name of an image or of a stage above, or `scratch`.
     pub image: String,
-    /// `None`: whatever the local image is for.
+    /// `None` accepts the platform of the local image.
     pub platform: Option<Platform>,
 }
 
-/// The stage, before `below`, that `name` names.
+/// Returns the number of the stage with this name or number. Only stages before stage `below`
+/// count.
 pub fn find(dockerfile: &Dockerfile, name: &str, below: usize) -> Option<usize> {
     let small = name.to_ascii_lowercase();
     let stages = &dockerfile.stages[..below];
@@ -26,13 +28,14 @@ pub fn find(dockerfile: &Dockerfile, name: &str, below: usize) -> Option<usize> 
     named.or_else(|| name.parse().ok().filter(|number| *number < below))
 }
 
-/// The stage, before `below`, that a FROM names. A number in a FROM is an image.
+/// Like [`find`], for the name in a FROM. There, a number is the name of an image.
 pub fn base(dockerfile: &Dockerfile, image: &str, below: usize) -> Option<usize> {
     if image.parse::<usize>().is_ok() { None } else { find(dockerfile, image, below) }
 }
 
-/// The stages to build, each with those above that it needs, in order, the target last. `triggers` gives
-/// the steps that the base of a stage brings.
+/// Returns the numbers of the stages to build, each with the numbers of the stages that it needs.
+/// The target is last. `triggers` returns the ONBUILD steps of a stage's base. Fails if no stage
+/// has the name `target`.
 pub fn stages(
     dockerfile: &Dockerfile,
     bases: &[Base],
@@ -65,7 +68,7 @@ pub fn stages(
     Ok(stages)
 }
 
-/// The stages or images that a step names beside its own.
+/// Returns the stages or images that COPY --from and RUN --mount=from= name.
 fn named(step: &Step) -> impl Iterator<Item = &str> {
     let (copied, mounts): (_, &[String]) = match &step.instruction {
         Instruction::Copy(copy) => (copy.from.as_deref(), &[]),
@@ -76,7 +79,8 @@ fn named(step: &Step) -> impl Iterator<Item = &str> {
     copied.into_iter().chain(parts.filter_map(|part| part.strip_prefix("from=")))
 }
 
-/// The platforms of all FROMs that name one, their variables replaced.
+/// Returns the platform of each FROM with its variables replaced, or `None` if FROM has no
+/// `--platform`.
 pub fn platforms(
     dockerfile: &Dockerfile,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -90,7 +94,7 @@ pub fn platforms(
     stages.collect()
 }
 
-/// The image names of all FROMs, their variables replaced.
+/// Returns the image name of each FROM with its variables replaced. Fails if a name is empty.
 pub fn images(
     dockerfile: &Dockerfile,
     variable: &dyn Fn(&str) -> Option<String>,

@@ -1,29 +1,31 @@
-//! The progress of a build: what its steps begin, print and end with, as messages.
+//! The progress of a build: messages about the start, the output and the end of its steps.
 //!
-//! A build and its stages run in processes of their own, so a message is also one line in a pipe: a letter
-//! for its kind, the number of the step, the text. A step's output is cut into lines; a line without an end
-//! is sent when the step ends. How messages look is for whoever shows them, a `Show`.
+//! A build and its stages run in their own processes, so a message can also be one line in a pipe:
+//! a letter for its kind, the number of the step, the text. The output of a step is cut into lines.
+//! A last line without a newline is sent when the step ends. A `Show` decides how messages look;
+//! `cli` has its implementation.
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
-/// The longest line of output that is held back until it ends.
+/// The most bytes of output that are held back until a line ends. A longer line is sent in parts.
 const MAX_LINE: usize = 4096;
 
-/// What a message is about.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A step begins; the text is its title.
+    /// A step starts. The text is its title.
     Began,
-    /// A line that the step's command printed, after the seconds since the step began.
+    /// A line that the step's command printed. The text has the seconds since the step's start, a
+    /// space, and the line.
     Output,
-    /// A line about the step.
+    /// A note of mydocker about the step.
     Note,
-    /// The step ended after so many seconds.
+    /// The step ended. The text is its duration in seconds.
     Done,
     /// The step's layer was in the cache.
     Cached,
-    /// The step failed; the text says why.
+    /// The step failed. The text is the error.
     Failed,
     /// A line about the build as a whole. It has no step.
     Text,
@@ -43,14 +45,14 @@ const LETTERS: [(Kind, char); 7] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     pub kind: Kind,
-    /// Of the step, from 1.
+    /// The number of the step, from 1. 0 for a message without a step.
     pub number: usize,
-    /// One line, without its end.
+    /// One line without its newline.
     pub text: &'a str,
 }
 
 impl<'a> Message<'a> {
-    /// The message of a line in a pipe.
+    /// Parses a line from a pipe. Returns `None` if the line is no message.
     pub fn parse(line: &'a str) -> Option<Message<'a>> {
         let mut parts = line.splitn(3, ' ');
         let (kind, number, text) = (parts.next()?, parts.next()?, parts.next()?);
@@ -58,37 +60,38 @@ impl<'a> Message<'a> {
         Some(Message { kind: *kind, number: number.parse().ok()?, text })
     }
 
-    /// The line in a pipe. A zero byte ends the messages there.
+    /// Returns the message as a line for a pipe. Zero bytes are removed, because in the pipe a zero
+    /// byte ends the messages.
     pub fn to_line(self) -> String {
         let letter = LETTERS.iter().find(|(kind, _)| *kind == self.kind).map_or('t', |(_, l)| *l);
         format!("{letter} {} {}\n", self.number, self.text.replace('\0', ""))
     }
 }
 
-/// What shows the messages of a build.
+/// Shows the messages of a build to the user.
 pub trait Show {
     /// Shows a message.
     fn message(&mut self, message: Message<'_>);
 
-    /// Whether [`Show::tick`] is to be called as time passes.
+    /// Reports whether the caller must call [`Show::tick`] regularly.
     fn is_live(&self) -> bool {
         false
     }
 
-    /// Shows the time that has passed.
+    /// Updates the elapsed time that is shown.
     fn tick(&mut self) {}
 
-    /// The build has ended.
+    /// Ends the display: the build has ended.
     fn end(&mut self) {}
 }
 
-/// Where a build reports.
+/// The receiver of a build's messages.
 pub struct Report<'a> {
     send: &'a dyn Fn(Message<'_>),
     last: Cell<usize>,
 }
 
-/// One step in the report.
+/// One running step in the report. BuildKit calls a step a vertex.
 pub struct Vertex<'a> {
     report: &'a Report<'a>,
     number: usize,
@@ -97,12 +100,12 @@ pub struct Vertex<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report that gives each message to `send`.
+    /// Makes a report that passes each message to `send`.
     pub fn new(send: &'a dyn Fn(Message<'_>)) -> Report<'a> {
         Report { send, last: Cell::new(0) }
     }
 
-    /// Starts a step.
+    /// Reports the start of a step with this title.
     pub fn begin(&'a self, title: &str) -> Vertex<'a> {
         let number = self.number();
         let vertex =
@@ -111,7 +114,7 @@ impl<'a> Report<'a> {
         vertex
     }
 
-    /// The next number of a step.
+    /// Returns the next free number for a step.
     pub fn number(&self) -> usize {
         self.last.set(self.last.get() + 1);
         self.last.get()
@@ -122,14 +125,14 @@ impl<'a> Report<'a> {
         text.lines().for_each(|text| self.pass(Message { kind: Kind::Text, number: 0, text }));
     }
 
-    /// Reports a message of another process.
+    /// Passes on a message of another process.
     pub fn pass(&self, message: Message<'_>) {
         (self.send)(message);
     }
 }
 
 impl Vertex<'_> {
-    /// Takes output of the step's command.
+    /// Reports output of the step's command, line by line.
     pub fn output(&self, data: &[u8]) {
         let mut partial = self.partial.borrow_mut();
         for &byte in data {
@@ -146,7 +149,8 @@ impl Vertex<'_> {
     fn line(&self, line: &[u8]) {
         let seconds = self.begun.elapsed().as_secs_f64();
         let line = String::from_utf8_lossy(line);
-        // Escape sequences of a foreign program must not reach the terminal.
+        // Remove control characters: escape sequences of the step's program must not reach the
+        // user's terminal.
         let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
         self.send(Kind::Output, &format!("{seconds:.3} {line}"));
     }
@@ -156,18 +160,18 @@ impl Vertex<'_> {
         self.send(Kind::Note, text);
     }
 
-    /// Ends the step.
+    /// Reports that the step has ended.
     pub fn done(self) {
         self.flush();
         self.send(Kind::Done, &format!("{:.1}", self.begun.elapsed().as_secs_f64()));
     }
 
-    /// Ends the step: its layer was in the cache.
+    /// Reports that the step's layer was in the cache.
     pub fn cached(self) {
         self.send(Kind::Cached, "");
     }
 
-    /// Ends the step with an error.
+    /// Reports that the step has failed.
     pub fn failed(self, error: &str) {
         self.flush();
         self.send(Kind::Failed, error);
@@ -191,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_and_the_same_when_it_is_read() {
+    fn a_message_survives_the_way_through_a_pipe() {
         for (kind, _) in LETTERS {
             let message = Message { kind, number: 12, text: "a  b " };
             assert_eq!(Message::parse(message.to_line().trim_end_matches('\n')), Some(message));

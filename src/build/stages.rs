@@ -1,10 +1,10 @@
 //! Runs the stages of a build in parallel.
 //!
-//! Stages that do not need each other run at the same time, each in a child process: the build's
-//! process forks monitors, so it must stay single-threaded. A child has a temporary directory of its own
-//! inside the build's, and adds its layers to the build's draft. It sends its report through a pipe, and
-//! its state last. The parent numbers the steps. If a stage fails, the others are killed. A stage that
-//! runs alone runs in the parent.
+//! Stages that do not need each other run at the same time, each in a child process. Threads are no
+//! choice: the build's process forks monitors, so it must stay single-threaded. A child has its own
+//! temporary directory inside the build's, and adds its layers to the build's draft. It sends its
+//! messages through a pipe, and its state last. The parent numbers the steps. If a stage fails, the
+//! parent kills the others. A stage that runs alone runs in the parent.
 
 use miniserde::{Deserialize, Serialize, json};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -19,7 +19,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
 
-/// This many stages run at the same time even if the machine has fewer CPUs.
+/// The number of stages that run at the same time on a machine with fewer CPUs.
 const LEAST: usize = 2;
 
 /// The result of a stage, which the child sends last.
@@ -27,13 +27,14 @@ const LEAST: usize = 2;
 struct Ending {
     /// The error of a failed stage.
     error: Option<String>,
-    /// Whether there is a state. A failed stage sends the one before the failed step.
+    /// True if the fields below have a state. A failed stage sends the state before the failed
+    /// step.
     has_state: bool,
     base: Option<String>,
     config: String,
     has_command: bool,
     arguments: Vec<(String, String)>,
-    /// The cache entries that the stage used, each after its key.
+    /// The cache entries that the stage used: each entry's key in hex, a newline, and its text.
     used: Vec<String>,
 }
 
@@ -41,7 +42,8 @@ struct Ending {
 struct Stage {
     at: usize,
     worker: Worker,
-    /// The steps that it started: the child's number, and the number among all.
+    /// The steps that the stage started: the number in the child, and the number in the whole
+    /// build.
     steps: Vec<(usize, usize)>,
 }
 
@@ -69,7 +71,7 @@ impl Build<'_> {
                 waiting.retain(|(other, _)| other != at);
                 continue;
             }
-            // A stage for which there is no room now is still ready in the next turn.
+            // A ready stage that exceeds the limit is still ready in the next turn.
             let room = cpus.max(LEAST).saturating_sub(running.len());
             let starting = &ready[..ready.len().min(room)];
             waiting.retain(|(at, _)| !starting.contains(at));
@@ -84,8 +86,8 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Starts the stages `starting` and waits until one that runs sends something. Returns a stage
-    /// that ended.
+    /// Starts the stages `starting` and waits until a running stage sends data. Returns the number
+    /// and the state of a stage that ended.
     fn turn(
         &self,
         starting: &[usize],
@@ -123,7 +125,7 @@ impl Build<'_> {
         Ok(Stage { at, worker, steps: Vec::new() })
     }
 
-    /// Reports a message of a stage, with the number of its step among all.
+    /// Passes on a message of a stage, with the step's number in the whole build.
     fn pass(&self, steps: &mut Vec<(usize, usize)>, message: Message<'_>) {
         let known = steps.iter().find(|(own, _)| *own == message.number).map(|(_, number)| *number);
         let number = match known {
@@ -189,7 +191,7 @@ impl Build<'_> {
         ending
     }
 
-    /// The state that a stage sent, or why it failed.
+    /// Returns the state that a stage sent, or the stage's error.
     fn ending(&self, stage: Stage, result: &str) -> Result<State> {
         let ending = json::from_str::<Ending>(result);
         stage.worker.wait()?;
@@ -219,7 +221,7 @@ impl Build<'_> {
     fn end_all(&self, running: Vec<Stage>) {
         for stage in running {
             stage.worker.kill();
-            // The first failure is the one to report, and the next build removes what is left.
+            // Report the first failure, not this one. The next build removes the rest.
             let _ = self.engine.clear_stage(self.place, stage.at);
         }
     }

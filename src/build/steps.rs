@@ -1,8 +1,8 @@
-//! The instructions of the stages, one after the other.
+//! Carries out the instructions of a stage, one after the other.
 //!
-//! An instruction that changes only the config (ENV, CMD …) changes `State`. RUN, COPY, ADD and WORKDIR
-//! make a layer, in `layers`. The history is the one that Docker's classic builder
-//! writes: `/bin/sh -c #(nop)  ENV A=1` for an instruction without a command.
+//! An instruction that changes only the config (ENV, CMD …) changes `State`. RUN, COPY, ADD and
+//! WORKDIR make a layer, in `layers` and `add`. The history has the texts of Docker's classic
+//! builder: `/bin/sh -c #(nop)  ENV A=1` for an instruction without a command.
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::BorrowedFd;
@@ -33,50 +33,55 @@ use crate::words::Expander;
 
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
-/// What the instructions of a stage made up to now.
+/// The result of a stage's instructions up to now.
 #[derive(Clone, Default)]
 pub struct State {
     /// The image of the FROM, if there is one.
     pub base: Option<ImageId>,
-    /// With the layers so far. The history has no times where only the config changed.
+    /// The image's config with the layers up to now. Steps that changed only the config have no
+    /// time in its history yet.
     pub config: ImageConfig,
-    /// No step of the stage is taken from the cache.
+    /// True if the stage takes no layer from the cache (`--no-cache`, `--no-cache-filter`).
     pub is_fresh: bool,
-    /// ARGs of the stage that have a value.
+    /// The ARGs of the stage that have a value: name and value.
     pub arguments: Vec<(String, String)>,
-    /// The stage has a CMD of its own.
+    /// True if the stage itself has a CMD. Otherwise ENTRYPOINT drops the base's CMD.
     pub has_command: bool,
 }
 
-/// One build.
+/// A running build: its inputs and what it has made up to now.
 pub struct Build<'a> {
     pub engine: &'a Engine,
     pub options: &'a Options,
+    /// The build's temporary directory and draft of layers.
     pub place: &'a Workplace,
     pub context: BorrowedFd<'a>,
-    /// The context's path, for bind mounts.
+    /// The context's path on the host, for bind mounts.
     pub context_path: PathBuf,
     pub ignore: &'a Ignore,
+    /// `--build-context`
     pub contexts: &'a [NamedContext],
     pub dockerfile: &'a Dockerfile,
     pub report: &'a Report<'a>,
-    /// SOURCE_DATE_EPOCH: the time of everything that the build makes, in seconds.
+    /// SOURCE_DATE_EPOCH: the time of everything that the build makes, in seconds since 1970.
     pub epoch: Option<i64>,
     /// `--platform`
     pub platform: Option<Platform>,
+    /// The start of the build.
     pub begun: Instant,
-    /// The stages that are built.
+    /// The stages that are complete: number and state.
     pub results: Vec<(usize, State)>,
-    /// The steps that the build did or took from the cache.
+    /// The cache entries of the steps that the build ran or took from the cache.
     pub used: RefCell<Vec<CacheEntry>>,
     /// The state before the step that failed.
     pub failed: RefCell<Option<State>>,
-    /// The images that were pulled to learn their triggers.
+    /// The names of the images that were pulled because the build needed their ONBUILD
+    /// instructions.
     pub pulled: RefCell<Vec<String>>,
 }
 
 impl Build<'_> {
-    /// Builds what the target needs; returns the target's state.
+    /// Builds the stages that the target needs. Returns the target's state.
     pub fn run(&mut self) -> Result<State> {
         let globals = self.global_arguments().map_err(|mistake| self.complain(mistake))?;
         let known = |name: &str| {
@@ -88,7 +93,7 @@ impl Build<'_> {
         let given = given.map_err(|mistake| self.complain(mistake))?;
         let mut bases: Vec<Base> = Vec::new();
         for (at, (image, given)) in images.into_iter().zip(given).enumerate() {
-            // A stage on top of another is for the same platform.
+            // Without `--platform`, a stage on top of another stage has the same platform.
             let inherited = || match plan::base(self.dockerfile, &image, at) {
                 Some(base) => bases[base].platform.clone(),
                 None => self.platform.clone(),
@@ -120,8 +125,8 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// The steps that the base of a stage brings with ONBUILD. An image that is not here is pulled for
-    /// them, if there are stages above that they may name.
+    /// Returns the ONBUILD steps of a stage's base. If there are stages above, which such steps may
+    /// name, pulls a base image that is not local.
     fn triggers(&self, bases: &[Base], at: usize) -> Result<Vec<Step>> {
         let Base { image, platform } = &bases[at];
         let texts: Vec<String> = match plan::base(self.dockerfile, image, at) {
@@ -157,17 +162,17 @@ impl Build<'_> {
         texts.iter().map(parse).collect()
     }
 
-    /// The error of a failed build, with an image to look into.
+    /// Adds to the error of a failed step the command that runs the image before the step.
     fn with_image(&self, error: Error) -> Error {
         let Some(state) = self.failed.take() else { return error };
-        // The step's own failure is the one to report.
+        // Report the step's failure, not this one.
         let Ok(image) = self.image_to_look_into(&state) else { return error };
         let image = image.short();
         let hint = format!("look into the image before it with: mydocker run --rm -it {image} sh");
         Error::new(format!("{error}; {hint}"))
     }
 
-    /// Prints a mistake with the lines around it; returns its error.
+    /// Prints the lines of a mistake and the lines around them. Returns the mistake's error.
     fn complain(&self, mistake: Mistake) -> Error {
         self.report.text(&self.dockerfile.source.excerpt(mistake.place));
         self.dockerfile.source.error(mistake)
@@ -270,14 +275,15 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// The named context of `--build-context`.
+    /// Returns the `--build-context` of this name. Upper and lower case are the same.
     pub fn named_context(&self, name: &str) -> Option<&ContextKind> {
         let name = name.to_ascii_lowercase();
         let found = self.contexts.iter().find(|context| context.name == name);
         found.map(|context| &context.kind)
     }
 
-    /// The image of a FROM or --from for a platform, pulled if it is not here or `--pull` is given.
+    /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, is
+    /// for another platform, or if `--pull` is set.
     pub fn bring(
         &self,
         image: &str,
@@ -301,13 +307,14 @@ impl Build<'_> {
         }
     }
 
-    /// Looks for the image among those here.
+    /// Looks for the image among the local images. Fails if an image that is named by id is for
+    /// another platform, because no registry can supply it.
     fn here(&self, image: &str, platform: Option<&Platform>) -> Result<Presence> {
         let name = self.image_name(image)?;
         let Some(here) = self.engine.image_store().resolve(&name)? else {
             return Ok(Presence::Needs(format!("no such image here: '{name}'")));
         };
-        // An id names an image that no registry has under this name.
+        // A registry does not know an image by its id, so an id is never pulled.
         let is_id = name.reference().is_none() || here.id.hex().starts_with(name.typed());
         let offered = here.config.platform();
         if let Some(wanted) = platform
@@ -324,7 +331,7 @@ impl Build<'_> {
         Ok(Presence::Here(Box::new(here)))
     }
 
-    /// The image that a name of a FROM means.
+    /// Returns the image that a FROM or --from names, with `--build-context` applied.
     fn image_name(&self, image: &str) -> Result<ImageName> {
         match self.named_context(image) {
             Some(ContextKind::Image(other)) => Ok(other.clone()),
@@ -335,7 +342,7 @@ impl Build<'_> {
         }
     }
 
-    /// Whether the stage takes nothing from the cache.
+    /// Reports whether `--no-cache` or `--no-cache-filter` is set for the stage.
     fn is_fresh(&self, at: usize) -> bool {
         let named = |name: &String| plan::find(self.dockerfile, name, at + 1) == Some(at);
         self.options.no_cache || self.options.no_cache_stages.iter().any(named)
@@ -466,13 +473,13 @@ impl Build<'_> {
 }
 
 impl State {
-    /// The words before a command in shell form.
+    /// The program and arguments of SHELL, which precede a command in shell form.
     pub fn shell(&self) -> Vec<String> {
         let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
         self.config.config.shell.clone().unwrap_or_else(default)
     }
 
-    /// The words to execute for a command in either form.
+    /// Returns the program and arguments that execute a command.
     pub fn words(&self, command: &Command) -> Vec<String> {
         match command {
             Command::Exec(words) => words.clone(),
@@ -480,7 +487,7 @@ impl State {
         }
     }
 
-    /// Adds an instruction without a layer to the history.
+    /// Adds an instruction that makes no layer to the history.
     pub fn note(&mut self, text: &str) {
         self.add(format!("{} #(nop)  {text}", self.shell().join(" ")));
     }
@@ -496,7 +503,7 @@ impl State {
         });
     }
 
-    /// Adds a step with its layer.
+    /// Adds a step and its layer, if it made one, to the history and to the layers.
     pub fn settle(&mut self, created_by: &str, entry: &CacheEntry) {
         self.add(created_by.to_owned());
         if let Some(step) = self.config.history.last_mut() {
@@ -505,9 +512,10 @@ impl State {
         self.config.diff_ids.extend(entry.layer);
     }
 
-    /// Gives times to the steps that only changed the config, as BuildKit does, so that the same cached
-    /// steps make the same image: the time of the layer before, or of the first layer that the build
-    /// made. With `all`, every step of the build gets that time.
+    /// Gives a time to each step that changed only the config, as BuildKit does, so that the same
+    /// cached steps make the same image. The time is that of the step before. Steps before the
+    /// first new layer get its time, or otherwise the base's. With `all`, each step of the build
+    /// gets that time.
     fn set_times(&mut self, all: Option<Instant>) {
         let history = &mut self.config.history;
         let new = history.iter().position(|step| step.created.is_none());
@@ -524,7 +532,7 @@ impl State {
     }
 }
 
-/// Replaces the value of this name, or adds it at the end.
+/// Replaces the value of `name`, or appends the pair if the name is new.
 pub fn set_pair(pairs: &mut Vec<(String, String)>, name: &str, value: &str) {
     match pairs.iter_mut().find(|(known, _)| known == name) {
         Some((_, known)) => value.clone_into(known),
@@ -532,10 +540,10 @@ pub fn set_pair(pairs: &mut Vec<(String, String)>, name: &str, value: &str) {
     }
 }
 
-/// Whether the image of a FROM can be used as it is here.
+/// Whether the local image of a FROM can be used.
 enum Presence {
     Here(Box<Image>),
-    /// Why it must be pulled first.
+    /// The image must be pulled. The text is the reason.
     Needs(String),
 }
 
@@ -543,8 +551,8 @@ fn look_up(pairs: &[(String, String)], name: &str) -> Option<String> {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
-/// The value of a predefined argument of the platform: `TARGETARCH`, `BUILDOS`. `target` is that of
-/// `--platform`.
+/// Returns the value of a predefined platform argument such as `TARGETARCH` or `BUILDOS`. `target`
+/// is the value of `--platform`.
 fn predefined(target: Option<&Platform>, name: &str) -> Option<String> {
     let native = || Platform { variant: String::new(), ..Platform::native() };
     let (platform, part) = match name.strip_prefix("TARGET") {
@@ -560,7 +568,8 @@ fn predefined(target: Option<&Platform>, name: &str) -> Option<String> {
     }
 }
 
-/// Fails if no program of the platform can run in a step.
+/// Fails if this machine can run no program of `platform`, neither natively nor by an emulator in
+/// binfmt_misc.
 pub fn check_emulation(platform: &Platform) -> Result<()> {
     if !runs(platform) {
         let native = Platform { variant: String::new(), ..Platform::native() };
@@ -572,12 +581,13 @@ pub fn check_emulation(platform: &Platform) -> Result<()> {
     Ok(())
 }
 
-/// Whether the argument needs no ARG and is left out of the history.
+/// Reports whether `name` is a proxy variable. A RUN gets it without an ARG, and the history leaves
+/// it out.
 pub fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&name.to_ascii_uppercase().as_str())
 }
 
-/// Whether `--build-arg` may give the argument without an ARG.
+/// Reports whether `--build-arg` may set `name` although no ARG declares it.
 pub fn is_predefined(name: &str) -> bool {
     is_proxy(name)
         || predefined(None, name).is_some()
@@ -585,7 +595,7 @@ pub fn is_predefined(name: &str) -> bool {
         || name.starts_with("BUILDKIT_")
 }
 
-/// As Go's %q prints a list.
+/// Returns the list as Go's `%q` prints it.
 fn quoted(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
     format!("[{}]", words.join(" "))

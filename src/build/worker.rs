@@ -1,10 +1,10 @@
-//! A build in a process of its own.
+//! Runs a build in a child process.
 //!
-//! The caller stays outside: it shows the messages that the build sends through a pipe, and takes signals.
-//! SIGINT, SIGTERM and SIGHUP end a build at any point, also in the middle of a copy, a pull or a read from
-//! stdin: the caller kills the build, whose child processes die with it, and then does what the next
-//! build does after a kill. Layers that are whole come into the cache, everything else goes. From then on
-//! a second signal ends the caller too. Kernel interfaces: signalfd(2), PR_SET_PDEATHSIG of prctl(2).
+//! The caller shows the messages that the build sends through a pipe, and receives signals. SIGINT,
+//! SIGTERM and SIGHUP end a build at any point, even during a copy, a pull or a read from stdin.
+//! The caller kills the build, whose child processes die with it (PR_SET_PDEATHSIG of prctl(2)),
+//! and cleans up as the next build would: complete layers go into the cache, everything else is
+//! removed. During the clean-up a second signal ends the caller (signalfd(2)).
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
@@ -24,14 +24,15 @@ use crate::sys::signal::{self, Signal};
 
 /// The signals that end a build.
 const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
-/// How often the time that has passed is shown.
+/// The interval at which the elapsed time is shown.
 const TICK: Duration = Duration::from_millis(100);
-/// The processes of a killed build die in this time; what one of them still holds the next build removes.
+/// The longest wait for the processes of a killed build. If one of them lives longer, the next
+/// build removes its files.
 const DYING: Duration = Duration::from_secs(10);
-/// What the process of a build or a stage may send before the end of a line or of its result.
+/// The most bytes that a line, or the result, of a build or a stage may have.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// A process that sends messages, and its result after a zero byte and as one line.
+/// A child process that sends messages, then a zero byte, and then its result as one line.
 pub struct Worker {
     process: Background,
     received: Vec<u8>,
@@ -40,13 +41,14 @@ pub struct Worker {
 /// The result of a build.
 #[derive(Serialize, Deserialize)]
 struct Ending {
-    /// Empty if no image was kept.
+    /// The image's id; empty if no output keeps the image.
     id: String,
     error: Option<String>,
 }
 
-/// Builds the image; returns its id. The error of a build that fails has the exit status 1, that of one
-/// that a signal ended 128 and the signal's number.
+/// Builds the image and returns its id, or an empty string if no output keeps the image. The error
+/// of a failed build has the exit status 1. If a signal ended the build, the exit status is 128
+/// plus the signal's number.
 pub fn build(engine: &Engine, options: &Options, show: &mut dyn Show) -> Result<String> {
     let signals = Signals::receive()?;
     let mut worker = Worker::start("the process of the build", &|report| {
@@ -86,7 +88,7 @@ pub fn build(engine: &Engine, options: &Options, show: &mut dyn Show) -> Result<
     }
 }
 
-/// The signals that end a build come from a descriptor until this is dropped.
+/// Receives the signals that end a build through a descriptor until this value is dropped.
 struct Signals {
     fd: OwnedFd,
     taken: Vec<Signal>,
@@ -94,7 +96,8 @@ struct Signals {
 
 impl Signals {
     fn receive() -> Result<Signals> {
-        // nohup(1) ignores SIGHUP; blocked, it would come nevertheless.
+        // Under nohup(1) SIGHUP is ignored. A signalfd would receive it all the same, so leave
+        // ignored signals out.
         let taken: Vec<Signal> =
             ENDING.into_iter().filter(|signal| !signal::is_ignored(*signal)).collect();
         let fd = signal::receive(taken.iter().copied()).context(|| "receive signals")?;
@@ -108,7 +111,8 @@ impl Drop for Signals {
     }
 }
 
-/// Waits until one of `fds` is ready, for at most `most`.
+/// Waits until one of `fds` is ready, but no longer than `most`, which is less than a second.
+/// Reports whether the first of `fds` is ready.
 fn wait(fds: &mut [PollFd<'_>], most: Option<Duration>) -> Result<bool> {
     let most = most.map(|most| Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() });
     match poll(fds, most.as_ref()) {
@@ -118,11 +122,12 @@ fn wait(fds: &mut [PollFd<'_>], most: Option<Duration>) -> Result<bool> {
 }
 
 impl Worker {
-    /// Starts a process in which `work` reports and returns its result, one line.
+    /// Starts a child process that runs `work`. `work` gets a report for its messages and returns
+    /// its result as one line.
     pub fn start(name: &'static str, work: &dyn Fn(&Report<'_>) -> String) -> Result<Worker> {
         let process = fork_with(name, &|pipe: &mut dyn Write| {
             let pipe = RefCell::new(pipe);
-            // The parent kills this process if it can't read on.
+            // If the write fails, the parent has stopped reading and kills this process.
             let send = |text: &str| drop(pipe.borrow_mut().write_all(text.as_bytes()));
             let result = work(&Report::new(&|message| send(&message.to_line())));
             send(&format!("\0{result}\n"));
@@ -130,8 +135,8 @@ impl Worker {
         Ok(Worker { process, received: Vec::new() })
     }
 
-    /// Reads what came, and passes the messages on. Returns the result at the end; it is empty if the
-    /// process was killed.
+    /// Reads the available data once and gives the messages to `pass`. Returns the result at the
+    /// end of the data. The result is empty if the process was killed.
     pub fn receive(&mut self, pass: &mut dyn FnMut(Message<'_>)) -> Result<Option<String>> {
         let mut piece = vec![0; 64 << 10];
         let count = match self.process.read(&mut piece) {
@@ -155,17 +160,18 @@ impl Worker {
         Ok(Some(result.trim_matches(['\0', '\n']).to_owned()))
     }
 
-    /// Waits for the end of a process that sent its result.
+    /// Waits until a process that sent its result has ended. Fails if the process failed.
     pub fn wait(self) -> Result<()> {
         self.process.wait()
     }
 
-    /// What it sends can be read.
+    /// The read end of the process's pipe, for poll(2).
     pub fn reader(&self) -> BorrowedFd<'_> {
         self.process.reader()
     }
 
-    /// Kills the process, and waits until its child processes have died too: they have the pipe.
+    /// Kills the process and waits until its child processes have died too. They have the pipe
+    /// open, so the pipe's end shows this. Waits at most `DYING`.
     pub fn kill(mut self) {
         self.process.kill();
         let begun = Instant::now();
@@ -173,12 +179,12 @@ impl Worker {
         while let Some(left) = DYING.checked_sub(begun.elapsed()) {
             let mut fds = [PollFd::from_borrowed_fd(self.process.reader(), PollFlags::IN)];
             let ready = wait(&mut fds, Some(left.min(TICK))).unwrap_or(false);
-            // Only its end is of interest.
+            // Read until the end; the data itself is dropped.
             if ready && matches!(self.process.read(&mut piece), Ok(0) | Err(_)) {
                 break;
             }
         }
-        // It is dead, and its status is known.
+        // The process was killed, so its status is no news.
         let _ = self.process.wait();
     }
 }

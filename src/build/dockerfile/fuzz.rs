@@ -1,6 +1,8 @@
-//! The fuzzed property of Dockerfiles and `.dockerignore` files: reading any text ends, within
-//! bounds, without a panic, and an error can always be shown with its excerpt.
-//! The fuzz target and a unit test call it. It compares no output; `tests` has the expected values.
+//! The property of Dockerfiles and `.dockerignore` files that the fuzzer checks: each text is read
+//! within bounds and without a panic, and each error can be shown with its excerpt.
+//!
+//! The fuzz target and a unit test call this function. It compares no output; `tests` has the
+//! expected values.
 
 use super::Dockerfile;
 use crate::build::ignore::Ignore;

@@ -1,9 +1,9 @@
-//! Instructions of a Dockerfile: what each keyword takes.
+//! The instructions of a Dockerfile: parses the flags and arguments of each keyword.
 //!
-//! A line becomes an `Instruction` whose arguments still hold their variables and quotes where the
-//! reference replaces variables (ADD, COPY, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR …), and plain
-//! text where it does not (RUN, CMD, ENTRYPOINT, SHELL). Each error names what was wrong and what is
-//! expected; a mistyped keyword or flag gets the nearest known one as a suggestion.
+//! Where the reference (docs.docker.com/reference/dockerfile) replaces variables (ADD, COPY, ENV,
+//! EXPOSE, LABEL, USER, VOLUME, WORKDIR …), arguments keep their variables and quotes. In RUN, CMD,
+//! ENTRYPOINT and SHELL arguments are plain text. Each error names the wrong text and what is
+//! expected. For a mistyped keyword or flag the error suggests the nearest known word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};
@@ -35,11 +35,12 @@ const KEYWORDS: &[(&str, &[&str])] = &[
     ("WORKDIR", &[]),
 ];
 
-/// Flags that may be given without a value, and more than once.
+/// The flags that may have no value.
 const SWITCHES: [&str; 4] = ["link", "parents", "keep-git-dir", "unpack"];
+/// The flags that may be repeated.
 const REPEATED: [&str; 2] = ["mount", "exclude"];
 
-/// One instruction.
+/// One instruction. Each variant has the name of its keyword; `Copy` is COPY and ADD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
     Arg(Vec<(String, Option<String>)>),
@@ -56,35 +57,38 @@ pub enum Instruction {
     Healthcheck(Healthcheck),
     Label(Vec<(String, String)>),
     Maintainer(String),
-    /// ONBUILD: the instruction that a build on top of this image runs.
+    /// The text of the instruction that a build on top of this image runs.
     Onbuild(String),
     Run(Run),
     Shell(Vec<String>),
     Stopsignal(String),
     User(String),
-    /// Paths, each with its variables.
+    /// The paths. Their variables are not replaced.
     Volume(Vec<String>),
     Workdir(String),
 }
 
-/// A command in the exec form, or a line for the shell.
+/// A command in the exec form, or in the shell form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// The program and its arguments.
     Exec(Vec<String>),
+    /// A line for the shell that SHELL names.
     Shell(String),
 }
 
-/// `RUN`
+/// The arguments of RUN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     pub command: Command,
     pub heredocs: Vec<Heredoc>,
     /// The values of `--mount`.
     pub mounts: Vec<String>,
+    /// The value of `--network`: `default`, `none` or `host`.
     pub network: Option<String>,
 }
 
-/// `COPY` and `ADD`
+/// The arguments of COPY and ADD. Variables are not replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copy {
     pub is_add: bool,
@@ -98,12 +102,13 @@ pub struct Copy {
     pub parents: bool,
     pub excludes: Vec<String>,
     pub checksum: Option<String>,
-    /// `ADD --unpack`: whether archives are unpacked; by default local ones are.
+    /// `ADD --unpack`: whether archives are unpacked. `None` unpacks local archives only.
     pub unpack: Option<bool>,
 }
 
 impl Instruction {
-    /// Reads one line.
+    /// Parses one line. Fails for an unknown keyword or flag, and for arguments that the keyword
+    /// does not accept.
     pub fn parse(line: &Line, escape: char) -> Result<Instruction> {
         let keyword = line.keyword.as_str();
         let Some((_, known)) = KEYWORDS.iter().find(|(name, _)| *name == keyword) else {
@@ -144,7 +149,7 @@ impl Instruction {
     }
 }
 
-/// The flags of one instruction, checked.
+/// The checked flags of one instruction.
 struct Flags<'a>(&'a [(String, Option<String>)]);
 
 impl<'a> Flags<'a> {
@@ -184,7 +189,7 @@ impl<'a> Flags<'a> {
         named.filter_map(|(_, value)| value.clone()).collect()
     }
 
-    /// `None` if it is not given.
+    /// Returns the value of a switch, or `None` if the flag is absent.
     fn switch(&self, name: &str) -> Result<Option<bool>> {
         let Some((_, value)) = self.0.iter().find(|(known, _)| known == name) else {
             return Ok(None);
@@ -200,7 +205,7 @@ impl<'a> Flags<'a> {
 fn command(rest: &str) -> Command {
     match rest.starts_with('[').then(|| json_words(rest)) {
         Some(Ok(words)) => Command::Exec(words),
-        // A text that is no valid list is a shell line.
+        // A text that starts with `[` but is no JSON list is a command in shell form.
         _ if rest.is_empty() => Command::Exec(Vec::new()),
         _ => Command::Shell(rest.to_owned()),
     }
@@ -248,7 +253,7 @@ fn pairs(keyword: &str, rest: &str, escape: char) -> Result<Vec<(String, String)
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// The argument of an instruction that takes exactly one.
+/// Returns the argument of an instruction that has exactly one argument.
 fn one(keyword: &str, rest: &str, escape: char) -> Result<String> {
     match split_raw(rest, escape).as_slice() {
         [word] => Ok((*word).to_owned()),
@@ -267,7 +272,8 @@ fn volumes(rest: &str, escape: char) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-/// Reads the health check. The lexer took its flags off; `image::instruction` expects them in front.
+/// Parses HEALTHCHECK. The lexer has removed the flags, so put them back: `image::instruction`
+/// expects them at the start of the text.
 fn check_of(line: &Line) -> Result<Healthcheck> {
     let mut text = String::new();
     for (name, value) in &line.flags {
@@ -339,7 +345,7 @@ fn copy(line: &Line, flags: &Flags<'_>, escape: char) -> Result<Copy> {
     })
 }
 
-/// Refuses what ADD takes for a git repository, and schemes that it does not know.
+/// Fails if a source of ADD is a git repository by Docker's rules, or has an unknown scheme.
 fn check_remote(source: &str) -> Result<()> {
     let (scheme, rest) = source.split_once("://").unwrap_or(("", source));
     let path = rest.split(['#', '?']).next().unwrap_or_default();
@@ -357,7 +363,8 @@ fn check_remote(source: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks the instruction of an ONBUILD now, so that its author sees a mistake and not the image's users.
+/// Checks the instruction of an ONBUILD now, so that the error appears in this build and not in the
+/// builds of the image's users.
 fn trigger(line: &Line) -> Result<String> {
     let keyword = line.rest.split_whitespace().next().unwrap_or_default();
     let keyword = keyword.to_ascii_uppercase();

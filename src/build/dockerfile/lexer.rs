@@ -1,9 +1,10 @@
-//! Lines of a Dockerfile: parser directives, comments, continuations, heredocs and flags.
+//! The lines of a Dockerfile: parser directives, comments, continuations, heredocs and flags
+//! (docs.docker.com/reference/dockerfile, "Format", "Parser directives", "Here-documents").
 //!
-//! A directive (`# escape=`) stands before everything else. A line that ends in the escape character
-//! goes on in the next one; comments and empty lines inside of it are left out. A heredoc (`<<EOF`,
-//! `<<-EOF`, `<<"EOF"`) belongs to RUN, COPY or ADD and takes the lines up to its name. The words of
-//! an instruction are not looked at here, except for the flags at its start.
+//! Directives (`# escape=`) come before everything else. A line that ends in the escape character
+//! continues on the next line; comments and empty lines in between are skipped. RUN, COPY and ADD
+//! may have heredocs (`<<EOF`, `<<-EOF`, `<<"EOF"`), whose content is the lines up to the heredoc's
+//! name. Of an instruction's words only the flags at the start are parsed here.
 
 use super::{Mistake, Place};
 use crate::words::split_raw;
@@ -14,39 +15,41 @@ const MAX_HEREDOCS: usize = 100;
 /// A Dockerfile as a list of instructions.
 #[derive(Debug)]
 pub struct Lines {
+    /// `\`, or what `# escape=` sets.
     pub escape: char,
+    /// The value of `# syntax=`: the name of a frontend.
     pub syntax: Option<String>,
     /// The value of `# check=`.
     pub check: Option<String>,
     pub lines: Vec<Line>,
 }
 
-/// One instruction, its lines joined.
+/// One instruction with its continuation lines joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     pub place: Place,
-    /// In capitals.
+    /// The keyword in upper case.
     pub keyword: String,
-    /// `--name=value`, in order; without a value it is a switch.
+    /// The flags `--name=value` in order. A flag without a value is a switch.
     pub flags: Vec<(String, Option<String>)>,
-    /// What follows the flags, without blanks around.
+    /// The text after the flags, without leading and trailing blanks.
     pub rest: String,
     pub heredocs: Vec<Heredoc>,
 }
 
-/// The text of a heredoc.
+/// A heredoc: the lines between `<<NAME` and `NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heredoc {
     pub name: String,
-    /// Whether variables in it are replaced: they are if its name is not quoted.
+    /// True if variables in the content are replaced, which a quoted name prevents.
     pub expands: bool,
     pub content: String,
-    /// The content as it stands, with the tabs that `<<-` removes.
+    /// The content before `<<-` removes the tabs at the start of each line.
     pub raw: String,
 }
 
 impl Line {
-    /// The instruction in one line.
+    /// Returns the instruction as one line.
     pub fn text(&self) -> String {
         let mut text = self.keyword.clone();
         for (name, value) in &self.flags {
@@ -62,7 +65,8 @@ impl Line {
 }
 
 impl Lines {
-    /// Reads all instructions of `text`. A text without `directives` is an ONBUILD's.
+    /// Reads all instructions of `text`. Without `directives`, lines such as `# escape=` are
+    /// comments: an ONBUILD has no parser directives.
     pub fn read(text: &str, directives: bool) -> Result<Lines, Mistake> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader {
@@ -98,7 +102,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// `# name=value` lines before anything else.
+    /// Reads the directives `# name=value` at the start of the text.
     fn directives(&mut self) -> Result<(), Mistake> {
         let mut seen = Vec::new();
         while let Some(line) = self.rest.get(self.next) {
@@ -118,7 +122,7 @@ impl Reader<'_> {
                 }
                 ("syntax", frontend) => self.syntax = Some(frontend.to_owned()),
                 ("check", options) => self.check = Some(options.to_owned()),
-                // Any other name makes it a comment, which ends the directives.
+                // A line with any other name is a comment, which ends the directives.
                 _ => break,
             }
             seen.push(name);
@@ -127,7 +131,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The next instruction with its continuations, and the lines that it takes.
+    /// Returns the next instruction with its continuation lines joined, and its place.
     fn logical_line(&mut self) -> Option<(Place, String)> {
         loop {
             let first = self.next + 1;
@@ -157,11 +161,11 @@ impl Reader<'_> {
         }
     }
 
-    /// The line without the escape character at its end, and whether there was one.
+    /// Returns the line without the escape character at its end, and true if there was one.
     fn continuation(&self, line: &str) -> (String, bool) {
         let trimmed = line.trim_end_matches([' ', '\t']);
         match trimmed.strip_suffix(self.escape) {
-            // Two escape characters stand for the character itself.
+            // Two escape characters at the end are literal, not a continuation.
             Some(before) if !before.ends_with(self.escape) => (before.to_owned(), true),
             _ => (line.to_owned(), false),
         }
@@ -186,7 +190,7 @@ impl Reader<'_> {
         Ok(line)
     }
 
-    /// The flags at the start of an instruction's arguments, and what follows them.
+    /// Returns the flags at the start of an instruction's arguments, and the text after them.
     fn flags<'t>(&self, rest: &'t str) -> (Vec<(String, Option<String>)>, &'t str) {
         let mut flags = Vec::new();
         let mut rest = rest;
@@ -203,7 +207,8 @@ impl Reader<'_> {
         (flags, rest)
     }
 
-    /// The heredocs that `text` names, read from the lines that follow.
+    /// Reads the heredocs that `text` names from the lines that follow. Extends `place` to their
+    /// last line.
     fn heredocs(&mut self, text: &str, place: &mut Place) -> Result<Vec<Heredoc>, Mistake> {
         let mut heredocs = Vec::new();
         for word in split_raw(text, self.escape) {
@@ -239,8 +244,8 @@ impl Reader<'_> {
     }
 }
 
-/// The name of the heredoc that a word begins, whether variables in it are replaced, and whether tabs
-/// are removed.
+/// Parses `<<NAME`. Returns the heredoc's name, whether variables in its content are replaced, and
+/// whether tabs at the start of its lines are removed. Returns `None` for any other word.
 pub fn heredoc_start(word: &str) -> Option<(String, bool, bool)> {
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
     let (name, chomp) = rest.strip_prefix('-').map_or((rest, false), |rest| (rest, true));
@@ -253,7 +258,7 @@ pub fn heredoc_start(word: &str) -> Option<(String, bool, bool)> {
     is_name.then_some((plain, expands, chomp))
 }
 
-/// The text without quotes and escapes; variables stay.
+/// Removes quotes and escapes from the text. Variables are not replaced.
 fn unquoted(text: &str, escape: char) -> String {
     let (mut plain, mut quote) = (String::new(), None);
     let mut characters = text.chars();
@@ -272,7 +277,7 @@ fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// `# name = value`, the name in small letters.
+/// Parses `# name = value`. Returns the name in lower case.
 fn directive(line: &str) -> Option<(String, &str)> {
     let (name, value) = line.strip_prefix('#')?.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());

@@ -1,9 +1,10 @@
-//! The Dockerfile language, version 1: from text to stages of instructions.
+//! The Dockerfile language, version 1: parses text into stages of instructions.
 //!
-//! `lexer` joins lines and reads directives and heredocs, `instruction` reads what each keyword takes,
-//! and this file puts the instructions into stages. Variables are not replaced here, because their
-//! values are known only during the build; `words` does that for each step. Nothing is executed and no
-//! file is read. The reference is docs.docker.com/reference/dockerfile; where it is silent, BuildKit's
+//! `lexer` joins lines and reads directives and heredocs, `instruction` parses the arguments of
+//! each keyword, and this file groups the instructions into stages. Variables are not replaced
+//! here, because their values are known only during the build; `words` replaces them for each step.
+//! The parser executes nothing and reads no file. The reference is
+//! docs.docker.com/reference/dockerfile. Where it says nothing, BuildKit's
 //! `frontend/dockerfile/parser` decides.
 
 pub mod instruction;
@@ -14,18 +15,21 @@ use lexer::{Line, Lines};
 
 use crate::error::{Error, Result};
 
-/// The longest Dockerfile that is read.
+/// The largest Dockerfile that is read, in bytes.
 pub const MAX_DOCKERFILE: u64 = 1 << 20;
-/// Lines that an excerpt shows before and after the wrong ones.
+/// The number of lines that an excerpt shows before and after a mistake.
 const AROUND: usize = 2;
 
-/// A Dockerfile, parsed.
+/// A parsed Dockerfile.
 #[derive(Debug)]
 pub struct Dockerfile {
+    /// The text, for excerpts in messages.
     pub source: Source,
-    /// `ARG` before the first `FROM`, in order.
+    /// The ARGs before the first FROM, in order: name and default.
     pub arguments: Vec<(String, Option<String>)>,
+    /// The stages in the order of their FROMs. There is at least one.
     pub stages: Vec<Stage>,
+    /// `\`, or what `# escape=` sets.
     pub escape: char,
     /// The frontend that `# syntax=` names.
     pub syntax: Option<String>,
@@ -33,42 +37,44 @@ pub struct Dockerfile {
     pub check: Option<String>,
 }
 
-/// One `FROM` and what follows it.
+/// One FROM and the instructions up to the next FROM.
 #[derive(Debug)]
 pub struct Stage {
     pub from: Step,
-    /// As given, variables not replaced.
+    /// The image or stage that FROM names. Its variables are not replaced.
     pub image: String,
+    /// The value of `--platform`. Its variables are not replaced.
     pub platform: Option<String>,
-    /// In small letters.
+    /// The name after AS, in lower case.
     pub name: Option<String>,
+    /// The instructions after FROM.
     pub steps: Vec<Step>,
 }
 
-/// An instruction and where it stands.
+/// An instruction and its place in the file.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub instruction: Instruction,
     pub place: Place,
-    /// The instruction in one line, as progress shows it.
+    /// The instruction as one line, which the progress shows.
     pub text: String,
 }
 
-/// The first and the last line, from 1.
+/// The first and the last line of an instruction, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     pub first: usize,
     pub last: usize,
 }
 
-/// The text of a Dockerfile, for messages.
+/// The text of a Dockerfile, for errors and excerpts.
 #[derive(Debug)]
 pub struct Source {
     name: String,
     lines: Vec<String>,
 }
 
-/// What is wrong, and where.
+/// An error and its place in the Dockerfile.
 #[derive(Debug)]
 pub struct Mistake {
     pub place: Place,
@@ -76,24 +82,24 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// A mistake in the lines of `place`.
+    /// Makes a mistake in the lines of `place`.
     pub fn new(place: Place, message: impl Into<String>) -> Mistake {
         Mistake { place, error: Error::new(message) }
     }
 }
 
 impl Source {
-    /// The text that messages call `name`.
+    /// Makes the source from `text`. Errors name the file as `name`.
     pub fn new(name: &str, text: &str) -> Source {
         Source { name: name.to_owned(), lines: text.lines().map(str::to_owned).collect() }
     }
 
-    /// A line, from 1.
+    /// Returns line `number`, counted from 1. Returns an empty string after the last line.
     pub fn line(&self, number: usize) -> &str {
         self.lines.get(number - 1).map_or("", String::as_str)
     }
 
-    /// The one-line error of a mistake, under the file's name and line.
+    /// Returns the error of a mistake in one line: `NAME:LINE: TEXT`.
     pub fn error(&self, mistake: Mistake) -> Error {
         let place = format!("{}:{}", self.name, mistake.place.first);
         let Err(error) = crate::error::Context::context(Err::<(), _>(mistake.error), || place)
@@ -103,7 +109,7 @@ impl Source {
         error
     }
 
-    /// The lines of a mistake with those around, as BuildKit shows them.
+    /// Returns the lines of `place` and the lines around it, in BuildKit's format.
     pub fn excerpt(&self, place: Place) -> String {
         let rule = "--------------------\n";
         let mut text = format!("{}:{}\n{rule}", self.name, place.first);
@@ -121,7 +127,7 @@ impl Source {
 }
 
 impl Dockerfile {
-    /// Parses `text`, which messages call `name`.
+    /// Parses `text`. Errors name the file as `name`.
     pub fn parse(name: &str, text: &str) -> Result<Dockerfile, (Source, Mistake)> {
         let source = Source::new(name, text);
         match parse(text) {
@@ -137,7 +143,7 @@ impl Dockerfile {
         }
     }
 
-    /// Whether a RUN has a mount of type cache.
+    /// Reports whether a RUN has a mount of type `cache`.
     pub fn has_cache_mounts(&self) -> bool {
         self.stages.iter().flat_map(|stage| &stage.steps).any(|step| match &step.instruction {
             Instruction::Run(run) => run.mounts.iter().any(|mount| mount.contains("type=cache")),
@@ -145,7 +151,7 @@ impl Dockerfile {
         })
     }
 
-    /// Parses the instruction of an `ONBUILD`.
+    /// Parses the instruction of an ONBUILD. Fails unless `text` is exactly one instruction.
     pub fn parse_trigger(text: &str) -> Result<Step> {
         let lines = Lines::read(text, false).map_err(|mistake| mistake.error)?;
         match lines.lines.as_slice() {

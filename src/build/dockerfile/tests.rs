@@ -1,8 +1,8 @@
-//! The Dockerfile reference, sentence by sentence, as inputs and what they mean.
+//! The rules of the Dockerfile reference as test inputs and their meaning.
 //!
-//! Each test names the part of docs.docker.com/reference/dockerfile that it covers. Variables are
-//! tested in `words`, because the values are known only during a build; the effect of an instruction
-//! on an image is tested in `tests/build`.
+//! The comment of each test names the section of docs.docker.com/reference/dockerfile that it
+//! covers. `words` tests variables, because their values are known only during a build.
+//! `tests/build` tests the effect of an instruction on an image.
 
 use super::instruction::{Command, Copy, Instruction};
 use super::lexer::Lines;
@@ -85,7 +85,7 @@ fn directives() {
     assert_eq!(of("# ESCAPE=`\nFROM x").escape, '`');
     assert_eq!(of("# syntax=docker/dockerfile:1\n# escape=`\nFROM x").escape, '`');
     assert_eq!(of("# syntax=a/b:1\nFROM x").syntax.unwrap(), "a/b:1");
-    // After a comment, an empty line or an instruction it is a comment.
+    // After a comment, an empty line or an instruction, a directive is a comment.
     for before in ["# about\n", "\n", "FROM x\n", "# unknown=1\n", "ARG a\n"] {
         assert_eq!(of(&format!("{before}# escape=`\nFROM x")).escape, '\\', "{before}");
     }
@@ -272,7 +272,7 @@ fn copies() {
 
 /// "EXPOSE", "VOLUME", "USER", "WORKDIR", "STOPSIGNAL", "MAINTAINER".
 #[test]
-fn plain_ones() {
+fn instructions_with_plain_arguments() {
     assert_eq!(step("EXPOSE 80/tcp 53/udp"), Instruction::Expose("80/tcp 53/udp".into()));
     assert_eq!(step("VOLUME /a /b"), Instruction::Volume(vec!["/a".into(), "/b".into()]));
     assert_eq!(step("VOLUME [\"/c d\"]"), Instruction::Volume(vec!["/c d".into()]));
@@ -322,7 +322,7 @@ fn triggers() {
 }
 
 #[test]
-fn mistakes_are_shown_in_their_place() {
+fn an_excerpt_shows_the_lines_of_a_mistake() {
     let text = "FROM x\nRUN a\n\n# why\nCOPPY a \\\n  b\nRUN c\nRUN d\nRUN e\n";
     let (source, mistake) = Dockerfile::parse("sub/Dockerfile", text).unwrap_err();
     assert_eq!(
@@ -339,7 +339,7 @@ fn mistakes_are_shown_in_their_place() {
 }
 
 #[test]
-fn any_text_is_read_to_its_end() {
+fn each_prefix_of_the_corpus_is_read_without_a_panic() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/dockerfile");
     let mut count = 0;
     for entry in std::fs::read_dir(corpus).unwrap().flatten() {
