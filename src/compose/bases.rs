@@ -1,20 +1,25 @@
-//! Builds on the images of other services: `additional_contexts` may name one as `service:NAME`. Such
-//! a service is built first, also if nothing else asks for it and no profile enables it. Services that
-//! need each other's images are an error. See the compose specification, "Build".
+//! Builds that use the images of other services.
+//!
+//! `build.additional_contexts` may name a service as `service:NAME` (compose specification,
+//! "Build"). Such a service is built first, even if no profile enables it and the user did not name
+//! it. It is an error if services need each other's images. This file only sorts: `cli` runs the
+//! builds.
 
 use super::members::no_service;
 use super::node::Node;
 use super::project::{Project, Service};
 use crate::error::Result;
 
-/// The service that `service:NAME` of an additional context names. It is built before.
+/// Returns the service that `service:NAME` of an additional context names. Fails if the project has
+/// no such service.
 pub fn built_before<'a>(project: &'a Project, context: &Node) -> Result<&'a Service> {
     let text = context.scalar()?;
     let name = text.strip_prefix("service:").unwrap_or_default();
     project.find(name).ok_or_else(|| context.wrong(no_service(project, name)))
 }
 
-/// `services`, each after those whose images its build takes as contexts.
+/// Returns `services` and the services whose images their builds use. Each service comes after
+/// those that it needs. Fails if services need each other's images.
 pub fn with_bases<'a>(project: &'a Project, services: &[&'a Service]) -> Result<Vec<&'a Service>> {
     let mut ordered = Vec::new();
     for service in services {

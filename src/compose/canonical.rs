@@ -1,6 +1,9 @@
-//! Brings a value to the one form that later steps know: short forms become long ones, lists of
-//! `KEY=VALUE` become maps, paths become absolute. On the way every key and type is checked, so an
-//! error names the file, the line and the key.
+//! Converts a compose file to its canonical form, the only form that later steps accept.
+//!
+//! Short forms become long ones, lists of `KEY=VALUE` become maps, and relative paths become
+//! absolute. Each key and type is checked against `schema`, and an error names the file, the line
+//! and the key. Keys that start with `x-` are dropped (compose specification, "Extension"). Nothing
+//! is merged here: `merge` does that.
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind, ROOT};
@@ -8,12 +11,14 @@ use super::scope::Scope;
 use crate::error::Result;
 use crate::suggest::hint;
 
-/// The canonical form of a whole file.
+/// Returns the canonical form of a whole file. Fails for an unknown key and for a value of the
+/// wrong type.
 pub fn check(node: &Node, scope: &Scope) -> Result<Node> {
     canonical(node, &ROOT, scope, "")
 }
 
-/// The canonical form of `node`, which stands at `path` in the file.
+/// Returns the canonical form of `node`. `path` is its key in the file, such as
+/// `services.web.ports`, for errors.
 pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<Node> {
     if let Kind::Refused(reason) = kind {
         return Err(node.wrong(format_args!("{path} is not supported: {reason}")));
@@ -79,7 +84,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
             let alone = std::slice::from_ref(node);
             let elements = match &node.value {
                 Value::List(elements) => elements.as_slice(),
-                // `env_file` alone may be one text.
+                // Of these keys, only `env_file` may be a text.
                 Value::Text(_) if path.ends_with(".env_file") => alone,
                 _ => return Err(should("a list")),
             };
@@ -99,7 +104,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
     Ok(Node { value, ..node.clone() })
 }
 
-/// Names become parts of the names of containers and networks.
+/// Checks a name of the user: it becomes a part of the names of containers and networks.
 fn check_name(node: &Node, name: &str, path: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let is_map_of_objects = !path.contains("ulimits");
@@ -142,7 +147,8 @@ fn list(elements: &[Node], path: &str) -> Result<Value> {
     Ok(Value::List(texts))
 }
 
-/// A map of texts; null where there is a key alone.
+/// Converts a map or a list of `KEY=VALUE` to a map of texts. The value of a key without `=` is
+/// null.
 fn dict(node: &Node, path: &str) -> Result<Value> {
     let mut found = node.map();
     match &node.value {
@@ -174,7 +180,8 @@ fn dict(node: &Node, path: &str) -> Result<Value> {
     Ok(found.value)
 }
 
-/// Splits a command line as sh does with quotes and backslashes; `None` if a quote is not closed.
+/// Splits a command line at blanks, with the quotes and backslashes of sh(1). Returns `None` if a
+/// quote is not closed. Variables are not replaced.
 pub fn split_words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

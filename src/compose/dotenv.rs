@@ -1,15 +1,19 @@
-//! The format of `.env` and of `env_file`: `NAME=value` a line, with `export`, comments, single
-//! quotes (literal), double quotes (escapes and variables), both over several lines, and variables in
-//! plain values. This is Compose's grammar, not that of `run --env-file`, which takes a value as it is
-//! (`format: raw`).
+//! The format of `.env` and of `env_file`: one `NAME=value` on a line.
+//!
+//! A line may start with `export`, and `#` starts a comment. A value in single quotes is literal; a
+//! value in double quotes has escapes and variables. Quoted values may have several lines. A plain
+//! value may have variables. This is the grammar of Docker Compose
+//! (docs.docker.com/compose/how-tos/environment-variables/variable-interpolation). `format: raw`
+//! and `run --env-file`, which take each value literally, are not read here.
 
 use std::cell::RefCell;
 
 use super::interpolate::Variables;
 use crate::error::{Result, fail};
 
-/// The variables of `text`, in order. A value may use variables: `find` gives those from outside, which
-/// win over earlier lines of the file. A name without `=` has no value.
+/// Returns the variables of `text` in order. A name without `=` has no value. `find` returns the
+/// variables from outside, which a value may use and which override earlier lines of the file.
+/// Errors name the file as `file`, and the line.
 pub fn parse(
     file: &str,
     text: &str,
@@ -39,7 +43,7 @@ pub fn parse(
         let value = typed[at + 1..].trim_start();
         let value = match value.chars().next() {
             Some(quote @ ('\'' | '"')) => {
-                // The rest of the file from the first byte inside the quotes.
+                // The offset in `rest` of the first byte after the quote.
                 let start = value.as_ptr() as usize - rest.as_ptr() as usize + 1;
                 let Some(end) = closing(&rest[start..], quote) else {
                     fail!("{file}:{place}: the quote {quote} is not closed");
@@ -76,7 +80,7 @@ fn check_name(file: &str, line: usize, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where the quote that closes the value is.
+/// Returns the offset of the quote that closes the value.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     text.char_indices().find_map(|(at, c)| {
@@ -86,7 +90,8 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     })
 }
 
-/// The escapes of double quotes. A `\$` becomes `$$`, which stays a dollar.
+/// Replaces the escapes of double quotes. `\$` becomes `$$`, which the interpolation turns into a
+/// dollar.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();

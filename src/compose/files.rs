@@ -1,6 +1,9 @@
-//! From the command line's words to one canonical tree: finds the files (upwards from the working
-//! directory), reads `.env`, names the project, interpolates, resolves `include` and `extends`, and
-//! merges. COMPOSE_* variables count as Docker Compose has them; a flag wins over its variable.
+//! Reads the files of a project into one canonical tree.
+//!
+//! It finds the files (from the working directory upwards), reads `.env`, names the project,
+//! replaces variables, resolves `include` and `extends`, and merges the files. The COMPOSE_*
+//! variables have the meaning that docs.docker.com/compose/how-tos/environment-variables/envvars
+//! gives them; a flag overrides its variable. Services are not checked here: `project` does that.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,27 +20,33 @@ use super::{dotenv, yaml};
 use crate::error::{Context, Error, Result, fail};
 use crate::path::clean;
 
-/// The names of compose files in the order of preference, and of the files that override them.
+/// The names of compose files, in the order of preference.
 const NAMES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+/// The names of the files that override them.
 const OVERRIDES: [&str; 4] = [
     "compose.override.yaml",
     "compose.override.yml",
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 ];
-/// How many files one project may be made of, included and extended ones counted.
+/// The most files of a project, included and extended files counted.
 const MAX_FILES: usize = 64;
 
-/// What chooses a project: the flags before the subcommand.
+/// The flags before the subcommand, which choose the project.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
+    /// `--file`: paths; `-` is the standard input.
     pub files: Vec<String>,
+    /// `--project-name`
     pub name: Option<String>,
+    /// `--env-file`: paths that replace `.env`.
     pub env_files: Vec<String>,
+    /// `--profile`: the names of active profiles; `*` is all of them.
     pub profiles: Vec<String>,
+    /// `--project-directory`
     pub directory: Option<String>,
-    /// Whether names are coloured; `None`: on a terminal.
+    /// `--ansi`: whether names are coloured. `None` colours them on a terminal.
     pub coloured: Option<bool>,
 }
 
@@ -49,11 +58,11 @@ pub struct Source {
     pub profiles: Vec<String>,
     pub root: Node,
     pub environment: Environment,
-    /// Variables that the files use and that are not set.
+    /// The variables that the files use and that are not set.
     pub missing: BTreeSet<String>,
 }
 
-/// The variables that a file's values may use: the caller's, then those of `.env`.
+/// The variables for interpolation. The command's own environment overrides `.env` files.
 #[derive(Clone, Default)]
 pub struct Environment {
     own: BTreeMap<String, String>,
@@ -61,7 +70,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The caller's variables.
+    /// Returns the environment of this process. Variables that are no UTF-8 are left out.
     pub fn of_process() -> Environment {
         let own = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -69,17 +78,17 @@ impl Environment {
         Environment { own: own.collect(), files: BTreeMap::new() }
     }
 
-    /// The value of a variable.
+    /// Returns the value of a variable, or `None` if it is not set.
     pub fn get(&self, name: &str) -> Option<String> {
         self.own.get(name).or_else(|| self.files.get(name)).cloned()
     }
 
-    /// The value of a variable that is set and not empty.
+    /// Returns the value of a variable, or `None` if it is empty or not set.
     fn set(&self, name: &str) -> Option<String> {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// Adds the variables of a `.env` file, which count after the caller's.
+    /// Adds the variables of a `.env` file. They do not override the environment of the process.
     fn read(&mut self, path: &Path) -> Result<()> {
         let found = dotenv::parse(&shown(path), &read_text(path)?, &|name| self.get(name))?;
         self.files.extend(found.into_iter().filter_map(|(name, value)| Some((name, value?))));
@@ -87,24 +96,25 @@ impl Environment {
     }
 }
 
-/// Whether a variable that is a switch is on.
+/// Reports whether the value of a variable switches a feature on.
 pub fn is_on(value: Option<&str>) -> bool {
     matches!(value, Some("1" | "true" | "TRUE" | "True"))
 }
 
-/// A path as errors show it: below the working directory without that directory.
+/// Returns a path for an error: relative to the working directory if it is below.
 pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
-/// The text of a file; `-` is the standard input.
+/// Reads a text file; `-` is the standard input. Fails if the file has more than `yaml::MAX_FILE`
+/// bytes or is no UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = read_bytes(path, yaml::MAX_FILE)?;
     String::from_utf8(bytes).or_else(|_| fail!("{} is not UTF-8 text", shown(path)))
 }
 
-/// The bytes of a file of at most `most` bytes.
+/// Reads a file; `-` is the standard input. Fails if the file has more than `most` bytes.
 pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
@@ -119,7 +129,8 @@ pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Finds, reads and merges the files of a project.
+/// Finds, reads and merges the files of a project. Fails if there is no compose file, or if a file
+/// has a mistake.
 pub fn load(choice: &Choice) -> Result<Source> {
     let here = std::env::current_dir().context(|| "find the working directory")?;
     let mut environment = Environment::of_process();
@@ -148,7 +159,7 @@ pub fn load(choice: &Choice) -> Result<Source> {
     for file in &env_files {
         environment.read(&here.join(file))?;
     }
-    // `.env` may name further files.
+    // `.env` may set COMPOSE_FILE.
     let files = if choice.files.is_empty() && environment.files.contains_key("COMPOSE_FILE") {
         find_files(choice, &environment, &dir)?
     } else {
@@ -187,17 +198,18 @@ pub fn load(choice: &Choice) -> Result<Source> {
     })
 }
 
-/// The documents of a compose file.
+/// Parses the YAML documents of a compose file.
 fn parse(file: &Path) -> Result<Vec<Node>> {
     yaml::load(&shown(file), &read_text(file)?)
 }
 
-/// The absolute path of `path`, which is taken from `dir`.
+/// Returns `path` as an absolute path. A relative path is resolved from `dir`.
 fn resolved(dir: &Path, path: &str) -> PathBuf {
     PathBuf::from(clean(&dir.join(path).to_string_lossy()))
 }
 
-/// The files that the flags or COMPOSE_FILE name, or the usual ones.
+/// Returns the files that the flags or COMPOSE_FILE name. Otherwise returns the first of `NAMES` in
+/// the working directory or above, and its override.
 fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result<Vec<PathBuf>> {
     let absolute = |file: &str| match file {
         "-" => PathBuf::from("-"),
@@ -224,7 +236,8 @@ fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result
     Ok(Vec::new())
 }
 
-/// The project's name: from the flag, COMPOSE_PROJECT_NAME, the files' `name`, or the directory.
+/// Returns the project's name: from the flag, from COMPOSE_PROJECT_NAME, from the last `name` in
+/// the files, or from the directory.
 fn project_name<'a>(
     choice: &Choice,
     environment: &Environment,
@@ -264,24 +277,25 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lower-case letters, digits, `-` and `_`, the first a letter or digit.
+/// Converts a name to lower case and drops all characters but letters, digits, `-` and `_`. The
+/// first character is a letter or a digit.
 fn normalize(name: &str) -> String {
     let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c);
     let name: String = name.to_lowercase().chars().filter(plain).collect();
     name.trim_start_matches(['-', '_']).to_owned()
 }
 
-/// Reads files, with a bound on how many.
+/// Reads the files of a project, at most `MAX_FILES`.
 struct Reader<'a> {
     count: usize,
     missing: &'a RefCell<BTreeSet<String>>,
     environment: Environment,
-    /// The documents of the project's own files; each is taken out when its turn comes.
+    /// The parsed documents of the project's own files. The first use of a file removes its entry.
     parsed: BTreeMap<PathBuf, Vec<Node>>,
 }
 
 impl Reader<'_> {
-    /// The merged tree of `files`.
+    /// Returns the merged tree of `files`.
     fn files(&mut self, files: &[PathBuf], dir: &Path) -> Result<Node> {
         let mut merged: Option<Node> = None;
         for file in files {
@@ -298,7 +312,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The documents of one file, canonical, with what they include and extend.
+    /// Returns the canonical documents of one file, with their `include` and `extends` resolved.
     fn file(&mut self, file: &Path, dir: &Path) -> Result<Vec<Node>> {
         let mut documents = Vec::new();
         for node in self.documents(file, dir)? {
@@ -330,7 +344,7 @@ impl Reader<'_> {
         Ok(documents)
     }
 
-    /// Resolves the `extends` of all services of a document.
+    /// Resolves the `extends` of all services of a document (compose specification, "Extends").
     fn extend(&mut self, mut root: Node, file: &Path, dir: &Path) -> Result<Node> {
         let Some(services) = root.take("services") else { return Ok(root) };
         let mut done = services.map();
@@ -379,7 +393,8 @@ impl Reader<'_> {
         Ok(merge(base, service, &SERVICE))
     }
 
-    /// Adds what a document includes. A name that both have is an error.
+    /// Adds the files that a document includes (compose specification, "Include"). It is an error
+    /// if both files have a name and the values differ.
     fn include(&mut self, mut root: Node, dir: &Path) -> Result<Node> {
         let Some(include) = root.take("include") else { return Ok(root) };
         for element in include.elements() {
@@ -415,7 +430,7 @@ impl Reader<'_> {
                     }
                 }
                 None if below.join(".env").is_file() && below != dir => {
-                    // The including project's variables win.
+                    // The variables of the including project override those of the included one.
                     let mut own = Environment { own: outer.own.clone(), ..Default::default() };
                     own.own.extend(outer.files.clone());
                     own.read(&below.join(".env"))?;

@@ -1,8 +1,10 @@
-//! The logs of several containers in one stream, each line with the container's name before it, as
-//! `logs` and `up` print them. One poll(2) waits for all logs, for the journal of events and for the
-//! caller's signals. The journal reports containers that come later: another replica, one that is
-//! started again, one that takes the place of another. A line is printed when it is whole, so lines of
-//! two containers never mix; a line that grows beyond a limit is printed in parts.
+//! The logs of several containers in one stream, as `logs` and `up` print them.
+//!
+//! Each line has the container's name before it. One poll(2) waits for all logs, for the journal of
+//! events and for the caller's signals. The journal reports containers that start later: another
+//! replica, a restarted container, or one that replaces another. A line is printed when it is
+//! complete, so lines of two containers never mix. A line longer than `MAX_LINE` is printed in
+//! parts. This file starts and stops no container.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -20,22 +22,25 @@ use crate::engine::{Engine, Follower};
 use crate::error::{Context, Result};
 use crate::time::Instant;
 
-/// The colours of the prefixes in turn, by the numbers of ECMA-48's SGR.
+/// The colours of the prefixes, used in turn. The numbers are parameters of ECMA-48's SGR.
 const COLOURS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
-/// The longest piece of a line that is kept until its end comes.
+/// The most bytes of a line that are held back until the line ends.
 const MAX_LINE: usize = 64 << 10;
-/// How long a log whose growth the kernel does not report waits at most.
+/// The interval at which a log is read if the kernel does not report its growth.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How lines are printed.
 #[derive(Clone, Debug, Default)]
 pub struct Style {
+    /// True if each line starts with the container's name.
     pub prefixed: bool,
+    /// True if the names are coloured.
     pub coloured: bool,
 }
 
 impl Style {
-    /// The prefix of the lines of the container `name`, the `number`th of all.
+    /// Returns the prefix of the lines of container `name`, padded to `width`. `number` chooses the
+    /// colour.
     fn prefix(&self, width: usize, number: usize, name: &str) -> String {
         if !self.prefixed {
             String::new()
@@ -57,17 +62,18 @@ pub struct Ended {
     pub code: Option<u8>,
 }
 
-/// Which containers are followed as soon as they start.
+/// The containers that are followed as soon as they start.
 pub struct Newcomers<'a> {
     listener: Listener<'a>,
     project: &'a str,
     is_meant: &'a dyn Fn(&Member) -> bool,
-    /// Containers that are made to take the place of one that is followed, and have not started yet.
+    /// The ids of containers that replace a followed container and have not started yet.
     coming: Vec<String>,
 }
 
 impl<'a> Newcomers<'a> {
-    /// To be called before the containers are listed: those that start in between are not missed.
+    /// Starts to listen for containers that `is_meant` accepts. Call this before the containers are
+    /// listed: otherwise a container that starts in between is missed.
     pub fn listen(
         engine: &'a Engine,
         project: &'a str,
@@ -93,18 +99,19 @@ struct Log {
     id: ContainerId,
     service: String,
     name: String,
-    /// Which colour its prefix has.
+    /// The number that chooses the colour of the prefix.
     colour: usize,
     follower: Follower,
     out: Vec<u8>,
     err: Vec<u8>,
-    /// When it was found that the container had ended. Its log is kept for its next start.
+    /// The time at which the container's end was seen. The entry stays for the container's next
+    /// start.
     ended: Option<Instant>,
 }
 
 impl<'a> Follow<'a> {
-    /// Follows nothing yet. `names` are the containers that will come, as far as known: they set the width
-    /// of the prefix.
+    /// Makes a follower without logs. `names` are the expected containers; the longest name sets
+    /// the width of the prefixes.
     pub fn new<'n>(
         engine: &'a Engine,
         options: LogsOptions,
@@ -115,17 +122,18 @@ impl<'a> Follow<'a> {
         Follow { engine, options, style, width, count: 0, logs: Vec::new(), newcomers: None }
     }
 
-    /// Follows containers that start later too.
+    /// Also follows the containers that `newcomers` reports.
     pub fn expect(&mut self, newcomers: Newcomers<'a>) {
         self.newcomers = Some(newcomers);
     }
 
-    /// Follows no containers that start from now on.
+    /// Follows no more containers that start from now on.
     pub fn expect_none(&mut self) {
         self.newcomers = None;
     }
 
-    /// Follows the log of container `id` too, with `name` before its lines.
+    /// Also follows the log of container `id`, with `name` before its lines. Does nothing if the
+    /// log is followed already.
     pub fn add(&mut self, id: &ContainerId, service: &str, name: &str) -> Result<()> {
         if self.logs.iter().any(|log| log.id == *id) {
             return Ok(());
@@ -147,7 +155,7 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    /// Prints the log of container `id` as it is now, and does not follow it.
+    /// Prints the present log of container `id` without following it.
     pub fn print(
         &mut self,
         id: &str,
@@ -164,15 +172,18 @@ impl<'a> Follow<'a> {
         out.finish().and_then(|()| err.finish()).context(|| "print the log")
     }
 
-    /// Whether all logs have ended, and no container comes in the place of another.
+    /// Reports whether all logs have ended and no container that replaces another is about to
+    /// start.
     pub fn is_empty(&self) -> bool {
         self.logs.iter().all(|log| log.ended.is_some())
             && self.newcomers.as_ref().is_none_or(|newcomers| newcomers.coming.is_empty())
     }
 
-    /// Prints what is new. Returns the containers that have ended.
+    /// Prints the new lines of all logs. Returns the containers that have ended since the last
+    /// turn.
     pub fn turn(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Vec<Ended>> {
-        // Before the logs: one that ends now has its successor here.
+        // Read the events before the logs: if a log ends now, its container's replacement is
+        // already known.
         let news = self.newcomers.as_mut().map(|newcomers| newcomers.listener.news());
         for event in news.transpose()?.unwrap_or_default() {
             self.note(&event)?;
@@ -199,7 +210,7 @@ impl<'a> Follow<'a> {
                 _ => None,
             };
             ended.push(Ended { service: log.service.clone(), name: log.name.clone(), code });
-            // Its next start may have been noted before its end was seen.
+            // The event of the container's next start may have come before its end was seen.
             let now = Instant::now();
             let runs_again = self.engine.follow_again(&log.id, &mut log.follower);
             log.ended = (!runs_again.unwrap_or(false)).then_some(now);
@@ -208,7 +219,8 @@ impl<'a> Follow<'a> {
         Ok(ended)
     }
 
-    /// Follows the container of an event if it starts, and remembers it if it comes for another.
+    /// Handles an event: follows a container that starts, and remembers a container that replaces
+    /// another.
     fn note(&mut self, event: &Event) -> Result<()> {
         let Some(newcomers) = &mut self.newcomers else { return Ok(()) };
         let is_elsewhere = event.attribute(PROJECT).is_some_and(|name| name != newcomers.project);
@@ -231,7 +243,7 @@ impl<'a> Follow<'a> {
                 newcomers.coming.retain(|id| *id != event.id);
                 let known = self.logs.iter_mut().find(|log| *log.id == *event.id);
                 if let Some(log) = known {
-                    // What a container that was removed at once has printed is gone.
+                    // If the container was removed at once, its output is lost.
                     let runs =
                         self.engine.follow_again(&log.id, &mut log.follower).unwrap_or(false);
                     log.ended.take_if(|ended| runs || event.time > ended.0);
@@ -252,17 +264,18 @@ impl<'a> Follow<'a> {
             return Ok(());
         };
         let Some(member) = Member::of(view).filter(newcomers.is_meant) else { return Ok(()) };
-        // It is new, so nothing of it has been printed.
+        // The container is new, so print its whole log.
         self.options.tail = None;
         let name = short_name(project, &member.view.name);
         match self.add(&member.view.id, &member.service, &name) {
-            // It has been removed already.
+            // The container was removed in between.
             Err(error) if error.is_absent() => Ok(()),
             added => added,
         }
     }
 
-    /// Waits until a log has grown or ended, `also` is readable, or `limit` has passed.
+    /// Waits until a log has grown or ended, an event came, `also` is readable, or `limit` has
+    /// passed.
     pub fn wait(&self, also: Option<&OwnedFd>, limit: Option<Duration>) -> Result<()> {
         let live = || self.logs.iter().filter(|log| log.ended.is_none());
         let journal = self.newcomers.as_ref().map(|newcomers| newcomers.listener.descriptor());
@@ -289,11 +302,11 @@ impl<'a> Follow<'a> {
     }
 }
 
-/// Writes whole lines, each after the prefix.
+/// Writes complete lines, each with the prefix.
 struct Lines<'a> {
     inner: &'a mut dyn Write,
     prefix: &'a str,
-    /// The start of a line whose end has not come yet.
+    /// The start of a line whose end has not arrived yet.
     kept: &'a mut Vec<u8>,
 }
 
@@ -308,7 +321,7 @@ impl Lines<'_> {
         self.inner.write_all(&text)
     }
 
-    /// Prints a last line that has no end.
+    /// Prints the last line if it has no newline.
     fn finish(&mut self) -> io::Result<()> {
         let rest = std::mem::take(self.kept);
         if rest.is_empty() { Ok(()) } else { self.line(&rest) }

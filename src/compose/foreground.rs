@@ -1,7 +1,9 @@
-//! `up` in the foreground: brings the project up, prints the logs of its containers, and stops them
-//! when the user asks for it. One loop does all of it, in one thread. The first SIGINT or SIGTERM
-//! stops the containers in order, in a child process, while the loop prints on; the second kills
-//! them.
+//! `up` in the foreground: starts the project, prints the logs of its containers, and stops the
+//! containers when the user asks for it.
+//!
+//! One loop in one thread does all of this. The first SIGINT or SIGTERM stops the containers in
+//! order, in a child process, so that the loop still prints their logs. The second signal kills the
+//! containers.
 
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -15,10 +17,10 @@ use crate::engine::view::ContainerId;
 use crate::error::{Context, Result};
 use crate::sys::signal::{self, Signal};
 
-/// How long a service's condition stays unchecked at most.
+/// The longest interval between two checks of the services' conditions.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// Which container's end stops the whole project.
+/// The options of a foreground `up`: which container's end stops the project, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Ends {
     /// `--abort-on-container-exit`
@@ -29,10 +31,11 @@ pub struct Ends {
     pub status_of: Option<String>,
     /// Services whose logs are not printed.
     pub unattached: Vec<String>,
+    /// `--timeout`: the grace period of a stop, in seconds; `None` is each container's own.
     pub timeout: Option<i64>,
 }
 
-/// A project in the foreground.
+/// A project that runs in the foreground.
 pub struct Foreground<'a> {
     pub session: &'a Session<'a>,
     pub up: Up<'a>,
@@ -41,7 +44,8 @@ pub struct Foreground<'a> {
 }
 
 impl Foreground<'_> {
-    /// Runs until all containers have ended. Returns the exit status.
+    /// Runs until all containers have ended. Returns the exit status: that of the container that
+    /// stopped the project, 128 plus the signal's number, or otherwise 0.
     pub fn run(mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
         let signals = signal::receive([Signal::INT, Signal::TERM]).context(|| "receive signals")?;
         let (mut pause, mut asked, mut status) = (Duration::from_millis(1), 0, 0);
@@ -76,7 +80,7 @@ impl Foreground<'_> {
             while let Some(signal) = signal::next(signals.as_fd()) {
                 asked += 1;
                 if asked > 1 {
-                    // Containers that have ended by now need no signal.
+                    // A failure is only reported: a container may have ended in between.
                     let killed = self.session.kill(&self.members()?, Signal::KILL);
                     killed.unwrap_or_else(|error| (self.session.report)(&error.to_string()));
                 } else if stopping.is_none() {
@@ -93,7 +97,7 @@ impl Foreground<'_> {
         Ok(status)
     }
 
-    /// Follows the log of a container, unless that of its service is not printed.
+    /// Follows the log of a container, unless its service's logs are not printed.
     fn attach(&mut self, id: &ContainerId, service: &str) -> Result<()> {
         if self.ends.unattached.iter().any(|name| name == service) {
             return Ok(());
@@ -103,7 +107,7 @@ impl Foreground<'_> {
         self.follow.add(id, service, &name)
     }
 
-    /// Whether the end of this container ends all.
+    /// Reports whether the end of this container stops the project.
     fn is_end(&self, ended: &Ended) -> bool {
         let is_failure = ended.code.is_some_and(|code| code != 0);
         match &self.ends.status_of {
@@ -112,7 +116,8 @@ impl Foreground<'_> {
         }
     }
 
-    /// The containers of the services that came up, also those that another command added.
+    /// Returns the containers of the services that were started. Replicas that another command
+    /// added count too.
     fn members(&self) -> Result<Vec<Member>> {
         let services: Vec<&str> = self.up.ids().map(|(service, _)| service).collect();
         let mut members = members::all(self.session.engine, &self.session.project.name)?;
@@ -120,7 +125,7 @@ impl Foreground<'_> {
         Ok(members)
     }
 
-    /// Stops the containers in a child process.
+    /// Starts a child process that stops the containers.
     fn stop(&mut self) -> Result<Background> {
         self.follow.expect_none();
         let members = self.members()?;

@@ -1,7 +1,9 @@
 //! `post_start` and `pre_stop`: commands that run in a service's container after its start and
-//! before its stop, by `exec`, so with the container's own confinement. Their output is the caller's.
-//! As the specification says, a `post_start` that fails stops its container, and a `pre_stop` that
-//! fails keeps it running; both are errors.
+//! before its stop (compose specification, "post_start", "pre_stop").
+//!
+//! Each hook runs by `exec`, so it has the container's confinement. Its output goes to the
+//! command's standard streams. If a `post_start` hook fails, its container is stopped. If a
+//! `pre_stop` hook fails, its container keeps running. Both are errors.
 
 use super::node::Node;
 use super::project::Service;
@@ -9,18 +11,19 @@ use crate::engine::options::ExecOptions;
 use crate::engine::{Engine, StopMark};
 use crate::error::{Context, Result, fail};
 
-/// Runs the service's `post_start` hooks in container `id`, which stops if one fails.
+/// Runs the service's `post_start` hooks in container `id`. If a hook fails, stops the container
+/// and returns the error.
 pub fn post_start(engine: &Engine, service: &Service, id: &str) -> Result<()> {
     let done = run(engine, service, id, "post_start");
     if done.is_err() {
         let asked = engine.ask_to_stop(id, None, None, StopMark::User);
-        // The hook's error is the one that counts.
+        // Report the hook's error, not this one.
         let _ = asked.and_then(|asked| engine.end_stop(asked));
     }
     done
 }
 
-/// Runs the service's `pre_stop` hooks in container `id`.
+/// Runs the service's `pre_stop` hooks in container `id`. Fails if a hook fails.
 pub fn pre_stop(engine: &Engine, service: &Service, id: &str) -> Result<()> {
     run(engine, service, id, "pre_stop")
 }

@@ -1,7 +1,9 @@
-//! Variables in a compose file's values: `$NAME`, `${NAME}`, and with a default, an error or a
-//! replacement `${NAME:-x}` `${NAME-x}` `${NAME:?x}` `${NAME?x}` `${NAME:+x}` `${NAME+x}`, where `x`
-//! may hold variables again. `$$` is a dollar. The form with a colon also counts an empty variable
-//! as unset. Keys are not interpolated (compose specification, "Interpolation").
+//! Replaces the variables in a compose file's values (compose specification, "Interpolation").
+//!
+//! The forms are `$NAME`, `${NAME}`, and with a default, an error or a replacement `${NAME:-x}`
+//! `${NAME-x}` `${NAME:?x}` `${NAME?x}` `${NAME:+x}` `${NAME+x}`, where `x` may have variables too.
+//! `$$` is a dollar. In the forms with a colon, an empty variable counts as unset. Variables in
+//! keys are not replaced.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,19 +11,21 @@ use std::collections::BTreeSet;
 use super::node::{Node, Value};
 use crate::error::{Result, fail};
 
-/// How deep defaults nest.
+/// The deepest nesting of variables in defaults.
 const MAX_DEPTH: usize = 16;
 /// The most bytes that a text may have after interpolation.
 const MAX_TEXT: usize = 1 << 20;
 
-/// Where variables come from, and which of them were missing.
+/// The source of the variables, and the names of those that were missing.
 pub struct Variables<'a> {
+    /// Returns the value of a variable, or `None` if it is not set.
     pub find: &'a dyn Fn(&str) -> Option<String>,
+    /// The variables that were used without a default and are not set.
     pub missing: RefCell<BTreeSet<String>>,
 }
 
 impl Variables<'_> {
-    /// Replaces the variables in every text of `node`.
+    /// Replaces the variables in each text of `node`. An error names the text's place.
     pub fn fill(&self, node: &mut Node) -> Result<()> {
         match &mut node.value {
             Value::Text(text) if text.contains('$') => {
@@ -34,7 +38,8 @@ impl Variables<'_> {
         Ok(())
     }
 
-    /// Replaces the variables in `text`.
+    /// Replaces the variables in `text`. A missing variable is an empty text. Fails for a bad form,
+    /// for `${NAME:?x}` without a value, and if the result is larger than `MAX_TEXT`.
     pub fn expand(&self, text: &str) -> Result<String> {
         let mut out = String::new();
         let rest = self.copy(text, false, 0, &mut out)?;
@@ -42,7 +47,8 @@ impl Variables<'_> {
         Ok(out)
     }
 
-    /// Copies `text` to `out`; if `nested`, only until the brace that closes it. Returns the rest.
+    /// Copies `text` to `out` with its variables replaced. If `nested`, stops after the closing
+    /// brace. Returns the rest.
     fn copy<'t>(
         &self,
         text: &'t str,
@@ -91,7 +97,8 @@ impl Variables<'_> {
         }
     }
 
-    /// `NAME…}` after `${`. Returns what follows the brace.
+    /// Reads the rest of a variable after `${` and appends its value to `out`. Returns the text
+    /// after the closing brace.
     fn braced<'t>(&self, text: &'t str, depth: usize, out: &mut String) -> Result<&'t str> {
         let (name, after) = split_name(text);
         if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
@@ -110,7 +117,7 @@ impl Variables<'_> {
         };
         let value = (self.find)(name).filter(|value| !colon || !value.is_empty());
         let mut word = String::new();
-        // A word that is not used must not report its own variables as missing.
+        // If the word is not used, its variables must not be reported as missing.
         let used = match operator {
             '+' => value.is_some(),
             _ => value.is_none(),
@@ -132,7 +139,7 @@ impl Variables<'_> {
         Ok(rest)
     }
 
-    /// The variable, or an empty text and a note that it was missing.
+    /// Returns the value of a variable. If it is not set, notes this and returns an empty text.
     fn need(&self, name: &str) -> String {
         (self.find)(name).unwrap_or_else(|| {
             self.missing.borrow_mut().insert(name.to_owned());
@@ -141,7 +148,7 @@ impl Variables<'_> {
     }
 }
 
-/// Passes over a word that is not used, to what follows its brace.
+/// Skips a word that is not used. Returns the text after its closing brace.
 fn skip(text: &str) -> Result<&str> {
     let (mut level, mut rest) = (0, text);
     loop {
@@ -196,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_grow_without_end() {
+    fn nesting_and_length_are_limited() {
         let deep = "${NO:-".repeat(17) + &"}".repeat(17);
         assert_eq!(expand(&deep), "more than 16 variables inside each other");
         let large = "${BIG}".repeat(9);

@@ -1,7 +1,10 @@
-//! The containers of a project, as their labels show them, and what the commands do to them: stop,
-//! kill, remove. Stops go against the dependencies: the containers of one wave stop at the same
-//! time, and those that others depend on stop last. Only labels are read for this, so a project can
-//! be taken down after its file has changed or is lost.
+//! The containers of a project, found by their labels, and the commands on them: stop, kill,
+//! remove.
+//!
+//! A stop runs in waves against the direction of the dependencies: a container stops after the
+//! containers that depend on it, and the containers of one wave stop at the same time. Only labels
+//! are needed for this, so a project can be taken down after its file was changed or lost. `up`
+//! makes and starts containers.
 
 use super::hooks;
 use super::project::{Project, Service};
@@ -15,21 +18,23 @@ use crate::engine::{Engine, StopMark, Stopping};
 use crate::error::{Context, Error, Result, fail};
 use crate::suggest::hint;
 
-/// How many containers are made, started or removed at the same time.
+/// The most containers that are made, started or removed at the same time.
 const MAX_PARALLEL: usize = 16;
 
 /// One container of a project.
 #[derive(Clone)]
 pub struct Member {
     pub view: ContainerView,
+    /// The name of its service.
     pub service: String,
+    /// The number of the replica, from 1; 0 if the label is missing.
     pub number: u32,
-    /// `compose run` made it.
+    /// True if `compose run` made the container.
     pub is_oneoff: bool,
 }
 
 impl Member {
-    /// A container as a member; `None` if no service of a project has it.
+    /// Returns the container as a member, or `None` if its labels name no service.
     pub fn of(view: ContainerView) -> Option<Member> {
         let service = label(&view.labels, SERVICE)?.to_owned();
         let number = label(&view.labels, NUMBER).and_then(|number| number.parse().ok());
@@ -37,34 +42,37 @@ impl Member {
         Some(Member { service, number: number.unwrap_or(0), is_oneoff, view })
     }
 
-    /// Whether it runs, or its restart policy will start it.
+    /// Reports whether the container runs or its restart policy will start it.
     pub fn is_alive(&self) -> bool {
         self.view.status.is_active()
     }
 
-    /// Whether it is paused.
+    /// Reports whether the container is paused.
     pub fn is_paused(&self) -> bool {
         matches!(self.view.status, Status::Running { paused: true, .. })
     }
 
-    /// The name before its lines in a log, as in Docker Compose: without the project's.
+    /// Returns the name that precedes the container's lines in a log. Like Docker Compose, omits
+    /// the project's name.
     pub fn short_name(&self, project: &str) -> String {
         short_name(project, &self.view.name)
     }
 }
 
-/// The name of a container without its project's.
+/// Returns the name of a container without the project's name and the hyphen at its start.
 pub fn short_name(project: &str, name: &str) -> String {
     let rest = name.strip_prefix(project).and_then(|rest| rest.strip_prefix('-'));
     rest.unwrap_or(name).to_owned()
 }
 
-/// The name of a container that is made to take the place of `old`, until it does.
+/// Returns the temporary name of a container that replaces container `old` and will be called
+/// `name`.
 pub fn replacement(old: &str, name: &str) -> String {
     format!("{}_{name}", container_id::short(old))
 }
 
-/// The start of the id of the container whose place one of this name will take.
+/// Returns the short id of the container that a container with this temporary name replaces, or
+/// `None` for any other name.
 pub fn replaced(name: &str) -> Option<&str> {
     let (old, _) = name.split_once('_')?;
     let is_id =
@@ -72,21 +80,23 @@ pub fn replaced(name: &str) -> Option<&str> {
     is_id.then_some(old)
 }
 
-/// The containers of a project, by service and number.
+/// Returns the containers of a project, sorted by service and number.
 pub fn all(engine: &Engine, project: &str) -> Result<Vec<Member>> {
     let views = engine.project_containers(project)?.into_iter();
     Ok(views.filter_map(Member::of).collect())
 }
 
-/// The containers of the services `wanted`, or of all, without those of `run`. A service that
-/// neither the project nor a container has is an error.
+/// Returns the containers of the services `wanted`, or of all services if `wanted` is empty,
+/// without those of `compose run`. Fails if neither the project nor a container has a wanted
+/// service.
 pub fn of_services(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
     let mut members = all(engine, &project.name)?;
     members.retain(|member| !member.is_oneoff);
     choose(members, project, wanted)
 }
 
-/// As `of_services`. If `wanted` is empty, the containers of `run` are included, whatever their service.
+/// Like [`of_services`], but if `wanted` is empty, includes the containers of `compose run` of any
+/// service.
 pub fn with_oneoffs(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
     let all = all(engine, &project.name)?;
     let (oneoffs, others): (Vec<Member>, Vec<Member>) =
@@ -108,16 +118,18 @@ fn choose(mut members: Vec<Member>, project: &Project, wanted: &[String]) -> Res
     Ok(members)
 }
 
-/// Whether the service of a container is one of `wanted`, or of the project if `wanted` is empty.
+/// Reports whether the container's service is one of `wanted`, or, if `wanted` is empty, a service
+/// of the project.
 pub fn is_chosen(project: &Project, wanted: &[String], member: &Member) -> bool {
     match wanted {
-        // Without a file all services count, otherwise those of the file.
+        // Without a compose file all services count, otherwise those of the file.
         [] => project.services.is_empty() || project.find(&member.service).is_some(),
         _ => wanted.contains(&member.service),
     }
 }
 
-/// The container of a service with this number, or its first one.
+/// Returns the active container of a service with number `index`, or the first active one if
+/// `index` is 0. Fails if there is none.
 pub fn one(engine: &Engine, project: &Project, service: &str, index: u32) -> Result<Member> {
     let members = of_services(engine, project, &[service.to_owned()])?;
     let mut members =
@@ -131,14 +143,14 @@ pub fn one(engine: &Engine, project: &Project, service: &str, index: u32) -> Res
     }
 }
 
-/// The error about a service that does not exist.
+/// Returns the error for a service that does not exist.
 pub fn no_service(project: &Project, name: &str) -> Error {
     let names = project.services.iter().chain(&project.disabled);
     let hint = hint(name, names.map(|service| service.name.as_str()));
     Error::new(format!("no such service: {name}{hint}"))
 }
 
-/// What a command over a project needs.
+/// The engine, the project and the output of one command.
 pub struct Session<'a> {
     pub engine: &'a Engine,
     pub project: &'a Project,
@@ -147,21 +159,23 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// How many containers are made, started or removed at the same time: COMPOSE_PARALLEL_LIMIT
-    /// lowers it.
+    /// Returns the number of containers that are made, started or removed at the same time.
+    /// COMPOSE_PARALLEL_LIMIT can lower it.
     pub fn parallel(&self) -> usize {
         let limit = self.project.variable("COMPOSE_PARALLEL_LIMIT");
         let limit = limit.and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
         limit.unwrap_or(MAX_PARALLEL).min(MAX_PARALLEL)
     }
 
-    /// ` Container p-web-1  Started`
+    /// Reports progress in Docker Compose's form, such as ` Container p-web-1  Started`.
     pub fn note(&self, kind: &str, name: &str, what: &str) {
         (self.report)(&format!(" {kind} {name}  {what}"));
     }
 
-    /// Stops containers, those that others depend on last. Those of one wave stop beside each other,
-    /// each with its own hooks and its own time.
+    /// Stops containers, each after the containers that depend on it. The containers of one wave
+    /// stop at the same time, each with its own `pre_stop` hooks. `timeout` is the grace period in
+    /// seconds; `None` is each container's own. Returns the first failure after all have been
+    /// tried.
     pub fn stop(&self, members: Vec<Member>, timeout: Option<i64>) -> Result<()> {
         let mut failed = None;
         for wave in waves(members, |member| &member.view.labels).into_iter().rev() {
@@ -188,7 +202,7 @@ impl Session<'_> {
             let hooked = hooked.into_iter().map(|(member, begun)| (member, finish(begun)));
             for (member, ended) in plain.chain(hooked) {
                 match ended.context(|| format!("service {}: stop", member.service)) {
-                    // It was made with --rm.
+                    // A container with --rm is removed when it stops.
                     Err(error) if error.is_absent() => {}
                     Err(error) => failed = failed.or(Some(error)),
                     Ok(()) => self.note("Container", &member.view.name, "Stopped"),
@@ -202,7 +216,8 @@ impl Session<'_> {
         self.engine.ask_to_stop(&member.view.id, timeout, None, StopMark::User)
     }
 
-    /// A hook that fails keeps its container running.
+    /// Runs the `pre_stop` hooks and then stops the container. If a hook fails, the container keeps
+    /// running.
     fn stop_after_hooks(
         &self,
         service: &Service,
@@ -216,7 +231,7 @@ impl Session<'_> {
         self.engine.end_stop(asked).map(|()| String::new())
     }
 
-    /// Sends a signal to all, then waits for the containers that the signal ends.
+    /// Sends a signal to all active containers. Waits for the containers that the signal ends.
     pub fn kill(&self, members: &[Member], signal: Signal) -> Result<()> {
         let mut killed = Vec::new();
         for member in members.iter().filter(|member| member.is_alive()) {
@@ -232,8 +247,9 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Removes stopped containers, with their anonymous volumes if `volumes`. Each is removed in a
-    /// child process, several at the same time, because most of the time passes in disk syncs.
+    /// Removes stopped containers; with `volumes`, also their anonymous volumes. Child processes
+    /// remove several containers at the same time, because most of the time is spent in disk syncs.
+    /// Returns the first failure after all have been tried.
     pub fn remove(&self, members: &[Member], volumes: bool) -> Result<()> {
         let options = RemoveOptions { volumes, ..RemoveOptions::default() };
         let work = |member: &Member| match self.engine.remove(&member.view.id, options) {
@@ -241,8 +257,9 @@ impl Session<'_> {
             _ => Ok(String::new()),
         };
         let mut failed = None;
-        // A container goes after the containers that depend on it. The last container that has an
-        // anonymous volume removes it, and two that go at the same time would each see the other.
+        // Remove a container after the containers that depend on it, because they may share an
+        // anonymous volume. The last user of a volume removes it. If both were removed at the same
+        // time, each would see the other, and the volume would stay.
         for wave in waves(members.to_vec(), |member| &member.view.labels).into_iter().rev() {
             child::each("the removal", &wave, self.parallel(), &work, &mut |member, removed| {
                 match removed.context(|| format!("service {}: remove", member.service)) {

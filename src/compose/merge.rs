@@ -1,12 +1,15 @@
-//! Merges a later file's values over an earlier one's, both in canonical form: maps merge by key,
-//! lists add up, scalars and commands are replaced, entries of ports, volumes and their like are
-//! replaced where they name the same thing. `!reset` removes a value, `!override` replaces it as a
-//! whole. See the compose specification, "Merge".
+//! Merges a later file over an earlier one, both in canonical form (compose specification,
+//! "Merge").
+//!
+//! Maps are merged by key, lists are joined, and scalars and commands are replaced. Entries of
+//! `ports`, `volumes` and similar lists are replaced if their identity in `schema` is the same.
+//! `!reset` removes a value, and `!override` replaces a value without merging. Variables are
+//! already replaced here.
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind};
 
-/// `over` merged over `base`.
+/// Merges `over`, of the later file, over `base`.
 pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
     match over.tag {
         Tag::Reset => return Node { value: Value::Null, tag: Tag::None, ..over },
@@ -23,7 +26,7 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
         Kind::Short(_, kind) => merge(base, over, kind),
         Kind::Object(keys) => merge_maps(base, over, &|name| find(keys, name)),
         Kind::Named(kind) => merge_maps(base, over, &|_| kind),
-        // A key without a value replaces a value: it stands for the caller's variable.
+        // A key without a value also replaces a value: it means the caller's variable.
         Kind::Dict => {
             let mut merged = base;
             for (key, node) in over.entries() {
@@ -77,7 +80,7 @@ fn merge_lists(base: Node, over: Node, same: &dyn Fn(&Node, &Node) -> bool) -> N
     Node { value: Value::List(merged), ..over }
 }
 
-/// Removes what is marked by `!reset`, and the marks.
+/// Removes the values that have the tag `!reset`, and removes all tags.
 pub fn strip(node: &mut Node) {
     node.tag = Tag::None;
     match &mut node.value {

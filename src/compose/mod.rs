@@ -1,13 +1,11 @@
-//! `compose`: several containers from one YAML file, as the compose specification describes them.
+//! `compose`: several containers from one YAML file (compose specification, compose-spec.io).
 //!
-//! The way of a file: `yaml` reads it into nodes that know their lines, `interpolate` fills in
-//! variables, `canonical` checks every key against `schema` and makes short forms long ones, `files`
-//! merges several files with what they include and extend, `project` completes and orders the
-//! services, `settings` turns a service into the flags of `run`.
-//!
-//! What exists of a project is known by the labels of its containers (`members`), networks and
-//! volumes (`resources`); compose keeps no state of its own. `up` brings a project up, `follow`
-//! prints its logs. Words and tables are `cli`'s.
+//! `yaml` parses a file into nodes that know their lines, and `interpolate` replaces variables.
+//! `canonical` checks each key against `schema` and makes short forms long. `files` merges several
+//! files and resolves `include` and `extends`. `project` completes and sorts the services, and
+//! `settings` converts a service to flags of `run`. Compose keeps no state of its own: labels mark
+//! the containers (`members`), networks and volumes (`resources`) of a project. `up` makes and
+//! starts a project, `follow` prints its logs. `cli` formats the output.
 
 pub mod bases;
 mod canonical;

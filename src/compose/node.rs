@@ -1,29 +1,30 @@
-//! A value of a compose file, with the file and line that it came from. All later steps
-//! (interpolation, canonical forms, merging) turn trees of these into trees of these, so that every
-//! error can name the place in the user's file.
+//! A value of a compose file with its place: the file and the line.
 //!
-//! A map keeps the order of its keys. The place of a map's value is the place of its key.
+//! Interpolation, canonical forms and merging convert trees of nodes to trees of nodes, so that
+//! each error can name the place in the user's file. A map keeps the order of its keys. The place
+//! of a value in a map is the place of its key. This module parses nothing: `yaml` does.
 
 use std::fmt;
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
 
-/// A file and a line in it.
+/// A file, as errors name it, and a line, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub file: Rc<str>,
     pub line: usize,
 }
 
-/// Compose's own tags, which change how a value is merged.
+/// The tags of the compose specification, which change how a value is merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tag {
     #[default]
+    /// No tag.
     None,
     /// `!reset`: the key is removed.
     Reset,
-    /// `!override`: the value replaces the other file's.
+    /// `!override`: the value replaces the earlier file's.
     Override,
 }
 
@@ -35,12 +36,12 @@ pub struct Node {
     pub value: Value,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Null,
     Bool(bool),
-    /// As written in the file.
+    /// A number as the file has it.
     Number(String),
     Text(String),
     List(Vec<Node>),
@@ -48,7 +49,7 @@ pub enum Value {
 }
 
 impl PartialEq for Node {
-    /// Places do not count: two files may say the same.
+    /// Compares only the values: the same value may be in two places.
     fn eq(&self, other: &Node) -> bool {
         self.value == other.value
     }
@@ -61,44 +62,44 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// An error at this place.
+    /// Returns an error that names this place.
     pub fn wrong(&self, message: impl fmt::Display) -> Error {
         Error::new(format!("{self}: {message}"))
     }
 }
 
 impl Node {
-    /// A node at the same place.
+    /// Returns a node with `value` at the same place.
     pub fn with(&self, value: Value) -> Node {
         Node { place: self.place.clone(), tag: Tag::None, value }
     }
 
-    /// A text at the same place.
+    /// Returns a text at the same place.
     pub fn text(&self, text: impl Into<String>) -> Node {
         self.with(Value::Text(text.into()))
     }
 
-    /// An empty map at the same place.
+    /// Returns an empty map at the same place.
     pub fn map(&self) -> Node {
         self.with(Value::Map(Vec::new()))
     }
 
-    /// An error about this value.
+    /// Returns an error that names the place of this value.
     pub fn wrong(&self, message: impl fmt::Display) -> Error {
         self.place.wrong(message)
     }
 
-    /// The value of `key`; `None` if this is no map or has no such key.
+    /// Returns the value of `key`, or `None` if the node is no map or has no such key.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
-    /// As `get`, but a null counts as absent.
+    /// Like [`Node::get`], but returns `None` for a null too.
     pub fn given(&self, key: &str) -> Option<&Node> {
         self.get(key).filter(|node| node.value != Value::Null)
     }
 
-    /// The entries of a map; none for any other value.
+    /// Returns the entries of a map, and an empty slice for any other value.
     pub fn entries(&self) -> &[(String, Node)] {
         match &self.value {
             Value::Map(entries) => entries,
@@ -106,7 +107,7 @@ impl Node {
         }
     }
 
-    /// The elements of a list; none for any other value.
+    /// Returns the elements of a list, and an empty slice for any other value.
     pub fn elements(&self) -> &[Node] {
         match &self.value {
             Value::List(elements) => elements,
@@ -114,7 +115,7 @@ impl Node {
         }
     }
 
-    /// Sets `key` of a map.
+    /// Sets `key` of a map. Does nothing for any other value.
     pub fn set(&mut self, key: &str, node: Node) {
         if let Value::Map(entries) = &mut self.value {
             match entries.iter_mut().find(|(known, _)| known == key) {
@@ -124,14 +125,14 @@ impl Node {
         }
     }
 
-    /// Takes `key` out of a map.
+    /// Removes `key` from a map and returns its value.
     pub fn take(&mut self, key: &str) -> Option<Node> {
         let Value::Map(entries) = &mut self.value else { return None };
         let at = entries.iter().position(|(known, _)| known == key)?;
         Some(entries.remove(at).1)
     }
 
-    /// A scalar as text. Fails for a list or a map.
+    /// Returns a scalar as text; a null is an empty text. Fails for a list or a map.
     pub fn scalar(&self) -> Result<String> {
         Ok(match &self.value {
             Value::Null => String::new(),
@@ -145,22 +146,23 @@ impl Node {
         })
     }
 
-    /// The scalar of `key` as text; `None` if it is absent or null.
+    /// Returns the scalar of `key` as text, or `None` if it is absent or null. Fails for a list or
+    /// a map.
     pub fn get_text(&self, key: &str) -> Result<Option<String>> {
         self.given(key).map(Node::scalar).transpose()
     }
 
-    /// The value of `key` as a boolean; false if it is absent.
+    /// Returns the value of `key` as a boolean: false if it is absent or no boolean.
     pub fn get_bool(&self, key: &str) -> bool {
         matches!(self.get(key), Some(Node { value: Value::Bool(true), .. }))
     }
 
-    /// Converts this scalar; an error names the place.
+    /// Converts this scalar by `parse`. An error names the place.
     pub fn convert<T>(&self, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
         parse(&self.scalar()?).map_err(|error| self.wrong(error))
     }
 
-    /// What kind of value this is, for errors.
+    /// Returns the type of the value, for errors.
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",

@@ -1,10 +1,12 @@
-//! `config`: a tree as YAML or JSON. Also the hash of a service's configuration, which is that of
-//! its JSON with sorted keys, so that the order and the style of a file do not count. Texts stand in
-//! quotes wherever a YAML reader could take a plain one for something else.
+//! `config`: writes a tree as YAML or JSON.
+//!
+//! The hash of a service's configuration is the hash of its JSON with sorted keys, so that the
+//! order and the style of a file do not count. A text is quoted wherever a YAML reader could take
+//! it for another type. Comments and anchors of the user's file are not kept.
 
 use super::node::{Node, Value};
 
-/// The tree as YAML, a text in quotes where a plain one would be read as something else.
+/// Returns the tree as YAML with two spaces of indentation. Ends with a newline.
 pub fn yaml(node: &Node) -> String {
     let mut out = String::new();
     push_yaml(&mut out, node, 0, false);
@@ -78,7 +80,8 @@ fn push_scalar(out: &mut String, node: &Node) {
     }
 }
 
-/// Plain where that is safe in every YAML reader, otherwise in JSON's quotes, which YAML has too.
+/// Writes a text plain if each YAML reader takes it for a text. Otherwise writes JSON's quotes,
+/// which YAML has too.
 fn push_text(out: &mut String, text: &str) {
     let first = |c: char| c.is_ascii_alphabetic() || "/._".contains(c);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@ =,()".contains(c);
@@ -108,7 +111,7 @@ fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// The tree as JSON on one line; `sorted` orders the keys.
+/// Returns the tree as JSON on one line. `sorted` sorts the keys of maps.
 pub fn json(node: &Node, sorted: bool) -> String {
     let mut out = String::new();
     push_json(&mut out, node, sorted);
@@ -149,7 +152,7 @@ fn push_json(out: &mut String, node: &Node, sorted: bool) {
     }
 }
 
-/// Whether YAML's number is JSON's too.
+/// Reports whether a number of YAML is a number of JSON too.
 fn is_json(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
     let integer = digits.split(['.', 'e', 'E']).next().unwrap_or_default();

@@ -1,6 +1,9 @@
-//! A project: the merged tree, completed (variables of env files, names of networks and volumes, the
-//! default network) and checked (every name that is used is declared, no circle of dependencies),
-//! and its services in dependency order.
+//! A project: the merged tree of its files and its services in dependency order.
+//!
+//! The tree is completed: env files become variables, networks and volumes get their names, and
+//! services without a network join the default one. The tree is checked: each name that is used
+//! must be declared, and dependencies must not form a circle. Nothing is made here: `up` and
+//! `resources` do that. See the compose specification, "Services".
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,28 +23,30 @@ pub const MAX_SCALE: u32 = 1000;
 /// A project as its files describe it.
 pub struct Project {
     pub name: String,
+    /// The absolute paths of its files.
     pub files: Vec<String>,
-    /// The directory that relative paths start from.
+    /// The directory from which relative paths are resolved.
     pub directory: String,
-    /// The completed tree; services that no profile enables are not in it.
+    /// The completed tree without the services that no profile enables.
     pub root: Node,
-    /// In dependency order.
+    /// The enabled services in dependency order.
     pub services: Vec<Service>,
-    /// Services that no profile enables.
+    /// The services that no profile enables.
     pub disabled: Vec<Service>,
-    /// Variables that the files use and that nothing sets.
+    /// The variables that the files use and that are not set.
     pub missing: BTreeSet<String>,
     environment: Environment,
 }
 
-/// A service, with the settings that decide when and how often it runs.
+/// A service, and the settings that decide when it runs.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub name: String,
+    /// Its completed part of the tree.
     pub node: Node,
     pub profiles: Vec<String>,
     pub depends_on: Vec<Dependency>,
-    /// The hash of its configuration.
+    /// The hash of its configuration, in hex. If it changes, `up` makes the containers again.
     pub hash: String,
 }
 
@@ -49,23 +54,28 @@ pub struct Service {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     pub service: String,
+    /// What must be true before the depending service starts.
     pub condition: Need,
+    /// If false, the depending service starts even if the condition fails.
     pub required: bool,
-    /// Restart this service after the other one was made again.
+    /// Restart the depending service after the other one was made again.
     pub restart: bool,
 }
 
-/// What must hold of a service before another one starts.
+/// The condition of `depends_on` (compose specification, "depends_on").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// The service has started.
     Started,
+    /// The health check of the service succeeds.
     Healthy,
+    /// The service has ended with the exit status 0.
     Completed,
 }
 
 impl Project {
-    /// Reads the project that `choice` names. Services whose profile is not active are left out
-    /// unless `wanted` names them.
+    /// Reads the project that `choice` names. A service whose profiles are not active is disabled
+    /// unless `wanted` names it. Fails if a file has a mistake or a wanted service does not exist.
     pub fn read(choice: &Choice, wanted: &[String]) -> Result<Project> {
         let source = load(choice)?;
         let mut project = Project {
@@ -121,7 +131,8 @@ impl Project {
         Ok(project)
     }
 
-    /// A project known only by name: its containers, networks and volumes are found by their labels.
+    /// Makes a project that has only a name, without a file. Its containers, networks and volumes
+    /// are found by their labels.
     pub fn named(name: &str) -> Project {
         let place = Place { file: name.into(), line: 0 };
         Project {
@@ -136,28 +147,29 @@ impl Project {
         }
     }
 
-    /// The value of a variable, from the caller or `.env`.
+    /// Returns the value of a variable from the process's environment or from `.env`.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.environment.get(name)
     }
 
-    /// The service with this name, enabled or not.
+    /// Returns the service with this name, enabled or not.
     pub fn find(&self, name: &str) -> Option<&Service> {
         self.services.iter().chain(&self.disabled).find(|service| service.name == name)
     }
 
-    /// The enabled service with this name.
+    /// Returns the enabled service with this name.
     pub fn get(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// `wanted` and all that they depend on, in order; all services if `wanted` is empty.
+    /// Returns the services `wanted` and the services that they depend on, in dependency order.
+    /// Returns all enabled services if `wanted` is empty.
     pub fn with_dependencies(&self, wanted: &[String]) -> Vec<&Service> {
         if wanted.is_empty() {
             return self.services.iter().collect();
         }
         let mut names: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
-        // Dependencies stand before their users.
+        // A dependency comes before its users, so walk from the end.
         for service in self.services.iter().rev() {
             if names.contains(service.name.as_str()) {
                 names.extend(service.depends_on.iter().map(|other| other.service.as_str()));
@@ -166,7 +178,8 @@ impl Project {
         self.services.iter().filter(|service| names.contains(service.name.as_str())).collect()
     }
 
-    /// As `with_dependencies`, or `wanted` alone.
+    /// Like [`Project::with_dependencies`]; if the flag is false, returns only the services
+    /// `wanted`.
     pub fn selected(&self, wanted: &[String], with_dependencies: bool) -> Vec<&Service> {
         let mut services = self.with_dependencies(wanted);
         if !with_dependencies && !wanted.is_empty() {
@@ -175,7 +188,8 @@ impl Project {
         services
     }
 
-    /// The name on the host of the network, volume, secret or config `key`.
+    /// Returns the name on the host of a network, volume, secret or config. `key` is its key in
+    /// `section`. Returns `None` if the section has no such key.
     pub fn real_name(&self, section: &str, key: &str) -> Result<Option<String>> {
         match self.root.get(section).and_then(|all| all.get(key)) {
             Some(node) => node.get_text("name"),
@@ -183,7 +197,8 @@ impl Project {
         }
     }
 
-    /// Puts the variables of env files and the caller's into a service's environment.
+    /// Completes a service: adds the variables of its env files and of the caller, the labels of
+    /// its label files, and the default network.
     fn complete(&self, mut node: Node) -> Result<Node> {
         let mut environment = node.map();
         if let Some(files) = node.take("env_file") {
@@ -267,7 +282,7 @@ impl Project {
             let service = service.clone();
             depends_on.push(Dependency { service, condition, required, restart });
         }
-        // A service that shares something of another service needs that service too.
+        // A service that shares a namespace or a volume of another service depends on it.
         let mut implied = joined(&node)?;
         for element in node.get("links").iter().flat_map(|node| node.elements()) {
             let link = element.scalar()?;
@@ -296,7 +311,8 @@ impl Project {
         Ok(Service { name, node, profiles, depends_on, hash })
     }
 
-    /// Sorts services so that each stands after those that it depends on.
+    /// Sorts services so that each comes after the services that it depends on. Fails if a
+    /// dependency does not exist or is disabled, and if dependencies form a circle.
     fn in_order(&self, mut waiting: Vec<Service>) -> Result<Vec<Service>> {
         for service in &waiting {
             for other in &service.depends_on {
@@ -343,7 +359,8 @@ impl Project {
         Ok(done)
     }
 
-    /// Names networks, volumes, secrets and configs, and checks that every one that is used is declared.
+    /// Sets the names of networks, volumes, secrets and configs. Fails if a service uses one that
+    /// is not declared.
     fn complete_rest(&mut self) -> Result<()> {
         for (section, one) in [
             ("networks", "network"),
@@ -401,7 +418,7 @@ fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -
     match external.as_ref().map(|external| &external.value) {
         None | Some(Value::Null | Value::Bool(false)) => {}
         Some(Value::Bool(true)) => is_external = true,
-        // The form of older files.
+        // Older files have a map here: `external: {name: NAME}`.
         Some(Value::Map(_)) => {
             is_external = true;
             name = external.as_ref().map(|node| node.get_text("name")).transpose()?.flatten();
@@ -443,7 +460,7 @@ fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -
 }
 
 impl Need {
-    /// As the specification names it.
+    /// Returns the name of the condition in the compose specification.
     pub fn name(self) -> &'static str {
         match self {
             Need::Started => "service_started",
@@ -454,12 +471,14 @@ impl Need {
 }
 
 impl Service {
-    /// How many replicas the file asks for.
+    /// Returns the number of replicas in the file: `scale`, `deploy.replicas` or 1. Fails for a bad
+    /// number.
     pub fn scale(&self) -> Result<u32> {
         scale(&self.node)
     }
 
-    /// The networks, volumes, secrets or configs that it has, by their keys in the file's `section`.
+    /// Returns the networks, volumes, secrets or configs that the service uses: the key in the
+    /// file's `section`, and the service's node for it.
     pub fn uses(&self, section: &str) -> Result<Vec<(String, &Node)>> {
         let Some(all) = self.node.get(section) else { return Ok(Vec::new()) };
         let mut used: Vec<(String, &Node)> =
@@ -481,7 +500,7 @@ fn scale(node: &Node) -> Result<u32> {
     node.given("scale").or(replicas).map_or(Ok(1), |count| count.convert(parse_scale))
 }
 
-/// A number of replicas.
+/// Parses a number of replicas. Fails unless it is 0 to [`MAX_SCALE`].
 pub fn parse_scale(text: &str) -> Result<u32> {
     match text.parse() {
         Ok(scale) if scale <= MAX_SCALE => Ok(scale),
@@ -489,7 +508,7 @@ pub fn parse_scale(text: &str) -> Result<u32> {
     }
 }
 
-/// `NAME=value` lines, taken literally.
+/// Parses lines of `NAME=value` without quotes and variables (`format: raw`).
 fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
     let lines = text.lines().map(str::trim_start);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -501,7 +520,8 @@ fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// The hash of what a container is made of. Settings that only decide when or how often it runs are left out.
+/// Returns the hash of the configuration of a service's containers. Settings that decide only when
+/// or how often the service runs are left out.
 fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<String> {
     let mut node = service.node.clone();
     for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {
@@ -514,12 +534,12 @@ fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<Str
         }
     }
     let mut text = json(&node, true);
-    // If a network, volume or secret changes, the container must be made again.
+    // If a network, volume, secret or config changes, the container must be made again.
     for section in ["networks", "volumes", "secrets", "configs"] {
         for (name, _) in service.uses(section)? {
             if let Some(node) = root.get(section).and_then(|all| all.get(&name)) {
                 text.push_str(&json(node, true));
-                // The same if the variable behind a secret changes.
+                // The same holds if the variable that a secret comes from changes.
                 if let Some(Ok(variable)) = node.given("environment").map(Node::scalar) {
                     text.push_str(&environment.get(&variable).unwrap_or_default());
                 }

@@ -1,6 +1,9 @@
-//! The networks and volumes of a project: made before its containers, removed by `down`. Their
-//! labels say whose they are. An external one must exist; one of the same name that is not the
-//! project's is used as a volume, with a warning, and refused as a network.
+//! The networks and volumes of a project: `up` makes them before the containers, and `down` removes
+//! them.
+//!
+//! Their labels name the project. An external network or volume must exist already. If a volume has
+//! the right name but belongs to no or another project, it is used with a warning; such a network
+//! is an error. Drivers are `engine`'s.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +16,14 @@ use crate::engine::options::NetworkOptions;
 use crate::engine::project::{HASH, PROJECT, label};
 use crate::error::{Context, Result, fail};
 
-/// The network's key in the compose file.
+/// The label with the network's key in the compose file.
 const NETWORK: &str = "com.docker.compose.network";
-/// The volume's key in the compose file.
+/// The label with the volume's key in the compose file.
 const VOLUME: &str = "com.docker.compose.volume";
-/// The version of the program that made the network or volume.
+/// The label with the version of mydocker that made the container, network or volume.
 pub const VERSION: &str = "com.docker.compose.version";
 
-/// Makes the options of a network from its node.
+/// Makes the options of `network create` from a network's node.
 pub type MakeNetwork<'a> = &'a dyn Fn(&Node) -> Result<NetworkOptions>;
 
 impl Session<'_> {
@@ -33,7 +36,7 @@ impl Session<'_> {
         ]
     }
 
-    /// The networks or volumes of the file that `services` use.
+    /// Returns the networks or volumes of the file that `services` use.
     fn used(&self, section: &str, services: &[&Service]) -> Result<Vec<&(String, Node)>> {
         let mut names = BTreeSet::new();
         for service in services {
@@ -43,7 +46,9 @@ impl Session<'_> {
         Ok(all.iter().filter(|(key, _)| names.contains(key)).collect())
     }
 
-    /// Makes the networks that `services` use and that are missing.
+    /// Makes the missing networks that `services` use. Makes a network again if its configuration
+    /// changed. Fails if an external network is missing, if a network belongs to another project,
+    /// or if containers use a changed network.
     pub fn make_networks(&self, services: &[&Service], make: MakeNetwork<'_>) -> Result<()> {
         let used = self.used("networks", services)?;
         if used.is_empty() {
@@ -92,7 +97,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Makes the volumes that `services` use and that are missing.
+    /// Makes the missing volumes that `services` use. Fails if an external volume is missing.
     pub fn make_volumes(&self, services: &[&Service]) -> Result<()> {
         let used = self.used("volumes", services)?;
         if used.is_empty() {
@@ -139,7 +144,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Removes the networks of the project. A network that another container uses stays.
+    /// Removes the networks of the project. A network that still has a container stays, which is
+    /// only reported.
     pub fn remove_networks(&self) -> Result<()> {
         for network in self.engine.network_list()? {
             if label(&network.labels, PROJECT) != Some(&self.project.name) {
@@ -155,7 +161,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Removes the volumes of the project. A volume that another container uses stays, which is an error.
+    /// Removes the volumes of the project. A volume that a container still uses stays, which is an
+    /// error.
     pub fn remove_volumes(&self) -> Result<()> {
         let mut failed = None;
         for volume in self.engine.volumes(false)? {

@@ -1,7 +1,9 @@
-//! The compose specification as data: which keys there are, and what kind of value each takes. The
-//! kind decides how a value is checked and brought to its canonical form (`canonical`) and how two
-//! files' values merge (`merge`). A key that mydocker can't honour is refused with the reason; a key
-//! that the specification doesn't know is refused with the nearest one that it knows.
+//! The compose specification as data: its keys, and the kind of value of each key.
+//!
+//! The kind decides how `canonical` checks a value and converts it to its canonical form, and how
+//! `merge` merges the values of two files. If mydocker cannot honour a key, the error has the
+//! reason. For an unknown key, the error suggests the nearest key of the specification
+//! (compose-spec.io).
 
 use super::node::Node;
 use super::scope::Scope;
@@ -11,33 +13,35 @@ use crate::error::Result;
 /// A key and the kind of its value.
 pub type Key = (&'static str, Kind);
 
-/// What kind of value a key takes.
+/// The kind of value that a key has. Without a note, a later file replaces the value.
 pub enum Kind {
     Text,
     Bool,
     Number,
-    /// A path of the host, taken from the file's directory.
+    /// A path of the host. A relative path is resolved from the file's directory.
     Path,
-    /// A command line: a text, split as a shell does, or a list. A later file replaces it.
+    /// A command line: a list, or a text that is split at blanks like a shell does.
     Words,
-    /// One text or a list of texts. A later file adds to it.
+    /// One text or a list of texts. A later file adds to the list.
     List,
-    /// A map of texts, or a list of `KEY=VALUE`.
+    /// A map of texts, or a list of `KEY=VALUE`. Maps of two files are merged by key.
     Dict,
+    /// A map with known keys. Maps of two files are merged by key.
     Object(&'static [Key]),
-    /// A map from names of the user's to values of one kind.
+    /// A map from names that the user chooses to values of one kind, merged by key.
     Named(&'static Kind),
-    /// A list of objects. `long` makes the canonical elements from a short form; elements that agree
-    /// in all keys of `identity` are one.
+    /// A list of objects. `long` converts an element's short form to canonical elements. An element
+    /// of a later file replaces one with the same values of all keys in `identity`.
     Entries {
         long: fn(&Node, &Scope) -> Result<Vec<Node>>,
         keys: &'static [Key],
         identity: &'static [&'static str],
     },
-    /// A short form that becomes a value of another kind first.
+    /// A value whose short form the function converts to a value of the other kind.
     Short(fn(&Node, &Scope) -> Result<Node>, &'static Kind),
-    /// A later file replaces the whole value.
+    /// A value that is not checked here.
     Any,
+    /// A key that mydocker does not support. The text is the reason and what to do.
     Refused(&'static str),
 }
 
@@ -50,7 +54,7 @@ const MODELS: &str = "mydocker runs no models; remove the key";
 const WINDOWS: &str = "it exists only on Windows; remove the key";
 const DRIVERS: &str = "mydocker has no plugins for drivers; remove the key";
 
-/// The top of a file.
+/// The keys at the top of a file.
 pub static ROOT: Kind = Object(&[
     ("version", Text),
     ("name", Text),
@@ -63,7 +67,7 @@ pub static ROOT: Kind = Object(&[
     ("models", Refused(MODELS)),
 ]);
 
-/// A service.
+/// The keys of a service.
 pub static SERVICE: Kind = Object(&[
     ("annotations", Dict),
     ("attach", Bool),
@@ -308,7 +312,7 @@ static MOUNT: &[Key] = &[
     ("image", Object(&[("subpath", Text)])),
 ];
 
-/// A network.
+/// The keys of a network.
 static NETWORK: Kind = Object(&[
     ("attachable", Bool),
     ("driver", Text),
@@ -340,7 +344,7 @@ static VOLUME: Kind = Object(&[
     ("name", Text),
 ]);
 
-/// A secret or a config.
+/// The keys of a secret or a config.
 static FILE: Kind = Object(&[
     ("file", Path),
     ("environment", Text),

@@ -1,21 +1,23 @@
-//! What the values of a compose file depend on besides the file itself: the directory that relative
-//! paths start from, and the home directory that `~` stands for. An included file has a scope of its
-//! own.
+//! What the paths in a compose file are relative to: the project directory, and the home directory
+//! for `~`.
+//!
+//! An included file has its own scope (compose specification, "Include"). Variables are not part of
+//! the scope: `interpolate` replaces them first.
 
 use std::path::PathBuf;
 
 use crate::path::clean;
 
-/// What the values of a file depend on.
+/// The directories from which paths of a file are resolved.
 pub struct Scope {
-    /// The directory that relative paths start from.
+    /// The directory for relative paths.
     pub dir: PathBuf,
-    /// `$HOME`, for `~`.
+    /// `$HOME`, the directory for `~`. `None` leaves `~` as it is.
     pub home: Option<String>,
 }
 
 impl Scope {
-    /// An absolute host path, without `.` and `..`.
+    /// Returns `text` as an absolute path of the host, without `.` and `..`.
     pub fn path(&self, text: &str) -> String {
         let path = match (text.strip_prefix('~'), &self.home) {
             (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {

@@ -1,6 +1,10 @@
-//! A service as the flags of `run` that would make its container: `mem_limit: 1g` is `--memory 1g`.
+//! Converts a service to the flags of `run` that make its container: `mem_limit: 1g` becomes
+//! `--memory 1g`.
+//!
 //! The command line's table of flags parses and checks the values, so that a compose file and a
-//! command line mean the same and report the same mistakes. Each setting keeps its place in the file.
+//! command line have the same meaning and the same errors. Each setting keeps its place in the
+//! file. Keys are those of the compose specification, "Services". This module makes no container:
+//! `up` does.
 
 use std::path::Path;
 
@@ -13,22 +17,24 @@ use crate::engine::options::{CreateOptions, FileOption, INTERFACE_NAME, ImageNam
 use crate::error::{Context, Result, fail};
 use crate::units::parse_duration_ns;
 
-/// The largest secret or config that is copied.
+/// The most bytes of a secret or config that is copied into a container.
 const MAX_CONTENT: u64 = 1 << 20;
 
-/// One flag of `run`, and where the compose file asks for it.
+/// One flag with its value, and the place of the key in the compose file.
 pub struct Setting {
     pub place: Place,
+    /// The flag's name without `--`.
     pub flag: &'static str,
+    /// The value as the user would type it; `true` or `false` for a switch.
     pub value: String,
 }
 
-/// The settings of one container, while they are collected.
+/// The settings that have been collected up to now.
 pub struct Settings {
     list: Vec<Setting>,
 }
 
-/// Keys whose text is the value of a flag.
+/// Keys and the flags that get their text.
 const TEXTS: &[(&str, &str)] = &[
     ("hostname", "hostname"),
     ("isolation", "isolation"),
@@ -57,7 +63,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("restart", "restart"),
 ];
 
-/// Keys whose elements are each the value of a flag.
+/// Keys and the flags that are repeated for each element.
 const LISTS: &[(&str, &str)] = &[
     ("cap_add", "cap-add"),
     ("cap_drop", "cap-drop"),
@@ -74,7 +80,7 @@ const LISTS: &[(&str, &str)] = &[
     ("external_links", "link"),
 ];
 
-/// Keys that are switches.
+/// Keys and the flags that are switches.
 const SWITCHES: &[(&str, &str)] = &[
     ("init", "init"),
     ("privileged", "privileged"),
@@ -84,11 +90,11 @@ const SWITCHES: &[(&str, &str)] = &[
     ("oom_kill_disable", "oom-kill-disable"),
 ];
 
-/// Keys whose pairs are each the value of a flag.
+/// Keys and the flags that are repeated for each pair.
 const DICTS: &[(&str, &str)] =
     &[("annotations", "annotation"), ("labels", "label"), ("sysctls", "sysctl")];
 
-/// Keys of `build` whose text is the value of a flag of `build`.
+/// Keys of `build` and the flags of `build` that get their text.
 #[cfg(feature = "build")]
 const BUILD_TEXTS: &[(&str, &str)] = &[
     ("isolation", "isolation"),
@@ -97,7 +103,7 @@ const BUILD_TEXTS: &[(&str, &str)] = &[
     ("target", "target"),
 ];
 
-/// Keys of `build` whose elements are each the value of a flag of `build`.
+/// Keys of `build` and the flags of `build` that are repeated for each element.
 #[cfg(feature = "build")]
 const BUILD_LISTS: &[(&str, &str)] = &[
     ("cache_from", "cache-from"),
@@ -107,6 +113,7 @@ const BUILD_LISTS: &[(&str, &str)] = &[
     ("tags", "tag"),
 ];
 
+/// Keys of `healthcheck` and the flags that get their text.
 const HEALTH: &[(&str, &str)] = &[
     ("interval", "health-interval"),
     ("timeout", "health-timeout"),
@@ -115,7 +122,7 @@ const HEALTH: &[(&str, &str)] = &[
     ("start_interval", "health-start-interval"),
 ];
 
-/// The settings of a container of `service`.
+/// Returns the settings of a container of `service`. Fails for a value that no flag can express.
 pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
     let node = &service.node;
     let mut settings = Settings { list: Vec::new() };
@@ -130,7 +137,8 @@ pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
         settings.pairs(node.get(key), flag)?;
     }
     for (name, value) in node.get("environment").iter().flat_map(|node| node.entries()) {
-        // A name without a value removes the image's variable.
+        // A name without a value is not set in the caller's environment: remove the image's
+        // variable.
         let text = match value.value {
             Value::Null => name.clone(),
             _ => format!("{name}={}", value.scalar()?),
@@ -169,7 +177,7 @@ pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
     Ok(settings.list)
 }
 
-/// The settings of the build of a service, as flags of `build`.
+/// Returns the settings of a service's build, as flags of `build`. `node` is the service's `build`.
 #[cfg(feature = "build")]
 pub fn build_settings(project: &Project, node: &Node) -> Result<Vec<Setting>> {
     let mut settings = Settings { list: Vec::new() };
@@ -200,7 +208,7 @@ pub fn build_settings(project: &Project, node: &Node) -> Result<Vec<Setting>> {
     Ok(settings.list)
 }
 
-/// The settings of a network, as flags of `network create`.
+/// Returns the settings of a network, as flags of `network create`.
 pub fn network_settings(node: &Node) -> Result<Vec<Setting>> {
     let mut settings = Settings { list: Vec::new() };
     if let Some(ipv4) = node.given("enable_ipv4").filter(|_| !node.get_bool("enable_ipv4")) {
@@ -335,7 +343,7 @@ impl Settings {
         for port in node.get("ports").iter().flat_map(|node| node.elements()) {
             let part =
                 |key: &str| -> Result<String> { Ok(port.get_text(key)?.unwrap_or_default()) };
-            // On one host both are the same.
+            // On a single host, both modes are the same.
             if let Some(mode) = port.given("mode")
                 && !["host", "ingress"].contains(&mode.scalar()?.as_str())
             {
@@ -397,7 +405,7 @@ impl Settings {
             if volume.is_some_and(|volume| volume.get_bool("nocopy")) {
                 fields.push("volume-nocopy".to_owned());
             }
-            // Compose makes a missing directory unless the file says otherwise.
+            // Docker Compose makes a missing directory unless the file forbids it.
             let create = mount.given("bind").and_then(|bind| bind.given("create_host_path"));
             if kind == "bind" && create.is_none_or(|create| create.value == Value::Bool(true)) {
                 fields.push("bind-create-src".to_owned());
@@ -405,7 +413,7 @@ impl Settings {
             let fields: Vec<String> = fields.into_iter().map(quoted).collect();
             self.add(mount, "mount", fields.join(","));
         }
-        // Secrets and configs that are files of the host; `files` lists the others.
+        // Mount secrets and configs that are files of the host; `files` copies all others.
         for section in ["secrets", "configs"] {
             for grant in node.get(section).iter().flat_map(|node| node.elements()) {
                 let source = grant.get_text("source")?.unwrap_or_default();
@@ -465,7 +473,7 @@ impl Settings {
             let priority = entry.1.get_text("priority")?;
             networks.push((priority.and_then(|text| text.parse().ok()).unwrap_or(0), entry));
         }
-        // The first network has the default route.
+        // The first network gets the default route.
         networks.sort_by_key(|(priority, _)| -priority);
         for (_, (key, endpoint)) in networks {
             let name = project.real_name("networks", key)?.unwrap_or_else(|| key.clone());
@@ -501,18 +509,20 @@ impl Settings {
     }
 }
 
-/// A field of `--mount`, whose list is written as CSV.
+/// Quotes a field of `--mount`, whose value is a line of CSV.
 fn quoted(field: String) -> String {
     if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }
 
-/// Whether a grant names an owner or a mode, which a file of the host can't have.
+/// Reports whether a grant sets an owner or a mode. A bind-mounted file keeps its own, so such a
+/// file is copied.
 fn has_owner(grant: &Node) -> bool {
     ["uid", "gid", "mode"].iter().any(|key| grant.given(key).is_some())
 }
 
-/// The secrets and configs whose content is copied into the container: from a variable or the
-/// compose file, and from a file of the host if the grant names an owner or a mode.
+/// Returns the secrets and configs whose content is copied into the container: those from a
+/// variable or from the compose file, and files of the host if the grant sets an owner or a mode.
+/// The mode is 0444 by default. Fails if a variable is not set or a file is larger than 1 MiB.
 pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
     let mut files = Vec::new();
     for section in ["secrets", "configs"] {
@@ -550,14 +560,16 @@ pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
     Ok(files)
 }
 
-/// The value of the variable that a secret or config comes from. `path` is its place in the file.
+/// Returns the value of the variable that a secret or config comes from. Fails if it is not set.
+/// `path` is the key in the file, for the error.
 pub fn variable_of(project: &Project, path: &str, variable: &Node) -> Result<String> {
     let name = variable.scalar()?;
     let value = project.variable(&name);
     value.ok_or_else(|| variable.wrong(format_args!("{path}: the variable {name} is not set")))
 }
 
-/// Parses permission bits. Without a leading zero it is not clear what is meant.
+/// Parses permission bits. A leading zero is required, because YAML reads a number without one as
+/// decimal.
 fn parse_mode(text: &str) -> Result<u32> {
     let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix('0'));
     match digits.map(|digits| u32::from_str_radix(digits, 8)) {
@@ -566,7 +578,8 @@ fn parse_mode(text: &str) -> Result<u32> {
     }
 }
 
-/// Where a secret or a config stands in the container.
+/// Returns the path of a secret or a config in the container. Relative paths are below
+/// `/run/secrets`.
 pub fn grant_target(section: &str, grant: &Node) -> Result<String> {
     let source = grant.get_text("source")?.unwrap_or_default();
     let target = grant.get_text("target")?.unwrap_or_else(|| match section {
@@ -576,33 +589,34 @@ pub fn grant_target(section: &str, grant: &Node) -> Result<String> {
     Ok(if target.starts_with('/') { target } else { format!("/run/secrets/{target}") })
 }
 
-/// The name of a service's first container, also where no active profile enables the service.
+/// Returns the name of a service's first container, even if no active profile enables the service.
 fn first_container(project: &Project, service: &str) -> String {
     let fixed =
         project.find(service).and_then(|service| service.node.get_text("container_name").ok());
     fixed.flatten().unwrap_or_else(|| format!("{}-{service}-1", project.name))
 }
 
-/// The name of the `number`th container of a service.
+/// Returns the name of container `number` of a service.
 pub fn container_name(project: &Project, service: &Service, number: u32) -> Result<String> {
     let fixed = service.node.get_text("container_name")?;
     Ok(fixed.unwrap_or_else(|| format!("{}-{}-{number}", project.name, service.name)))
 }
 
-/// The image of a service. A service that is built and names no image gets the project's name for it.
+/// Returns the image of a service. A service without `image` has the image `PROJECT-SERVICE`, which
+/// its build makes. Fails if the name is not valid.
 pub fn image(project: &Project, service: &Service) -> Result<ImageName> {
     let place = service.node.get("image").unwrap_or(&service.node);
     image_text(project, service)?.parse().map_err(|error| place.wrong(error))
 }
 
-/// The image of a service as the file has it, which may be no image's name.
+/// Returns the image of a service as the file has it. The name may not be valid.
 pub fn image_text(project: &Project, service: &Service) -> Result<String> {
     let named = service.node.get_text("image")?;
     Ok(named.unwrap_or_else(|| format!("{}-{}", project.name, service.name)))
 }
 
-/// Sets what no flag of `run` can say: an entrypoint of several words and a health check without a
-/// shell.
+/// Sets the values that no flag of `run` can express: an entrypoint of several words and a health
+/// check without a shell. Fails for a bad `healthcheck.test`.
 pub fn set_commands(options: &mut CreateOptions, node: &Node) -> Result<()> {
     let words = |key: &str| -> Result<Option<Vec<String>>> {
         let Some(list) = node.given(key) else { return Ok(None) };
@@ -611,7 +625,7 @@ pub fn set_commands(options: &mut CreateOptions, node: &Node) -> Result<()> {
     options.command = words("command")?.unwrap_or_default();
     if let Some(entrypoint) = words("entrypoint")? {
         let mut entrypoint = entrypoint.into_iter();
-        // An empty one removes the image's.
+        // An empty entrypoint removes the image's.
         options.entrypoint = Some(entrypoint.next().unwrap_or_default());
         options.command.splice(0..0, entrypoint);
     }

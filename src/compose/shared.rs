@@ -1,11 +1,14 @@
-//! What a service shares with other services: their network, PID and IPC namespaces
-//! (`network_mode: service:NAME` and its like) and their volumes (`volumes_from`). Such a service
-//! depends on them, and its container is made again when theirs is.
+//! The namespaces and volumes that a service shares with other services: `network_mode`, `pid` and
+//! `ipc` with `service:NAME`, and `volumes_from`.
+//!
+//! Such a service depends on the other services. Its container is made again when one of theirs is,
+//! because it is in their namespaces. `settings` makes the flags; this file only finds the names.
 
 use super::node::Node;
 use crate::error::Result;
 
-/// The services whose namespaces or volumes a container of this service shares.
+/// Returns the names of the services whose namespaces or volumes a container of this service
+/// shares.
 pub fn joined(node: &Node) -> Result<Vec<String>> {
     let mut services = Vec::new();
     for key in ["network_mode", "pid", "ipc"] {

@@ -1,6 +1,9 @@
-//! The short forms of the compose specification, each made its long form: ports, volumes, secrets,
-//! `depends_on`, `env_file` and their like. `schema` names the function for each key and `canonical`
-//! calls it. A value that is in its long form already comes back as it is.
+//! Converts the short forms of the compose specification to long forms: `ports`, `volumes`,
+//! `secrets`, `depends_on`, `env_file` and others.
+//!
+//! `schema` names the function for each key, and `canonical` calls it. A value that already has the
+//! long form is returned unchanged, except for relative paths, which become absolute. Unknown keys
+//! of a long form are not found here: `canonical` checks them.
 
 use super::node::{Node, Value};
 use super::scope::Scope;
@@ -15,12 +18,12 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// Objects that have no short form.
+/// For objects that have no short form.
 pub fn as_it_is(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(vec![node.clone()])
 }
 
-/// `build: DIR`
+/// Converts `build: DIR`, and makes the directory absolute.
 pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     let mut node = match &node.value {
         Value::Text(_) => entry(node, &[("context", node.value.clone())]),
@@ -36,7 +39,7 @@ pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(node)
 }
 
-/// Further contexts of a build: their directories become absolute.
+/// `additional_contexts`: converts a list of `NAME=VALUE` to a map, and makes directories absolute.
 pub fn contexts(node: &Node, scope: &Scope) -> Result<Node> {
     let mut map = node.map();
     for element in node.elements() {
@@ -58,7 +61,7 @@ pub fn contexts(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(map)
 }
 
-/// Places of a build's cache, such as `type=local,src=DIRECTORY`: the directories become absolute.
+/// `cache_from` and `cache_to`, such as `type=local,src=DIRECTORY`: makes the directories absolute.
 pub fn caches(node: &Node, scope: &Scope) -> Result<Node> {
     let mut list = Vec::new();
     for element in node.elements() {
@@ -72,7 +75,7 @@ pub fn caches(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(node.with(Value::List(list)))
 }
 
-/// A list of names becomes a map.
+/// Converts a list of names to a map without values.
 pub fn names(node: &Node, _: &Scope) -> Result<Node> {
     let Value::List(elements) = &node.value else { return Ok(node.clone()) };
     let mut map = node.map();
@@ -82,7 +85,7 @@ pub fn names(node: &Node, _: &Scope) -> Result<Node> {
     Ok(map)
 }
 
-/// A list of services becomes a map, and every dependency has a condition.
+/// Converts a list of services to a map, and adds the defaults of `condition` and `required`.
 pub fn depends_on(node: &Node, scope: &Scope) -> Result<Node> {
     let mut map = names(node, scope)?;
     if let Value::Map(entries) = &mut map.value {
@@ -103,7 +106,7 @@ pub fn depends_on(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(map)
 }
 
-/// `HOST:CONTAINER:rwm`, from `source`, `target` and `permissions`.
+/// Converts a map of `source`, `target` and `permissions` to `HOST:CONTAINER:rwm`.
 pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
     let mut list = Vec::new();
     for element in node.elements() {
@@ -120,7 +123,7 @@ pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
     Ok(node.with(Value::List(list)))
 }
 
-/// A path, or an object.
+/// Converts a path to an object.
 pub fn env_file(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(vec![match &node.value {
         Value::Map(_) => node.clone(),
@@ -128,7 +131,7 @@ pub fn env_file(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     }])
 }
 
-/// A list of paths, or one.
+/// Converts one path to a list, and makes paths absolute.
 pub fn paths(node: &Node, scope: &Scope) -> Result<Node> {
     let one = std::slice::from_ref(node);
     let elements = if let Value::List(elements) = &node.value { elements } else { one };
@@ -137,7 +140,7 @@ pub fn paths(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(node.with(Value::List(paths?)))
 }
 
-/// A service of the same file.
+/// Converts the name of a service of the same file to an object.
 pub fn extends(node: &Node, _: &Scope) -> Result<Node> {
     Ok(match &node.value {
         Value::Text(_) => entry(node, &[("service", node.value.clone())]),
@@ -145,7 +148,7 @@ pub fn extends(node: &Node, _: &Scope) -> Result<Node> {
     })
 }
 
-/// `NAME:ADDRESS` and maps become `NAME=ADDRESS`.
+/// Converts `NAME:ADDRESS` and maps to `NAME=ADDRESS`.
 pub fn extra_hosts(node: &Node, _: &Scope) -> Result<Node> {
     let mut list = Vec::new();
     for element in node.elements() {
@@ -163,7 +166,7 @@ pub fn extra_hosts(node: &Node, _: &Scope) -> Result<Node> {
     Ok(node.with(Value::List(list)))
 }
 
-/// A text is a line for a shell.
+/// Converts a text, which is a line for a shell, to `CMD-SHELL`.
 pub fn health_test(node: &Node, _: &Scope) -> Result<Node> {
     Ok(match &node.value {
         Value::Text(line) => {
@@ -173,7 +176,7 @@ pub fn health_test(node: &Node, _: &Scope) -> Result<Node> {
     })
 }
 
-/// The name of a secret or a config.
+/// Converts the name of a secret or a config to an object.
 pub fn grant(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(vec![match &node.value {
         Value::Map(_) => node.clone(),
@@ -181,7 +184,7 @@ pub fn grant(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     }])
 }
 
-/// One number is both limits.
+/// Converts one number to an object in which it is both the soft and the hard limit.
 pub fn ulimit(node: &Node, _: &Scope) -> Result<Node> {
     Ok(match &node.value {
         Value::Map(_) => node.clone(),
@@ -192,7 +195,8 @@ pub fn ulimit(node: &Node, _: &Scope) -> Result<Node> {
     })
 }
 
-/// `[[IP:]HOST:]CONTAINER[/PROTOCOL]`; a range is several ports.
+/// Converts `[[IP:]HOST:]CONTAINER[/PROTOCOL]` to objects, one for each port of a range. Fails if
+/// the ranges have different lengths.
 pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     if let Value::Map(_) = node.value {
         let mut node = node.clone();
@@ -228,7 +232,7 @@ pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
             let (low, high) = range(host).ok_or_else(bad)?;
             match (high - low == last - first, first == last) {
                 (true, _) => (low..=high).map(|port| port.to_string()).collect(),
-                // Any port of the range for the one port.
+                // One container port may get any host port of the range.
                 (false, true) => vec![host.to_owned()],
                 (false, false) => return Err(bad()),
             }
@@ -250,7 +254,7 @@ pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(ports)
 }
 
-/// `[SOURCE:]TARGET[:OPTIONS]`
+/// Converts `[SOURCE:]TARGET[:OPTIONS]` to an object. Fails for an unknown option.
 pub fn volume(node: &Node, scope: &Scope) -> Result<Vec<Node>> {
     if let Value::Map(_) = node.value {
         let mut node = node.clone();

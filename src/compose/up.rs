@@ -1,12 +1,12 @@
-//! `up` and `create`: makes the containers of a project what its files ask for, and starts them in
-//! dependency order.
+//! `up` and `create`: makes the containers of a project as its files describe them, and starts them
+//! in dependency order.
 //!
-//! `advance` never waits for a condition: it makes and starts the services whose dependencies are
-//! ready, in parallel child processes, and returns. So the caller can print logs and take signals in
-//! between. A container whose configuration, image or joined containers changed is made again in three
-//! steps: the new one is made under a temporary name, the old one is removed, the new one gets its name.
-//! If the first step fails, nothing that runs was touched. Killed in between, the next `up` finds both
-//! and goes on.
+//! `advance` never waits for a condition. It makes and starts the services whose dependencies are
+//! ready, in parallel child processes, and returns, so that the caller can print logs and receive
+//! signals in between. If the configuration, the image or a joined container changed, the container
+//! is made again in three steps: make the new one under a temporary name, remove the old one,
+//! rename the new one. If the first step fails, the old container is untouched. If the process is
+//! killed in between, the next `up` finds both containers and continues.
 
 use std::collections::BTreeSet;
 
@@ -25,50 +25,57 @@ use crate::engine::view::ContainerId;
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Context, Result, fail};
 
-/// The id of the image that a container was made of.
+/// The label with the id of the image that a container was made of.
 const IMAGE: &str = "com.docker.compose.image";
-/// The ids of the containers whose namespaces and volumes a container shares.
+/// The label with the ids of the containers whose namespaces and volumes a container shares.
 const JOINED: &str = "com.docker.compose.mydocker.joined";
 
-/// What `up` was asked for.
+/// The options of `up`, as docs.docker.com/reference/cli/docker/compose/up describes them.
 #[derive(Clone, Debug, Default)]
 pub struct UpOptions {
-    /// The services, or all.
+    /// The services to start; empty means all.
     pub wanted: Vec<String>,
+    /// `--no-deps`: leave out the services that the wanted ones depend on.
     pub no_deps: bool,
+    /// `--force-recreate`: make containers of wanted services again even if nothing changed.
     pub force_recreate: bool,
+    /// `--always-recreate-deps`: the same for the services that the wanted ones depend on.
     pub recreate_dependencies: bool,
+    /// `--no-recreate`: keep existing containers even if their configuration changed.
     pub no_recreate: bool,
+    /// `--renew-anon-volumes`: do not keep the anonymous volumes of a replaced container.
     pub renew_volumes: bool,
+    /// `--remove-orphans`: remove containers of services that the file no longer has.
     pub remove_orphans: bool,
-    /// `--scale`
+    /// `--scale`: services and their numbers of replicas. The last value for a service counts.
     pub scales: Vec<(String, u32)>,
+    /// `--timeout`: the grace period of a stop, in seconds; `None` is each container's own.
     pub timeout: Option<i64>,
-    /// `create`: start nothing.
+    /// `create`: start no container.
     pub no_start: bool,
-    /// `run`: a service that is not started here.
+    /// `run`: the service that this `up` does not start.
     pub but_not: Option<String>,
 }
 
-/// Where the options of containers and networks come from.
+/// The functions that make the options of containers and networks.
 pub struct Makers<'a> {
     pub container: &'a dyn Fn(&Service) -> Result<CreateOptions>,
     pub network: MakeNetwork<'a>,
 }
 
-/// A container that `up` has started, or found running.
+/// A container that `up` started or found running.
 #[derive(Clone, Debug)]
 pub struct Running {
     pub id: ContainerId,
     pub service: String,
 }
 
-/// A container as it should be.
+/// A container that has the right configuration.
 struct Placed<'a> {
     service: &'a Service,
     id: ContainerId,
     name: String,
-    /// Whether `up` must start it.
+    /// True if `up` must start the container.
     starts: bool,
 }
 
@@ -77,26 +84,26 @@ struct Making<'a> {
     service: &'a Service,
     name: String,
     labels: Vec<(String, String)>,
-    /// The container that it replaces.
+    /// The container that the new one replaces.
     old: Option<Member>,
 }
 
-/// A service that is done.
+/// A service whose containers are made and started.
 struct Done {
     service: String,
     ids: Vec<ContainerId>,
-    /// Whether one of its containers was made again or started.
+    /// True if one of its containers was made again or started.
     changed: bool,
 }
 
-/// A project that is coming up.
+/// A project that is being started.
 pub struct Up<'a> {
     session: &'a Session<'a>,
     makers: &'a Makers<'a>,
     options: &'a UpOptions,
     waiting: Vec<&'a Service>,
     done: Vec<Done>,
-    /// Dependencies whose wait was reported already.
+    /// The states of dependencies that were reported already.
     reported: BTreeSet<(ContainerId, &'static str)>,
 }
 
@@ -104,12 +111,13 @@ pub struct Up<'a> {
 enum Readiness {
     Ready,
     NotYet,
-    /// They never will be; the reason.
+    /// The dependencies can never be ready. The text is the reason.
     Never(String),
 }
 
 impl<'a> Up<'a> {
-    /// Makes networks and volumes, and removes or reports orphans.
+    /// Makes networks and volumes, and removes or reports orphans. Fails if a service of `--scale`
+    /// does not exist or cannot have so many replicas.
     pub fn begin(
         session: &'a Session<'a>,
         makers: &'a Makers<'a>,
@@ -133,17 +141,18 @@ impl<'a> Up<'a> {
         Ok(Up { session, makers, options, waiting, done: Vec::new(), reported: BTreeSet::new() })
     }
 
-    /// Whether all services are done.
+    /// Reports whether all services are started.
     pub fn is_done(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// The containers of all services that are done.
+    /// Returns the services that are started, with the ids of their containers.
     pub fn ids(&self) -> impl Iterator<Item = (&str, &ContainerId)> {
         self.done.iter().flat_map(|done| done.ids.iter().map(|id| (done.service.as_str(), id)))
     }
 
-    /// Starts all services that can be started now. Returns their containers.
+    /// Makes and starts the services whose dependencies are ready. Returns their containers. Fails
+    /// if a dependency can never be ready.
     pub fn advance(&mut self) -> Result<Vec<Running>> {
         let mut ready: Vec<&Service> = Vec::new();
         for service in std::mem::take(&mut self.waiting) {
@@ -173,7 +182,8 @@ impl<'a> Up<'a> {
             .collect())
     }
 
-    /// Starts those containers that must be started, in parallel. Returns their ids.
+    /// Starts the containers that must be started, in parallel, and runs their `post_start` hooks.
+    /// Returns their ids.
     fn start(&self, placed: &[Placed<'_>]) -> Result<Vec<ContainerId>> {
         let (session, engine) = (self.session, self.session.engine);
         let starting: Vec<&Placed> =
@@ -198,7 +208,7 @@ impl<'a> Up<'a> {
         failed.map_or(Ok(started), Err)
     }
 
-    /// Whether everything that a service needs is ready. Fails if it never will be.
+    /// Reports whether all dependencies of a service are ready. Fails if one can never be ready.
     pub fn is_ready(&mut self, service: &Service) -> Result<bool> {
         match self.readiness(service, &[])? {
             Readiness::Ready => Ok(true),
@@ -207,7 +217,8 @@ impl<'a> Up<'a> {
         }
     }
 
-    /// Whether the dependencies of a service are ready. A dependency that starts in this turn is not.
+    /// Checks the dependencies of a service. A dependency in `starting` starts in this turn, so it
+    /// is not ready yet.
     fn readiness(&mut self, service: &Service, starting: &[&Service]) -> Result<Readiness> {
         for need in &service.depends_on {
             let is_waited_for = self.waiting.iter().any(|other| other.name == need.service)
@@ -215,7 +226,7 @@ impl<'a> Up<'a> {
             if is_waited_for {
                 return Ok(Readiness::NotYet);
             }
-            // A dependency that --no-deps left out is not checked.
+            // A dependency that --no-deps leaves out is not checked.
             let Some(done) = self.done.iter().find(|done| done.service == need.service) else {
                 continue;
             };
@@ -287,8 +298,8 @@ impl<'a> Up<'a> {
         readiness
     }
 
-    /// Makes the containers of `services` what they should be. Missing and outdated containers are made in
-    /// parallel.
+    /// Makes missing and outdated containers of `services`, in parallel. Returns all containers of
+    /// these services.
     fn converge(&self, services: &[&'a Service]) -> Result<Vec<Placed<'a>>> {
         let engine = self.session.engine;
         let _lock = engine.lock_project(&self.session.project.name)?;
@@ -312,8 +323,8 @@ impl<'a> Up<'a> {
         failed.map_or(Ok(placed), Err)
     }
 
-    /// Compares the containers of a service with what they should be: adds those that stay to
-    /// `placed`, and those that must be made to `making`. Removes surplus ones.
+    /// Compares the containers of a service with its configuration. Adds those that stay to
+    /// `placed`, adds those that must be made to `making`, and removes surplus ones.
     fn plan(
         &self,
         service: &'a Service,
@@ -336,7 +347,7 @@ impl<'a> Up<'a> {
             .filter(|member| member.service == service.name && !member.is_oneoff)
             .cloned()
             .collect();
-        // If two have the same number, a killed `up` left one of them: the current one counts.
+        // Two containers have the same number if an `up` was killed. Keep the current one.
         own.sort_by_key(|member| (member.number, !is_current(&member.view)));
         let mut kept: Vec<Member> = Vec::new();
         let mut surplus = Vec::new();
@@ -401,7 +412,7 @@ impl<'a> Up<'a> {
         Ok(())
     }
 
-    /// Makes a container. Returns its id.
+    /// Makes a container and returns its id. Replaces the old container, if there is one.
     fn make(&self, making: &Making<'_>) -> Result<ContainerId> {
         let session = self.session;
         let engine = session.engine;
@@ -437,12 +448,13 @@ impl<'a> Up<'a> {
     }
 }
 
-/// The services that this `up` covers, in dependency order.
+/// Returns the services that this `up` covers, in dependency order.
 pub fn selected<'a>(project: &'a Project, options: &UpOptions) -> Vec<&'a Service> {
     project.selected(&options.wanted, !options.no_deps)
 }
 
-/// The ids of the containers that a container of `service` joins.
+/// Returns the ids of the containers whose namespaces or volumes a container of `service` shares,
+/// separated by commas.
 fn joined_ids(service: &Service, members: &[Member]) -> Result<String> {
     let mut ids = Vec::new();
     for name in joined(&service.node)? {
@@ -452,7 +464,8 @@ fn joined_ids(service: &Service, members: &[Member]) -> Result<String> {
     Ok(ids.join(","))
 }
 
-/// The labels of a container. They override those of the same names that a file or an image gives.
+/// Returns compose's labels for a container. They override labels of the same names in the file and
+/// in the image.
 pub fn labels(
     project: &Project,
     service: &Service,
@@ -481,7 +494,8 @@ pub fn labels(
 }
 
 impl Session<'_> {
-    /// Removes or reports the containers of services that the project no longer has.
+    /// Removes or reports the containers of services that the project no longer has. `timeout` is
+    /// the grace period in seconds. COMPOSE_REMOVE_ORPHANS and COMPOSE_IGNORE_ORPHANS count too.
     pub fn orphans(&self, remove: bool, timeout: Option<i64>) -> Result<()> {
         let mut orphans = members::all(self.engine, &self.project.name)?;
         orphans.retain(|member| !member.is_oneoff && self.project.find(&member.service).is_none());

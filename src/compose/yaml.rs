@@ -1,8 +1,10 @@
-//! YAML 1.2 to nodes: the events of saphyr-parser, with anchors, merge keys (`<<`) and compose's tags
-//! resolved here. Plain scalars have the types of YAML's core schema.
+//! Parses YAML 1.2 into nodes.
 //!
-//! A document can't take memory without bound: the size of a file, the nesting, and the number of
-//! nodes and bytes after all aliases are expanded are limited, so "billion laughs" end with an error.
+//! saphyr-parser supplies the events. This file resolves anchors, merge keys (`<<`) and the compose
+//! specification's tags. Plain scalars have the types of YAML's core schema (yaml.org/spec/1.2.2,
+//! section 10.3). The size of a file, its nesting, and the number of nodes and bytes after alias
+//! expansion are limited. So an alias bomb ("billion laughs") ends with an error and not with
+//! exhausted memory.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,18 +16,18 @@ use crate::error::{Error, Result};
 
 /// The largest compose file that is read, in bytes.
 pub const MAX_FILE: u64 = 1 << 20;
-/// The deepest nesting.
+/// The deepest nesting of lists and maps.
 const MAX_DEPTH: usize = 64;
-/// The most nodes of one document, its aliases expanded.
+/// The most nodes of a file after alias expansion.
 const MAX_NODES: usize = 50_000;
-/// The most bytes of text in one document, its aliases expanded.
+/// The most bytes of text in a file after alias expansion.
 const MAX_TEXT: usize = 8 << 20;
 
 /// A list or map that is being read.
 struct Open {
     node: Node,
     anchor: usize,
-    /// In a map: the key whose value comes next.
+    /// In a map, the key whose value comes next.
     key: Option<(String, Place)>,
 }
 
@@ -37,14 +39,15 @@ struct Loader {
     used: Size,
 }
 
-/// What one document may still use.
+/// A number of nodes, and the bytes of their texts.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
     text: usize,
 }
 
-/// All documents of a file.
+/// Parses all documents of a file. Errors name the file as `file`, and the line. Fails for bad YAML
+/// and for a file that exceeds a limit.
 pub fn load(file: &str, text: &str) -> Result<Vec<Node>> {
     let mut loader = Loader {
         file: file.into(),
@@ -121,7 +124,7 @@ impl Loader {
         }
     }
 
-    /// A finished node goes into the list or map that is open.
+    /// Adds a complete node to the innermost open list or map, or to the documents.
     fn add(&mut self, node: Node, anchor: usize) -> Result<()> {
         let text = match &node.value {
             Value::Text(text) | Value::Number(text) => text.len(),
@@ -140,7 +143,7 @@ impl Loader {
             Value::Map(entries) => match key.take() {
                 None => *key = Some((node.scalar()?, node.place)),
                 Some((name, place)) => {
-                    // A key may stand once in a map; `<<` any number of times.
+                    // A key may occur only once in a map, but `<<` any number of times.
                     if name != "<<"
                         && let Some((_, first)) = entries.iter().find(|(known, _)| *known == name)
                     {
@@ -176,7 +179,7 @@ fn measure(node: &Node) -> Size {
     size
 }
 
-/// Compose's tag, or the name of YAML's own.
+/// Returns the tag of the compose specification, or the name of a YAML type such as `str`.
 fn read_tag<'a>(tag: Option<&'a YamlTag>, place: &Place) -> Result<(Tag, Option<&'a str>)> {
     let Some(tag) = tag else { return Ok((Tag::None, None)) };
     match (tag.handle.as_str(), tag.suffix.as_str()) {
@@ -187,7 +190,7 @@ fn read_tag<'a>(tag: Option<&'a YamlTag>, place: &Place) -> Result<(Tag, Option<
     }
 }
 
-/// The type of a plain scalar, by YAML's core schema.
+/// Parses a plain scalar by YAML's core schema.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -209,7 +212,8 @@ fn is_number(text: &str) -> bool {
         && (radix("0x", 16) || radix("0o", 8) || digits.parse::<f64>().is_ok())
 }
 
-/// Adds the maps that `<<` names to the map. The map's own keys win, then those of the first map named.
+/// Adds the maps of `<<` to the map. The map's own keys override theirs, and an earlier map
+/// overrides a later one.
 fn merge_keys(mut node: Node) -> Result<Node> {
     while let Some(merged) = node.take("<<") {
         let maps = match &merged.value {
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn bombs_are_refused() {
+    fn alias_bombs_are_refused() {
         let mut laughs = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for n in 1..12 {
             let one = format!("*a{}", n - 1);
