@@ -1,8 +1,8 @@
-//! The volumes that a container has without a name: `--rm` and `rm -v` remove them with it.
+//! Removes the anonymous volumes of a container, as `--rm` and `rm -v` do.
 //!
-//! Another container can use them too (`--volumes-from`), and keeps them. No count of users is
-//! stored, since a crash could falsify it: the records of all containers list their volumes. They
-//! are read only when a container with such a volume is removed.
+//! Another container can use such a volume by `--volumes-from` and then keeps it. No count of users
+//! is stored, since a crash could make it wrong. Instead, the records of all containers list their
+//! volumes. These records are read only when a container with an anonymous volume is removed.
 
 use crate::container::files::Files;
 use crate::container::record::{Record, all_ids};
@@ -10,9 +10,9 @@ use crate::event::{self, Event};
 use crate::store::{self, Durability, Roots};
 use crate::volume::mounted;
 
-/// Removes the anonymous volumes of a container, as Docker's `--rm` does, except those that another
-/// container has by `--volumes-from`. A volume that can't be removed stays, and `volume prune`
-/// finds it. Returns the events.
+/// Removes the anonymous volumes of a container, except those that another container has by
+/// `--volumes-from`. A volume that cannot be removed stays, and `volume prune` finds it. Returns
+/// the events.
 pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
     let mut events = Vec::new();
     for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
@@ -29,7 +29,8 @@ pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
     events
 }
 
-/// Whether another container has the volume, or a container whose record can't be read may have it.
+/// Reports whether another container has the volume. An unreadable record counts, because its
+/// container may have the volume.
 fn is_volume_of_another(roots: &Roots, record: &Record, volume: &str) -> bool {
     let Ok(mut ids) = all_ids(roots) else { return true };
     ids.retain(|id| *id != record.id && Files::new(roots, id).config().exists());

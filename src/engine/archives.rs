@@ -1,7 +1,8 @@
-//! `save` and `export`: images as an archive, and a container's root file system as a tar. Both
-//! write to a file or to stdout through `Output`, which shows a file only when it is complete. The
-//! formats are `image::save`'s (docker-archive, OCI image layout) and `image::tar`'s. `load` and
-//! `import` are in `images`.
+//! `save` and `export`: images as an archive, and a container's root file system as a tar.
+//!
+//! Both write to a file or to stdout through `Output`, which shows a file under its name only when
+//! the file is complete. The formats are those of `image::save` (docker-archive, OCI image layout)
+//! and of `image::tar`. `load` and `import` are in `images`.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -14,7 +15,8 @@ use crate::image::{ArchiveFormat, ImageStore, archive_tree};
 use crate::image_name::ImageName;
 
 impl Engine {
-    /// Writes images to `file`, or to stdout. Their manifests get the annotations.
+    /// Writes an archive of images to `file`, or to stdout. `annotations` are added to the
+    /// manifests of the images. Fails if an image does not exist.
     pub fn save(
         &self,
         names: &[ImageName],
@@ -34,7 +36,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes a container's root file system, without its volumes, as one tar.
+    /// Writes a container's root file system, without its volumes, as a tar to `file` or to stdout.
     pub fn export(&self, name: &str, file: Option<&Path>) -> Result<()> {
         let record = self.record(name)?;
         let exported = self.export_root(&record, file);

@@ -1,7 +1,8 @@
-//! `attach`: connects this terminal to a running container. Also the exit status that follows from
-//! the way in which a client's connection ended, which `run`, `start -a` and `exec` share. The
-//! relay between terminal and monitor is `container::client`'s; exit codes are Docker's (128 + n
-//! for signal n).
+//! `attach`: connects this terminal to a running container.
+//!
+//! This file also computes the exit status from the way in which a client's connection ended, which
+//! `run`, `start -a` and `exec` share. `container::client` relays data between the terminal and the
+//! monitor. Exit statuses are Docker's: 128 + n for signal n.
 
 use super::Engine;
 use super::options::AttachOptions;
@@ -14,7 +15,8 @@ use crate::error::{Error, Result, fail};
 
 impl Engine {
     /// If `wanted`, fails unless stdin is a terminal, with Docker's message and exit status 1.
-    /// Otherwise the program would wait for an end of input that its terminal never passes on.
+    /// Without a terminal, the program would wait for an end of input that its pseudo-terminal
+    /// never reports.
     pub fn need_terminal(wanted: bool) -> Result<()> {
         if wanted && !rustix::termios::isatty(rustix::stdio::stdin()) {
             let words = "the input device is not a TTY; leave out -t, or run this on a terminal";
@@ -23,8 +25,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Attaches this terminal to a running container. Returns the exit status of the container, or
-    /// 0 after a detach.
+    /// Attaches this terminal to a running container. Returns the container's exit status, or 0
+    /// after a detach. Fails if the container does not run or is paused.
     pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         let (record, state) = self.running(name)?;
         self.refuse_paused(&record, &state)?;
@@ -42,8 +44,9 @@ impl Engine {
         self.stay(&socket, Some((state.pid, state.start_time)), &record, attach)
     }
 
-    /// The exit status of a container whose monitor closed the connection without a message: it had
-    /// sent its last one before this client connected, or it was killed.
+    /// Returns the exit status of a container whose monitor closed the connection without a
+    /// message. Such a monitor had sent its last message before this client connected, or was
+    /// killed.
     pub(super) fn status_of_lost(&self, record: &Record) -> Result<u8> {
         self.await_cleanup(record)?;
         match self.condition(record)? {
@@ -57,7 +60,7 @@ pub(super) fn exit_status(end: End, name: &str) -> Result<u8> {
     match end {
         End::Exited(code) => Ok(code),
         End::Detached => Ok(0),
-        // As if the signal had ended this process, which was the sender's purpose.
+        // The sender of the signal wanted to end this process, so report that end.
         End::Signalled(signal) => Ok(128 + signal.number() as u8),
         End::Unread => Ok(128 + libc::SIGPIPE as u8),
         End::Lost => fail!(

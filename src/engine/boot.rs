@@ -1,8 +1,10 @@
-//! `boot` and `halt`: what an init script calls after the host's start and before its shutdown.
+//! `boot` and `halt`: the commands for an init script after the host's start and before its
+//! shutdown.
+//!
 //! `boot` restores the networks and starts containers by their restart policy; a second call
 //! changes nothing. Containers of compose projects start in the order of their dependencies. `halt`
 //! stops all containers in parallel within one timeout. There is no daemon, so without these two
-//! calls nothing is started at boot.
+//! calls no container starts at boot.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,8 +22,8 @@ use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
 impl Engine {
-    /// Restores the networks, and starts every stopped container whose restart policy asks for it.
-    /// Returns the name and the result of each start; a failure does not prevent the other starts.
+    /// Restores the networks, and starts every stopped container whose restart policy requires it.
+    /// Returns the name and the result of each start. A failed start does not prevent the others.
     pub fn boot(&self) -> Result<Vec<(String, Result<()>)>> {
         let mut waiting: Vec<Record> = self.records()?;
         waiting.retain(|record| match self.glance(record) {
@@ -30,7 +32,7 @@ impl Engine {
             }
             _ => false,
         });
-        // In the order of their creation, but containers that need another one come last.
+        // Start in the order of creation, but start containers that need another container last.
         let needs = |record: &Record| {
             record.network.container().is_some()
                 || record.namespaces.joins()
@@ -64,8 +66,9 @@ impl Engine {
         Ok(done)
     }
 
-    /// Waits for the services, among `others`, that a container of a project wants healthy. It starts
-    /// without them if they are not: a service that is down is worse than one that must try again.
+    /// Waits until the services in `others` that a container of a project needs are healthy. If
+    /// they do not become healthy, the container starts without them: a container that must retry
+    /// is better than a service that is down.
     fn await_healthy_services(&self, record: &Record, others: &[Record]) {
         let project = label(&record.labels, PROJECT);
         for (service, condition) in dependencies(&record.labels) {
@@ -77,15 +80,15 @@ impl Engine {
                     && label(&other.labels, SERVICE) == Some(service)
                     && label(&other.labels, ONEOFF) != Some("True");
                 if is_meant {
-                    // Its own start, or its probes, report what is wrong.
+                    // Ignore a failure: the other container's start or probes report it.
                     let _ = self.await_health(&other.id, true);
                 }
             }
         }
     }
 
-    /// Stops all containers in parallel within one timeout, in seconds, and kills those that still
-    /// run then. The next `boot` starts them again if their policy asks for it.
+    /// Stops all containers in parallel, and kills those that still run after `timeout` seconds.
+    /// The next `boot` starts them again if their restart policy requires it.
     pub fn halt(&self, timeout: u64) -> Result<()> {
         let mut running = Vec::new();
         let mut failed = Vec::new();
@@ -132,18 +135,18 @@ impl Engine {
         }
     }
 
-    /// All readable records. `ps` and `system check` report the others.
+    /// Returns all readable records. `ps` and `system check` report the others.
     fn records(&self) -> Result<Vec<Record>> {
         let ids = all_ids(&self.roots)?;
         Ok(ids.iter().filter_map(|id| Record::read(&self.roots, id).ok()).collect())
     }
 }
 
-/// A container after `halt` asked it to stop.
+/// The state of a container after `halt` sent the stop signal.
 enum Asked {
-    /// It doesn't run.
+    /// The container does not run.
     AtRest,
-    /// Its process has exited; its monitor still runs.
+    /// The container's process has exited, but its monitor still runs.
     Exited,
     /// The process to wait for.
     Running(OwnedFd),

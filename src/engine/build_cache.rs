@@ -1,7 +1,9 @@
-//! The build cache for `builder prune`, `system prune` and `system df`: its size, and which entries go.
+//! The build cache for `builder prune`, `system prune` and `system df`: its size, and which entries
+//! a prune removes.
 //!
-//! An entry has its layer's size if no image has the layer too. Entries that share a layer
-//! count once. The least recently used entries are removed first.
+//! An entry counts the bytes of its layer unless an image has the layer too. Entries that share a
+//! layer count its bytes once. The least recently used entries are removed first. Cache mounts are
+//! listed here too; `cache_mounts` makes them.
 
 use std::collections::HashSet;
 
@@ -12,7 +14,7 @@ use crate::error::Result;
 use crate::image::cache::CacheUse;
 
 impl Engine {
-    /// All entries, the least recently used first.
+    /// Returns all entries, the least recently used first, and then the cache mounts.
     pub fn build_cache(&self) -> Result<Vec<CacheView>> {
         let uses = self.image_store().cache_use()?;
         let view = |one: CacheUse| CacheView {
@@ -34,7 +36,7 @@ impl Engine {
         Ok(uses.into_iter().map(view).chain(mounts).collect())
     }
 
-    /// The cache's line of `system df`, and the layers that only the cache has.
+    /// Returns the cache's line of `system df`, and the layers that only the cache has.
     pub(super) fn build_cache_use(&self) -> Result<(DiskUse, HashSet<Digest>)> {
         let mut cache = DiskUse::new(DiskKind::BuildCache);
         let mut own = HashSet::new();
@@ -49,8 +51,9 @@ impl Engine {
         Ok((cache, own))
     }
 
-    /// Removes the entries that are `wanted`; those whose layer an image has only with `all`. With `keep`,
-    /// the most recently used ones stay as long as their layers have at most that many bytes in all.
+    /// Removes the entries and cache mounts that `wanted` accepts. An entry whose layer an image
+    /// has is removed only with `all`. With `keep`, the most recently used entries stay as long as
+    /// their layers have at most `keep` bytes in total.
     pub fn build_cache_prune(
         &self,
         all: bool,
@@ -61,7 +64,8 @@ impl Engine {
         let uses = images.cache_use()?;
         let mut kept: u64 = 0;
         let mut pruned = Pruned::default();
-        // No step can make their content again, so cache mounts are removed last.
+        // Cache mounts are counted first, so that a limit removes them last: no step can make their
+        // content again.
         for mount in self.cache_mounts()? {
             kept += mount.size;
             let candidate = PruneCandidate { created: Some(mount.used), labels: &[] };
@@ -80,7 +84,7 @@ impl Engine {
             if !one.shared && counted.insert(one.entry.layer) {
                 kept += one.size;
             }
-            // The entry's age is the time since its last use.
+            // The age of an entry is the time since its last use.
             let candidate = PruneCandidate { created: Some(one.used), labels: &[] };
             if (all || !one.shared) && keep.is_none_or(|keep| kept > keep) && wanted(&candidate) {
                 going.push(one);

@@ -1,9 +1,10 @@
 //! Cache mounts of builds (`RUN --mount=type=cache`): directories that stay between builds.
 //!
-//! `build/mounts/<digest of the id>[-<n>]/` holds `data`, which steps see, and `id`, for listings. The
-//! name is a digest, so any id is safe in it. A step holds the directory by flock(2), shared or
-//! exclusive; `builder prune` removes only what no step holds, and so does a build at its end if the
-//! mounts take too much. `data` appears by a rename, so it is never half filled.
+//! `build/mounts/<digest of the id>[-<n>]/` has `data`, which steps see, and `id`, for listings.
+//! The directory's name is a digest, so any id is safe. A step locks the directory by flock(2),
+//! shared or exclusive. `builder prune` removes only directories that no step has locked. A build
+//! does the same at its end if the mounts take too much space. `data` is made by a rename, so no
+//! step sees it incomplete.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,22 +15,22 @@ use crate::error::{Context, Result};
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
 
-/// How often a step looks whether a cache mount is free.
+/// The interval at which a step tries again to lock a cache mount.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// What happens when two steps use a cache mount at the same time.
+/// What happens if two steps use a cache mount at the same time (the option `sharing`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
-    /// Both use it.
+    /// Both steps use the mount.
     #[default]
     Shared,
-    /// The second one gets another cache mount.
+    /// The second step gets another cache mount.
     Private,
-    /// The second one waits.
+    /// The second step waits.
     Locked,
 }
 
-/// A cache mount that a step holds.
+/// A cache mount that a step has locked. Dropping this value releases the lock.
 pub struct CacheMount {
     dir: PathBuf,
     _lock: Lock,
@@ -39,7 +40,9 @@ pub struct CacheMount {
 pub(super) struct CacheMountUse {
     pub dir: PathBuf,
     pub id: String,
+    /// The time of the last use.
     pub used: Instant,
+    /// The bytes on disk.
     pub size: u64,
 }
 
@@ -49,12 +52,13 @@ impl CacheMount {
         self.dir.join("data")
     }
 
-    /// Whether no step has used it yet.
+    /// Reports whether the cache mount has no content yet.
     pub fn is_new(&self) -> bool {
         !self.data().is_dir()
     }
 
-    /// Makes the directory `staged` its content, unless another step has done so before.
+    /// Moves the directory `staged` into place as the content. Does nothing if another step did
+    /// this before.
     pub fn fill(&self, staged: &Path) -> Result<()> {
         match std::fs::rename(staged, self.data()) {
             Err(error) if self.is_new() => {
@@ -66,7 +70,7 @@ impl CacheMount {
 }
 
 impl CacheMountUse {
-    /// The name of its directory.
+    /// The name of the directory, which `system df` shows as the id.
     pub fn name(&self) -> String {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -77,7 +81,8 @@ impl Engine {
         self.roots.build_cache().join("mounts")
     }
 
-    /// The cache mount `id`, after a wait while it is taken.
+    /// Opens and locks the cache mount `id`, and makes it if it does not exist. Waits without a
+    /// time limit while another step has a conflicting lock.
     pub fn open_cache_mount(&self, id: &str, sharing: Sharing) -> Result<CacheMount> {
         let mode = match sharing {
             Sharing::Shared => LockMode::Shared,
@@ -100,7 +105,7 @@ impl Engine {
         }
     }
 
-    /// All cache mounts, the most recently used first.
+    /// Returns all cache mounts, the most recently used first.
     pub(super) fn cache_mounts(&self) -> Result<Vec<CacheMountUse>> {
         let mut uses = Vec::new();
         for name in store::list(&self.cache_mounts_dir())? {
@@ -120,8 +125,8 @@ impl Engine {
         Ok(uses)
     }
 
-    /// Removes the least recently used cache mounts until they are within the cache's limit, but for those
-    /// that a step holds.
+    /// Removes the least recently used cache mounts until the rest is within the cache's limit.
+    /// Mounts that a step has locked stay.
     pub fn trim_cache_mounts(&self) -> Result<()> {
         let limit = self.image_store().cache_limit();
         let mut size = 0u64;
@@ -134,10 +139,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a cache mount, unless a step holds it. Returns whether it is gone.
+    /// Removes a cache mount unless a step has locked it. Returns true if the mount was removed.
     pub(super) fn remove_cache_mount(&self, mount: &CacheMountUse) -> Result<bool> {
         match Lock::try_exclusive(&mount.dir)? {
-            // Held until the directory is removed.
+            // The lock is held until the directory is removed.
             Some(_lock) => store::remove_tree(&mount.dir).map(|()| true),
             None => Ok(false),
         }

@@ -1,7 +1,8 @@
-//! Work in a child process, which dies with this one.
+//! Runs work in a child process, which dies with this process (PR_SET_PDEATHSIG of prctl(2)).
 //!
-//! A pull needs threads and much memory, a step of a build needs a mount namespace. This process forks
-//! monitors, so it must stay small and single threaded, in the host's namespaces.
+//! A pull needs threads and much memory, and a step of a build needs its own mount namespace. This
+//! process forks monitors, so it must stay small, single-threaded and in the host's namespaces. A
+//! child returns one text through a pipe.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -26,18 +27,18 @@ pub struct Background {
     reader: File,
 }
 
-/// Starts `work` in a child process that dies with this one. Errors call the process `name`.
+/// Starts `work` in a child process. Errors name the process as `name`. Fails if fork(2) fails.
 pub fn begin(name: &'static str, work: &dyn Fn() -> Result<String>) -> Result<Background> {
     fork(name, &|mut writer| {
         let done = work();
         let text = done.as_ref().map_or_else(ToString::to_string, Clone::clone);
-        // If the text is cut, the parent reports a failure.
+        // A failed write leaves the text incomplete, so report a failure.
         let written = writer.write_all(text.as_bytes());
         u8::from(done.is_err() || written.is_err())
     })
 }
 
-/// Starts `work` in a child process that dies with this one. The parent reads its output.
+/// Starts `work` in a child process. The parent reads the bytes that `work` writes.
 #[cfg(feature = "build")]
 pub fn fork_with(name: &'static str, work: &dyn Fn(&mut dyn Write)) -> Result<Background> {
     fork(name, &|mut writer| {
@@ -51,7 +52,7 @@ fn fork(name: &'static str, work: &dyn Fn(File) -> u8) -> Result<Background> {
     let child = match sys::clone::fork().context(|| format!("fork for {name}"))? {
         Fork::Parent(child) => child,
         Fork::Child => {
-            // If this fails, or the parent is already dead, the work runs to its end.
+            // If this call fails, or the parent is already dead, the work runs to its end.
             let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
             sys::exec::exit_now(work(writer.into()));
         }
@@ -61,23 +62,23 @@ fn fork(name: &'static str, work: &dyn Fn(File) -> u8) -> Result<Background> {
 
 #[cfg(feature = "build")]
 impl Background {
-    /// The pipe with the child's output.
+    /// The read end of the pipe with the child's output, for poll(2).
     pub fn reader(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
     }
 
-    /// Reads the child's output.
+    /// Reads some of the child's output, as read(2) does. 0 is the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.reader.read(buffer)
     }
 
     /// Kills the child.
     pub fn kill(&self) {
-        // The child has not been waited for, so the PID is still its own.
+        // This process has not waited for the child, so the PID still belongs to the child.
         let _ = kill_process(self.child, rustix::process::Signal::KILL);
     }
 
-    /// Waits for the child's end.
+    /// Waits until the child has ended. The child's exit status is ignored.
     pub fn wait(self) -> Result<()> {
         let waited = waitpid(Some(self.child), WaitOptions::empty());
         waited.map(drop).context(|| format!("wait for {}", self.name))
@@ -85,7 +86,7 @@ impl Background {
 }
 
 impl Background {
-    /// Waits for the end of the work. Returns its text or its error.
+    /// Waits for the end of the work. Returns its text or its error. Fails if the child was killed.
     pub fn finish(mut self) -> Result<String> {
         let name = self.name;
         let mut text = String::new();
@@ -101,9 +102,9 @@ impl Background {
     }
 }
 
-/// Does `work` for each of `items` in a child process of its own, at most `most` at the same time, and
-/// calls `done` with each result, in the order of the items. If there is one item, this process does the
-/// work. All work is finished even if some of it fails.
+/// Runs `work` for each of `items` in its own child process, at most `most` at the same time. Calls
+/// `done` with each result in the order of `items`. A single item runs in this process. If some
+/// work fails, the rest still runs.
 pub fn each<T>(
     name: &'static str,
     items: &[T],
@@ -135,7 +136,7 @@ fn finish_first<T>(
     }
 }
 
-/// Calls `work` in a child process that dies with this one; returns its text or its error.
+/// Runs `work` in a child process and waits for it. Returns its text or its error.
 pub fn in_child(name: &'static str, work: &dyn Fn() -> Result<String>) -> Result<String> {
     begin(name, work)?.finish()
 }

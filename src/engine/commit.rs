@@ -1,8 +1,9 @@
-//! `commit`: makes an image from a container's changes, or writes its whole root as a tar
-//! (`--output`). The changes are overlayfs's upper directory, read as one layer. A running
-//! container is frozen while it is read (`--pause`), and a child process thaws it even if this
-//! process is killed. The image's config is what the container was created with, changed by
-//! `--change`.
+//! `commit`: makes an image from a container's changes, or writes the whole root as a tar
+//! (`--output`).
+//!
+//! The changes are overlayfs's upper directory, which becomes one layer. A running container is
+//! frozen while it is read (`--pause`). A child process thaws it even if this process is killed.
+//! The image's config is the config with which the container was created, changed by `--change`.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -26,7 +27,7 @@ use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 
 impl Engine {
-    /// Returns the new image's id, or `None` if the root was written to a file.
+    /// Makes the image. Returns its id, or `None` if the root was written to a file.
     pub fn commit(&self, options: &CommitOptions) -> Result<Option<ImageId>> {
         let record = self.record(&options.container)?;
         let committed = self.commit_record(&record, options);
@@ -47,10 +48,10 @@ impl Engine {
         if let Some(file) = &options.output {
             return self.export_root(record, Some(file)).map(|()| None);
         }
-        // A stopped container can't start until its changes are read.
+        // Hold the lock of a stopped container, so that it cannot start until its changes are read.
         let _at_rest = self.at_rest(record)?;
         let images = ImageStore::open(&self.roots);
-        // It may have been removed by force.
+        // The image is `None` if it was removed by force.
         let base = match &*record.image_id {
             Some(id) => images.find(&(*id).into())?,
             None => None,
@@ -82,7 +83,7 @@ impl Engine {
         Ok(Some(id))
     }
 
-    /// The config of the new image: what this container was created with.
+    /// Returns the config of the new image: the config with which this container was created.
     fn defaults_of(&self, record: &Record) -> Result<ContainerConfig> {
         let images = ImageStore::open(&self.roots);
         let base = match &*record.image_id {
@@ -90,7 +91,7 @@ impl Engine {
             None => None,
         };
         let base = base.map(|image| image.config.config).unwrap_or_default();
-        // Leave out the variables that `run` adds by itself.
+        // Leave out the variables that `run` adds.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
             (*pair == hostname || (record.streams.tty && pair == "TERM=xterm"))
@@ -135,16 +136,16 @@ impl Engine {
     }
 }
 
-/// A container whose processes are frozen. A child process thaws them when this is dropped or when
-/// this process is killed: both close the pipe.
+/// A container whose processes are frozen. The pipe closes when this value is dropped or this
+/// process is killed. Then a child process thaws the container.
 struct Frozen {
     pipe: Option<OwnedFd>,
     thawer: Child,
 }
 
 impl Engine {
-    /// Freezes the container's processes. `None` if they are frozen already, by `pause` or another
-    /// commit, which will thaw them.
+    /// Freezes the container's processes. Returns `None` if they are frozen already, by `pause` or
+    /// by another commit, which thaws them later.
     fn hold(&self, record: &Record, state: &State) -> Result<Option<Frozen>> {
         let files = Files::new(&self.roots, &record.id);
         let (parent, id) = (&record.cgroup_parent, &record.id);
@@ -155,11 +156,11 @@ impl Engine {
         let thawer = match clone3(Flags::default(), None).context(|| "clone a process")? {
             Fork::Child => {
                 drop(pipe);
-                // A ctrl-C for the parent must not end this process.
+                // Leave the session: Ctrl+C for the parent must not end this process.
                 let _ = rustix::process::setsid();
-                // Returns when the other end is closed.
+                // This read returns when the parent's end of the pipe is closed.
                 let _ = rustix::io::read(&read, &mut [0; 1]);
-                // If the container was paused in the meantime, it stays frozen.
+                // A container that `pause` has frozen in between stays frozen.
                 let thawed = if is_paused(&files, state) {
                     Ok(())
                 } else {

@@ -1,9 +1,9 @@
-//! What a container is doing, as commands see it. They see no transition.
+//! The condition of a container, without the transitions between two conditions.
 //!
-//! A container passes through moments in which its files say nothing yet or no longer: its record
-//! is being made, its program is being started, its program has ended and its monitor cleans up, or
-//! `--rm` removes it. A command that finds a container in such a moment waits for the next state and
-//! uses that. Each wait has a bound. `ps` looks at many containers and only waits briefly.
+//! During a transition a container's files are incomplete: its record is being made, its program is
+//! being started, its program has ended and its monitor cleans up, or `--rm` removes it. A command
+//! that finds a container in a transition waits for the next condition and uses that. Each wait has
+//! a limit. `ps` reads many containers and waits only briefly.
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,11 @@ use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
 use crate::runtime::cgroup;
 
-/// How long a command waits for a container that starts or ends.
+/// The longest wait of a command for a container that starts or ends.
 pub(super) const MAX_TRANSITION: Duration = Duration::from_secs(60);
 
-/// Looks again and again, at first often, until a deadline.
+/// The pauses of a loop that checks a condition until a deadline. The pauses double from 0.2 ms to
+/// 20 ms.
 pub(super) struct Patience {
     deadline: Instant,
     pause: Duration,
@@ -30,7 +31,7 @@ impl Patience {
         Patience { deadline: Instant::now() + limit, pause: Duration::from_micros(200) }
     }
 
-    /// Sleeps before the next look; false once the deadline has passed.
+    /// Sleeps before the next check. Returns false if the deadline has passed.
     pub(super) fn wait(&mut self) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
         std::thread::sleep(self.pause.min(left));
@@ -40,12 +41,13 @@ impl Patience {
 }
 
 impl Engine {
-    /// The record of the container that `name` means.
+    /// Returns the record of the container with this name, id or start of an id.
     pub(super) fn record(&self, name: &str) -> Result<Record> {
         self.record_of(&names::resolve(&self.roots, name)?, name)
     }
 
-    /// The record of the container `id`, which the user called `name`. Waits while it is being made.
+    /// Returns the record of container `id`. `name` is what the user typed, for errors. Waits while
+    /// the container is being made.
     pub(super) fn record_of(&self, id: &ContainerId, name: &str) -> Result<Record> {
         let files = Files::new(&self.roots, id);
         let mut patience = Patience::new(MAX_TRANSITION);
@@ -53,10 +55,12 @@ impl Engine {
         loop {
             match Record::read(&self.roots, id) {
                 Err(_) if !files.dir.exists() => return Err(no_such(name)),
-                // The record came just after the read. A damaged one fails again.
+                // The record was written just after the read, so read again. A damaged record fails
+                // again.
                 Err(_) if !read_again && files.config().exists() => read_again = true,
-                // `run` and `create` hold this lock from before the directory exists. The record is looked for
-                // again, because it may have come just before they released the lock.
+                // `run` and `create` hold the monitor's lock from before the directory exists.
+                // Check for the record again: it may have been written just before they released
+                // the lock.
                 Err(_)
                     if !files.config().exists()
                         && (is_watched(&files)? || files.config().exists())
@@ -66,12 +70,12 @@ impl Engine {
         }
     }
 
-    /// What the container of `record` is doing. Waits while it starts or ends.
+    /// Returns the condition of the container. Waits while the container starts or ends.
     pub(super) fn condition(&self, record: &Record) -> Result<Condition> {
         self.condition_within(record, MAX_TRANSITION)
     }
 
-    /// As `condition`, with a bound on the wait. After it, returns the state of that moment.
+    /// Like `condition`, but waits at most `limit`, and then returns the transition itself.
     pub(super) fn condition_within(&self, record: &Record, limit: Duration) -> Result<Condition> {
         let mut patience = Patience::new(limit);
         loop {
@@ -87,13 +91,14 @@ impl Engine {
         }
     }
 
-    /// What the container of `record` is doing at this moment.
+    /// Returns the condition of the container at this moment, which may be a transition.
     pub(super) fn glance(&self, record: &Record) -> Result<Condition> {
         state::condition(&self.roots, record, hooks::take_down)
     }
 
-    /// As `glance`, but a container that is being started gets `limit` to finish its start, and is
-    /// killed then: a start can hang, for example in a file that another container leases.
+    /// Like `glance`, but waits until a container that is being started has started. Kills it after
+    /// `limit`, because a start can hang, for example in a file that another container leases
+    /// (F_SETLEASE of fcntl(2)).
     pub(super) fn past_start(&self, record: &Record, limit: Option<Duration>) -> Result<Condition> {
         let mut patience = Patience::new(limit.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
         loop {
@@ -116,7 +121,7 @@ impl Engine {
         self.glance(record)
     }
 
-    /// The record and state of a running container.
+    /// Returns the record and state of a running container. Fails if it does not run.
     pub(super) fn running(&self, name: &str) -> Result<(Record, State)> {
         let record = self.record(name)?;
         match self.condition(&record)? {
@@ -132,8 +137,9 @@ impl Engine {
         }
     }
 
-    /// Whether a container ends, for a command that failed to reach its first process. That loses
-    /// its files and namespaces before it has ended, and ends after all its other processes.
+    /// Reports whether a container is ending, for a command that could not reach the container's
+    /// first process. An exiting process loses its files and namespaces before it has ended, and
+    /// PID 1 ends after all other processes. So this waits up to 2 seconds.
     pub(super) fn ends(&self, state: &State) -> bool {
         const MAX_END: Duration = Duration::from_secs(2);
         let mut patience = Patience::new(MAX_END);
@@ -145,7 +151,8 @@ impl Engine {
         true
     }
 
-    /// If a command failed because the container was removed at the same time, returns that error.
+    /// If `result` is an error and the container does not exist any more, returns the error that it
+    /// does not exist.
     pub(super) fn unless_gone<T>(
         &self,
         id: &ContainerId,

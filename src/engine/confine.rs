@@ -1,7 +1,8 @@
-//! How a container is confined: capabilities, seccomp, AppArmor or SELinux, and masked paths. The
-//! flags are checked against this host and recorded at creation (`describe`); at each start the
-//! record becomes what `runtime` enforces. The defaults are Docker's. Flags that give away the host
-//! get a warning here; docs/security.md explains each.
+//! The confinement of a container: capabilities, seccomp, AppArmor or SELinux, and masked paths.
+//!
+//! `describe` checks the flags against this host and makes a record at creation. At each start the
+//! record becomes the settings that `runtime` enforces. The defaults are Docker's. Capabilities
+//! that give a container control of the host cause a warning; docs/security.md explains each.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,17 +21,17 @@ use crate::runtime::seccomp::Seccomp;
 use crate::seccomp_profile;
 
 const UNCONFINED: &str = "unconfined";
-/// Docker's AppArmor profile: mydocker uses it if it is loaded, and loads none itself.
+/// Docker's AppArmor profile. mydocker uses it if it is loaded, but does not load it.
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
-/// Returns the record of the flags. Fails if this host can't do what they ask for.
+/// Makes the record of the flags. Fails if this host does not support what they require.
 pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
     let seccomp = match &asked.seccomp {
         SeccompOption::Default => SeccompRecord::Default,
         SeccompOption::Unconfined => SeccompRecord::Unconfined,
         SeccompOption::File(path) => {
             let text = read_profile(path)?;
-            // Compile it now, so that a broken profile fails at creation and not at the start.
+            // Compile the profile now, so that a broken one fails at creation and not at the start.
             seccomp_profile::of_file(&text, capabilities::DEFAULT)
                 .context(|| format!("--security-opt seccomp={}", path.display()))?;
             SeccompRecord::Profile(text)
@@ -77,9 +78,9 @@ fn read_profile(path: &Path) -> Result<String> {
 
 const ALL: &str = "ALL";
 
-/// The capabilities of a container, by Docker's rules. `--cap-add ALL` gives all except the dropped
-/// ones; `--cap-drop ALL` leaves only the added ones; otherwise the default set without the dropped
-/// and with the added ones.
+/// Returns the capabilities of a container as a bit set, by Docker's rules. `--cap-add ALL` gives
+/// all except the dropped ones. `--cap-drop ALL` leaves only the added ones. Otherwise the
+/// container gets the default set without the dropped and with the added ones.
 pub(super) fn capabilities(record: &Record) -> u64 {
     let all = capabilities::all();
     if record.privileged {
@@ -99,8 +100,8 @@ pub(super) fn capabilities(record: &Record) -> u64 {
     kept & all
 }
 
-/// Capabilities beyond the default set with which a program can become root of the host, or read
-/// all of its files, unless a user namespace confines them. The README's section on security says
+/// Capabilities beyond the default set with which a program can become root of the host or read all
+/// files of the host. A user namespace prevents this. The README's section on security explains
 /// how.
 const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::DAC_READ_SEARCH)
@@ -111,14 +112,15 @@ const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::PERFMON)
     .union(CapabilitySet::MAC_ADMIN);
 
-/// The warning before a container starts with capabilities that give away the host. None with
-/// `--privileged`, whose name says it, or in a user namespace, which confines them.
+/// Returns the warning about capabilities that give a container control of the host. There is none
+/// with `--privileged`, whose name is warning enough, and none in a user namespace, which confines
+/// the capabilities.
 pub(super) fn warning(record: &Record) -> Option<Warning> {
     if record.privileged || record.user_namespace.is_some() {
         return None;
     }
     let mut dangerous = HOST_ROOT;
-    // These affect the host only if the container shares the host's namespace.
+    // These capabilities affect the host only if the container shares the host's namespace.
     if record.namespaces.pid == NamespaceMode::Host {
         dangerous |= CapabilitySet::SYS_PTRACE;
     }
@@ -135,7 +137,7 @@ pub(super) fn warning(record: &Record) -> Option<Warning> {
     (!names.is_empty()).then_some(Warning::GivesHostAway(names))
 }
 
-/// The filter of system calls. A profile is compiled here, for the container's capabilities.
+/// Returns the filter of system calls. Compiles a custom profile for the container's capabilities.
 pub(super) fn seccomp(record: &Record) -> Result<Seccomp> {
     Ok(match &record.confinement.seccomp {
         _ if record.privileged => Seccomp::Unconfined,
@@ -151,7 +153,7 @@ pub(super) fn seccomp(record: &Record) -> Result<Seccomp> {
     })
 }
 
-/// The label for the security module of this host.
+/// Returns the label for the host's security module, if the container gets one.
 pub(super) fn label(record: &Record) -> Option<Label> {
     let confinement = &record.confinement;
     if !confinement.selinux.is_empty() {
@@ -164,12 +166,13 @@ pub(super) fn label(record: &Record) -> Option<Label> {
     }
 }
 
-/// Whether AppArmor is on, and Docker or the administrator has loaded Docker's profile.
+/// Reports whether AppArmor is on and has Docker's profile, which Docker or the administrator
+/// loads.
 pub(super) fn has_default_apparmor() -> bool {
     label::apparmor_has(DEFAULT_APPARMOR)
 }
 
-/// The values of `--security-opt` for `inspect`. A seccomp profile is shown as its text, as in
+/// Returns the values of `--security-opt` for `inspect`. A seccomp profile is its text, as in
 /// Docker.
 pub(super) fn options(confinement: &ConfinementRecord) -> Vec<String> {
     let mut options: Vec<String> =
@@ -189,7 +192,7 @@ pub(super) fn options(confinement: &ConfinementRecord) -> Vec<String> {
     options
 }
 
-/// `user:role:type:level`, with the defaults for containers.
+/// Returns the SELinux context `user:role:type:level`, with the defaults for containers.
 fn selinux_context(parts: &[String]) -> String {
     let part = |name: &str, default: &str| {
         let given =
@@ -205,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_selinux_context_is_a_containers_unless_told_else() {
+    fn a_selinux_context_has_the_defaults_of_containers() {
         assert_eq!(selinux_context(&[]), "system_u:system_r:container_t:s0");
         let parts = ["level:s0:c1,c2".to_owned(), "type:spc_t".to_owned()];
         assert_eq!(selinux_context(&parts), "system_u:system_r:spc_t:s0:c1,c2");

@@ -1,20 +1,11 @@
-//! `cp`: files between the host and a container, by Docker's rules.
+//! `cp`: copies files between the host and a container, by Docker's rules.
 //!
-//! ```text
-//!                      DEST isn't there   is a file   is a directory
-//! SRC is a file        DEST is the copy   replaced    the copy goes into it
-//! SRC is a directory   DEST is the copy   refused     the copy goes into it
-//! SRC/.                DEST is the copy   refused     what is in SRC goes into it
-//! ```
-//! /dev, /proc and /sys of a container's whole root are copied as empty directories, as Docker does,
-//! because the kernel's files are mounted there. A path that ends with a slash must be a directory, and
-//! DEST's parent must exist. A link as SRC is copied as a link unless `-L` is given; a link as DEST is
-//! followed.
-//!
-//! Both sides are descriptors of a root. The kernel resolves every path below one of them
-//! (`sys::beneath`), and each file is used by its descriptor. So a container that swaps its links
-//! during the copy can't lead a path to the host's files (CVE-2018-15664). No program or library
-//! of the container is executed or loaded (CVE-2019-14271).
+//! Both sides are descriptors of a root. The kernel resolves each path below one of them
+//! (`sys::beneath`), and each file is used by its descriptor. So a container that changes its links
+//! during the copy cannot redirect a path to the host's files (CVE-2018-15664). No program or
+//! library of the container is executed or loaded (CVE-2019-14271). /dev, /proc and /sys of a
+//! container's whole root are copied as empty directories, as in Docker, because the kernel's files
+//! are mounted there.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -37,13 +28,23 @@ use crate::runtime::user_namespace;
 use crate::sys::beneath;
 use crate::sys::stdio::stdin;
 
-/// Directories of a container's root that are copied empty.
+/// Directories of a container's root that are copied without their contents.
 const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Engine {
-    /// `cp`: copies between a container and the host or a stream.
+    /// Copies between a container and the host or a stream:
+    ///
+    /// ```text
+    ///                      DEST is missing    is a file   is a directory
+    /// SRC is a file        DEST is the copy   replaced    the copy goes into it
+    /// SRC is a directory   DEST is the copy   refused     the copy goes into it
+    /// SRC/.                DEST is the copy   refused     the contents of SRC go into it
+    /// ```
+    /// A path that ends with a slash must be a directory, and the parent of DEST must exist. If SRC
+    /// is a link, the link itself is copied unless `-L` is given. If DEST is a link, it is
+    /// followed.
     pub fn cp(&self, options: &CopyOptions) -> Result<()> {
         let container = match (&options.from, &options.to) {
             (Place::Container { .. }, Place::Container { .. }) => {
@@ -69,7 +70,7 @@ impl Engine {
                     fail!("{path} does not exist in the container, or is not a directory")
                 };
                 let mut stdin = stdin();
-                // The stream names the owners of its files.
+                // The archive in the stream names the owners of its files.
                 unpack_stream(&mut stdin, root, CopyRules { into, owner: None, ids })
             }
             (Place::Container { path, .. }, Place::Stream) => {
@@ -87,7 +88,8 @@ impl Engine {
                 let source = Source::find(root, path, options.follow)?;
                 let target = absolute(target)?;
                 let (into, name) = source.goes_to(host.as_fd(), &target)?;
-                // Below that directory: a container must not lead its files past it.
+                // Resolve the files' paths below that directory, so that no link in the archive can
+                // lead out of it.
                 let into = into.as_slice();
                 let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
                 let name = name.as_deref();
@@ -117,7 +119,7 @@ struct Source {
     handle: OwnedFd,
     name: Vec<u8>,
     is_directory: bool,
-    /// Whether only the directory's contents are copied.
+    /// True if only the directory's contents are copied.
     contents: bool,
 }
 
@@ -137,14 +139,15 @@ impl Source {
             fail!("not a directory: {path}");
         }
         let name = typed.path.rsplit('/').next().unwrap_or_default().to_owned();
-        // `/`, `..` and the like have no name for the copy.
+        // Paths that end in `/`, `.` or `..` have no name for the copy.
         let nameless = matches!(name.as_str(), "" | "." | "..");
         let name = raw::decode(&name).into_owned();
         Ok(Source { handle, is_directory, contents: typed.contents || nameless, name })
     }
 
-    /// Whether a path in the archive is left out because it is below one of `KERNELS`. This applies if the
-    /// source, `name` in the archive, is the container's root.
+    /// Returns a function that reports whether a path in the archive is below one of `KERNELS`, so
+    /// that the copy leaves it out. This applies only if the source is the container's root. `name`
+    /// is the source's name in the archive.
     fn kernels_part(
         &self,
         root: BorrowedFd<'_>,
@@ -163,8 +166,8 @@ impl Source {
         })
     }
 
-    /// The directory below `root` into which the copy goes, and its name there; without a name, the
-    /// source's contents go there.
+    /// Returns the directory below `root` into which the copy goes, and the copy's name there.
+    /// Without a name, the source's contents are copied.
     fn goes_to(&self, root: BorrowedFd<'_>, target: &str) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
         if let Some(directory) = existing_directory(root, target)? {
             let name = Some(self.name.clone()).filter(|_| !self.contents);
@@ -200,11 +203,11 @@ impl Source {
 
 /// A path as the user typed it.
 struct Typed {
-    /// The path without the slash or `/.` at its end.
+    /// The path without a slash or `/.` at its end.
     path: String,
-    /// Whether it must be a directory.
+    /// True if the path must be a directory.
     directory: bool,
-    /// `SRC/.`
+    /// True if the path ends in `/.`: only the contents are meant.
     contents: bool,
 }
 
@@ -223,7 +226,8 @@ impl Typed {
     }
 }
 
-/// The path of an existing directory, without a slash at its start; `None` if it isn't one.
+/// Returns the path of an existing directory without a slash at its start, or `None` if the path is
+/// no directory.
 fn existing_directory(root: BorrowedFd<'_>, path: &str) -> Result<Option<Vec<u8>>> {
     let typed = Typed::new(path);
     match beneath::open(root, &typed.path(), DIRECTORY, Mode::empty()) {
@@ -247,13 +251,13 @@ fn is_directory(handle: &OwnedFd) -> Result<bool> {
     Ok(FileType::from_raw_mode(fstat(handle)?.st_mode) == FileType::Directory)
 }
 
-/// The absolute path. The end of the typed text stays as it is.
+/// Returns the absolute path. A slash or `/.` at its end stays.
 fn absolute(path: &str) -> Result<String> {
     if path.starts_with('/') {
         return Ok(path.to_owned());
     }
     let here = std::env::current_dir().context(|| "find the working directory")?;
-    // join keeps `x/.` and `x/`; a lone `.` is the working directory's contents.
+    // `join` keeps `x/.` and `x/`. A path `.` means the contents of the working directory.
     Ok(raw::encode_path(&here.join(raw::path(path))))
 }
 
@@ -262,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_end_of_a_path_says() {
+    fn a_slash_or_dot_at_the_end_of_a_path_has_a_meaning() {
         for (path, bare, directory, contents) in [
             ("a/b", "a/b", false, false),
             ("a/b/", "a/b", true, false),

@@ -1,8 +1,10 @@
-//! `--cpus`, `--cpuset-cpus` and `--cpuset-mems` against what this machine has.
+//! Checks `--cpus`, `--cpuset-cpus` and `--cpuset-mems` against the CPUs and memory nodes of this
+//! machine.
 //!
-//! The kernel takes a quota beyond the machine's CPUs. It refuses a bad CPU list only at the start, with
-//! a bare EINVAL. So `create` refuses both, as Docker does, and its error says what the machine has. The
-//! files are read only if one of these flags is given (sysfs: cpu/online, node/online).
+//! The kernel accepts a quota beyond the machine's CPUs, and refuses a bad CPU list only at the
+//! start, with a bare EINVAL. So `create` refuses both, as Docker does, and the error says what the
+//! machine has. The files are read only if one of these flags is given (sysfs: cpu/online,
+//! node/online).
 
 use std::fs;
 
@@ -12,7 +14,7 @@ use crate::runtime::spec::Resources;
 const CPUS: &str = "/sys/devices/system/cpu/online";
 const NODES: &str = "/sys/devices/system/node/online";
 
-/// Refuses CPUs and memory nodes that don't exist.
+/// Fails if the options name CPUs or memory nodes that do not exist.
 pub(super) fn check(resources: &Resources) -> Result<()> {
     if let Some(nano) = resources.nano_cpus {
         let online = online(CPUS);
@@ -29,7 +31,7 @@ pub(super) fn check(resources: &Resources) -> Result<()> {
         let online = online(file);
         let is_online =
             |number: u32| ranges(&online).any(|(first, last)| (first..=last).contains(&number));
-        // The command line bounds the numbers, and so this loop (CVE-2018-20699).
+        // The command line limits the numbers, so this loop is bounded (CVE-2018-20699).
         if !ranges(list).all(|(first, last)| (first..=last).all(is_online)) {
             fail!("{flag} {list}: these {what} are not available; available: {online}");
         }
@@ -37,12 +39,12 @@ pub(super) fn check(resources: &Resources) -> Result<()> {
     Ok(())
 }
 
-/// A kernel without the file has one CPU, or one node.
+/// Returns the online CPUs or nodes. A kernel without the file has only number 0.
 fn online(file: &str) -> String {
     fs::read_to_string(file).map_or_else(|_| "0".to_owned(), |list| list.trim().to_owned())
 }
 
-/// The ranges of a list such as `0-3,7`, which is known to be well-formed.
+/// Returns the ranges of a list such as `0-3,7`. The list is already checked.
 fn ranges(list: &str) -> impl Iterator<Item = (u32, u32)> {
     list.split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -1,8 +1,9 @@
 //! `diff`: the changes of a container to its root, read from the overlay's upper directory.
 //!
-//! A whiteout is a deletion. Any other file is a change if the image has a file of that name, otherwise
-//! an addition. An opaque directory also deletes every file that it hides and does not replace. Each
-//! change is reported as soon as it is found, because there may be any number of them.
+//! A whiteout is a deletion. Any other file is a change if the image has a file of that name, and
+//! an addition otherwise. An opaque directory also deletes each of the image's files in it that it
+//! does not replace (overlayfs.rst of the kernel). Each change is reported as soon as it is found,
+//! because their number has no limit.
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -19,11 +20,13 @@ use crate::container::record::Record;
 use crate::error::{Context, Result, fail, shortened};
 use crate::store::walk::{DIRECTORY, Descent, Names};
 
-/// The longest path that is compared, as for archives. It bounds the memory for a deep tree.
+/// The longest path that is compared, in bytes, as for archives. It limits the memory for a deep
+/// tree.
 const MAX_PATH: usize = 128 << 10;
 
 impl Engine {
-    /// Passes each change to `report`, in the order of the paths.
+    /// Calls `report` for each change, in the order of the paths. Fails for a container with
+    /// `--rootfs`, whose changes are unknown.
     pub fn diff(&self, name: &str, report: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
         let record = self.record(name)?;
         if record.rootfs.is_some() {
@@ -62,7 +65,7 @@ impl Engine {
 }
 
 pub(super) struct Diff {
-    /// Whether owner or mode of the root changed.
+    /// True if owner or mode of the root changed.
     pub top_changed: bool,
     /// Paths that the runtime made as mount points, without the first slash.
     pub left_out: Vec<Vec<u8>>,
@@ -70,7 +73,7 @@ pub(super) struct Diff {
 
 struct Comparison<'a> {
     upper: Descent,
-    /// The image's directories on the same path, as deep as the image has them.
+    /// The image's directories on the same path, as deep as the image has this path.
     lower: Descent,
     levels: Vec<Level>,
     /// The path of the current directory or entry, without the first slash.
@@ -80,16 +83,17 @@ struct Comparison<'a> {
     report: &'a mut dyn FnMut(Change) -> Result<()>,
 }
 
-/// A directory above the current one.
+/// A directory on the current path.
 #[derive(Default)]
 struct Level {
     /// The length of its path.
     length: usize,
     has_lower: bool,
     opaque: bool,
-    /// The change of the directory itself, until a change below it is reported or the directory ends.
+    /// The change of the directory itself. It is reported before the first change below the
+    /// directory, or when the directory ends.
     pending: Option<ChangeKind>,
-    /// Whether owner and mode are the image's.
+    /// True if owner and mode are the image's.
     is_same: bool,
     made_for_mount: bool,
 }
@@ -132,14 +136,14 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Compares one entry. Returns true if it is a directory, which becomes the current one.
+    /// Compares one entry. Returns true if the entry is a directory, which becomes the current one.
     fn entry(&mut self, name: &OsStr) -> Result<bool> {
         let there = stat(self.upper.current(), name)?;
         let has_lower = self.levels.last().is_some_and(|level| level.has_lower);
         let before = if has_lower { stat(self.lower.current(), name)? } else { None };
         let whiteout = |stat: &Stat| kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0;
         let Some(there) = there.filter(|there| !whiteout(there)) else {
-            // An entry without stat was removed while the directory was read.
+            // An entry that stat(2) does not find was removed during the read.
             if before.is_some() {
                 self.report(ChangeKind::Deleted)?;
             }
@@ -181,7 +185,8 @@ impl Comparison<'_> {
             self.lower.up()?;
         }
         if untouched {
-            // Only mount points were made in it, so the change is the runtime's and not the container's.
+            // Only mount points were made in this directory, so the runtime made the change and not
+            // the container.
             self.left_out.push(self.path.clone());
             if let Some(above) = self.levels.last_mut() {
                 above.made_for_mount = true;
@@ -195,9 +200,9 @@ impl Comparison<'_> {
         (self.report)(Change { kind, path: [b"/", self.path.as_slice()].concat() })
     }
 
-    /// Reports the directories above that are not reported yet, the outermost first.
+    /// Reports the directories on the current path that are not reported yet, the outermost first.
     fn report_pending(&mut self) -> Result<()> {
-        // If a directory is reported, all above it are.
+        // If a directory is reported, its parents are reported too.
         let first = self.levels.iter().rposition(|level| level.pending.is_none());
         for level in &mut self.levels[first.map_or(0, |last| last + 1)..] {
             if let Some(kind) = level.pending.take() {

@@ -1,7 +1,8 @@
-//! `system df` and the prunes of containers, images and leftovers. Sizes are allocated bytes of the
-//! directory trees, counted at the call, since no index keeps them; a layer that several images
-//! share is counted once. A prune removes objects one by one through the normal removal, so an
-//! object that comes into use at the same time stays.
+//! `system df` and the prunes of containers, images and leftovers.
+//!
+//! Sizes are the allocated bytes of the directory trees. Each call counts them, since no index
+//! keeps them. A layer that several images share counts once. A prune removes objects one by one by
+//! the normal removal, so an object that is used again at that moment stays.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +20,7 @@ use crate::store::tree_size;
 use crate::volume;
 
 impl Engine {
-    /// One line each for images, containers, volumes and the build cache.
+    /// Returns one line each for images, containers, volumes and the build cache.
     pub fn disk_use(&self) -> Result<Vec<DiskUse>> {
         let images = ImageStore::open(&self.roots).usage()?;
         let mut used_images = HashSet::new();
@@ -65,13 +66,13 @@ impl Engine {
         ])
     }
 
-    /// Each image, container and volume, with its use.
+    /// Returns each image, container, volume and cache entry with its size and its users.
     pub fn disk_use_of_each(&self) -> Result<DiskDetail> {
         let mut containers = self.containers(true, &[])?;
         let mut image_users: HashMap<ImageId, usize> = HashMap::new();
         let mut volume_users: HashMap<String, usize> = HashMap::new();
         for container in &mut containers {
-            // As in Docker, without the image's size.
+            // As in Docker, the image's size is not included.
             container.size = Some((self.written(&container.id), 0));
             if let Some(id) = container.image_id {
                 *image_users.entry(id).or_default() += 1;
@@ -107,7 +108,8 @@ impl Engine {
         })
     }
 
-    /// Removes the stopped containers that are `wanted`.
+    /// Removes the stopped containers that `wanted` accepts. Returns their ids and the bytes that
+    /// were freed.
     pub fn container_prune(&self, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let mut pruned = Pruned::default();
         for view in self.containers(true, &[])? {
@@ -116,7 +118,7 @@ impl Engine {
                 continue;
             }
             let size = self.written(&view.id);
-            // A container that was just started, or is broken, stays.
+            // A container that was just started or cannot be removed stays.
             if self.remove(&view.id, RemoveOptions::default()).is_ok() {
                 pruned.reclaimed += size;
                 pruned.removed.push(view.id.to_string());
@@ -125,8 +127,8 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes the images that no container uses and that are `wanted`: only untagged ones, or
-    /// `all`.
+    /// Removes the images that `wanted` accepts and no container uses. Without `all`, removes only
+    /// untagged images.
     pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<PrunedImages> {
         let images = ImageStore::open(&self.roots);
         let is_wanted = |image: &ImageView| {
@@ -149,8 +151,8 @@ impl Engine {
                 asked.push((*id).into());
             }
             for name in asked {
-                // An image that was just used stays. A name that was removed with another one is
-                // fine.
+                // An image that a new container uses stays. A name that was removed together with
+                // another one is no error.
                 let Ok(removed) = self.remove_image(&name, false) else { break };
                 pruned.images.push(removed);
             }
@@ -159,7 +161,7 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes the leftovers of interrupted pulls. Returns their size in bytes.
+    /// Removes the leftovers of interrupted pulls. Returns their size on disk in bytes.
     pub fn leftover_prune(&self) -> Result<u64> {
         let images = ImageStore::open(&self.roots);
         let mut reclaimed = 0;
@@ -171,7 +173,7 @@ impl Engine {
     }
 }
 
-/// For each image, the bytes of the layers that another image has too.
+/// Returns for each image the bytes of the layers that another image has too.
 fn shared_sizes(usage: &Usage) -> HashMap<ImageId, u64> {
     let sizes: HashMap<&Digest, u64> =
         usage.layers.iter().map(|(layer, size)| (layer, *size)).collect();

@@ -1,6 +1,8 @@
-//! A file from a web server, for `ADD` of a `build`. A child process fetches it: TLS and its buffers
-//! would stay in the memory of this process, which forks monitors. The protocol is
-//! `image::registry`'s HTTP/1.1 (RFC 9112), without the credentials of registries.
+//! Downloads a file from a web server, for `ADD` of a `build`.
+//!
+//! A child process does this, because TLS and its buffers would stay in the memory of this process,
+//! which forks monitors. The protocol is HTTP/1.1 (RFC 9112) of `image::registry`. The credentials
+//! of registries are not sent.
 
 use std::path::Path;
 
@@ -11,8 +13,9 @@ use crate::error::Result;
 use crate::error::{Context, fail};
 
 impl Engine {
-    /// Writes what `url` names into `directory`, as a file of mode 0600 with the server's time. Its name
-    /// is the last part of the URL; without `named` it need not have one.
+    /// Downloads `url` to a file in `directory`, with mode 0600 and the time that the server sends.
+    /// The file's name is the last part of the URL. If the URL has none, fails if `named`, and
+    /// otherwise calls the file `unnamed`. Fails if the file does not have the digest `checksum`.
     #[cfg(feature = "pull")]
     pub fn download(
         &self,
@@ -52,7 +55,8 @@ impl Engine {
                     fail!("the file has the digest {found}, and --checksum says {expected}");
                 }
             }
-            // Without a usable time from the server the file gets 1970, so that builds can be repeated.
+            // Without a valid time from the server the file gets 1970, so that builds are
+            // repeatable.
             let seconds = u64::try_from(modified.unwrap_or(0)).unwrap_or(0);
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
             file.set_modified(time).context(|| "set the time of the download")?;
@@ -62,7 +66,7 @@ impl Engine {
         .context(|| format!("download {url}"))
     }
 
-    /// Fails: this build has no HTTP client.
+    /// Always fails, because this binary has no HTTP client.
     #[cfg(not(feature = "pull"))]
     pub fn download(&self, url: &str, _: &Path, _: bool, _: Option<&Digest>) -> Result<()> {
         crate::error::fail!(

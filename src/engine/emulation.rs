@@ -1,7 +1,9 @@
-//! Whether the kernel runs programs of another architecture: by itself, as 386 on amd64, or by an
-//! emulator that binfmt_misc starts, as qemu-user is registered on most hosts (binfmt_misc(5) of the
-//! kernel's admin guide). In a container an emulator is found only if the kernel opened it when it was
-//! registered, which is the flag F. The registrations are read; none is made here.
+//! Finds out whether the kernel can run programs of another architecture.
+//!
+//! The kernel runs some natively, such as 386 on amd64, and others by an emulator that binfmt_misc
+//! starts, such as qemu-user (binfmt-misc.rst in the kernel's admin guide). A container can use an
+//! emulator only if the kernel opened it at its registration, which is the flag F. This file reads
+//! the registrations and makes none.
 
 use std::fs;
 use std::path::Path;
@@ -9,20 +11,22 @@ use std::path::Path;
 use crate::image::platform::{Platform, Wanted};
 
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
-/// The start of a program that magic numbers are compared with.
+/// The bytes at the start of a program that a registration's magic number is compared with.
 const HEADER: usize = 20;
 
-/// Whether programs of `platform` run on this machine.
+/// Reports whether programs of `platform` run on this machine, natively or by an emulator.
 pub fn runs(platform: &Platform) -> bool {
     let native = Wanted::native();
-    // A variant says what a program was compiled for at most; images of newer ones are the user's choice.
+    // Ignore the variant: it is only the newest CPU that a program was compiled for. The user is
+    // responsible for images of newer variants.
     let plain = Platform { variant: String::new(), ..platform.clone() };
     platform.architecture == native.platform.architecture
         || native.rank(&plain).is_some()
         || header(&platform.architecture).is_some_and(|header| has_emulator(&header))
 }
 
-/// The first bytes of an executable of the architecture (elf(5)): class, byte order and machine.
+/// Returns the first bytes of an executable for the architecture (elf(5)): class, byte order and
+/// machine.
 fn header(architecture: &str) -> Option<[u8; HEADER]> {
     let (class, is_big, machine): (u8, bool, u16) = match architecture {
         "386" => (1, false, 3),
@@ -39,7 +43,7 @@ fn header(architecture: &str) -> Option<[u8; HEADER]> {
     let number = |value: u16| if is_big { value.to_be_bytes() } else { value.to_le_bytes() };
     let mut header = [0; HEADER];
     header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1 + u8::from(is_big), 1]);
-    // ET_EXEC
+    // The type ET_EXEC.
     header[16..18].copy_from_slice(&number(2));
     header[18..].copy_from_slice(&number(machine));
     Some(header)
@@ -57,7 +61,8 @@ fn has_emulator(header: &[u8; HEADER]) -> bool {
             .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| takes(&text, header)))
 }
 
-/// Whether a registration, as the kernel describes it, is for programs with this header.
+/// Reports whether a registration accepts programs with this header. `text` is the registration's
+/// file in binfmt_misc.
 fn takes(text: &str, header: &[u8; HEADER]) -> bool {
     let value = |name: &str| {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix([' ', ':']))
@@ -84,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registration_is_for_the_programs_that_its_magic_fits() {
+    fn a_registration_accepts_programs_with_its_magic_number() {
         let text = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: OCF\noffset 0\n\
             magic 7f454c460201010000000000000000000200b700\n\
             mask ffffffffffffff00fffffffffffffffffeffffff\n";

@@ -1,9 +1,10 @@
-//! `events`: what happened to containers, images, networks and volumes, from the journal, and what
-//! happens from now on.
+//! `events`: the past events of containers, images, networks and volumes from the journal, and new
+//! events as they happen.
 //!
-//! There is no daemon that could send events: each command and each monitor appends its own to the
-//! journal (`store::journal`), and a follower sleeps until inotify(7) reports that the journal grew.
-//! The past is sorted by time, because a start is written as one when it has succeeded.
+//! There is no daemon that could send events. Each command and each monitor appends its events to
+//! the journal (`store::journal`), and a follower sleeps until inotify(7) reports that the journal
+//! grew. Past events are sorted by time, because the monitor of a `run` writes the event `create`
+//! only after the start, with the time of the creation.
 
 #[cfg(feature = "compose")]
 use std::os::fd::OwnedFd;
@@ -17,17 +18,17 @@ pub use crate::event::{Event, Kind};
 use crate::store::{Roots, journal, make_dir};
 use crate::time::Instant;
 
-/// How late an event may be shown if there is no inotify.
+/// The interval at which the journal is read if there is no inotify.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// `--filter`
+/// One `--filter` (docs.docker.com/reference/cli/docker/system/events).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EventFilter {
-    /// The start of a name or id.
+    /// The start of a container's name or id. Networks and volumes are the same.
     Container(String),
     Network(String),
     Volume(String),
-    /// An id or a name, with or without its tag.
+    /// An image's id or name, with or without its tag.
     Image(String),
     Event(String),
     Kind(String),
@@ -38,15 +39,16 @@ pub enum EventFilter {
 /// The options of `events`.
 #[derive(Default)]
 pub struct EventsOptions {
-    /// Without it, only events from now on are shown.
+    /// The first moment to show. `None` shows only new events.
     pub since: Option<Instant>,
-    /// Without it, `events` goes on until it is interrupted.
+    /// The last moment to show. `None` shows events until the command is interrupted.
     pub until: Option<Instant>,
     pub filters: Vec<EventFilter>,
 }
 
 impl Engine {
-    /// Passes each event that passes the filters to `show`, until that fails or the time is over.
+    /// Calls `show` for each event that matches the filters. Returns when `until` has passed or
+    /// `show` fails.
     pub fn events(
         &self,
         options: &EventsOptions,
@@ -55,7 +57,7 @@ impl Engine {
         let mut listener = self.listen(options.since.is_none())?;
         let first = options.since.map_or(i64::MIN, |since| since.0);
         loop {
-            // The time is taken before the read: events up to then are shown.
+            // Take the time before the read, so that all events up to that time are shown.
             let left = options.until.map(|until| until.0.saturating_sub(Instant::now().0));
             let mut events = Vec::new();
             listener.reader.read(&mut |event| {
@@ -65,7 +67,7 @@ impl Engine {
                     events.push(event);
                 }
             })?;
-            // A stable sort: events of the same moment keep their order.
+            // A stable sort keeps the order of events with the same time.
             events.sort_by_key(|event| event.time);
             events.iter().try_for_each(&mut *show)?;
             if left.is_some_and(|left| left <= 0) {
@@ -76,18 +78,18 @@ impl Engine {
         }
     }
 
-    /// Opens the journal at its end with `only_new`, otherwise at its beginning.
+    /// Opens the journal at its end if `only_new`, and otherwise at its start.
     pub fn listen(&self, only_new: bool) -> Result<Listener<'_>> {
         let dir = journal::dir(&self.roots);
         make_dir(&dir)?;
-        // The watch starts before the first read, so that no event in between is missed.
+        // Start the watch before the first read, so that no event in between is missed.
         let watcher = Watcher::new(&dir, PAUSE)?;
         let reader = journal::Reader::open(&self.roots, only_new)?;
         Ok(Listener { roots: &self.roots, watcher, reader })
     }
 }
 
-/// The journal, read as it grows.
+/// A reader that follows the journal.
 pub struct Listener<'a> {
     roots: &'a Roots,
     watcher: Watcher,
@@ -95,10 +97,10 @@ pub struct Listener<'a> {
 }
 
 impl Listener<'_> {
-    /// Watches the journal's directory again if it is not there any more.
+    /// Makes and watches the journal's directory again if `is_there` is false.
     fn keep(&mut self, is_there: bool) -> Result<()> {
         if !is_there {
-            // A cleaner of temporary files removed the directory.
+            // A cleaner of temporary files has removed the directory.
             let dir = journal::dir(self.roots);
             make_dir(&dir).context(|| "keep the journal of events")?;
             self.watcher = Watcher::new(&dir, PAUSE)?;
@@ -106,7 +108,7 @@ impl Listener<'_> {
         Ok(())
     }
 
-    /// The events that came since the last call, for a caller that waits for `descriptor` itself.
+    /// Returns the events since the last call, for a caller that polls `descriptor`.
     #[cfg(feature = "compose")]
     pub fn news(&mut self) -> Result<Vec<Event>> {
         let is_there = self.watcher.drain()?;
@@ -116,7 +118,8 @@ impl Listener<'_> {
         Ok(events)
     }
 
-    /// Is readable after an event. `None` if the caller must look again after a while.
+    /// A descriptor that is readable after an event. `None` if there is no inotify, so that the
+    /// caller must call `news` regularly.
     #[cfg(feature = "compose")]
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         self.watcher.descriptor()
@@ -143,7 +146,7 @@ fn holds(event: &Event, filter: &EventFilter) -> bool {
             names.contains(&wanted.as_str())
         }
         EventFilter::Event(wanted) => {
-            // `exec_start: sh -c true` is an exec_start.
+            // The action `exec_start: sh -c true` matches the filter `exec_start`.
             let word = event.action.split(':').next().unwrap_or_default();
             event.action == *wanted || word == wanted
         }
@@ -153,7 +156,7 @@ fn holds(event: &Event, filter: &EventFilter) -> bool {
     }
 }
 
-/// The name of an image without its tag.
+/// Returns the name of an image without its tag.
 fn untagged(name: &str) -> &str {
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,
@@ -166,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_match_as_dockers() {
+    fn filters_match_like_those_of_docker() {
         let event = |kind, action, id, attributes: &[(&str, &str)]| {
             let event = Event::new(kind, action, id);
             attributes.iter().fold(event, |event, (key, value)| event.with(key, value))

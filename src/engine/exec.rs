@@ -1,7 +1,9 @@
-//! `exec`: runs a further process in a running container. Its defaults (environment, user,
-//! capabilities, seccomp) are those of the container's first process. The entry into the namespaces
-//! is `runtime::exec`'s, the streams are relayed by `container::relay`. The process is a child of
-//! this command, not of the monitor: its exit status is returned here and recorded nowhere.
+//! `exec`: runs another process in a running container.
+//!
+//! Its defaults (environment, user, capabilities, seccomp) are those of the container's first
+//! process. `runtime::exec` enters the namespaces, and `container::relay` relays the streams. The
+//! process is a child of this command and not of the monitor: this command returns the exit status,
+//! and no file records it.
 
 use std::os::fd::OwnedFd;
 
@@ -29,19 +31,21 @@ use crate::tty;
 /// A started process.
 struct Begun {
     child: Child,
-    /// This process's ends of its streams.
+    /// This process's ends of the new process's streams.
     ours: Option<Streams>,
     console: Option<OwnedFd>,
-    /// The container's id.
+    /// The record of the container.
     record: Record,
-    /// The name of the process in events.
+    /// The id of the process in events.
     id: String,
 }
 
 impl Engine {
-    /// Runs the command and returns its exit status, or with `detach` 0 as soon as it has started.
+    /// Runs the command and returns its exit status. With `detach`, returns 0 as soon as the
+    /// command has started. Fails if the container does not run or is paused.
     pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
-        // A container with a restart policy can't exit more often during one call.
+        // The delay between restarts doubles, so a container cannot exit more often during one
+        // call.
         const MAX_TRIES: u32 = 16;
         if options.command.is_empty() {
             fail!("no command given");
@@ -50,13 +54,14 @@ impl Engine {
         for _ in 0..MAX_TRIES {
             let record = self.record(container)?;
             let (record, state) = match self.glance(&record)? {
-                // The entry fails if the process has ended, so the state is not checked before.
+                // If the process has ended, the entry into its namespaces fails, so do not check it
+                // here.
                 Condition::Running(state) => (record, state),
                 _ => self.running(container)?,
             };
             match self.exec_in(&record, &state, options) {
                 Ok(begun) => return self.follow(begun, options),
-                // The container exited during the entry; its new state decides the answer.
+                // The container exited during the entry. Its new state decides the result.
                 Err(_) if state.has_ended() => drop(self.running(container)?),
                 Err(error) => return Err(error),
             }
@@ -64,7 +69,7 @@ impl Engine {
         fail!("container {container} restarts again and again; try again")
     }
 
-    /// Starts the process. `None` if it is detached.
+    /// Starts the process. Returns `None` if it is detached.
     fn exec_in(
         &self,
         record: &Record,
@@ -100,7 +105,7 @@ impl Engine {
             capabilities: if privileged {
                 capabilities::all()
             } else {
-                // The first process may have fewer capabilities than the record says.
+                // The first process may have fewer capabilities than its record names.
                 defaults.capabilities & capabilities::bounding_set(state.pid)
             },
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
@@ -125,7 +130,8 @@ impl Engine {
         }
         let (theirs, ours) = streams(options.interactive, terminal)
             .context(|| "make the process's standard streams")?;
-        // As in Docker: 126 for a process that could not be made, also for an unknown user.
+        // As in Docker, the exit status is 126 if the process cannot be made, even for an unknown
+        // user.
         let (child, console) =
             exec::exec(&target, &process, theirs).map_err(|error| match error.exit_code() {
                 EXIT_ENGINE => error.exit_with(EXIT_NOT_EXECUTABLE),
@@ -136,7 +142,7 @@ impl Engine {
         Ok(Some(Begun { child, ours, console, record: record.clone(), id }))
     }
 
-    /// Reports the start of a process in Docker's words, with its creation first.
+    /// Writes Docker's events `exec_create` and `exec_start`.
     fn note_exec(&self, record: &Record, options: &ExecOptions, id: &str) {
         let (program, args) = options.command.split_first().unwrap_or((&options.container, &[]));
         let note = |step| {
@@ -171,24 +177,24 @@ impl Engine {
     }
 }
 
-/// The name of a process that `exec` started, derived from its helper process's PID and start time. So
-/// every command that finds the process gives it the same name, and the name is stored nowhere.
+/// Returns the id of a process that `exec` started. The id is a digest of the go-between's PID and
+/// start time. So each command computes the same id, and no file stores it.
 fn exec_id(container: &str, helper: Pid) -> String {
-    // A helper process that has ended has no start time.
+    // A go-between that has ended has no start time.
     let started = sys::process::start_time(helper).ok().flatten().unwrap_or_default();
     let text = format!("{container} {} {started}", helper.as_raw_nonzero());
     Digest::of(text.as_bytes()).hex()
 }
 
 impl Engine {
-    /// The names of the processes that `exec` runs in a container, for `inspect`.
+    /// Returns the ids of the processes that `exec` runs in a container, for `inspect`.
     pub(super) fn exec_ids(&self, record: &Record, state: &State) -> Vec<String> {
         let helpers = exec::helpers(&cgroup::members(&state.cgroups), state.pid);
         helpers.into_iter().map(|pid| exec_id(&record.id, pid)).collect()
     }
 }
 
-/// Creates the streams of the process, and this process's ends of them. A terminal is created inside the
+/// Makes the streams of the process and this process's ends of them. A terminal is made inside the
 /// container instead.
 fn streams(interactive: bool, terminal: bool) -> Result<(Stdio, Option<Streams>), Errno> {
     if terminal {

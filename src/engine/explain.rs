@@ -1,8 +1,9 @@
-//! `explain`: how a container, an image or a network is made, as a tree of facts. The facts of a running
-//! container come from the kernel (/proc, the cgroup files, the firewall), not from the record, so the
-//! tree shows what is and not what was asked for. A fact has a fixed key; headings, words and colours are
-//! `cli::explain`'s. Nothing is changed or entered. References: namespaces(7),
-//! proc_pid_mountinfo(5), cgroups(7), capabilities(7).
+//! `explain`: how a container, an image or a network is made, as a tree of facts.
+//!
+//! The facts of a running container come from the kernel (/proc, the cgroup files, the firewall)
+//! and not from the record, so the tree shows the present state and not the request. A fact has a
+//! fixed key; `cli::explain` has the headings, words and colours. Nothing is changed or entered.
+//! References: namespaces(7), proc_pid_mountinfo(5), cgroups(7), capabilities(7).
 
 use std::fs;
 use std::path::Path;
@@ -24,18 +25,19 @@ use crate::store::Roots;
 use crate::units::push_human_size;
 use crate::volume;
 
-/// One fact and the facts that belong to it.
+/// One fact and the facts below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
+    /// The fixed name of the fact, such as `bridge`.
     pub key: String,
     pub value: String,
     pub parts: Vec<Fact>,
 }
 
-/// The most mounts and rules that are shown: a container can make as many as it likes.
+/// The most mounts and rules that are shown, because a container can make any number of them.
 const MAX_SHOWN: usize = 200;
 
-/// The cgroup files whose values are shown, of v1 and v2.
+/// The files of cgroup v1 and v2 whose values are shown.
 const CGROUP_FILES: [&str; 14] = [
     "memory.limit_in_bytes",
     "memory.memsw.limit_in_bytes",
@@ -62,10 +64,11 @@ fn group(key: &str, value: impl ToString, parts: Vec<Fact>) -> Fact {
 }
 
 impl Engine {
-    /// How the container, image or network `name` is made, searched in this order.
+    /// Returns the facts of the container, image or network `name`, searched in this order. Fails
+    /// if there is none.
     pub fn explain(&self, name: &str) -> Result<Fact> {
         match names::find(&self.roots, name) {
-            // An image or a network may have this name.
+            // No container has this name, but an image or a network may.
             Ok(names::Match::None) | Err(_) => {}
             Ok(found) => return self.explain_container(&self.record_of(&found.one(name)?, name)?),
         }
@@ -117,8 +120,8 @@ impl Engine {
         group("process", "", parts)
     }
 
-    /// Each namespace of a container's first process: its inode, and whether the host or another container
-    /// has the same one.
+    /// Returns each namespace of a container's first process: its inode, and whether the host or
+    /// another container has the same namespace.
     fn namespaces(&self, record: &Record, pid: i32) -> Fact {
         let link = |pid: &str, name: &str| {
             let link = fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
@@ -151,7 +154,7 @@ impl Engine {
         group("namespaces", "", parts.collect())
     }
 
-    /// The layers of the overlay from the top down, each with the instruction that made it.
+    /// Returns the layers of the overlay from the top down, each with the instruction that made it.
     fn root_file_system(&self, record: &Record) -> Result<Fact> {
         if let Some(directory) = &record.rootfs {
             return Ok(group("root", directory, vec![]));
@@ -206,7 +209,7 @@ impl Engine {
         Ok(group("network", record.network.to_string(), parts))
     }
 
-    /// The firewall's rules that name one of `wanted`.
+    /// Returns the firewall's rules that name one of `wanted`.
     fn rules(&self, wanted: &[String]) -> Option<Fact> {
         if wanted.is_empty() {
             return None;
@@ -273,7 +276,7 @@ impl Engine {
         }
         parts.push(fact("internal", network.internal));
         let mut sysctls = Vec::new();
-        // Packets of a network without a bridge don't pass the host's firewall.
+        // Packets of a network without a bridge do not pass the host's firewall.
         let bridged = network.direct.is_none();
         for name in ["ip_forward".to_owned(), format!("conf/{}/route_localnet", network.bridge)]
             .into_iter()
@@ -307,7 +310,7 @@ impl Engine {
     }
 }
 
-/// The hardware address of an interface, and the host's end of its pair.
+/// Returns the hardware address of an interface, and the host's end of its veth pair.
 fn mac_and_link(endpoint: &Endpoint) -> Vec<Fact> {
     let mac = endpoint.mac_text();
     let mac = if mac.is_empty() { "its parent's".to_owned() } else { mac };
@@ -332,7 +335,7 @@ fn is_on(endpoint: &Endpoint, network: &Network) -> bool {
     endpoint.network == network.name
 }
 
-/// An image's layers from the top down, and the instructions of its history that made them.
+/// Returns an image's layers from the top down, and the instructions of its history that made them.
 fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
     let mut diff_ids = image.config.diff_ids.iter();
     let mut facts = Vec::new();
@@ -352,7 +355,8 @@ fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
     Ok(facts)
 }
 
-/// The mounts in the kernel's table; for a stopped container, those of its next start.
+/// Returns the mounts in the kernel's table. For a stopped container, returns the mounts of its
+/// next start.
 fn mounts(roots: &Roots, record: &Record, state: Option<&State>) -> Fact {
     let Some(state) = state else {
         let asked = record.mounts.iter().map(|mount| {
@@ -384,11 +388,11 @@ fn mounts(roots: &Roots, record: &Record, state: Option<&State>) -> Fact {
     group("mounts", "", parts.collect())
 }
 
-/// The volume of a mount, and the options by which it is mounted itself.
+/// Returns the volume of a mount, and the options with which the volume is mounted.
 fn of_volume(roots: &Roots, mount: &MountRecord) -> Vec<Fact> {
     let Some(name) = &mount.volume else { return Vec::new() };
     let mut parts = vec![fact("volume", name)];
-    // A volume that was removed has none.
+    // A removed volume has no options.
     let options = volume::read(roots, name).ok().and_then(|found| found.options);
     let options = options.iter().flatten().map(|(key, value)| format!("{key}={value}"));
     let options: Vec<String> = options.collect();
@@ -402,7 +406,7 @@ fn cgroup(path: &Path) -> Fact {
     let parts = CGROUP_FILES.into_iter().filter_map(|name| {
         let value = fs::read_to_string(path.join(name)).ok()?;
         let value = value.trim().replace('\n', ", ");
-        // No limit at all.
+        // These values mean that there is no limit.
         let unlimited = matches!(value.as_str(), "" | "max" | "-1" | "9223372036854771712");
         (!unlimited).then(|| fact(name, value))
     });
@@ -433,11 +437,11 @@ fn confinement(record: &Record, state: Option<&State>) -> Result<Vec<Fact>> {
     Ok(vec![group("capabilities", "", capabilities), group("seccomp", profile, seccomp), no_new])
 }
 
-/// The resource limits that are set, soft and hard.
+/// Returns the resource limits that are set, soft and hard (/proc/PID/limits).
 fn limits(pid: i32) -> Fact {
     let table = read(&format!("/proc/{pid}/limits"));
     let rows = table.lines().skip(1).filter_map(|line| {
-        // Fixed columns: name, soft, hard, units.
+        // The columns have a fixed width: name, soft, hard, units.
         let (name, rest) = line.split_at_checked(26)?;
         let mut fields = rest.split_whitespace();
         let (soft, hard) = (fields.next()?, fields.next()?);
@@ -451,7 +455,7 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-/// The text of a file of the kernel; empty if the file is gone.
+/// Returns the text of a file of the kernel, or an empty text if the file does not exist.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

@@ -1,7 +1,9 @@
-//! The kernel's file systems that every container has, and the paths in them that are hidden or
-//! read-only, as Docker has them. They are data for `runtime::mounts`; the user's own mounts are
-//! `spec`'s. See proc(5), sysfs(5), devpts in pts(4), tmpfs(5), mq_overview(7), and the
-//! `maskedPaths` and `readonlyPaths` of the OCI runtime specification.
+//! The kernel's file systems that each container has, and the paths in them that are masked or
+//! read-only, as in Docker.
+//!
+//! They are data for `runtime::mounts`. The user's own mounts are in `spec`. References: proc(5),
+//! sysfs(5), pts(4), tmpfs(5), mq_overview(7), and `maskedPaths` and `readonlyPaths` of the OCI
+//! runtime specification.
 
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -11,15 +13,15 @@ use crate::container::record::Record;
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Mount, MountSource};
 
-/// The group of terminals, in nearly every image.
+/// The group ID of `tty`, which nearly every image has.
 const TTY: u32 = 5;
 
-/// Pseudo-terminals that one container may have open. The kernel keeps one count for the whole host
-/// (/proc/sys/kernel/pty/max, 4096): without a bound, one container takes the terminals of all
-/// others.
+/// The most pseudo-terminals that one container may have open. The kernel has one limit for the
+/// whole host (/proc/sys/kernel/pty/max, 4096), so without a limit of its own one container could
+/// take all of them.
 const MAX_TERMINALS: u32 = 256;
 
-/// Hidden paths: they show the host's state or act on the host.
+/// Masked paths, which show the host's state or change the host.
 const MASKED: [&str; 13] = [
     "/proc/acpi",
     "/proc/asound",
@@ -36,11 +38,11 @@ const MASKED: [&str; 13] = [
     "/sys/fs/selinux",
 ];
 
-/// Paths whose settings a container may read but not change.
+/// Paths whose files a container may read but not change.
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// The mounts that come before the user's, and the cgroups.
+/// Returns the mounts that come before the user's mounts.
 pub(super) fn standard(record: &Record) -> Vec<Mount> {
     let kernel = |target: &str, kind: &'static CStr, options: Cow<'static, str>| {
         Mount::new(MountSource::Kernel { kind: kind.into(), options }, target)
@@ -63,7 +65,8 @@ pub(super) fn standard(record: &Record) -> Vec<Mount> {
     mounts
 }
 
-/// The masked and the read-only paths.
+/// Returns the masked and the read-only paths. There are none with `--privileged` or
+/// `systempaths=unconfined`.
 pub(super) fn hidden(record: &Record) -> Result<(Vec<String>, Vec<String>)> {
     if record.privileged || record.confinement.system_paths_unconfined {
         return Ok((Vec::new(), Vec::new()));
@@ -73,7 +76,8 @@ pub(super) fn hidden(record: &Record) -> Result<(Vec<String>, Vec<String>)> {
     Ok((masked, READ_ONLY.map(str::to_owned).into()))
 }
 
-/// The counters of each CPU's heat, which show how busy the neighbours are.
+/// Returns the paths of each CPU's thermal throttle counters, which show how busy other containers
+/// are.
 fn thermal_throttles() -> Result<Vec<String>> {
     const CPUS: &str = "/sys/devices/system/cpu";
     let entries = match std::fs::read_dir(CPUS) {

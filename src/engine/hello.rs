@@ -1,7 +1,9 @@
-//! The built-in image `hello`: its only file is this binary, so a first container needs no download
-//! and no other file. It is created on first use by the same import as any other tar. The ustar
-//! header is written here by hand (tar(5)), with a fixed date, so that the layer's digest depends
-//! on the binary alone. The program itself is `hello` at the top of the tree.
+//! The built-in image `hello`: its only file is this binary, so a first container needs no
+//! download.
+//!
+//! The image is made at first use by the same import as any other tar. The ustar header (tar(5)) is
+//! written here with a fixed date, so that the layer's digest depends on the binary alone. The
+//! program is in `src/hello.rs`.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +18,7 @@ pub const NAME: &str = "hello";
 /// The size of a tar block, in bytes (tar(5)).
 const BLOCK: usize = 512;
 
-/// Creates the image if it does not exist.
+/// Makes the image and returns its id. The caller checks first that the image does not exist.
 pub fn make(images: &ImageStore) -> Result<ImageId> {
     let binary = File::open("/proc/self/exe").context(|| "open this binary")?;
     let size = binary.metadata().context(|| "stat this binary")?.size();
@@ -37,8 +39,8 @@ pub fn make(images: &ImageStore) -> Result<ImageId> {
         .context(|| "make the image 'hello'")
 }
 
-/// A ustar header (tar(5)) of the executable file `hello`, dated 1970 so that the layer's digest
-/// depends on the binary alone.
+/// Returns a ustar header (tar(5)) for the executable file `hello`. `size` is the file's bytes. The
+/// time is 1970, so that the layer's digest depends on the binary alone.
 fn header(size: u64) -> [u8; BLOCK] {
     let mut header = [0; BLOCK];
     let mut put =

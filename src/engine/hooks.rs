@@ -1,7 +1,10 @@
-//! What a container has on the host outside of its own namespaces: its endpoints and published
-//! ports, set up while its first process builds its root and taken down when it has exited, and the
-//! volumes that go with it. The monitor calls these hooks (as in the OCI runtime-spec's word) and
-//! knows neither networks nor volumes.
+//! What a container has on the host outside its own namespaces: endpoints, published ports and
+//! volumes.
+//!
+//! The network is set up while the container's first process builds its root, and is taken down
+//! when that process has exited. Volumes with options are unmounted then. The monitor calls these
+//! functions as hooks (a word of the OCI runtime specification) and knows neither networks nor
+//! volumes.
 
 use std::os::fd::OwnedFd;
 
@@ -19,25 +22,25 @@ use crate::network::firewall;
 use crate::store::Roots;
 use crate::volume::mounted;
 
-/// The host's side of one container.
+/// The parts of one container on the host.
 pub(super) struct HostSide<'a> {
     roots: &'a Roots,
     firewall: firewall::Choice,
     record: &'a Record,
     has_begun: bool,
-    /// Whether `set_up` was called since the last `take_down` that succeeded.
+    /// True if `set_up` was called since the last successful `take_down`.
     is_up: bool,
 }
 
 impl<'a> HostSide<'a> {
-    /// The host's side of the container of `record`; nothing is set up yet.
+    /// Makes the value for the container of `record`. Nothing is set up yet.
     pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
         let (roots, firewall) = (&engine.roots, engine.firewall);
         HostSide { roots, firewall, record, has_begun: false, is_up: false }
     }
 }
 
-/// Unmounts the volumes with options that only this container used.
+/// Unmounts the volumes with options that no other container uses.
 pub(super) fn release_volumes(roots: &Roots, record: &Record) -> Result<()> {
     if record.mounts.iter().any(|mount| mount.has_options == Some(true)) {
         mounted::release(roots, &record.id, is_alive)?;
@@ -45,7 +48,8 @@ pub(super) fn release_volumes(roots: &Roots, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// Removes what a container has on the host, for a command that cleans up after its monitor.
+/// Takes down a container's network and volumes, for a command that cleans up after a killed
+/// monitor.
 pub(super) fn take_down(roots: &Roots, id: &str) -> Result<Networks> {
     let networks = attachment::take_down(roots, id)?;
     mounted::release(roots, id, is_alive)?;
@@ -54,8 +58,8 @@ pub(super) fn take_down(roots: &Roots, id: &str) -> Result<Networks> {
 
 impl Hooks for HostSide<'_> {
     fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)> {
-        // After a restart by its policy, read the record again: the container may have been renamed
-        // or connected since.
+        // After a restart by the restart policy, read the record again: the container may have been
+        // renamed or connected in between.
         let present = if std::mem::replace(&mut self.has_begun, true) {
             Some(Record::read(self.roots, &self.record.id)?)
         } else {

@@ -1,6 +1,8 @@
-//! `images`, `history`, `import`, `load`, `tag` and `rmi`. The image store does the work; this file
-//! adds what it can't know: which containers use an image, and where the archive comes from (a file
-//! or stdin). Pull and push are in `registry`, `save` is in `archives`.
+//! `images`, `history`, `import`, `load`, `tag` and `rmi`.
+//!
+//! The image store does the work. This file adds what the store cannot know: which containers use
+//! an image, and where an archive comes from (a file or stdin). Pull and push are in `registry`,
+//! `save` is in `archives`.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -18,7 +20,7 @@ use crate::sys::stdio::{Waiting, own_stdin};
 use crate::time::Instant;
 
 impl Engine {
-    /// All images: one entry for each name, or one without a name.
+    /// Returns all images: one entry for each name, or one entry for an image without a name.
     pub fn images(&self) -> Result<Vec<ImageView>> {
         let listed = ImageStore::open(&self.roots).list()?;
         let view = |image: crate::image::ListedImage| ImageView {
@@ -35,7 +37,8 @@ impl Engine {
         Ok(listed.into_iter().map(view).collect())
     }
 
-    /// The creation time of an image, if its config has one.
+    /// Returns the creation time of an image, if its config has one. Fails if the image does not
+    /// exist.
     pub fn image_created(&self, name: &ImageName) -> Result<Option<Instant>> {
         match ImageStore::open(&self.roots).resolve(name)? {
             Some(image) => Ok(image.config.created),
@@ -43,7 +46,7 @@ impl Engine {
         }
     }
 
-    /// Gives the image `source` the further name `target`.
+    /// Adds the name `target` to the image `source`. The name is moved if another image has it.
     pub fn tag(&self, source: &ImageName, target: &Reference) -> Result<()> {
         let images = ImageStore::open(&self.roots);
         images.tag(source, target)?;
@@ -53,7 +56,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Reports what happened to an image. Docker's events carry the labels of one that is there.
+    /// Writes an event about an image. As in Docker, the event has the labels of an image that
+    /// exists.
     pub(super) fn note_image(&self, action: &str, image: &ImageName, name: &str) {
         let event = Event::new(Kind::Image, action, image.typed()).with("name", name);
         let image = ImageStore::open(&self.roots).resolve(image);
@@ -63,31 +67,31 @@ impl Engine {
         }]);
     }
 
-    /// The id of the image with this name.
+    /// Returns the id of the image with this name, or `None` if there is none.
     pub fn image_id(&self, name: &ImageName) -> Result<Option<ImageId>> {
         ImageStore::open(&self.roots).find(name)
     }
 
-    /// The platform that an image is for.
+    /// Returns the platform of an image, or `None` if the image does not exist.
     #[cfg(feature = "compose")]
     pub fn image_platform(&self, name: &ImageName) -> Result<Option<Platform>> {
         let image = ImageStore::open(&self.roots).resolve(name)?;
         Ok(image.map(|image| image.config.platform()))
     }
 
-    /// When the image was pulled under this name, or got the name otherwise.
+    /// Returns the time at which the image got this name, by a pull or otherwise.
     #[cfg(feature = "compose")]
     pub fn image_named_at(&self, name: &ImageName) -> Result<Option<Instant>> {
         ImageStore::open(&self.roots).named_at(name)
     }
 
-    /// Whether an image with this name or id exists.
+    /// Reports whether an image with this name or id exists.
     pub fn image_exists(&self, name: &ImageName) -> Result<bool> {
         Ok(ImageStore::open(&self.roots).find(name)?.is_some())
     }
 
-    /// Fails if the image is not for `platform`. A local image has one platform only, so
-    /// `--platform` has nothing to choose from.
+    /// Fails if the image is not for `platform`. A local image has only one platform, so
+    /// `--platform` can only be checked.
     pub fn require_platform(&self, name: &ImageName, platform: Option<&Platform>) -> Result<()> {
         let Some(platform) = platform else { return Ok(()) };
         let wanted = Wanted::exactly(platform.clone());
@@ -101,7 +105,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes an image or one of its names.
+    /// Removes an image or one of its names. Fails without `force` if a container uses the image,
+    /// or if `name` is the id of an image with several names.
     pub fn remove_image(&self, name: &ImageName, force: bool) -> Result<RemovedImage> {
         let images = ImageStore::open(&self.roots);
         let before = images.resolve(name).ok().flatten();
@@ -120,7 +125,7 @@ impl Engine {
         Ok(RemovedImage { untagged: removed.untagged, deleted })
     }
 
-    /// The history of an image, newest step first.
+    /// Returns the history of an image, newest step first.
     pub fn history(&self, name: &ImageName) -> Result<Vec<HistoryView>> {
         let images = ImageStore::open(&self.roots);
         let Some(image) = images.resolve(name)? else { fail!("no such image: {name}") };
@@ -142,13 +147,13 @@ impl Engine {
         Ok(steps)
     }
 
-    /// The names of the containers that use an image. Fails if a record can't be read, because that
-    /// container may use it.
+    /// Returns the names of the containers that use an image. Fails if a record cannot be read,
+    /// because its container may use the image.
     pub(super) fn users_of(&self, id: &ImageId) -> Result<Vec<String>> {
         let id = Some(*id);
         let mut users = Vec::new();
         for container in all_ids(&self.roots)? {
-            // A container that is being created holds the image by a lock instead.
+            // A container that is being created has no record yet and locks the image instead.
             if !self.roots.containers().join(&container).join("config.json").exists() {
                 continue;
             }
@@ -161,8 +166,8 @@ impl Engine {
         Ok(users)
     }
 
-    /// Creates an image from a tar of a root file system, read from `file` or stdin. Returns its
-    /// id.
+    /// Makes an image from a tar of a root file system, read from `file` or stdin. Returns its id.
+    /// `changes` are Dockerfile instructions for the config, as in `--change`.
     pub fn import(
         &self,
         file: Option<&Path>,
@@ -186,7 +191,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Loads the images of an archive. `note` is called with each warning about a skipped part.
+    /// Loads the images of an archive from `file` or stdin. Calls `note` for each part that is
+    /// skipped. `platform` chooses one platform of an index.
     pub fn load(
         &self,
         file: Option<&Path>,

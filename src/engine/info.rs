@@ -1,6 +1,7 @@
 //! `info`: facts about this host (kernel, cgroups, security modules, file system), the number of
-//! containers and images, and warnings about what the host lacks. Everything is read at the call;
-//! nothing is cached. Docker's names and words for the facts are `cli::info`'s.
+//! containers and images, and warnings about what the host lacks.
+//!
+//! Each call reads all facts; nothing is cached. `cli::info` has Docker's names for the facts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,11 +18,11 @@ use crate::runtime::cgroup::Layout;
 use crate::runtime::{label, user_namespace};
 use crate::store::ground;
 
-/// The most bytes that are read of os-release(5).
+/// The largest os-release(5) that is read, in bytes.
 const MAX_OS_RELEASE: usize = 64 << 10;
 
 impl Engine {
-    /// Reads the facts.
+    /// Reads the facts. A fact that cannot be read is left empty or becomes a warning.
     pub fn info(&self) -> Result<InfoView> {
         let containers = self.containers(true, &[])?;
         let count = |is: fn(&Status) -> bool| {
@@ -62,7 +63,7 @@ impl Engine {
             has_cpu: has("cpu"),
             has_cpuset: has("cpuset"),
             has_pids: has("pids"),
-            // cgroup v2 always ends a process without memory.
+            // cgroup v2 cannot switch off the OOM killer.
             has_oom_control: layout.v1_with("memory").is_some(),
             forwards_ipv4: is_on("/proc/sys/net/ipv4/ip_forward"),
             bridge_iptables: is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"),
@@ -84,14 +85,14 @@ impl Engine {
     }
 }
 
-/// The text of os-release(5); empty if the host has none.
+/// Returns the text of os-release(5), or an empty text if the host has none.
 fn os_release() -> String {
     let read = |path| fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_OS_RELEASE);
     let bytes = read("/etc/os-release").or_else(|| read("/usr/lib/os-release"));
     String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }
 
-/// The value of a line `KEY="VALUE"` of os-release(5).
+/// Returns the value of a line `KEY="VALUE"` of os-release(5).
 fn os_value(text: &str, key: &str) -> Option<String> {
     let mut values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let value = values.next()?.trim().trim_matches(['"', '\'']);
@@ -102,12 +103,12 @@ fn has_seccomp() -> bool {
     Path::new("/proc/sys/kernel/seccomp/actions_avail").exists()
 }
 
-/// Whether this host can apply limits of `controller`.
+/// Reports whether this host has the cgroup controller `controller`.
 fn has(layout: &Layout, controller: &str) -> bool {
     layout.v1_with(controller).is_some() || layout.v2_has(controller)
 }
 
-/// What a default container is held by here, beside namespaces and capabilities.
+/// Returns what confines a default container on this host, besides namespaces and capabilities.
 fn confinements() -> Vec<&'static str> {
     let known = [
         ("apparmor", confine::has_default_apparmor()),
@@ -117,7 +118,7 @@ fn confinements() -> Vec<&'static str> {
     known.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
 }
 
-/// What a default container would be held by elsewhere, but not on this host.
+/// Returns a warning for each limit or confinement that this host lacks.
 fn shortcomings(layout: &Layout) -> Vec<String> {
     let mut lacks = Vec::new();
     let mut unless = |is_there: bool, lack: &str| {

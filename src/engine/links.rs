@@ -1,9 +1,10 @@
-//! `--link`: another container's address in /etc/hosts under an alias and, as Docker has it on the
-//! default network, its ports and variables in the environment.
+//! `--link`: adds another container's address under an alias to /etc/hosts.
 //!
-//! Addresses are looked up when the container starts. If a linked container gets another address
-//! later, this container finds it at its next start. On a network of the user all containers know each
-//! other by name at all times, so there a link only adds the alias.
+//! On the default network, a link also adds the other container's ports and variables to the
+//! environment, as in Docker. Addresses are looked up when the container starts. If a linked
+//! container gets another address later, this container sees it after its next start. On a
+//! user-defined network all containers know each other by name at all times, so a link only adds
+//! the alias.
 
 use std::net::IpAddr;
 
@@ -15,16 +16,16 @@ use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::network::naming::DEFAULT;
 
-/// The hosts and variables that the links of a container add.
+/// The host names and variables that the links of a container add.
 #[derive(Default)]
 pub(super) struct Links {
-    /// Name, address.
+    /// Names and addresses for /etc/hosts.
     pub hosts: Vec<(String, IpAddr)>,
     pub variables: Vec<String>,
 }
 
 impl Engine {
-    /// The ids of the containers that `--link` names.
+    /// Returns the ids of the containers that `--link` names, with their aliases.
     pub(super) fn linked(&self, links: &[(String, String)]) -> Result<Vec<(ContainerId, String)>> {
         let mut found = Vec::with_capacity(links.len());
         for (name, alias) in links {
@@ -67,7 +68,7 @@ impl Engine {
     }
 }
 
-/// `DB_PORT_5432_TCP_ADDR=172.17.0.2` and its kin, as Docker writes them.
+/// Adds the variables of a link, such as `DB_PORT_5432_TCP_ADDR=172.17.0.2`, with Docker's names.
 fn add_variables(
     variables: &mut Vec<String>,
     record: &Record,

@@ -1,8 +1,9 @@
-//! `ps`: all containers with their present state. Each call reads the record, the monitor's lock
-//! and the state file of each container again, so a killed monitor or a reboot is seen. For a container
-//! without a run directory, two small files are enough. A container
-//! that can't be read is listed as dead with the reason; it never hides the others. Filters are
-//! applied here, columns are `cli::ps`'.
+//! `ps`: all containers with their present state.
+//!
+//! Each call reads the record, the monitor's lock and the state file of each container again, so it
+//! detects a killed monitor or a reboot. Two small files are enough for a container without a run
+//! directory. A container that cannot be read is listed as dead with the reason, so it never hides
+//! the others. Filters are applied here; `cli::ps` has the columns.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::Discriminant;
@@ -27,17 +28,19 @@ use crate::network::create;
 use crate::store::{self, Directory, tree_size};
 use crate::time::Instant;
 
-/// How long a list waits in all for containers that are starting.
+/// The longest total wait of a list for containers that are starting.
 const MAX_WAIT: Duration = Duration::from_millis(200);
 
 impl Engine {
-    /// Lists the containers, newest first. An unreadable one is listed as dead, with the reason.
-    /// The rest of an interrupted `--rm` is removed and not listed.
+    /// Lists the containers, newest first; without `all`, only the active ones. An unreadable
+    /// container is listed as dead, with the reason. The rest of an interrupted `--rm` is removed
+    /// and not listed. Fails if a filter names a container that does not exist.
     pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
         let mut patience = Patience::new(MAX_WAIT);
         let (of_records, of_states) = self.split(filters)?;
-        // Listed before any outcome is read: a container that starts in between has an open run.
+        // List the run root before any outcome is read: if a container starts in between, its
+        // outcome shows an open run.
         let running: HashSet<String> = store::list(&self.roots.run)?.into_iter().collect();
         let containers = Directory::open(&self.roots.containers())?;
         for id in all_ids(&self.roots)? {
@@ -55,7 +58,7 @@ impl Engine {
         Ok(views)
     }
 
-    /// Shows the id in place of an image's name that stands for no image or for another one by now.
+    /// Replaces an image's name by the id if the name no longer belongs to the container's image.
     fn name_images(&self, views: &mut [ContainerView]) {
         let store = ImageStore::open(&self.roots);
         let mut known: HashMap<String, Option<ImageId>> = HashMap::new();
@@ -71,12 +74,12 @@ impl Engine {
         }
     }
 
-    /// One container as `containers` lists it; `None` if there is none with this id.
+    /// Returns one container as `containers` lists it, or `None` if it does not exist.
     pub fn look_at(&self, id: &ContainerId) -> Option<ContainerView> {
         self.view(id, None, &[], &mut Patience::new(MAX_WAIT))
     }
 
-    /// Adds the size on disk to each container.
+    /// Adds the size on disk, in bytes, to each container.
     pub fn measure(&self, views: &mut [ContainerView]) -> Result<()> {
         let images = self.image_sizes()?;
         for view in views {
@@ -87,7 +90,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The bytes that a container wrote, and those together with its image.
+    /// Returns the bytes that a container wrote, and the sum of these and the image's bytes.
     pub(super) fn sizes(&self, record: &Record) -> Result<(u64, u64)> {
         let own = self.written(&record.id);
         let images = self.image_sizes()?;
@@ -95,19 +98,19 @@ impl Engine {
         Ok((own, own + image.unwrap_or(0)))
     }
 
-    /// The bytes that a container wrote.
+    /// Returns the bytes that a container wrote.
     pub(super) fn written(&self, id: &ContainerId) -> u64 {
         tree_size(&Files::new(&self.roots, id).upper())
     }
 
-    /// The bytes of each image, by its id.
+    /// Returns the bytes of each image by the image's id.
     fn image_sizes(&self) -> Result<HashMap<ImageId, u64>> {
         let images = ImageStore::open(&self.roots).list()?.into_iter();
         Ok(images.map(|image| (image.id, image.size)).collect())
     }
 
-    /// Filters that a record decides, with the names in them looked up, and filters of the present state,
-    /// which need more reading.
+    /// Separates the filters that need only the record from those that need the present state,
+    /// which takes more reading. Looks up the names in the former.
     fn split(&self, filters: &[Filter]) -> Result<(Vec<Wanted>, Vec<Filter>)> {
         let (mut of_records, mut of_states) = (Vec::new(), Vec::new());
         for filter in filters {
@@ -132,8 +135,8 @@ impl Engine {
         Ok((of_records, of_states))
     }
 
-    /// One container; `None` if the filters leave it out or it is none. A container without a run
-    /// directory is read below `containers`.
+    /// Returns one container, or `None` if the filters leave it out or it does not exist. With
+    /// `containers`, which means that there is no run directory, reads only the files below it.
     fn view(
         &self,
         id: &ContainerId,
@@ -142,7 +145,7 @@ impl Engine {
         patience: &mut Patience,
     ) -> Option<ContainerView> {
         let settled = containers.and_then(|containers| settled(containers, id, wanted).transpose());
-        // A record that can't be read may just be written: `observe` waits for it.
+        // An unreadable record may be in the middle of its creation, for which `observe` waits.
         let found = match settled {
             Some(Ok(seen)) => Ok(seen),
             Some(Err(_)) | None => self.observe(id, wanted, patience),
@@ -150,11 +153,11 @@ impl Engine {
         let (summary, condition, record) = match found {
             Ok(Seen::Container(summary, condition, record)) => (*summary, condition, record),
             Ok(Seen::Unwanted) => return None,
-            // The container is being created or removed at this moment, or its `create` was killed.
+            // The container is being created or removed, or its `create` was killed.
             Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
                 return None;
             }
-            // Only its id is known.
+            // Only the id of an unreadable container is known.
             Err(error) => {
                 let holds = |wanted: &Wanted| match wanted {
                     Wanted::Plain(Filter::Id(start)) => id.starts_with(start.as_str()),
@@ -189,7 +192,7 @@ impl Engine {
             running.map(|record| self.reachable_at(record)).unwrap_or_default();
         let health = running.and_then(|record| {
             record.health_check()?;
-            // If the file can't be read, the status is unknown.
+            // If the file cannot be read, the health status is unknown.
             let health = Health::read(&Files::new(&self.roots, id)).unwrap_or_default();
             health.map(|health| health.status)
         });
@@ -217,7 +220,7 @@ impl Engine {
         })
     }
 
-    /// Looks at a container by all that it has.
+    /// Reads the whole record and the state of a container.
     fn observe(
         &self,
         id: &ContainerId,
@@ -238,21 +241,21 @@ impl Engine {
         Ok(Seen::Container(Box::new(summary), condition, Some(Box::new(record))))
     }
 
-    /// Removes an `--rm` container whose removal was interrupted, unless its monitor does it.
+    /// Removes an `--rm` container whose removal was interrupted.
     fn sweep(&self, id: &ContainerId) {
-        // If this fails, the next command that lists containers tries again.
+        // If the removal fails, the next command that lists containers tries again.
         let _ = self.remove(id, RemoveOptions { volumes: true, ..RemoveOptions::default() });
     }
 }
 
-/// What was found of a container.
+/// The result of reading a container.
 enum Seen {
     Unwanted,
-    /// With its whole record if it has a run directory.
+    /// The whole record is `None` if only the two small files were read.
     Container(Box<Summary>, Result<Condition>, Option<Box<Record>>),
 }
 
-/// Looks at a container that had no run directory a moment ago; `None` if more must be read.
+/// Reads a container without a run directory. Returns `None` if its two small files are not enough.
 fn settled(containers: &Directory, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
     let Some(summary) = Summary::read(containers, id)? else { return Ok(None) };
     if !is_wanted(&summary, wanted) {
@@ -290,7 +293,7 @@ fn dead(id: &ContainerId, reason: String) -> ContainerView {
     }
 }
 
-/// A filter that a record decides.
+/// A filter that needs only the record.
 enum Wanted {
     Plain(Filter),
     Since(i64),
@@ -299,7 +302,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    /// Filters of one kind are alternatives.
+    /// Returns the kind of the filter. Of several filters of one kind, one must match.
     fn kind(&self) -> (Discriminant<Wanted>, Option<Discriminant<Filter>>) {
         let filter = match self {
             Wanted::Plain(filter) => Some(std::mem::discriminant(filter)),

@@ -1,7 +1,9 @@
-//! What `--log-driver` and `--log-opt` mean: the tag, the labels and the variables that a container's
-//! log lines carry, and where the drivers syslog and journald send the lines. `logs --details` prints
-//! the former; the monitor sends by `container::logs::forward`. Values that a flag alone can check
-//! were checked by `cli`.
+//! The effect of `--log-driver` and `--log-opt`.
+//!
+//! They choose the tag, the labels and the variables of a container's log lines, which `logs
+//! --details` prints, and where the drivers syslog and journald send the lines. The monitor sends
+//! them by `container::logs::forward`. `cli` has checked the values that can be checked alone. See
+//! docs.docker.com/engine/logging.
 
 use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
 use crate::container::record::Record;
@@ -10,10 +12,11 @@ use crate::error::{Context, Result};
 use crate::regex::Regex;
 use crate::template::{Template, Value};
 
-/// The tag of a container that has none of its own, for the drivers that need one.
+/// The tag for the drivers that need one if the container has none.
 const DEFAULT_TAG: &str = "{{.ID}}";
 
-/// The tag, labels and variables that `--log-opt` names, as Docker writes them: `A=1,B=x+y,tag=web`.
+/// Returns the tag, labels and variables that `--log-opt` names, in Docker's format:
+/// `A=1,B=x+y,tag=web`. Fails for a bad template of the tag.
 pub fn details(record: &Record) -> Result<String> {
     let mut all = chosen(record);
     if let Some(template) = given(record, "tag").filter(|template| !template.is_empty()) {
@@ -25,7 +28,8 @@ pub fn details(record: &Record) -> Result<String> {
     Ok(all.join(","))
 }
 
-/// Where the lines of a container go besides its log file, if its driver sends them.
+/// Returns the destination of a container's log lines besides the log file, if its driver sends
+/// them. Fails for a bad address or tag.
 pub fn destination(record: &Record) -> Result<Option<Destination>> {
     let driver = record.log.driver.as_deref();
     if !matches!(driver, Some("syslog" | "journald")) {
@@ -45,7 +49,7 @@ pub fn destination(record: &Record) -> Result<Option<Destination>> {
     Ok(Some(Destination { address, frame, non_blocking }))
 }
 
-/// Renders a tag, whose template has Docker's fields.
+/// Renders a tag. The template has Docker's fields, such as `{{.Name}}`.
 pub fn tag(record: &Record, template: &str) -> Result<String> {
     let image_id = record.image_id.map(|id| id.short()).unwrap_or_default();
     let command: Vec<&str> =
@@ -64,7 +68,7 @@ pub fn tag(record: &Record, template: &str) -> Result<String> {
     rendered.context(|| format!("--log-opt tag={template}"))
 }
 
-/// The fields of a container's entries in the journal, as Docker names them.
+/// Returns the fields of a container's entries in the systemd journal, with Docker's names.
 fn fields(record: &Record, tag: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let image = record.image.to_string();
@@ -84,7 +88,8 @@ fn fields(record: &Record, tag: &str) -> Vec<u8> {
     out
 }
 
-/// `key` as the name of a field of the journal: capitals, digits and `_`, and no `_` first.
+/// Converts `key` to a valid field name of the journal: upper case letters, digits and `_`, without
+/// `_` at the start.
 fn field_name(key: &str) -> String {
     let upper = key.to_ascii_uppercase();
     let name: String =
@@ -92,18 +97,18 @@ fn field_name(key: &str) -> String {
     name.trim_start_matches('_').to_owned()
 }
 
-/// The value of an option of the log driver.
+/// Returns the value of an option of the log driver.
 fn given<'a>(record: &'a Record, option: &str) -> Option<&'a str> {
     let mut options = record.log.given.iter();
     options.find(|(key, _)| key == option).map(|(_, value)| value.as_str())
 }
 
-/// The labels and variables that `--log-opt labels`, `env` and their patterns name.
+/// Returns the labels and variables that `--log-opt labels`, `env` and their patterns choose.
 fn chosen(record: &Record) -> Vec<(String, String)> {
     let chooser = |list: &str, pattern: &str| {
         let names: Vec<&str> =
             given(record, list).iter().flat_map(|value| value.split(',')).collect();
-        // A pattern that is none names nothing.
+        // An invalid pattern chooses nothing.
         let pattern = given(record, pattern).and_then(|text| Regex::parse(text).ok());
         move |name: &str| {
             names.contains(&name) || pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
@@ -117,7 +122,7 @@ fn chosen(record: &Record) -> Vec<(String, String)> {
     chosen.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// `text` as a part of a URL's query, which can hold no blank, comma or newline.
+/// Encodes `text` for the query of a URL (RFC 3986): blanks, commas and newlines are escaped.
 fn query(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for &byte in text.as_bytes() {

@@ -1,6 +1,7 @@
-//! `logs`: a container's output, and with `--follow` its further output.
+//! `logs`: prints a container's output, and with `--follow` also its new output.
 //!
-//! A follower sleeps until the log grew or was rotated (`watch`).
+//! A follower sleeps until the log grew or was rotated (`watch`), or the monitor ended.
+//! `container::logs` has the format of the log.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -18,11 +19,12 @@ use crate::container::record::Record;
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
-/// How late a new line may be printed if there is no inotify.
+/// The interval at which the log is read if there is no inotify.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Engine {
-    /// Prints standard output and standard error to the same of the caller.
+    /// Prints the container's stdout to `out` and its stderr to `err`. Fails if the container has
+    /// no log.
     pub fn logs(
         &self,
         name: &str,
@@ -66,7 +68,7 @@ impl Engine {
 
     fn follow_log(&self, record: &Record, selection: Selection) -> Result<Follower> {
         let files = Files::new(&self.roots, &record.id);
-        // The watch starts before the first read, so that no line in between is missed.
+        // Start the watch before the first read, so that no line in between is missed.
         let growth = Watcher::new(&files.dir, PAUSE)?;
         let monitor = self.monitor_of(record)?;
         let mut reader = Reader::open(&files.log(), true)?;
@@ -74,15 +76,15 @@ impl Engine {
         Ok(Follower { reader, printer, growth, monitor })
     }
 
-    /// The monitor's socket, which closes however the monitor ends, and after it has logged everything.
-    /// `None` if the container does not run.
+    /// Returns a connection to the monitor. It closes when the monitor ends for any reason, after
+    /// all output is in the log. Returns `None` if the container does not run.
     fn monitor_of(&self, record: &Record) -> Result<Option<OwnedFd>> {
-        // A container that starts has no socket yet, and would count as ended.
+        // Wait for a container that is starting: it has no socket yet and would count as ended.
         self.condition(record)?;
         protocol::dial(&Files::new(&self.roots, &record.id).run, false)
     }
 
-    /// Goes on with a log that has ended, if the container runs again. Returns whether it does.
+    /// Follows a log that has ended again if the container runs again. Reports whether it runs.
     #[cfg(feature = "compose")]
     pub fn follow_again(&self, name: &str, follower: &mut Follower) -> Result<bool> {
         follower.monitor = self.monitor_of(&self.record(name)?)?;
@@ -107,9 +109,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Prints the new lines. Returns true if the container has ended and no more will come.
+    /// Prints the new lines. Returns true if the container has ended, so that no more lines come.
     pub fn print(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool> {
-        // Asked before the read, so that all output up to the end is read below.
+        // Check this before the read, so that the read below gets all output up to the end.
         let is_over = match &self.monitor {
             Some(monitor) => is_ready(monitor)?,
             None => true,
@@ -118,19 +120,20 @@ impl Follower {
         Ok(is_over)
     }
 
-    /// The descriptor to poll: readable when there may be new lines.
+    /// The descriptors for poll(2). One of them is readable when there may be new lines.
     #[cfg(feature = "compose")]
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.monitor.iter().chain(self.growth.descriptor())
     }
 
-    /// Whether the caller must look again after a while, because the kernel reports no change.
+    /// Reports whether the kernel reports no changes, so that the caller must call `print`
+    /// regularly.
     #[cfg(feature = "compose")]
     pub fn is_blind(&self) -> bool {
         self.growth.descriptor().is_none()
     }
 
-    /// Empties the queue of changes, so that it no longer wakes the follower.
+    /// Reads all pending change notifications, so that they no longer wake the follower.
     #[cfg(feature = "compose")]
     pub fn drain(&self) -> Result<()> {
         self.growth.drain().map(drop)

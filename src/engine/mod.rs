@@ -1,7 +1,8 @@
-//! What each command means: the layer where images, volumes, networks and containers meet. One file
-//! for each family of commands, each an `impl Engine`. Results are facts; words, tables and exit
-//! codes are made in `cli`. An `Engine` holds only the roots and the choice of a firewall, and
-//! keeps no state between commands.
+//! The commands: the layer in which images, volumes, networks and containers meet.
+//!
+//! There is one file for each family of commands, each with an `impl Engine`. Results are facts;
+//! `cli` makes texts, tables and exit statuses of them. An `Engine` has only the roots, the choice
+//! of a firewall and the receiver of warnings, and keeps no state between commands.
 
 pub mod events;
 pub mod explain;
@@ -88,21 +89,23 @@ pub use no_transfer as transfer;
 pub use wait::WaitCondition;
 use warning::Warning;
 
-/// The engine for one command: the roots, the firewall, and where warnings go.
+/// The engine of one command: the roots, the firewall, and the receiver of warnings.
 pub struct Engine {
     roots: Roots,
     firewall: firewall::Choice,
-    /// Takes each warning for the user.
+    /// Shows a warning to the user.
     warn: fn(&Warning),
 }
 
 impl Engine {
-    /// Prepares the roots. Fails without root, which namespaces, mounts and cgroups need.
+    /// Prepares the roots. Fails unless the effective user is root, because namespaces, mounts and
+    /// cgroups need root. Fails if the roots cannot be made.
     pub fn new(roots: Roots, firewall: firewall::Choice, warn: fn(&Warning)) -> Result<Engine> {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
-        // Containers see files made here, which must have exactly the modes asked for.
+        // Containers see files that this process makes. The files must have exactly the given
+        // modes.
         umask(Mode::from_raw_mode(0o022));
         if let Some(note) = roots.prepare()? {
             warn(&Warning::StateRoot(note));
@@ -115,24 +118,25 @@ impl Engine {
         journal::append(&self.roots, events);
     }
 
-    /// Protects this binary from containers that its processes enter; called first. See
-    /// `sys::binary`.
+    /// Protects this binary from containers whose namespaces its processes enter (CVE-2019-5736).
+    /// Call this first. See `sys::binary`.
     pub fn shield() {
         crate::sys::binary::run_read_only();
     }
 
-    /// Logs each step of a container's birth from here on, see `sys::trace`.
+    /// Logs each step of a container's start from now on, as text or as JSON. See `sys::trace`.
     pub fn trace(json: bool) {
         crate::sys::trace::start(json);
     }
 
-    /// Whether steps are logged.
+    /// Reports whether steps are logged.
     pub fn is_traced() -> bool {
         crate::sys::trace::is_on()
     }
 
-    /// Hides the values of `-e` in this process's arguments, which other users of the host can
-    /// read. For a command that stays while its container runs; called after the flags were parsed.
+    /// Hides the values of `-e` in this process's arguments, which other users of the host can read
+    /// in /proc. For a command that stays while its container runs. Call this after the flags were
+    /// parsed.
     pub fn hide_variables() {
         crate::sys::title::hide_variables();
     }

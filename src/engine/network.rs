@@ -1,7 +1,8 @@
-//! The `network` commands, and the networks that a new container asks for. `network connect` and
-//! `disconnect` change a container's endpoints while it runs, under the container's lock; at its
-//! start and end `hooks` does. Bridges, leases and the firewall are `network`'s; this file adds
-//! which containers live.
+//! The `network` commands, and the networks of a new container.
+//!
+//! `network connect` and `network disconnect` change a container's endpoints while it runs, under
+//! the container's lock; `hooks` does this at its start and end. The module `network` makes
+//! bridges, leases and firewall rules. This file adds which containers are alive.
 
 use rustix::process::Pid;
 
@@ -28,18 +29,18 @@ use crate::store::{Lock, Roots};
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
 
-/// The container of a record, as `network` sees it.
+/// Returns the container of a record as the type that `network` needs.
 pub(super) fn container(record: &Record) -> Container<'_> {
     Container { id: &record.id, name: &record.name, hostname: record.full_hostname(), is_alive }
 }
 
-/// Whether a container runs, starts or ends, so that its leases are in use.
+/// Reports whether a container runs, starts or ends, so that its leases are in use.
 pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
-    // If that can't be read, its leases stay.
+    // If the state cannot be read, the leases stay.
     ContainerId::parse(id).is_some_and(|id| lives_by_id(roots, &id).unwrap_or(true))
 }
 
-/// What a container asks of one of its networks.
+/// Returns the settings of a container's endpoint on one of its networks.
 pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> EndpointConfig {
     let settings = &network.settings;
     let mut names = vec![record.name.clone()];
@@ -55,13 +56,14 @@ pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> Endpo
     }
 }
 
-/// Why a container can't join or leave `host` or `none`.
+/// Returns the error text for a container that cannot join or leave `host` or `none`.
 fn fixed(special: &str) -> String {
     format!("network {special} can't be joined or left: a container has it from its creation on")
 }
 
 impl Engine {
-    /// The network mode and the networks of a new container.
+    /// Returns the network mode and the networks of a new container. Fails if the options
+    /// contradict each other or a network does not exist.
     pub(super) fn networks(
         &self,
         options: &CreateOptions,
@@ -122,7 +124,7 @@ impl Engine {
             settings.aliases.extend_from_slice(&options.endpoint.aliases);
             networks.push(NetworkRecord { name: network.name, settings });
         }
-        // By a name and an id.
+        // The same network may be given by its name and by its id.
         for (at, network) in networks.iter().enumerate() {
             if networks[..at].iter().any(|other: &NetworkRecord| other.name == network.name) {
                 fail!("--net {} was given twice", network.name);
@@ -134,7 +136,8 @@ impl Engine {
         Ok((NetworkMode::on(networks.first().map(|first| &*first.name)), networks))
     }
 
-    /// Fails if the new container is to join its own network, before its name is taken.
+    /// Fails if the new container would join its own network. Called before the container's name is
+    /// claimed.
     pub(super) fn refuse_own_network(&self, options: &CreateOptions) -> Result<()> {
         let Some(own) = &options.name else { return Ok(()) };
         let mut joined = options.networks.iter().filter_map(|given| given.network.container());
@@ -145,7 +148,8 @@ impl Engine {
         Ok(())
     }
 
-    /// `network create`. Returns the id.
+    /// Makes a network (`network create`) and returns its id. Fails if the name is taken, reserved
+    /// or not valid.
     pub fn network_create(&self, options: &NetworkOptions) -> Result<String> {
         if !naming::is_valid(&options.name) {
             fail!("bad network name '{}'", options.name);
@@ -158,7 +162,7 @@ impl Engine {
         let mut host = Socket::route()?;
         parent::make_ready(&mut host, &self.roots, &network).inspect_err(|_| {
             if network.direct.is_some() {
-                // The user must see the first failure.
+                // Ignore errors here: the user must see the first failure.
                 let _ = lifecycle::remove(&self.roots, &network, is_alive);
             }
         })?;
@@ -166,7 +170,8 @@ impl Engine {
         Ok(network.id)
     }
 
-    /// `network ls` by name, including the three networks that always exist.
+    /// Returns all networks, sorted by name (`network ls`). The three networks that always exist
+    /// are included.
     pub fn network_list(&self) -> Result<Vec<NetworkView>> {
         let mut views = Vec::new();
         for network in create::all(&self.roots)? {
@@ -209,7 +214,7 @@ impl Engine {
         Ok(views)
     }
 
-    /// `network rm`
+    /// Removes a network (`network rm`). Fails if a container uses the network or it always exists.
     pub fn network_remove(&self, name: &str) -> Result<()> {
         match create::find(&self.roots, name)? {
             create::Found::Network(network) if network.name != DEFAULT => {
@@ -221,9 +226,10 @@ impl Engine {
         }
     }
 
-    /// `network connect`: a container that runs gets the interface at once, and every one at its
-    /// next start. The record comes last: killed before that, a running container's next change of
-    /// networks takes the interface away. Returns why hosts files could not be written.
+    /// Connects a container to a network (`network connect`). A running container gets the
+    /// interface now, and any container at its next start. The record is written last. If the
+    /// process is killed before that, the next change of the running container's networks removes
+    /// the interface. Returns the errors of hosts files that could not be written.
     pub fn network_connect(
         &self,
         network: &str,
@@ -249,7 +255,8 @@ impl Engine {
             && let Some(pid) = Pid::from_raw(state.pid)
         {
             let namespace = NetworkNamespace::open(pid)?;
-            // The namespace is this container's only if the process still lives.
+            // The namespace belongs to this container only if the process still lives: the kernel
+            // reuses PIDs.
             if state.find()?.living().is_none() {
                 fail!("container {container} ended just now");
             }
@@ -262,7 +269,7 @@ impl Engine {
         record.network = NetworkMode::on(record.networks.first().map(|first| &*first.name));
         record.write(&self.roots).inspect_err(|_| {
             if state.is_some() {
-                // The user must see the failure to write the record.
+                // Ignore errors here: the user must see the failure to write the record.
                 let _ = change::disconnect(&self.roots, &record.id, &network.name);
             }
         })?;
@@ -272,19 +279,20 @@ impl Engine {
         Ok(unwritten)
     }
 
-    /// Reports that a running container was connected to a network or disconnected from it.
+    /// Writes the event that a running container was connected to a network or disconnected from
+    /// it.
     fn note_membership(&self, action: &str, network: &Network, record: &Record) {
         self.note(&events::of_networks(&record.id, action, &[network.facts()]));
     }
 
-    /// `network disconnect`: the record comes first. Killed after it, a running container keeps the
-    /// interface until its next change of networks, which takes it away. Returns why hosts files
-    /// could not be written.
+    /// Disconnects a container from a network (`network disconnect`). The record is written first.
+    /// If the process is killed after that, a running container keeps the interface until the next
+    /// change of its networks. Returns the errors of hosts files that could not be written.
     pub fn network_disconnect(&self, network: &str, container: &str) -> Result<Vec<Error>> {
         let network = match create::find(&self.roots, network)? {
             create::Found::Network(network) => *network,
-            // As in Docker, where this comes before `connect`; here nothing keeps it from being on
-            // networks.
+            // Docker requires this call before a container with `none` is connected to a network.
+            // Here it is not needed, so it does nothing.
             create::Found::WithoutBridge("none")
                 if self.record(container)?.network == NetworkMode::None =>
             {
@@ -313,14 +321,15 @@ impl Engine {
         }
     }
 
-    /// Finishes what a killed change of a running container's networks left. Returns whether that
-    /// took the container off `network`.
+    /// Finishes a killed change of a running container's networks. Returns true if this removed the
+    /// container from `network`.
     fn finish_change(&self, record: &Record, is_running: bool, network: &Network) -> Result<bool> {
         let recorded = |name: &str| record.is_on(name);
         Ok(is_running && change::finish(&self.roots, &record.id, network, recorded)?)
     }
 
-    /// The network with this name or id, for a container that is to join it.
+    /// Returns the network with this name or id. Fails for `host` and `none`, which a container
+    /// cannot join later.
     fn network(&self, name: &str) -> Result<Network> {
         match create::find(&self.roots, name)? {
             create::Found::Network(network) => Ok(*network),
@@ -328,7 +337,7 @@ impl Engine {
         }
     }
 
-    /// The record of a container whose networks can be changed, and the lock on it.
+    /// Returns the record of a container whose networks can be changed, and its lock for changes.
     fn change_networks(&self, container: &str) -> Result<(Record, Lock)> {
         // Clean up after a killed monitor before the lock is taken, because the cleanup takes it
         // too.
@@ -347,18 +356,18 @@ impl Engine {
         Ok((record, change))
     }
 
-    /// The state of a running container, for a caller that holds the lock for changes.
+    /// Returns the state of a running container. The caller holds the container's lock for changes.
     fn running_state(&self, record: &Record) -> Result<Option<State>> {
         let Some(state) = running(&self.roots, record)? else { return Ok(None) };
         Ok(state.find()?.living().map(|_| state))
     }
 
-    /// `network reload`: restores missing bridges and firewall rules.
+    /// Restores missing bridges and firewall rules (`network reload`).
     pub fn network_reload(&self) -> Result<()> {
         attachment::reload::reload(&self.roots, self.firewall)
     }
 
-    /// On a host without a usable packet filter: a warning about what will not work, once per boot.
+    /// Returns a warning if the host has no usable packet filter. The warning appears once a boot.
     pub fn network_warning(&self) -> Option<String> {
         let mark = self.roots.run.join("no-firewall");
         if mark.exists() {
@@ -373,7 +382,7 @@ impl Engine {
         ))
     }
 
-    /// Removes the unused networks that are `wanted`. Returns their names.
+    /// Removes the unused networks that `wanted` accepts. Returns their names.
     pub fn network_prune(&self, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
         let removed = lifecycle::prune(&self.roots, is_alive, &|network| {
             let created = Some(Instant(network.created));

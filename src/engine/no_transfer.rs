@@ -1,6 +1,7 @@
-//! Stands in for `transfer` in a build without registries (without the cargo feature `pull`): the
-//! same functions, which all fail with a hint at `load` and `import`. So the rest of the engine and
-//! the command line need no conditional compilation.
+//! Replaces `transfer` in a build without the cargo feature `pull`.
+//!
+//! It has the same functions, but all of them fail with a hint at `load` and `import`. So the rest
+//! of the engine and the command line need no conditional compilation.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
@@ -8,6 +9,7 @@ use super::view::TransferEvent;
 use crate::error::{Error, Result};
 use crate::reference::Reference;
 
+/// The error of all functions here.
 fn left_out() -> Error {
     Error::new(
         "this mydocker was built without registries (cargo feature 'pull'); use `load` or `import`",
@@ -36,7 +38,7 @@ impl Engine {
     }
 }
 
-/// Nothing is set up: this build has no registries.
+/// Returns empty settings, because this build has no registries.
 pub fn settings() -> Result<RegistrySettings> {
     Ok(RegistrySettings::default())
 }

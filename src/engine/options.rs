@@ -1,7 +1,8 @@
-//! The options of each command, as the engine takes them: typed values, checked as far as a flag
-//! alone can be checked. `cli` fills them in; other front ends can too. What depends on the host or
-//! on other containers is checked by the engine when it uses them. Sizes are bytes, times are
-//! seconds, unless a field says otherwise.
+//! The options of each command: typed values that the command line or another front end fills in.
+//!
+//! A front end checks what a flag alone shows. The engine checks what depends on the host or on
+//! other containers when it uses the options. Sizes are in bytes and times in seconds unless a
+//! field says otherwise. An undocumented field has the meaning of Docker's flag with the same name.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -40,31 +41,33 @@ pub use crate::runtime::spec::{
 pub use crate::runtime::{rlimits, sysctl};
 pub use crate::sys::signal::Signal;
 
-/// `create` and `run`.
+/// The options of `create` and `run`.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
-    /// None with `rootfs` or `layers`.
+    /// `None` if `rootfs` or `layers` is set.
     pub image: Option<ImageName>,
-    /// A plain directory to run from instead of an image.
+    /// `--rootfs`: a directory to run from instead of an image.
     pub rootfs: Option<PathBuf>,
-    /// The layers of a step of a build to run from instead of an image, base first.
+    /// The layers of a build step to run from instead of an image. The base layer is first.
     pub layers: Option<Vec<PathBuf>>,
+    /// The words after the image.
     pub command: Vec<String>,
     pub name: Option<String>,
     pub lifecycle: Lifecycle,
     pub health: HealthOptions,
     /// Do not print the progress of unpacking an image.
     pub quiet: bool,
-    /// `--platform`: an image for another machine is meant.
+    /// `--platform`. If set, an image for another platform causes no warning.
     pub platform: Option<Platform>,
     pub streams: StreamOptions,
-    /// `NAME=value`, in order, env files first.
+    /// `--env` and `--env-file`, each as `NAME=value`; env files come first. `NAME` alone removes
+    /// the image's variable.
     pub env: Vec<String>,
     pub mounts: Vec<MountOption>,
-    /// Targets and names of anonymous volumes that an earlier container had there: they are mounted
-    /// where this one would get a new anonymous volume.
+    /// Targets and names of anonymous volumes of an earlier container. Each is mounted where this
+    /// container would get a new anonymous volume.
     pub inherited_volumes: Vec<(String, String)>,
-    /// Files with content of the caller's.
+    /// Files whose content the caller supplies.
     pub files: Vec<FileOption>,
     /// `--volumes-from`: a container, and whether its volumes are mounted read-only.
     pub volumes_from: Vec<(String, bool)>,
@@ -73,7 +76,7 @@ pub struct CreateOptions {
     /// `--group-add`
     pub groups: Vec<String>,
     pub hostname: Option<String>,
-    /// One word, as in Docker; empty clears the image's entrypoint.
+    /// `--entrypoint`: one word, as in Docker. An empty word removes the image's entrypoint.
     pub entrypoint: Option<String>,
     pub system: SystemSettings,
     pub privileged: bool,
@@ -83,12 +86,12 @@ pub struct CreateOptions {
     pub annotations: Vec<(String, String)>,
     pub cidfile: Option<PathBuf>,
     pub limits: ProcessLimits,
-    /// Bytes.
+    /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
-    /// (host name, address)
+    /// `--add-host`: host names and addresses.
     pub add_hosts: Vec<(String, HostAddress)>,
     pub resolver: Resolver,
-    /// `--network`, in the order of the interfaces; empty is the default one.
+    /// `--network`, in the order of the interfaces. Empty means the default network.
     pub networks: Vec<EndpointOption>,
     /// `--link`: a container, and its name in this container.
     pub links: Vec<(String, String)>,
@@ -96,11 +99,11 @@ pub struct CreateOptions {
     /// on each.
     pub endpoint: EndpointSettings,
     pub publish: Vec<Publish>,
-    /// `-P`
+    /// `--publish-all`
     pub publish_all: bool,
-    /// The host address for a `-p` without one.
+    /// The host address of ports of `--publish` that have none.
     pub publish_address: Option<IpAddr>,
-    /// `--expose`, each `80/tcp`.
+    /// `--expose`, each in the form `80/tcp`.
     pub expose: Vec<String>,
     pub namespaces: NamespaceModes<String>,
     pub userns: UserNamespaceOption,
@@ -110,13 +113,14 @@ pub struct CreateOptions {
     pub log: LogOptions,
 }
 
-/// `--health-cmd` and the other `--health-*` flags.
+/// `--no-healthcheck` and the `--health-*` flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HealthOptions {
-    /// A field that is zero or empty means the image's.
+    /// A zero or empty field keeps the image's value.
     pub check: Healthcheck,
     /// `--no-healthcheck`
     pub disabled: bool,
+    /// `--health-on-failure`
     pub on_failure: OnFailure,
 }
 
@@ -124,14 +128,15 @@ pub struct HealthOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum UserNamespaceOption {
     #[default]
+    /// No user namespace.
     Host,
     /// A range that no other container has.
     Auto,
-    /// `UID:GID:SIZE`
+    /// `UID:GID:SIZE`: the first host IDs and the size of the range.
     Given(IdMap),
 }
 
-/// `--network web`, `--network name=web,alias=a,ip=10.0.0.2`
+/// One `--network`, such as `web` or `name=web,alias=a,ip=10.0.0.2`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointOption {
     pub network: NetworkMode,
@@ -139,44 +144,45 @@ pub struct EndpointOption {
 }
 
 impl EndpointOption {
-    /// An endpoint of which only the network was given.
+    /// Makes an endpoint without settings.
     pub fn new(network: NetworkMode) -> EndpointOption {
         EndpointOption { network, settings: EndpointSettings::default() }
     }
 }
 
-/// `--mount`, `-v` or `--tmpfs`.
+/// One `--mount`, `--volume` or `--tmpfs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOption {
     pub kind: MountKind,
-    /// Bind: an absolute host path. Volume: its name; an anonymous one has none.
+    /// Bind: an absolute host path. Volume: the volume's name, or `None` for an anonymous volume.
     pub source: Option<String>,
+    /// Image: the image's name.
     pub image: Option<ImageName>,
-    /// Absolute.
+    /// An absolute path in the container.
     pub target: String,
     pub read_only: bool,
-    /// Tmpfs: options as mount(8) writes them.
+    /// Tmpfs: the options in the form of mount(8).
     pub tmpfs_options: String,
-    /// Volume: do not fill an empty one from the image.
+    /// Volume: do not fill an empty volume from the image.
     pub no_copy: bool,
     /// Bind: in a user namespace the files keep the host's owners (`noidmap`).
     pub unmapped: bool,
-    /// Bind: make a missing host directory (`-v`) rather than refuse it (`--mount`).
+    /// Bind: make a missing host directory, as `-v` does, and do not fail, as `--mount` does.
     pub make_source: bool,
     pub propagation: Propagation,
     pub recursion: Recursion,
-    /// Volume and image: only this part of it.
+    /// Volume and image: mount only this path of the volume or image.
     pub subpath: Option<String>,
-    /// Volume: the labels of a volume that is created.
+    /// Volume: the labels of a new volume.
     pub labels: Vec<(String, String)>,
-    /// Volume: its options.
+    /// Volume: the driver options of a new volume.
     pub volume_options: Vec<(String, String)>,
-    /// Image: the layers of a stage of a build instead, base first.
+    /// Image: the layers of a build stage, base first, instead of an image.
     pub layers: Vec<PathBuf>,
 }
 
 impl MountOption {
-    /// A mount on `target` without further options.
+    /// Makes a mount on `target` without other options.
     pub fn new(kind: MountKind, target: String) -> MountOption {
         MountOption {
             kind,
@@ -198,31 +204,31 @@ impl MountOption {
     }
 }
 
-/// A file that a container gets: a secret or a config of a compose file.
+/// A file whose content the caller supplies: a secret or a config of a compose file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileOption {
-    /// Absolute.
+    /// An absolute path in the container.
     pub target: String,
     pub content: Vec<u8>,
-    /// Permission bits.
+    /// The permission bits.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
 }
 
-/// `--cap-add`, `--cap-drop`, `--security-opt`
+/// `--cap-add`, `--cap-drop` and `--security-opt`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// `CAP_NET_ADMIN` or `ALL`.
+    /// Names such as `CAP_NET_ADMIN`, or `ALL`.
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
     pub no_new_privileges: bool,
     pub seccomp: SeccompOption,
-    /// The name of a profile, or `unconfined`.
+    /// The name of an AppArmor profile, or `unconfined`.
     pub apparmor: Option<String>,
     /// `disable`, or `user:…`, `role:…`, `type:…`, `level:…`.
     pub selinux: Vec<String>,
-    /// No path in /proc and /sys is masked or read-only.
+    /// `systempaths=unconfined`: mask no path in /proc and /sys and make none read-only.
     pub system_paths_unconfined: bool,
 }
 
@@ -245,22 +251,22 @@ pub enum MountKind {
     Image,
 }
 
-/// How `run`, `start -a` and `attach` connect the caller's streams and signals to the container.
+/// How `run`, `start -a` and `attach` connect this process's streams and signals to the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachOptions {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
-    /// Forward the signals that this process gets (`--sig-proxy`), if the container has no
+    /// `--sig-proxy`: forward the signals that this process receives, unless the container has a
     /// terminal.
     pub sig_proxy: bool,
-    /// Key sequence that detaches, as bytes.
+    /// The key sequence that detaches, as bytes.
     pub detach_keys: Vec<u8>,
 }
 
 impl Default for AttachOptions {
     fn default() -> Self {
-        // ctrl-p ctrl-q
+        // The detach keys are Ctrl+P Ctrl+Q.
         AttachOptions {
             stdin: true,
             stdout: true,
@@ -271,26 +277,26 @@ impl Default for AttachOptions {
     }
 }
 
-/// `rm`
+/// The options of `rm`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemoveOptions {
-    /// Kill a running container, and remove one whose record can't be read.
+    /// Kill a running container, and remove a container whose record cannot be read.
     pub force: bool,
-    /// Remove its anonymous volumes too.
+    /// Remove the container's anonymous volumes too.
     pub volumes: bool,
 }
 
-/// `update`. What is `None` or empty stays as it is.
+/// The options of `update`. A value that is `None` or empty stays unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateOptions {
     pub resources: Resources,
     pub restart: Option<RestartPolicy>,
     pub publish_add: Vec<Publish>,
-    /// The port of the host may be left out.
+    /// The ports to remove. The host's port may be missing.
     pub publish_remove: Vec<Publish>,
 }
 
-/// `exec`
+/// The options of `exec`.
 #[derive(Clone, Debug, Default)]
 pub struct ExecOptions {
     pub container: String,
@@ -305,14 +311,14 @@ pub struct ExecOptions {
     pub detach_keys: Vec<u8>,
 }
 
-/// `logs`
+/// The options of `logs`.
 #[derive(Clone, Debug, Default)]
 pub struct LogsOptions {
     pub follow: bool,
     pub timestamps: bool,
-    /// Print what `--log-opt labels` and `env` name before each line.
+    /// Print the labels and variables of `--log-opt` before each line.
     pub details: bool,
-    /// Only the last lines, as many as this; all if `None`.
+    /// Print only this number of last lines. `None` prints all lines.
     pub tail: Option<u64>,
     pub since: Option<crate::time::Instant>,
     pub until: Option<crate::time::Instant>,
@@ -322,33 +328,34 @@ pub struct LogsOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     Id(String),
-    /// Found in the name, or in the name after Docker's slash.
+    /// Matches the name, or the name after Docker's slash.
     Name(Regex),
     Status(String),
-    /// The exit status of one that has ended.
+    /// The exit status of a container that has ended.
     Exited(i32),
-    /// `starting`, `healthy`, `unhealthy`, or `none` for one without a health check
+    /// `starting`, `healthy`, `unhealthy`, or `none` for a container without a health check.
     Health(String),
-    /// `key` or `key=value`
+    /// `key` or `key=value`.
     Label(String),
+    /// An image's name or id.
     Ancestor(String),
     /// Created after this container.
     Since(String),
     /// Created before this container.
     Before(String),
-    /// A volume's name, or the place of a mount.
+    /// A volume's name, or the source of a bind mount, or the target of a mount.
     Volume(String),
     /// A network's name or id.
     Network(String),
-    /// Ports in the container that are published.
+    /// Published ports of the host, and their protocol.
     Publish(PortFilter),
-    /// Ports in the container that its image or `--expose` names.
+    /// Ports of the container that the image or `--expose` names.
     Expose(PortFilter),
-    /// Containers here have one isolation.
+    /// Accepted for Docker's sake. Each container matches.
     Isolation,
 }
 
-/// `80`, `8000-8080/udp`
+/// A port or a range of ports, such as `80` or `8000-8080/udp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortFilter {
     pub first: u16,
@@ -356,7 +363,7 @@ pub struct PortFilter {
     pub protocol: Protocol,
 }
 
-/// `inspect --type`
+/// The value of `inspect --type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InspectKind {
     Container,
@@ -365,24 +372,25 @@ pub enum InspectKind {
     Network,
 }
 
-/// `commit`
+/// The options of `commit`.
 #[derive(Clone, Debug, Default)]
 pub struct CommitOptions {
     pub container: String,
     pub image: Option<Reference>,
     pub message: String,
     pub author: String,
-    /// Dockerfile instructions.
+    /// `--change`: Dockerfile instructions.
     pub changes: Vec<String>,
     /// Freeze the container's processes during the commit.
     pub pause: bool,
-    /// Write the root file system to this file and make no image.
+    /// `--output`: write the root file system to this file and make no image.
     pub output: Option<PathBuf>,
 }
 
-/// One side of a `cp`.
+/// The source or the destination of a `cp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// A path of the host.
     Host(String),
     Container {
         name: String,
@@ -392,13 +400,13 @@ pub enum Place {
     Stream,
 }
 
-/// `cp`
+/// The options of `cp`.
 #[derive(Clone, Debug)]
 pub struct CopyOptions {
     pub from: Place,
     pub to: Place,
     /// Keep owners, setuid bits and devices.
     pub archive: bool,
-    /// Follow a symbolic link instead of copying it.
+    /// Follow a source that is a symbolic link instead of copying the link.
     pub follow: bool,
 }

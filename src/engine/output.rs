@@ -1,8 +1,9 @@
-//! The destination of an archive: stdout, or a file that appears only when it is complete. A
-//! regular file has no name while it is written (O_TMPFILE of open(2)), and takes the one that is
-//! meant at the end, so a failed or killed `save` or `export` leaves an older file as it was and
-//! nothing beside it. A file system without unnamed files gets a temporary name. Anything else,
-//! such as a fifo or /dev/stdout, is written directly.
+//! The destination of an archive: stdout, or a file that appears only when it is complete.
+//!
+//! A regular file has no name while it is written (O_TMPFILE of open(2)) and gets its name at the
+//! end. So a failed or killed `save` or `export` leaves an older file unchanged and nothing beside
+//! it. On a file system without unnamed files, the file has a temporary name. Any other
+//! destination, such as a FIFO or /dev/stdout, is written directly.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -15,26 +16,29 @@ use crate::error::{Context, Result};
 use crate::meter;
 use crate::sys::stdio::{Waiting, own_stdout};
 
+/// The bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
 
+/// A writer for an archive.
 pub(super) struct Output {
     stream: BufWriter<Waiting<OwnedFd>>,
     rename: Option<Rename>,
 }
 
-/// The name that a file takes at its end.
+/// The name that a file gets at the end.
 struct Rename {
-    /// An export leaves the mount namespace in which the path is meant.
+    /// The open directory of `path`, because an export leaves the mount namespace in which `path`
+    /// is valid.
     directory: OwnedFd,
     temporary: String,
     path: PathBuf,
-    /// The file has its temporary name.
+    /// True if the file has its temporary name.
     is_named: bool,
 }
 
 impl Output {
-    /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end;
-    /// anything else (a fifo, /dev/stdout) is written directly.
+    /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end. A
+    /// FIFO or a device is written directly. Fails if the file's directory does not exist.
     pub fn open(path: Option<&Path>) -> Result<Output> {
         let Some(path) = path else {
             let stdout = own_stdout().context(|| "duplicate the standard output")?;
@@ -52,10 +56,10 @@ impl Output {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty());
         let directory = directory.context(context)?;
-        // In a directory that others can write to, such as /tmp, another user may have put a link at that
-        // name. The name belongs to that user or to a killed process.
+        // In a directory such as /tmp, another user may have put a link at the temporary name. The
+        // link must not be followed, so remove it, or the file of a killed process.
         let _ = unlinkat(&directory, &temporary, AtFlags::empty());
-        // An image or a container may hold secrets, so only the owner can read the archive.
+        // An image or a container may contain secrets, so only the owner may read the archive.
         let mode = Mode::from_raw_mode(0o600);
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let (file, is_named) = match openat(&directory, ".", flags | OFlags::TMPFILE, mode) {
@@ -79,7 +83,8 @@ impl Output {
         if let Some(Rename { directory, temporary, path, is_named }) = &mut self.rename {
             let context = || format!("write {}", path.display());
             if !*is_named {
-                // Only a rename puts it in the place of an older file.
+                // linkat(2) cannot replace an older file, so link to the temporary name and rename
+                // it.
                 let file = format!("/proc/self/fd/{}", self.stream.get_ref().0.as_raw_fd());
                 let flags = AtFlags::SYMLINK_FOLLOW;
                 linkat(CWD, file, &*directory, &*temporary, flags).context(context)?;
@@ -96,7 +101,7 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if let Some(Rename { directory, temporary, is_named: true, .. }) = &self.rename {
-            // The user must see the first failure.
+            // Ignore errors here: the user must see the first failure.
             let _ = unlinkat(directory, temporary, AtFlags::empty());
         }
     }

@@ -1,7 +1,7 @@
-//! `pause` and `unpause`: freezes all processes of a container, and thaws them.
+//! `pause` and `unpause`: freezes and thaws all processes of a container (cgroup freezer).
 //!
-//! The mark in the run directory is made before anything is frozen and removed after everything is
-//! thawed. If the command is killed in between, the container counts as paused, and `unpause` thaws it.
+//! The mark in the run directory is made before the freeze and removed after the thaw. If the
+//! command is killed in between, the container counts as paused, and `unpause` thaws it.
 
 use super::Engine;
 use crate::container::events;
@@ -12,7 +12,7 @@ use crate::error::{Context, Result, fail};
 use crate::runtime::cgroup::freezer;
 
 impl Engine {
-    /// Pauses a running container. Fails if it is paused already.
+    /// Pauses a running container. Fails if it does not run or is already paused.
     pub fn pause(&self, name: &str) -> Result<()> {
         let (record, state) = self.running(name)?;
         let files = Files::new(&self.roots, &record.id);
@@ -23,7 +23,7 @@ impl Engine {
         set_paused(&files, &state, true)?;
         let frozen = freezer::freeze(&state.cgroups, &record.cgroup_parent, &record.id);
         frozen.context(|| format!("pause container {name}")).inspect_err(|_| {
-            // The user must see the failure to freeze, not one of the removal.
+            // Ignore errors here: the user must see the failure to freeze.
             let _ = self.resume(&record, &state);
         })?;
         self.note(&[events::of(&record, "pause", &[])]);
@@ -43,7 +43,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Resumes a container if it is paused. A signal that was sent to it before is delivered first.
+    /// Resumes a container if it is paused. A signal that was sent before is delivered first.
     pub(super) fn resume(&self, record: &Record, state: &State) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         if !is_paused(&files, state) {

@@ -1,10 +1,11 @@
-//! A layer that all containers share, on top of their images' layers: empty files on which
-//! /etc/hosts, /etc/resolv.conf and /etc/hostname are mounted.
+//! A layer with empty files on which /etc/hosts, /etc/resolv.conf and /etc/hostname are mounted.
 //!
-//! Most images lack them. Made in each container, they would cost a copy of /etc and three
-//! files in its upper directory, made and removed: a fifth of a short run on ext4. The layer also keeps
-//! them out of the changes that a commit finds. If the image's /etc isn't a plain
-//! directory of root, which this layer's could replace, the files are made as any missing target.
+//! All containers share the layer on top of their images' layers, because most images lack these
+//! files. If they were made in each container, /etc would be copied to its upper directory and
+//! three files would be made and removed there: a fifth of the time of a short `run` on ext4. The
+//! layer also keeps the files out of a commit's changes. If the image's /etc is not a plain
+//! directory of root, the layer cannot replace it, and the files are made like any missing mount
+//! point.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -16,12 +17,12 @@ use crate::raw;
 use crate::store;
 
 const DIRECTORY: &str = "etc";
-/// The files. The last one is made last, so if it exists all do.
+/// The files. The last one is made last, so if it exists, all of them exist.
 const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
 impl Engine {
-    /// The layer's directory, made if it is missing; `None` if it doesn't suit an image with these
-    /// layers (base first).
+    /// Returns the layer's directory, and makes it if it is missing. Returns `None` if the layer
+    /// does not fit an image with these layers, whose base is first.
     pub(super) fn placeholders(&self, layers: &[String]) -> Result<Option<PathBuf>> {
         if !layers
             .iter()
@@ -40,14 +41,15 @@ impl Engine {
     }
 }
 
-/// Whether a directory like this layer's can stand for the one at `path`; `None` if nothing
-/// is there.
+/// Reports whether `path` is a directory of root with mode 0755, as /etc is in this layer. Returns
+/// `None` if `path` does not exist.
 fn is_plain(path: &Path) -> Option<bool> {
     let found = fs::symlink_metadata(path).ok()?;
     Some(found.is_dir() && (found.uid(), found.gid(), found.mode() & 0o7777) == (0, 0, 0o755))
 }
 
-/// Another command may do the same at this moment, so each step accepts what exists.
+/// Makes the layer. Another command may do the same at this moment, so each step accepts an
+/// existing file.
 fn make(layer: &Path, etc: &Path) -> Result<()> {
     store::make_dir(layer)?;
     DirBuilder::new().recursive(true).mode(0o755).create(etc)?;

@@ -1,6 +1,7 @@
-//! A container's networks, published ports and addresses for `ps` and `port`. The facts come
-//! from the endpoints that `network` recorded at the start, not from the kernel: reading them needs
-//! no netlink and works for a container in another namespace.
+//! A container's published ports and addresses, for `ps` and `port`.
+//!
+//! The facts come from the endpoints that `network` recorded at the start and not from the kernel.
+//! Reading them needs no netlink and no entry into the container's network namespace.
 
 use super::Engine;
 use super::view::PublishedPort;
@@ -11,7 +12,7 @@ use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::network::ports::PortMap;
 
-/// By what a running container is reached.
+/// The ports and addresses at which a running container can be reached.
 #[derive(Default)]
 pub(super) struct Reachable {
     pub published: Vec<PublishedPort>,
@@ -25,12 +26,13 @@ fn published(map: &PortMap) -> PublishedPort {
 }
 
 impl Engine {
-    /// The ports and addresses of a running container.
+    /// Returns the ports and addresses of a running container. An endpoint that cannot be read has
+    /// none.
     pub(super) fn reachable_at(&self, record: &Record) -> Reachable {
         if record.networks.is_empty() {
             return Reachable { exposed: record.exposed.clone(), ..Reachable::default() };
         }
-        // An endpoint that can't be read shows nothing; `inspect` says why.
+        // `inspect` reports why an endpoint cannot be read.
         let Ok(attachment) = attachment::find(&self.roots, &record.id) else {
             return Reachable::default();
         };
@@ -49,8 +51,8 @@ impl Engine {
         }
     }
 
-    /// The published ports of a container, or only those of the container's `port` (`80`, `53/udp`).
-    /// A container that doesn't run has none. Fails if `port` is not published.
+    /// Returns the published ports of a container, or only those of its port `port` (`80`,
+    /// `53/udp`). A stopped container has none. Fails if `port` is not published.
     pub fn ports(&self, name: &str, port: Option<&str>) -> Result<Vec<PublishedPort>> {
         let record = self.record(name)?;
         let attachment = match self.condition(&record)? {

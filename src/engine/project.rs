@@ -1,7 +1,8 @@
-//! The containers of compose projects, known by the labels that `compose` gave them. The engine
-//! needs them to start a project's containers in order at boot; `compose` reads its whole state from
-//! them. Labels of an image never come this far (`create::record`), so an image can't pass its
-//! containers off as another project's.
+//! The containers of compose projects, found by the labels that `compose` sets.
+//!
+//! The engine needs them to start a project's containers in order at boot. `compose` reads its
+//! whole state from them. `create::record` drops such labels of an image, so an image cannot make
+//! its containers part of a project.
 
 use std::path::PathBuf;
 
@@ -12,33 +13,34 @@ use crate::container_id::random_digits;
 use crate::error::Result;
 use crate::store::{Lock, LockMode};
 
-/// The start of all labels of compose, Docker's and ours.
+/// The prefix of all labels of compose. The names are Docker's, except below `mydocker.`.
 pub const PREFIX: &str = "com.docker.compose.";
-/// The project's name.
+/// The label with the project's name.
 pub const PROJECT: &str = "com.docker.compose.project";
-/// The service's name.
+/// The label with the service's name.
 pub const SERVICE: &str = "com.docker.compose.service";
-/// Which replica of its service it is, from 1.
+/// The label with the number of the replica within its service, from 1.
 pub const NUMBER: &str = "com.docker.compose.container-number";
-/// `True` for a container of `compose run`.
+/// The label that is `True` for a container of `compose run`.
 pub const ONEOFF: &str = "com.docker.compose.oneoff";
-/// `db:service_healthy:false,cache:service_started:true`: a service, what must hold of it, and
-/// whether this container is restarted with it.
+/// The label with the dependencies, such as `db:service_healthy:false,cache:service_started:true`:
+/// a service, its condition, and whether this container restarts with it.
 pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
-/// The hash of the service's configuration.
+/// The label with the hash of the service's configuration.
 pub const HASH: &str = "com.docker.compose.config-hash";
 
-/// The value of a label.
+/// Returns the value of a label, or `None` if the label is missing.
 pub fn label<'a>(labels: &'a [(String, String)], key: &str) -> Option<&'a str> {
     labels.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
 }
 
-/// Whether this is the name of one of compose's labels.
+/// Reports whether `key` is a label of compose.
 pub fn is_label(key: &str) -> bool {
     key.starts_with(PREFIX)
 }
 
-/// The services that a container depends on, each with its condition.
+/// Returns the services that a container depends on, each with its condition, such as
+/// `service_healthy`.
 pub fn dependencies(labels: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
     let words = label(labels, DEPENDS_ON).unwrap_or_default().split(',');
     words.filter(|word| !word.is_empty()).map(|word| {
@@ -47,8 +49,9 @@ pub fn dependencies(labels: &[(String, String)]) -> impl Iterator<Item = (&str, 
     })
 }
 
-/// The waves in which containers start: each depends only on containers of earlier waves. `labels`
-/// gives a container's labels. Containers that depend on each other in a circle are in one wave.
+/// Groups containers into waves for their start: a container depends only on containers of earlier
+/// waves. `labels` returns a container's labels. Containers that depend on each other in a circle
+/// are in one wave.
 pub fn waves<T>(mut waiting: Vec<T>, labels: impl Fn(&T) -> &[(String, String)]) -> Vec<Vec<T>> {
     let mut waves = Vec::new();
     while !waiting.is_empty() {
@@ -76,8 +79,8 @@ pub fn waves<T>(mut waiting: Vec<T>, labels: impl Fn(&T) -> &[(String, String)])
 }
 
 impl Engine {
-    /// The containers of a project, by number within their service; all projects' if `project` is
-    /// empty.
+    /// Returns the containers of a project, sorted by service and number. An empty `project` means
+    /// all projects.
     pub fn project_containers(&self, project: &str) -> Result<Vec<ContainerView>> {
         let wanted = match project {
             "" => PROJECT.to_owned(),
@@ -92,12 +95,13 @@ impl Engine {
         Ok(views)
     }
 
-    /// Twelve random digits, for the name of a container of `compose run`.
+    /// Returns twelve random hexadecimal digits, for the name of a container of `compose run`.
     pub fn random_digits() -> Result<String> {
         Ok(random_digits()?.chars().take(12).collect())
     }
 
-    /// Held while containers of a project are made, so that two commands do not make the same.
+    /// Locks a project. Hold the lock while containers are made, so that two commands do not make
+    /// the same container.
     pub fn lock_project(&self, project: &str) -> Result<Lock> {
         let path: PathBuf = self.roots.run.join(format!(".compose-{project}.lock"));
         Lock::wait(&path, LockMode::Exclusive)
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_ends() {
+    fn containers_in_a_circle_are_in_one_wave() {
         let all = vec![container("a", "b:x:y"), container("b", "a:x:y"), container("c", "")];
         assert_eq!(services(&waves(all, |labels| labels)), [vec!["c"], vec!["a", "b"]]);
     }

@@ -1,7 +1,8 @@
-//! `pull`, `push`, `login` and `logout` as the command line asks for them, and the questions that
-//! come before: whether an image is already here, and the password. `transfer` does the transfer
-//! itself, or `no_transfer` in a build without registries. A pull for `run` happens in a child
-//! process, so that the monitor's memory stays small.
+//! The types of `pull`, `push`, `login` and `logout`, and the check for a local image before a
+//! pull.
+//!
+//! `transfer` does the transfer, or `no_transfer` in a build without registries. A pull for `run`
+//! is done in a child process, so that the monitor's memory stays small.
 
 use std::path::PathBuf;
 
@@ -16,52 +17,56 @@ use crate::image_name::ImageName;
 /// How to connect to a registry.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryOptions {
+    /// `--tls-verify`; `None` takes the value of the settings.
     pub tls_verify: Option<bool>,
+    /// A file with the certificates of further authorities, in PEM format.
     pub ca_cert: Option<PathBuf>,
 }
 
-/// What the settings of registries say, for `info`.
+/// The settings of registries, for `info`.
 #[derive(Clone, Debug, Default)]
 pub struct RegistrySettings {
     /// The mirrors of Docker Hub.
     pub mirrors: Vec<String>,
+    /// The registries without verified TLS.
     pub insecure: Vec<String>,
 }
 
 /// The user and password for a registry.
 #[derive(Clone)]
 pub struct Login {
-    /// Empty is Docker Hub.
+    /// The registry's host; empty means Docker Hub.
     pub server: String,
     pub user: String,
     pub password: String,
 }
 
-/// What `pull` asks for.
+/// The options of `pull`.
 #[derive(Clone, Debug)]
 pub struct PullRequest {
     pub reference: Reference,
-    /// `None` is this machine's.
+    /// `None` means this machine's platform.
     pub platform: Option<Platform>,
-    /// All tags of the repository: that of the reference doesn't count.
+    /// Pull all tags of the repository. The tag of `reference` is then ignored.
     pub all_tags: bool,
     pub registry: RegistryOptions,
 }
 
-/// Whether an image exists locally.
+/// The result of a search for a local image.
 pub enum Here {
     No,
     Yes,
-    /// An image with this name exists for another platform: the reason to refuse it, and whether a
-    /// pull can bring the right one.
+    /// The local image with this name is for another platform.
     Other {
+        /// The error if it is not replaced.
         reason: String,
+        /// True if a pull can bring an image for the right platform.
         can_pull: bool,
     },
 }
 
 impl PullRequest {
-    /// A pull of one image for this machine.
+    /// Makes a request for one image for this machine.
     pub fn of(reference: Reference) -> PullRequest {
         PullRequest {
             reference,
@@ -73,8 +78,8 @@ impl PullRequest {
 }
 
 impl Engine {
-    /// Whether an image with this name exists locally, for `platform` if that is given. An image
-    /// without an architecture fits all.
+    /// Searches for a local image with this name, and for `platform` if that is given. An image
+    /// without an architecture matches each platform.
     pub fn has_image(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Here> {
         let images = ImageStore::open(&self.roots);
         let Some(id) = images.find(name)? else {
@@ -89,14 +94,14 @@ impl Engine {
             return Ok(Here::Yes);
         }
         let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
-        // An id names exactly this image, so a pull can't bring another.
+        // An id names exactly this image, so a pull cannot bring another one.
         let names = images.names(&id)?;
         let can_pull = name.reference().is_some_and(|name| names.contains(name));
         Ok(Here::Other { reason, can_pull })
     }
 
-    /// Pulls in a child process, which dies with this one. This process becomes the monitor, and
-    /// the memory that TLS used would stay as long as the container runs.
+    /// Pulls an image in a child process, which dies with this process. This process becomes the
+    /// monitor, so memory that TLS used would stay until the container ends.
     pub fn pull_apart(
         &self,
         request: &PullRequest,

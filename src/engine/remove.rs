@@ -1,7 +1,9 @@
-//! `rm` and `rename`. A removal ends the container first if it is forced, waits for its monitor,
-//! hides the container's directory by a rename and then deletes it, so a killed `rm` leaves nothing
-//! that looks like a container. Both take the container's lock for changes. A broken record can be
-//! removed by its id.
+//! `rm` and `rename`.
+//!
+//! A forced removal first ends the container. Each removal waits for the monitor, hides the
+//! container's directory by a rename and then deletes it. So a killed `rm` leaves nothing that
+//! other commands take for a container. Both commands take the container's lock for changes. A
+//! container with a broken record can be removed by its id.
 
 use std::time::Duration;
 
@@ -19,16 +21,17 @@ use crate::store::{self, Durability};
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
-/// How often `rm -f` tries again if the container is started again at the same time.
+/// The most attempts of `rm -f` if the container is started again at the same time.
 const MAX_TRIES: u32 = 1000;
 
 impl Engine {
-    /// Removes a container.
+    /// Removes a container. Fails if it runs, unless `options.force`.
     pub fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
         self.remove_once_killed(name, options, false)
     }
 
-    /// As `remove`. With `is_killed` the caller has killed the container and reported that.
+    /// Like `remove`. `is_killed` means that the caller has killed the container and written the
+    /// event.
     fn remove_once_killed(
         &self,
         name: &str,
@@ -40,7 +43,7 @@ impl Engine {
         let record = match self.record_of(&id, name) {
             Ok(record) => record,
             Err(error) if !files.dir.exists() => return Err(error),
-            // The record can't be read, so everything that can be found by the id is removed.
+            // The record cannot be read, so remove everything that belongs to the id.
             Err(_) if options.force || !files.config().exists() => {
                 let parent = crate::runtime::cgroup::DEFAULT_PARENT;
                 state::kill_leftovers(&id, parent, None)?;
@@ -52,7 +55,7 @@ impl Engine {
         };
         for _ in 0..MAX_TRIES {
             self.end(&record, name, options, is_killed)?;
-            // The container is gone: its monitor (--rm) or another `rm` removed it.
+            // The container's monitor (--rm) or another `rm` has already removed it.
             let Some(change) = files.lock_changes()? else { return Ok(()) };
             if !state::lives(&self.roots, &record)? {
                 let mut events = Vec::new();
@@ -65,14 +68,15 @@ impl Engine {
                 return id_range::give_back(&self.roots, &record);
             }
             drop(change);
-            // It is starting or ending at this moment; the next try sees which.
+            // The container is starting or ending at this moment, so try again.
             std::thread::sleep(Duration::from_millis(5));
         }
         fail!("container {name} was started at the same time; stop it first, or remove it with -f")
     }
 
     /// Kills a container for a forced removal. Returns its id if it was running. `remove_killed`
-    /// waits for its exit; the caller can kill others first, so that all exit at the same time.
+    /// waits for the exit. The caller can kill other containers in between, so that all exit at the
+    /// same time.
     pub fn kill_before_removal(&self, name: &str) -> Result<Option<ContainerId>> {
         let record = self.record(name)?;
         if let Condition::Running(_) | Condition::Restarting(_) = self.glance(&record)? {
@@ -86,7 +90,7 @@ impl Engine {
         Ok(Some(record.id))
     }
 
-    /// Removes a container by force. `killed` is its id if it was killed for that.
+    /// Removes a container by force. `killed` is the result of `kill_before_removal`.
     pub fn remove_killed(
         &self,
         name: &str,
@@ -95,7 +99,7 @@ impl Engine {
     ) -> Result<()> {
         let options = RemoveOptions { force: true, volumes };
         match self.remove_once_killed(name, options, killed.is_some()) {
-            // The monitor has removed it already (--rm).
+            // The monitor has already removed the container (--rm).
             Err(_) if killed.is_some_and(|id| !Files::new(&self.roots, &id).config().exists()) => {
                 Ok(())
             }
@@ -103,7 +107,7 @@ impl Engine {
         }
     }
 
-    /// Ends a running container, if that is allowed.
+    /// Ends a running container. Fails unless `options.force`.
     fn end(
         &self,
         record: &Record,
@@ -136,7 +140,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Releases every name of container `id`, for a record that can't be read.
+    /// Releases all names of container `id`, whose record cannot be read.
     fn release_names(&self, id: &ContainerId) -> Result<()> {
         for name in store::list(&self.roots.containers().join("names"))? {
             names::release(&self.roots, &name, id)?;
@@ -145,7 +149,8 @@ impl Engine {
     }
 
     /// Renames a container: claims the new name, writes the record, releases the old name. If this
-    /// process is killed in between, both names work and the record has the right one.
+    /// process is killed in between, both names find the container, and the record has one of them.
+    /// Fails if the new name is taken or not valid.
     pub fn rename(&self, old: &str, new: &str) -> Result<()> {
         if !names::is_valid(new) {
             fail!(
@@ -168,7 +173,7 @@ impl Engine {
             return Err(error);
         }
         names::release(&self.roots, &before, &id)?;
-        // Only the monitor's title would still show the old name, so a failure is ignored.
+        // Ignore a failure: only the monitor's process title would keep the old name.
         let _ = protocol::report_name(&Files::new(&self.roots, &id).run, new);
         let before_in_words = format!("/{before}");
         self.note(&[events::of(&record, "rename", &[("oldName", &before_in_words)])]);

@@ -1,7 +1,9 @@
-//! The files of a container seen from outside, for `cp`, `export`, `commit` and `diff`. The root of
-//! a running container is taken from its first process by descriptor; that of a stopped one is
-//! assembled from its layers in a mount namespace of this command. Paths in it must be resolved
-//! with openat2(RESOLVE_IN_ROOT) (`sys::beneath`), because the container controls its links.
+//! Access to a container's files from the host, for `cp`, `export`, `commit` and `diff`.
+//!
+//! The root of a running container is opened through its first process. The root of a stopped
+//! container is mounted from its layers in a mount namespace of this command. Resolve paths in it
+//! only by openat2(2) with RESOLVE_IN_ROOT (`sys::beneath`), because the container controls its
+//! links.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -18,38 +20,38 @@ use crate::runtime::view;
 use crate::store::{self, Lock};
 use crate::volume::mounted;
 
-/// A container's root directory, open.
+/// A container's open root directory.
 pub(super) struct OpenRoot {
     pub root: OwnedFd,
-    /// Set if the container runs in a user namespace: its files appear with the host's owners.
+    /// The ID map if the container runs in a user namespace. Its files then have the host's owners.
     pub ids: Option<IdMap>,
-    /// Prevents a start of the stopped container.
+    /// The lock that prevents a start of a stopped container.
     _at_rest: Option<Lock>,
 }
 
-/// Whether a container runs.
+/// The state of a container whose files are to be read.
 pub(super) enum Hold {
-    /// The lock prevents a start as long as it is held.
+    /// The container is stopped. While the lock is held, it cannot start.
     AtRest(Lock),
     Running(State),
 }
 
 impl Engine {
-    /// The root as the container sees it, with its volumes.
+    /// Opens the root as the container sees it, with its volumes.
     pub(super) fn open_root(&self, record: &Record) -> Result<OpenRoot> {
         let mounts = || {
             let mut mounts = self.name_mounts(record);
             let files = Files::new(&self.roots, &record.id);
             let theirs = record.mounts.iter();
             mounts.extend(theirs.map(|mount| super::spec::mount(record, mount, &files)));
-            // A source may be missing, before or after the container's run.
+            // A source may be missing before or after the container's run.
             mounts.retain(|mount| match &mount.source {
                 MountSource::Bind(path) | MountSource::Copy(path) => path.exists(),
                 _ => false,
             });
             mounts
         };
-        // In the mount namespace of this command, which ends with it.
+        // This runs in the mount namespace of this command, so the mounts end with the command.
         let prepare = || {
             let mut mounts = record.mounts.iter().filter(|mount| mount.has_options == Some(true));
             mounts.try_for_each(|mount| {
@@ -60,7 +62,7 @@ impl Engine {
         self.open_root_by(record, view::running, mounts, prepare)
     }
 
-    /// The root without the mounts in it.
+    /// Opens the root without the mounts in it.
     pub(super) fn open_bare_root(&self, record: &Record) -> Result<OpenRoot> {
         self.open_root_by(record, view::running_root, Vec::new, || Ok(()))
     }
@@ -83,7 +85,7 @@ impl Engine {
                 }
             };
             match running(state.pid, state.start_time) {
-                // It has just exited, so its files are read as those of a stopped container.
+                // The container has just exited, so read its files as those of a stopped container.
                 Err(_) if self.ends(&state) => {}
                 root => return Ok(OpenRoot { root: root?, ids: record.ids(), _at_rest: None }),
             }
@@ -91,16 +93,16 @@ impl Engine {
         fail!("container {} restarts again and again; try again", record.name)
     }
 
-    /// The files of the container's image.
+    /// Opens the root of the container's image.
     pub(super) fn open_layers(&self, record: &Record) -> Result<OwnedFd> {
         let layers: Vec<PathBuf> =
             record.layers.iter().map(|layer| raw::path(layer).into()).collect();
         view::of_layers(&layers, &self.mount_point()?)
     }
 
-    /// Returns a lock that prevents a start of the container, or the state if it runs. A container
-    /// that waits for a restart counts as stopped: its monitor takes the same lock before it starts
-    /// it.
+    /// Returns a lock that prevents a start of the container, or the state if the container runs. A
+    /// container that waits for a restart counts as stopped, because its monitor takes the same
+    /// lock before the restart.
     pub(super) fn at_rest(&self, record: &Record) -> Result<Hold> {
         let files = Files::new(&self.roots, &record.id);
         let mut patience = Patience::new(MAX_TRANSITION);
@@ -109,7 +111,7 @@ impl Engine {
                 return Ok(Hold::Running(state));
             }
             let Some(lock) = files.lock_changes()? else { return Err(no_such(&record.name)) };
-            // It may have started or ended before the lock was taken.
+            // The container may have started or ended before the lock was taken.
             let rests = match is_watched(&files)? {
                 true => matches!(store::read_json(&files.state())?, Some(State { pid: 0, .. })),
                 false if files.parked_outcome().exists() => true,
@@ -141,7 +143,7 @@ impl Engine {
         })
     }
 
-    /// The mount point of this process, used in its own mount namespace.
+    /// Makes the directory that this command uses as a mount point in its own mount namespace.
     pub(super) fn mount_point(&self) -> Result<PathBuf> {
         let place = self.roots.run.join("view");
         store::make_dir(&place)?;
@@ -149,8 +151,8 @@ impl Engine {
     }
 }
 
-/// The mount points that the runtime creates in a root. They are not changes of the container,
-/// which can't reach the files below a mount. Paths are without the first slash.
+/// Returns the mount points that the runtime makes in a root, without the first slash. They are not
+/// changes of the container, which cannot reach the files below a mount.
 pub(super) fn mount_points(record: &Record) -> Vec<Vec<u8>> {
     let ours = ["etc/hosts", "etc/resolv.conf", "etc/hostname", "dev", "proc", "sys"];
     let targets = record.mounts.iter().map(|mount| mount.target.trim_start_matches('/'));

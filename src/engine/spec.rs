@@ -1,7 +1,8 @@
-//! Turns a container's record into the `Spec` that `runtime` executes, at each start: the files for
-//! name resolution, the namespaces to join, mounts, devices and limits with the numbers of this
-//! moment. What is fixed at creation is in the record already (`create`); the runtime knows neither
-//! images nor networks.
+//! Converts a container's record to the `Spec` that `runtime` executes, at each start.
+//!
+//! It writes the files for name resolution, finds the namespaces to join, and computes mounts,
+//! devices and limits with the present device numbers. Values that are fixed at creation are
+//! already in the record (`create`). The runtime knows neither images nor networks.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -27,13 +28,14 @@ use crate::runtime::spec::{
 use crate::store::{self, Durability};
 use crate::tty;
 
-/// The default of --pids-limit, so that a fork bomb does not take the host down. Docker has no
-/// limit, Podman has this one.
+/// The default of `--pids-limit`, which protects the host from a fork bomb. Docker has no limit;
+/// Podman has this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
 
 impl Engine {
-    /// The `Spec` of a container for this start. Mounts its volumes with options, writes its files for name resolution and finds the
-    /// processes whose namespaces it joins.
+    /// Returns the `Spec` of a container for this start. Mounts its volumes with options, writes
+    /// its files for name resolution, and finds the processes whose namespaces it joins. Fails if
+    /// one of these does not exist.
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
         let files = Files::new(&self.roots, &record.id);
         self.mount_volumes(record, &record.id)?;
@@ -86,8 +88,8 @@ impl Engine {
         })
     }
 
-    /// The mounts of /etc/hosts, /etc/resolv.conf and /etc/hostname, unless the user mounts
-    /// something there.
+    /// Returns the mounts of /etc/hosts, /etc/resolv.conf and /etc/hostname, except where the user
+    /// mounts something.
     pub(super) fn name_mounts(&self, record: &Record) -> Vec<Mount> {
         // Containers that share a network share these files.
         let owner = record.network.container().unwrap_or(&record.id);
@@ -99,7 +101,7 @@ impl Engine {
             (files.hostname, "/etc/hostname"),
         ] {
             if !record.mounts.iter().any(|mount| mount.target == target) {
-                // The engine writes the files of a read-only container from outside.
+                // The engine changes the files of a read-only container from the host.
                 let mount = Mount::new(MountSource::Copy(path), target);
                 mounts.push(Mount { read_only: record.system.read_only, ..mount });
             }
@@ -107,8 +109,9 @@ impl Engine {
         mounts
     }
 
-    /// Name servers for a container on a host whose resolv.conf names none that it can reach: one of
-    /// the host's that listens on the bridge, otherwise public ones, which is reported once each boot.
+    /// Returns name servers for a container on a host whose resolv.conf names none that the
+    /// container can reach. If a name server of the host listens on the bridge, returns that one.
+    /// Otherwise returns public ones, and warns once a boot.
     fn fallback_servers(&self, record: &Record) -> Result<Vec<IpAddr>> {
         let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
         let network = create::open(&self.roots, &network.name)?;
@@ -127,7 +130,8 @@ impl Engine {
         Ok(names::PUBLIC_SERVERS.to_vec())
     }
 
-    /// The hosts of `--add-host`, with the host's address in place of `host-gateway`.
+    /// Returns the hosts of `--add-host`. `host-gateway` becomes the host's address on the
+    /// container's network.
     fn added_hosts(&self, record: &Record) -> Result<Vec<(String, IpAddr)>> {
         let mut hosts = Vec::with_capacity(record.add_hosts.len());
         for (name, address) in &record.add_hosts {
@@ -157,14 +161,14 @@ impl Engine {
     }
 }
 
-/// As in Docker, all users of a container with a network of its own may listen on all ports and send
-/// pings.
+/// Returns the default sysctls, as in Docker: in a container with its own network, all users may
+/// listen on all ports and send pings.
 fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
     if record.network.is_shared() {
         return Vec::new();
     }
-    // They are written from outside the user namespace, so with the host's IDs. The kernel takes at
-    // most 31 bits.
+    // The sysctls are written from outside the user namespace, so the IDs are the host's. The
+    // kernel accepts at most 31 bits.
     let (first, count) = record.ids().map_or((0, u32::MAX), |ids| (ids.gid, ids.size));
     let last = first.saturating_add(count.saturating_sub(1)).min(i32::MAX as u32);
     vec![
@@ -173,7 +177,8 @@ fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The place and the limits of the container's cgroups.
+/// Returns the path and the limits of the container's cgroups. Fails if a device of a limit does
+/// not exist.
 pub(super) fn cgroup(record: &Record) -> Result<Cgroup> {
     Ok(Cgroup {
         path: format!("{}/{}", record.cgroup_parent, record.id),
@@ -186,7 +191,7 @@ pub(super) fn cgroup(record: &Record) -> Result<Cgroup> {
     })
 }
 
-/// The limits, with the present numbers of their devices.
+/// Returns the limits with the present numbers of their devices.
 fn resources(asked: &Resources) -> Result<Resources> {
     let mut resources = asked.clone();
     for rate in resources.device_rates.iter_mut().flatten() {
@@ -195,7 +200,8 @@ fn resources(asked: &Resources) -> Result<Resources> {
     Ok(resources)
 }
 
-/// Bytes of memory and swap together, -1 for no limit: Docker's default is as much swap as memory.
+/// Returns the limit of memory and swap together in bytes, or -1 for no limit. Docker's default is
+/// as much swap as memory.
 pub(super) fn memory_and_swap(resources: &Resources) -> Option<i64> {
     match (resources.memory_swap, resources.memory) {
         (Some(total), _) => Some(total),
@@ -204,7 +210,7 @@ pub(super) fn memory_and_swap(resources: &Resources) -> Option<i64> {
     }
 }
 
-/// The flag that sets a limit, by the limit's name in the OCI runtime specification.
+/// Returns the flag that sets a limit. `name` is the limit's name in the OCI runtime specification.
 fn flag_of(name: &str) -> &str {
     match name {
         "memory.limit" => "--memory",
@@ -226,7 +232,7 @@ fn flag_of(name: &str) -> &str {
     }
 }
 
-/// `MAJOR:MINOR` of a block device.
+/// Returns `MAJOR:MINOR` of a block device. Fails if `path` is no block device.
 pub(super) fn device_numbers(path: &str) -> Result<String> {
     let found = std::fs::metadata(raw::path(path)).context(|| format!("look at device {path}"))?;
     if !found.file_type().is_block_device() {
@@ -236,9 +242,9 @@ pub(super) fn device_numbers(path: &str) -> Result<String> {
     Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
-/// The device nodes of a container without `--privileged`, and the rules: one for each node, then
-/// those of `--device-cgroup-rule`. `--device` with a directory means all device nodes below it at
-/// this start.
+/// Returns the device nodes of a container without `--privileged`, and the device rules: one for
+/// each node, then those of `--device-cgroup-rule`. A directory in `--device` means all device
+/// nodes below it at this start.
 fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     let (mut nodes, mut rules) = (Vec::new(), Vec::new());
     let allow = |rule| (DeviceVerdict::Allow, rule);
@@ -269,7 +275,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
         }
         let target = raw::path(&device.target);
         for path in below {
-            // A path found below a directory starts with the directory's path.
+            // Each path in `below` starts with the path of `source`.
             let Ok(name) = path.strip_prefix(&source) else { continue };
             give(&path, raw::encode_path(&target.join(name)), &device.access)?;
         }
@@ -278,7 +284,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     Ok((nodes, DeviceAccess::Only(rules)))
 }
 
-/// The first process, with `variables` added that the user has not set.
+/// Returns the first process, with those of `variables` that the user has not set.
 fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
     let mut process = process(record)?;
     for pair in variables {
@@ -290,7 +296,7 @@ fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
     Ok(process)
 }
 
-/// The first process. `exec` takes its defaults from it too.
+/// Returns the first process. `exec` takes its defaults from it.
 pub(super) fn process(record: &Record) -> Result<Process> {
     Ok(Process {
         args: record.args(),
@@ -338,7 +344,8 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
         copy_up: mount.copy_up,
         subpath: mount.subpath.as_deref().map(|path| raw::path(path).into()),
         propagation: mount.propagation.unwrap_or_default(),
-        // Docker's words without an `r` mean the same as those with one.
+        // Docker's names without an `r` mean the same as those with one, such as `shared` and
+        // `rshared`.
         propagation_below: mount.propagation.unwrap_or_default(),
         needs_group: true,
         recursion: mount.recursion.unwrap_or_default(),

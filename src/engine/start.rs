@@ -1,7 +1,9 @@
 //! `run`, `start` and `restart`: starts a container by forking its monitor, and stays attached to
-//! it in the foreground. The container's lock for changes is held until the monitor has its own
-//! lock, so two starts exclude each other. The monitor's work is `container::monitor`'s, the
-//! client's is `container::client`'s.
+//! it in the foreground.
+//!
+//! The container's lock for changes is held until the monitor has its own lock, so two starts
+//! exclude each other. `container::monitor` does the monitor's work, and `container::client` the
+//! client's.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -27,8 +29,8 @@ use crate::sys;
 use crate::time::Instant;
 
 impl Engine {
-    /// `run` in the foreground. Returns the command's exit status. `made` is called with the id
-    /// after the start.
+    /// Makes and starts a container in the foreground (`run`). Calls `made` with the id after the
+    /// start. Returns the exit status of the container's program.
     pub fn run_attached(
         &self,
         options: &CreateOptions,
@@ -42,7 +44,8 @@ impl Engine {
         self.stay(&socket, None, &created.record, attach)
     }
 
-    /// `run -d`. Returns the container's id when its command has started.
+    /// Makes and starts a container in the background (`run -d`). Returns its id when its program
+    /// has started.
     pub fn run_detached(&self, options: &CreateOptions) -> Result<ContainerId> {
         self.await_dependencies(&options.lifecycle.depends_on)?;
         let created = self.make(options, true)?;
@@ -51,23 +54,24 @@ impl Engine {
         Ok(created.record.id)
     }
 
-    /// `start`. Returns when the command has started.
+    /// Starts a container (`start`). Returns when its program has started, or at once if the
+    /// container runs.
     pub fn start(&self, name: &str) -> Result<()> {
         self.end_start(self.begin_start(name)?)
     }
 
-    /// Begins the start of a container, so that several start at the same time. `end_start` waits until
-    /// its command has started.
+    /// Begins the start of a container. `end_start` waits until its program has started. So several
+    /// containers can start at the same time.
     pub fn begin_start(&self, name: &str) -> Result<Starting> {
         Ok(Starting(self.start_again(name, None)?.map(|(_, socket)| socket)))
     }
 
-    /// Waits until the command of a container has started.
+    /// Waits until the program of a container has started. Fails if it cannot be started.
     pub fn end_start(&self, starting: Starting) -> Result<()> {
         starting.0.map_or(Ok(()), |socket| client::await_start(&socket).map(drop))
     }
 
-    /// `start -a`. Returns the command's exit status.
+    /// Starts a container and attaches to it (`start -a`). Returns the exit status of its program.
     pub fn start_attached(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         match self.start_again(name, Some(attach))? {
             Some((record, socket)) => self.stay(&socket, None, &record, attach),
@@ -75,7 +79,7 @@ impl Engine {
         }
     }
 
-    /// Starts a container again. `None` if it is running.
+    /// Starts a container again. Returns `None` if it is running.
     fn start_again(
         &self,
         name: &str,
@@ -109,8 +113,8 @@ impl Engine {
                 Life::Passing if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
                 }
-                // A monitor whose run directory was removed releases no lock that another command can
-                // see.
+                // If the run directory of a monitor was removed, no other command can see its lock
+                // being released, so wait for the monitor's process.
                 Life::Passing if ending.is_none() => {
                     ending = unlisted_monitor(&self.roots, &record)?;
                 }
@@ -121,7 +125,7 @@ impl Engine {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         };
-        // It has recorded the end of its run, and may do more.
+        // This monitor has recorded the end of the run but may still be cleaning up.
         if let Some(monitor) = ending
             && !monitor_ends_by(&record, monitor.as_fd(), Some(deadline))?
         {
@@ -134,8 +138,8 @@ impl Engine {
                 self.glance(&record)?
             }
         };
-        // If this process is killed before the program runs, the container that `restart` keeps
-        // stays.
+        // The outcome that is written below repeats `kept`, so that a container with --rm that
+        // `restart` keeps also stays if this process is killed before the program runs.
         let (kept, before) = match condition {
             Condition::Leftover => {
                 fail!(
@@ -152,7 +156,7 @@ impl Engine {
         Ok(Some((record, socket)))
     }
 
-    /// Whether a container runs, for a command that holds its lock of changes.
+    /// Finds out whether a container runs. The caller holds the container's lock for changes.
     pub(super) fn life(&self, record: &Record) -> Result<Life> {
         let files = Files::new(&self.roots, &record.id);
         let state = match Lock::find_holder(&files.monitor_lock())? {
@@ -169,15 +173,15 @@ impl Engine {
             }
         };
         match state {
-            // Waits for the restart policy's next try.
+            // The monitor waits for the next restart.
             Some(state) if state.pid == 0 => Ok(Life::Alive(state)),
             Some(state) if state.find()?.living().is_some() => Ok(Life::Alive(state)),
             _ => Ok(Life::Passing),
         }
     }
 
-    /// Forks the monitor. Returns before the command has started; a message on the socket reports
-    /// the start.
+    /// Forks the monitor and returns a connection to it. The program may not have started yet: a
+    /// message on the connection reports the start.
     pub(super) fn launch(
         &self,
         record: &Record,
@@ -211,8 +215,9 @@ impl Engine {
             })
         };
         launch().inspect_err(|error| {
-            // Nothing runs: removes a container of `run --rm`, otherwise only the run directory. The user must
-            // see the first failure; `system check` finds a mount that is left.
+            // Nothing runs, so remove a container of `run --rm`, and of any other container only
+            // the run directory. Ignore errors here: the user must see the first failure, and
+            // `system check` finds a mount that is left.
             let _ = hooks::release_volumes(&self.roots, record);
             let mut noted = Vec::new();
             if record.run {
@@ -230,15 +235,16 @@ impl Engine {
         })
     }
 
-    /// Warns if mydocker lacks the capability to lift the caller's limit on file sizes: the monitor and the
-    /// container inherit it.
+    /// Warns if mydocker lacks the capability to raise the caller's limit on file sizes, because
+    /// the monitor and the container inherit the limit (RLIMIT_FSIZE of getrlimit(2)).
     fn warn_of_short_files(&self) {
         if let Some(most) = sys::inherited::file_size_limit() {
             (self.warn)(&Warning::ShortFiles(most));
         }
     }
 
-    /// Stays attached to a container until it exits or the client detaches.
+    /// Stays attached to a container until it exits or the client detaches. Returns the exit
+    /// status.
     pub(super) fn stay(
         &self,
         socket: &OwnedFd,
@@ -267,18 +273,18 @@ impl Engine {
     }
 }
 
-/// A container that is being started; `None` if it ran already.
+/// A container that is being started: the connection to its monitor, or `None` if it was running.
 pub struct Starting(Option<OwnedFd>);
 
-/// Whether a container runs, for a command that holds its lock of changes.
+/// Whether a container runs, as a command sees it that holds the lock for changes.
 pub(super) enum Life {
-    /// Its monitor lives, with the program or between two programs.
+    /// The monitor lives, and its program runs or waits for a restart.
     Alive(State),
-    /// Its monitor is starting it, or cleaning up after it: the state changes in a moment.
+    /// The monitor is starting the program or cleaning up after it. The state changes soon.
     Passing,
-    /// It has no monitor, and nothing of its last run is left to clean up. Holds the outcome of that run,
+    /// The container has no monitor and nothing to clean up. The outcome is that of its last run,
     /// if there was one.
     Clean(Option<Outcome>),
-    /// It has no monitor, but its last run left things to clean up.
+    /// The container has no monitor, but its last run left something to clean up.
     Unclean,
 }

@@ -1,7 +1,8 @@
-//! `stats`: the use of CPU, memory, network, disk and processes of running containers. The CPU use
-//! is the difference between two readings 500 ms apart, taken once for all containers. Memory, disk
-//! and CPU come from the cgroup files (`runtime::cgroup::usage`), network bytes from the process's
-//! /proc/PID/net/dev (proc_pid_net(5)).
+//! `stats`: how much CPU, memory, network and disk, and how many processes running containers use.
+//!
+//! The CPU use is the difference between two readings 500 ms apart, which are taken once for all
+//! containers. Memory, disk and CPU come from the cgroup files (`runtime::cgroup::usage`). Network
+//! bytes come from /proc/PID/net/dev of the first process (proc_pid_net(5)).
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::sys::{self, procfs};
 /// The time between the two readings.
 const SPAN: Duration = Duration::from_millis(500);
 
-/// The first reading of a container that runs.
+/// The first reading of a running container.
 struct Look {
     pid: i32,
     has_network: bool,
@@ -30,8 +31,8 @@ struct Look {
 }
 
 impl Engine {
-    /// The use of the containers in `names`, or of all running ones; with `all` also of stopped ones,
-    /// which use nothing. Takes `SPAN` once for all.
+    /// Returns the use of the containers in `names`, or of all running containers. With `all`, also
+    /// returns stopped containers, which use nothing. Takes `SPAN` in total.
     pub fn stats(&self, names: &[String], all: bool) -> Result<Vec<StatsView>> {
         let mut seen: Vec<(StatsView, Option<Look>)> = Vec::new();
         for name in names {
@@ -44,7 +45,7 @@ impl Engine {
         }
         if names.is_empty() {
             for id in all_ids(&self.roots)? {
-                // `ps` reports an unreadable record.
+                // Skip an unreadable record: `ps` reports it.
                 let Ok(record) = Record::read(&self.roots, &id) else { continue };
                 if let Ok(Condition::Running(state)) = self.glance(&record) {
                     let look = self.look(&record, &state);
@@ -78,7 +79,8 @@ impl Look {
     fn measure(self, view: StatsView, total_memory: u64) -> StatsView {
         let now = usage(&self.cgroups);
         let span = self.at.elapsed().as_nanos().max(1) as f64;
-        // Without a cgroup the time of a process is lost when it exits, so this may go down.
+        // Without a cgroup, the CPU time of a process is lost when it exits, so the sum may
+        // decrease.
         let ran = now.cpu_ns.saturating_sub(self.usage.cpu_ns) as f64;
         let network = if self.has_network { traffic(self.pid) } else { (0, 0) };
         StatsView {
@@ -95,7 +97,7 @@ impl Look {
     }
 }
 
-/// The use of a container at rest.
+/// Returns the values of a stopped container.
 fn nothing(record: Record) -> StatsView {
     StatsView {
         cpu_percent: 0.0,
@@ -112,10 +114,11 @@ fn nothing(record: Record) -> StatsView {
     }
 }
 
-/// The bytes received and sent on all interfaces of a process's network except the loopback
-/// (proc_pid_net(5)).
+/// Returns the bytes received and sent on all interfaces of a process's network namespace except
+/// the loopback (proc_pid_net(5)).
 fn traffic(pid: i32) -> (u64, u64) {
-    /// Enough for about 8,000 interfaces; a container with CAP_NET_ADMIN can create more.
+    /// The most bytes that are read: about 8,000 interfaces. A container with CAP_NET_ADMIN can
+    /// make more.
     const MAX_TABLE: usize = 1 << 20;
     let table = sys::process::open_in_proc(pid, "net/dev", OFlags::RDONLY | OFlags::CLOEXEC)
         .ok()

@@ -1,11 +1,11 @@
-//! What a build asks of the engine: a command run in a container whose changes become a layer, and
-//! files put into an image's root.
+//! The engine's functions for a build: run a command in a container whose changes become a layer,
+//! and write files into an image's root.
 //!
-//! A build has a workplace, a hidden directory beside the containers that it locks by flock(2). The
-//! container of its step has the directory's name without the dot, so that the next build can remove what
-//! a killed build left: container, files and directory. The layers are in `image::draft`. Work that needs
-//! a mount namespace or threads runs in a child process, because this process forks monitors
-//! and must stay single-threaded in the host's namespace. The child dies with its parent.
+//! A build has a workplace: a hidden directory beside the containers, locked by flock(2). The
+//! container of its step has the directory's name without the dot. So the next build can remove
+//! container, files and directory of a killed build. `image::draft` keeps the layers. Work that
+//! needs a mount namespace or threads runs in a child process, because this process forks monitors
+//! and must stay single-threaded in the host's namespaces. The child dies with its parent.
 
 use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,30 +32,32 @@ use crate::runtime::spec::Root;
 use crate::runtime::view;
 use crate::store::{self, Lock, LockMode};
 
-/// The start of a workplace's name.
+/// The prefix of a workplace's name.
 const WORKPLACE: &str = ".build-";
 
-/// The start of the name of a stage's workplace, which lies in the build's.
+/// The prefix of the name of a stage's workplace, which is inside the build's workplace.
 const STAGE: &str = "stage-";
 
 /// The name of a step's child process in errors.
 const STEP: &str = "the process of the step";
 
-/// The directory of one build.
+/// The workplace of one build. Dropping it removes its directories.
 pub struct Workplace {
+    /// The directory, for temporary files of the build.
     pub dir: PathBuf,
-    /// The name of the container of the step that runs.
+    /// The name of the running step's container.
     container: String,
-    /// The directory of the step's secrets, which is not on the disk.
+    /// The directory of the step's secrets, which is in the run root and not on the disk.
     secrets: PathBuf,
     /// The layers of the build.
     pub draft: Draft,
-    /// `None` for a stage: the build's workplace has the lock.
+    /// The lock on `dir`. `None` for a stage, since the build's workplace has the lock.
     _lock: Option<Lock>,
 }
 
 impl Workplace {
-    /// In a child process: the workplace of a stage that runs in parallel, inside the build's.
+    /// Makes the workplace of a stage inside the build's workplace. The child process that runs a
+    /// stage in parallel calls this.
     pub fn for_stage(&self, at: usize) -> Result<Workplace> {
         let name = format!("{STAGE}{at}");
         Ok(Workplace {
@@ -67,7 +69,7 @@ impl Workplace {
         })
     }
 
-    /// A new directory in the workplace, with mode 0755.
+    /// Makes a new directory in the workplace, with mode 0755. Fails if it exists.
     pub fn make_dir(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);
         DirBuilder::new()
@@ -77,7 +79,8 @@ impl Workplace {
         Ok(path)
     }
 
-    /// The directory of the step's secrets in the run root, which is usually in memory.
+    /// Makes and returns the directory of the step's secrets in the run root, which is usually in
+    /// memory.
     pub fn make_secret_dir(&self) -> Result<PathBuf> {
         store::make_dir(&self.secrets)?;
         Ok(self.secrets.clone())
@@ -91,19 +94,19 @@ impl Workplace {
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        // The next build removes what is left.
+        // Ignore errors: the next build removes the rest.
         let _ = store::remove_tree(&self.secrets);
         let _ = store::remove_tree(&self.dir);
     }
 }
 
 impl Engine {
-    /// The image store.
+    /// Opens the image store.
     pub fn image_store(&self) -> ImageStore {
         ImageStore::open(&self.roots)
     }
 
-    /// Starts a build: removes what killed builds left, and makes the workplace.
+    /// Starts a build: removes the files of killed builds and makes the workplace.
     pub fn begin_build(&self) -> Result<Workplace> {
         self.sweep_builds()?;
         let draft = self.image_store().begin_draft()?;
@@ -111,7 +114,8 @@ impl Engine {
             let name = format!("{WORKPLACE}{}", &random_digits()?[..16]);
             let dir = self.roots.containers().join(&name);
             store::make_dir(&dir)?;
-            // `None`: another build came between the two calls and took it for a leftover.
+            // `None` means that another build took the directory for a leftover before it was
+            // locked.
             if let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? {
                 break (name, dir, lock);
             }
@@ -122,12 +126,12 @@ impl Engine {
         Ok(Workplace { dir, secrets, container, draft, _lock: Some(lock) })
     }
 
-    /// Removes the workplaces of builds that have ended, with the containers of their steps. Their layers
-    /// are added to the cache.
+    /// Removes the workplaces of killed builds and the containers of their steps. Adds their
+    /// complete layers to the cache.
     pub fn sweep_builds(&self) -> Result<()> {
         self.image_store().sweep_drafts()?;
         for dir in store::hidden(&self.roots.containers(), |name| name.starts_with(WORKPLACE))? {
-            // Held until the directory is removed.
+            // The lock is held until the directory is removed.
             let Some(_lock) = Lock::try_exclusive(&dir)? else { continue };
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
             let container = container_of(&name);
@@ -143,7 +147,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes what the killed process of a stage left.
+    /// Removes the container and the secrets of a killed stage.
     pub fn clear_stage(&self, place: &Workplace, at: usize) -> Result<()> {
         let stage = format!("{STAGE}{at}");
         let secrets = place.secrets.with_added_extension(&stage);
@@ -152,7 +156,7 @@ impl Engine {
 
     fn clear_step(&self, container: &str, secrets: &Path) -> Result<()> {
         self.remove_step(container).context(|| "remove the container of a killed build")?;
-        // The kill may have come while the container of a step was made or removed.
+        // The kill may have interrupted the creation or removal of a step's container.
         self.mend_leftovers()?;
         store::remove_tree(secrets)
     }
@@ -161,7 +165,7 @@ impl Engine {
         self.roots.run.join(format!("{workplace}-secrets"))
     }
 
-    /// The workplaces of builds that have ended.
+    /// Returns the workplaces and drafts of killed builds.
     pub fn dead_builds(&self) -> Result<Vec<PathBuf>> {
         let containers = self.roots.containers();
         let mut dirs = store::hidden(&containers, |name| name.starts_with(WORKPLACE))?;
@@ -170,14 +174,15 @@ impl Engine {
         Ok(dirs)
     }
 
-    /// The root directories of the layers, base first.
+    /// Returns the root directories of the layers, base first.
     pub fn layer_paths(&self, place: &Workplace, layers: &[Digest]) -> Vec<PathBuf> {
         let images = self.image_store();
         layers.iter().map(|layer| images.draft_layer(&place.draft, layer)).collect()
     }
 
-    /// Runs a command in a container on `layers`; `output` gets what it writes. The container stays for
-    /// [`Engine::commit_container`] and [`Engine::drop_container`]. Returns its exit status.
+    /// Runs a command in a container on `layers` and returns its exit status. `output` gets stdout
+    /// and stderr. The container remains for [`Engine::commit_container`] and
+    /// [`Engine::drop_container`].
     pub fn run_step(
         &self,
         place: &Workplace,
@@ -187,16 +192,16 @@ impl Engine {
     ) -> Result<u8> {
         let name = Some(place.container.clone());
         let layers = Some(self.layer_paths(place, layers));
-        // A container that can't start has nothing to commit.
+        // A container that cannot start has nothing to commit.
         self.run_to_end(&CreateOptions { name, layers, ..options.clone() }, output).inspect_err(
             |_| {
-                // The reason why it did not start is the one to report.
+                // Report the failed start, not this failure.
                 let _ = self.drop_container(place);
             },
         )
     }
 
-    /// Makes a container, runs it with its output to `output`, and returns its exit status.
+    /// Makes and runs a container. `output` gets its stdout and stderr. Returns its exit status.
     fn run_to_end(&self, options: &CreateOptions, output: &dyn Fn(&[u8])) -> Result<u8> {
         let created = self.make(options, true)?;
         let socket = self.launch(&created.record, created.lock, Span::default(), true)?;
@@ -225,7 +230,7 @@ impl Engine {
         self.remove_step(&place.container)
     }
 
-    /// Removes the container of a step, if there is one.
+    /// Removes the container of a step, if it exists.
     fn remove_step(&self, container: &str) -> Result<()> {
         match self.remove(container, RemoveOptions { force: true, volumes: true }) {
             Err(error) if !error.is_absent() => Err(error),
@@ -233,8 +238,8 @@ impl Engine {
         }
     }
 
-    /// Makes a layer of the changes of the step's container; `None` if there are none. Times of files that
-    /// are later than `latest` become `latest`.
+    /// Makes a layer of the changes of the step's container. Returns `None` if there are none.
+    /// `latest` is in seconds since 1970; later modification times become `latest`.
     pub fn commit_container(
         &self,
         place: &Workplace,
@@ -250,8 +255,9 @@ impl Engine {
         })
     }
 
-    /// Calls `edit` with the root that `layers` make, which it may change, and makes a layer of the
-    /// changes; `None` if there are none. Also returns the result of `edit`.
+    /// Calls `edit` with the root of `layers`, which it may change, and makes a layer of the
+    /// changes. Returns the layer, or `None` if nothing changed, and the result of `edit`. `latest`
+    /// is as in [`Engine::commit_container`].
     pub fn edit_layers(
         &self,
         place: &Workplace,
@@ -284,7 +290,8 @@ impl Engine {
         Ok((from_text(layer)?, from_text(found)?))
     }
 
-    /// Squashes `layers` into one layer on top of `base`. All of them are in place.
+    /// Merges `layers`, which must be published, into one layer on top of `base`. Returns `None` if
+    /// the layers change nothing.
     pub fn squash(
         &self,
         place: &Workplace,
@@ -299,7 +306,7 @@ impl Engine {
         edited.map(|(layer, _)| layer)
     }
 
-    /// Makes a layer of the build from its tar, whose digest must be `layer`.
+    /// Adds a layer to the build from its tar. Fails if the tar does not have the digest `layer`.
     pub fn import_layer(&self, place: &Workplace, tar: &File, layer: &Digest) -> Result<()> {
         in_child(STEP, &|| {
             let mut tar = tar;
@@ -309,21 +316,22 @@ impl Engine {
         .map(drop)
     }
 
-    /// The root that `layers` make, in a mount namespace of this process, a child of [`in_child`].
+    /// Opens the root of `layers` in a new mount namespace of this process, which must be a child
+    /// of [`in_child`].
     pub fn root_of_layers(&self, layers: &[PathBuf]) -> Result<OwnedFd> {
-        // Not the mount point of the root that is edited.
+        // The mount point must differ from that of the root that is edited.
         let mount_point = self.roots.run.join("view-from");
         store::make_dir(&mount_point)?;
         view::of_layers(layers, &mount_point)
     }
 
-    /// Calls `work`, which returns a path, in a child process.
+    /// Calls `work` in a child process and returns its path.
     pub fn in_step_path(&self, work: &dyn Fn() -> Result<PathBuf>) -> Result<PathBuf> {
         let path = in_child(STEP, &|| work().map(|path| raw::encode_path(&path)))?;
         Ok(raw::path(&path).into_owned())
     }
 
-    /// Calls `read` with the root that `layers` make.
+    /// Calls `read` with the root of `layers`, in a child process.
     pub fn read_layers(
         &self,
         place: &Workplace,
@@ -335,7 +343,7 @@ impl Engine {
         digest.ok_or_else(|| Error::new("the process of the step read nothing"))
     }
 
-    /// Writes the files that `layers` make to `file`, or to stdout, as one tar.
+    /// Writes the root of `layers` as a tar to `file` or to stdout.
     pub fn export_layers(
         &self,
         place: &Workplace,
@@ -344,7 +352,8 @@ impl Engine {
     ) -> Result<()> {
         let paths = self.layer_paths(place, layers);
         in_child("the export", &|| {
-            // Before the mount namespace changes: the user means a path of the host.
+            // Open the output before the mount namespace changes: the user means a path of the
+            // host.
             let mut output = Output::open(file)?;
             let root = self.root_of_layers(&paths)?;
             archive_tree(root.as_fd(), None, &mut output)?;
@@ -353,7 +362,7 @@ impl Engine {
         .map(drop)
     }
 
-    /// Writes the files that `layers` make to a directory of the host, which is made if it is missing.
+    /// Writes the root of `layers` to a directory of the host, which is made if it is missing.
     pub fn export_layers_to(
         &self,
         place: &Workplace,
@@ -372,7 +381,7 @@ impl Engine {
         .map(drop)
     }
 
-    /// Makes an image of the state before the step that failed. It replaces the image of the last failed
+    /// Makes an image of the state before the failed step. It replaces the image of the last failed
     /// build.
     pub fn keep_failed(&self, base: Option<&ImageId>, config: &ImageConfig) -> Result<ImageId> {
         let images = self.image_store();
@@ -383,13 +392,14 @@ impl Engine {
             && before != id
             && images.names(&before)?.is_empty()
         {
-            // If a container uses the old image, that stays without a name.
+            // If a container uses the old image, the image stays without a name.
             let _ = self.remove_image(&before.into(), false);
         }
         Ok(id)
     }
 
-    /// Makes the image of a finished build, under `names`. The layers of `config` are published.
+    /// Makes the image of a finished build and gives it `names`. The layers of `config` must be
+    /// published.
     pub fn finish_build(
         &self,
         base: Option<&ImageId>,
@@ -400,12 +410,12 @@ impl Engine {
     }
 }
 
-/// The name of the container of a step in this workplace.
+/// Returns the name of the container of a step in this workplace.
 fn container_of(workplace: &str) -> &str {
     workplace.trim_start_matches('.')
 }
 
-/// Calls `work` in a child process; returns the layer that it made.
+/// Calls `work` in a child process and returns its layer.
 fn in_step(work: &dyn Fn() -> Result<Option<Digest>>) -> Result<Option<Digest>> {
     from_text(&in_child(STEP, &|| work().map(to_text))?)
 }

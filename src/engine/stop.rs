@@ -1,7 +1,8 @@
-//! `stop` and `kill`: signals to a container's first process by pidfd (pidfd_send_signal(2)), the
-//! wait for its exit, and SIGKILL at the deadline. A stop mark keeps the restart policy from
-//! starting the container again. Asking and waiting are separate calls, so that several containers
-//! stop at the same time.
+//! `stop` and `kill`: sends signals to a container's first process (pidfd_send_signal(2)).
+//!
+//! `stop` waits for the exit and sends SIGKILL at the deadline. A stop mark keeps the restart
+//! policy from starting the container again. Sending and waiting are separate calls, so that
+//! several containers stop at the same time.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -22,24 +23,27 @@ use crate::sys;
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
-/// How long a kill lets a starting container finish its start.
+/// The time that a kill gives a starting container to finish its start.
 pub(super) const MAX_START: Duration = Duration::from_secs(1);
 
-/// A container that was asked to stop.
+/// A container that has received its stop signal.
 pub struct Stopping {
     record: Record,
     signal: Signal,
+    /// The process that got the signal.
     asked: Option<OwnedFd>,
-    /// When it is killed; `None` if it never is.
+    /// The time of the SIGKILL; `None` means never.
     deadline: Option<Instant>,
     mark: StopMark,
-    /// Whether its exit was waited for.
+    /// True if the exit was waited for.
     is_awaited: bool,
 }
 
 impl Engine {
-    /// Asks a container to stop. `end_stop` waits for its exit; the caller can ask others first, so
-    /// that all exit at the same time. A container that is not running is stopped already.
+    /// Sends a container its stop signal. `end_stop` waits for the exit. The caller can signal
+    /// other containers in between, so that all exit at the same time. `timeout` is in seconds: a
+    /// negative value means no limit, `None` the container's own or 10 seconds. A stopped container
+    /// is no error.
     pub fn ask_to_stop(
         &self,
         name: &str,
@@ -55,16 +59,16 @@ impl Engine {
         let mut stopping =
             Stopping { record, signal, asked: None, deadline, mark, is_awaited: false };
         match self.glance(&stopping.record)? {
-            // `end_stop` asks it after its start.
+            // `end_stop` sends the signal after the start.
             Condition::Starting => {}
             _ => stopping.asked = self.ask(&stopping)?,
         }
         Ok(stopping)
     }
 
-    /// Waits for the exits of containers that were asked to stop, and kills each at its deadline. The
-    /// nearest deadline comes first: no container gets more time because another one has it. An error
-    /// takes the place of its container.
+    /// Waits for the exits of containers that have their stop signal, and kills each at its
+    /// deadline. Waits in the order of the deadlines, so that no container gets more time because
+    /// of another one. Replaces a container by its error if there is one.
     pub fn await_exits(&self, stopping: &mut [Result<Stopping>]) {
         let mut sorted: Vec<&mut Result<Stopping>> = stopping.iter_mut().collect();
         sorted.sort_by_key(|one| {
@@ -80,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Waits for the exit of a container that was asked to stop, and kills it at its deadline.
+    /// Waits for the exit of a container that has its stop signal, and kills it at its deadline.
     fn await_exit(&self, stopping: &mut Stopping) -> Result<()> {
         if std::mem::replace(&mut stopping.is_awaited, true) {
             return Ok(());
@@ -99,7 +103,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits until a container that was asked to stop is gone, and kills it at its deadline.
+    /// Waits until a container that has its stop signal has ended and its monitor has cleaned up.
+    /// Kills it at its deadline.
     pub fn end_stop(&self, mut stopping: Stopping) -> Result<()> {
         self.await_exit(&mut stopping)?;
         self.await_cleanup(&stopping.record)?;
@@ -109,7 +114,7 @@ impl Engine {
         Ok(())
     }
 
-    /// `restart`: waits for the exit of a container that was asked to stop, and starts it again.
+    /// Waits for the exit of a container that has its stop signal, and starts it again (`restart`).
     pub fn end_restart(&self, stopping: Stopping) -> Result<()> {
         let (id, name) = (stopping.record.id.clone(), stopping.record.name.clone());
         self.end_stop(stopping)?;
@@ -118,15 +123,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a signal to a container's first process, and reports it. The event comes first: the
-    /// monitor may report the end before this process goes on.
+    /// Sends a signal to a container's first process and writes the event. The event comes first,
+    /// because the monitor may report the exit before this process continues.
     pub(super) fn signal(&self, record: &Record, process: &OwnedFd, signal: Signal) -> Result<()> {
         let number = signal.number().to_string();
         self.note(&[events::of(record, "kill", &[("signal", &number)])]);
         send(process, signal)
     }
 
-    /// Sends the stop signal. Returns the process, or `None` if the container is not running.
+    /// Sends the stop signal. Returns the process, or `None` if the container does not run.
     fn ask(&self, stopping: &Stopping) -> Result<Option<OwnedFd>> {
         let record = &stopping.record;
         match self.glance(record)? {
@@ -141,20 +146,20 @@ impl Engine {
         Ok(Some(process))
     }
 
-    /// Prevents a restart of the container by its policy. The caller must read the state after
-    /// this, because the monitor may just have restarted it.
+    /// Keeps the restart policy from restarting the container. The caller must read the state after
+    /// this, because the monitor may have restarted the container just before.
     pub(super) fn prevent_restart(&self, record: &Record, mark: StopMark) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         if !record.may_restart() && mark != StopMark::Restart {
-            // An interrupted restart must no longer keep a container that was made with --rm.
+            // The mark of an interrupted `restart` must no longer keep a container with --rm.
             if record.lifecycle.remove && stop_mark(&files) == Some(StopMark::Restart) {
                 store::remove_file(&files.stop_mark())?;
             }
             return Ok(());
         }
         match set_stop_mark(&files, mark) {
-            // The run directory is gone. Either the container has just ended, or a cleaner of
-            // temporary files removed the directory.
+            // The run directory does not exist: the container has just ended, or a cleaner of
+            // temporary files has removed the directory.
             Err(error) if error.errno() == Some(Errno::NOENT) => {
                 return if lives(&self.roots, record)? {
                     set_stop_mark_unlisted(&files, mark)
@@ -164,13 +169,13 @@ impl Engine {
             }
             result => result?,
         }
-        // A connection wakes a monitor that waits before the next restart.
+        // A connection wakes a monitor that waits for the next restart.
         protocol::dial(&files.run, false).map(drop)
     }
 
     /// Sends a signal to the container's first process. SIGKILL and the stop signal also end its
-    /// restarts. Returns the record if `await_cleanup` must be called; the caller can signal others
-    /// first.
+    /// restarts. Returns the record if the caller must call `await_cleanup`. The caller can signal
+    /// other containers first. Fails if the container does not run.
     pub fn kill(&self, name: &str, signal: Signal) -> Result<Option<Record>> {
         let record = self.record(name)?;
         let ends = signal == Signal::KILL || signal == record.stop_signal.signal();
@@ -183,29 +188,29 @@ impl Engine {
                 self.prevent_restart(&record, StopMark::User)?;
             }
             Condition::Running(_) => {}
-            // This fails with the container's state.
+            // This call fails with an error that names the state.
             _ => drop(self.running(name)?),
         }
-        // It may have been restarted just before restarts were prevented.
+        // The container may have been restarted just before restarts were prevented.
         if let Condition::Running(state) = self.glance(&record)? {
             match state.find()? {
                 Found::Living(process) => self.signal(&record, &process, signal)?,
-                // It has just exited by itself.
+                // The program has just exited by itself.
                 _ if ends => {}
                 _ => fail!("container {name} is not running"),
             }
             if signal == Signal::KILL {
                 self.resume(&record, &state)?;
             }
-            // After SIGKILL the caller waits, so that a `start` or `rm` right after this finds the
+            // After SIGKILL the caller waits, so that a following `start` or `rm` finds the
             // container stopped.
             return Ok((signal == Signal::KILL).then_some(record));
         }
         Ok(ends.then_some(record))
     }
 
-    /// Waits until the monitor of a container that was killed, or has exited, has recorded the exit
-    /// status and cleaned up. If the monitor was killed, this function does it.
+    /// Waits until the monitor of a container that exits has recorded the exit status and cleaned
+    /// up. If the monitor was killed, does this itself. Fails after `MAX_CLEANUP`.
     pub fn await_cleanup(&self, record: &Record) -> Result<()> {
         self.await_cleanup_until(record, Instant::now() + MAX_CLEANUP)
     }
@@ -222,7 +227,7 @@ impl Engine {
     }
 }
 
-/// The error for a program or a monitor that does not react to a signal, or is stopped.
+/// Returns the error for a program or monitor that does not react to a signal.
 pub(super) fn hangs(record: &Record) -> Error {
     Error::new(format!(
         "container {} has not exited within {} s: one of its processes, or its \
@@ -234,7 +239,7 @@ pub(super) fn hangs(record: &Record) -> Error {
 
 pub(super) fn send(process: &OwnedFd, signal: Signal) -> Result<()> {
     match sys::process::send_signal(process.as_fd(), signal) {
-        // It has just exited.
+        // The process has just exited.
         Err(Errno::SRCH) => Ok(()),
         result => result.context(|| format!("send {signal}")),
     }

@@ -1,7 +1,8 @@
-//! `top`: the processes of a container as the host sees them, with the host's pids and user IDs.
-//! The pids come from the container's cgroups, the facts from /proc/PID/stat and /proc/PID/cmdline
-//! (proc_pid_stat(5), proc_pid_cmdline(5)). A container controls its command lines, so their length
-//! is bounded.
+//! `top`: the processes of a container, with the host's PIDs and user IDs.
+//!
+//! The PIDs come from the container's cgroups, the facts from /proc/PID/stat and /proc/PID/cmdline
+//! (proc_pid_stat(5), proc_pid_cmdline(5)). The container controls its command lines, so their
+//! length is limited.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,25 +15,27 @@ use crate::runtime::{cgroup, exec, host_ps};
 use crate::sys::procfs;
 use crate::time::Instant;
 
-/// The most bytes of one command line, and of all of them: each process can have megabytes of
-/// arguments.
+/// The most bytes of one command line.
 const MAX_COMMAND: usize = 4 << 10;
+/// The most bytes of all command lines. Each process can have megabytes of arguments.
 const MAX_COMMANDS: usize = 4 << 20;
 
-/// USER_HZ: the clock ticks per second in /proc, on all architectures here.
+/// USER_HZ: the clock ticks per second in /proc (proc_pid_stat(5)). It is 100 on all supported
+/// architectures.
 const TICKS: u64 = 100;
 
 impl Engine {
-    /// The processes of a container in the words of the host's ps(1) with these options: the title,
-    /// then a line for each. `None` if the host has no ps.
+    /// Returns the output of the host's ps(1) with these options for the processes of a container:
+    /// the title and a line for each process. Returns `None` if the host has no ps(1).
     pub fn top_by_ps(&self, name: &str, options: &[String]) -> Result<Option<Vec<String>>> {
         let (_, state) = self.running(name)?;
         host_ps::list(options, &pids_of(&state))
     }
 
-    /// The processes of a container, sorted by pid.
+    /// Returns the processes of a container, sorted by PID. Fails if it does not run.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
-        // A container with a restart policy can't exit more often during one call.
+        // The delay between restarts doubles, so a container cannot exit more often during one
+        // call.
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let (_, state) = self.running(name)?;
@@ -67,19 +70,19 @@ fn processes(state: &State) -> Vec<ProcessView> {
         left = left.saturating_sub(view.command.len());
         Some(view)
     };
-    // Processes that have exited since are left out.
+    // A process that has exited in between is left out.
     pids_of(state).into_iter().filter_map(view).collect()
 }
 
-/// Reads one process. The command line is cut to `most` bytes; if it is empty, the name in brackets
-/// replaces it.
+/// Reads one process. Cuts its command line to `most` bytes. Without a command line, takes the
+/// process's name in brackets.
 fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     let dir = format!("/proc/{pid}");
     let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
-    // The name may contain any byte, also brackets and blanks.
+    // The name may contain brackets and blanks, so search for its end from the right.
     let (head, tail) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;
-    // The fields from the third one on.
+    // These are the fields from the third one on.
     let fields: Vec<&str> = tail.split_whitespace().collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     let (ticks, begun) = (number(14)? + number(15)?, number(22)? / TICKS);
@@ -99,7 +102,8 @@ fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     })
 }
 
-/// The name of a pseudo-terminal with this device number. A container has no other terminals.
+/// Returns the name of the pseudo-terminal with this device number (pts(4)). A container has no
+/// other terminals.
 fn terminal(device: u64) -> Option<String> {
     const FIRST_MAJOR: u64 = 136;
     let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);

@@ -1,8 +1,9 @@
-//! Pull, push, login and logout, in a build with the cargo feature `pull`. A build without it compiles
-//! `no_transfer` instead; `registry` calls either.
+//! `pull`, `push`, `login` and `logout`. A build without the cargo feature `pull` compiles
+//! `no_transfer` instead.
 //!
-//! This file loops over the tags of a repository. The protocol, the digests and the credentials file
-//! are in `image::registry` (OCI distribution spec); `cli::progress` prints the lines for the user.
+//! This file loops over the tags of a repository. `image::registry` has the protocol (OCI
+//! distribution specification), the digests and the credentials file. `cli::progress` prints the
+//! lines for the user.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
@@ -15,7 +16,8 @@ use crate::image::registry::settings::Settings;
 use crate::image::{ImageStore, Reference};
 
 impl Engine {
-    /// Pulls an image, or all tags of a repository. Returns the full names, which Docker prints last.
+    /// Pulls an image, or all tags of a repository. Calls `watch` with the progress. Returns the
+    /// full names, which Docker prints last.
     pub fn pull(
         &self,
         request: &PullRequest,
@@ -43,7 +45,8 @@ impl Engine {
         Ok(references)
     }
 
-    /// Pushes an image, or all local tags of a repository. Returns the full names.
+    /// Pushes an image, or all local tags of a repository. Calls `watch` with the progress. Returns
+    /// the full names. Fails if there is no such image.
     pub fn push(
         &self,
         reference: &Reference,
@@ -70,7 +73,8 @@ impl Engine {
     }
 }
 
-/// Reads the mirrors and the insecure registries from the settings.
+/// Reads the mirrors and the insecure registries from the settings. Fails if the settings file has
+/// a mistake.
 pub fn settings() -> Result<RegistrySettings> {
     let settings = Settings::read()?;
     Ok(RegistrySettings {
@@ -79,8 +83,8 @@ pub fn settings() -> Result<RegistrySettings> {
     })
 }
 
-/// Logs in to a registry and stores the credentials if it accepts them. Returns the path of the
-/// credentials file.
+/// Logs in to a registry and stores the credentials. Returns the path of the credentials file.
+/// Fails if the registry refuses the credentials.
 pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
     let host = host_of(&login.server);
     let Login { user, password, .. } = login.clone();
@@ -97,7 +101,7 @@ pub fn logout(server: &str) -> Result<bool> {
     CredentialFile::open().forget(&host_of(server))
 }
 
-/// The registry's host, given a host, a URL, or an empty text for Docker Hub.
+/// Returns the registry's host for a host, a URL, or an empty text, which means Docker Hub.
 fn host_of(server: &str) -> String {
     let bare = server.split_once("://").map_or(server, |(_, rest)| rest);
     match bare.split('/').next().unwrap_or_default() {

@@ -1,11 +1,11 @@
-//! `update`: changes the limits, the restart policy and the published ports of containers, all of it
-//! or nothing.
+//! `update`: changes the limits, the restart policy and the published ports of a container, either
+//! all of them or none.
 //!
-//! A stopped container gets a new record. For one that runs the order is: the mark
-//! (`container::updated`), the ports, the kernel's files, the record, the mark as finished. If a step
-//! fails, the former values are written back. If this process is killed in between, the record still
-//! says the former limits and ports: the next `update` and `system check --repair` set them again,
-//! and every start takes them from the record.
+//! A stopped container gets a new record. For a running one the order is: the update mark
+//! (`container::updated`), the ports, the kernel's files, the record, the mark as finished. If a
+//! step fails, the former values are written back. If this process is killed in between, the record
+//! still has the former limits and ports. The next `update` and `system check --repair` set them
+//! again, and each start takes them from the record.
 
 use super::condition::{MAX_TRANSITION, Patience, no_such};
 use super::create::check_resources;
@@ -25,7 +25,7 @@ use crate::runtime::cgroup::{Applied, Update};
 use crate::store::Lock;
 
 impl Engine {
-    /// Changes one container. A value that is wrong for it is refused before anything changes.
+    /// Changes one container. Fails before any change if a value is not valid for it.
     pub fn update(&self, name: &str, options: &UpdateOptions) -> Result<()> {
         let (record, state, _change) = self.settled(name)?;
         let Some(state) = state else {
@@ -35,7 +35,8 @@ impl Engine {
         };
         self.finish_update(&record, &state)?;
         let id = &record.id;
-        // Between two programs the ports are free, and the next program claims those of the record.
+        // While the monitor waits for a restart, the ports are free. The next program claims the
+        // ports of the record.
         let has_ports = state.pid != 0;
         let present = if has_ports { attachment::find(&self.roots, id)?.ports } else { Vec::new() };
         let updated = with_changes(&record, options, &present)?;
@@ -53,7 +54,8 @@ impl Engine {
         (mark.finished, mark.ports) = (false, Some(ports.is_some()));
         mark.write(&files)?;
         let moved = ports.as_ref().map_or(Ok(()), |ports| ports.carry_out(self, id));
-        // Between two programs nothing needs a write: the next program starts with the new limits.
+        // While the monitor waits for a restart, write nothing: the next program starts with the
+        // new limits.
         let applied = moved.and_then(|()| match state.pid {
             0 => Ok(Applied::default()),
             _ => plan.apply(&state.cgroups),
@@ -65,7 +67,7 @@ impl Engine {
             Some(ports) if result.is_ok() => ports.finish(),
             Some(ports) => ports.undo(self, id),
         };
-        // If this fails, the next command does it.
+        // If this failed, the next command repeats it.
         mark.finished = settled.is_ok();
         let settled = settled.and(mark.write(&files));
         if mark.ports == Some(true) && state.has_ended() {
@@ -73,7 +75,7 @@ impl Engine {
             attachment::take_down(&self.roots, id)?;
             return result.and_then(|()| self.note_update(&updated));
         }
-        // The user must see the first failure.
+        // Report the first failure.
         result.and(settled)?;
         self.note_update(&updated)
     }
@@ -83,7 +85,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets the limits of the record again if an update was killed. The caller holds the lock.
+    /// Sets the limits of the record again if an update was killed. The caller holds the
+    /// container's lock for changes.
     fn finish_update(&self, record: &Record, state: &State) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         match Updated::read(&files)? {
@@ -100,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// Whether an update of this running container was killed.
+    /// Reports whether an update of this running container was killed.
     pub(super) fn is_half_updated(&self, record: &Record) -> bool {
         let files = Files::new(&self.roots, &record.id);
         matches!(Updated::read(&files), Ok(Some(mark)) if !mark.finished)
@@ -115,12 +118,12 @@ impl Engine {
         }
     }
 
-    /// The record of a container that neither starts nor ends at this moment, its state if it lives, and
-    /// the lock of changes.
+    /// Returns the record of a container that neither starts nor ends at this moment, its state if
+    /// it is alive, and its lock for changes.
     fn settled(&self, name: &str) -> Result<(Record, Option<State>, Lock)> {
         let mut patience = Patience::new(MAX_TRANSITION);
         loop {
-            // Cleans up after a killed monitor, which takes the lock.
+            // This cleans up after a killed monitor, for which it takes the lock.
             self.condition(&self.record(name)?)?;
             let id = names::resolve(&self.roots, name)?;
             let Some(change) = Files::new(&self.roots, &id).lock_changes()? else {
@@ -140,8 +143,8 @@ impl Engine {
     }
 }
 
-/// The record with the new values, checked as `create` checks them. `present` are the ports that a
-/// running container has.
+/// Returns the record with the new values, checked as `create` checks them. `present` has the ports
+/// of a running container.
 fn with_changes(record: &Record, options: &UpdateOptions, present: &[PortMap]) -> Result<Record> {
     let mut updated = record.clone();
     updated.publish = update_ports::changed(record, present, options)?;

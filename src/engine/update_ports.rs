@@ -1,7 +1,8 @@
-//! `update --publish-add`, `--publish-rm`: which ports a container publishes after the change.
+//! `update --publish-add` and `--publish-rm`: the ports that a container publishes after the
+//! change.
 //!
-//! The record holds the ports that were asked for; `network` recorded those that a running container has.
-//! Docker has neither flag; their values are those of `-p`.
+//! The record has the requested ports. `network` has recorded the ports of a running container.
+//! Docker lacks both flags; their values have the form of `-p`.
 
 use std::os::fd::AsFd;
 
@@ -15,7 +16,8 @@ use crate::network::attachment::republish::{Plan, leads, serves};
 use crate::network::ports::{self, PortMap};
 use crate::port::{PortRange, Publish};
 
-/// What `record` publishes after the change. `present` are the ports of a container that runs.
+/// Returns the ports that `record` publishes after the change. `present` has the ports of a running
+/// container. Fails if a removed port is not published or an added port is taken.
 pub(super) fn changed(
     record: &Record,
     present: &[PortMap],
@@ -56,15 +58,15 @@ pub(super) fn changed(
     Ok(publish)
 }
 
-/// The ports of `known` that `removed` doesn't name.
+/// Returns the ports of `known` that `removed` does not name.
 fn without(known: &Publish, removed: &Publish, present: &[PortMap]) -> Vec<Publish> {
     let mut left: Vec<Publish> = known.each().collect();
     left.retain(|one| !removed.each().any(|removed| names(&removed, one, present)));
     if left.len() == known.container.len() { vec![known.clone()] } else { left }
 }
 
-/// Whether a value of `--publish-rm`, `wanted`, names this port. The host's port may be left out, and
-/// may be the one that was chosen at the start.
+/// Reports whether the value `wanted` of `--publish-rm` names the port `one`. The host's port may
+/// be missing, or be the one that was chosen at the start.
 fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
     let is_host = |host: PortRange| {
         let chosen = present
@@ -82,54 +84,55 @@ fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
         && wanted.host.is_none_or(is_host)
 }
 
-/// Whether two ports need the same port of the host.
+/// Reports whether two ports need the same port of the host.
 fn collide(one: &Publish, other: &Publish) -> bool {
     let is_one = |port: &Publish| port.host.is_some_and(|host| host.len() == 1);
     let share_address = match (one.address, other.address) {
         (Some(one), Some(other)) => one == other || one.is_unspecified() || other.is_unspecified(),
-        // The default address of the network may be another one.
+        // An address may differ from the network's default address, so only two equal ones count.
         (None, None) => true,
         _ => false,
     };
     one.protocol == other.protocol && is_one(one) && one.host == other.host && share_address
 }
 
-/// A change of a running container's ports, and the monitor that holds them.
+/// A change of a running container's ports, and the monitor, which holds their sockets.
 pub(super) struct Change {
     plan: Plan,
     monitor: Holder,
 }
 
 impl Change {
-    /// Claims the ports that `record` publishes and the container doesn't have. Nothing else changes.
+    /// Claims the ports that `record` publishes and the container does not have. Changes nothing
+    /// else. Fails if a port is in use.
     pub fn begin(engine: &Engine, record: &Record) -> Result<Change> {
         let monitor = Holder::of(&Files::new(&engine.roots, &record.id))?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, true)?;
         Ok(Change { plan, monitor })
     }
 
-    /// Gives the container its new ports. If this fails, `undo` must follow.
+    /// Publishes the new ports. If this fails, the caller must call `undo`.
     pub fn carry_out(&self, engine: &Engine, id: &str) -> Result<()> {
         self.plan.held.iter().try_for_each(|socket| self.monitor.hold(socket.as_fd()))?;
         self.plan.carry_out(&engine.roots, engine.firewall, id)
     }
 
-    /// Frees the ports that the container had before.
+    /// Releases the ports that the container no longer publishes.
     pub fn finish(&self) -> Result<()> {
         self.plan.unneeded().iter().try_for_each(|name| self.monitor.release(name))
     }
 
-    /// Gives the container its former ports again.
+    /// Publishes the former ports again.
     pub fn undo(self, engine: &Engine, id: &str) -> Result<()> {
         let back = Change { plan: self.plan.inverse(), ..self };
         back.carry_out(engine, id)?;
         back.finish()
     }
 
-    /// Gives a running container the ports of its record, after a change of them was killed.
+    /// Publishes the ports of a running container's record, after a change was killed.
     pub fn repair(engine: &Engine, record: &Record) -> Result<()> {
         let monitor = Holder::of(&Files::new(&engine.roots, &record.id))?;
-        // It is unknown which sockets the monitor has.
+        // It is unknown which sockets the monitor holds.
         monitor.release_all()?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, false)?;
         Change { plan, monitor }.carry_out(engine, &record.id)
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_removed_by_what_names_them() {
+    fn a_port_is_removed_by_a_value_that_names_it() {
         for (known, removed, expected) in [
             ("8080:80", "80", ""),
             ("8080:80", "8080:80", ""),
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_that_need_the_same_port_of_the_host() {
+    fn two_ports_that_need_the_same_host_port_collide() {
         let collide =
             |one: &str, other: &str| collide(&one.parse().unwrap(), &other.parse().unwrap());
         assert!(collide("8080:80", "8080:80"));

@@ -1,7 +1,9 @@
-//! `--userns` at creation: which range of host IDs a container gets, and which options can't go
-//! with one. `auto` leases a range that no other container has (`container::id_range`). Namespaces
-//! can be shared only by containers with the same mapping, because the kernel ties each to its user
-//! namespace (user_namespaces(7)).
+//! `--userns` at creation: the range of host IDs that a container gets, and the options that
+//! contradict it.
+//!
+//! `auto` leases a range that no other container has (`container::id_range`). Only containers with
+//! the same ID map can share a namespace, because each namespace belongs to one user namespace
+//! (user_namespaces(7)).
 
 use super::Engine;
 use super::options::{CreateOptions, UserNamespaceOption};
@@ -12,8 +14,8 @@ use crate::error::{Result, fail};
 use crate::store;
 
 impl Engine {
-    /// The user namespace of a new container. With `auto` the lease is on disk before the record
-    /// that names it.
+    /// Returns the user namespace of a new container. With `auto`, the lease is on disk before the
+    /// record that names it. Fails if no range is free.
     pub(super) fn user_namespace(
         &self,
         options: &CreateOptions,
@@ -32,8 +34,8 @@ impl Engine {
         Ok(Some(UserNamespaceRecord { ids, auto, unmapped }))
     }
 
-    /// Fails if the container is to be privileged, or joins a namespace of a container with another
-    /// mapping.
+    /// Fails if the container is privileged in a user namespace, or joins a namespace of a
+    /// container with another ID map.
     pub(super) fn check_user_namespace(&self, record: &Record) -> Result<()> {
         if record.privileged && record.user_namespace.is_some() {
             fail!(

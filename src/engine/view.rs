@@ -1,6 +1,8 @@
 //! The facts that the engine returns to the command line: one struct for each kind of output line,
-//! without text and columns. `cli` prints them as tables, JSON or by templates. Sizes are bytes,
-//! times are `Instant`s, ids are in full.
+//! without text and columns.
+//!
+//! `cli` prints them as tables, as JSON or by templates. Sizes are in bytes, times are `Instant`s
+//! (nanoseconds since 1970), and ids are complete.
 
 use std::net::SocketAddr;
 
@@ -21,27 +23,29 @@ use crate::time::Instant;
 pub struct ContainerView {
     pub id: ContainerId,
     pub name: String,
-    /// The name that was given when the container was created.
+    /// The image's name at the container's creation; `None` with `--rootfs`.
     pub image: Option<ImageName>,
     pub image_id: Option<ImageId>,
     pub args: Vec<String>,
     pub created: Instant,
     pub status: Status,
-    /// Set if the container runs and has a health check.
+    /// `None` unless the container runs and has a health check.
     pub health: Option<HealthStatus>,
     pub published: Vec<PublishedPort>,
-    /// The exposed ports that are not published, each `80/tcp`.
+    /// The exposed ports that are not published, each in the form `80/tcp`.
     pub exposed: Vec<String>,
     pub labels: Vec<(String, String)>,
+    /// The volume or the source of each mount.
     pub mounts: Vec<String>,
-    /// The name of the volume of each mount that has one.
+    /// The names of the mounted volumes.
     pub volumes: Vec<String>,
-    /// The ids of the images that it mounts.
+    /// The ids of the mounted images.
     pub mounted_images: Vec<ImageId>,
     pub networks: Vec<String>,
-    /// The present addresses.
+    /// The addresses on its networks; empty unless the container runs.
     pub addresses: Vec<Ip>,
-    /// The bytes that it wrote, and those together with its image; `None` if not asked for.
+    /// The bytes that the container wrote, and the sum of these and its image's bytes. `None`
+    /// unless the caller requested sizes.
     pub size: Option<(u64, u64)>,
 }
 
@@ -54,7 +58,7 @@ pub struct PublishedPort {
     pub host: SocketAddr,
 }
 
-/// `info`
+/// The facts of `info`.
 #[derive(Clone, Debug)]
 pub struct InfoView {
     pub containers: usize,
@@ -64,7 +68,7 @@ pub struct InfoView {
     pub images: usize,
     pub state_directory: String,
     pub run_directory: String,
-    /// The file system that containers write to, as Docker names it.
+    /// Docker's name of the file system that containers write to.
     pub file_system: &'static str,
     /// `1` if any controller is in a v1 hierarchy; empty without cgroups.
     pub cgroup_version: &'static str,
@@ -83,16 +87,16 @@ pub struct InfoView {
     pub operating_system: String,
     pub os_version: String,
     pub cpus: usize,
-    /// Bytes.
+    /// The machine's memory in bytes.
     pub memory: u64,
-    /// `apparmor`, `seccomp` and `cgroupns`, as far as they are there.
+    /// Those of `apparmor`, `seccomp` and `cgroupns` that this host has.
     pub confinements: Vec<&'static str>,
-    /// The error says why there are none.
+    /// The error is the reason why user namespaces cannot be used.
     pub user_namespaces: std::result::Result<(), String>,
-    /// The mirrors of Docker's registry.
+    /// The mirrors of Docker Hub.
     pub mirrors: Vec<String>,
     pub insecure_registries: Vec<String>,
-    /// What this host lacks.
+    /// A warning for each feature that this host lacks.
     pub warnings: Vec<String>,
 }
 
@@ -105,7 +109,7 @@ pub struct PruneCandidate<'a> {
 /// Decides which of the unused objects a prune removes.
 pub type PruneChoice<'a> = &'a dyn Fn(&PruneCandidate<'_>) -> bool;
 
-/// What a container is doing.
+/// The condition of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     Created,
@@ -114,7 +118,7 @@ pub enum Status {
         started: Instant,
         paused: bool,
     },
-    /// Exited with `code`, and waiting for a restart.
+    /// The program exited with `code`, and the monitor waits for the restart.
     Restarting {
         code: u8,
         finished: Instant,
@@ -124,7 +128,7 @@ pub enum Status {
         finished: Instant,
         oom_killed: bool,
     },
-    /// The record can't be read, or the removal was cut short.
+    /// The record cannot be read, or a removal was interrupted.
     Dead {
         reason: String,
     },
@@ -133,13 +137,13 @@ pub enum Status {
 /// A line of `stats`.
 #[derive(Clone, Debug)]
 pub struct StatsView {
-    /// The name as given, or the id.
+    /// The name that the user typed, or the id.
     pub container: String,
     pub id: String,
     pub name: String,
-    /// Percent of one CPU.
+    /// In percent of one CPU.
     pub cpu_percent: f64,
-    /// Bytes, like the fields below except `processes`.
+    /// In bytes, like the fields below except `processes`.
     pub memory: u64,
     pub memory_limit: u64,
     pub received: u64,
@@ -152,11 +156,11 @@ pub struct StatsView {
 /// A line of `top`.
 #[derive(Clone, Debug)]
 pub struct ProcessView {
-    /// All numbers are the host's.
+    /// User ID and PIDs are the host's.
     pub uid: u32,
     pub pid: i32,
     pub parent: i32,
-    /// Percent of one CPU, since the process started.
+    /// In percent of one CPU since the process started.
     pub cpu_percent: u64,
     pub started: Instant,
     pub terminal: Option<String>,
@@ -175,18 +179,18 @@ pub struct ImageView {
     pub labels: Vec<(String, String)>,
     pub id: ImageId,
     pub created: Option<Instant>,
-    /// Bytes of all layers, unpacked.
+    /// The bytes of all unpacked layers.
     pub size: u64,
-    /// What a failed build left to look into: shown only with all.
+    /// True for the image that the last failed build kept. Only `images --all` shows it.
     pub hidden: bool,
-    /// `None` if not asked for.
+    /// `None` unless the caller requested it.
     pub usage: Option<ImageUsage>,
 }
 
 /// A line of `history`.
 #[derive(Clone, Debug)]
 pub struct HistoryView {
-    /// The id of the image, for its newest step.
+    /// The id of the image; `None` for all steps but the newest.
     pub id: Option<ImageId>,
     pub created: Option<Instant>,
     pub created_by: String,
@@ -194,7 +198,7 @@ pub struct HistoryView {
     pub comment: String,
 }
 
-/// The kinds of things that take room on the disk.
+/// The kinds of objects that take disk space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskKind {
     Images,
@@ -209,12 +213,12 @@ pub struct DiskUse {
     pub kind: DiskKind,
     pub total: usize,
     pub active: usize,
-    /// Bytes.
+    /// In bytes, like `reclaimable`.
     pub size: u64,
     pub reclaimable: u64,
 }
 
-/// `system df -v`
+/// The facts of `system df -v`.
 #[derive(Clone, Debug)]
 pub struct DiskDetail {
     pub images: Vec<ImageView>,
@@ -223,59 +227,59 @@ pub struct DiskDetail {
     pub cache: Vec<CacheView>,
 }
 
-/// A step in the build cache.
+/// An entry of the build cache.
 #[derive(Clone, Debug)]
 pub struct CacheView {
     pub id: String,
-    /// The instruction.
+    /// The instruction of the step, or the name of a cache mount.
     pub title: String,
     pub created: Instant,
     pub used: Instant,
-    /// Bytes of its layer.
+    /// The bytes of its layer or cache mount.
     pub size: u64,
-    /// An image has the layer too.
+    /// True if an image has the layer too.
     pub shared: bool,
 }
 
 /// The use of an image.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageUsage {
-    /// The bytes of its layers that other images have too.
+    /// The bytes of the layers that other images have too.
     pub shared: u64,
-    /// The number of containers made from it.
+    /// The number of containers of the image.
     pub containers: usize,
 }
 
 /// The use of a volume.
 #[derive(Clone, Copy, Debug)]
 pub struct VolumeUsage {
-    /// The number of containers that have it.
+    /// The number of containers that use the volume.
     pub containers: usize,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
 }
 
-/// What a prune removed.
+/// The result of a prune.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     pub removed: Vec<String>,
-    /// Bytes.
+    /// In bytes.
     pub reclaimed: u64,
 }
 
-/// What the removal of an image, or of one of its names, took away.
+/// The result of the removal of an image or of one of its names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RemovedImage {
     pub untagged: Vec<Reference>,
-    /// The digests of the image and of its layers that no other image has.
+    /// The digests of the removed image and of its removed layers.
     pub deleted: Vec<Digest>,
 }
 
-/// What `image prune` removed.
+/// The result of `image prune`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrunedImages {
     pub images: Vec<RemovedImage>,
-    /// Bytes.
+    /// In bytes.
     pub reclaimed: u64,
 }
 
@@ -283,7 +287,7 @@ pub struct PrunedImages {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub kind: ChangeKind,
-    /// Absolute, in the container.
+    /// An absolute path in the container.
     pub path: Vec<u8>,
 }
 
@@ -299,17 +303,17 @@ pub enum ChangeKind {
 #[derive(Clone, Debug)]
 pub struct VolumeView {
     pub name: String,
-    /// Where its files are on the host.
+    /// The directory of the volume's files on the host.
     pub mountpoint: String,
-    /// Whether a container has it, running or not.
+    /// True if a container uses the volume, running or not.
     pub is_used: bool,
-    /// `None` if not asked for.
+    /// `None` unless the caller requested it.
     pub usage: Option<VolumeUsage>,
     pub labels: Vec<(String, String)>,
 }
 
 impl Status {
-    /// Docker's word for the status.
+    /// Returns Docker's name of the status.
     pub fn name(&self) -> &'static str {
         match self {
             Status::Created => "created",
@@ -321,7 +325,7 @@ impl Status {
         }
     }
 
-    /// Whether it runs, or its restart policy will start it.
+    /// Reports whether the container runs or its restart policy will start it.
     pub fn is_active(&self) -> bool {
         matches!(self, Status::Running { .. } | Status::Restarting { .. })
     }
@@ -336,22 +340,23 @@ pub struct NetworkView {
     pub created: Option<Instant>,
     pub subnets: Vec<Subnet>,
     pub gateways: Vec<Ip>,
-    /// The number of running containers on it.
+    /// The number of running containers on the network.
     pub containers: usize,
     pub internal: bool,
     pub ipv6: bool,
     pub labels: Vec<(String, String)>,
-    /// Whether the network always exists.
+    /// True if the network always exists.
     pub is_builtin: bool,
 }
 
-/// Whether `filters` let something pass, by Docker's rule: those of one kind are alternatives, and
-/// each kind must match. Of a kind in `all_of` every filter must hold.
+/// Reports whether an object matches `filters`, by Docker's rule: each kind of filter must match,
+/// and of several filters of one kind one must match. Filters in `all_of` must all match. `holds`
+/// checks one filter.
 pub fn pass<F>(filters: &[F], all_of: impl Fn(&F) -> bool, holds: impl Fn(&F) -> bool) -> bool {
     pass_by(filters, std::mem::discriminant, all_of, holds)
 }
 
-/// As `pass`, for filters whose kind is more than their variant.
+/// Like [`pass`], for filters whose kind is not only their variant. `kind` returns the kind.
 pub fn pass_by<F, K: PartialEq>(
     filters: &[F],
     kind: impl Fn(&F) -> K,
@@ -364,7 +369,7 @@ pub fn pass_by<F, K: PartialEq>(
     })
 }
 
-/// Whether there is a label `wanted`, which is `key` or `key=value`, as filters take it.
+/// Reports whether there is a label `wanted`. As in Docker's filters, it is `key` or `key=value`.
 pub fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
     labels.iter().any(|(key, value)| match wanted.split_once('=') {
         Some((wanted_key, wanted)) => key == wanted_key && value == wanted,

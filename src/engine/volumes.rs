@@ -1,6 +1,8 @@
-//! `volume create`, `ls`, `rm` and `prune`: the commands that need to know which containers use a
-//! volume. A container uses a volume if its record names it, whether it runs or not. The files of a
-//! volume are `volume`'s.
+//! `volume create`, `ls`, `rm` and `prune`.
+//!
+//! These commands must know which containers use a volume. A container uses a volume if its record
+//! names the volume, whether the container runs or not. The module `volume` has the files of
+//! volumes.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +18,8 @@ use crate::time::Instant;
 use crate::volume::{self, mounted};
 
 impl Engine {
-    /// Creates a volume if it does not exist. Returns its name.
+    /// Makes a volume if it does not exist. Returns its name, which is random without `name`. Fails
+    /// if the name is not valid.
     pub fn volume_create(
         &self,
         name: Option<&str>,
@@ -35,13 +38,14 @@ impl Engine {
         Ok(name)
     }
 
-    /// The anonymous volumes of a container: targets and names.
+    /// Returns the anonymous volumes of a container: targets and names.
     pub fn anonymous_volumes(&self, name: &str) -> Result<Vec<(String, String)>> {
         let mounts = self.record(name)?.mounts.into_iter().filter(|mount| mount.anonymous);
         Ok(mounts.filter_map(|mount| Some((mount.target, mount.volume?))).collect())
     }
 
-    /// Mounts the volumes of a container that have options, on the host. Other volumes cost nothing.
+    /// Mounts a container's volumes that have options on the host. Other volumes need no mount.
+    /// `user` is the id for which the mount is kept.
     pub(super) fn mount_volumes(&self, record: &Record, user: &str) -> Result<()> {
         for mount in record.mounts.iter().filter(|mount| mount.has_options == Some(true)) {
             if let Some(name) = &mount.volume {
@@ -51,7 +55,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Volumes with options that are mounted although no living container has them.
+    /// Returns the volumes with options that are mounted but used by no living container.
     pub(super) fn abandoned_volumes(&self) -> Result<Vec<String>> {
         let mut found = volume::list(&self.roots)?;
         found.retain(|volume| {
@@ -65,7 +69,7 @@ impl Engine {
             let has = |record: &Record, name: &str| {
                 record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(name))
             };
-            // A container whose record can't be read may have any of them.
+            // A container whose record cannot be read may use any of them.
             let record = Record::read(&self.roots, &id).ok();
             found.retain(|volume| {
                 let may_have = record.as_ref().is_none_or(|record| has(record, &volume.name));
@@ -75,7 +79,7 @@ impl Engine {
         Ok(found.into_iter().map(|volume| volume.name).collect())
     }
 
-    /// Creates a volume if it does not exist.
+    /// Makes a volume if it does not exist.
     pub(super) fn make_volume(&self, made: &volume::Volume) -> Result<()> {
         if volume::ensure(&self.roots, made)? {
             self.note(&[event::of_volume("create", &made.name)]);
@@ -83,7 +87,8 @@ impl Engine {
         Ok(())
     }
 
-    /// All volumes, sorted by name. Which of them are in use is only looked up if `with_users`.
+    /// Returns all volumes, sorted by name. Without `with_users`, the containers are not searched,
+    /// and `is_used` is true for all.
     pub fn volumes(&self, with_users: bool) -> Result<Vec<VolumeView>> {
         let used = if with_users { self.used_volumes()? } else { None };
         let view = |found: volume::Volume| VolumeView {
@@ -96,8 +101,8 @@ impl Engine {
         Ok(volume::list(&self.roots)?.into_iter().map(view).collect())
     }
 
-    /// Removes a volume. Fails if a container uses it, or if it does not exist, unless `force` is
-    /// set.
+    /// Removes a volume. Fails if a container uses it. Fails if it does not exist, unless `force`
+    /// is set.
     pub fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
         match volume::read(&self.roots, name) {
             Ok(_) => {}
@@ -112,7 +117,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the unused volumes that are `wanted`: only anonymous ones, or `all`.
+    /// Removes the unused volumes that `wanted` accepts. Without `all`, removes only anonymous
+    /// volumes.
     pub fn volume_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<Pruned> {
         let mut pruned = Pruned::default();
         for found in volume::list(&self.roots)? {
@@ -129,7 +135,8 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// The volumes that containers have; `None` if a record can't be read, because it may name any.
+    /// Returns the names of the volumes that containers use. Returns `None` if a record cannot be
+    /// read, because it may name any volume.
     fn used_volumes(&self) -> Result<Option<BTreeSet<String>>> {
         let mut used = BTreeSet::new();
         for id in all_ids(&self.roots)? {
@@ -139,7 +146,8 @@ impl Engine {
         Ok(Some(used))
     }
 
-    /// The name of a container that has the volume. A container that can't be read may have it.
+    /// Returns the name of a container that uses the volume. A container whose record cannot be
+    /// read counts as a user.
     fn volume_user(&self, name: &str) -> Result<Option<String>> {
         for id in all_ids(&self.roots)? {
             match Record::read(&self.roots, &id) {

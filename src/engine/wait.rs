@@ -1,7 +1,8 @@
-//! `wait`, and the waits of `--depends-on`: until a container has ended, was removed, or is healthy.
+//! `wait`, and the waits of `--depends-on`: waits until a container has ended, was removed, or is
+//! healthy.
 //!
-//! The end of a container comes over its monitor's socket. The other conditions are read again and again
-//! from the run directory, which costs next to nothing: no process reports them.
+//! The monitor's socket reports the end of a container. No process reports the other conditions, so
+//! they are read from the run directory in a loop with short pauses.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -18,18 +19,20 @@ use crate::container::record::Record;
 use crate::container::state::{Condition, await_monitor};
 use crate::error::{Context, Result, fail};
 
-/// The longest pause between two looks.
+/// The longest pause between two checks.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// `wait --condition`
+/// The value of `wait --condition`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum WaitCondition {
-    /// It has ended, and its restart policy does not start it again.
+    /// The container has ended, and its restart policy does not start it again.
     #[default]
     NotRunning,
-    /// A program of it ends after the call.
+    /// The container's program ends after the call.
     NextExit,
+    /// The container is removed.
     Removed,
+    /// The health check succeeds.
     Healthy,
 }
 
@@ -38,11 +41,11 @@ pub struct Waiting {
     record: Record,
     monitor: Option<OwnedFd>,
     condition: WaitCondition,
-    /// When its last run ended; a later time is the next end.
+    /// The end of the last run in nanoseconds since 1970. A later time means another end.
     finished: i64,
 }
 
-/// Sleeps between two looks, longer each time.
+/// The pauses between two checks, which double up to `MAX_PAUSE`.
 struct Looks {
     pause: Duration,
 }
@@ -59,7 +62,8 @@ impl Looks {
 }
 
 impl Engine {
-    /// Starts to wait for a container, so that several can be waited for at the same time.
+    /// Starts to wait for a container. `end_wait` waits. So the caller can wait for several
+    /// containers. Fails if a container without a health check should become healthy.
     pub fn begin_wait(&self, name: &str, condition: WaitCondition) -> Result<Waiting> {
         let record = self.record(name)?;
         if condition == WaitCondition::Healthy && record.health_check().is_none() {
@@ -79,8 +83,8 @@ impl Engine {
         Ok(Waiting { record, monitor, condition, finished })
     }
 
-    /// Waits until the condition holds. Returns the exit status of a container that has ended. A container
-    /// that isn't running has ended already.
+    /// Waits until the condition is true. Returns the exit status of a container that has ended. A
+    /// stopped container counts as ended.
     pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
         match waiting.condition {
             WaitCondition::NotRunning => self.await_end(waiting),
@@ -127,7 +131,7 @@ impl Engine {
                 Condition::Running(state) => {
                     ran = true;
                     if let Some(process) = state.find()?.living() {
-                        // After an interrupt the next turn looks again.
+                        // Ignore an interrupt: the next turn of the loop checks again.
                         let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], None);
                         continue;
                     }
@@ -152,7 +156,7 @@ impl Engine {
             code = status;
         }
         while files.dir.exists() {
-            // A container that disappears during the look was removed.
+            // A container that disappears during the check was removed.
             match self.glance(&waiting.record) {
                 Ok(Condition::Exited(outcome)) => code = outcome.exit_code,
                 Err(error) if files.dir.exists() => return Err(error),
@@ -163,8 +167,8 @@ impl Engine {
         Ok(code)
     }
 
-    /// Waits until a container's health check has succeeded. With `strict` an unhealthy container
-    /// is an error, for a caller that can't do without it.
+    /// Waits until a container's health check has succeeded. With `strict`, fails if the container
+    /// becomes unhealthy. Fails if it stops or has no health check.
     pub(super) fn await_health(&self, name: &str, strict: bool) -> Result<()> {
         let mut looks = Looks::new();
         loop {
@@ -191,7 +195,8 @@ impl Engine {
         }
     }
 
-    /// `--depends-on`: waits until each of `names` runs or, with `:healthy`, is healthy.
+    /// Checks that each of `names` runs or, with `:healthy`, waits until it is healthy
+    /// (`--depends-on`).
     pub(super) fn await_dependencies(&self, names: &[String]) -> Result<()> {
         for dependency in names {
             match dependency.strip_suffix(":healthy") {

@@ -1,26 +1,28 @@
-//! What a user should know although the command goes on. The engine passes these on as facts to the
-//! function that it was given; the sentences are made in `cli::warning`. What ends a command is an
-//! `Error` instead.
+//! Warnings: messages for the user that do not stop the command.
+//!
+//! The engine passes each warning as a value to a function of the command line. `cli::warning`
+//! makes the sentences. A problem that stops a command is an `Error` instead.
 
 use std::net::IpAddr;
 
 use crate::error::Error;
 use crate::image::platform::Platform;
 
-/// A warning. The container is made or started all the same.
+/// A warning. The command makes or starts the container in spite of it.
 pub enum Warning {
-    /// `-p` on a network without a bridge, which publishes nothing.
+    /// `-p` on a network without a bridge, where no port is published.
     PublishedWithoutBridge,
-    /// No cgroups could be mounted: the error says why.
+    /// No cgroups could be mounted, for this reason.
     WithoutLimits(Error),
-    /// Files end at this many bytes: the caller's limit can't be lifted.
+    /// Files cannot be larger than this number of bytes, because the caller's limit cannot be
+    /// raised.
     ShortFiles(u64),
-    /// The host has no name server that containers can reach; they use these.
+    /// The host has no name server that containers can reach, so they use these public ones.
     PublicNameServers([IpAddr; 2]),
-    /// With these capabilities a program can become root of the host.
+    /// A program with these capabilities can become root of the host.
     GivesHostAway(Vec<&'static str>),
-    /// The image is for another machine than this one.
+    /// The image is for another platform than this machine's.
     OtherPlatform { image: Platform, native: Platform },
-    /// What `store` says of the file system of the state root.
+    /// The note of `store` about the file system of the state root.
     StateRoot(String),
 }

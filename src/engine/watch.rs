@@ -1,7 +1,8 @@
 //! Waits until files in a directory change, for `logs --follow` and `events`.
 //!
-//! inotify(7) reports changes. The kernel gives each user a small number of inotify instances, and a
-//! container's root may use all of them: a watcher without one looks several times a second instead.
+//! inotify(7) reports the changes. The kernel limits the number of inotify instances for each user,
+//! and root of a container may use all of them. A watcher without an instance checks several times
+//! a second instead.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -15,15 +16,15 @@ use crate::error::{Context, Result};
 
 /// A watched directory.
 pub(super) struct Watcher {
-    /// `None` if the kernel has no instance or watch left for this user.
+    /// The inotify instance. `None` if the kernel has no instance or watch left for this user.
     instance: Option<OwnedFd>,
-    /// How long to sleep between two looks without inotify.
+    /// The pause between two checks without inotify.
     pause: Duration,
 }
 
 impl Watcher {
-    /// Watches `directory`. Appending to a file in it, making, renaming and removing one wake
-    /// `wait`.
+    /// Watches `directory`. Changes of a file in it, and making, renaming and removing a file, wake
+    /// `wait`. `pause` is the pause between two checks without inotify.
     pub fn new(directory: &Path, pause: Duration) -> Result<Watcher> {
         let events =
             WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
@@ -33,15 +34,15 @@ impl Watcher {
             Ok(instance)
         };
         let instance = match watch() {
-            // NOSYS: a kernel without inotify.
+            // A kernel without inotify returns ENOSYS.
             Err(Errno::MFILE | Errno::NOSPC | Errno::NOSYS) => None,
             watched => Some(watched.context(|| format!("watch {}", directory.display()))?),
         };
         Ok(Watcher { instance, pause })
     }
 
-    /// Waits for a change, until `other` is readable, or for this many nanoseconds. Returns false if the
-    /// directory was removed, so that this watcher wakes no more.
+    /// Waits for a change, until `other` is readable, or for `left_ns` nanoseconds. Returns false
+    /// if the directory was removed, so that this watcher reports no more changes.
     pub fn wait(&self, other: Option<&OwnedFd>, left_ns: Option<i64>) -> Result<bool> {
         const SECOND: i64 = 1_000_000_000;
         let pause_ns = self.pause.as_nanos() as i64;
@@ -59,13 +60,15 @@ impl Watcher {
         self.drain()
     }
 
-    /// Is readable after a change. `None` if the caller must look again after a while.
+    /// A descriptor that is readable after a change. `None` without inotify: the caller must then
+    /// check regularly.
     #[cfg(feature = "compose")]
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         self.instance.as_ref()
     }
 
-    /// Reads the kernel's messages, so that they wake no more. Returns as `wait` does.
+    /// Reads all pending messages, so that they no longer wake `wait`. Returns false if the
+    /// directory was removed.
     pub fn drain(&self) -> Result<bool> {
         let mut messages = [0; 4096];
         let mut is_there = true;
@@ -81,8 +84,8 @@ impl Watcher {
     }
 }
 
-/// Whether the messages end the watch. Each message is four words (watch, mask, cookie, length of
-/// the name) and a name.
+/// Reports whether the messages end the watch (IN_IGNORED). Each message has four words (watch,
+/// mask, cookie, length of the name) and a name.
 fn is_last(mut messages: &[u8]) -> bool {
     while let Some(([_, kind, _, length], rest)) = messages.split_first_chunk::<16>().map(|found| {
         let word = |at: usize| found.0[at..at + 4].try_into().map_or(0, u32::from_ne_bytes);

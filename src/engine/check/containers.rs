@@ -1,7 +1,8 @@
-//! `system check` for containers: records, names, run directories, leased user IDs and removals
-//! that were cut short. A container whose monitor lives is left alone; the monitor's lock shows
-//! that. Each finding carries its repair, which `--repair` runs. Images, volumes and networks are
-//! in `stores`.
+//! `system check` for containers: records, names, run directories, leased user IDs and interrupted
+//! removals.
+//!
+//! A container whose monitor lives is not checked; the monitor's lock shows this. Each finding has
+//! its repair, which `--repair` runs. Images, volumes and networks are in `stores`.
 
 use std::path::Path;
 
@@ -23,8 +24,8 @@ impl Engine {
         let files = Files::new(&self.roots, id);
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,
-            // The command that creates it holds the monitor's lock; a container that was just
-            // removed has no directory.
+            // While a command creates the container, it holds the monitor's lock. A container
+            // that was just removed has no directory.
             Err(_) if !files.config().exists() => {
                 if !is_watched(&files).unwrap_or(true) && files.dir.exists() {
                     let what = format!("the creation of container {} was cut short", id.short());
@@ -130,7 +131,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Finds run directories whose container is gone.
+    /// Finds run directories whose container does not exist.
     pub(super) fn check_run_dirs(&self, findings: &mut Findings) -> Result<()> {
         let names = store::list(&self.roots.run)?;
         for id in names.iter().filter_map(|name| ContainerId::parse(name)) {
@@ -156,7 +157,8 @@ impl Engine {
     }
 }
 
-/// The condition of a container without a monitor. This changes nothing on disk.
+/// Returns the condition of a container that has no run directory and no orphaned processes,
+/// otherwise `None`. Changes nothing on disk.
 fn condition_at_rest(engine: &Engine, record: &Record) -> Result<Option<Condition>> {
     let files = Files::new(&engine.roots, &record.id);
     if files.run.exists() || state::is_orphaned(&engine.roots, record)? {

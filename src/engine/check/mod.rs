@@ -1,7 +1,8 @@
-//! `system check`: finds, and with `--repair` mends, what kills and power cuts have left behind.
+//! `system check`: finds what kills and power cuts left behind, and with `--repair` repairs it.
 //!
-//! A finding is a line: what it is and where. A repair touches nothing that a running command
-//! works on: such a command locks what it makes or removes, and its temporary files carry its PID.
+//! A finding is one line: the problem and its place. A repair changes no file that a running
+//! command works on: such a command locks what it makes or removes, and its temporary files have
+//! its PID in their names.
 
 mod containers;
 mod stores;
@@ -14,10 +15,11 @@ use crate::error::{Context, Error, Result};
 use crate::runtime::mounts_below;
 use crate::store;
 
-/// One thing that is wrong.
+/// One problem that the check found.
 pub struct Finding {
+    /// The problem, in one line.
     pub what: String,
-    /// The result of the repair; `None` if no repair was asked for.
+    /// The result of the repair; `None` without `--repair`.
     pub mended: Option<Result<()>>,
 }
 
@@ -40,7 +42,8 @@ impl Findings {
 }
 
 impl Engine {
-    /// Checks everything. Things that hold others come before those.
+    /// Checks everything, and with `repair` repairs it. Containers come before images, volumes and
+    /// networks, because containers use these. Fails only if a check itself fails.
     pub fn check(&self, repair: bool) -> Result<Vec<Finding>> {
         let mut findings = Findings { repair, list: Vec::new() };
         self.check_mounts(&mut findings)?;
@@ -60,7 +63,7 @@ impl Engine {
         Ok(findings.list)
     }
 
-    /// Removes what killed commands left of containers that are gone or were never finished.
+    /// Removes the files of containers that were removed or never finished by a killed command.
     #[cfg(feature = "build")]
     pub(super) fn mend_leftovers(&self) -> Result<()> {
         let mut findings = Findings { repair: true, list: Vec::new() };
@@ -77,8 +80,8 @@ impl Engine {
         findings.list.into_iter().filter_map(|finding| finding.mended).collect()
     }
 
-    /// Reports mounts below the state directories. Containers are mounted in namespaces of their own, so
-    /// there should be none.
+    /// Reports mounts below the state directories. Containers have their own mount namespaces, so
+    /// the host should see none.
     fn check_mounts(&self, findings: &mut Findings) -> Result<()> {
         for mount in mounts_below(&[&self.roots.containers(), &self.roots.run])? {
             findings.add(format!("{} is mounted on the host", mount.display()), || {

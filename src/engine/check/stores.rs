@@ -1,7 +1,9 @@
-//! `system check` for images, volumes and networks: leftovers of killed commands, names without an
-//! object, objects without a part, leases and firewall rules of containers that are gone. Each
-//! finding carries its repair, which `--repair` runs; a finding that only the user can repair
-//! carries advice. Containers are checked first, in `containers`.
+//! `system check` for images, volumes and networks.
+//!
+//! It finds leftovers of killed commands, names without an object, objects that lack a part, and
+//! leases and firewall rules of containers that do not exist. Each finding has its repair, which
+//! `--repair` runs, or advice if only the user can repair it. Containers are checked first, in
+//! `containers`.
 
 use super::Findings;
 use crate::engine::Engine;
@@ -16,8 +18,8 @@ use crate::sys::netlink::Socket;
 use crate::volume::{self, mounted};
 
 impl Engine {
-    /// Names come first, because nothing depends on them. Leftovers are removed one by one, because
-    /// another command may start to use one in between.
+    /// Checks names, images and leftovers. Names come first, because nothing depends on them. Each
+    /// leftover is checked again before its removal, because another command may start to use it.
     pub(super) fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ImageStore::open(&self.roots);
         for flaw in images.flaws()? {
@@ -49,8 +51,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Checks for killed builds, and for files that the build cache can't read. Before the images, because
-    /// the layers of a killed build are moved into place.
+    /// Finds killed builds, and files that the build cache cannot read. Runs before the check of
+    /// the images, because the repair moves the layers of a killed build into place.
     #[cfg(feature = "build")]
     pub(super) fn check_builds(&self, findings: &mut Findings) -> Result<()> {
         for path in self.dead_builds()? {
@@ -103,8 +105,8 @@ impl Engine {
                 }
             }
         }
-        // The rules are made from all networks together, so an unreadable network prevents the
-        // comparison.
+        // The firewall's rules are made from all networks together, so they cannot be compared if a
+        // network is unreadable.
         if all_readable {
             for (link, alias) in alias::orphans(&self.roots)? {
                 let kind = if link.starts_with(naming::BRIDGE_PREFIX) { "bridge" } else { "link" };

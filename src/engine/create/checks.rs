@@ -1,8 +1,8 @@
-//! Checks of `create` on several options together, and on the host: memory against swap, `--rm` against
-//! `--restart`, devices that exist.
+//! Checks of `create` that need several options or the host: memory against swap, `--rm` against
+//! `--restart`, existing devices.
 //!
-//! The command line has checked each flag by itself. These checks are here, below it, because every
-//! caller of the engine needs them. They change nothing.
+//! The command line has checked each flag alone. These checks are here, below the command line,
+//! because each caller of the engine needs them. They change nothing.
 
 use std::fs;
 
@@ -17,10 +17,10 @@ use crate::engine::{cpus, spec};
 use crate::error::{Context, Result, fail};
 use crate::raw;
 
-/// With less memory a container's first process can't even set itself up.
+/// The least memory limit, in bytes. With less, a container's first process cannot be set up.
 const MIN_MEMORY: i64 = 6 << 20;
 
-/// Fails if the options contradict each other or name a device that doesn't exist.
+/// Fails if options contradict each other or name a device that does not exist.
 pub(super) fn check(options: &CreateOptions) -> Result<()> {
     check_resources(&options.resources)?;
     if options.lifecycle.remove && !options.lifecycle.restart.is_no() {
@@ -46,7 +46,7 @@ pub(super) fn check(options: &CreateOptions) -> Result<()> {
     Ok(())
 }
 
-/// Fails if the limits contradict each other or exceed what the machine has.
+/// Fails if limits contradict each other or exceed what the machine has.
 pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     if let Some(memory) = resources.memory
         && memory < MIN_MEMORY
@@ -71,8 +71,8 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     cpus::check(resources)
 }
 
-/// Fails if a sysctl belongs to a namespace that the container shares: the change would reach the host or
-/// another container.
+/// Fails if a sysctl belongs to a namespace that the container shares, because the change would
+/// affect the host or another container.
 pub(super) fn check_sysctls(
     options: &CreateOptions,
     network: &NetworkMode<ContainerId>,

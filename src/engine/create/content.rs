@@ -1,6 +1,8 @@
-//! Files whose content the caller gives: secrets and configs of a compose file.
-//! They lie in the container's directory, are mounted read-only, and are removed with the container. Only
-//! root can reach the directory, so mode and owner matter only inside the container.
+//! Files whose content the caller supplies: secrets and configs of a compose file.
+//!
+//! They are in the container's directory, are mounted read-only, and are removed with the
+//! container. Only the host's root can reach that directory, so a file's mode and owner matter only
+//! in the container.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,8 +14,9 @@ use crate::engine::options::FileOption;
 use crate::error::{Context, Result};
 use crate::raw;
 
-/// Writes the files below `directory`, the container's. Returns their mounts. A kill before the
-/// container's record is written leaves a directory without a record, which `system check` sweeps.
+/// Writes the files below `directory`, the container's directory. Returns their mounts. If the
+/// process is killed before the container's record is written, `system check` removes the
+/// directory.
 pub fn write(directory: &Path, files: &[FileOption]) -> Result<Vec<MountRecord>> {
     if files.is_empty() {
         return Ok(Vec::new());

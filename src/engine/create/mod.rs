@@ -1,13 +1,12 @@
 //! `create`: makes a container's directory and record from the user's options.
 //!
 //! Order on disk: run directory with its lock (held until the end, so that no other command takes
-//! this for an abandoned container), container directory, name, volumes, lease of user IDs,
-//! config.json. If the process dies before config.json is written, it leaves a name and a lease,
-//! which the next taker takes over, and a directory, which `system check` sweeps. After config.json
-//! the container exists.
-//!
-//! The parts: `checks` refuses options that contradict each other, `mounts` makes volumes and
-//! directories, `content` writes secrets and configs, `record` computes the record's fields, `undo` removes a half-made container.
+//! the container for an abandoned one), container directory, name, volumes, lease of user IDs,
+//! config.json. With config.json the container exists. If the process dies before that, it leaves a
+//! name and a lease, which the next user of either takes over, and a directory, which `system
+//! check` removes. Parts: `checks` refuses options that contradict each other, `mounts` makes
+//! volumes and directories, `content` writes secrets and configs, `record` computes the record,
+//! `undo` removes an incomplete container.
 
 mod checks;
 mod content;
@@ -40,18 +39,19 @@ use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::raw;
 use crate::store::{self, Durability, Lock};
 
-/// A container that was just made; this process still has its monitor lock.
+/// A new container. This process still holds its monitor lock.
 pub(super) struct Created {
     pub record: Record,
     pub lock: Lock,
 }
 
 impl Engine {
-    /// Makes a container. Returns its id.
+    /// Makes a container and returns its id. Fails if the image does not exist, the name is taken,
+    /// or options contradict each other. A failure leaves nothing behind.
     pub fn create(&self, options: &CreateOptions) -> Result<ContainerId> {
         let created = self.make(options, false)?;
         self.note(&[events::of(&created.record, "create", &[])]);
-        // It does not run, so the run directory is removed, and the lock with it.
+        // The container does not run, so remove the run directory and with it the lock.
         store::remove_tree(&Files::new(&self.roots, &created.record.id).run)?;
         Ok(created.record.id)
     }
@@ -83,7 +83,8 @@ impl Engine {
         };
         let files = Files::new(&self.roots, &id);
         let lock = files.lock_monitor()?;
-        // Until it has a name, the id is used: no container can have it as a name.
+        // Until the container has a name, the guard uses the id: no container can have it as a
+        // name.
         let (standin, volumes) = (id.to_string(), Vec::new());
         let mut undo = Undo { engine: self, id: &id, name: standin, volumes, ids: None };
         fs::DirBuilder::new()
@@ -100,7 +101,7 @@ impl Engine {
             Source::Layers(layers, _) => make_upper(&files, layers.last())?,
             Source::Directory(..) => {}
         }
-        // Keeps the images that are mounted until the record names them.
+        // These locks keep the mounted images until the record names them.
         let mut holds = Vec::new();
         let mut mounts = self.mounts(options, source.config(), &mut undo.volumes, &mut holds)?;
         mounts.extend(content::write(&files.dir, &options.files)?);
@@ -116,7 +117,7 @@ impl Engine {
         }
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
-            // Syncs the directory's own entry and the name's.
+            // Sync the directory entries of the container and of its name.
             store::sync_parent(&files.dir)?;
             store::sync_parent(&self.roots.containers().join("names").join(&name))?;
         }
@@ -124,12 +125,12 @@ impl Engine {
             write_cidfile(cidfile, &id)?;
         }
         undo.keep();
-        // `source` kept the image until here; from now on the record does.
+        // `source` kept the image until here. From now on the record keeps it.
         Ok(Created { record, lock })
     }
 
-    /// The options with the ids of the containers that they name. Looked up before the new container
-    /// exists, because its own name or the start of its id would match.
+    /// Returns the options with the ids of the containers that they name. The names are looked up
+    /// before the new container exists, because its own name or the start of its id could match.
     fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
         let joined = |given: &EndpointOption| given.network.container().is_some();
         if options.links.is_empty()
@@ -189,7 +190,8 @@ impl Engine {
         Ok(Source::Image { image, _hold: hold })
     }
 
-    /// An image for another machine runs by an emulator (binfmt_misc) or fails at execve.
+    /// Warns if the image is for another platform: it runs by an emulator (binfmt_misc) or fails at
+    /// execve(2).
     fn warn_of_platform(&self, image: &Image) {
         let (offered, native) = (image.config.platform(), Platform::native());
         if Wanted::native().rank_of_config(&offered).is_none() {
@@ -198,15 +200,15 @@ impl Engine {
     }
 }
 
-/// Where the root file system comes from.
+/// The source of the root file system.
 enum Source {
-    /// Held, so that the image can't be removed before the record names it.
+    /// An image. The lock keeps it from being removed before the record names it.
     Image {
         image: Image,
         _hold: ImageHold,
     },
     Directory(PathBuf, ContainerConfig),
-    /// The build that asks keeps these layers.
+    /// Layers of a running build, which keeps them.
     Layers(Vec<PathBuf>, ContainerConfig),
 }
 
@@ -242,8 +244,8 @@ impl Source {
     }
 }
 
-/// Gives the overlay's upper directory the owner and mode of the image's root, because the merged root
-/// shows those of the upper directory.
+/// Makes the overlay's upper and work directories. The upper directory gets the owner and mode of
+/// the image's root, because the merged root shows those of the upper directory.
 fn make_upper(files: &Files, topmost: Option<&PathBuf>) -> Result<()> {
     let (upper, work) = (files.upper(), files.work());
     let make = || -> std::io::Result<()> {

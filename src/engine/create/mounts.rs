@@ -1,9 +1,9 @@
-//! The mounts of a new container: those of its options, of `--volumes-from`, and a volume for each path
-//! that the image declares.
+//! The mounts of a new container: those of its options and of `--volumes-from`, and a volume for
+//! each path that the image declares.
 //!
-//! What a mount needs is made here: named and anonymous volumes, and bind sources that `-v` asks for.
-//! The caller gets the list of anonymous volumes and removes them if the container isn't finished.
-//! Nothing is mounted: `runtime::mounts` does that at each start.
+//! This file makes the named and anonymous volumes, and the bind sources that `-v` requires. The
+//! caller gets the list of new anonymous volumes and removes them if the creation fails. Nothing is
+//! mounted here: `runtime::mounts` does that at each start.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,8 @@ use crate::time::Instant;
 use crate::volume;
 
 impl Engine {
-    /// The user's mounts and the image's volumes, outermost first. Creates what is missing.
+    /// Returns the user's mounts and the image's volumes, outermost first. Makes missing volumes
+    /// and sources. Adds new anonymous volumes to `made`, and locks of mounted images to `holds`.
     pub(super) fn mounts(
         &self,
         options: &CreateOptions,
@@ -45,12 +46,12 @@ impl Engine {
                 mounts.push(self.anonymous_volume(options, &target, None, made)?);
             }
         }
-        // A stable sort: of two at one depth the given order counts.
+        // A stable sort keeps the given order of mounts at the same depth.
         mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
         Ok(mounts)
     }
 
-    /// Adds the volumes and binds of another container to targets that have no mount yet.
+    /// Adds the volumes and bind mounts of another container whose targets have no mount yet.
     fn add_volumes_of(
         &self,
         name: &str,
@@ -131,7 +132,7 @@ impl Engine {
                 let data = volume::data(&self.roots, name);
                 Ok(MountRecord {
                     volume: Some(name.clone()),
-                    // Its content was put there before.
+                    // A volume with options or a subpath is not filled from the image.
                     copy_up: !mount.no_copy && mount.subpath.is_none() && !has_options,
                     has_options: has_options.then_some(true),
                     ..record(RecordKind::Volume, Some(raw::encode_path(&data)))
@@ -151,7 +152,7 @@ impl Engine {
         Ok((ImageMount { id: OrEmpty(Some(id)), layers }, hold))
     }
 
-    /// A new anonymous volume, or the inherited one for `target`.
+    /// Returns a new anonymous volume, or the inherited one for `target`.
     fn anonymous_volume(
         &self,
         options: &CreateOptions,

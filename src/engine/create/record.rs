@@ -1,8 +1,8 @@
-//! The record of a new container: the user's options over the image's config.
+//! Computes the record of a new container: the user's options override the image's config.
 //!
-//! These functions read the records of other containers, to join their namespaces, but write nothing:
-//! `create::make` writes the record when everything that it names exists. The rules for entrypoint,
-//! command, environment and working directory are Docker's.
+//! These functions read the records of other containers, to join their namespaces, but write
+//! nothing: `create::make` writes the record when everything that it names exists. The rules for
+//! entrypoint, command, environment and working directory are Docker's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,10 +23,12 @@ use crate::runtime::DEFAULT_PATH;
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::time::Instant;
 
+/// The size of /dev/shm in bytes, as in Docker.
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 
 impl Engine {
-    /// Returns the record of the new container, without a user namespace.
+    /// Returns the record of the new container without a user namespace. Fails if options
+    /// contradict each other or there is no command.
     pub(super) fn describe(
         &self,
         options: &CreateOptions,
@@ -57,7 +59,7 @@ impl Engine {
             (Some(_), _) if joined.is_some() => fail!(
                 "--hostname can't be set with --network container:NAME: that container's is used"
             ),
-            // The hosts file is the other container's, too.
+            // The container has the hosts file of the other container, so use its host name too.
             (None, false) if let Some(other) = joined => Record::read(&self.roots, other)?.hostname,
             (Some(hostname), _) => hostname.clone(),
             (None, false) if network != NetworkMode::Host => short(&id).to_owned(),
@@ -65,7 +67,8 @@ impl Engine {
         };
         checks::check_sysctls(options, &network)?;
         let mut labels = config.labels.clone();
-        // Compose knows its containers by these: an image must not name a project (CVE-2026-53488).
+        // Compose finds its containers by these labels, so an image must not set them
+        // (CVE-2026-53488).
         labels.retain(|(key, _)| !project::is_label(key));
         for (key, value) in &options.labels {
             labels.retain(|(known, _)| known != key);
@@ -118,12 +121,12 @@ impl Engine {
             exposed,
             log: options.log.clone(),
         };
-        // A tag that can't be rendered fails here, not at `logs --details`.
+        // A bad tag must fail here and not at `logs --details`.
         log_driver::details(&record)?;
         Ok(record)
     }
 
-    /// The modes with the other containers' ids in place of their names.
+    /// Returns the namespace modes with ids in place of the names of other containers.
     fn namespace_modes(&self, asked: &NamespaceModes<String>) -> Result<NamespaceModes> {
         if let Some(name) = asked.ipc.container()
             && self.record(name)?.namespaces.ipc == NamespaceMode::None
@@ -134,7 +137,7 @@ impl Engine {
     }
 }
 
-/// The image's health check with the changes of `options`.
+/// Returns the image's health check, changed by `options`.
 fn health(options: &HealthOptions, config: &ContainerConfig) -> Result<Option<HealthRecord>> {
     let image = config.healthcheck.as_ref().map(|check| Healthcheck {
         test: check.test.iter().map(|word| raw::encode(word.as_bytes())).collect(),
@@ -153,7 +156,7 @@ fn health(options: &HealthOptions, config: &ContainerConfig) -> Result<Option<He
     Ok((!check.test.is_empty()).then_some(HealthRecord { check, shell, on_failure }))
 }
 
-/// The image's ports and `--expose`.
+/// Returns the image's exposed ports and those of `--expose`.
 fn exposed(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
     let mut exposed: Vec<String> = Vec::new();
     for port in config.exposed_ports.iter().chain(&options.expose) {
@@ -165,7 +168,7 @@ fn exposed(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
     exposed
 }
 
-/// `-p`, and with `-P` a port of the host's choice for each exposed one.
+/// Returns the ports of `-p`. With `-P`, adds a free port of the host for each other exposed port.
 fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<Publish>> {
     let mut publish = options.publish.clone();
     if options.publish_all {
@@ -185,8 +188,8 @@ fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<Publish>
     Ok(publish)
 }
 
-/// Docker's rule: an entrypoint of the user drops the image's command; words after the image
-/// replace the command.
+/// Returns entrypoint and command by Docker's rule: `--entrypoint` drops the image's command, and
+/// words after the image replace the command.
 fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<String>, Vec<String>) {
     let entrypoint = match &options.entrypoint {
         Some(word) if word.is_empty() => Vec::new(),
@@ -203,12 +206,13 @@ fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<Strin
     (entrypoint, command)
 }
 
-/// Words of an image's config, as a record keeps them.
+/// Encodes words of an image's config for the record.
 fn words(words: &Option<Vec<String>>) -> Vec<String> {
     words.iter().flatten().map(|word| raw::encode(word.as_bytes())).collect()
 }
 
-/// The image's variables, then ours, then the user's; of two with one name the later one counts.
+/// Returns the environment: mydocker's defaults, the image's variables, the user's variables. A
+/// later value of the same name replaces an earlier one.
 fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
     let mut defaults = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={hostname}")];
     if options.streams.tty {
@@ -216,7 +220,7 @@ fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str
     }
     let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();
     let mut env: Vec<String> = Vec::with_capacity(defaults.len() + image.len());
-    // An image may have tens of thousands of variables, so each is found without a search.
+    // An image may have tens of thousands of variables, so a map finds each one.
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     let mut places: HashMap<String, usize> = HashMap::new();
     for pair in defaults.iter().chain(&image).chain(&options.env) {
@@ -234,7 +238,7 @@ fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str
     env
 }
 
-/// Adds `NAME=value`, or replaces the value of that name.
+/// Adds `NAME=value`, or replaces the value of this name.
 pub(in crate::engine) fn set_env(env: &mut Vec<String>, pair: &str) {
     let name = pair.split('=').next();
     match env.iter_mut().find(|known| known.split('=').next() == name) {
@@ -243,7 +247,7 @@ pub(in crate::engine) fn set_env(env: &mut Vec<String>, pair: &str) {
     }
 }
 
-/// `-u`, or the image's.
+/// Returns the user of `-u` or of the image.
 fn user(options: &CreateOptions, config: &ContainerConfig) -> Option<String> {
     let user = options.user.as_ref().unwrap_or(&config.user);
     Some(user.clone()).filter(|user| !user.is_empty())

@@ -1,7 +1,8 @@
-//! The guard that removes a half-made container when `create` fails.
+//! The guard that removes an incomplete container when `create` fails.
 //!
-//! It removes the directory, the name, the lease of user IDs and the anonymous volumes. A kill runs no
-//! guard: `system check` and the next taker of the name handle that (see the head of `create`).
+//! It removes the directory, the name, the lease of user IDs and the anonymous volumes. If the
+//! process is killed, the guard does not run. `system check` and the next user of the name handle
+//! that case (see the head of `create`).
 
 use crate::container::{id_range, state};
 use crate::container_id::ContainerId;
@@ -10,12 +11,12 @@ use crate::engine::options::IdMap;
 use crate::store::Durability;
 use crate::volume;
 
-/// Removes a half-made container when it is dropped, unless `keep` was called.
+/// Removes an incomplete container when this value is dropped, unless `keep` was called.
 pub(super) struct Undo<'a> {
     pub(super) engine: &'a Engine,
     pub(super) id: &'a ContainerId,
     pub(super) name: String,
-    /// The anonymous volumes that were made for it.
+    /// The anonymous volumes that were made for the container.
     pub(super) volumes: Vec<String>,
     pub(super) ids: Option<IdMap>,
 }
@@ -29,7 +30,7 @@ impl Undo<'_> {
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        // The user must see the first failure, not one of the removal.
+        // Ignore errors here: the user must see the failure that caused the removal.
         let _ = state::erase(&self.engine.roots, self.id, &self.name, Durability::Lazy);
         if let Some(ids) = &self.ids {
             let _ = id_range::release(&self.engine.roots, ids, self.id);

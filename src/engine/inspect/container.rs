@@ -1,6 +1,8 @@
 //! `container inspect`: a container's record (`config.json`), its present state and its resources,
-//! as Docker's Engine API shows a container. Its network settings are in `settings`. A container
-//! that hangs in its start is shown as it is, after a short wait.
+//! in the format of Docker's Engine API.
+//!
+//! Its network settings are in `settings`. A container that hangs in its start is shown in that
+//! state after a short wait. Fields that have no meaning here have their zero value.
 
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use crate::template::{Value, omit_empty};
 
 impl Engine {
     pub(super) fn container(&self, record: &Record, with_size: bool) -> Result<Value> {
-        // A container that hangs in its start is shown as it is, without a wait.
+        // Wait only this long for a container that hangs in its start, and then show it.
         const MAX_WAIT: Duration = Duration::from_secs(1);
         let id = &record.id;
         let files = Files::new(&self.roots, id);
@@ -40,7 +42,7 @@ impl Engine {
             (Condition::Running(_), Some(_)) => Health::read(&files)?,
             _ => None,
         };
-        // A running container has copies of the files in its directory.
+        // A running container has copies of these files in its run directory.
         let names = NameFiles::below(&match &condition {
             Condition::Running(_) if record.network.container().is_none() => {
                 self.roots.name_files(&record.id)
@@ -269,7 +271,7 @@ fn host_config(record: &Record) -> Result<Value> {
     ]))
 }
 
-/// `/db:/web/alias`, as in Docker, but with the id of the linked container.
+/// Returns `/db:/web/alias`, as in Docker, but with the id of the linked container.
 fn self_links(record: &Record) -> Value {
     let links = record.links.iter();
     strings(links.map(|(id, alias)| format!("/{}:/{}/{alias}", short(id), record.name)))
@@ -280,7 +282,7 @@ fn rates(resources: &Resources, kind: RateKind) -> Value {
     array(rates.map(|rate| object([("Path", text(&rate.path)), ("Rate", number(rate.rate))])))
 }
 
-/// The value of `--userns`; empty for `host`, as in Docker.
+/// Returns the value of `--userns`, or as in Docker an empty text for `host`.
 fn userns_mode(record: &Record) -> String {
     match &record.user_namespace {
         None => String::new(),
@@ -289,7 +291,8 @@ fn userns_mode(record: &Record) -> String {
     }
 }
 
-/// `CONTAINER_ID:HOST_ID:COUNT`, as in Podman; absent without a user namespace.
+/// Returns the ID maps as `CONTAINER_ID:HOST_ID:COUNT`, as in Podman. The field is absent without a
+/// user namespace.
 fn id_mappings(record: &Record) -> Value {
     let Some(ids) = record.ids() else { return omit_empty(Value::Nil) };
     let map = |first: u32| strings([format!("0:{first}:{}", ids.size)]);
@@ -331,7 +334,7 @@ fn config(record: &Record) -> Value {
     let words = |words: &[String]| or_nil_list(strings(words));
     let volumes = record.mounts.iter().filter(|mount| mount.anonymous).map(|mount| &mount.target);
     let health = record.health.as_ref();
-    // Docker has an empty one where the image states none.
+    // As in Docker, the signal is empty if neither the user nor the image sets one.
     let signal = match &record.stop_signal {
         signal if signal.is_default() => String::new(),
         signal => signal.to_string(),
@@ -361,7 +364,7 @@ fn config(record: &Record) -> Value {
             "StopTimeout",
             record.lifecycle.stop_timeout.map_or_else(|| omit_empty(Value::Nil), signed),
         ),
-        // Podman's field.
+        // This field is Podman's.
         (
             "HealthcheckOnFailureAction",
             omit_empty(text(health.map_or("", |health| health.on_failure.name()))),
@@ -369,7 +372,7 @@ fn config(record: &Record) -> Value {
     ])
 }
 
-/// Docker's empty mode of a namespace of the container's own.
+/// Returns the mode of a namespace. As in Docker, a private namespace has an empty mode.
 fn unless_private(mode: &NamespaceMode<ContainerId>) -> String {
     if *mode == NamespaceMode::Private { String::new() } else { mode.to_string() }
 }

@@ -1,6 +1,8 @@
-//! `image inspect`: an image's names and digests, its configuration (OCI image-spec, config.md) and
-//! the directories of its layers. A stored image has one platform, so no manifest list is shown. The
-//! fields that only Docker's builder sets are empty.
+//! `image inspect`: an image's names and digests, its config (OCI image specification, config.md)
+//! and the directories of its layers.
+//!
+//! A stored image has one platform, so no manifest list is shown. The fields that only Docker's
+//! builder sets are empty.
 
 use super::value::{NEVER, map, number, object, or_nil_map, set, strings, strings_or_null, text};
 use super::{graph_driver, healthcheck};
@@ -19,7 +21,7 @@ impl Engine {
         let tags = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
         });
-        // Sort by the full name with the registry's host, as Docker does.
+        // As in Docker, sort by the full name with the registry's host.
         let mut tags: Vec<String> = tags.collect();
         tags.sort_by_cached_key(|tag| Reference::parse(tag).ok());
         let digests = found.iter().filter(|view| view.id == image.id).filter_map(|view| {

@@ -1,7 +1,8 @@
-//! `inspect`: everything on record under Docker's field names, in the order in which Docker 20.10
-//! declares them, so that scripts and templates written for Docker work. One file for each kind of
-//! object. The document is built as a value here and printed by `cli::inspect`. A field that has no
-//! meaning here has its zero value.
+//! `inspect`: all that is known of an object, under the field names and in the field order of
+//! Docker 20.10, so that scripts and templates for Docker work.
+//!
+//! There is one file for each kind of object. This module builds the document as a value, and
+//! `cli::inspect` prints it. A field that has no meaning here has its zero value.
 
 mod container;
 mod image;
@@ -20,12 +21,13 @@ use crate::template::{Value, omit_empty};
 use value::{number, object, strings, text};
 
 impl Engine {
-    /// Returns the document of the container, image, volume or network with this name, searched
-    /// in this order. `with_size` measures what a container takes on disk.
+    /// Returns the document of the container, image, volume or network with this name, searched in
+    /// this order, or only of the given kind. `with_size` adds the bytes that a container takes on
+    /// disk. Fails if there is no such object.
     pub fn inspect(&self, name: &str, kind: Option<InspectKind>, with_size: bool) -> Result<Value> {
         if matches!(kind, None | Some(InspectKind::Container)) {
             match names::find(&self.roots, name) {
-                // Something else may have this name.
+                // No container has this name, but another object may.
                 Ok(names::Match::None) | Err(_) if kind.is_none() => {}
                 found => {
                     let record = self.record_of(&found?.one(name)?, name)?;
@@ -57,7 +59,7 @@ impl Engine {
     }
 }
 
-/// The layers below a container or image, and where its own files are.
+/// Returns the directories of the layers of a container or image.
 fn graph_driver(data: impl IntoIterator<Item = (&'static str, String)>) -> Value {
     let data = data.into_iter().map(|(key, value)| (key, text(value)));
     object([("Data", Value::map(data)), ("Name", text("overlay2"))])

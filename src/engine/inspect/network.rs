@@ -1,6 +1,7 @@
-//! `network inspect`: a network's pools, options and labels, and the containers on it. The facts are
-//! the network's record and its leases; the kernel is not asked. `none` and `host` have no bridge
-//! and no pool, and show Docker's empty fields.
+//! `network inspect`: a network's pools, options and labels, and its containers.
+//!
+//! The facts come from the network's record and its leases, not from the kernel. `none` and `host`
+//! have no bridge and no pool, and show Docker's empty fields.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::template::{Value, omit_empty};
 use crate::time::Instant;
 
 impl Engine {
-    /// `network inspect`
+    /// Returns the document of a network. Fails if the network does not exist.
     pub(super) fn network_inspect(&self, name: &str) -> Result<Value> {
         let found = match create::find(&self.roots, name)? {
             create::Found::Network(found) => found,
@@ -29,7 +30,7 @@ impl Engine {
         };
         let mut options = found.options.clone();
         if found.name == DEFAULT {
-            // As Docker shows its own.
+            // Docker shows these options for its default network.
             let option = |key: &str, value: &str| {
                 (format!("com.docker.network.bridge.{key}"), value.to_owned())
             };
@@ -79,7 +80,7 @@ impl Engine {
     }
 }
 
-/// What `network inspect` prints of a network beside its name and id.
+/// What `network inspect` prints about a network, besides its name and id.
 struct Parts<'a> {
     driver: &'a str,
     created: Value,
@@ -92,7 +93,7 @@ struct Parts<'a> {
     attachable: bool,
     labels: Value,
     bridge: &'a str,
-    /// Of addresses.
+    /// The driver of the address management.
     ipam_driver: &'a str,
 }
 
@@ -137,12 +138,12 @@ fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
         ("Containers", Value::map(parts.containers)),
         ("Options", parts.options),
         ("Labels", parts.labels),
-        // Ours: the name of the interface.
+        // Docker lacks this field: the name of the interface.
         ("Bridge", omit_empty(text(parts.bridge))),
     ])
 }
 
-/// A container in `network inspect`.
+/// Returns a container's entry in `network inspect`.
 fn member(name: &str, endpoint: &Endpoint) -> Value {
     let address = |family| {
         let address = endpoint.address(family);

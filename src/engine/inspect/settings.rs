@@ -1,6 +1,8 @@
 //! The network settings of a container in `container inspect`: its addresses and published ports
-//! under Docker's field names. The facts come from the endpoints that `network` recorded at the
-//! start, not from the kernel, so a container in another network namespace is shown too.
+//! under Docker's field names.
+//!
+//! The facts come from the endpoints that `network` recorded at the start and not from the kernel,
+//! so this process enters no network namespace.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,7 @@ use crate::network::attachment::record::{Address, Attachment, Endpoint};
 use crate::network::subnet::Family;
 use crate::template::{Value, omit_empty};
 
-/// `-p` as asked for: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
+/// Returns the ports of `-p` as the user gave them: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
 pub(super) fn port_bindings(record: &Record) -> Value {
     let mut bindings = Bindings::new();
     for publish in &record.publish {
@@ -28,10 +30,10 @@ pub(super) fn port_bindings(record: &Record) -> Value {
     of_bindings(bindings)
 }
 
-/// A port of a container, and where it is reached.
+/// The ports of a container, each with the addresses and ports of the host.
 type Bindings = BTreeMap<String, Vec<Value>>;
 
-/// A port that is only exposed has a list that was never made.
+/// Converts the bindings to a map. A port that is only exposed has a nil list.
 fn of_bindings(bindings: Bindings) -> Value {
     Value::map(bindings.into_iter().map(|(port, hosts)| (port, or_nil_list(Value::list(hosts)))))
 }
@@ -68,7 +70,8 @@ impl Engine {
         let namespace = pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default();
         Ok(object([
             ("Bridge", text("")),
-            // A container has one network namespace, so its id names that too.
+            // A container has one network namespace, so the container's id also names the
+            // namespace.
             ("SandboxID", text(pid.map_or("", |_| &record.id))),
             ("HairpinMode", Value::Bool(false)),
             ("LinkLocalIPv6Address", text("")),
@@ -90,7 +93,7 @@ impl Engine {
     }
 }
 
-/// The addresses of an endpoint as Docker's fields; empty without one.
+/// The addresses of an endpoint as Docker's fields. They are empty without an endpoint.
 struct Addresses<'a>(Option<&'a Endpoint>);
 
 impl Addresses<'_> {
@@ -117,7 +120,7 @@ impl Addresses<'_> {
     }
 }
 
-/// The addresses that the user chose; empty without one.
+/// Returns the addresses that the user chose, or nil if there are none.
 fn chosen(wanted: &EndpointSettings) -> Value {
     if wanted.addresses.is_empty() && wanted.link_local.is_empty() {
         return Value::Nil;
@@ -133,7 +136,7 @@ fn chosen(wanted: &EndpointSettings) -> Value {
     ])
 }
 
-/// Docker's fields of one endpoint; empty without one.
+/// Returns Docker's fields of one endpoint. They are empty without an endpoint.
 fn settings(endpoint: Option<&Endpoint>, wanted: Option<&EndpointSettings>) -> Value {
     let addresses = Addresses(endpoint);
     let aliases = wanted.map_or(&[][..], |wanted| &wanted.aliases);

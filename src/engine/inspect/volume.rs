@@ -1,6 +1,8 @@
-//! `volume inspect`: where a volume's files are, when it was made, its labels, and its options as
-//! given. There is one driver, `local`. The size is not counted here (`system df -v` does), and
-//! whether it is mounted at this moment is not shown, as in Docker.
+//! `volume inspect`: the directory of a volume's files, its creation time, its labels and its
+//! options.
+//!
+//! There is one driver, `local`. The size is not counted here: `system df -v` counts it. As in
+//! Docker, the document does not show whether the volume is mounted.
 
 use super::value::{instant, map, object, or_nil_map, text};
 use crate::engine::Engine;
