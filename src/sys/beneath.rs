@@ -1,7 +1,9 @@
-//! Paths inside a container's or an image's tree, resolved by the kernel so that nothing in the
-//! tree can lead outside it: openat2(2) with RESOLVE_IN_ROOT treats the given descriptor as `/`
-//! for absolute names, `..` and symbolic links, and with RESOLVE_NO_MAGICLINKS refuses the
-//! links of /proc. The result is a descriptor, and its name is never used again.
+//! Resolves paths inside a container's or an image's tree, so that no path leads out of the tree.
+//!
+//! The kernel resolves the path: openat2(2) with RESOLVE_IN_ROOT treats the given descriptor as `/`
+//! for absolute names, `..` and symbolic links. With RESOLVE_NO_MAGICLINKS openat2(2) also refuses
+//! the magic links of /proc. The result is a descriptor, and callers use the descriptor instead of
+//! the path: a process in the container could swap a path's components between two uses.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,14 +15,17 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// How often a resolution is tried again after a rename elsewhere made the kernel give up (EAGAIN).
+/// The number of openat2(2) calls for one path. A call fails with EAGAIN if another process renames
+/// a file while the kernel resolves a path with `..`.
 const MAX_TRIES: u32 = 128;
-/// As many links as the kernel itself follows in a path (path_resolution(7)).
+/// The number of symbolic links that the kernel follows in a path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
-/// The error of an open(2) of a file with O_NONBLOCK. EAGAIN means that a program holds a lease on the
-/// file (fcntl(2), F_SETLEASE): a blocking open would wait for 45 seconds. It may also mean a path with
-/// hundreds of `..` while other processes rename files all the time, so that all `MAX_TRIES` failed.
+/// The error for the user after an open with O_NONBLOCK has failed with `errno`.
+///
+/// EAGAIN means that a program holds a lease on the file (F_SETLEASE, fcntl(2)); without O_NONBLOCK
+/// the open would wait for up to 45 seconds. EAGAIN also means that all `MAX_TRIES` failed: the
+/// path has many `..`, and other processes rename files all the time.
 pub fn open_error(errno: Errno) -> Error {
     match errno {
         Errno::AGAIN => Error::new(
@@ -31,7 +36,8 @@ pub fn open_error(errno: Errno) -> Error {
     }
 }
 
-/// Opens `path` as a process with `root` as its root directory would, never leaving `root`.
+/// Opens `path` as a process would whose root directory is `root`. The result is always inside
+/// `root`. Adds O_CLOEXEC to `flags`. Fails with the errors of openat2(2); a magic link is ELOOP.
 pub fn open(
     root: BorrowedFd<'_>,
     path: &Path,
@@ -41,7 +47,7 @@ pub fn open(
     open_resolving(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
-/// As [`open`], and no component of `path` may be a symbolic link.
+/// As [`open`], but fails with ELOOP if any component of `path` is a symbolic link.
 pub fn open_without_links(
     root: BorrowedFd<'_>,
     path: &Path,
@@ -51,12 +57,12 @@ pub fn open_without_links(
     open_resolving(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
 }
 
-/// The longest path that the kernel resolves at once (PATH_MAX, its NUL counted).
+/// The longest path that the kernel takes in one call, in bytes: PATH_MAX without the final NUL.
 const MAX_AT_ONCE: usize = 4095;
 
-/// As [`open`] of a plain path (no `..`) that may be longer than PATH_MAX: the kernel resolves it
-/// in pieces. In the first piece links lead anywhere in `root`. A link in a later piece is `ELOOP`,
-/// because an absolute one would start at the wrong directory.
+/// As [`open`], for a path without `..` that may be longer than PATH_MAX. A long path is resolved
+/// in pieces. Symbolic links in the first piece are followed inside `root`. A symbolic link in a
+/// later piece is ELOOP, because an absolute link would start at the wrong directory.
 pub fn open_long(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let Some((first, rest)) = first_piece(path)? else {
         return open(root, path, flags, Mode::empty());
@@ -65,8 +71,8 @@ pub fn open_long(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<Own
     open_long_without_links(&above, rest, flags)
 }
 
-/// As [`open_without_links`] of a plain path that may be longer than PATH_MAX. An absolute path or
-/// one that leads above `directory` is refused.
+/// As [`open_without_links`], for a path without `..` that may be longer than PATH_MAX. Fails with
+/// EXDEV if `path` is absolute or leads above `directory`.
 pub fn open_long_without_links(
     directory: &OwnedFd,
     path: &Path,
@@ -85,7 +91,8 @@ pub fn open_long_without_links(
     open_resolving(from, path, flags, Mode::empty(), resolve)
 }
 
-/// Splits a path that is too long for the kernel after as many components as it resolves at once.
+/// Splits a path that is longer than `MAX_AT_ONCE` at the last slash that the kernel can take in
+/// one call. `None` for a shorter path.
 fn first_piece(path: &Path) -> Result<Option<(&Path, &Path)>, Errno> {
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() <= MAX_AT_ONCE {
@@ -104,7 +111,7 @@ fn open_resolving(
     mode: Mode,
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
-    // The kernel refuses "", which means the tree's own root here.
+    // The kernel refuses an empty path. In this file an empty path means `root` itself.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     for _ in 0..MAX_TRIES {
         match openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve) {
@@ -115,13 +122,13 @@ fn open_resolving(
     Err(Errno::AGAIN)
 }
 
-/// A handle (O_PATH) to the file at `path`.
+/// Opens a handle (O_PATH) to the file at `path`. Fails as [`open`] does.
 pub fn handle(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
     open(root, path, OFlags::PATH, Mode::empty())
 }
 
-/// A handle to the directory `path`, which is made with its missing parents, with `mode`. Symbolic links
-/// on the way are followed inside `root`. A dangling link is an error.
+/// Opens a handle (O_PATH) to the directory `path`. Creates the directory and its missing parents
+/// with `mode`. Symbolic links in `path` are followed inside `root`; a dangling link is ENOENT.
 pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
     let directory = OFlags::PATH | OFlags::DIRECTORY;
     match open(root, path, directory, Mode::empty()) {
@@ -142,8 +149,8 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
         current = match open(root, &so_far, directory, Mode::empty()) {
             Err(Errno::NOENT) => {
                 match mkdirat(current.as_fd(), name, mode) {
-                    // EEXIST: another process made it, or it is a dangling link: the open below
-                    // decides.
+                    // EEXIST: another process has created the directory, or `name` is a dangling
+                    // link. The open below succeeds for the directory and fails for the link.
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error),
                 }
@@ -155,9 +162,10 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
     Ok(current)
 }
 
-/// A handle to the file `path` as a mount point. A missing file is made empty, with its
-/// parents. If the name is a dangling link (a Debian image's /etc/resolv.conf), the file is
-/// made where the link points, still inside `root`.
+/// Opens a handle (O_PATH) to the file `path`, for use as a mount point. Creates a missing file,
+/// empty and with `mode`, and its missing parents with mode 0755. If `path` is a dangling symbolic
+/// link, as /etc/resolv.conf is in Debian's images, creates the link's target inside `root`. Fails
+/// with ELOOP after 40 links.
 pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -176,14 +184,15 @@ pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
             Err(error) => return Err(error),
         }
         let link = readlinkat(&directory, name, Vec::new())?;
-        // An absolute link replaces the whole path; the kernel resolves what `..` is left in it.
+        // `join` drops the parent if the link is absolute. The kernel resolves each `..` in the
+        // result.
         path = parent.join(OsStr::from_bytes(link.as_bytes()));
     }
     Err(Errno::LOOP)
 }
 
-/// The path that `path` leads to if its last component is a link, or a chain of links. The file
-/// need not exist.
+/// Follows `path` as long as its last component is a symbolic link, and returns the resulting path.
+/// The file at that path need not exist. Fails with ELOOP after 40 links.
 pub fn resolve_last(root: BorrowedFd<'_>, path: &Path) -> Result<std::path::PathBuf, Errno> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {
@@ -193,7 +202,7 @@ pub fn resolve_last(root: BorrowedFd<'_>, path: &Path) -> Result<std::path::Path
         let directory = OFlags::PATH | OFlags::DIRECTORY;
         let directory = open(root, parent, directory, Mode::empty())?;
         match readlinkat(&directory, name, Vec::new()) {
-            // As in `make_file`.
+            // `join` drops the parent if the link is absolute.
             Ok(link) => path = parent.join(OsStr::from_bytes(link.as_bytes())),
             Err(Errno::INVAL | Errno::NOENT) => return Ok(path),
             Err(error) => return Err(error),
@@ -224,7 +233,8 @@ mod tests {
         }
     }
 
-    /// RESOLVE_IN_ROOT refuses them too, so far, and by another error (openat2(2)).
+    /// RESOLVE_IN_ROOT alone refuses magic links too, with EXDEV. openat2(2) says that this may
+    /// change, so the test requires ELOOP, the error of RESOLVE_NO_MAGICLINKS.
     #[test]
     fn magic_links_are_refused_by_their_own_flag() {
         let top = rustix::fs::open("/", OFlags::PATH, Mode::empty()).unwrap();
@@ -244,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn makes_missing_parents_and_what_a_dangling_link_names() {
+    fn makes_missing_parents_and_the_target_of_a_dangling_link() {
         let tree = Tree::new("parents");
         let mode = Mode::from_raw_mode(0o755);
         make_file(tree.1.as_fd(), Path::new("/a/b/c"), mode).unwrap();
@@ -278,7 +288,8 @@ mod tests {
         assert_eq!(make_file(tree.1.as_fd(), Path::new("a"), mode).unwrap_err(), Errno::LOOP);
     }
 
-    /// Every rename of the host makes the kernel give up on a path with `..` in it (EAGAIN).
+    /// Any rename on the host, in any directory, makes openat2(2) of a path with `..` fail with
+    /// EAGAIN.
     #[test]
     fn renames_nearby_fail_no_resolution() {
         let tree = Tree::new("renames");

@@ -1,12 +1,11 @@
-//! Protects this program's own file from containers.
+//! Protects mydocker's own binary from containers (CVE-2019-5736).
 //!
-//! An image whose command is `#!/proc/self/exe` makes a process of ours execute itself inside. The
-//! binary then runs as the container's program, and a process that opens its /proc/PID/exe holds
-//! the host's file (CVE-2019-5736). The kernel refuses writes to it as long as a monitor runs
-//! (ETXTBSY), but mode, owner and attributes could be changed. So a command that enters containers
-//! first executes itself again through a read-only clone of its mount, attached nowhere: every
-//! way from inside to the file ends there (EROFS). If the mount is read-only already,
-//! as a firmware's root is, nothing has to be done.
+//! If an image's command is `#!/proc/self/exe`, mydocker executes its own binary in the container.
+//! A process in the container can then open the host's binary as /proc/PID/exe. The kernel refuses
+//! writes to a running binary (ETXTBSY), but not changes of mode, owner and attributes. So a
+//! command that enters containers first executes itself again from a read-only, unattached clone of
+//! the binary's mount. Every change through /proc/PID/exe then fails with EROFS. If the binary is
+//! already on a read-only mount, no second execution is needed.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -22,16 +21,17 @@ use super::mount::add_attributes;
 
 const SELF: &str = "/proc/self/exe";
 
-/// Returns in a process whose executable can't be changed through /proc. It executes the binary again
-/// for that, so it is called first of all. If that is impossible (Linux before 5.12, no /proc), it
-/// returns in the same process: then only ETXTBSY protects the file.
+/// Executes the binary again from a read-only mount, unless its mount is read-only already. Must be
+/// called first in `main`, because the second execution starts from the beginning. If the second
+/// execution is impossible (Linux before 5.12, no /proc), returns in the same process, and only
+/// ETXTBSY protects the file.
 pub fn run_read_only() {
     let is_read_only = |flags: StatVfsMountFlags| flags.contains(StatVfsMountFlags::RDONLY);
     let Ok(now) = statvfs(SELF) else { return };
     if !is_read_only(now.f_flag) {
         let Err(_) = execute_read_only(is_read_only);
     } else {
-        // An execution by descriptor would give the process a number as its name.
+        // After an execution by descriptor, the process's name (comm) is the descriptor's number.
         let _ = rustix::thread::set_name(c"mydocker");
     }
 }
@@ -42,12 +42,13 @@ fn execute_read_only(
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let clone = open_tree(CWD, SELF, flags)?;
     add_attributes(clone.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
-    // Otherwise it would execute itself again without end.
+    // If the clone is writable, the new process would execute itself again without end.
     if !is_read_only(fstatvfs(&clone)?.f_flag) {
         return Err(Errno::INVAL);
     }
     let strings = |strings: &mut dyn Iterator<Item = OsString>| -> Result<Vec<CString>, Errno> {
-        // They came from the kernel as C strings.
+        // Cannot fail: the kernel passed arguments and variables as C strings, so none has a NUL
+        // inside.
         strings.map(|s| CString::new(s.into_vec()).map_err(|_| Errno::INVAL)).collect()
     };
     let args = strings(&mut std::env::args_os())?;

@@ -1,7 +1,9 @@
-//! Device rules of a cgroup v2 as a BPF program: BPF_PROG_LOAD with BPF_PROG_TYPE_CGROUP_DEVICE,
-//! then BPF_PROG_ATTACH to the cgroup's directory (bpf(2), Linux 4.15). The attached program lives
-//! as long as the cgroup, so nothing is pinned and nothing has to be removed. This file knows no
-//! rules: `runtime::cgroup::devices` compiles them. The structs follow linux/bpf.h.
+//! Loads the device rules of a v2 cgroup as a BPF program and attaches the program to the cgroup.
+//!
+//! The calls are BPF_PROG_LOAD with BPF_PROG_TYPE_CGROUP_DEVICE, then BPF_PROG_ATTACH with the
+//! cgroup's directory (bpf(2), Linux 4.15). The kernel frees an attached program when the cgroup is
+//! removed, so this file pins and detaches nothing. `runtime::cgroup::devices` compiles the rules
+//! into the program. The structs follow linux/bpf.h.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -10,8 +12,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::last_errno;
 
-/// struct bpf_insn of linux/bpf.h; `registers` is the destination in the low half, the source in
-/// the high.
+/// struct bpf_insn of linux/bpf.h. `registers` holds the destination register in the low four bits
+/// and the source register in the high four bits.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
@@ -28,10 +30,10 @@ const CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 2;
 
 /// Loads a device program and attaches it to the v2 cgroup whose directory is open as `cgroup`. The
-/// program stays as long as the cgroup.
+/// program stays attached as long as the cgroup exists. Fails with the errors of bpf(2).
 pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> {
     let program = match load(program) {
-        // Before Linux 5.11 programs count as locked memory, all of a user's together.
+        // Before Linux 5.11 all BPF programs of a user together count against RLIMIT_MEMLOCK.
         Err(Errno::PERM) => {
             let limit = getrlimit(Resource::Memlock);
             setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })?;
@@ -45,8 +47,8 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
         target: cgroup.as_raw_fd() as u32,
         program: program.as_raw_fd() as u32,
         attach_type: CGROUP_DEVICE,
-        // The host's manager may have attached a program to a cgroup above; the kernel runs all of
-        // them.
+        // systemd may have attached a program to a parent cgroup. With this flag the kernel runs
+        // the parent's program as well as this one.
         flags: ALLOW_MULTI,
     };
     let mut attributes = Attributes { whole: [0; 16] };
@@ -55,8 +57,8 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
     unsafe { bpf(PROG_ATTACH, &attributes) }.map(drop)
 }
 
-/// union bpf_attr of linux/bpf.h, in the size of Linux 5.10. The bytes that a command does not use
-/// are zero: a kernel refuses unknown bytes that are not.
+/// union bpf_attr of linux/bpf.h, with the size that it has in Linux 5.10. The bytes that a command
+/// does not use must be zero, otherwise the kernel refuses the call.
 #[repr(C)]
 union Attributes {
     whole: [u64; 16],
@@ -99,8 +101,8 @@ fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
     };
     let mut attributes = Attributes { whole: [0; 16] };
     attributes.load = load;
-    // SAFETY: the instructions and the license outlive the call, which reads as many as `length`
-    // says; no log is asked for, so nothing is written.
+    // SAFETY: the kernel reads `length` instructions and the license, which both outlive the call.
+    // `log_level` is 0, so the kernel writes nothing.
     let descriptor = unsafe { bpf(PROG_LOAD, &attributes) }?;
     // SAFETY: the kernel returned a new descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
@@ -110,7 +112,7 @@ fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
 /// `attributes` has the layout that `command` reads, and its pointers are valid during the call.
 unsafe fn bpf(command: libc::c_int, attributes: &Attributes) -> Result<i32, Errno> {
     let size = std::mem::size_of::<Attributes>();
-    // SAFETY: the caller guarantees the contents; the kernel reads `size` bytes, all of them set.
+    // SAFETY: the caller guarantees the contents. The kernel reads `size` bytes, all initialised.
     match unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size) } {
         -1 => Err(last_errno()),
         result => Ok(result as i32),

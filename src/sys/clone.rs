@@ -1,7 +1,8 @@
-//! New processes: clone3(2) into new namespaces, and plain fork(2).
+//! Creates processes: clone3(2) with new namespaces, and plain fork(2).
 //!
-//! Both fail if this process has another thread: that thread could hold a lock that no thread releases
-//! in the child (fork(2), POSIX). So a child may allocate, lock and panic like any process; code here is
+//! Both functions fail if this process has a second thread. The child would have a copy of each
+//! lock that the second thread holds, but no thread that releases the lock (fork(2), POSIX).
+//! Because the parent has one thread, a child may allocate, lock and panic like any process. It is
 //! not limited to async-signal-safe functions.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -14,10 +15,10 @@ use rustix::process::Pid;
 
 use super::last_errno;
 
-/// Set in a process that `clone3` or `fork` made.
+/// Whether `clone3` or `fork` created this process.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// Namespaces that a child can be born into (`CLONE_NEW…`).
+/// The kinds of new namespaces for a child (`CLONE_NEW…`, namespaces(7)).
 #[derive(Clone, Copy, Default)]
 pub struct Flags(u64);
 
@@ -36,30 +37,31 @@ impl Flags {
     pub const USER: Flags = Flags(libc::CLONE_NEWUSER as u64);
     /// A new cgroup namespace.
     pub const CGROUP: Flags = Flags(libc::CLONE_NEWCGROUP as u64);
-    /// A new time namespace; clone3 has no such flag, only unshare.
+    /// A new time namespace. Only unshare(2) accepts this flag; clone3(2) fails with EINVAL.
     pub const TIME: Flags = Flags(CLONE_NEWTIME as u64);
 
-    /// Both sets of flags together.
+    /// The union of both sets of flags.
     pub fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
 }
 
-/// Which side of a fork this is.
+/// The process in which `clone3` or `fork` returns.
 pub enum Fork<T> {
     Parent(T),
     Child,
 }
 
-/// A child, and the descriptor that refers to it even if its PID is reused.
+/// A child process. The pidfd refers to this child even after the kernel has reused its PID.
 pub struct Child {
     pub pid: Pid,
     pub pidfd: OwnedFd,
 }
 
-/// clone3(2): a child in the namespaces of `flags` and, with `cgroup` (a directory of cgroup v2,
-/// Linux 5.7), born into it. The parent gets SIGCHLD when it exits. Fails with `EDEADLK` if this process
-/// has another thread.
+/// clone3(2): creates a child in new namespaces of the kinds in `flags`. If `cgroup` is given, the
+/// child starts in that v2 cgroup (CLONE_INTO_CGROUP, Linux 5.7); `cgroup` is the open directory.
+/// The kernel sends SIGCHLD to the parent when the child ends. Fails with EDEADLK if this process
+/// has a second thread, and with the errors of clone3(2).
 pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child>, Errno> {
     require_one_thread()?;
     let mut pidfd: RawFd = -1;
@@ -82,14 +84,14 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     }
     #[cfg(test)]
     let _heap = crate::HEAP.hold();
-    // SAFETY: without CLONE_VM the child has its own copy of memory and no stack is given, so this
-    // is fork(2) with namespaces. There is no other thread, so no lock is held in the copy.
-    // args outlives the call and its size is passed.
+    // SAFETY: without CLONE_VM and without a stack this call is fork(2) with namespaces: the child
+    // has its own copy of the memory. No second thread exists, so no lock is held in the copy.
+    // `args` outlives the call, and its size is passed.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<clone_args>()) };
     match pid {
         -1 => Err(last_errno()),
         0 => Ok(become_child()),
-        // SAFETY: the kernel stored a new descriptor that nothing else owns.
+        // SAFETY: the kernel stored a new descriptor in `pidfd`, and no other value owns it.
         _ => Ok(Fork::Parent(Child {
             pid: pid_of(pid)?,
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
@@ -97,21 +99,22 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     }
 }
 
-/// unshare(2) of namespaces.
+/// unshare(2): moves the calling thread into new namespaces of the kinds in `flags`. Fails with the
+/// errors of unshare(2).
 pub fn unshare(flags: Flags) -> Result<(), Errno> {
-    // SAFETY: without CLONE_FILES, which `Flags` can't hold, no descriptor changes hands.
+    // SAFETY: `Flags` cannot hold CLONE_FILES, so the owners of all descriptors stay the same.
     match unsafe { libc::unshare(flags.0 as libc::c_int) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
 }
 
-/// fork(2). Fails with `EDEADLK` if this process has another thread.
+/// fork(2). Fails with EDEADLK if this process has a second thread, and with the errors of fork(2).
 pub fn fork() -> Result<Fork<Pid>, Errno> {
     require_one_thread()?;
     #[cfg(test)]
     let _heap = crate::HEAP.hold();
-    // SAFETY: there is no other thread, so no lock is held in the copy.
+    // SAFETY: no second thread exists, so no lock is held in the child's copy of the memory.
     match unsafe { libc::fork() } {
         -1 => Err(last_errno()),
         0 => Ok(become_child()),
@@ -119,8 +122,8 @@ pub fn fork() -> Result<Fork<Pid>, Errno> {
     }
 }
 
-/// Whether `clone3` or `fork` made this process, so that its copies of descriptors belong to code
-/// that only runs in the parent.
+/// Whether `clone3` or `fork` created this process. The owners of the inherited descriptors are
+/// then values whose code runs in the parent only.
 pub(super) fn is_child() -> bool {
     IS_CHILD.load(Ordering::Relaxed)
 }
@@ -130,16 +133,16 @@ fn become_child<T>() -> Fork<T> {
     Fork::Child
 }
 
-/// The kernel grants unshare(CLONE_THREAD) only to the only thread of a process, and changes nothing.
-/// A child is not checked: it starts with one thread and starts no other, and the seccomp
-/// filter of its container may forbid unshare(2).
+/// Fails with EDEADLK if this process has a second thread. unshare(2) with CLONE_THREAD succeeds
+/// only in a process with one thread, and changes nothing there. A child is not checked: a child
+/// creates no thread, and its container's seccomp filter may forbid unshare(2).
 fn require_one_thread() -> Result<(), Errno> {
-    // The test harness has threads. The children of its tests take no lock but the heap's, which
-    // the forking thread holds: the copy is whole, and free in the child.
+    // The test harness has several threads. The only lock that a child of a test takes is the
+    // heap's. The forking thread holds that lock, so the child's copy of the heap is consistent.
     if is_child() || cfg!(test) {
         return Ok(());
     }
-    // SAFETY: changes nothing, see unshare(2).
+    // SAFETY: with CLONE_THREAD alone unshare(2) changes nothing.
     match unsafe { libc::unshare(libc::CLONE_THREAD) } {
         0 => Ok(()),
         _ => Err(Errno::DEADLK),

@@ -1,10 +1,10 @@
-//! A thread beside the caller whose panic is an error for the caller, not the end of the process.
+//! Runs a decoder of untrusted data on its own thread, so that a panic of the decoder is an error
+//! for the caller and does not end the process.
 //!
-//! It is for decoders of untrusted data that panic on unexpected input. A panic of this program
-//! aborts, because nothing is compiled to unwind. So the panic hook runs on the thread that
-//! panicked, reports the message to the caller, and sleeps forever. The caller then
-//! fails as it does for any bad input and removes what is half made. The thread's memory is lost
-//! until the process ends, which is soon: the command has failed.
+//! The binary is compiled with `panic = "abort"`, so a panic normally aborts. Here the panic hook,
+//! which runs on the thread that panicked, reports the message to the caller and then sleeps
+//! forever. The caller fails as it does for other bad input, and removes its unfinished files.
+//! The thread's memory stays allocated until the process ends.
 
 use std::cell::RefCell;
 use std::io;
@@ -16,7 +16,7 @@ use std::thread::{Builder, JoinHandle};
 type Report = Box<dyn FnOnce(&str)>;
 
 thread_local! {
-    /// What to do about a panic of this thread.
+    /// The function that the panic hook calls with the message if this thread panics.
     static REPORT: RefCell<Option<Report>> = const { RefCell::new(None) };
 }
 
@@ -28,18 +28,19 @@ struct Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // An error: the sender is gone, so the thread has come to its end.
+        // `recv` fails if the thread has dropped the sender, which the thread does at its end.
         if self.panicked.recv().is_err()
             && let Some(handle) = self.handle.take()
         {
-            // A panic never gets here.
+            // `join` returns an error only for a thread that panicked, and this thread did not.
             let _ = handle.join();
         }
     }
 }
 
-/// Runs `work` in a thread called `name` while the caller runs `meet`. If `work` panics, `report`
-/// gets the message of the panic, on the thread that panicked.
+/// Runs `work` on a new thread named `name` while the caller runs `meet`, and returns the result of
+/// `meet`. If `work` panics, `report` gets the panic's message, on the thread that panicked. Fails
+/// if the thread cannot be created (pthread_create(3)).
 pub fn beside<T>(
     name: &str,
     work: impl FnOnce() + Send,
@@ -51,11 +52,11 @@ pub fn beside<T>(
     let body = move || {
         keep(panicked_sender, report);
         work();
-        // The sender is dropped, so the caller sees the end.
+        // This drops the sender, which shows the caller that the thread has ended.
         REPORT.take();
     };
-    // SAFETY: `body` borrows from the caller. The guard joins the thread before this function
-    // returns. A thread that panicked isn't joined, but it never runs anything again.
+    // SAFETY: `body` borrows from the caller. `Thread` joins the thread before this function
+    // returns. A thread that panicked is not joined, but runs no further code.
     let spawned = unsafe { Builder::new().name(name.to_owned()).spawn_unchecked(body) };
     let _joined = Thread { handle: Some(spawned?), panicked };
     Ok(meet())
@@ -64,7 +65,7 @@ pub fn beside<T>(
 fn keep(panicked: SyncSender<()>, report: impl FnOnce(&str) + 'static) {
     REPORT.set(Some(Box::new(move |words| {
         report(words);
-        // Fails only if the caller is gone, and then the report is not needed.
+        // Fails only if the receiver is dropped, and then no caller waits for the message.
         let _ = panicked.send(());
     })));
 }
@@ -76,7 +77,8 @@ fn install_hook() {
         std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
             let Some(report) = REPORT.take() else { return usual(info) };
             report(info.payload_as_str().unwrap_or("panic"));
-            // A return would abort the process. No other hook may be set from here on.
+            // If the hook returned, the process would abort. As long as this thread sleeps in the
+            // hook, a thread that sets another hook waits forever.
             loop {
                 std::thread::park();
             }
@@ -84,8 +86,9 @@ fn install_hook() {
     });
 }
 
-// No panic here: the thread sleeps inside the hook, which the test harness replaces at its end and
-// would wait for. A hostile archive in the integration tests has one.
+// No unit test panics: the thread would sleep in the hook, and the test harness would wait for the
+// hook forever when it sets its own. An integration test has a hostile archive that makes a decoder
+// panic.
 #[cfg(test)]
 mod tests {
     use super::*;

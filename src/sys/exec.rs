@@ -1,6 +1,7 @@
-//! execve(2), execveat(2), _exit(2) and unshare(2), which rustix lacks or marks as unsafe. The
-//! argument vectors are built before the fork or before the process is confined, so that the call
-//! itself allocates nothing. PATH is not searched here: `runtime::process` does that.
+//! execve(2), execveat(2) and _exit(2), which rustix lacks or marks as unsafe.
+//!
+//! The caller builds the argument vectors before the fork or before the process is confined, so
+//! that the call itself allocates nothing. This file does not search PATH; `runtime::process` does.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char};
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 
 use super::last_errno;
 
-/// Argument and environment vectors in the layout that execve(2) reads.
+/// Argument and environment vectors in the layout of execve(2).
 pub struct Vectors {
     _strings: Vec<CString>,
     argv: Vec<*const c_char>,
@@ -23,30 +24,30 @@ impl Vectors {
         self.envp.len() - 1
     }
 
-    /// Lays out `args` and `env` for execve(2).
+    /// Makes the vectors of execve(2) from `args` and `env`.
     pub fn new(args: Vec<CString>, env: Vec<CString>) -> Vectors {
         let pointers = |strings: &[CString]| {
             let pointers = strings.iter().map(|string| string.as_ptr());
             pointers.chain([std::ptr::null()]).collect::<Vec<_>>()
         };
         let (argv, envp) = (pointers(&args), pointers(&env));
-        // A CString's bytes stay where they are when the CString itself moves.
+        // The pointers stay valid: the bytes of a CString do not move when the CString moves.
         let strings = args.into_iter().chain(env).collect();
         Vectors { _strings: strings, argv, envp }
     }
 }
 
-/// Replaces this process by the program at `path`. Returns only if that fails, with the error.
+/// Replaces this process's program by the program at `path`. Returns only if execve(2) fails.
 pub fn execve(path: &CStr, vectors: &Vectors) -> Result<Infallible, Errno> {
     // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns.
     unsafe { libc::execve(path.as_ptr(), vectors.argv.as_ptr(), vectors.envp.as_ptr()) };
     Err(last_errno())
 }
 
-/// As [`execve`], with the program open as `file` (execveat(2), AT_EMPTY_PATH).
+/// As [`execve`], for the program that is open as `file` (execveat(2), AT_EMPTY_PATH).
 pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infallible, Errno> {
     let (argv, envp) = (vectors.argv.as_ptr(), vectors.envp.as_ptr());
-    // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns, the path
+    // SAFETY: both vectors end in a null pointer and point to strings that `vectors` owns. The path
     // is an empty C string.
     unsafe {
         let (file, empty) = (file.as_raw_fd(), c"".as_ptr());
@@ -55,8 +56,8 @@ pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infa
     Err(last_errno())
 }
 
-/// Ends this process now, without destructors and atexit handlers: after a fork they belong to the
-/// parent.
+/// Ends this process with `status` (_exit(2)). Runs no destructors and no atexit(3) handlers,
+/// because in a forked child they belong to the parent.
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit has no precondition.
     unsafe { libc::_exit(status.into()) }

@@ -1,7 +1,9 @@
-//! The whole descriptor table: which descriptors a process keeps before it runs a program that
-//! is not ours, and how three of them become stdin, stdout and stderr. One descriptor left open is
-//! a way out of the container (CVE-2024-21626), so everything is closed by range with
-//! close_range(2), Linux 5.9, instead of one by one.
+//! Closes all but a few descriptors before a process runs the container's program, and makes three
+//! descriptors stdin, stdout and stderr.
+//!
+//! A program can leave its container through an inherited descriptor (CVE-2024-21626). So a process
+//! closes whole ranges of descriptors with close_range(2), Linux 5.9, instead of a list of known
+//! descriptors, which could be incomplete.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -10,15 +12,15 @@ use rustix::io::Errno;
 use super::clone::is_child;
 use super::last_errno;
 
-/// Closes every descriptor from 3 up, except those in `keep`, no matter which code opened it.
+/// Closes every descriptor from 3 up, except the descriptors in `keep`.
 ///
-/// Only for a process made by `clone` that never returns to the code that owns the other
-/// descriptors; in any other process it is `EPERM`.
+/// Fails with EPERM unless `sys::clone` created this process. Such a process never returns to the
+/// code that owns the closed descriptors. Fails with ENOSYS before Linux 5.9.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     close_after(0, keep)
 }
 
-/// As [`close_all_but`], and the first `preserved` descriptors from 3 up stay open.
+/// As [`close_all_but`], but the first `preserved` descriptors from 3 up stay open too.
 pub fn close_after(preserved: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     if !is_child() {
         return Err(Errno::PERM);
@@ -36,16 +38,17 @@ pub fn close_after(preserved: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errno>
 }
 
 fn close_range(first: u32, last: u32) -> Result<(), Errno> {
-    // SAFETY: the caller checked that this is a child, where the owners of these descriptors are not
-    // used again. close_range(2), Linux 5.9.
+    // SAFETY: the caller has checked that this process is a child, where no code uses the owners of
+    // these descriptors again.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
 }
 
-/// Raises this process's limit on descriptors, as far as allowed, so that it can open `count` more than
-/// the few that every process here has. If that isn't enough, the call that opens one fails.
+/// Raises this process's soft limit on descriptors (RLIMIT_NOFILE) to `count` + 256, or to the hard
+/// limit if that is lower. Never lowers the limit. An error is ignored: the open(2) that exceeds
+/// the limit reports it.
 pub fn make_room(count: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -56,9 +59,9 @@ pub fn make_room(count: usize) {
     }
 }
 
-/// Duplicates `fds` onto the descriptors 0, 1 and 2.
+/// Duplicates `fds` onto the descriptors 0, 1 and 2 (dup2(2)), without close-on-exec.
 pub fn become_stdio(fds: [BorrowedFd<'_>; 3]) -> Result<(), Errno> {
-    // Duplicate them above 2 first, so that no dup2 overwrites a source that is still needed.
+    // First duplicate all three above 2, so that no dup2 overwrites a descriptor of `fds`.
     let mut lifted = Vec::with_capacity(3);
     for fd in fds {
         lifted.push(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);

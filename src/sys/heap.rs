@@ -1,38 +1,36 @@
-//! The allocator. A command of ours lives for milliseconds, and a monitor for months with a few
-//! kilobytes. musl's own allocator asks the kernel for single pages and returns them each time: some forty
-//! system calls in a `run`, a tenth of its time.
+//! The global allocator. musl's allocator maps and unmaps single pages: about forty system calls in
+//! one `run`, a tenth of the time that `run` takes. This allocator makes none for most commands.
 //!
-//! Small blocks have size classes, four to each doubling. They come from a free list for each class,
-//! otherwise from the end of the arena, which starts in .bss, so that most commands make no
-//! system call for memory at all. Freed blocks return to their list, never to the kernel. Large
-//! blocks, which are the buffers, are mappings of their own (mmap(2), mremap(2)) and are unmapped when
-//! freed.
+//! A small block comes from the free list of its size class, otherwise from the arena, whose first
+//! part is in .bss. Each doubling of the size has four classes. A freed small block returns to its
+//! list, never to the kernel. A large block, such as a buffer, is a mapping of its own (mmap(2),
+//! mremap(2)) and is unmapped when freed.
 //!
-//! If the kernel refuses memory, the process ends with one line and the engine's exit status: std
-//! would abort. Half-made things are then left as after a kill.
+//! If the kernel refuses memory, the process prints one line and exits with the engine's status,
+//! where std would abort. Unfinished files remain, as after SIGKILL.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::{Mutex, PoisonError};
 
-/// A larger block is a mapping of its own.
+/// The size of the largest small block, in bytes. A larger block is a mapping of its own.
 const MAX_SMALL: usize = 32 << 10;
-/// The alignment of every block; a block that needs more is a mapping.
+/// The alignment of every small block, in bytes. A block with a larger alignment is a mapping.
 const ALIGN: usize = 16;
 const CLASSES: usize = class_of(MAX_SMALL) + 1;
-/// The size of the arena's first part. Only pages that are touched take memory.
+/// The size of the arena's first part, in bytes. Pages that no block has used take no memory.
 const FIRST: usize = 128 << 10;
-/// The size of its further parts.
+/// The size of each further part of the arena, in bytes.
 const CHUNK: usize = 256 << 10;
 
 thread_local! {
-    /// The largest block that this thread may have.
+    /// The size of the largest mapping that this thread may allocate, in bytes.
     static LARGEST: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Refuses this thread larger blocks from now on, for a decoder that allocates whatever its input
-/// says and panics if it can't.
+/// From now on, an allocation of this thread fails if it is larger than `bytes` and than a small
+/// block. For a decoder that takes a length from its input and panics if the allocation fails.
 pub fn limit_blocks_of_thread(bytes: usize) {
     LARGEST.set(bytes);
 }
@@ -46,19 +44,19 @@ struct Arena {
     left: usize,
 }
 
-/// A freed block: the link is in the block itself.
+/// A freed block. Its first bytes are the link to the next block in the list.
 struct Free {
     next: *mut Free,
 }
 
-// SAFETY: the pointers lead to memory that belongs to the arena alone, whichever thread holds it.
+// SAFETY: the pointers lead to memory that only the arena uses, on any thread.
 unsafe impl Send for Arena {}
 
 /// The global allocator.
 pub struct Heap(Mutex<Arena>);
 
 impl Heap {
-    /// Makes the one global heap: a second would carve from the same first part.
+    /// Makes the global heap. Must be called once: all heaps made here would share `FIRST_PART`.
     pub const fn global() -> Heap {
         static mut FIRST_PART: First = First([0; FIRST]);
         Heap::of(Arena {
@@ -72,8 +70,8 @@ impl Heap {
         Heap(Mutex::new(arena))
     }
 
-    /// Blocks the other threads of a test program while this one forks. Nothing may be allocated
-    /// as long as the guard lives.
+    /// Keeps the other threads of a test program from allocating while this thread forks. This
+    /// thread must not allocate as long as the guard exists.
     #[cfg(test)]
     pub fn hold(&self) -> impl Drop {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -84,7 +82,8 @@ impl Heap {
     }
 }
 
-/// Four classes to each doubling: at most a quarter of a block is wasted.
+/// The size class of a block of `size` bytes. Each doubling of the size has four classes, so a
+/// block of more than 64 bytes wastes at most a fifth of its class's size.
 const fn class_of(size: usize) -> usize {
     let units = if size <= ALIGN { 1 } else { size.div_ceil(ALIGN) };
     if units <= 4 {
@@ -111,7 +110,7 @@ impl Arena {
     fn take(&mut self, class: usize) -> *mut u8 {
         let head = self.free[class];
         if !head.is_null() {
-            // SAFETY: only `give` puts blocks into a list: this one is free and its link intact.
+            // SAFETY: only `give` puts blocks into a list, so this block is free and has a link.
             self.free[class] = unsafe { (*head).next };
             return head.cast();
         }
@@ -120,7 +119,7 @@ impl Arena {
             (self.next, self.left) = (map(CHUNK), CHUNK);
         }
         let block = self.next;
-        // SAFETY: `left` bytes from `next` on are the arena's own, and `size` is no more.
+        // SAFETY: the arena owns `left` bytes from `next` on, and `size` is at most `left`.
         self.next = unsafe { block.add(size) };
         self.left -= size;
         block
@@ -128,29 +127,30 @@ impl Arena {
 
     fn give(&mut self, block: *mut u8, class: usize) {
         let block: *mut Free = block.cast();
-        // SAFETY: the block is the arena's again, at least 16 bytes long and aligned so.
+        // SAFETY: the caller no longer uses the block, which has at least 16 bytes, aligned to 16.
         unsafe { (*block).next = self.free[class] };
         self.free[class] = block;
     }
 }
 
-// SAFETY: a block is either carved from the arena once and given out again only after it was freed,
-// or a mapping of its own; both are as large and as aligned as asked for (`is_small`).
+// SAFETY: a small block is a part of the arena that no other block overlaps, and is reused only
+// after it was freed. A large block is a mapping of its own. Both have the layout's size and
+// alignment.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match is_small(&layout) {
             true => self.with(|arena| arena.take(class_of(layout.size()))),
-            // No caller asks for more than a page's alignment.
+            // mmap(2) aligns to a page. No caller needs a larger alignment.
             false if layout.align() > 4096 || layout.size() > LARGEST.get() => null_mut(),
             false => map(layout.size()),
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the conditions of `alloc`, which are the same.
         let block = unsafe { self.alloc(layout) };
         if is_small(&layout) && !block.is_null() {
-            // SAFETY: the block is that long. Mappings are zero already.
+            // SAFETY: the block has `size` bytes. A mapping is zero already.
             unsafe { block.write_bytes(0, layout.size()) };
         }
         block
@@ -160,17 +160,17 @@ unsafe impl GlobalAlloc for Heap {
         if is_small(&layout) {
             self.with(|arena| arena.give(block, class_of(layout.size())))
         } else {
-            // SAFETY: by `layout` it is a mapping, of this size, that nothing uses any more.
+            // SAFETY: a block with this layout is a mapping of this size, and the caller frees it.
             let _ = unsafe { libc::munmap(block.cast(), layout.size()) };
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller promises that the new size is not too large for the alignment.
+        // SAFETY: the caller guarantees that `size`, rounded up to the alignment, fits an isize.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (is_small(&layout), is_small(&new)) {
             (true, true) if class_of(layout.size()) == class_of(size) => block,
-            // SAFETY: both are mappings: the kernel moves the pages. Only the block is touched.
+            // SAFETY: the old block is a mapping of this size, and the kernel moves its pages.
             (false, false) => unsafe {
                 if size > LARGEST.get() {
                     return null_mut();
@@ -178,7 +178,7 @@ unsafe impl GlobalAlloc for Heap {
                 let moved = libc::mremap(block.cast(), layout.size(), size, libc::MREMAP_MAYMOVE);
                 if moved == libc::MAP_FAILED { out_of_memory() } else { moved.cast() }
             },
-            // SAFETY: two different blocks, each at least as long as what is copied.
+            // SAFETY: the two blocks differ, and each is at least as long as the copied bytes.
             _ => unsafe {
                 let to = self.alloc(new);
                 if !to.is_null() {
@@ -191,18 +191,18 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Fresh zeroed pages.
+/// Maps zeroed pages of at least `size` bytes. Ends the process if the kernel refuses.
 fn map(size: usize) -> *mut u8 {
     let (protection, flags) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
-    // SAFETY: an anonymous mapping wherever the kernel likes; nothing existing is touched.
+    // SAFETY: the kernel chooses the address, so the mapping replaces no other mapping.
     let pages = unsafe { libc::mmap(null_mut(), size, protection, flags, -1, 0) };
     if pages == libc::MAP_FAILED { out_of_memory() } else { pages.cast() }
 }
 
-/// Ends the process without an allocation.
+/// Prints an error and ends the process. Allocates nothing.
 fn out_of_memory() -> ! {
-    // If even this can't be written, the exit status says that it failed.
+    // If the write fails, the exit status still reports the error.
     let _ = rustix::io::write(
         rustix::stdio::stderr(),
         b"mydocker: out of memory: the kernel gives no more; raise the limit or free some\n",
@@ -246,7 +246,7 @@ mod tests {
                 // SAFETY: the layout is not empty and the block is filled within it.
                 let block = unsafe { heap.alloc(layout) };
                 assert_eq!(block.align_offset(layout.align()), 0);
-                // SAFETY: as above.
+                // SAFETY: the block has `size` bytes.
                 unsafe { block.write_bytes(mark, size) };
                 blocks.push((block, layout, mark));
                 continue;
@@ -254,15 +254,15 @@ mod tests {
             let (block, layout, mark) = blocks.swap_remove(chance(100));
             assert!(filled(block, layout.size(), mark));
             if chance(2) == 0 {
-                // SAFETY: allocated above with this layout.
+                // SAFETY: the block was allocated above with this layout.
                 let moved = unsafe { heap.realloc(block, layout, size) };
                 assert!(filled(moved, layout.size().min(size), mark));
                 let layout = Layout::from_size_align(size, layout.align()).unwrap();
-                // SAFETY: as long as asked for.
+                // SAFETY: the block now has `size` bytes.
                 unsafe { moved.write_bytes(mark, size) };
                 blocks.push((moved, layout, mark));
             } else {
-                // SAFETY: allocated above with this layout, and forgotten here.
+                // SAFETY: the block was allocated above with this layout and is not used again.
                 unsafe { heap.dealloc(block, layout) };
             }
         }

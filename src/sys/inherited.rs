@@ -1,18 +1,18 @@
-//! What a process inherits from its caller besides descriptors: ignored and blocked signals,
-//! resource limits, priority, CPUs, OOM score, personality (execve(2) and fork(2) list them).
+//! Resets the settings that a process inherits from its caller besides descriptors: ignored
+//! signals, resource limits, priority, CPUs, OOM score, personality. execve(2) and fork(2) list
+//! them.
 //!
-//! A command is its caller's process and keeps most of it. A monitor and a process that enters a
-//! container start with the settings of a service's process, so that a container is the same
-//! whether a shell, cron or a real-time program started it. Settings that can't be changed (for lack of
-//! a capability) stay as they are.
+//! A command keeps most of its caller's settings. A monitor and a process that enters a container
+//! start with a service's settings, so that a container is the same whether a shell, cron or a
+//! real-time program started it. A setting that needs a missing capability stays unchanged.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::signal::{self, Signal};
 
-/// Soft and hard limits, `None` for none: the kernel's defaults, and for the last four those of Docker's
-/// service.
+/// Soft and hard limits (getrlimit(2)); `None` is RLIM_INFINITY. The last three are the limits of
+/// Docker's systemd service, the others are the kernel's defaults.
 const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
     (Resource::Cpu, None, None),
     (Resource::Fsize, None, None),
@@ -29,9 +29,10 @@ const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
     (Resource::Nofile, Some(1024), Some(524_288)),
 ];
 
-/// Called at a command's start: the kernel reports the ends of its children, and no file that it writes
-/// is cut short. If the limit on file sizes can't be lifted, a write beyond it fails with
-/// EFBIG instead of a signal that ends this process.
+/// Prepares a command's process, first of all. Resets SIGCHLD: if the caller ignores it, wait(2)
+/// reports no child. Removes the limit on file sizes (RLIMIT_FSIZE). If that is not allowed,
+/// ignores SIGXFSZ, so that a write beyond the limit fails with EFBIG and does not end this
+/// process.
 pub fn lift_for_command() {
     signal::reset(Signal::CHLD);
     if !limit(Resource::Fsize, Rlimit { current: None, maximum: None }) {
@@ -39,18 +40,21 @@ pub fn lift_for_command() {
     }
 }
 
-/// The most bytes that this process may write into a file; `None` for no limit.
+/// The soft limit on the size of a file that this process writes (RLIMIT_FSIZE), in bytes; `None`
+/// means no limit.
 pub fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// Resets what the caller left, except for signals: a monitor blocks them all, and a process that enters
-/// a container resets them before it executes the program.
+/// Resets all settings that this file's head lists, except for signals. A monitor blocks all
+/// signals, and a process that enters a container resets them before it executes the program.
+/// Errors are ignored.
 pub fn shed() {
     for (resource, current, maximum) in LIMITS {
         limit(resource, Rlimit { current, maximum });
     }
-    // The default for pending signals depends on the machine's memory; the other two are mostly zero.
+    // Take these three limits from the host's first process: the kernel computes the limit on
+    // pending signals from the size of the memory, and the host may have set the other two.
     for resource in [Resource::Sigpending, Resource::Nice, Resource::Rtprio] {
         if let Some(first) = limit_of_first(resource) {
             limit(resource, first);
@@ -59,16 +63,17 @@ pub fn shed() {
     let _ = rustix::process::setpriority_process(None, 0);
     let (own, every_cpu) = (0, [u64::MAX; 128]);
     let plain = libc::sched_param { sched_priority: 0, ..zeroed_param() };
-    // SAFETY: the kernel reads a priority, and as many bytes of the CPU mask as it is long; CPUs
-    // that aren't there are passed over. The other two take numbers. Not by libc, whose scheduler
-    // calls musl leaves out.
+    // SAFETY: the kernel reads one sched_param, and `size` bytes of the CPU mask, whose bits for
+    // missing CPUs it ignores. The other calls take numbers only. sched_setscheduler(2) is a raw
+    // system call because musl's function always fails with ENOSYS.
     unsafe {
         libc::syscall(libc::SYS_sched_setscheduler, own, libc::SCHED_OTHER, &raw const plain);
         let size = size_of_val(&every_cpu);
         libc::syscall(libc::SYS_sched_setaffinity, own, size, &raw const every_cpu);
         libc::syscall(libc::SYS_personality, 0);
         libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0);
-        // The kernel's default in nanoseconds. Zero means the caller's.
+        // The kernel's default, in nanoseconds. Zero would mean the value inherited from the
+        // caller.
         libc::prctl(libc::PR_SET_TIMERSLACK, 50_000, 0, 0, 0);
     }
     let _ =
@@ -76,8 +81,8 @@ pub fn shed() {
             .and_then(|file| rustix::io::write(&file, b"0"));
 }
 
-/// Sets a limit. Without CAP_SYS_RESOURCE, which may raise the hard limit, sets it as far as that allows.
-/// Returns whether the limit is the wanted one.
+/// Sets a limit and returns whether `wanted` was allowed. Without CAP_SYS_RESOURCE a process cannot
+/// raise its hard limit; then only the soft limit is set, to at most the hard limit.
 fn limit(resource: Resource, wanted: Rlimit) -> bool {
     let most = |value: Option<u64>| value.unwrap_or(u64::MAX);
     if setrlimit(resource, wanted).is_ok() {
@@ -90,15 +95,15 @@ fn limit(resource: Resource, wanted: Rlimit) -> bool {
 }
 
 fn zeroed_param() -> libc::sched_param {
-    // SAFETY: plain integers.
+    // SAFETY: sched_param holds integers only, for which zeroes are valid.
     unsafe { std::mem::zeroed() }
 }
 
-/// The limit that the host's first process has.
+/// The limit of the process with PID 1; `None` if prlimit(2) fails.
 fn limit_of_first(resource: Resource) -> Option<Rlimit> {
     let number = resource as libc::c_int;
     let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: a null pointer changes nothing, and the kernel writes one rlimit64.
+    // SAFETY: the new limit is a null pointer, so no limit changes. The kernel writes one rlimit64.
     let got = unsafe {
         let none = std::ptr::null::<libc::rlimit64>();
         libc::syscall(libc::SYS_prlimit64, 1, number, none, &raw mut limit)

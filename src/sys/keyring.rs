@@ -1,16 +1,19 @@
-//! keyctl(2) with KEYCTL_JOIN_SESSION_KEYRING. A process inherits the session keyring of its
-//! caller, and a container must not read the caller's keys. Only the session keyring is replaced:
-//! user keyrings follow the user ID, and the seccomp profile denies keyctl in the container.
+//! Replaces a process's session keyring: keyctl(2) with KEYCTL_JOIN_SESSION_KEYRING.
+//!
+//! A process inherits its caller's session keyring, and a container must not read the caller's
+//! keys. This file does not replace the user keyring, which belongs to the user ID. The default
+//! seccomp profile denies keyctl(2) in the container.
 
 use rustix::io::Errno;
 
 use super::last_errno;
 
-/// Joins a new anonymous session keyring. A kernel without keyrings has nothing to share.
+/// Joins a new anonymous session keyring. Succeeds without a change on a kernel without keyrings
+/// (ENOSYS). Fails with the other errors of keyctl(2), such as EDQUOT.
 pub fn join_new_session() -> Result<(), Errno> {
     const JOIN_SESSION_KEYRING: libc::c_int = 1;
     let anonymous = std::ptr::null::<libc::c_char>();
-    // SAFETY: the operation takes a string or null (anonymous).
+    // SAFETY: the operation takes a C string, or null for an anonymous keyring.
     match unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) } {
         -1 => match last_errno() {
             Errno::NOSYS => Ok(()),
@@ -34,7 +37,8 @@ mod tests {
 
     #[test]
     fn each_session_keyring_is_new() {
-        // Of a thread's own, so that no other test sees it.
+        // A session keyring belongs to a thread, so this thread's keyrings do not affect other
+        // tests.
         let seen = std::thread::spawn(|| {
             [(); 2].map(|()| {
                 join_new_session().unwrap();

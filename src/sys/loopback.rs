@@ -1,6 +1,6 @@
-//! Sets the loopback interface of a new network namespace up: the kernel creates `lo`, but leaves
-//! it down. One SIOCSIFFLAGS ioctl (netdevice(7)) is all that is needed, so no netlink socket is
-//! opened on the start path. Other interfaces are `network::link`'s.
+//! Sets the loopback interface of a new network namespace up. The kernel creates `lo`, but leaves
+//! `lo` down. One SIOCSIFFLAGS ioctl (netdevice(7)) suffices, so a container's start needs no
+//! netlink socket for `lo`. `network::link` handles all other interfaces.
 
 use std::os::fd::AsRawFd;
 
@@ -9,10 +9,11 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::last_errno;
 
-/// Sets `lo` up; the kernel gives it 127.0.0.1/8 and ::1 by itself.
+/// Sets `lo` up in the calling thread's network namespace. The kernel then adds the addresses
+/// 127.0.0.1/8 and ::1. Fails with the errors of socket(2) and netdevice(7).
 pub fn bring_up() -> Result<(), Errno> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    // SAFETY: ifreq is plain integers, for which zeroes are valid.
+    // SAFETY: ifreq holds integers and unions of integers, for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[0] = b'l' as _;
     request.ifr_name[1] = b'o' as _;

@@ -1,10 +1,10 @@
-//! Keeps this process's memory small while it sleeps: it drops the pages of its own program.
+//! Keeps a monitor's memory small while it sleeps: the monitor drops the pages of its own code
+//! (madvise(2), MADV_DONTNEED) before it sleeps in ppoll(2).
 //!
-//! A dropped page of code comes back from the page cache when it is executed, and not alone:
-//! the kernel maps the pages around it too, 64 kB of them or, if the cache holds the file
-//! in large folios, the whole folio. But it never goes beyond a mapping's end. So the few
-//! instructions that drop the pages and then sleep lie in a mapping of their own, which is all that is
-//! left.
+//! When a process executes a dropped page, the kernel maps the page again from the page cache. The
+//! kernel also maps the pages around it: 64 kB, or the whole folio if the cache holds the file in
+//! large folios. The kernel stops at the mapping's end. So the few instructions that drop the pages
+//! and sleep are in a small mapping of their own, and only its pages stay in memory.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -13,31 +13,35 @@ use rustix::event::{PollFd, Timespec};
 use rustix::io::Errno;
 
 unsafe extern "C" {
-    /// The program's first byte in memory, and the one after its code: the linker defines both.
+    /// The linker defines both symbols: the program's first byte in memory, and the end of its
+    /// code.
     static __ehdr_start: u8;
     static etext: u8;
 }
 
-/// poll(2), for a sleep that is expected to be long.
+/// ppoll(2) for a sleep that is expected to be long: first drops the pages of this program's code.
+/// Returns the number of ready descriptors; `None` waits without limit. Fails with the errors of
+/// ppoll(2).
 pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
-    // SAFETY: takes no pointer. POSIX has it never fail.
+    // SAFETY: sysconf(3) takes no pointer. POSIX says that it never fails for _SC_PAGESIZE.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     let sleeper = (release_and_poll as *const ()).addr();
     let first = sleeper - sleeper % page;
-    // Pages with other flags than their neighbours are a mapping of their own: the one where it
-    // starts, and the next for its end, stay out of core dumps, which changes nothing else.
-    // SAFETY: changes no page. An error only means that more pages stay.
+    // Give the page of `release_and_poll` and the next page another flag than their neighbours
+    // have, so that the kernel makes them a mapping of their own. MADV_DONTDUMP only keeps them out
+    // of core dumps.
+    // SAFETY: the call changes the contents of no page. If it fails, more pages stay in memory.
     unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };
     let (start, end) = ((&raw const __ehdr_start).addr(), (&raw const etext).addr());
-    // The kernel writes the remaining time there.
+    // ppoll(2) writes the remaining time here.
     let mut left = timeout.copied();
     let left = left.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-    // SAFETY: up to the end of the code's last page, everything is mapped from the program's file
-    // and never written: relocated data lies in the pages after it. The kernel reads a page again
-    // when any thread needs it, so this holds beside other threads too. The page is the same then:
-    // the kernel refuses writes to a file that is executed (ETXTBSY). Linux 6.11 and 6.12 do, but
-    // there such a write changes every page of every program, released or not. Both structures are
-    // laid out as the kernel has them, and live until it is back.
+    // SAFETY: the pages from `start` to the last page of code are mapped from the program's file
+    // and never written; relocated data is in later pages. The kernel reads a dropped page again
+    // when any thread needs it. The page is unchanged then, because the kernel refuses writes to an
+    // executed file (ETXTBSY). Linux 6.11 and 6.12 allow such writes, but there a write also
+    // changes the pages that were not dropped. `PollFd` and `Timespec` have the kernel's layout and
+    // outlive the call.
     let result = unsafe {
         release_and_poll(
             start as *mut c_void,
@@ -50,9 +54,9 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     usize::try_from(result).map_err(|_| Errno::from_raw_os_error((-result) as c_int))
 }
 
-/// Makes two system calls, with no code in between that lies elsewhere: madvise(start, length,
-/// MADV_DONTNEED), whose failure only means that the pages stay, and ppoll(fds, count, timeout, no
-/// signal mask, of 8 bytes). Returns the second one's result, or minus its errno.
+/// Calls madvise(start, length, MADV_DONTNEED) and then ppoll(fds, count, timeout) without a signal
+/// mask. Executes no code outside this function in between. Ignores an error of madvise(2): the
+/// pages then stay in memory. Returns the result of ppoll(2), or minus its errno.
 #[unsafe(naked)]
 unsafe extern "C" fn release_and_poll(
     start: *mut c_void,
@@ -61,7 +65,7 @@ unsafe extern "C" fn release_and_poll(
     count: usize,
     timeout: *mut Timespec,
 ) -> isize {
-    // A system call changes only rax, rcx and r11.
+    // On x86_64 a system call changes only rax, rcx and r11 (syscall(2)).
     #[cfg(target_arch = "x86_64")]
     std::arch::naked_asm!(
         "mov r9, rdx",
@@ -81,7 +85,7 @@ unsafe extern "C" fn release_and_poll(
         madvise = const libc::SYS_madvise,
         ppoll = const libc::SYS_ppoll,
     );
-    // A system call changes only x0.
+    // On aarch64 a system call changes only x0 (syscall(2)).
     #[cfg(target_arch = "aarch64")]
     std::arch::naked_asm!(
         "mov x9, x2",
@@ -109,7 +113,7 @@ mod tests {
     use super::*;
     use rustix::event::PollFlags;
 
-    /// What letting go of the program's pages rests on: they are the same when read again.
+    /// `poll_released` relies on this: a dropped page is the same when the kernel reads it again.
     #[test]
     fn an_executed_file_can_not_be_changed() {
         let opened = std::fs::OpenOptions::new().write(true).open("/proc/self/exe");
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_poll() {
+    fn it_returns_what_poll_returns() {
         let (read, write) = rustix::pipe::pipe().unwrap();
         let no_time = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut fds = [PollFd::new(&read, PollFlags::IN), PollFd::new(&write, PollFlags::OUT)];

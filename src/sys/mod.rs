@@ -1,8 +1,8 @@
-//! The fence: the only place of `unsafe`, and of system calls that need an explanation.
+//! All `unsafe` code of the project, and the system calls that rustix lacks.
 //!
-//! Each file is one kernel interface. Functions are a few lines, take and return owned or borrowed
-//! descriptors, and say in `// SAFETY:` why each unsafe block is sound. Calls that rustix already
-//! makes safe are called where they are needed, and not wrapped again here.
+//! Each file wraps one kernel interface. Functions are a few lines long and take and return owned
+//! or borrowed descriptors. Each unsafe block has a `// SAFETY:` comment, which says why the block
+//! is sound. If rustix has a safe function for a system call, the rest of the code calls rustix.
 
 #![allow(unsafe_code)]
 
@@ -33,8 +33,9 @@ pub mod trace;
 #[cfg(all(panic = "abort", not(debug_assertions), not(test)))]
 mod unwind;
 
-/// This thread's errno(3), as the last failed system call set it.
+/// The error of this thread's last failed libc call (errno(3)).
 fn last_errno() -> rustix::io::Errno {
-    // SAFETY: __errno_location gives this thread's errno, always valid to read.
+    // SAFETY: __errno_location returns the address of this thread's errno, which is always
+    // readable.
     rustix::io::Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }

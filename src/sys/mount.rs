@@ -1,7 +1,9 @@
-//! The mount API by descriptors (Linux 5.2): a file system or a piece of tree is made detached,
-//! given its attributes, and only then attached, by descriptor, to a target that was resolved
-//! inside the root. Nothing is ever mounted on a name that a container could swap.
-//! See fsopen(2), open_tree(2), move_mount(2), mount_setattr(2).
+//! Mounts by descriptor (the mount API of Linux 5.2).
+//!
+//! A file system or a copy of a mount tree is created detached, gets its attributes, and is then
+//! attached to a descriptor of the target, which was resolved inside the root. No call mounts on a
+//! path, because a process in the container could swap a component of the path. See fsopen(2),
+//! open_tree(2), move_mount(2), mount_setattr(2).
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,8 +19,9 @@ use rustix::mount::{
 
 use super::last_errno;
 
-/// A new detached file system of `kind`; an option without `=` is a flag. Without `source`, `kind` is its
-/// name.
+/// Creates a detached mount of a new file system of type `kind`. `source` is what /proc/mounts
+/// shows as the device; an empty `source` means `kind`. `options` are keys and values; an option
+/// with an empty value is a flag. Fails with the errors of fsopen(2), fsconfig(2) and fsmount(2).
 pub fn filesystem(
     kind: &CStr,
     source: &str,
@@ -26,7 +29,7 @@ pub fn filesystem(
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // The first column in the output of `mount`.
+    // `mount` shows the source in its first column.
     match source {
         "" => fsconfig_set_string(context.as_fd(), "source", kind)?,
         source => fsconfig_set_string(context.as_fd(), "source", source)?,
@@ -41,7 +44,8 @@ pub fn filesystem(
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// A detached copy of the mount at the handle `at`, with everything mounted below it.
+/// Creates a detached copy of the mount at the handle `at`, and with `recursive` of all mounts
+/// below `at` (open_tree(2)).
 pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -52,21 +56,22 @@ pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> 
     open_tree(at, c"", flags)
 }
 
-/// Attaches a detached tree on top of the handle `target`.
+/// Attaches a detached tree on top of the handle `target` (move_mount(2)).
 pub fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, c"", target, c"", flags)
 }
 
-/// Whether `path`, seen from `directory`, is the root of a mount. An empty path is `directory` itself; a
-/// symbolic link is not followed. STATX_ATTR_MOUNT_ROOT of statx(2), Linux 5.8.
+/// Whether `path`, relative to `directory`, is the root of a mount (STATX_ATTR_MOUNT_ROOT of
+/// statx(2), Linux 5.8). An empty path means `directory` itself. A symbolic link is not followed.
+/// Fails with ENOENT if the path does not exist.
 pub fn is_mount_root(directory: BorrowedFd<'_>, path: &Path) -> Result<bool, Errno> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
     let found = statx(directory, path, flags, StatxFlags::empty())?;
     Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// As `set_and_clear`, of attributes that are added.
+/// Adds attributes to a mount and clears none. Otherwise as [`set_and_clear`].
 pub fn add_attributes(
     tree: BorrowedFd<'_>,
     attributes: MountAttrFlags,
@@ -75,9 +80,11 @@ pub fn add_attributes(
     set_and_clear(tree, attributes.bits(), 0, recursive)
 }
 
-/// mount_setattr(2), Linux 5.12: changes attributes of the attached mount that `tree` is the root of,
-/// and with `recursive` of all below it, by masks of MOUNT_ATTR_. Before 5.12 the mount itself is
-/// remounted through /proc, which must be the host's still, and those below it stay as they are.
+/// Changes the attributes of the attached mount whose root is `tree`, and with `recursive` of all
+/// mounts below `tree` (mount_setattr(2), Linux 5.12). `set` and `clear` are masks of MOUNT_ATTR_.
+///
+/// Before Linux 5.12 the mount itself is remounted by its path in /proc/self/fd, so /proc must be
+/// the host's. The mounts below `tree` then keep their attributes.
 pub fn set_and_clear(
     tree: BorrowedFd<'_>,
     set: u32,
@@ -91,14 +98,15 @@ pub fn set_and_clear(
     }
 }
 
-/// Makes the attached mount whose root is `tree`, and all below it, private: mounts made
-/// elsewhere don't appear in it.
+/// Makes the attached mount whose root is `tree`, and all mounts below `tree`, private: a mount
+/// made in another mount namespace does not appear below `tree` (mount_namespaces(7)).
 pub fn make_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
     set_propagation(tree, MountPropagationFlags::PRIVATE, true)
 }
 
-/// Sets the propagation of the attached mount that `tree` is the root of, and with `recursive` of all
-/// below it. Before Linux 5.12 by its path in the host's /proc.
+/// Sets the propagation of the attached mount whose root is `tree`, and with `recursive` of all
+/// mounts below `tree`. Before Linux 5.12 the mount is found by its path in /proc/self/fd, so /proc
+/// must be the host's.
 pub fn set_propagation(
     tree: BorrowedFd<'_>,
     kind: MountPropagationFlags,
@@ -114,15 +122,16 @@ pub fn set_propagation(
     }
 }
 
-/// mount_setattr(2), MOUNT_ATTR_IDMAP: shows the files of a detached tree, and with `recursive` of
-/// all below it, to everyone as if their owners on disk were those of the user namespace: UID 0 on
-/// disk is that namespace's root. Needs Linux 5.12 and a file system that knows of it.
+/// Maps the owners of all files in a detached tree, and with `recursive` in all mounts below the
+/// tree (MOUNT_ATTR_IDMAP, mount_setattr(2)). A file that UID 0 owns on disk then appears to belong
+/// to the root user of `user_namespace`. Needs Linux 5.12. Fails with EINVAL if the file system
+/// does not support mapped owners.
 pub fn map_owners(
     tree: BorrowedFd<'_>,
     user_namespace: BorrowedFd<'_>,
     recursive: bool,
 ) -> Result<(), Errno> {
-    /// linux/mount.h
+    /// From linux/mount.h.
     const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
     let userns_fd = user_namespace.as_raw_fd() as u64;
     let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
@@ -141,8 +150,8 @@ struct MountAttr {
 
 fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is an empty C string, attr is of the layout that its size, which is passed,
-    // stands for; both outlive the call.
+    // SAFETY: the path is an empty C string. `attr` has the layout of the struct whose size is
+    // passed. Both outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -156,10 +165,10 @@ fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Re
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Changes the attributes of one mount by mount(2). A remount sets all of them, so those that the mount has
-/// and that stay are named again.
+/// Changes the attributes of one mount by mount(2) with MS_REMOUNT. A remount replaces all
+/// attributes, so `remount` also passes the present attributes that shall stay.
 fn remount(tree: BorrowedFd<'_>, set: u32, clear: u32) -> Result<(), Errno> {
-    /// ST_NOSYMFOLLOW of statfs(2)
+    /// ST_NOSYMFOLLOW of statfs(2).
     const NOSYMFOLLOW: StatVfsMountFlags = StatVfsMountFlags::from_bits_retain(0x2000);
     const ATTRIBUTES: [(MountAttrFlags, StatVfsMountFlags, MountFlags); 6] = [
         (MountAttrFlags::MOUNT_ATTR_RDONLY, StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
@@ -181,7 +190,7 @@ fn remount(tree: BorrowedFd<'_>, set: u32, clear: u32) -> Result<(), Errno> {
             flags |= flag;
         }
     }
-    // Access times are one choice of three, which is in a field of the mask.
+    // MOUNT_ATTR__ATIME is not one flag but a field that holds one of three values.
     let field = MountAttrFlags::MOUNT_ATTR__ATIME.bits();
     let is_chosen = clear & field != 0;
     let chosen = |attribute: MountAttrFlags| is_chosen && set & field == attribute.bits();
@@ -205,9 +214,9 @@ mod tests {
     use crate::sys::{clone, seccomp};
     use rustix::fs::{CWD, Mode, OFlags, open, openat};
 
-    /// On a detached copy of the host's /dev with the file systems that stand in it.
+    /// Uses a detached copy of the host's /dev, which contains the mount /dev/pts.
     #[test]
-    fn attributes_reach_the_mounts_below_where_they_shall() {
+    fn attributes_reach_the_mounts_below_only_if_recursive() {
         let path = OFlags::PATH | OFlags::CLOEXEC;
         let dev = open("/dev", path, Mode::empty()).unwrap();
         for recursive in [false, true] {
@@ -223,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_root_is_told_from_what_lies_in_it() {
+    fn a_mount_root_differs_from_a_directory_below_it() {
         assert!(is_mount_root(CWD, Path::new("/proc")).unwrap());
         assert!(!is_mount_root(CWD, Path::new("/proc/sys")).unwrap());
         let handle = open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
@@ -231,7 +240,7 @@ mod tests {
         assert_eq!(is_mount_root(CWD, Path::new("/missing")), Err(Errno::NOENT));
     }
 
-    /// Makes mount_setattr(2) fail on this thread as on a kernel without it.
+    /// Makes mount_setattr(2) fail with ENOSYS on this thread, as on a kernel before 5.12.
     fn lack_mount_setattr() {
         const LOAD: u16 = 0x20;
         const JUMP_EQUAL: u16 = 0x15;
@@ -248,7 +257,7 @@ mod tests {
         seccomp::install(&program, seccomp::Flags::default()).unwrap();
     }
 
-    /// The attributes of a mount after these changes, which are (set, clear).
+    /// The attributes of a new mount after `changes`. Each change is a pair: set, clear.
     fn after(changes: &[(MountAttrFlags, MountAttrFlags)]) -> StatVfsMountFlags {
         let first = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         let tree = filesystem(c"tmpfs", "", &[], first).unwrap();
@@ -274,7 +283,7 @@ mod tests {
             vec![(Attr::MOUNT_ATTR_NOATIME, atime), (Attr::MOUNT_ATTR_RELATIME, atime)],
         ];
         let on_a_thread = || {
-            // This thread alone gets a mount namespace.
+            // Only this thread moves to a new mount namespace.
             clone::unshare(clone::Flags::MOUNT).unwrap();
             let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
             mount_change("/", private).unwrap();

@@ -1,8 +1,10 @@
-//! A cheap test of whether the packet filter's rules have changed, so that a start need not list
-//! them. nf_tables has a generation number that grows with every change (NFT_MSG_GETGEN of
-//! linux/netfilter/nf_tables.h). The legacy iptables has none; the number of its rules and their
-//! size stand in for it (IPT_SO_GET_INFO of linux/netfilter_ipv4/ip_tables.h), which misses a
-//! change that keeps both. Rules are made and read in `network::firewall`.
+//! Detects whether the packet filter's rules have changed, without listing them at each start.
+//!
+//! nf_tables has a generation number, which grows with every change (NFT_MSG_GETGEN of
+//! linux/netfilter/nf_tables.h). The legacy iptables has no generation number. For it this file
+//! compares the number of rules and their size in bytes (IPT_SO_GET_INFO of
+//! linux/netfilter_ipv4/ip_tables.h). That misses a change that keeps both. `network::firewall`
+//! makes and reads the rules themselves.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -13,15 +15,16 @@ use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto, soc
 use super::netlink::{Batch, Family, Socket, attribute};
 use crate::error::Result;
 
-/// The request for the generation.
+/// The netlink message type that requests the generation number.
 const GET_GENERATION: u16 = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETGEN) as u16;
-/// linux/netfilter/nf_tables.h, which libc has without its attributes.
+/// An attribute of linux/netfilter/nf_tables.h. libc has no constants for the attributes.
 const NFTA_GEN_ID: u16 = 1;
 
 /// Calls `act` with this process's netfilter socket, which stays open until the process exits.
+/// Fails if the socket cannot be made, or as `act` does.
 ///
-/// A close waits until the kernel has freed the rules deleted last: an RCU grace period, 10 ms and
-/// more. At the exit of a monitor nothing waits for that.
+/// close(2) of a netfilter socket waits until the kernel has freed the last deleted rules: an RCU
+/// grace period of at least 10 ms. When a monitor exits, no process waits for that.
 pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
     thread_local! {
         static SOCKET: RefCell<Option<(u32, Socket)>> = const { RefCell::new(None) };
@@ -30,8 +33,9 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
         let own = match kept.take() {
             Some((pid, socket)) if pid == std::process::id() => (pid, socket),
             other => {
-                // A socket of the parent process must be neither used nor closed: a child closes
-                // the descriptors of its caller, and the number may be another file's by now.
+                // This socket belongs to the parent process, and this process must not use or close
+                // it. A child closes its inherited descriptors, so the number may already be
+                // another file's.
                 std::mem::forget(other);
                 (std::process::id(), Socket::new(Family::Netfilter)?)
             }
@@ -40,17 +44,18 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
     })
 }
 
-/// The generation of the nf_tables rules in this network namespace; `None` without nf_tables.
+/// The generation number of the nf_tables rules in this network namespace; `None` on a kernel
+/// without nf_tables.
 pub fn generation() -> Option<u32> {
     let mut batch = Batch::default();
-    // struct nfgenmsg
+    // The header is a struct nfgenmsg.
     batch.begin(GET_GENERATION, 0, &[0; 4], "ask for nf_tables' generation");
     let answers = with_socket(|socket| socket.ask(batch)).ok()?;
     let id = attribute(answers.first()?.payload.get(4..)?, NFTA_GEN_ID)?;
     Some(u32::from_be_bytes(id.try_into().ok()?))
 }
 
-/// struct ipt_getinfo, the same for IPv6.
+/// struct ipt_getinfo of ip_tables.h. struct ip6t_getinfo has the same layout.
 #[repr(C)]
 #[derive(Default)]
 struct GetInfo {
@@ -62,11 +67,11 @@ struct GetInfo {
     size: u32,
 }
 
-/// IPT_SO_GET_INFO and IP6T_SO_GET_INFO.
+/// The value of IPT_SO_GET_INFO and of IP6T_SO_GET_INFO.
 const SO_GET_INFO: libc::c_int = 64;
 
-/// The number of rules and the size in bytes of the legacy tables, as one text to compare; `None`
-/// if a table is missing.
+/// The number of rules and their size in bytes in the legacy tables `filter` and `nat`, as one text
+/// that callers only compare; `None` if a table is missing. `ipv6` adds the tables of ip6tables.
 pub fn legacy_stamp(ipv6: bool) -> Option<String> {
     let mut text = String::from("legacy");
     let ipv4 = (AddressFamily::INET, libc::SOL_IP);
@@ -86,8 +91,8 @@ fn table_info(family: AddressFamily, level: libc::c_int, table: &str) -> Option<
     let mut info = GetInfo::default();
     info.name[..table.len()].copy_from_slice(table.as_bytes());
     let mut size = std::mem::size_of::<GetInfo>() as libc::socklen_t;
-    // SAFETY: the kernel reads the name and fills the struct, whose size is passed; it is plain
-    // integers in C's layout.
+    // SAFETY: the kernel reads the name and fills the struct, whose size is passed. The struct
+    // holds integers only and has C's layout.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

@@ -1,11 +1,11 @@
-//! Netlink (netlink(7), rtnetlink(7)): the kernel's tables of links, addresses, routes and packet
-//! filters, asked and changed by messages.
+//! Netlink messages (netlink(7), rtnetlink(7)): they read and change the kernel's tables of links,
+//! addresses, routes and packet filters.
 //!
-//! A message is a header, a fixed part that depends on its family, and attributes: type, length, bytes,
-//! each padded to four. All of it is encoded here by hand, lengths checked: they are 16 bits wide, and a
-//! name that overflowed one would be read as further attributes (CVE-2021-43784). Several messages
-//! go in one send; the kernel processes them in order and answers each with an acknowledgement,
-//! which with NETLINK_EXT_ACK also contains an error message.
+//! A message is a header, a fixed part that depends on its family, and attributes. An attribute is
+//! a type, a length and bytes, padded to four bytes. This file encodes all of this by hand and
+//! checks each length. Lengths have 16 bits; a longer name would be read as further attributes
+//! (CVE-2021-43784). One send carries several messages. The kernel processes them in order and
+//! acknowledges each; with NETLINK_EXT_ACK the acknowledgement also contains an error text.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use rustix::net::sockopt;
 
 use crate::error::{Context, Error, Result};
 
-/// Constants of a kernel header, converted to the type of their field in a message.
+/// Defines constants of a kernel header with the type of their field in a message.
 macro_rules! numbers {
     ($type:ty, $header:path: $($name:ident),+ $(,)?) => {
         $(const $name: $type = {
@@ -27,7 +27,7 @@ macro_rules! numbers {
 }
 pub(crate) use numbers;
 
-/// netlink(7): flags of requests.
+/// NLM_F_ACK: request an acknowledgement (netlink(7) for all flags here).
 pub const ACK: u16 = kernel::NLM_F_ACK as u16;
 /// NLM_F_DUMP: list all objects.
 pub const DUMP: u16 = kernel::NLM_F_DUMP as u16;
@@ -39,14 +39,15 @@ pub const EXCL: u16 = kernel::NLM_F_EXCL as u16;
 pub const CREATE: u16 = kernel::NLM_F_CREATE as u16;
 /// NLM_F_APPEND: add at the end of a list.
 pub const APPEND: u16 = kernel::NLM_F_APPEND as u16;
-/// An attribute that holds attributes.
+/// NLA_F_NESTED: the attribute's value is a list of attributes.
 pub const NESTED: u16 = kernel::NLA_F_NESTED as u16;
 
 /// The size of struct nlmsghdr.
 const HEADER: usize = size_of::<kernel::nlmsghdr>();
-/// The kernel never sends more in one datagram unless asked with a larger buffer.
+/// The size of the receive buffer, in bytes. The kernel sends no longer datagram unless a program
+/// receives with a larger buffer.
 const DATAGRAM: usize = 32 << 10;
-/// The bytes that fit the send buffer of a socket on every host.
+/// A size in bytes that fits the send buffer of a socket on every host.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// The family of a netlink socket (netlink(7)).
@@ -58,41 +59,42 @@ pub enum Family {
     Netfilter,
 }
 
-/// A struct of the kernel that a message's payload starts with.
+/// A kernel struct at the start of a message's payload.
 ///
 /// # Safety
-/// The type has no padding and holds integers alone, so that all its bytes are initialised.
+/// The type holds integers only and has no padding, so that all its bytes are initialised.
 pub unsafe trait FamilyHeader: Copy {}
 
-// SAFETY: rtnetlink(7) gives the layouts: integers without a gap between them.
+// SAFETY: rtnetlink(7) gives the layout: integers without padding.
 unsafe impl FamilyHeader for ifinfomsg {}
-// SAFETY: as above; its gaps are fields.
+// SAFETY: tcmsg holds integers; its padding bytes are fields.
 unsafe impl FamilyHeader for tcmsg {}
-// SAFETY: as above.
+// SAFETY: rtnetlink(7) gives the layout: integers without padding.
 unsafe impl FamilyHeader for ifaddrmsg {}
-// SAFETY: as above.
+// SAFETY: rtnetlink(7) gives the layout: integers without padding.
 unsafe impl FamilyHeader for rtmsg {}
 // SAFETY: an array of bytes has no padding.
 unsafe impl<const N: usize> FamilyHeader for [u8; N] {}
 
 fn bytes_of<T: FamilyHeader>(header: &T) -> &[u8] {
-    // SAFETY: FamilyHeader promises that each of the value's bytes is initialised; the slice borrows
+    // SAFETY: FamilyHeader guarantees that each byte of the value is initialised. The slice borrows
     // the value.
     unsafe { std::slice::from_raw_parts((&raw const *header).cast(), size_of::<T>()) }
 }
 
-/// Messages to send.
+/// A list of messages for one send.
 #[derive(Default)]
 pub struct Batch {
     bytes: Vec<u8>,
-    /// Where each message starts, and what it is for.
+    /// For each message, the offset of its first byte and its purpose for error messages.
     messages: Vec<(usize, String)>,
-    /// Whether something didn't fit its length field: then nothing of this may be sent.
+    /// Whether a value was longer than its length field can say. Such a batch must not be sent.
     overflow: bool,
 }
 
 impl Batch {
-    /// Starts a message: its type, flags and family header. Errors name it by `doing`.
+    /// Starts a message with its type, flags and family header. `doing` is the message's purpose,
+    /// such as "add link web", which errors report.
     pub fn begin(
         &mut self,
         kind: u16,
@@ -109,20 +111,21 @@ impl Batch {
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         self.bytes.extend_from_slice(&(flags | kernel::NLM_F_REQUEST as u16).to_ne_bytes());
-        // `send` sets the sequence number; the kernel sets the port number.
+        // `transmit` sets the sequence number, and the kernel sets the port number.
         self.bytes.extend_from_slice(&[0; 8]);
         self.bytes.extend_from_slice(header);
         self.pad();
     }
 
-    /// Adds a detail to the last message's purpose, for its error.
+    /// Appends `more` to the purpose of the last message.
     pub fn remark(&mut self, more: &str) {
         if let Some((_, doing)) = self.messages.last_mut() {
             doing.push_str(more);
         }
     }
 
-    /// Adds an attribute to the last message.
+    /// Adds an attribute to the last message. If `value` is longer than 65,531 bytes, sending the
+    /// batch fails.
     pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         let Ok(length) = u16::try_from(value.len() + 4) else {
             self.overflow = true;
@@ -134,7 +137,8 @@ impl Batch {
         self.pad();
     }
 
-    /// As `attribute`, for a text that must end with a NUL.
+    /// As `attribute`, for a text, with a final NUL. If `value` contains a NUL, sending the batch
+    /// fails.
     pub fn text(&mut self, kind: u16, value: &str) {
         let mut bytes = Vec::with_capacity(value.len() + 1);
         bytes.extend_from_slice(value.as_bytes());
@@ -143,7 +147,7 @@ impl Batch {
         self.attribute(kind, &bytes);
     }
 
-    /// Adds an attribute that holds what `fill` adds.
+    /// Adds an attribute whose value is the attributes that `fill` adds.
     pub fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Batch)) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 2]);
@@ -155,13 +159,13 @@ impl Batch {
         }
     }
 
-    /// Adds a family header inside an attribute, which the peer of a veth needs.
+    /// Adds a family header inside an attribute. VETH_INFO_PEER needs a struct ifinfomsg there.
     pub fn header(&mut self, header: &impl FamilyHeader) {
         self.bytes.extend_from_slice(bytes_of(header));
         self.pad();
     }
 
-    /// What follows each message's header.
+    /// The part of each message after its netlink header.
     #[cfg(test)]
     pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
         let starts = self.messages.iter().map(|(start, _)| *start);
@@ -173,7 +177,7 @@ impl Batch {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    /// Writes the last message's length, now that it is known.
+    /// Writes the length of the last message, which is now complete.
     fn finish(&mut self) {
         if let Some(&(start, _)) = self.messages.last() {
             match u32::try_from(self.bytes.len() - start) {
@@ -189,19 +193,20 @@ pub struct Message {
     pub payload: Vec<u8>,
 }
 
-/// A netlink socket; it stays in the network namespace that it was made in.
+/// A netlink socket. It stays in the network namespace in which it was created.
 pub struct Socket {
     socket: netlink_sys::Socket,
     sequence: u32,
 }
 
 impl Socket {
-    /// A socket of the routing family.
+    /// Creates a socket of the family `Route` in the network namespace of this thread.
     pub fn route() -> Result<Socket> {
         Socket::new(Family::Route)
     }
 
-    /// A socket of `family`, in the network namespace of this thread.
+    /// Creates a socket of `family` in the network namespace of this thread. Fails with the errors
+    /// of socket(2).
     pub fn new(family: Family) -> Result<Socket> {
         let protocol = match family {
             Family::Route => kernel::NETLINK_ROUTE,
@@ -209,14 +214,15 @@ impl Socket {
         };
         let socket =
             netlink_sys::Socket::new(protocol as isize).context(|| "make a netlink socket")?;
-        // Without these options the errors only have less text.
+        // If the kernel lacks these options, errors have less text.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
         Ok(Socket { socket, sequence: 0 })
     }
 
-    /// Sends all messages and waits until each is acknowledged. Returns the first failure.
-    /// After a failure the kernel still carries out the following messages, if it can.
+    /// Sends all messages and waits until the kernel has acknowledged each. Returns the first
+    /// failure, with the purpose of its message. After a failure the kernel still processes the
+    /// following messages.
     pub fn send(&mut self, mut batch: Batch) -> Result<()> {
         let (first, count) = (self.sequence + 1, batch.messages.len());
         for &(start, _) in &batch.messages {
@@ -245,10 +251,12 @@ impl Socket {
         failure.unwrap_or(Ok(()))
     }
 
-    /// Sends a change of nf_tables, from its begin to its end message. Returns the first failure.
+    /// Sends a change of nf_tables, from NFNL_MSG_BATCH_BEGIN to NFNL_MSG_BATCH_END. The kernel
+    /// applies all of it or nothing. Returns the first failure, with the purpose of its message.
     ///
-    /// The kernel has carried it out when sendto(2) returns, and has reported every failure by
-    /// then. Acknowledgements aren't asked for: those of a long change would overflow the socket.
+    /// The kernel has applied the change and reported every failure when sendto(2) returns. The
+    /// messages do not request acknowledgements, because those of a long change would overflow the
+    /// receive buffer.
     pub fn commit(&mut self, mut batch: Batch) -> Result<()> {
         self.transmit(&mut batch)?;
         let first = self.sequence + 1 - batch.messages.len() as u32;
@@ -273,7 +281,8 @@ impl Socket {
         }
     }
 
-    /// Sends one request and returns the answer: one message, or all of a dump.
+    /// Sends the one request in `batch` and returns the answer: one message, or all messages of a
+    /// dump. Fails with the kernel's error. Panics if `batch` is empty.
     pub fn ask(&mut self, mut batch: Batch) -> Result<Vec<Message>> {
         let is_dump = batch.bytes.get(7).is_some_and(|high| (u16::from(*high) << 8) & DUMP == DUMP);
         self.transmit(&mut batch)?;
@@ -296,7 +305,7 @@ impl Socket {
                 }
             })?;
         }
-        // Each answer ends with one of the cases above.
+        // `end` is set: the loop above ends in no other way.
         end.unwrap_or(Ok(())).context(|| doing.as_str())?;
         Ok(answers)
     }
@@ -312,7 +321,7 @@ impl Socket {
             batch.bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
         }
         if batch.bytes.len() > SEND_BUFFER {
-            // A longer list is refused with an error.
+            // If this fails and the list does not fit, sendto(2) below fails with EMSGSIZE.
             let _ = sockopt::set_socket_send_buffer_size_force(&self.socket, 2 * batch.bytes.len());
         }
         loop {
@@ -323,7 +332,8 @@ impl Socket {
         }
     }
 
-    /// Passes each message of the next datagram to `each`; `flags` as of recv(2).
+    /// Receives one datagram and calls `each` with every message in it. `flags` are those of
+    /// recv(2).
     fn receive(&mut self, flags: i32, mut each: impl FnMut(&Header, &[u8])) -> Result<()> {
         let mut buffer = Vec::with_capacity(DATAGRAM);
         let length = loop {
@@ -367,7 +377,7 @@ impl Header {
     }
 }
 
-/// The result in an acknowledgement.
+/// The result in the payload of NLMSG_ERROR: the errno, with the kernel's text if there is one.
 fn outcome(flags: u16, payload: &[u8]) -> Result<()> {
     let code = u32_at(payload, 0).unwrap_or(0) as i32;
     if code == 0 {
@@ -394,7 +404,8 @@ fn outcome(flags: u16, payload: &[u8]) -> Result<()> {
     }
 }
 
-/// The attributes in `bytes`, in order.
+/// The attributes in `bytes`, in order, as type and value. An attribute with an impossible length
+/// ends the list.
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
@@ -405,12 +416,12 @@ pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// The value of the attribute `kind` among those in `bytes`.
+/// The value of the first attribute of type `kind` in `bytes`.
 pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
-/// A number in the host's byte order.
+/// The number at the offset `at` in the host's byte order; `None` if `bytes` is too short.
 pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
@@ -439,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overflows_a_length_is_never_sent() {
+    fn a_value_that_overflows_its_length_is_never_sent() {
         let mut socket = Socket::route().unwrap();
         for fill in [
             |batch: &mut Batch| batch.text(3, &"x".repeat(70_000)),
@@ -457,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_lie_about_their_length_end_the_list() {
+    fn an_attribute_with_a_wrong_length_ends_the_list() {
         assert_eq!(attributes(&[5, 0, 1, 0, 7]).collect::<Vec<_>>(), [(1, &[7][..])]);
         assert_eq!(attributes(&[200, 0, 1, 0, 7]).count(), 0);
         assert_eq!(attributes(&[2, 0, 1, 0, 7]).count(), 0);
@@ -468,7 +479,7 @@ mod tests {
     fn the_kernel_answers() {
         let mut socket = Socket::route().unwrap();
         let mut batch = Batch::default();
-        // RTM_GETLINK of index 1: the loopback interface.
+        // Type 18 is RTM_GETLINK, and index 1 is the loopback interface.
         let mut header = [0; 16];
         header[4] = 1;
         batch.begin(18, 0, &header, "get link 1");

@@ -1,7 +1,7 @@
-//! Messages between two of our processes over a pair of SOCK_SEQPACKET unix sockets, each with at
-//! most one descriptor (SCM_RIGHTS, unix(7)). One packet is one message, so a message is never
-//! received in part and needs no length in front. The contents are up to the callers, such as
-//! `runtime::report`.
+//! Messages between two processes of mydocker over a pair of SOCK_SEQPACKET unix sockets. A message
+//! carries at most one descriptor (SCM_RIGHTS, unix(7)). One packet is one message, so a message
+//! needs no length field and never arrives in parts. Callers such as `runtime::report` define the
+//! contents.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,12 +15,13 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
-/// Two connected ends.
+/// Creates two connected sockets (socketpair(2)).
 pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 
-/// Sends one packet of `parts` and, with it, `fd`. A closed other end is EPIPE, never a signal.
+/// Sends `parts`, at most three, as one packet, and `fd` with the packet. `flags` are those of
+/// sendmsg(2). If the other end is closed, fails with EPIPE and without SIGPIPE.
 pub fn send(
     socket: BorrowedFd<'_>,
     parts: &[&[u8]],
@@ -45,9 +46,10 @@ pub fn send(
     }
 }
 
-/// Receives one packet into `buffer`; 0 bytes mean that the other end is closed. The kernel passes on no
-/// descriptor (recvmsg(2) without a control buffer). A packet with a descriptor is refused as EBADMSG,
-/// a packet longer than `buffer` as EMSGSIZE.
+/// Receives one packet into `buffer` and returns its length in bytes. If the other end is closed,
+/// returns 0. Fails with EMSGSIZE if the packet is longer than `buffer`, and with EBADMSG if the
+/// packet carries a descriptor. Such a descriptor is not opened in this process, because recvmsg(2)
+/// has no control buffer.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -56,14 +58,14 @@ pub fn receive(
     receive_with(socket, buffer, &mut RecvAncillaryBuffer::default(), flags)
 }
 
-/// As `receive`, for a packet that may bring one descriptor, which becomes close-on-exec. If more than
-/// one comes, all are closed and the packet is refused as EBADMSG.
+/// As `receive`, for a packet that may carry one descriptor. The descriptor is close-on-exec. If
+/// the packet carries several, closes all of them and fails with EBADMSG.
 pub fn receive_with_fd(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: RecvFlags,
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    // With the padding this is long enough for several, and the kernel then opens all of them.
+    // With its padding the buffer has space for several descriptors, and the kernel then opens all.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let length = receive_with(socket, buffer, &mut control, flags)?;
@@ -88,8 +90,8 @@ fn receive_with(
     let mut slices = [IoSliceMut::new(buffer)];
     let received = loop {
         match recvmsg(socket, &mut slices, control, flags | RecvFlags::CMSG_CLOEXEC) {
-            // The peer closed before it had read everything that this process sent: the kernel reports this
-            // once, and returns the peer's last packets only after it.
+            // ECONNRESET: the peer has closed its end before it had read all packets of this
+            // process. The kernel reports this once, and then returns the peer's last packets.
             Err(Errno::INTR | Errno::CONNRESET) => continue,
             result => break result?,
         }
@@ -113,7 +115,7 @@ pub fn is_closed(socket: BorrowedFd<'_>) -> bool {
 /// Whether the other end is closed and every byte that it sent is received. `receive` returns 0 for
 /// an empty packet too, so 0 alone is no proof of a close.
 pub fn is_finished(socket: BorrowedFd<'_>) -> bool {
-    // In this order: a closed end sends nothing more.
+    // Check for a close first: after a close, no more bytes can arrive.
     is_closed(socket) && rustix::io::ioctl_fionread(socket) == Ok(0)
 }
 
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
-    /// How many descriptors of `file` this process has.
+    /// The number of this process's descriptors that refer to `file`.
     fn opened(file: &std::fs::File) -> usize {
         use std::os::unix::fs::MetadataExt;
         let wanted = file.metadata().unwrap().ino();
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn one_descriptor_comes_where_one_may() {
+    fn a_packet_with_more_descriptors_than_allowed_is_refused() {
         let (ours, theirs) = pair().unwrap();
         let (ours, theirs) = (ours.as_fd(), theirs.as_fd());
         // A file that no other test has open.
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_end_is_noticed_and_a_silent_one_is_not_closed() {
+    fn only_a_closed_end_is_reported_as_closed() {
         let (ours, theirs) = pair().unwrap();
         assert!(!is_closed(ours.as_fd()));
         send(theirs.as_fd(), &[b"x"], None, SendFlags::empty()).unwrap();

@@ -1,10 +1,10 @@
-//! Other processes, by descriptor: the kernel may reuse a PID for another process, but a pidfd
-//! (pidfd_open(2)) always means the same one. The start time (proc_pid_stat(5), field 22) shows
-//! whether a recorded PID still means the same process.
+//! Functions on other processes, by pidfd. The kernel may reuse a PID for another process, but a
+//! pidfd (pidfd_open(2)) always refers to the same process. The start time (proc_pid_stat(5), field
+//! 22) shows whether a recorded PID still belongs to the recorded process.
 //!
-//! A process is a group of threads. It has ended when all of them have, which its pidfd reports by
-//! being readable. The state in /proc/PID/stat is the main thread's alone: a program whose main
-//! thread has ended (pthread_exit(3)) is a zombie there and runs on.
+//! A process has ended when all its threads have ended; its pidfd is readable from then on. The
+//! state in /proc/PID/stat is the main thread's. If only the main thread has ended
+//! (pthread_exit(3)), /proc shows a zombie although the process still runs.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -21,9 +21,9 @@ use super::signal::Signal;
 
 /// The present state of a process that was recorded by PID and start time.
 pub enum Found {
-    /// It runs. The descriptor always means this process.
+    /// The process runs. The pidfd refers to the process.
     Living(OwnedFd),
-    /// It has ended, and its parent has not waited for it yet.
+    /// The process has ended, and its parent has not yet waited for it (a zombie).
     Ended,
     /// No process has the PID.
     Missing,
@@ -32,7 +32,7 @@ pub enum Found {
 }
 
 impl Found {
-    /// The process if it runs, for callers that treat the other three states alike.
+    /// The pidfd if the process runs, for callers that handle the other three states alike.
     pub fn living(self) -> Option<OwnedFd> {
         match self {
             Found::Living(pidfd) => Some(pidfd),
@@ -41,10 +41,11 @@ impl Found {
     }
 }
 
-/// Looks for the process `pid` that started at `start`. An error means that the state could not be
-/// determined (no descriptor is left, for example), never that the process is gone.
+/// Finds the state of the process with PID `pid` that started at `start` (see [`start_time`]). An
+/// error means that the state could not be determined, for example because of EMFILE. An error
+/// never means that the process is gone.
 pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
-    // `from_raw` must not see a negative number.
+    // `from_raw` panics on a negative number.
     let Some(pid) = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
         return Ok(Found::Missing);
     };
@@ -54,41 +55,46 @@ pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
         Err(Errno::INVAL | Errno::NOENT) => return Ok(Found::Replaced),
         result => result?,
     };
-    // Read while the descriptor is held: from here on the PID can't pass to another process.
+    // While this process holds the pidfd, the kernel gives the PID to no other process. So /proc
+    // shows the process of the pidfd.
     match (start_time(pid)?, has_ended(pidfd.as_fd())?) {
         (Some(found), _) if found != start => Ok(Found::Replaced),
         (Some(_), false) => Ok(Found::Living(pidfd)),
         (Some(_), true) => Ok(Found::Ended),
         (None, true) => Ok(Found::Missing),
-        // It lives, but /proc doesn't show it.
+        // The process runs, but /proc does not show it.
         (None, false) => Err(Errno::NOSYS),
     }
 }
 
-/// When a process started, in clock ticks since boot; `None` if /proc shows no such process.
+/// The start time of a process, in clock ticks since the boot (proc_pid_stat(5), field 22); `None`
+/// if /proc shows no such process.
 pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
     Ok(stat_fields(pid, [22])?.map(|[start]| start))
 }
 
-/// This process's PID in the PID namespace of the /proc that it sees: the host's PID, also for a
-/// container's first process while it still sees the host's /proc.
+/// The PID of this process in the PID namespace of the mounted /proc. A container's first process
+/// thereby gets its PID on the host as long as the host's /proc is mounted. Fails with the errors
+/// of readlink(2), and with ENOSYS if the link is no number.
 pub fn own_pid_in_proc() -> Result<i32, Errno> {
     let link = rustix::fs::readlink("/proc/self", Vec::new())?;
     link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or(Errno::NOSYS)
 }
 
-/// A process's parent; `None` if there is none or /proc shows no such process.
+/// The parent of a process; `None` if the process has no parent or /proc shows no such process.
 pub fn parent(pid: Pid) -> Option<Pid> {
     Pid::from_raw(parent_and_session(pid)?.0)
 }
 
-/// A process's parent and its session (setsid(2)); `None` if /proc shows no such process.
+/// The PIDs of a process's parent and of its session's leader (setsid(2)); `None` if /proc shows no
+/// such process.
 pub fn parent_and_session(pid: Pid) -> Option<(i32, i32)> {
     let [parent, session] = stat_fields(pid, [4, 6]).ok()??.map(i32::try_from);
     Some((parent.ok()?, session.ok()?))
 }
 
-/// Numbers of /proc/PID/stat, by their fields as proc_pid_stat(5) counts them, from the third on.
+/// Reads numbers from /proc/PID/stat. `fields` counts as proc_pid_stat(5) does, and each field is
+/// at least 3. `None` if no such process exists.
 fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u64; N]>, Errno> {
     let stat = match fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
         Ok(stat) => stat,
@@ -99,7 +105,7 @@ fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u
             };
         }
     };
-    // The command's name, field 2, may contain anything; it ends at the last parenthesis.
+    // Field 2, the command's name, may contain any byte. It ends at the last parenthesis.
     let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
     let text = std::str::from_utf8(after_name).map_err(|_| Errno::IO)?;
     let mut numbers = [0; N];
@@ -110,17 +116,17 @@ fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u
     Ok(Some(numbers))
 }
 
-/// Whether all threads of the process have ended.
+/// Whether all threads of the process have ended. Fails with the errors of poll(2).
 pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Errno> {
     ends_by(pidfd, Some(Instant::now()))
 }
 
-/// Waits until all threads of the process have ended. Returns false if they have not at `deadline`;
-/// `None` waits without limit.
+/// Waits until all threads of the process have ended. Returns false at `deadline` if a thread still
+/// runs. `None` waits without limit. Fails with the errors of poll(2).
 pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool, Errno> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // More seconds than the kernel can count are no deadline.
+        // A time that is too long for a timespec is no deadline.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
             Err(Errno::INTR) => {}
@@ -129,9 +135,11 @@ pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool,
     }
 }
 
-/// Opens `name`, such as `root` or `ns/net`, in /proc's directory of process `pid`. A
-/// thread that has ended has no root and no namespaces; if the main thread has, those of
-/// another thread are opened. The caller must check afterwards that the PID still means that process.
+/// Opens `name`, such as `root` or `ns/net`, in the directory of process `pid` in /proc.
+///
+/// A thread that has ended has no root and no namespaces. If the main thread has ended, opens the
+/// file of another thread. The caller must check afterwards that the PID still belongs to the
+/// expected process. Fails with ENOENT if no thread has the file, and with the errors of open(2).
 pub fn open_in_proc(pid: i32, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let open = |directory: &Path| openat(CWD, directory.join(name), flags, Mode::empty());
     let process = PathBuf::from(format!("/proc/{pid}"));
@@ -143,35 +151,35 @@ pub fn open_in_proc(pid: i32, name: &str, flags: OFlags) -> Result<OwnedFd, Errn
     threads.map(|thread| open(&thread.path())).find(Result::is_ok).unwrap_or(Err(Errno::NOENT))
 }
 
-/// pidfd_send_signal(2), for any signal number.
+/// Sends `signal` to a process (pidfd_send_signal(2)). Fails with ESRCH if the process has ended.
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a null siginfo asks the kernel to fill it as kill(2) does.
+    // SAFETY: with a null siginfo the kernel fills in the siginfo, as for kill(2).
     let result = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.number(), no_info, 0)
     };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Whether process `pid` has a file open whose path ends in `path`, removed or not.
+/// Whether process `pid` has a file open whose path ends in `path`. The file may be removed.
 pub fn holds_file(pid: Pid, path: &str) -> bool {
     let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
     open.into_iter().flatten().flatten().any(|file| {
-        // The kernel adds this to the path of a removed file (proc_pid_fd(5)).
+        // The kernel appends " (deleted)" to the path of a removed file (proc_pid_fd(5)).
         let target = fs::read_link(file.path()).unwrap_or_default();
         let target = target.to_string_lossy();
         target.strip_suffix(" (deleted)").unwrap_or(&target).ends_with(path)
     })
 }
 
-/// All processes.
+/// The PIDs of all processes in /proc.
 pub fn all() -> Vec<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(Pid::from_raw).collect()
 }
 
-/// All processes that lead a session (setsid(2)).
+/// The PIDs of all processes that are the leader of a session (setsid(2)).
 pub fn session_leaders() -> Vec<Pid> {
     let leads = |pid: &Pid| {
         parent_and_session(*pid).is_some_and(|(_, session)| session == pid.as_raw_nonzero().get())
@@ -179,11 +187,11 @@ pub fn session_leaders() -> Vec<Pid> {
     all().into_iter().filter(leads).collect()
 }
 
-/// kill(2) of a child's process group, or of the child itself while it has no group yet. Succeeds if the
-/// child is already gone.
+/// Sends `signal` to a child's process group, or to the child itself if the child has no process
+/// group yet (kill(2)). Ignores errors, so a child that has already ended is no error.
 pub fn kill_group(child: Pid, signal: Signal) {
     let pid = child.as_raw_nonzero().get();
-    // SAFETY: kill takes any numbers.
+    // SAFETY: kill(2) takes numbers only.
     unsafe {
         if libc::kill(-pid, signal.number()) != 0 {
             libc::kill(pid, signal.number());
@@ -191,7 +199,8 @@ pub fn kill_group(child: Pid, signal: Signal) {
     }
 }
 
-/// The id of the host's boot: random text that differs each time (random(4)).
+/// The boot id of the host: a random UUID that differs at each boot (random(4)). Empty if it cannot
+/// be read.
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim_end().to_owned()
@@ -236,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn a_threads_number_is_another_process() {
+    fn the_id_of_another_thread_is_no_process() {
         let start = started(rustix::process::getpid());
         let found = std::thread::spawn(move || look(rustix::thread::gettid(), start)).join();
         assert!(matches!(found.unwrap(), Found::Replaced));
     }
 
-    /// The kernel takes the name from the path, and shows it as it is.
+    /// The kernel takes the command's name from the path and does not escape parentheses in it.
     #[test]
     fn a_name_with_a_parenthesis_hides_no_field() {
         let dir = std::env::temp_dir().join(format!("process-{}", std::process::id()));

@@ -1,29 +1,32 @@
-//! How the kernel schedules the calling thread: sched_setattr(2), ioprio_set(2), set_mempolicy(2) and
-//! personality(2). Each survives fork and execve. libc lacks wrappers for most of them; the struct
-//! follows linux/sched/types.h. The caller gives the kernel's values.
+//! Sets how the kernel schedules the calling thread: sched_setattr(2), ioprio_set(2),
+//! set_mempolicy(2) and personality(2). The settings survive fork(2) and execve(2). libc lacks
+//! wrappers for most of these calls. The struct follows linux/sched/types.h. The caller passes the
+//! kernel's constants.
 
 use rustix::io::Errno;
 
 use super::last_errno;
 
-/// struct sched_attr, in the size of Linux 4.14.
+/// struct sched_attr of sched_setattr(2), with the size that it has in Linux 4.14.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scheduler {
     size: u32,
     /// SCHED_* of sched(7).
     pub policy: u32,
-    /// SCHED_FLAG_*
+    /// SCHED_FLAG_* of sched_setattr(2).
     pub flags: u64,
+    /// -20 to 19, for SCHED_OTHER and SCHED_BATCH.
     pub nice: i32,
+    /// 1 to 99, for SCHED_FIFO and SCHED_RR.
     pub priority: u32,
-    /// Nanoseconds of SCHED_DEADLINE.
+    /// In nanoseconds, for SCHED_DEADLINE, as the next two fields.
     pub runtime: u64,
     pub deadline: u64,
     pub period: u64,
 }
 
-/// Sets policy and priority of the calling thread.
+/// Sets the scheduling policy and priority of the calling thread (sched_setattr(2)).
 pub fn set_scheduler(scheduler: &Scheduler) -> Result<(), Errno> {
     let size = std::mem::size_of::<Scheduler>() as u32;
     let attributes = Scheduler { size, ..*scheduler };
@@ -31,7 +34,8 @@ pub fn set_scheduler(scheduler: &Scheduler) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
 }
 
-/// Sets the I/O class (1 real time, 2 best effort, 3 idle) and the level in it of this thread.
+/// Sets the I/O class of this thread (1 real-time, 2 best-effort, 3 idle) and its level in the
+/// class, from 0, the highest, to 7 (ioprio_set(2)).
 pub fn set_io_priority(class: u8, level: u8) -> Result<(), Errno> {
     const WHO_PROCESS: libc::c_int = 1;
     let value = libc::c_int::from(class) << 13 | libc::c_int::from(level);
@@ -39,9 +43,10 @@ pub fn set_io_priority(class: u8, level: u8) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) })
 }
 
-/// Sets the NUMA policy (MPOL_* with its flags) of this thread to the nodes that `nodes` has as bits.
+/// Sets the NUMA policy of this thread: `mode` is one of MPOL_* with its flags, and `nodes` is a
+/// bit mask of nodes (set_mempolicy(2)).
 pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
-    // The kernel subtracts one from the number of bits.
+    // The kernel subtracts 1 from the number of bits.
     let bits = nodes.len() * 64 + 1;
     let mask = if nodes.is_empty() { std::ptr::null() } else { nodes.as_ptr() };
     let bits = if nodes.is_empty() { 0 } else { bits };
@@ -49,7 +54,7 @@ pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode as libc::c_long, mask, bits) })
 }
 
-/// Sets the execution domain of this process (PER_*).
+/// Sets the execution domain of this process, one of PER_* (personality(2)).
 pub fn set_personality(domain: u32) -> Result<(), Errno> {
     // SAFETY: the call takes one integer.
     check(unsafe { libc::syscall(libc::SYS_personality, libc::c_ulong::from(domain)) }.min(0))
@@ -63,9 +68,9 @@ fn check(result: libc::c_long) -> Result<(), Errno> {
 mod tests {
     use super::*;
 
-    /// The settings are the thread's own and end with it.
+    /// Runs on its own thread, because the settings apply to one thread and end with it.
     #[test]
-    fn a_thread_gets_what_it_asks_for() {
+    fn a_thread_gets_the_requested_settings() {
         std::thread::spawn(|| {
             const BATCH: u32 = 3;
             let scheduler = Scheduler { policy: BATCH, nice: 5, ..Scheduler::default() };

@@ -1,6 +1,7 @@
-//! seccomp(2) with SECCOMP_SET_MODE_FILTER: installs a BPF filter of system calls on this thread.
-//! The filter can't be removed, and every later child inherits it. The program comes from
-//! `runtime::seccomp`; it is not checked here, because the kernel checks it.
+//! Installs a BPF filter of system calls on the calling thread: seccomp(2) with
+//! SECCOMP_SET_MODE_FILTER. A filter cannot be removed, and every later child inherits it.
+//! `runtime::seccomp` makes the program. This file does not check the program, because the kernel
+//! does.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -10,43 +11,47 @@ use super::last_errno;
 
 pub use libc::sock_filter as Instruction;
 
-/// Flags of SECCOMP_SET_MODE_FILTER.
+/// Flags of SECCOMP_SET_MODE_FILTER (seccomp(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u32);
 
 impl Flags {
-    /// What the filter refuses is logged (audit).
+    /// SECCOMP_FILTER_FLAG_LOG: the kernel logs every action of the filter except ALLOW.
     pub const LOG: Flags = Flags(1 << 1);
-    /// The kernel does not switch speculation off.
+    /// SECCOMP_FILTER_FLAG_SPEC_ALLOW: the kernel leaves speculative store bypass enabled.
     pub const SPEC_ALLOW: Flags = Flags(1 << 2);
-    /// The call returns a descriptor with the calls that an agent decides.
+    /// SECCOMP_FILTER_FLAG_NEW_LISTENER: the call returns a descriptor by which an agent reads and
+    /// answers system calls (seccomp_unotify(2)).
     pub const NEW_LISTENER: Flags = Flags(1 << 3);
-    /// Once the agent has a call, only SIGKILL interrupts it (Linux 5.19).
+    /// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: after the agent has read a system call, only SIGKILL
+    /// interrupts the call (Linux 5.19).
     pub const WAIT_KILLABLE_RECV: Flags = Flags(1 << 5);
 
-    /// Both together.
+    /// The union of both sets of flags.
     pub fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
 
-    /// Whether all of `other` are set.
+    /// Whether all flags of `other` are set.
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
 }
 
-/// Installs `program` on this thread. Needs CAP_SYS_ADMIN or no_new_privs; otherwise EACCES. With
-/// `NEW_LISTENER` it returns the listener's descriptor.
+/// Installs `program` on this thread. With `NEW_LISTENER` returns the listener's descriptor,
+/// otherwise `None`. Fails with EACCES without CAP_SYS_ADMIN and no_new_privs, with EINVAL if the
+/// kernel refuses the program, and with the other errors of seccomp(2).
 pub fn install(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>, Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let filter = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
-    // SAFETY: the kernel reads `len` instructions, which outlive the call, and writes nothing.
+    // SAFETY: the kernel reads `len` instructions, which outlive the call. The kernel writes
+    // nothing.
     let result = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags.0, &raw const filter)
     };
     match i32::try_from(result) {
         Ok(descriptor @ 0..) if flags.has(Flags::NEW_LISTENER) => {
-            // SAFETY: the kernel returned a new descriptor, which nothing else owns.
+            // SAFETY: the kernel returned a new descriptor, and no other value owns it.
             Ok(Some(unsafe { OwnedFd::from_raw_fd(descriptor) }))
         }
         Ok(0) => Ok(None),

@@ -1,6 +1,6 @@
-//! Signals: their names and numbers (signal(7)), blocking them, resetting them, and reading them
-//! from a descriptor (signalfd(2)). A signal that is read in the poll loop needs no handler, so no
-//! code runs asynchronously in the monitor. The numbers are Linux's for x86_64 and aarch64.
+//! Signals: names and numbers (signal(7)), blocking, resetting, and reading from a descriptor
+//! (signalfd(2)). A monitor reads its signals in its poll loop and has no handlers, so no code runs
+//! asynchronously. The numbers are those of Linux on x86_64 and aarch64.
 
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -52,38 +52,38 @@ const NAMES: [(&str, i32); 33] = [
 ];
 
 impl Signal {
-    /// The names, without SIG.
+    /// The names of the signals, without SIG. Real-time signals have no name here.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(name, _)| *name)
     }
 
-    /// Ends a process; it can't be caught.
+    /// SIGKILL: ends a process, which cannot catch the signal.
     pub const KILL: Signal = Signal(libc::SIGKILL);
-    /// Ctrl-C.
+    /// SIGINT: the terminal sends it on Ctrl-C.
     #[cfg(any(feature = "build", feature = "compose"))]
     pub const INT: Signal = Signal(libc::SIGINT);
-    /// The terminal has hung up.
+    /// SIGHUP: the terminal has hung up.
     #[cfg(feature = "build")]
     pub const HUP: Signal = Signal(libc::SIGHUP);
-    /// Asks a process to exit.
+    /// SIGTERM: asks a process to exit.
     pub const TERM: Signal = Signal(libc::SIGTERM);
-    /// A child has changed its state.
+    /// SIGCHLD: a child has stopped, continued or ended.
     pub const CHLD: Signal = Signal(libc::SIGCHLD);
-    /// This process has written beyond its limit on file sizes.
+    /// SIGXFSZ: this process has written beyond its limit on file sizes (RLIMIT_FSIZE).
     pub const XFSZ: Signal = Signal(libc::SIGXFSZ);
-    /// Continues a stopped process.
+    /// SIGCONT: continues a stopped process.
     pub const CONT: Signal = Signal(libc::SIGCONT);
-    /// Stops a process; it can't be caught.
+    /// SIGSTOP: stops a process, which cannot catch the signal.
     pub const STOP: Signal = Signal(libc::SIGSTOP);
-    /// The terminal's size has changed.
+    /// SIGWINCH: the terminal's size has changed.
     pub const WINCH: Signal = Signal(libc::SIGWINCH);
 
-    /// The signal with this number, if it is from 1 to 64.
+    /// The signal with this number; `None` unless the number is from 1 to 64.
     pub fn from_number(number: i32) -> Option<Signal> {
         (1..=LAST).contains(&number).then_some(Signal(number))
     }
 
-    /// Parses a name or number: `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+3`.
+    /// Parses a name or number: `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+3`, `RTMAX-1`.
     pub fn parse(text: &str) -> Option<Signal> {
         if let Ok(number) = text.parse() {
             return Signal::from_number(number);
@@ -93,7 +93,7 @@ impl Signal {
         if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Some(Signal(*number));
         }
-        // musl and glibc use the first real-time signals themselves, so a program's RTMIN is 34.
+        // musl and glibc reserve the first real-time signals for themselves, so SIGRTMIN is 34.
         let real_time = |base: i32, rest: &str| match rest {
             "" => Some(base),
             rest => Some(base + rest.parse::<i32>().ok()?),
@@ -106,7 +106,7 @@ impl Signal {
         (34..=LAST).contains(&number).then_some(Signal(number))
     }
 
-    /// The signal's number.
+    /// The signal's number, from 1 to 64.
     pub fn number(self) -> i32 {
         self.0
     }
@@ -121,16 +121,17 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Blocks `signals` in this process.
+/// Blocks `signals` in this process (sigprocmask(2)).
 pub fn block(signals: impl IntoIterator<Item = Signal>) -> Result<(), Errno> {
     block_set(&set_of(signals))
 }
 
-/// Blocks `signals` in this process and returns a non-blocking descriptor to read them from.
+/// Blocks `signals` in this process and returns a non-blocking descriptor that receives them
+/// (signalfd(2)). Read it with [`next`].
 pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Errno> {
     let set = set_of(signals);
     block_set(&set)?;
-    // SAFETY: -1 asks for a new descriptor, which nothing else owns.
+    // SAFETY: with -1 signalfd(2) returns a new descriptor, and no other value owns it.
     unsafe {
         match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
             -1 => Err(last_errno()),
@@ -140,7 +141,7 @@ pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Err
 }
 
 fn set_of(signals: impl IntoIterator<Item = Signal>) -> libc::sigset_t {
-    // SAFETY: sigset_t is plain integers and sigemptyset makes it valid; numbers are in 1..=64.
+    // SAFETY: sigset_t holds integers only, and sigemptyset makes it valid. Numbers are in 1..=64.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
@@ -152,19 +153,19 @@ fn set_of(signals: impl IntoIterator<Item = Signal>) -> libc::sigset_t {
 }
 
 fn block_set(set: &libc::sigset_t) -> Result<(), Errno> {
-    // SAFETY: set is initialised; the old mask isn't wanted.
+    // SAFETY: `set` is initialised. A null pointer means that the old mask is not returned.
     match unsafe { libc::sigprocmask(libc::SIG_BLOCK, set, std::ptr::null_mut()) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
 }
 
-/// Returns the next pending signal, if there is one.
+/// Reads the next pending signal from a descriptor of [`receive`]; `None` if no signal is pending.
 pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
-    // SAFETY: signalfd_siginfo is plain integers.
+    // SAFETY: signalfd_siginfo holds integers only, for which zeroes are valid.
     let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
     let size = std::mem::size_of::<libc::signalfd_siginfo>();
-    // SAFETY: the buffer is as large as the size given, and any bytes are a valid siginfo.
+    // SAFETY: the buffer has `size` bytes, and any bytes are a valid signalfd_siginfo.
     let read = unsafe { libc::read(signalfd.as_raw_fd(), (&raw mut info).cast(), size) };
     (read == size as isize).then(|| Signal::from_number(info.ssi_signo as i32)).flatten()
 }
@@ -178,7 +179,7 @@ pub fn reset(signal: Signal) {
 /// Unblocks `signals` in this process.
 pub fn unblock(signals: impl IntoIterator<Item = Signal>) {
     let set = set_of(signals);
-    // SAFETY: the set is initialised; the old mask isn't wanted.
+    // SAFETY: `set` is initialised. A null pointer means that the old mask is not returned.
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
@@ -192,7 +193,7 @@ pub fn ignore(signal: Signal) {
 pub fn is_ignored(signal: Signal) -> bool {
     let (mut old, mask_size) = ([0u64; 4], size_of::<u64>());
     let none = std::ptr::null::<u64>();
-    // SAFETY: the kernel writes one struct sigaction to `old`, which is as large.
+    // SAFETY: the kernel writes one struct sigaction, which is not larger than `old`.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal.0, none, old.as_mut_ptr(), mask_size) };
     old[0] == libc::SIG_IGN as u64
 }
@@ -201,22 +202,23 @@ fn set_default(number: i32) {
     set_action(number, libc::SIG_DFL);
 }
 
-/// `handler` is SIG_DFL or SIG_IGN.
+/// Sets the action of a signal; `handler` is SIG_DFL or SIG_IGN.
 fn set_action(number: i32, handler: libc::sighandler_t) {
-    // rt_sigaction(2)'s handler, flags, restorer and mask.
+    // The kernel's struct sigaction: handler, flags, restorer and mask.
     let action = [handler as u64, 0, 0, 0];
     let (old, mask_size) = (std::ptr::null_mut::<u64>(), size_of::<u64>());
-    // SAFETY: the kernel reads one struct sigaction from `action`. It refuses KILL and STOP, which
-    // is fine. libc's sigaction would refuse its internal signals too.
+    // SAFETY: the kernel reads one struct sigaction from `action`. The kernel refuses SIGKILL and
+    // SIGSTOP, whose action is always the default. This is a raw system call because libc's
+    // sigaction also refuses the signals that libc uses itself.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const action, old, mask_size) };
 }
 
-/// Sets the default action for every signal and unblocks all, as a program expects at its start.
-/// The caller may have ignored some (nohup; musl's posix_spawn leaves 32 to 34 ignored), and Rust's
-/// start-up ignores SIGPIPE.
+/// Sets the default action for every signal and unblocks all signals, as a program expects at its
+/// start. The caller may have ignored signals: nohup ignores SIGHUP, and musl's posix_spawn leaves
+/// 32 to 34 ignored. Rust's start-up code ignores SIGPIPE.
 pub fn reset_all() {
     (1..=LAST).for_each(set_default);
-    // SAFETY: an empty set is made before it is used.
+    // SAFETY: sigemptyset initialises the set before the kernel reads it.
     unsafe {
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);

@@ -1,10 +1,10 @@
-//! The standard streams. They block until there is data or room, even if another process made them
-//! non-blocking.
+//! The standard streams. A read blocks until there is data and a write until there is space, even
+//! if another process made the descriptor non-blocking.
 //!
-//! O_NONBLOCK belongs to the open file description, which node, CI runners and terminals share with
-//! us: read(2) and write(2) then fail with EAGAIN. These streams call poll(2) and try again, so the
-//! caller sees a blocking stream. They never clear the flag: it is the other process's choice.
-//! Nothing is buffered here. std's own `Stdout` and `eprint!` would lose output or panic.
+//! O_NONBLOCK belongs to the open file description, which mydocker shares with a terminal, a CI
+//! runner or node. read(2) and write(2) then fail with EAGAIN; these streams call poll(2) and try
+//! again. They do not clear the flag, because the other process needs it. The streams have no
+//! buffer. std's own `Stdout` and `eprint!` would lose output or panic on EAGAIN.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::stdio;
 
-/// A stream that blocks even if its descriptor does not.
+/// A stream that blocks even if its descriptor is non-blocking.
 pub struct Waiting<F>(pub F);
 
 /// Standard input.
@@ -31,17 +31,19 @@ pub fn stderr() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stderr())
 }
 
-/// The standard input as a descriptor of its own, for a reader on another thread.
+/// A duplicate of the standard input, for a reader on another thread. Fails with the errors of
+/// fcntl(2), such as EMFILE.
 pub fn own_stdin() -> io::Result<Waiting<OwnedFd>> {
     Ok(Waiting(fcntl_dupfd_cloexec(stdio::stdin(), 3)?))
 }
 
-/// The standard output as a descriptor of its own.
+/// A duplicate of the standard output. Fails with the errors of fcntl(2), such as EMFILE.
 pub fn own_stdout() -> io::Result<Waiting<OwnedFd>> {
     Ok(Waiting(fcntl_dupfd_cloexec(stdio::stdout(), 3)?))
 }
 
-/// Writes all of `data`, and waits while there is no room.
+/// Writes all of `data` to `to`, and waits while the stream is full. Fails with the errors of
+/// write(2) except EAGAIN and EINTR.
 pub fn write_all(to: BorrowedFd<'_>, mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
         let written = waiting(to, PollFlags::OUT, || rustix::io::write(to, data))?;
@@ -50,7 +52,7 @@ pub fn write_all(to: BorrowedFd<'_>, mut data: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Calls `transfer` until it fails for another reason than a signal or an empty or full stream.
+/// Calls `transfer` again as long as it fails with EINTR or EAGAIN. After EAGAIN waits for `event`.
 fn waiting(
     fd: BorrowedFd<'_>,
     event: PollFlags,
@@ -59,7 +61,7 @@ fn waiting(
     loop {
         match transfer() {
             Err(Errno::INTR) => {}
-            // If poll fails, the next transfer says why.
+            // If poll(2) fails, the next transfer fails with the stream's error.
             Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&fd, event)], None)),
             result => return result,
         }

@@ -1,49 +1,50 @@
-//! This process's command line and environment in /proc (proc_pid_cmdline(5),
-//! proc_pid_environ(5)). The kernel reads both from the process's memory, where they can be overwritten.
+//! Overwrites this process's command line and environment as /proc shows them (proc_pid_cmdline(5),
+//! proc_pid_environ(5)). The kernel reads both from the process's memory.
 //!
-//! A process of ours that is seen inside a container must not show the host's paths, flags and
-//! variables there. A monitor, which runs for as long as its container, must not show the variables
-//! of `-e` to the host's other users.
-//!
-//! The areas hold what `std::env` reads, so nothing else may read or write them at the same time:
-//! this is for a process with one thread, which is checked.
+//! A process of mydocker that enters a container must not show the host's paths, flags and
+//! variables there. A monitor runs as long as its container and must not show the values of `-e` to
+//! other users of the host. `std::env` reads the same memory, so only a process with one thread may
+//! overwrite it.
 
 use std::ffi::c_char;
 use std::fs;
 
-/// The variable that is kept on request: programs of the host are searched in it.
+/// The start of the variable that `replace` keeps if `keep_path` is set. A monitor finds programs
+/// of the host by PATH.
 const PATH: &[u8] = b"PATH=";
 
 /// Overwrites the command line with `title` and the environment with zeroes, except PATH if
-/// `keep_path` is set. `std::env` then has no arguments and no other variable.
+/// `keep_path` is set. `std::env` then has no arguments and at most the variable PATH. Does nothing
+/// if /proc/self/stat cannot be read. Panics if this process has a second thread.
 pub fn replace(title: &[u8], keep_path: bool) {
     let Some(stat) = Stat::read() else { return };
     assert_eq!(stat.threads, 1, "the title is replaced in a process with one thread");
     let (start, end) = (stat.args.0, stat.environment.1);
-    // The kernel lays the environment out right after the arguments.
+    // The kernel puts the environment directly after the arguments.
     if start == 0 || stat.args.1 <= start || stat.environment.0 != stat.args.1 || end < stat.args.1
     {
         return;
     }
-    // SAFETY: the kernel says that these bytes of our own stack hold the strings; they stay mapped
-    // and writable for the life of the process, and no other thread looks at them.
+    // SAFETY: by /proc/self/stat these bytes of the stack hold the strings. They stay mapped and
+    // writable as long as the process runs, and no second thread reads them.
     let area = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
     let arguments = stat.args.1 - start;
     let variables = area[arguments..].split(|&byte| byte == 0);
     let path =
         variables.filter(|_| keep_path).find(|pair| pair.starts_with(PATH)).map(<[u8]>::to_vec);
     area.fill(0);
-    // At the very end, each string with its final zero. A title that is longer than the
-    // arguments continues in the environment: since it overwrites the last zero of the arguments,
-    // the kernel shows all of it.
+    // Put PATH at the end of the area, with its final zero. A title that is longer than the
+    // arguments continues in the environment. The title then overwrites the last zero of the
+    // arguments, so the kernel shows all of it.
     let kept = path.as_deref().map_or(0, |path| path.len() + 1);
     let room = area.len() - kept;
     let length = title.len().min(room.saturating_sub(1));
     area[..length].copy_from_slice(&title[..length]);
     area[room..room + kept.saturating_sub(1)].copy_from_slice(path.as_deref().unwrap_or_default());
     let first = if kept > 0 { (start + room) as *mut c_char } else { std::ptr::null_mut() };
-    // SAFETY: `environ` is the kernel's vector of at least the variable that was found and a null
-    // pointer, or of the latter alone; the variable ends in a zero byte. No other thread reads it.
+    // SAFETY: `environ` is the kernel's vector: a pointer for each variable, then a null pointer.
+    // If `first` is not null, the vector has at least one variable. PATH ends in a zero byte. No
+    // second thread reads the vector.
     unsafe {
         if !environ.is_null() {
             *environ = first;
@@ -55,7 +56,7 @@ pub fn replace(title: &[u8], keep_path: bool) {
 }
 
 unsafe extern "C" {
-    /// environ(7)
+    /// environ(7).
     static mut environ: *mut *mut c_char;
 }
 
@@ -63,7 +64,7 @@ unsafe extern "C" {
 struct Stat {
     /// Field 20.
     threads: usize,
-    /// Start and end, fields 48 to 51.
+    /// Start and end addresses: fields 48 and 49 for `args`, 50 and 51 for `environment`.
     args: (usize, usize),
     environment: (usize, usize),
 }
@@ -82,8 +83,9 @@ impl Stat {
     }
 }
 
-/// Overwrites the value of each variable among the arguments (`-e A=x`, `--env=A=x`, `--build-arg A=x`)
-/// until this command ends. The caller must have copied the values before.
+/// Overwrites the values of variables in the arguments (`-e A=x`, `--env=A=x`, `--build-arg A=x`)
+/// with asterisks. The caller must have copied the values before. Does nothing in a process with
+/// two threads.
 pub fn hide_variables() {
     let Some(stat) = Stat::read() else { return };
     let (start, end) = stat.args;
@@ -96,7 +98,7 @@ pub fn hide_variables() {
     for argument in area.split_mut(|&byte| byte == 0) {
         let flags = [&b"--env="[..], b"--build-arg=", b"--e=", b"-e"];
         let inline = flags.into_iter().find(|flag| argument.starts_with(flag));
-        // Also `-ite A=x`.
+        // The last letter of a group of flags may be `e`, as in `-ite A=x`.
         let alone = match &*argument {
             [b'-', b'-', long @ ..] => matches!(long, b"env" | b"build-arg" | b"e"),
             [b'-', .., last] => *last == b'e',

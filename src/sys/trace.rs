@@ -1,11 +1,11 @@
-//! The log of a container's birth that `--debug` asks for: each step with its system call, the
-//! process that made it, the time since the command's start, and the result.
+//! The log of `--debug`: each step of a container's start with its system call, the process that
+//! made the call, the time since the command's start, and the result.
 //!
-//! The switch is one static descriptor: a close-on-exec duplicate of the command's stderr, which the
-//! monitor and the first process inherit by fork and keep until execve. So a step can be logged
-//! after pivot_root too, when no path leads to the host. Off, a step costs one load of that static:
-//! no system call, no allocation. A step is one write(2), so lines of three processes do not mix.
-//! Nothing is logged after the seccomp filter is in place, because a filter may refuse write(2).
+//! The switch is a static descriptor: a close-on-exec duplicate of the command's stderr. The
+//! monitor and init inherit the descriptor by fork and keep it until execve, so they can log after
+//! pivot_root. Without `--debug` a step costs one load of the static. A step is one write(2), so
+//! the lines of three processes do not mix. No step is logged after the seccomp filter is
+//! installed, because a filter may refuse write(2).
 
 use std::fmt::{Display, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Re
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// -1 while nothing is logged.
+/// The log's descriptor, or -1 if the log is off.
 static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 /// The command's start on the monotonic clock, in nanoseconds.
 static START_NS: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicU8 = AtomicU8::new(Process::Client as u8);
 static AS_JSON: AtomicBool = AtomicBool::new(false);
 
-/// The three processes of a container's birth.
+/// The three processes that start a container.
 #[derive(Clone, Copy)]
 pub enum Process {
     Client,
@@ -28,26 +28,26 @@ pub enum Process {
     Init,
 }
 
-/// Their names in the log.
+/// The names of the processes in the log, in the order of `Process`.
 const NAMES: [&str; 3] = ["client", "monitor", "init"];
 
-/// Starts the log on stderr: as text, or as one JSON object per line.
+/// Starts the log on stderr, as text or as one JSON object on each line. Does nothing if the log is
+/// already on or stderr is closed.
 pub fn start(json: bool) {
     if is_on() {
         return;
     }
-    // Without a stderr there is no reader of a log.
     let Ok(copy) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3) else { return };
     START_NS.store(now_ns(), Relaxed);
     AS_JSON.store(json, Relaxed);
     DESCRIPTOR.store(copy.into_raw_fd(), Relaxed);
 }
 
-/// Ends the log: the descriptor is closed.
+/// Ends the log and closes its descriptor.
 pub fn stop() {
     let number = DESCRIPTOR.swap(-1, Relaxed);
     if number >= 0 {
-        // SAFETY: `start` gave this descriptor up to the static, which has just given it away.
+        // SAFETY: `start` moved the descriptor into the static, and `swap` has moved it out again.
         drop(unsafe { OwnedFd::from_raw_fd(number) });
     }
 }
@@ -57,28 +57,31 @@ pub fn is_on() -> bool {
     DESCRIPTOR.load(Relaxed) >= 0
 }
 
-/// From now on the steps are those of this process.
+/// Sets the process name in the log's following lines. Each of the three processes calls this at
+/// its start.
 pub fn become_process(process: Process) {
     PROCESS.store(process as u8, Relaxed);
 }
 
-/// The log's descriptor, which must outlive a closing of all others.
+/// The log's descriptor, for callers that close all other descriptors; `None` if the log is off.
 pub fn descriptor() -> Option<BorrowedFd<'static>> {
     let number = DESCRIPTOR.load(Relaxed);
-    // SAFETY: only `stop` closes it, and no caller keeps this beyond its next statement.
+    // SAFETY: only `stop` closes the descriptor, and no caller uses the borrow after its next
+    // statement.
     (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
-/// Logs a step that has no result, or whose result another step reports.
+/// Logs a step that has no result, or whose result another step reports. `call` is the system call
+/// and `what` its arguments.
 pub fn step(call: &str, what: impl FnOnce() -> String) {
     if is_on() {
         write(call, &what(), Outcome::None);
     }
 }
 
-/// Logs the step that returned a result.
+/// Logs a step with its result.
 pub trait Traced: Sized {
-    /// `call` is the system call, `what` its arguments.
+    /// Logs this result and returns it. `call` is the system call and `what` its arguments.
     fn traced(self, call: &str, what: impl FnOnce() -> String) -> Self;
 }
 
@@ -99,7 +102,7 @@ fn now_ns() -> u64 {
 
 /// The result of a step in the log.
 enum Outcome<'a> {
-    /// The step has none.
+    /// The step has no result.
     None,
     Ok,
     Error(&'a str),
@@ -114,7 +117,7 @@ fn write(call: &str, what: &str, outcome: Outcome<'_>) {
     let result = match outcome {
         Outcome::None => None,
         Outcome::Ok => Some("ok"),
-        // std's suffix is of no use to a reader.
+        // Remove std's suffix, such as " (os error 2)".
         Outcome::Error(error) => error.split(" (os error").next(),
     };
     let mut line = String::with_capacity(160);
@@ -136,11 +139,11 @@ fn write(call: &str, what: &str, outcome: Outcome<'_>) {
         if let Some(result) = result {
             let _ = write!(line, " = {result}");
         }
-        // A terminal that the client has set to raw mode needs the carriage return.
+        // If the client has set the terminal to raw mode, a line must end in a carriage return too.
         let is_terminal = rustix::termios::isatty(descriptor);
         line.write_str(if is_terminal { "\r\n" } else { "\n" })
     };
-    // A log that can't be written must not stop the container.
+    // An error of the log must not stop the container.
     let _ = rustix::io::write(descriptor, line.as_bytes());
 }
 

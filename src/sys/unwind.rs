@@ -1,22 +1,23 @@
-//! Replaces the unwinder. A panic of ours prints where and why, and aborts. std would also link an
-//! unwinder and a reader of debug information, to print a backtrace for which a stripped
-//! binary has no names. These functions replace the unwinder's and walk no frame, so the linker finds
-//! both unreachable: a quarter of the binary.
+//! Replaces the unwinder, so that the linker leaves out a quarter of the binary.
 //!
-//! The interface is that of the Itanium C++ ABI, as std declares it.
+//! A panic prints its message and its place in the source, and aborts. std would also link an
+//! unwinder and a reader of debug information to print a backtrace, although a stripped binary has
+//! no symbol names. The functions here replace those of the unwinder and walk no frame, so the
+//! linker finds both unreachable. The interface is that of the Itanium C++ ABI, as std declares it.
 
 use std::ffi::{c_int, c_void};
 
-/// `_URC_END_OF_STACK`
+/// `_URC_END_OF_STACK` of the ABI.
 const END_OF_STACK: c_int = 5;
 
-/// Walks no frame.
+/// Returns without calling the callback, so that std prints no backtrace.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Backtrace(_trace: *const c_void, _argument: *mut c_void) -> c_int {
     END_OF_STACK
 }
 
-/// Functions that are only called for a frame that is being walked, or by an unwinding panic.
+/// Defines functions that are called only while a frame is walked or a panic unwinds. Both never
+/// happen.
 macro_rules! unreached {
     ($($name:ident)*) => {
         $(
