@@ -1,8 +1,9 @@
-//! The source of a bind mount, opened.
+//! Opens the source of a bind mount.
 //!
-//! The user chose the path, so links of the host on it are followed. Below it, where a volume's own
-//! files start, openat2(2) resolves a part (`volume-subpath`) so that no link leads out. The descriptor
-//! is mounted, never the path again.
+//! The user chose the path of the source, so symbolic links of the host in it are followed. A
+//! `volume-subpath` is a path in a volume, where a container can create symbolic links. openat2(2)
+//! resolves that path and does not leave the volume. The caller mounts the descriptor and does not
+//! use the path again.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -12,7 +13,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use crate::error::{Context, Result};
 use crate::sys::beneath;
 
-/// A handle to a bind's source, or to a part of it. No link in a volume leads out of the volume.
+/// Opens a handle (O_PATH) to `source`, or to `subpath` in `source`. The result is never outside of
+/// `source`. Fails with ENOENT if either path does not exist.
 pub fn open(source: &Path, subpath: Option<&Path>) -> Result<OwnedFd> {
     let handle = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .context(|| format!("open {}", source.display()))?;

@@ -1,10 +1,9 @@
-//! Files of the host that a container gets as copies of its own. They lie in a file system in memory
-//! (tmpfs(5)) that holds nothing else, so what the container writes to them reaches no disk and
-//! has a bound.
+//! Copies of host files that a container may change: hosts, resolv.conf and hostname.
 //!
-//! The process that starts the container makes the file system before the container's first process
-//! exists, and changes the files through its descriptor as long as the container runs. The first
-//! process mounts each file alone: the container sees no directory in which it could make others.
+//! The copies are in a tmpfs of their own (tmpfs(5)). So the container's changes reach no disk, and
+//! their size is limited. The process that starts the container creates the tmpfs before it clones
+//! init, and keeps a descriptor to change the copies later. Init mounts each file alone, so the
+//! container cannot create other files in the tmpfs.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,11 +21,11 @@ use super::spec::{MountSource, Spec};
 use crate::error::{Context, Result};
 use crate::sys;
 
-/// How many bytes a container can add to its copies, all of them together.
+/// The number of bytes that a container can add to all its copies together.
 const ROOM: u64 = 1 << 20;
 
-/// Makes a file system, mounted nowhere, with the copies that the spec asks for; `None` if it asks for
-/// none. The files keep their names.
+/// Creates a detached tmpfs with the copies of `spec`; `None` if `spec` has none. A copy has the
+/// name of its original and belongs to the container's root. Fails if an original cannot be read.
 pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     let mut texts = Vec::new();
     let mut room = ROOM;
@@ -39,7 +38,7 @@ pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     if texts.is_empty() {
         return Ok(None);
     }
-    // The root directory takes an inode too.
+    // The root directory of the tmpfs needs an inode too.
     let (size, inodes) = (room.to_string(), (texts.len() + 1).to_string());
     let options = [("size", size.as_str()), ("nr_inodes", &inodes)];
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -64,7 +63,7 @@ pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     made.map(Some).context(|| "make the copies of the host's files")
 }
 
-/// As `std::fs::read`, with half its system calls, because every start calls this.
+/// As `std::fs::read`, with half as many system calls, because every start calls this.
 fn read(path: &Path) -> Result<Vec<u8>, Errno> {
     const PIECE: usize = 4096;
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -75,8 +74,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Errno> {
     Ok(text)
 }
 
-/// A detached mount of the copy of `path` in the file system `copies`, which is mounted in the
-/// caller's namespace.
+/// Creates a detached mount of the copy of `path`. `copies` is the tmpfs, mounted in the caller's
+/// mount namespace. Fails with ENOENT if the tmpfs has no such copy.
 pub fn tree(copies: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(copies, path.file_name().unwrap_or_default(), flags, Mode::empty())
@@ -84,8 +83,8 @@ pub fn tree(copies: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
         .context(|| format!("find the copy of {}", path.display()))
 }
 
-/// Whether a file that another container has mounted may be a copy. A file of a disk or of the kernel
-/// is not: that container may have mounted it there in the copy's place.
+/// Whether a file that another container has mounted may be a copy: a regular file in a tmpfs. The
+/// other container may have mounted a file of a disk or of /proc in the copy's place.
 pub fn is_one(tree: BorrowedFd<'_>) -> Result<bool> {
     let stat = fstat(tree).context(|| "stat another container's file")?;
     let found = fstatfs(tree).context(|| "look at another container's file")?;

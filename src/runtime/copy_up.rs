@@ -1,11 +1,12 @@
-//! Fills an empty volume with what the image has at its mount point, as Docker does.
+//! Fills an empty volume with the image's files at its mount point, as Docker does.
 //!
-//! Another container may have the volume's directory mounted, so that directory is never replaced:
-//! it is filled in place. The copy is made in `_data.filling`, which is renamed `_data.filled` when it
-//! is complete; then its entries are renamed into the volume one by one. If the process is killed before
-//! the first rename, the copy is dropped; after it, the next container or `system check` moves the rest.
-//! The process holds the volume's flock(2), so of two containers that start at the same time the second
-//! one waits. Both sides are walked by descriptor, and no link is followed.
+//! The volume's directory is filled in place and never replaced, because another container may have
+//! it mounted. The copy is made in `_data.filling`, which is renamed to `_data.filled` when it is
+//! complete. Then its entries are renamed into the volume one by one. If the process is killed
+//! before the first rename, the copy is dropped. If it is killed later, the next container or
+//! `system check` moves the rest. The process holds the volume's flock(2), so a second container
+//! that starts at the same time waits. The code opens all files by descriptor and follows no
+//! symbolic link.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,15 +26,17 @@ use crate::store::walk::{DIRECTORY, Descent, Links, Names};
 use crate::store::{Lock, LockMode};
 use crate::sys::{self, beneath};
 
-/// An attribute's value and the list of their names are at most this long (xattr(7)).
+/// The largest size in bytes of an attribute's value, and of the list of a file's attributes
+/// (xattr(7)).
 const MAX_XATTR: usize = 64 << 10;
-/// The copy, until it is complete.
+/// The name of the incomplete copy, beside the volume's `_data`.
 pub const FILLING: &str = "_data.filling";
-/// The complete copy, or the part of it that is not in the volume yet.
+/// The name of the complete copy, from which entries move into the volume.
 pub const FILLED: &str = "_data.filled";
 
-/// Copies `target` of the image into the volume directory `volume` if that is empty. The owners in
-/// the volume are those of the user namespace, as they are in `root`.
+/// Copies the directory `target` of the image into the volume directory `volume` if the volume is
+/// empty. `root` is the container's root. With `user_namespace`, the owners are stored as IDs of
+/// that user namespace.
 pub fn fill(
     root: BorrowedFd<'_>,
     target: &Path,
@@ -45,13 +48,13 @@ pub fn fill(
     if !empty()? && !filled.exists() {
         return Ok(());
     }
-    // A copy of the root without its mounts: /proc and /sys would show files that are hidden from the
-    // container later, and the user's directories do not belong to the image.
+    // Copy from a clone of the root's mount alone. The mounts below /proc and /sys have files that
+    // are masked later, and the user's mounts are not a part of the image.
     let image = sys::mount::copy_tree(root, false).context(|| "copy the root's mount")?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let source = match beneath::open(image.as_fd(), target, flags, Mode::empty()) {
         Ok(source) => Some(source),
-        // The image has nothing there to copy.
+        // The image has no directory at `target`.
         Err(Errno::NOENT | Errno::NOTDIR) => None,
         Err(error) => return Err(error).context(|| format!("open {}", target.display())),
     };
@@ -66,14 +69,15 @@ pub fn fill(
         crate::store::make_dir(&beside)?;
         let mut copy = rustix::fs::open(&beside, DIRECTORY, Mode::empty())?;
         if let Some(user_namespace) = user_namespace {
-            // The ID mapping of the mount has no ID for the user of this process.
+            // This process's user has no ID in the mapped mount, so the directory must belong to
+            // UID 0 on disk.
             fchown(&copy, Some(Uid::ROOT), Some(Gid::ROOT))?;
             let tree = sys::mount::copy_tree(copy.as_fd(), false)?;
             map_owners(tree.as_fd(), user_namespace, &beside)?;
             copy = openat(&tree, ".", DIRECTORY, Mode::empty())?;
         }
         copy_tree(source, copy)?;
-        // Another container with the volume may have written to it by now: its files stay.
+        // Another container may have written to the volume by now. Then its files stay.
         if empty()? {
             rustix::fs::rename(&beside, &filled)?;
         }
@@ -82,8 +86,8 @@ pub fn fill(
     copied.context(|| format!("fill volume {} from {}", volume.display(), target.display()))
 }
 
-/// Moves the rest of a complete copy into the volume directory, and drops an incomplete one.
-/// The caller holds the volume. If it is killed at any point, it can be called again.
+/// Moves the entries of a complete copy into the volume directory, and removes an incomplete copy.
+/// The caller holds the volume's lock. If the process is killed, a later call does the rest.
 pub fn finish(volume: &Path) -> Result<()> {
     crate::store::remove_tree(&volume.with_file_name(FILLING))?;
     let filled = volume.with_file_name(FILLED);
@@ -93,14 +97,16 @@ pub fn finish(volume: &Path) -> Result<()> {
     };
     let to = rustix::fs::open(volume, DIRECTORY, Mode::empty())?;
     let stat = fstat(&from)?;
-    // A directory from which entries are moved may hide others from a read, so it is read again.
+    // Reading a directory while its entries are removed may skip entries, so read it until it is
+    // empty.
     while move_entries(from.as_fd(), to.as_fd())? {}
     copy_attributes(from.as_fd(), to.as_fd(), &stat)?;
-    // Entries are left if a container took their names in the meantime: they go with the copy.
+    // If a container has created a file with the same name, the entry stays in the copy and is
+    // removed.
     crate::store::remove_tree(&filled)
 }
 
-/// Returns whether there was something to move.
+/// Moves entries whose names `to` does not have. Returns whether an entry was moved.
 fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut moved = false;
     for entry in Dir::read_from(from)? {
@@ -110,7 +116,7 @@ fn move_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool, Errno>
             continue;
         }
         let renamed = match renameat_with(from, name, to, name, RenameFlags::NOREPLACE) {
-            // Not every file system supports the flag.
+            // Some file systems do not support RENAME_NOREPLACE.
             Err(Errno::INVAL) => match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => renameat(from, name, to, name),
                 result => result.and(Err(Errno::EXIST)),
@@ -138,7 +144,8 @@ fn is_empty(directory: &Path) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Copies the directory `target` of `root`, if it exists, into the empty `tree`.
+/// Copies the directory `target` of `root` into the empty directory `tree`. Does nothing if
+/// `target` does not exist or is no directory.
 pub fn copy_into(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let source = match beneath::open(root, target, flags, Mode::empty()) {
@@ -150,7 +157,7 @@ pub fn copy_into(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> R
     copy_tree(source, copy).context(|| format!("copy what {} has", target.display()))
 }
 
-/// Copies all entries of `from`, and its attributes.
+/// Copies all entries of `from`, and the attributes of `from` itself.
 fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
     let top = openat(&to, ".", DIRECTORY, Mode::empty())?;
     let (mut from, mut to) = (Descent::new(from), Descent::new(to));
@@ -185,7 +192,7 @@ fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
     }
 }
 
-/// Copies one entry, a directory without its entries. Returns true for a directory.
+/// Copies one entry; of a directory only the directory itself. Returns true for a directory.
 fn copy_entry(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
@@ -200,8 +207,8 @@ fn copy_entry(
         && stat.st_nlink > 1
         && let Some(first) = links.first_path(&stat, path)?
     {
-        // No other process can reach the copy yet, so its path holds no link that could be
-        // followed.
+        // No other process can reach the copy yet, so no component of its path can become a
+        // symbolic link.
         linkat(top, first, to, name, AtFlags::empty())?;
         return Ok(false);
     }
@@ -237,7 +244,8 @@ fn chown_link(to: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<(), Errno>
     utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// Owner first, then mode and xattrs: a change of owner clears set-user-ID and file capabilities.
+/// Copies owner, mode, extended attributes and times. The owner comes first, because a change of
+/// the owner clears the set-user-ID bit and file capabilities (chown(2)).
 fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
     fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     fchmod(to, Mode::from_raw_mode(stat.st_mode as RawMode & 0o7777))?;
@@ -248,7 +256,7 @@ fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat) -> Res
     };
     let mut value = if length > 0 { vec![0; MAX_XATTR] } else { Vec::new() };
     for name in names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        // overlayfs's own bookkeeping belongs to the layer it was made in.
+        // These attributes describe the layer of an overlayfs, and mean nothing in a volume.
         if name.starts_with(b"trusted.overlay.") {
             continue;
         }
@@ -266,13 +274,13 @@ fn times(stat: &Stat) -> Timestamps {
     }
 }
 
-/// Copies the data and keeps the holes, so that the copy takes as much disk as the original.
+/// Copies the data, and leaves holes where the original has holes.
 fn copy_bytes(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
-    // sendfile(2) moves at most this many bytes a call.
+    // The largest number of bytes that one sendfile(2) copies.
     const CHUNK: u64 = 0x7fff_f000;
     let size = stat.st_size as u64;
     let (mut at, mut end) = (0, size);
-    // Only a file of fewer blocks than its size can have holes.
+    // A file has holes only if its blocks hold less than its size. A block has 512 bytes.
     let has_holes = (stat.st_blocks as u64) * 512 < size;
     while at < size {
         if has_holes {
@@ -311,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fills_a_volume_is_waited_for() {
+    fn a_second_container_waits_until_the_volume_is_filled() {
         let dir = std::env::temp_dir().join(format!("copy-up-{}", std::process::id()));
         let (root, volume) = (dir.join("root"), dir.join("volume/_data"));
         for made in [&root.join("data"), &volume] {
@@ -320,7 +328,7 @@ mod tests {
         fs::write(root.join("data/file"), "the second's").unwrap();
         let home = dir.join("volume");
         let first = Lock::wait_existing(&home, LockMode::Exclusive).unwrap();
-        // What the first copied by now.
+        // The first container's incomplete copy.
         fs::create_dir(home.join(FILLING)).unwrap();
         fs::write(home.join(FILLING).join("file"), "the first's").unwrap();
         std::thread::scope(|scope| {
@@ -341,7 +349,7 @@ mod tests {
         fs::remove_dir_all(&dir).unwrap();
     }
 
-    /// Makes an image's root with the directory `data`, and an empty volume beside it.
+    /// Creates a root with the directory `data`, and an empty volume beside the root.
     fn root_and_volume(name: &str) -> (std::path::PathBuf, OwnedFd) {
         let dir = std::env::temp_dir().join(format!("copy-up-{name}-{}", std::process::id()));
         for made in ["root/data", "volume/_data"] {

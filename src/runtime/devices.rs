@@ -1,8 +1,9 @@
-//! The device nodes of a container's /dev: the six that every container has, links such as
-//! /dev/stdin, and those of `--device` and `--privileged` (null(4), random(4), pts(4), mknod(2)).
-//! They are made in a detached tmpfs before it is mounted, so no path of the image is involved. A node
-//! elsewhere, which an OCI bundle may ask for, is made by descriptor inside the root.
-//! The cgroup rules in `cgroup::devices` decide whether a node can be opened.
+//! Creates the device nodes of a container: the six standard ones, links such as /dev/stdin, and
+//! those of `--device` and `--privileged` (null(4), random(4), pts(4), mknod(2)).
+//!
+//! The nodes are made in a detached tmpfs before it is mounted on /dev, so no path of the image is
+//! involved. An OCI bundle may also have nodes outside /dev, which are made by descriptor inside
+//! the root. The rules of `cgroup::devices` decide whether a process can open a node.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,7 +20,7 @@ use crate::error::{Context, Result, fail};
 use crate::raw;
 use crate::sys::beneath;
 
-/// Name, major and minor number of the nodes in every container.
+/// The standard nodes: name, major and minor number.
 const STANDARD: [(&str, u32, u32); 6] = [
     ("null", 1, 3),
     ("zero", 1, 5),
@@ -29,7 +30,8 @@ const STANDARD: [(&str, u32, u32); 6] = [
     ("tty", 5, 0),
 ];
 
-/// The most device nodes below one directory. A large server has some thousands.
+/// The largest number of device nodes below one directory of the host. A large server has a few
+/// thousand.
 const MAX_NODES: usize = 1 << 16;
 
 const LINKS: [(&str, &str); 6] = [
@@ -41,12 +43,13 @@ const LINKS: [(&str, &str); 6] = [
     ("pts/ptmx", "ptmx"),
 ];
 
-/// Creates nodes, links and mount points in `dev`, a file system that is not mounted yet.
+/// Creates the nodes, links and mount points in `dev`, the file system of /dev before it is
+/// mounted.
 pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (name, major, minor) in STANDARD {
         node(dev, name, FileType::CharacterDevice, 0o666, makedev(major, minor))?;
     }
-    // The console is a null device. If the container has a terminal, it is mounted over it later.
+    // The console is a null device. A container's terminal is later mounted over it.
     node(dev, "console", FileType::CharacterDevice, 0o620, makedev(1, 3))?;
     for (target, name) in LINKS {
         symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;
@@ -65,14 +68,15 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     });
     given.try_for_each(|(device, name)| {
         let (parent, file) = place(dev, device, name)?;
-        // The node replaces a standard one.
+        // The node may replace a standard one. An error means that there is none.
         let _ = rustix::fs::unlinkat(&parent, &file, AtFlags::empty());
         given_node(parent.as_fd(), &file, device, spec.ids.as_ref())
     })
 }
 
-/// Creates the nodes outside a /dev of ours, in the container's `root`. A file that exists there must
-/// be the same device.
+/// Creates the nodes of `spec` that `populate` does not create, below the container's `root`: those
+/// outside /dev, or all if mydocker does not mount /dev. Fails if another file or device exists at
+/// a node's path.
 pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let is_ours = |mount: &Mount| matches!(mount.source, MountSource::Devices { .. });
     let has_dev = spec.mounts.iter().any(is_ours);
@@ -104,7 +108,7 @@ fn kind_and_number(device: &DeviceNode) -> (FileType, u64) {
     }
 }
 
-/// The directory for a node, made if it is missing, and the node's name in it.
+/// Opens the directory for a node and returns it with the node's name. Creates a missing directory.
 fn place(root: BorrowedFd<'_>, device: &DeviceNode, below: &str) -> Result<(OwnedFd, OsString)> {
     let path = raw::path(below);
     let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
@@ -120,7 +124,7 @@ fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64)
     made.context(|| format!("make device node /dev/{name}"))
 }
 
-/// Creates a node that the spec asks for.
+/// Creates the node `device` of the spec as `file` in `parent`.
 fn given_node(
     parent: BorrowedFd<'_>,
     file: &OsStr,
@@ -141,7 +145,8 @@ fn given_node(
         .context(|| format!("make device node {}", device.path))
 }
 
-/// The node `path` of the host, as it is to be at `target` in a container.
+/// The node for a container that is the same device as `path` on the host. `target` is its path in
+/// the container. Fails if `path` is no device node.
 pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
     let found = stat(path).context(|| format!("device {}", path.display()))?;
     let kind = FileType::from_raw_mode(found.st_mode);
@@ -159,7 +164,7 @@ pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
     })
 }
 
-/// `--privileged`: every node in the host's /dev, except the standard ones.
+/// The nodes for `--privileged`: every device node in the host's /dev except the standard ones.
 pub fn host_nodes() -> Result<Vec<DeviceNode>> {
     let is_given = |path: &PathBuf| {
         let standard = STANDARD.iter().map(|(name, ..)| *name).chain(["console", "ptmx"]);
@@ -169,15 +174,16 @@ pub fn host_nodes() -> Result<Vec<DeviceNode>> {
     nodes.map(|path| host_node(&path, raw::encode_path(&path))).collect()
 }
 
-/// The host's device nodes below a directory of /dev, sorted; links are not followed. Directories
-/// that are separate file systems in each container (terminals, shared memory) are left out.
+/// The paths of all device nodes below a directory of the host's /dev, sorted. Symbolic links are
+/// not followed. Leaves out the directories that are separate file systems in each container, such
+/// as /dev/pts. Fails if there are more than 65,536.
 pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
     const SEPARATE: [&str; 5] =
         ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/fd"];
     let mut pending = vec![directory.to_owned()];
     let mut nodes = Vec::new();
     while let Some(directory) = pending.pop() {
-        // A directory that was removed has no devices.
+        // An error means that the directory was removed.
         let Ok(entries) = std::fs::read_dir(&directory) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();
@@ -196,8 +202,8 @@ pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(nodes)
 }
 
-/// Opens the container's /dev/null and checks that it is the null device: it masks files, and a
-/// file in its place would be mounted over them instead (CVE-2025-31133).
+/// Opens the container's /dev/null and checks that it is the null device. The null device masks
+/// files. Another file in its place would be mounted over those files (CVE-2025-31133).
 pub fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::PATH;
     let null = beneath::open_without_links(root, Path::new("dev/null"), flags, Mode::empty())

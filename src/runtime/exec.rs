@@ -1,17 +1,13 @@
-//! A further process in a running container (`exec`).
+//! Starts a further process in a running container (`exec`).
 //!
-//! The target's pidfd is opened and checked against its start time, so that a recycled PID is never
-//! entered. A helper process then gives up everything of the host except the new process's streams and
-//! one socket. It joins the cgroups and, by one setns(2) on the pidfd, all namespaces, and takes on the
-//! user, the capabilities and the filter of the program. Only then it forks the process that the
-//! container can see. That process is not dumpable, and even a container that may trace anything finds
-//! nothing of the host in it: no descriptor, no root or working directory, no capability
-//! (CVE-2016-9962, CVE-2024-21626).
+//! The container's pidfd is checked against the recorded start time, so a reused PID is never
+//! entered. A helper process (the go-between) drops all but the process's streams and one socket.
+//! It joins the cgroups and all namespaces, and takes the program's user, capabilities and filter.
+//! Only then it forks the process that the container can see. Even a container that may trace every
+//! process finds nothing of the host in it (CVE-2016-9962, CVE-2024-21626).
 //!
-//! For Docker's face the helper process stays, to reap the process and exit with its status, even without
-//! a client: a container can't end before all its processes are reaped, and not every host's PID 1 reaps
-//! its orphans. For the OCI face (`exec_and_leave`) it ends at once: the process is then a child of the
-//! caller, or of the engine's shim, whichever is the subreaper (PR_SET_CHILD_SUBREAPER, prctl(2)).
+//! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI face) the
+//! helper ends at once, and the caller or a subreaper above it becomes the parent (prctl(2)).
 
 use std::convert::Infallible;
 use std::mem::ManuallyDrop;
@@ -36,24 +32,27 @@ use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::process::Found;
 
-/// Reported in place of an exit status if the container seems to be ending. Its first process has left
-/// its namespaces (ESRCH, ENOENT), or its PID namespace takes no process any more (fork(2): ENOMEM).
+/// The exit status of an error if the container seems to be ending: its first process has left its
+/// namespaces (ESRCH, ENOENT), or fork(2) into its PID namespace fails with ENOMEM.
 const ENDS: u8 = 0;
 
-/// The container to join.
+/// The running container that `exec` joins.
 pub struct Target<'a> {
-    /// Its first process.
+    /// The PID of the container's first process.
     pub pid: i32,
+    /// The start time of that process; see `sys::process::start_time`.
     pub start_time: u64,
     pub cgroups: &'a [String],
-    /// Whether it may have a time namespace of its own.
+    /// Whether the container may have a time namespace of its own.
     pub has_time: bool,
-    /// The ID mapping of its user namespace, if it has one.
+    /// The ID mapping of the container's user namespace, if it has one.
     pub ids: Option<IdMaps>,
 }
 
-/// Starts `process` in the container. Returns a child of the caller that ends with the process, with the
-/// same status, and the terminal's master if the process has a terminal.
+/// Starts `process` in the container. Returns the helper, a child of the caller, which exits after
+/// the process and with the process's status. Also returns the master of the terminal, if the
+/// process has one. Fails if the container is not running, or with the error and exit status of the
+/// failed step.
 pub fn exec(
     target: &Target<'_>,
     process: &Process,
@@ -63,8 +62,8 @@ pub fn exec(
     Ok((helper, console))
 }
 
-/// As `exec`, but no process of ours stays. Returns the process itself. It is the caller's child only if
-/// the caller is a subreaper.
+/// As `exec`, but the helper ends before this returns. Returns the PID of the process itself. The
+/// process is a child of the caller only if the caller is a subreaper (PR_SET_CHILD_SUBREAPER).
 pub fn exec_and_leave(
     target: &Target<'_>,
     process: &Process,
@@ -89,9 +88,9 @@ fn begin(
         fail!("the container is not running")
     };
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    // Cloned into the v2 cgroup, because the filter may forbid clone3 later.
-    let birthplace = cgroup::birthplace(target.cgroups)?;
-    let helper = match clone3(Flags::default(), birthplace.as_ref().map(AsFd::as_fd)) {
+    // Clone the helper directly into the v2 cgroup. Later the seccomp filter may forbid clone3(2).
+    let directory = cgroup::open_v2(target.cgroups)?;
+    let helper = match clone3(Flags::default(), directory.as_ref().map(AsFd::as_fd)) {
         Ok(Fork::Child) => {
             drop(ours);
             match helper(target, process, stdio, pidfd, &theirs, leaves) {
@@ -121,14 +120,14 @@ fn begin(
             }
         }
         Err(error) => {
-            // The process has ended, so no more output comes.
+            // After the helper's end no more output comes.
             let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }
     }
 }
 
-/// Enters the container and forks the process there.
+/// Enters the container and forks the process there. Runs in the helper.
 fn helper(
     target: &Target<'_>,
     process: &Process,
@@ -139,7 +138,7 @@ fn helper(
 ) -> Result<Pid> {
     namespaces::hide()?;
     sys::title::replace(process::TITLE, false);
-    // The OCI face's caller decides what its processes inherit, which includes the OOM score.
+    // As OCI runtime, the caller decides what the process inherits, for example the OOM score.
     if !leaves {
         sys::inherited::shed();
     }
@@ -149,22 +148,24 @@ fn helper(
     let terminal = matches!(stdio, Stdio::Terminal);
     let streams = match &stdio {
         Stdio::Given(streams) => streams.each_ref().map(AsFd::as_fd),
-        // Until the process gets its own: the caller's must not be visible inside.
+        // Use /dev/null until the terminal is open: the container must not see the caller's
+        // streams.
         Stdio::Terminal => [null.as_fd(); 3],
     };
     sys::fds::become_stdio(streams).context(|| "set up the standard streams")?;
     drop(stdio);
     process::set_cpus(process.scheduling.first_cpus.as_deref())?;
-    // Opened by the host's paths, so before the mount namespace changes.
+    // Enter the cgroups before the mount namespace changes, because their paths are those of the
+    // host.
     for directory in target.cgroups.iter().map(Path::new) {
         match cgroup::enter(directory) {
-            // The v2 cgroup has no such file, and the process was cloned into it.
+            // A v2 cgroup has no file `tasks`. The helper was cloned into the v2 cgroup.
             Err(error) if error.errno() == Some(Errno::NOENT) => {}
             entered => entered?,
         }
     }
-    // The user namespace comes last, as for the first process. If the PID belongs to another process
-    // now, the setns on the pidfd below fails.
+    // Open the user namespace now; it is entered last, as for the first process. If the PID has
+    // been reused, joining by the pidfd below fails.
     let user_namespace = match &target.ids {
         Some(_) => Some(user_namespace::open(target.pid).map_err(|error| match error.errno() {
             Some(Errno::NOENT | Errno::SRCH) => error.exit_with(ENDS),
@@ -182,7 +183,7 @@ fn helper(
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::NETWORK;
-    // A kernel may lack cgroups.
+    // Without cgroups in the kernel there is no cgroup namespace either.
     if !target.cgroups.is_empty() {
         joined |= ThreadNameSpaceType::CONTROL_GROUP;
     }
@@ -200,11 +201,13 @@ fn helper(
         report::send_console(parent.as_fd(), pty.master.as_fd())?;
         sys::fds::become_stdio([pty.slave.as_fd(); 3]).context(|| "set up the terminal")?;
     }
-    // `close_from` closes it by number, so it must not be dropped.
+    // `process::confine` closes this descriptor with `sys::fds::close_after`, so no drop may close
+    // it again.
     let user_namespace = ManuallyDrop::new(user_namespace);
     let fd = user_namespace.as_ref().map(AsFd::as_fd);
     let user_namespace = fd.zip(target.ids.as_ref()).map(|(fd, ids)| UserNamespace { fd, ids });
-    // Before the container can see this process: a process with SYS_PTRACE could take it over.
+    // Confine the helper before the container can see the process: a process with CAP_SYS_PTRACE
+    // could otherwise take it over while it has more rights.
     let (make_cwd, init, stays) = (false, false, true);
     let die_with_parent = false;
     let entry = process::Entry {
@@ -230,8 +233,8 @@ fn helper(
             if leaves {
                 report::send_pid(parent.as_fd(), child)?;
             }
-            // From here on only the process has the streams, so a reader sees their end when it ends. If the
-            // close fails, a reader sees the end when this process ends.
+            // Release the streams, so that their reader sees the end when the process ends. If that
+            // fails, the reader sees the end when the helper ends.
             let _ = sys::fds::become_stdio([null.as_fd(); 3]);
             Ok(child)
         }
@@ -246,14 +249,15 @@ fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
     program.exec()
 }
 
-/// Waits for the end of the container's first process, which takes as long as its last process.
+/// Waits at most 5 s for the end of the container's first process, which ends after all others.
+/// Returns whether it has ended.
 fn is_ended(pidfd: &OwnedFd) -> Result<bool> {
     let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit));
     Ok(ended.context(|| "wait for the container to exit")? > 0)
 }
 
-/// Waits for the process and ends with its status.
+/// Waits for the process and exits with its status.
 fn stay(child: Pid) -> ! {
     loop {
         match waitpid(Some(child), WaitOptions::empty()) {
@@ -264,12 +268,13 @@ fn stay(child: Pid) -> ! {
     }
 }
 
-/// Which of the processes `members` of a container's cgroup are not processes of the container: the
-/// helper process of each running `exec`. `first` is the container's first process.
+/// Returns the helper processes of `exec` among `members`, the PIDs in the container's cgroup. The
+/// container's first process has the PID `first`.
 pub fn helpers(members: &[i32], first: i32) -> Vec<Pid> {
     let is_one = |&pid: &Pid| {
         let parent = sys::process::parent(pid).map_or(0, |parent| parent.as_raw_nonzero().get());
-        // A process of the container may use the same title.
+        // A process of the container may set the same title, but it is the first process or has its
+        // parent in the cgroup.
         if pid.as_raw_nonzero().get() == first || members.contains(&parent) {
             return false;
         }

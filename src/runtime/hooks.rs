@@ -1,9 +1,10 @@
-//! Hooks of the OCI runtime specification ("POSIX-platform Hooks" in config.md): programs that run at
-//! fixed points of a container's life and read its state as JSON from their standard input.
+//! Runs the hooks of an OCI bundle ("POSIX-platform Hooks" in config.md of the OCI runtime
+//! specification): programs that run at fixed points of a container's life and read its state as
+//! JSON from their standard input.
 //!
-//! `run` runs one to its end, in the namespaces of the calling process, and kills it at its timeout. A
-//! hook sees only the descriptors 0 to 2. Its output is read while it runs, so that it never blocks on a
-//! full pipe; if it fails, the error shows the first part of the output.
+//! A hook runs in the namespaces of the calling process, with the descriptors 0 to 2 only, and is
+//! killed at its timeout. Its output is read while it runs, so that the hook never blocks on a full
+//! pipe. If the hook fails, the error shows the start of the output.
 
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -23,28 +24,30 @@ use crate::raw;
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 
-/// The most bytes of a hook's output that are kept.
+/// The largest part of a hook's output that an error shows, in bytes.
 const MAX_OUTPUT: usize = 1024;
 
-/// The hooks' input: `state` is a JSON object without its closing brace.
+/// The JSON that a hook reads. `state` is a JSON object without its closing brace, to which
+/// `status` and, if it is positive, `pid` are added.
 pub fn input(state: &str, status: &str, pid: i32) -> String {
     let mut text = format!("{state},\"status\":\"{status}\"");
     if pid > 0 {
-        // Writing to a String can't fail.
         let _ = write!(text, ",\"pid\":{pid}");
     }
     text.push('}');
     text
 }
 
-/// Runs `hooks`, all of one `kind`, one after the other. Stops at the first that fails.
+/// Runs `hooks`, all of one `kind`, one after the other. Stops at the first failure and returns its
+/// error.
 pub fn run_all(kind: &str, hooks: &[Hook], input: &str) -> Result<()> {
     hooks
         .iter()
         .try_for_each(|hook| run(hook, input).context(|| format!("{kind} hook {}", hook.path)))
 }
 
-/// Runs one hook to its end.
+/// Runs one hook and waits for its end. Fails if the hook cannot be executed, exits with another
+/// status than 0, or is killed at its timeout.
 pub fn run(hook: &Hook, input: &str) -> Result<()> {
     let stdin = memfd_create("state", MemfdFlags::CLOEXEC).context(|| "make the hook's input")?;
     let mut stdin = File::from(stdin);
@@ -79,7 +82,7 @@ pub fn run(hook: &Hook, input: &str) -> Result<()> {
 }
 
 fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Result<()> {
-    // A timeout beyond the clock's range is no timeout.
+    // A timeout that the clock cannot express is no timeout.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut words = Vec::new();
     let mut open = true;
@@ -121,7 +124,7 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
     }
 }
 
-/// Reads the available output. Returns false at the end.
+/// Reads the available output. Returns false at the end of the output.
 fn read_some(output: BorrowedFd<'_>, words: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 1024];
     match rustix::io::read(output, &mut buffer) {
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_reads_the_state_and_has_its_environment_alone() {
+    fn a_hook_reads_the_state_and_has_only_its_environment() {
         let state = input("{\"id\":\"x\"", "created", 7);
         assert_eq!(state, "{\"id\":\"x\",\"status\":\"created\",\"pid\":7}");
         let script = format!("[ \"$(cat)\" = '{state}' ] && [ \"$A\" = b ] && [ -z \"$CARGO\" ]");
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_fails_or_lasts_is_an_error_with_its_words() {
+    fn the_error_of_a_failed_or_late_hook_shows_its_output() {
         let fails = |script: &str, timeout| {
             run_all("poststop", &[hook(script, timeout)], "{}").unwrap_err().to_string()
         };
@@ -163,7 +166,7 @@ mod tests {
         let missing = Hook { path: "/nowhere".to_owned(), ..hook("", None) };
         let said = run(&missing, "{}").unwrap_err().to_string();
         assert!(said.contains("No such file"), "{said}");
-        // More than a pipe holds.
+        // The output is longer than a pipe's buffer.
         run(&hook("head -c 300000 /dev/zero", None), "{}").unwrap();
     }
 }

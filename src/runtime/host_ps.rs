@@ -1,25 +1,26 @@
-//! Processes of a container as the host's ps(1) shows them, for callers that give ps's own options.
+//! Lists a container's processes with the host's ps(1), for `top` with options of ps.
 //!
-//! As Docker does, ps is asked for these processes alone (`-q`), and again without that if it refuses,
-//! as busybox's ps and some options of procps do; then it prints all processes of the host. Either way
-//! only the lines with a PID of the container are kept. Containers control the command lines that ps
-//! prints, so a caller that prints to a terminal escapes them; the length of the output is limited.
+//! As in Docker, ps first gets the container's PIDs (`-q`). If ps refuses `-q`, as busybox's ps
+//! does, ps runs again and prints all processes of the host. In both cases only the lines with a
+//! PID of the container are kept. A container controls the command lines that ps prints. So the
+//! length of the output is limited, and a caller that prints to a terminal must escape the lines.
 
 use std::io::{ErrorKind, Read};
 use std::process::{Command, Stdio};
 
 use crate::error::{Context, Result, fail};
 
-/// The longest output of ps.
+/// The longest accepted output of ps, in bytes.
 const MAX_OUTPUT: u64 = 16 << 20;
-/// The longest line that is passed on: each process can have megabytes of arguments.
+/// The longest line that is returned, in bytes. A process can have megabytes of arguments.
 const MAX_LINE: usize = 4 << 10;
-/// The longest message of ps that is passed on.
+/// The longest error message of ps that is read, in bytes.
 const MAX_MESSAGE: u64 = 4096;
-/// The most processes that ps is asked for by their numbers: one argument holds 128 KiB.
+/// The largest number of PIDs in `-q`. One argument holds at most 128 KiB (execve(2)).
 const MAX_ASKED: usize = 10_000;
 
-/// The title of ps and its lines about `pids`. `None` if this host has no ps.
+/// Runs ps with `options`. Returns its title line and its lines about `pids`; `None` if this host
+/// has no ps. Fails if ps fails, prints more than 16 MiB or prints no column PID.
 pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
     refuse_other_pids(options)?;
     let asked: Vec<String> = pids.iter().map(i32::to_string).collect();
@@ -38,7 +39,8 @@ pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
     }
 }
 
-/// `-o ppid=PID` would make another column the one by which lines are found.
+/// Refuses options such as `-o ppid=PID`, by which another column would look like the column of
+/// PIDs.
 fn refuse_other_pids(options: &[String]) -> Result<()> {
     let columns = options.iter().flat_map(|option| option.split([',', ' ']));
     for (column, title) in columns.filter_map(|column| column.split_once('=')) {
@@ -49,7 +51,8 @@ fn refuse_other_pids(options: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// What ps prints with `args`, or the first line of its error. `None` if this host has no ps.
+/// Runs ps with `args`. Returns its output, or the first line of its error; `None` if this host has
+/// no ps.
 fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, String>>> {
     let mut command = Command::new("ps");
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -64,7 +67,7 @@ fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, 
     }
     let is_too_long = output.len() as u64 > MAX_OUTPUT;
     if is_too_long {
-        // ps may have ended by itself.
+        // An error means that ps has already ended.
         let _ = ps.kill();
     } else if let Some(pipe) = &mut ps.stderr {
         read = read.and(pipe.take(MAX_MESSAGE).read_to_end(&mut message));
@@ -83,7 +86,7 @@ fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, 
     Ok(Some(Err(message.to_owned())))
 }
 
-/// The title of `text` and its lines about `pids`.
+/// The title line of `text`, which ps has printed, and its lines about `pids`.
 fn of(text: &str, pids: &[i32]) -> Result<Vec<String>> {
     let mut lines = text.lines();
     let title = lines.next().unwrap_or_default();
@@ -93,7 +96,7 @@ fn of(text: &str, pids: &[i32]) -> Result<Vec<String>> {
     let mut is_before = false;
     let is_of_container = |line: &&str| {
         let word = line.split_whitespace().nth(column).unwrap_or_default();
-        // A line about a thread belongs to the line above.
+        // A line about a thread has no PID and belongs to the process of the line above.
         if word != "-" {
             is_before = word.parse().is_ok_and(|pid: i32| pids.contains(&pid));
         }
@@ -109,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_the_containers_processes_alone() {
+    fn only_lines_of_the_containers_processes_are_kept() {
         let text = "USER   PID COMMAND\nroot     1 init\nroot    12 sleep 1\n-    - thread\nroot 2 12\n\
                     - - other\n";
         let kept = of(text, &[12, 7]).unwrap();

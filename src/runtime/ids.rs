@@ -1,21 +1,25 @@
-//! The mapping between the user and group IDs of a container and those of the host, for a container
-//! with a user namespace (user_namespaces(7)). Docker's face has one range (`IdMap`): container IDs 0
-//! to `size` - 1 are `uid` and `gid` upwards on the host; `container::id_range` chooses it. The
-//! runtime takes any number of ranges (`IdMaps`) and makes the namespace in `user_namespace`.
+//! Maps user and group IDs of a container to those of the host, for a container with a user
+//! namespace (user_namespaces(7)).
+//!
+//! A Docker container has one range (`IdMap`), which `container::id_range` chooses. The runtime
+//! accepts any number of ranges (`IdMaps`), which an OCI bundle can have. `user_namespace` creates
+//! the namespace.
 
 use miniserde::{Deserialize, Serialize};
 
-/// The host's user and group IDs that appear as 0 to `size` - 1 in a container.
+/// One range of IDs: the IDs 0 to `size` - 1 of the container are `uid` and `gid` upwards on the
+/// host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
-    /// The host's user ID for the container's 0.
+    /// The host's user ID for the container's user ID 0.
     pub uid: u32,
+    /// The host's group ID for the container's group ID 0.
     pub gid: u32,
     pub size: u32,
 }
 
 impl IdMap {
-    /// The host's ID of the container's user `uid`; `None` if it is outside the range.
+    /// The host's user ID for the container's `uid`; `None` if `uid` is outside the range.
     pub fn host_uid(&self, uid: u32) -> Option<u32> {
         (uid < self.size).then(|| self.uid + uid)
     }
@@ -25,7 +29,7 @@ impl IdMap {
         (gid < self.size).then(|| self.gid + gid)
     }
 
-    /// The container's ID of the host's user `uid`; `None` if it is outside the range.
+    /// The container's user ID for the host's `uid`; `None` if `uid` is outside the range.
     pub fn container_uid(&self, uid: u32) -> Option<u32> {
         uid.checked_sub(self.uid).filter(|uid| *uid < self.size)
     }
@@ -36,7 +40,8 @@ impl IdMap {
     }
 }
 
-/// `size` IDs: from `inside` upwards in a container, from `outside` upwards on the host.
+/// One range of `size` IDs: `inside` is its first ID in the container, `outside` its first ID on
+/// the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     pub inside: u32,
@@ -52,7 +57,7 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
-    /// The host's ID of the container's user `uid`; `None` if no range has it.
+    /// The host's user ID for the container's `uid`; `None` if no range contains `uid`.
     pub fn host_uid(&self, uid: u32) -> Option<u32> {
         find(&self.uids, uid)
     }

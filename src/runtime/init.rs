@@ -1,7 +1,8 @@
-//! The container's first process, from clone3 to execve of the user's command.
+//! The container's first process, from clone3(2) to execve(2) of the program.
 //!
-//! It starts in new namespaces but still sees the host's files and has the host's root's powers;
-//! each step takes something of that away, and their order is what keeps it safe.
+//! Init starts in new namespaces, but with the host's file systems and the privileges of the host's
+//! root. Each step removes a part of that. `run` numbers the steps, and their comments say which
+//! attack the order prevents. The parent works at the same time (`runtime::start`).
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,7 +25,8 @@ use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::trace::{self, Traced};
 
-/// Becomes the user's command, or reports to `parent` why it can't, and ends.
+/// Executes the container's program. If a step fails, sends the error to `parent` and exits with
+/// the error's status.
 pub fn main(
     spec: &Spec,
     stdio: Stdio,
@@ -48,11 +50,13 @@ fn run(
     cgroup: &Cgroup,
     parent: &mut OwnedFd,
 ) -> Result<Infallible> {
-    // 1. Before any program of the container can run at the same time: make this process untraceable.
+    // 1. Make this process untraceable, before any program of the container can run at the same
+    // time.
     namespaces::hide().traced("prctl", || {
         "PR_SET_DUMPABLE 0: nothing inside may trace or open this process".to_owned()
     })?;
-    // Before anything can block: the monitor's lock and sockets must be closed when the monitor ends.
+    // Close the monitor's lock and sockets before any call can block: they must not outlive the
+    // monitor.
     let mut keep = vec![parent.as_fd()];
     keep.extend(trace::descriptor());
     keep.extend(copies);
@@ -61,7 +65,7 @@ fn run(
     }
     close_the_monitors(&stdio, joined, cgroup, spec.process.preserved, &keep)?;
     sys::title::replace(process::TITLE, false);
-    // Files get exactly the modes that they are created with.
+    // Without a umask, each file gets exactly the mode of the call that creates it.
     umask(Mode::empty());
     setsid().context(|| "start a new session")?;
     joined.enter()?;
@@ -73,8 +77,8 @@ fn run(
         namespaces::create_time_namespace(&spec.namespaces.time_offsets)?;
     }
 
-    // 2. In a mount namespace that a user namespace owns, the kernel refuses a new /proc if the host's
-    // is partly covered. So it is made before that namespace is entered.
+    // 2. Create /proc and sysfs now. In a mount namespace of a user namespace, which this process
+    // joins next, the kernel refuses a new /proc if a part of the host's /proc is covered.
     let fresh = mounts::Fresh::make(spec)?;
     joined.enter_mounts()?;
     let user_namespace = match (joined.user(), &spec.ids) {
@@ -85,7 +89,7 @@ fn run(
         user_namespace::become_builder(ids)?;
     }
 
-    // 3. The root and all mounts in it, while the host's /proc and paths can still be reached.
+    // 3. Build the root and its mounts, while the host's /proc and paths are still reachable.
     let open_devices =
         matches!(spec.device_access, DeviceAccess::All) || cgroup.restricts_devices();
     let agent = Agent::connect(&spec.process.seccomp, "creating", None)?;
@@ -97,13 +101,14 @@ fn run(
     }
     mounts::mount_all(root.as_fd(), fresh, spec, joined, copies, open_devices, shared)?;
 
-    // 4. What belongs to the new network and host name.
+    // 4. Set up the new network and UTS namespaces.
     if spec.namespaces.network == Namespace::Private {
         sys::loopback::bring_up()
             .traced("ioctl", || "SIOCSIFFLAGS: lo up".to_owned())
             .context(|| "bring the loopback interface up")?;
     }
-    // A UTS namespace of another container keeps its name; one given by path belongs to the caller.
+    // The UTS namespace of another container keeps its name. A namespace that a bundle gives by
+    // path gets the bundle's name.
     let has_names = matches!(spec.namespaces.uts, Namespace::Private | Namespace::Path(_));
     if has_names && let Some(name) = &spec.hostname {
         rustix::system::sethostname(name.as_bytes())
@@ -115,7 +120,8 @@ fn run(
             .context(|| format!("set the domain name to '{name}'"))?;
     }
 
-    // 5. The parent has made our cgroups by now; they become the root of our cgroup view.
+    // 5. Enter the cgroups, which the parent has made by now. They become the root of the cgroup
+    // namespace.
     if user_namespace.is_some() {
         user_namespace::become_host()?;
     }
@@ -125,7 +131,7 @@ fn run(
     if spec.namespaces.cgroup == Namespace::Private {
         let own_view = || "CLONE_NEWCGROUP: these cgroups become the root of its view".to_owned();
         match sys::clone::unshare(sys::clone::Flags::CGROUP).traced("unshare", own_view) {
-            // A kernel without cgroups has nothing to hide.
+            // The kernel has no cgroups, so there is no cgroup to hide.
             Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
             result => result.context(|| "unshare the cgroup namespace")?,
         }
@@ -138,7 +144,7 @@ fn run(
         hooks::run_all("createContainer", &spec.hooks.create_container, &input)?;
     }
 
-    // 6. From here on no path leads to the host.
+    // 6. Pivot to the new root. Afterwards no path leads to the host.
     let new_root =
         || format!("{} becomes /, the host's root is unmounted", spec.mount_point.display());
     rootfs::make_root(root.as_fd(), spec.propagates()).traced("pivot_root", new_root)?;
@@ -148,7 +154,7 @@ fn run(
     drop(root);
     standard_streams(stdio, spec.process.window, parent.as_fd())?;
 
-    // 7. User, capabilities, filter, execve.
+    // 7. Take the user, the capabilities and the seccomp filter of the program, and execute it.
     let (make_cwd, init) = (true, spec.system.init);
     let entry = process::Entry {
         user_namespace,
@@ -171,7 +177,8 @@ fn run(
     let confined = process::confine(&process, &entry, parent, &keep)?;
     if let Caller::Leaves(listener) = caller {
         confined.look()?;
-        // From here on a failure is reported to the process that starts the container.
+        // From here on errors go to the process that calls `start`, not to the one that called
+        // `create`.
         report::send_ready(parent.as_fd())?;
         *parent = report::await_start(listener.as_fd())?;
         let input = hooks::input(
@@ -184,7 +191,7 @@ fn run(
     confined.seal()?.exec()
 }
 
-/// Closes every descriptor that only the monitor needs.
+/// Closes all descriptors except those that init needs.
 fn close_the_monitors(
     stdio: &Stdio,
     joined: &Joined,
@@ -193,7 +200,7 @@ fn close_the_monitors(
     kept: &[BorrowedFd<'_>],
 ) -> Result<()> {
     let mut keep = joined.descriptors();
-    keep.extend(cgroup.birthplace());
+    keep.extend(cgroup.v2_directory());
     keep.extend(kept);
     if let Stdio::Given(streams) = stdio {
         keep.extend(streams.iter().map(AsFd::as_fd));

@@ -1,9 +1,9 @@
-//! Labels of the host's security module, AppArmor (apparmor(7)) or SELinux. Writing the label to a file
-//! of /proc just before execve sets the label of the program.
+//! Sets the label of a Linux security module, AppArmor (apparmor(7)) or SELinux, for a container's
+//! program. The label is written to a file of /proc directly before execve(2).
 //!
-//! The write goes to a new /proc mount that no other process sees. With the container's own /proc, a
-//! container could mount another file over that path: the write would go to this file, and the program
-//! would run without a label (CVE-2019-16884, CVE-2025-52881).
+//! The file is opened in a new, detached mount of /proc, which no other process can see. In the
+//! container's own /proc, a container could mount another file over the path. The label would then
+//! be written to that file, and the program would run without it (CVE-2019-16884, CVE-2025-52881).
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,18 +17,19 @@ use crate::sys;
 /// The label of a Linux security module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Label {
-    /// The name of a profile that the kernel has loaded.
+    /// The name of a loaded AppArmor profile.
     AppArmor(String),
-    /// `user:role:type:level`
+    /// An SELinux context: `user:role:type:level`.
     Selinux(String),
 }
 
 impl Label {
-    /// Sets the label of the program that this process executes next.
+    /// Sets the label of the program that this thread executes next. Fails if the kernel refuses
+    /// the label.
     pub fn set_for_exec(&self) -> Result<()> {
         let proc = private_proc()?;
         let (files, text) = match self {
-            // Linux before 5.8 has only `attr/exec`.
+            // Before Linux 5.8 the kernel has only `attr/exec`.
             Label::AppArmor(profile) => (
                 ["thread-self/attr/apparmor/exec", "thread-self/attr/exec"],
                 format!("exec {profile}"),
@@ -43,8 +44,8 @@ impl Label {
     }
 }
 
-/// Makes a procfs mount of this process's PID namespace. It is attached nowhere, so no other process
-/// can mount anything on it.
+/// Creates a detached mount of procfs for this process's PID namespace. No other process can mount
+/// a file over it.
 pub fn private_proc() -> Result<OwnedFd> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID

@@ -1,10 +1,10 @@
-//! Turns a `Spec` into a running process, and knows nothing of images, names or Docker.
+//! Turns a `Spec` into a running process. The runtime knows nothing of images, names or Docker.
 //!
-//! `start` clones a child straight into its namespaces. The child (`init`) builds its root while the
-//! parent makes the cgroup and whatever the caller adds (a network); one byte synchronises the two.
-//! A failure in the child comes back over the same socket as one sentence and an exit code. The socket
-//! is close-on-exec, so its end shows that the user's program runs. If the caller does not stay
-//! (`Caller::Leaves`), the child waits before execve, and `release` lets it go later.
+//! `start` clones a child, init, directly into new namespaces. Init builds the root while the
+//! parent makes the cgroups and the caller prepares the network. The parent then sends one byte
+//! over a socket, and init goes on. If init fails, it sends one sentence and an exit status over
+//! the same socket. The socket is close-on-exec, so its end of file shows that the program runs. If
+//! the caller does not stay (`Caller::Leaves`), init waits before execve(2) until `release`.
 
 mod bind_source;
 pub mod capabilities;
@@ -47,21 +47,23 @@ pub use process::{DEFAULT_PATH, rlimits};
 use spec::Spec;
 use user_namespace::Holder;
 
-/// The version of the OCI runtime specification that is implemented.
+/// The version of the OCI runtime specification that mydocker implements.
 pub const OCI_VERSION: &str = "1.3.0";
 
-/// The descriptors 0, 1 and 2 of the first process.
+/// The standard streams of the first process.
 pub enum Stdio {
+    /// The descriptors for 0, 1 and 2.
     Given([OwnedFd; 3]),
-    /// The slave of a new pseudo-terminal of the container's own.
+    /// The slave of a new pseudo-terminal in the container's devpts (pts(4)).
     Terminal,
 }
 
-/// Whether the process that starts a container stays.
+/// Whether the process that calls `start` stays as long as the container runs.
 pub enum Caller {
-    /// It stays: the first process executes the program at once, and dies with the caller.
+    /// The caller stays. Init executes the program at once, and the kernel kills init if the caller
+    /// ends.
     Stays,
-    /// It ends: the first process waits on this listening socket until `release` connects to it.
+    /// The caller ends. Init waits on this listening socket until `release` connects to the socket.
     Leaves(OwnedFd),
 }
 
@@ -70,13 +72,14 @@ pub struct Running {
     pub pid: Pid,
     pub pidfd: OwnedFd,
     pub cgroup: Cgroup,
-    /// The pseudo-terminal's master, if it has one.
+    /// The master of the pseudo-terminal, if the first process has one.
     pub console: Option<OwnedFd>,
 }
 
-/// Makes the container of `spec` and starts its program. `copies` is the result of `copies::make`.
-/// While the child builds its root, `prepare` is called with the PID of a process in the container's
-/// network namespace: it can set up a network there. After an error no process, cgroup or mount is left.
+/// Creates the container of `spec` and starts its program. `copies` is the result of
+/// `copies::make`. While init builds the root, `start` calls `prepare` with the PID of a process in
+/// the container's network namespace, so that `prepare` can set up the network. After an error no
+/// process, cgroup or mount is left. The error is that of the failed step, with its exit status.
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
@@ -92,10 +95,10 @@ pub fn start(
     joined.owners = user_namespace::of_mounts(&spec.mounts)?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     let mut cgroup = Cgroup::plan(spec)?;
-    let cloned = cgroup.make_birthplace(spec).and_then(|()| {
+    let cloned = cgroup.make_v2(spec).and_then(|()| {
         joined.in_pid_namespace(|| {
             let flags = namespaces::clone_flags(&spec.namespaces, holder.is_some());
-            match sys::clone::clone3(flags, cgroup.birthplace()) {
+            match sys::clone::clone3(flags, cgroup.v2_directory()) {
                 Err(Errno::INVAL) if !namespaces::missing().is_empty() => fail!(
                     "this kernel was built without {}: containers need it",
                     namespaces::missing().join(", ")
@@ -107,7 +110,7 @@ pub fn start(
     let child = match cloned {
         Ok(sys::clone::Fork::Child) => {
             drop(ours);
-            // The parent ends the holder; a drop here would end it too early.
+            // Only the parent ends the holder. Init must not end it by a drop.
             std::mem::forget(holder);
             trace::become_process(trace::Process::Init);
             init::main(spec, stdio, caller, joined, copies, &cgroup, theirs)
@@ -137,22 +140,22 @@ pub fn start(
         Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),
         Err(error) => {
             end(child.pidfd.as_fd());
-            // `error` may only say that the child is gone; the child's own message says why.
+            // `error` may only say that init has ended. Init's own message says why.
             let error = report::failure(ours.as_fd()).unwrap_or(error);
             Err(discard(&cgroup, error))
         }
     }
 }
 
-/// Releases the first process, which waits at the other end of `connection`, and waits until it has
-/// executed the program. After an error the process has ended.
+/// Lets the first process go on, which waits at the other end of `connection`, and waits until it
+/// has executed the program. After an error the first process has ended.
 pub fn release(connection: BorrowedFd<'_>) -> Result<()> {
     report::go(connection);
     report::await_exec(connection, false).map(drop)
 }
 
-/// Removes the cgroups of a container whose start failed. `error`, the reason, comes first in the
-/// message.
+/// Removes the cgroups of a container whose start failed with `error`. Returns `error`, followed by
+/// the error of the removal if there is one.
 fn discard(cgroup: &Cgroup, error: Error) -> Error {
     match cgroup::remove(&cgroup.paths()) {
         Ok(()) => error,
@@ -160,17 +163,19 @@ fn discard(cgroup: &Cgroup, error: Error) -> Error {
     }
 }
 
-/// The exit status that a shell would give: the program's own, or 128 + the number of its signal.
+/// The exit status that a shell reports: the program's own, or 128 + the number of the signal that
+/// ended the program.
 pub fn exit_code(status: WaitStatus) -> u8 {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => code as u8,
         (None, Some(signal)) => 128 + signal as u8,
-        // Stopped or continued: waitpid(2) was not asked for these.
+        // The process has stopped or continued. The callers do not ask waitpid(2) for these.
         (None, None) => crate::error::EXIT_ENGINE,
     }
 }
 
 /// The mount points below any of `directories` in the caller's mount namespace, innermost first.
+/// Fails if /proc/self/mountinfo cannot be read.
 pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
     let mounts =
         std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")?;
@@ -183,9 +188,9 @@ pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
     Ok(points)
 }
 
-/// Kills and reaps a child.
+/// Kills a child of this process and waits for its end.
 pub fn end(pidfd: BorrowedFd<'_>) {
-    // An error means that it has ended by itself, which is the goal here.
+    // An error means that the child has already ended.
     let _ = sys::process::send_signal(pidfd, sys::signal::Signal::KILL);
     let _ = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED);
 }

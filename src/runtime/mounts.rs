@@ -1,9 +1,10 @@
-//! Everything that is mounted inside the root, in the order of the spec: the kernel's file systems,
-//! /dev with its nodes, binds, volumes and tmpfs; then the hidden and read-only paths.
+//! Mounts the file systems inside the container's root, in the order of the spec: the kernel's file
+//! systems, /dev with its nodes, binds, volumes and tmpfs. Then masks paths and makes paths
+//! read-only.
 //!
-//! Every target is resolved inside the root by descriptor (`sys::beneath`), every file system is
-//! made detached and attached by descriptor (`sys::mount`): an image or a running container that
-//! swaps a directory for a link finds no moment in which that leads outside (CVE-2021-30465,
+//! Each target is resolved inside the root by descriptor (`sys::beneath`). Each file system is made
+//! detached and is attached by descriptor (`sys::mount`). So a container or an image that replaces
+//! a directory by a symbolic link cannot move a mount out of the root (CVE-2021-30465,
 //! CVE-2025-31133, CVE-2025-52565).
 
 use std::borrow::Cow;
@@ -31,14 +32,14 @@ const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 
-/// The directory modes of mount points that an image lacks.
+/// The mode of the directories that are created as mount points.
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 
-/// The proc and sysfs file systems of the spec in its order, not mounted yet.
+/// The new proc and sysfs file systems of a spec, in the order of its mounts, not attached yet.
 pub struct Fresh(Vec<OwnedFd>);
 
 impl Fresh {
-    /// Makes them for the caller's PID and network namespaces.
+    /// Creates the file systems for the caller's PID and network namespaces.
     pub fn make(spec: &Spec) -> Result<Fresh> {
         let mut made = Vec::with_capacity(2);
         for mount in &spec.mounts {
@@ -57,8 +58,9 @@ fn is_early(kind: &CStr) -> bool {
     kind == c"proc" || kind == c"sysfs"
 }
 
-/// Mounts everything that needs no cgroup. `root` is the handle of the assembled root. Device nodes in
-/// the user's mounts work only with `open_devices`.
+/// Mounts all mounts of the spec except cgroups, then masks paths and makes paths read-only. `root`
+/// is the handle of the assembled root. Without `open_devices` the user's mounts are nodev. Fails
+/// with the path of the mount that failed.
 pub fn mount_all(
     root: BorrowedFd<'_>,
     fresh: Fresh,
@@ -69,7 +71,8 @@ pub fn mount_all(
     shared: Vec<OwnedFd>,
 ) -> Result<()> {
     if spec.propagates() && !spec.root_is_slave() {
-        // Before the mounts that propagate are attached. Without such mounts `make_root` makes all private.
+        // Make the mounts private before the mounts with propagation are attached. If no mount has
+        // propagation, `make_root` makes all mounts private.
         sys::mount::make_private(root).context(|| "make the container's mounts private")?;
     }
     let mut attaching = Attaching {
@@ -102,8 +105,8 @@ pub fn mount_all(
             .context(|| "set the propagation of a mount")?;
     }
     if spec.system.read_only {
-        // The root may lack the working directory, and is read-only after this. Nothing is created in a
-        // directory that the user mounted.
+        // Create a missing working directory before the root is read-only. In a directory of the
+        // user, nothing is created.
         if matches!(spec.root, Root::Overlay { .. }) {
             process::make_working_directory(root, &spec.process.cwd)?;
         }
@@ -113,7 +116,7 @@ pub fn mount_all(
     Ok(())
 }
 
-/// Mounts the container's mounts, one after the other.
+/// The state while the mounts of a spec are attached one after the other.
 struct Attaching<'a> {
     root: BorrowedFd<'a>,
     spec: &'a Spec,
@@ -123,9 +126,9 @@ struct Attaching<'a> {
     fresh: std::vec::IntoIter<OwnedFd>,
     shared: std::vec::IntoIter<OwnedFd>,
     owners: std::slice::Iter<'a, OwnedFd>,
-    /// Whether the first /proc is mounted.
+    /// Whether a /proc is mounted.
     has_proc: bool,
-    /// Mounts whose propagation is set at the end.
+    /// The mounts whose propagation is set after all mounts are attached.
     unsettled: Vec<(OwnedFd, LastPropagation)>,
 }
 
@@ -136,7 +139,8 @@ impl Attaching<'_> {
         Ok(())
     }
 
-    /// Attaches the mount. Returns its tree, unless it is attached later.
+    /// Attaches the mount and returns its tree. Returns `None` for a mount that is attached later
+    /// or that the kernel lacks.
     fn attach(&mut self, mount: &Mount) -> Result<Option<OwnedFd>> {
         let spec = self.spec;
         let tree = match &mount.source {
@@ -144,8 +148,8 @@ impl Attaching<'_> {
                 return self.mount_kernel_filesystem(mount, kind, options);
             }
             MountSource::Devices { options } => {
-                // The nodes are made while the file system is still detached, where no process but
-                // this one can reach it.
+                // Create the nodes while the file system is detached, so that no other process can
+                // reach it.
                 let dev = kernel_filesystem(c"tmpfs", options, spec)?;
                 devices::populate(dev.as_fd(), spec)?;
                 attach_plainly(self.root, &mount.target, dev.as_fd())?;
@@ -166,7 +170,7 @@ impl Attaching<'_> {
                 attach_plainly(self.root, &mount.target, shm.as_fd())?;
                 return Ok(Some(shm));
             }
-            // cgroups are mounted later, when this process is in its own.
+            // `mount_cgroups` mounts these after this process has entered its cgroups.
             MountSource::Cgroups => return Ok(None),
             MountSource::Remount => {
                 let tree = existing_mount(self.root, &mount.target)?;
@@ -210,13 +214,14 @@ impl Attaching<'_> {
         Ok(Some(tree))
     }
 
-    /// What the container whose network is shared has mounted on `target`. `None` if no network is shared,
-    /// or if that container has mounted something else there.
+    /// A copy of the mount on `target` in the container whose network namespace is shared. `None`
+    /// if no network namespace is shared, or if that container has mounted another kind of file
+    /// there.
     fn copy_of_the_other(&self, target: &Path) -> Result<Option<OwnedFd>> {
         let Some(theirs) = &self.joined.network_mounts else { return Ok(None) };
         let tree = match copy_from(Some(theirs), target) {
             Ok(tree) => tree,
-            // The container has ended, or has removed the mount.
+            // The other container has ended, or has removed the mount.
             Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::INVAL)) => {
                 return Ok(None);
             }
@@ -237,7 +242,7 @@ impl Attaching<'_> {
         let early = is_early(kind).then(|| self.fresh.next()).flatten();
         let made = early.map_or_else(|| kernel_filesystem(kind, options, self.spec), Ok);
         let tree = match made {
-            // A kernel without POSIX message queues has no such file system.
+            // The kernel has no POSIX message queues.
             Err(error) if kind == c"mqueue" && error.errno() == Some(Errno::NODEV) => {
                 return Ok(None);
             }
@@ -273,19 +278,19 @@ fn describe(mount: &Mount) -> String {
     format!("{} from {source}{mode}", mount.target.display())
 }
 
-/// A new file system of the kernel, with options as mount(8) writes them.
+/// A detached file system of the kernel, with options in the syntax of mount(8).
 fn kernel_filesystem(kind: &CStr, options: &str, spec: &Spec) -> Result<OwnedFd> {
     filesystem(kind, "", options, MountAttrFlags::empty(), spec)
 }
 
-/// An absolute path of the container as a relative one, for a search below its root.
+/// Removes the leading slash of a container's path, because paths are resolved below its root.
 fn below(target: &Path) -> &Path {
     target.strip_prefix("/").unwrap_or(target)
 }
 
-/// Attaches `tree` to the directory `target`, which is created if missing. A path of the container
-/// that leads through a symbolic link is refused: an image's /proc may lead elsewhere
-/// (CVE-2019-16884 and its kin).
+/// Attaches `tree` to the directory `target`, which is created if it is missing. Fails if a
+/// component of `target` is a symbolic link, because an image's /proc could then be mounted
+/// elsewhere (CVE-2019-16884, CVE-2026-41579).
 fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let path = below(target);
@@ -299,9 +304,9 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> 
     sys::mount::attach(tree, directory.as_fd()).context(|| format!("mount {}", target.display()))
 }
 
-/// A copy of the mount at `path` in the mount namespace `theirs`; without one, in this process's
-/// own. A mount can only be copied from inside its own mount namespace, so this process enters that
-/// one for the copy.
+/// A detached copy of the mount at `path`: in the mount namespace `theirs`, or without `theirs` in
+/// this process's own. The kernel copies a mount only for a process in the same mount namespace. So
+/// this process enters `theirs` and then returns.
 fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
     let copy = || -> Result<OwnedFd> {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -316,7 +321,7 @@ fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
     copied
 }
 
-/// The detached tree of a bind's source. An empty volume is filled from the image first.
+/// The detached tree of a bind mount's source. Fills an empty volume from the image first.
 fn bind(
     root: BorrowedFd<'_>,
     mount: &Mount,
@@ -343,7 +348,7 @@ fn bind(
     Ok(tree)
 }
 
-/// Attaches a mount of the user to its target, which is created if missing.
+/// Attaches a mount of the user to its target. Creates a missing target and its missing parents.
 fn attach(
     root: BorrowedFd<'_>,
     spec: &Spec,
@@ -391,8 +396,8 @@ fn set_attributes(tree: BorrowedFd<'_>, attributes: &Attributes) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a mount over /proc or inside it, by whatever name: programs would trust a file of the user
-/// there as the kernel's (CVE-2019-16884, CVE-2023-27561).
+/// Fails if `target` is /proc or a file in it, under any path. Programs would believe that the
+/// user's file there comes from the kernel (CVE-2019-16884, CVE-2023-27561).
 fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let stat = rustix::fs::fstatfs(target).context(|| "look at the mount point")?;
@@ -402,8 +407,9 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A detached file system with `options` as mount(8) writes them. `attributes` hold unless an option
-/// clears one. proc and sysfs get no owner and no label, because their files belong to the kernel.
+/// A detached file system with `options` in the syntax of mount(8). `attributes` apply unless an
+/// option clears them. proc and sysfs get neither an owner nor a label, because their files belong
+/// to the kernel.
 fn filesystem(
     kind: &CStr,
     source: &str,
@@ -413,7 +419,7 @@ fn filesystem(
 ) -> Result<OwnedFd> {
     let ids = spec.ids.as_ref().filter(|_| !is_early(kind));
     let label = spec.mount_label.as_deref().filter(|_| !is_early(kind));
-    // The kernel expects the host's IDs.
+    // The kernel reads `uid` and `gid` as IDs of the host.
     let on_host = |key: &str, id: &str| {
         let (ids, id) = (ids?, id.parse().ok()?);
         match key {
@@ -447,7 +453,8 @@ fn filesystem(
         .context(|| format!("make a {} with options '{options}'", kind.to_string_lossy()))
 }
 
-/// Hides the masked paths and makes the read-only ones read-only. No link on the way is followed.
+/// Mounts an empty directory or the null device over each masked path, and makes each read-only
+/// path read-only. Fails if a component of a path is a symbolic link.
 fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
     for path in &spec.masked {
@@ -493,7 +500,7 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// The mount at `target`. Fails if `target` is no mount.
+/// The root of the mount at `target`. Fails if `target` is not the root of a mount.
 fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
     let found = existing(root, &target.to_string_lossy())?;
     let is_mount =
@@ -504,11 +511,12 @@ fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// Sets the kernel parameters through the container's own /proc, before that is made read-only. The
-/// caller has checked that each belongs to a namespace.
+/// Sets the kernel parameters of the spec through the container's own /proc, before a part of it
+/// becomes read-only. The caller has checked that each parameter belongs to a namespace.
 fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (key, value) in &spec.default_sysctls {
-        // A kernel may lack it, and in a user namespace too few groups may be mapped for it.
+        // The kernel may lack this parameter. In a user namespace the value may contain groups that
+        // are not mapped.
         let _ = write_sysctl(root, key, value);
     }
     for (key, value) in &spec.system.sysctls {
@@ -517,7 +525,8 @@ fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that the file is the kernel's own (CVE-2025-52881).
+/// Writes one kernel parameter. Fails if a component of its path is a symbolic link: the file must
+/// be the kernel's own (CVE-2025-52881).
 fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errno> {
     let path = format!("proc/sys/{}", key.replace('.', "/"));
     let flags = OFlags::WRONLY | OFlags::TRUNC;
@@ -526,8 +535,9 @@ fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errn
         .map(drop)
 }
 
-/// Mounts the container's own cgroups, read-only, once this process is in its cgroup namespace. A JVM
-/// or a Go program reads its limits there.
+/// Mounts the container's cgroups on the targets of the spec, where programs such as a JVM read
+/// their limits. This process must be in its cgroup namespace. `hierarchies` is the result of
+/// `Cgroup::hierarchies`.
 pub fn mount_cgroups(
     root: BorrowedFd<'_>,
     spec: &Spec,
@@ -556,7 +566,8 @@ fn cgroup_view(
     of_its_own: bool,
     flags: MountAttrFlags,
 ) -> Result<()> {
-    // Without a cgroup namespace a new file system would show the host's cgroups.
+    // Without a cgroup namespace a new cgroup file system would show the host's cgroups. Then the
+    // container's directory is bound instead.
     let tree = |kind: &CStr, options: &[(&str, &str)], own: &Path| -> Result<OwnedFd> {
         if of_its_own {
             return Ok(sys::mount::filesystem(kind, "", options, flags)?);
@@ -574,7 +585,7 @@ fn cgroup_view(
         hierarchies => {
             let options = [("mode", "755"), ("size", "64k")];
             let base = sys::mount::filesystem(c"tmpfs", "", &options, NOSUID | NODEV | NOEXEC)?;
-            // A hierarchy without controllers has a name: `name=systemd`.
+            // A v1 hierarchy without controllers has a name instead, such as `name=systemd`.
             let directory = |controllers: &str| controllers.trim_start_matches("name=").to_owned();
             for (controllers, _) in hierarchies {
                 rustix::fs::mkdirat(&base, directory(controllers), DIRECTORY)

@@ -1,7 +1,9 @@
-//! Which namespaces a container's first process is cloned into and which ones it joins
-//! (namespaces(7), clone(2), setns(2)). Namespaces of another container are opened by its pid and
-//! checked by its start time afterwards, so that a recycled pid is never joined. The user namespace
-//! itself is `user_namespace`'s; the cgroup namespace is unshared later, in `init`.
+//! Selects the namespaces into which init is cloned, and joins existing ones (namespaces(7),
+//! clone(2), setns(2)).
+//!
+//! A namespace of another container is opened by the PID of that container's first process. The
+//! process's start time is checked afterwards, so that a reused PID is never joined.
+//! `user_namespace` creates the user namespace, and `init` unshares the cgroup namespace.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -18,9 +20,9 @@ use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork};
 
-/// The clone flags: always a mount namespace, and the others that are private, except those that a
-/// holder (see `user_namespace`) has created already. The cgroup namespace is unshared later,
-/// because its root is the cgroup of the process that creates it.
+/// The flags for the clone of init: a new mount namespace and a new namespace of each private kind.
+/// With `held`, a holder (`user_namespace`) has created all of these except the PID namespace.
+/// `init` creates the cgroup namespace later, because the cgroup of its creator is its root.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
         return match &namespaces.pid {
@@ -39,7 +41,7 @@ pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     .fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
 }
 
-/// What the clone made, for the log of `--debug`.
+/// Describes the result of the clone, for the log of `--debug`.
 pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
     let mut text = format!("CLONE_NEWNS: init, process {}", child.as_raw_nonzero());
     let all = [
@@ -59,7 +61,7 @@ pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
     text
 }
 
-/// The kernel options of the namespaces that this kernel was built without, to explain a clone that
+/// The kernel options of the kinds of namespaces that this kernel lacks. They explain a clone that
 /// failed with EINVAL.
 pub fn missing() -> Vec<&'static str> {
     let kinds = [
@@ -73,27 +75,29 @@ pub fn missing() -> Vec<&'static str> {
     kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
-/// Open namespaces of other containers, and of this container's holder process.
+/// Open namespaces that init joins: those of other containers and of this container's holder.
 pub struct Joined {
     pid: Option<OwnedFd>,
     ipc: Option<OwnedFd>,
     uts: Option<OwnedFd>,
     network: Option<OwnedFd>,
-    /// The mount namespace of the container whose IPC namespace is joined: its /dev/shm is shared.
+    /// The mount namespace of the container whose IPC namespace is joined. Its /dev/shm is shared.
     pub ipc_mounts: Option<OwnedFd>,
-    /// The mount namespace of the container whose network namespace is joined: its hosts files are shared.
+    /// The mount namespace of the container whose network namespace is joined. Its files such as
+    /// /etc/hosts are shared.
     pub network_mounts: Option<OwnedFd>,
-    /// The container's own mount namespace, if a holder created it.
+    /// The container's own mount namespace, if a holder has created it.
     mounts: Option<OwnedFd>,
     user: Option<OwnedFd>,
     cgroup: Option<OwnedFd>,
     time: Option<OwnedFd>,
-    /// The user namespaces of the mounts with an ID mapping of their own, in the order of the mounts.
+    /// The user namespaces of the mounts that have their own ID mapping, in the order of the
+    /// mounts.
     pub owners: Vec<OwnedFd>,
 }
 
 impl Joined {
-    /// All open descriptors.
+    /// All descriptors in this value.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let Joined {
             pid,
@@ -112,7 +116,8 @@ impl Joined {
         all.into_iter().flatten().chain(owners).map(AsFd::as_fd).collect()
     }
 
-    /// Opens the namespaces to join. Fails if a container that shares its namespace has exited.
+    /// Opens the namespaces of `namespaces` and of the process `holder`. Fails if another container
+    /// that shares its namespace has ended, or if a path is not a namespace.
     pub fn open(namespaces: &Namespaces, holder: Option<Pid>) -> Result<Joined> {
         let holder = holder.map(|holder| holder.as_raw_nonzero().get());
         let other = |namespace: &Namespace, name| match namespace {
@@ -142,8 +147,8 @@ impl Joined {
             time: other(&namespaces.time, "time")?,
             owners: Vec::new(),
         };
-        // The process still runs after everything was opened, so the PID was not another process's
-        // before.
+        // The process still runs after its namespaces were opened, so the PID has belonged to it
+        // all the time.
         for namespace in [&namespaces.pid, &namespaces.ipc, &namespaces.uts, &namespaces.network] {
             if let Namespace::Of { pid, start_time } = namespace {
                 let found = sys::process::find(*pid, *start_time);
@@ -155,13 +160,13 @@ impl Joined {
         Ok(joined)
     }
 
-    /// The container's user namespace, if a holder created it.
+    /// The container's user namespace, if a holder has created it.
     pub fn user(&self) -> Option<BorrowedFd<'_>> {
         self.user.as_ref().map(AsFd::as_fd)
     }
 
-    /// Runs `clone` so that a child of it is born into the joined PID namespace. The caller stays in
-    /// its own, and so do its later children (pid_namespaces(7)).
+    /// Runs `clone` so that its child starts in the joined PID namespace. Later children of the
+    /// caller start in the caller's PID namespace again (pid_namespaces(7)).
     pub fn in_pid_namespace(
         &self,
         clone: impl FnOnce() -> Result<Fork<Child>>,
@@ -172,7 +177,8 @@ impl Joined {
         let own = open_path(Path::new("/proc/self/ns/pid")).map(Some)?;
         enter(&self.pid, LinkNameSpaceType::ProcessID)?;
         let cloned = clone();
-        // Only the child is in the namespace: a process can't return from it.
+        // A process itself never changes its PID namespace, so the child cannot return from the
+        // joined one.
         if matches!(cloned, Ok(Fork::Child)) {
             return cloned;
         }
@@ -193,16 +199,16 @@ impl Joined {
         enter(&self.cgroup, LinkNameSpaceType::ControlGroup)
     }
 
-    /// Joins the mount namespace that the holder created: a copy of the host's mounts, owned by the
-    /// user namespace.
+    /// Joins the mount namespace that the holder has created. It is a copy of the host's mounts,
+    /// and the user namespace owns it.
     pub fn enter_mounts(&self) -> Result<()> {
         enter(&self.mounts, LinkNameSpaceType::Mount)
     }
 }
 
-/// Opens the namespace that a path of the host leads to.
+/// Opens the namespace at a path of the host. Fails if the file is not a namespace.
 pub fn open_path(path: &Path) -> Result<OwnedFd> {
-    // Non-blocking, because anything can be at the path.
+    // Open without blocking, because the path may lead to a FIFO.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = openat(CWD, path, flags, Mode::empty());
     let opened = opened.context(|| format!("open the namespace {}", path.display()))?;
@@ -220,8 +226,8 @@ fn open(pid: i32, name: &str) -> Result<Option<OwnedFd>> {
     opened.map(Some).context(|| format!("open the {name} namespace of process {pid}"))
 }
 
-/// Creates a time namespace whose clocks have these offsets, and moves the calling process, which has
-/// one thread, into it. The host's /proc must be there.
+/// Creates a time namespace with these offsets of its clocks, and moves the calling process into
+/// it. The process must have one thread, and /proc must be the host's (time_namespaces(7)).
 pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
     sys::clone::unshare(sys::clone::Flags::TIME).context(|| "create a time namespace")?;
     let mut text = String::new();
@@ -232,16 +238,18 @@ pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
         std::fs::write("/proc/self/timens_offsets", &text)
             .context(|| format!("set the time namespace's offsets '{}'", text.trim_end()))?;
     }
-    // unshare moves only later children; setns moves this process too.
+    // unshare(2) moves only later children to the new time namespace. setns(2) moves this process
+    // too.
     let created = open_path(Path::new("/proc/self/ns/time_for_children")).map(Some)?;
     enter(&created, LinkNameSpaceType::Time)
 }
 
 /// Moves the calling thread, the only one of its process, into the namespaces `which` of the
-/// process `pid`, open as `pidfd`. A main thread that has exited has no namespaces (ESRCH); then
-/// those of another thread are joined one by one.
+/// process `pid`. `pidfd` refers to the same process. If its main thread has ended, setns(2) fails
+/// with ESRCH; then this joins the namespaces of another thread one by one. Fails with ESRCH if the
+/// whole process has ended.
 pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Result<(), Errno> {
-    /// The mount namespace comes last, because /proc is gone after it.
+    /// The mount namespace comes last, because afterwards /proc is the container's.
     const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 7] = [
         (ThreadNameSpaceType::PROCESS_ID, LinkNameSpaceType::ProcessID, "ns/pid"),
         (
@@ -268,7 +276,7 @@ pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Resu
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         opened.push((kind, sys::process::open_in_proc(pid, name, flags)?));
     }
-    // The process has not exited, so the PID was its own all the time.
+    // The process has not ended, so the PID has belonged to it all the time.
     if sys::process::has_ended(pidfd)? {
         return Err(Errno::SRCH);
     }
@@ -283,10 +291,9 @@ fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType) -> Result<()> {
         .context(|| format!("join a namespace ({kind:?})"))
 }
 
-/// Hides this process from the container that it enters. A process that is not dumpable can't be
-/// traced and its /proc entries can't be opened from inside, so the container gets neither its
-/// descriptors nor its executable (CVE-2016-9962, CVE-2019-5736). execve makes the program dumpable
-/// again.
+/// Makes this process undumpable (PR_SET_DUMPABLE, prctl(2)). Then no process in the container can
+/// trace it or open its files in /proc, such as its descriptors and its executable (CVE-2016-9962,
+/// CVE-2019-5736). execve(2) makes the program dumpable again.
 pub fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }
@@ -296,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn namespaces_of_a_process_that_has_another_ones_number_are_not_joined() {
+    fn namespaces_of_a_process_with_a_reused_pid_are_not_joined() {
         let own = rustix::process::getpid();
         let start = sys::process::start_time(own).unwrap().unwrap();
         let pid = own.as_raw_nonzero().get();

@@ -1,9 +1,9 @@
-//! `--init`: a PID 1 of ours that starts the command. It does two things that most programs don't:
-//! it reaps orphans, and it passes signals on. (PID 1 has no default actions for signals, so many a
-//! program can't be stopped by SIGTERM as PID 1; pid_namespaces(7).)
+//! The PID 1 of `--init`: starts the command, reaps orphans and forwards signals. Most programs do
+//! neither as PID 1. A signal has no default action in PID 1, so SIGTERM does not end many programs
+//! that run as PID 1 (pid_namespaces(7)).
 //!
-//! It runs after all privileges are dropped, holds no descriptor but 0 to 2, allocates nothing in
-//! its loop, and ends with the command's status.
+//! This PID 1 runs after all privileges are dropped. It keeps only the descriptors 0 to 2 and its
+//! signalfd, allocates nothing in its loop, and exits with the command's status.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,15 +14,17 @@ use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::signal::Signal;
 
-/// Forks. The child returns to become the command; this process stays as PID 1.
+/// Forks. The child returns and executes the command. This process stays as PID 1 and never
+/// returns. Fails if the fork, the process group or the terminal's foreground group fails.
 pub fn become_init() -> Result<()> {
     match sys::clone::fork().context(|| "fork below init")? {
         sys::clone::Fork::Child => {
-            // The command gets a process group of its own in the terminal's foreground. Otherwise ctrl-C
-            // would reach it twice: from the terminal, and from this process.
+            // Give the command its own process group in the terminal's foreground. Otherwise Ctrl-C
+            // would send two signals: one from the terminal, and one that PID 1 forwards.
             setpgid(None, None).context(|| "start a new process group")?;
             if rustix::termios::isatty(rustix::stdio::stdin()) {
-                // A background process that does this is stopped by SIGTTOU unless the signal is blocked.
+                // The kernel stops a background process that calls tcsetpgrp(3), by SIGTTOU, unless
+                // the signal is blocked.
                 let _held = sys::signal::receive(all_signals()).context(|| "block signals")?;
                 rustix::termios::tcsetpgrp(rustix::stdio::stdin(), getpid())
                     .context(|| "take the terminal's foreground")?;
@@ -31,7 +33,8 @@ pub fn become_init() -> Result<()> {
             Ok(())
         }
         sys::clone::Fork::Parent(child) => {
-            // Blocked before any signal can arrive; the descriptor is made after the others are closed.
+            // Open the signalfd after all other descriptors are closed. It blocks the signals
+            // before this process waits for one.
             let signals =
                 sys::fds::close_all_but(&[]).and_then(|()| sys::signal::receive(all_signals()));
             match signals {
@@ -49,7 +52,7 @@ fn all_signals() -> impl Iterator<Item = Signal> {
 fn supervise(child: Pid, signals: OwnedFd) -> ! {
     loop {
         let mut fds = [PollFd::new(&signals, PollFlags::IN)];
-        // If the wait is interrupted, the loop waits again.
+        // An error means that the wait was interrupted, and the loop waits again.
         let _ = poll(&mut fds, None);
         while let Some(signal) = sys::signal::next(signals.as_fd()) {
             if signal != Signal::CHLD {

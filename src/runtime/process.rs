@@ -1,8 +1,10 @@
-//! The last steps of every process that enters a container, for `start` and for `exec`: from the host's
-//! root in the right namespaces to the user, capabilities, resource limits and seccomp filter of the
-//! spec, then execve(2). The order keeps this safe: a comment stands at each step that must not move.
-//! Namespaces and mounts are done before, in `init` and `exec`.
-//! References: credentials(7), capabilities(7), prctl(2), seccomp(2).
+//! The last steps of a process before it executes a container's program, for `start` and for
+//! `exec`: the process takes the user, capabilities, resource limits and seccomp filter of the
+//! spec, and calls execve(2).
+//!
+//! The order of the steps is a part of the protection. A comment at each step that must not move
+//! says why. `init` and `exec` have entered the namespaces and mounted the root before. See
+//! credentials(7), capabilities(7), prctl(2), seccomp(2).
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -29,51 +31,55 @@ use crate::raw;
 use crate::sys::trace::{self, Traced};
 use crate::sys::{self, beneath};
 
-/// The PATH of a program whose environment has none, as Docker sets it.
+/// The PATH for a program whose environment has none, as in Docker.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The title of a mydocker process inside a container.
+/// The command line that a mydocker process shows in a container.
 pub const TITLE: &[u8] = b"mydocker-init";
 
-/// How a container's first process and one that joins it differ.
+/// The differences between a container's first process and a process of `exec`.
 pub struct Entry<'a> {
     /// The container's user namespace, which the process has not entered yet.
     pub user_namespace: Option<UserNamespace<'a>>,
-    /// Create the working directory if it is missing, as Docker does for the image's WORKDIR.
+    /// Whether to create a missing working directory, as Docker does for the image's WORKDIR.
     pub make_cwd: bool,
-    /// Run an init as PID 1 that starts the program, reaps zombies and forwards signals.
+    /// Whether to run an init as PID 1 that starts the program, reaps zombies and forwards signals.
     pub init: bool,
-    /// This process stays in the container and never executes the program itself.
+    /// Whether this process stays and never executes the program itself.
     pub stays: bool,
-    /// Die with the parent.
+    /// Whether the kernel kills this process if the parent ends.
     pub die_with_parent: bool,
-    /// The agent that decides some of the program's system calls, if its filter names one.
+    /// The agent that decides some system calls, if the program's filter has one.
     pub agent: Option<&'a Agent>,
 }
 
-/// A process that is confined except for the filter, so that it can still wait and run hooks.
+/// A process that is confined, but without the seccomp filter, so that it can still wait and run
+/// hooks.
 pub struct Confined<'a> {
     process: &'a Process,
     program: Program<'a>,
     filter: Option<Filter>,
-    /// Capabilities that are permitted until the filter is installed.
+    /// The capabilities that stay permitted until the filter is installed.
     spare: u64,
     init: bool,
     stays: bool,
     agent: Option<&'a Agent>,
 }
 
-/// A program that is ready to be executed by a confined process.
+/// A program that a confined process can execute.
 pub struct Program<'a> {
     args: &'a [String],
     path: String,
     vectors: sys::exec::Vectors,
 }
 
-/// Takes on the program's user and capabilities, and closes every descriptor except 0 to 2, those that
-/// the program inherits, and `keep`. Before the call this process must be in all its namespaces except
-/// the user namespace, with the container's root as `/` and its standard descriptors in place. `parent`
-/// is the socket to the process that waits for it.
+/// Takes the program's user and capabilities, and closes all descriptors except 0 to 2, the
+/// inherited ones (`preserved`), and `keep`.
+///
+/// Before the call, this process must be in all its namespaces except the user namespace. Its `/`
+/// must be the container's root, and its descriptors 0 to 2 must be the program's. `parent` is the
+/// socket to the process that waits for this one. Fails with the error of the first step that
+/// fails.
 pub fn confine<'a>(
     process: &'a Process,
     entry: &Entry<'a>,
@@ -92,18 +98,18 @@ pub fn confine<'a>(
     }
     set_rlimits(process)?;
     set_scheduling(&process.scheduling)?;
-    // Every step that needs the host's root is done.
+    // All steps above need the host's root, so the user namespace is entered after them.
     if let Some(user_namespace) = &entry.user_namespace {
         user_namespace.enter()?;
     }
     if entry.make_cwd {
         make_working_directory(root.as_fd(), &process.cwd)?;
     }
-    // A keyring of the caller's session would be readable inside.
+    // Without a new session keyring, the container could read the keys of the caller's session.
     if process.new_keyring {
         sys::keyring::join_new_session().context(|| "join a new session keyring")?;
     }
-    // CAP_SETPCAP is needed for this, so it comes before the sets are cut.
+    // Reduce the bounding set before the other sets, because this needs CAP_SETPCAP.
     capabilities::limit_bounding(process.capabilities).traced("prctl", || {
         format!("PR_CAPBSET_DROP all but {}", capabilities::list_names(process.capabilities))
     })?;
@@ -112,8 +118,8 @@ pub fn confine<'a>(
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
     let filter = process.seccomp.program(process.capabilities);
-    // Without no_new_privs a filter needs CAP_SYS_ADMIN, which stays permitted but not effective
-    // until then.
+    // Without no_new_privs, installing a filter needs CAP_SYS_ADMIN. The capability stays
+    // permitted, but not effective, until then.
     let spare = if filter.is_some() && !process.no_new_privileges {
         CapabilitySet::SYS_ADMIN.bits()
     } else {
@@ -122,7 +128,8 @@ pub fn confine<'a>(
     let granted = process.inheritable | process.ambient;
     set_keep_capabilities(spare | granted != 0)
         .context(|| "keep capabilities over a change of user")?;
-    // A change to another user empties the effective set; for root it is cut to the wanted set here.
+    // For another user than root, the kernel now empties the effective set. For root, `limit` below
+    // reduces the effective set.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
     trace::step("setresuid", || format!("become user {}, group {}", user.uid, user.gid));
     capabilities::limit(process.capabilities, spare | granted).traced("capset", || {
@@ -131,8 +138,8 @@ pub fn confine<'a>(
     if granted != 0 {
         capabilities::grant(process.inheritable, process.ambient, spare)?;
     }
-    // As the user, so that a directory which the user may not enter can't become its working
-    // directory.
+    // Change the directory as the new user, so that the program does not start in a directory that
+    // this user may not enter.
     change_directory(root.as_fd(), &process.cwd).traced("fchdir", || process.cwd.clone())?;
     drop(root);
     umask(Mode::from_raw_mode(process.umask));
@@ -140,9 +147,9 @@ pub fn confine<'a>(
     if entry.die_with_parent {
         die_with_parent(parent.as_fd())?;
     }
-    // Whatever a caller left open must not reach the program (CVE-2024-21626). The kept ones, such
-    // as the socket that reports a failed execve, are close-on-exec. Before Linux 5.11 a whole
-    // range can't be marked close-on-exec, so the rest is closed now.
+    // Close every other descriptor before the program runs (CVE-2024-21626). The descriptors in
+    // `keep` are close-on-exec, for example the socket that reports a failed execve. close_range(2)
+    // with CLOSE_RANGE_CLOEXEC would need Linux 5.11.
     sys::fds::close_after(process.preserved, keep).context(|| "close all other descriptors")?;
     let program = Program { args: &process.args, path, vectors };
     let (init, stays) = (entry.init, entry.stays);
@@ -150,12 +157,12 @@ pub fn confine<'a>(
 }
 
 impl<'a> Confined<'a> {
-    /// Fails if the program is not there or may not be executed, as `exec` would.
+    /// Fails as `exec` would if the program does not exist or may not be executed.
     pub fn look(&self) -> Result<()> {
         self.program.look()
     }
 
-    /// Installs the filter. No step that a filter may refuse comes after this.
+    /// Installs the filter. Every later step must be allowed by the filter.
     pub fn seal(self) -> Result<Program<'a>> {
         let Confined { process, program, filter, spare, init, stays, agent } = self;
         if process.no_new_privileges {
@@ -163,7 +170,8 @@ impl<'a> Confined<'a> {
                 .traced("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned())
                 .context(|| "set no_new_privs")?;
         }
-        // The log ends here, because a filter may refuse write(2). The monitor logs the last two steps.
+        // Close the log now, because a filter may refuse write(2). So the last two steps are logged
+        // before they happen.
         trace::step("seccomp", || match &filter {
             Some(program) => {
                 format!("install a filter of {} BPF instructions", program.instructions.len())
@@ -174,7 +182,8 @@ impl<'a> Confined<'a> {
             format!("{:?}, {} variables", process.args, program.vectors.variables())
         });
         trace::stop();
-        // Last, so that a profile need not allow the calls of the steps above, except capset below.
+        // Install the filter last, so that a profile need not allow the system calls of earlier
+        // steps. Only capset(2) follows below.
         if let Some(filter) = filter {
             if spare != 0 {
                 capabilities::raise(spare)?;
@@ -186,7 +195,7 @@ impl<'a> Confined<'a> {
             }
         }
         if stays && process.ambient == 0 {
-            // This process calls no execve that would cut its capabilities.
+            // This process calls no execve(2), which would drop its spare capabilities.
             capabilities::limit(process.capabilities, 0)?;
         }
         if init {
@@ -196,9 +205,10 @@ impl<'a> Confined<'a> {
     }
 }
 
-/// Reads the image's passwd and group as the container's root would: without the caller's groups,
-/// with the capabilities that the container has, and in a user namespace as the owner of its files.
-/// The host's root could read files behind a link that the container's root cannot.
+/// Looks the user up in the image's passwd and group files, with the rights of the container's
+/// root: without the caller's groups, with the container's capabilities, and in a user namespace as
+/// the owner of its files. The host's root could read a file behind a symbolic link that the
+/// container's root cannot read.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
     set_thread_groups(&[]).context(|| "leave the caller's groups")?;
     let ids = entry.user_namespace.as_ref().map(|user_namespace| user_namespace.ids);
@@ -221,16 +231,17 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
         }
     };
     match ids {
-        // This makes the whole permitted set effective again (capabilities(7)). The group is set when the
-        // process enters the namespace.
+        // The change to UID 0 makes the whole permitted set effective again (capabilities(7)). The
+        // group is set when the process enters the user namespace.
         Some(_) => become_user(Uid::ROOT)?,
         None => capabilities::set(permitted, permitted)?,
     }
     user
 }
 
-/// Set late, because a change of user clears it (prctl(2), PR_SET_PDEATHSIG). If the parent died just
-/// before, no signal comes, but the parent's end of the socket is closed.
+/// Makes the kernel kill this process if its parent ends (PR_SET_PDEATHSIG, prctl(2)). A change of
+/// user clears this setting, so it is set late. If the parent has ended before, the kernel sends no
+/// signal, but the parent's end of the socket is closed.
 fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
     set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context(|| "request a signal for the monitor's death")?;
@@ -269,7 +280,7 @@ fn search_path(process: &Process) -> String {
     path.unwrap_or(DEFAULT_PATH).to_owned()
 }
 
-/// The host's ID for the user. Fails if the user or a group is outside the container's user
+/// The user's ID on the host. Fails if the user or a group is outside the container's user
 /// namespace.
 fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
     let Some(UserNamespace { ids, .. }) = &entry.user_namespace else { return Ok(user.uid) };
@@ -285,7 +296,7 @@ fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
     }
 }
 
-/// The advice for an ID that is not mapped.
+/// The hint that an error shows for an ID that is not mapped.
 fn hint(ranges: &[IdRange]) -> String {
     match ranges {
         [IdRange { inside: 0, size, .. }] => format!(
@@ -296,8 +307,8 @@ fn hint(ranges: &[IdRange]) -> String {
     }
 }
 
-/// Makes the user the owner of descriptors 0 to 2, so that the program can open /dev/stdout again.
-/// Shared devices keep their owner.
+/// Makes the user the owner of pipes and terminals among the descriptors 0 to 2, so that the
+/// program can open /dev/stdout again. Shared devices keep their owner.
 fn own_stdio(uid: u32) -> Result<()> {
     if uid == 0 {
         return Ok(());
@@ -324,10 +335,12 @@ fn set_oom_score(process: &Process) -> Result<()> {
         .context(|| format!("set the OOM score adjustment to {score}"))
 }
 
-/// Needs CAP_SYS_NICE of the host for anything better than the default.
+/// Sets the scheduling of this process. A better setting than the default needs CAP_SYS_NICE on the
+/// host.
 fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     let Scheduling { scheduler, io_priority, memory_policy, personality, cpus, .. } = scheduling;
-    // Before the policy: the CPUs of a deadline task can't be changed.
+    // Set the CPUs before the policy, because the kernel refuses to change the CPUs of a
+    // SCHED_DEADLINE task.
     set_cpus(cpus.as_deref())?;
     if let Some(scheduler) = scheduler {
         sys::schedule::set_scheduler(scheduler)
@@ -347,7 +360,8 @@ fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     Ok(())
 }
 
-/// Restricts the calling thread to these CPUs.
+/// Restricts the calling thread to these CPUs (sched_setaffinity(2)); `None` changes nothing. Fails
+/// with EINVAL if none of the CPUs exists.
 pub fn set_cpus(cpus: Option<&[u32]>) -> Result<()> {
     let Some(cpus) = cpus else { return Ok(()) };
     let mut set = CpuSet::new();
@@ -369,7 +383,7 @@ fn set_rlimits(process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// The names of the resources that can be limited, as setrlimit(2) has them without `RLIMIT_`.
+/// The names of the resource limits: those of setrlimit(2) in lower case and without `RLIMIT_`.
 pub fn rlimits() -> [&'static str; RESOURCES.len()] {
     RESOURCES.map(|(name, _)| name)
 }
@@ -394,18 +408,18 @@ const RESOURCES: [(&str, Resource); 16] = [
 ];
 
 /// Creates the working directory below `root` if it is missing, as Docker does for an image's
-/// WORKDIR.
+/// WORKDIR. A read-only root is no error here. Fails with the exit status 126.
 pub fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     match beneath::make_dirs(root, &raw::path(cwd), Mode::from_raw_mode(0o755)) {
-        // On a read-only root it can't be created; the later chdir reports the error.
+        // On a read-only root, the later chdir(2) reports the missing directory.
         Ok(_) | Err(Errno::ROFS) => Ok(()),
         Err(error) => Err(error).context(|| format!("make working directory {cwd}")),
     }
     .map_err(|error| error.exit_with(EXIT_NOT_EXECUTABLE))
 }
 
-/// Changes to the working directory. No magic link is followed: `/proc/self/fd/N` would lead to the
-/// directory behind descriptor N (CVE-2024-21626).
+/// Changes to the working directory. Fails with ELOOP on a magic link: `/proc/self/fd/N` would lead
+/// to the directory of descriptor N (CVE-2024-21626).
 fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     beneath::open(root, &raw::path(cwd), flags, Mode::empty())
@@ -423,7 +437,7 @@ impl Program<'_> {
         }
         let found = |directory: &str| look(&format!("{directory}/{program}"));
         let mut errors = self.path.split(':').filter(|_| !program.is_empty()).map(found);
-        // A file that exists and may not be executed is left to execve, whose error says why.
+        // If the file exists but may not be executed, execve(2) will report the reason.
         if errors.any(|found| !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))) {
             Ok(())
         } else {
@@ -431,7 +445,9 @@ impl Program<'_> {
         }
     }
 
-    /// Executes the program. A name without a slash is searched in PATH, as execvp(3) does.
+    /// Executes the program. Searches a name without a slash in PATH, as execvp(3) does. Returns
+    /// only if no execution succeeds: with the exit status 127 if the program does not exist,
+    /// otherwise 126.
     pub fn exec(&self) -> Result<Infallible> {
         let Program { args, path, vectors } = self;
         let Some(program) = args.first() else { fail!("no command to run") };
@@ -466,7 +482,7 @@ fn exec_failure(program: &str, errno: Errno) -> Error {
         _ => EXIT_NOT_EXECUTABLE,
     };
     let failed: Result<()> = Err(errno).context(|| format!("exec '{program}' in the container"));
-    // The result is always an error here.
+    // `failed` is always an error.
     failed.unwrap_err().exit_with(code)
 }
 
@@ -475,8 +491,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parent_that_has_died_before_is_noticed() {
-        // PR_SET_PDEATHSIG belongs to the thread and ends with it.
+    fn the_earlier_end_of_the_parent_is_an_error() {
+        // PR_SET_PDEATHSIG applies to one thread and ends with it.
         std::thread::spawn(|| {
             let (ours, theirs) = sys::packet::pair().unwrap();
             die_with_parent(ours.as_fd()).unwrap();

@@ -1,13 +1,11 @@
-//! Mount propagation of binds (`rslave`, `rshared`; mount_namespaces(7)): whether a mount that is made
-//! later on the host appears in the container, and the reverse.
+//! Sets the propagation of bind mounts (`rslave`, `rshared`; mount_namespaces(7)): whether a later
+//! mount on the host also appears in the container, and the reverse.
 //!
-//! The container's mount namespace starts as a copy of the host's, where each mount is in the peer
-//! group of its original. A shared bind is copied first; a slave bind is copied after all mounts
-//! have become slaves. For both, the source must be in a peer group on the host. In an OCI bundle, a
-//! bind and the mounts below it can have different propagation.
-//!
-//! Propagation that concerns only the container is set last: an unbindable mount can't be copied, and
-//! locking a path in a mount makes a copy of it.
+//! The container's mount namespace starts as a copy of the host's, and each mount is in the peer
+//! group of its original. A shared bind is copied before all mounts become slaves, a slave bind
+//! afterwards. For both, the source must be in a peer group on the host. In an OCI bundle, a bind
+//! and the mounts below it can have different propagation. Propagation inside the container is set
+//! last, because an unbindable mount cannot be copied.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +20,7 @@ use super::spec::{Mount, MountSource, Propagation, PropagationKind, Recursion, S
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
-/// The kernel's flag for a type of propagation.
+/// The flag of mount(2) for a type of propagation.
 pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
     match kind {
         PropagationKind::Shared => MountPropagationFlags::SHARED,
@@ -31,7 +29,8 @@ pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
     }
 }
 
-/// Copies the source's tree of each shared mount of the spec. The copies are in the order of the spec.
+/// Copies the source's tree of each shared bind of the spec. The copies are in the order of the
+/// spec. Fails if a source that needs a peer group (`needs_group`) is in none on the host.
 pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     let mut copies = Vec::new();
     for mount in &spec.mounts {
@@ -53,8 +52,8 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     Ok(copies)
 }
 
-/// Refuses a slave bind whose source is in no peer group. Every mount of this namespace is already a
-/// slave, so a source in a peer group has a `master:` field.
+/// Fails if a slave bind's source is in no peer group on the host. All mounts of this namespace are
+/// slaves by now, so the source's line in mountinfo must have a `master:` field.
 pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     if has_group(handle, "master:")? {
         return Ok(());
@@ -66,8 +65,8 @@ pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     )
 }
 
-/// Sets the propagation of an attached mount and of the mounts below it. Shared needs no change:
-/// `copy_shared` made the copy in the peer group of its source.
+/// Sets the propagation of an attached mount and of the mounts below it. A shared mount needs no
+/// change, because `copy_shared` has made it in the peer group of its source.
 pub fn settle(tree: &OwnedFd, mount: &Mount) -> Result<()> {
     let set = |tree: &OwnedFd, propagation, recursive| match propagation {
         Propagation::Private => {
@@ -89,7 +88,7 @@ pub fn settle(tree: &OwnedFd, mount: &Mount) -> Result<()> {
     set(tree, mount.propagation, false)
 }
 
-/// Opens the mounts directly below the mount `tree`, at the paths that /proc/self/mountinfo shows.
+/// Opens the mounts directly below the mount `tree`. /proc/self/mountinfo lists their paths.
 fn mounts_on(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
     let (id, mounts) = (mount_id(tree)?, mountinfo()?);
     let fields = |line: &str| -> Option<(String, String, PathBuf)> {
@@ -109,7 +108,7 @@ fn mounts_on(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// Decodes a path of mountinfo, which has octal escapes: `\040` is a space, `\134` a backslash.
+/// Decodes the octal escapes in a path of mountinfo: `\040` is a space, `\134` a backslash.
 fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -139,8 +138,8 @@ fn mountinfo() -> Result<String> {
     std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")
 }
 
-/// Whether the mount of `handle` has an optional field in mountinfo that starts with `field`: `shared:`
-/// or `master:` (proc_pid_mountinfo(5)).
+/// Whether the mount of `handle` has an optional field in mountinfo that starts with `field`, which
+/// is `shared:` or `master:` (proc_pid_mountinfo(5)).
 fn has_group(handle: &OwnedFd, field: &str) -> Result<bool> {
     let (id, mounts) = (mount_id(handle)?, mountinfo()?);
     let line = mounts.lines().find(|line| line.split(' ').next() == Some(id.as_str()));

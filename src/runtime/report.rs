@@ -1,11 +1,11 @@
-//! What parent and child send each other while a container starts: packets over a socket pair.
+//! The messages between parent and child while a container starts, as packets over a socket pair.
 //!
-//! Parent to child: one byte, "cgroup and network are ready", and nothing after it. Child to parent:
-//! the console's descriptor, or a failure as exit code and sentence. execve closes the child's end,
-//! which reports success; an empty packet does not. A first process that must wait says so with a
-//! packet. From then on it listens on a socket for the process that releases it, and sends that process
-//! the same messages. If the caller asked for a terminal, the first packet brings one descriptor. Any
-//! other packet with a descriptor is an error, and the descriptor is closed.
+//! The parent sends one byte when cgroups and network are ready, and nothing else. The child sends
+//! the console's descriptor, or a failure as an exit status and a sentence. A successful execve(2)
+//! closes the child's end; an empty packet is an error. A child that waits for `start` sends READY.
+//! It then accepts a connection from the starting process and reports to that process in the same
+//! way. If the caller expects a console, the first packet carries one descriptor. Any other
+//! descriptor is an error and is closed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,19 +19,20 @@ use crate::sys::packet;
 const GO: &[u8] = b"g";
 const CONSOLE: u8 = b'c';
 const FAILED: u8 = b'f';
-/// A failure too: no directory of PATH has the program.
+/// A failure: no directory of PATH has the program.
 const NOT_IN_PATH: u8 = b'n';
 const READY: u8 = b'r';
 const PID: u8 = b'p';
 /// The longest message of a failure, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Lets the child go on. If the child is gone already, its failure is read next.
+/// Sends the byte that lets the child go on. If the child has ended, the error is ignored here, and
+/// reading the child's report shows the failure.
 pub fn go(child: BorrowedFd<'_>) {
     let _ = packet::send(child, &[GO], None, SendFlags::empty());
 }
 
-/// Waits for the parent's byte. Fails if the parent is gone.
+/// Waits for the parent's byte. Fails if the parent has ended.
 pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
     let mut buffer = [0; 1];
     match packet::receive(parent, &mut buffer, RecvFlags::empty()) {
@@ -41,57 +42,59 @@ pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-/// Reports to the parent that this process waits in `await_start`.
+/// Reports to the parent that this process will wait in `await_start`. Fails if the parent has
+/// ended.
 pub fn send_ready(parent: BorrowedFd<'_>) -> Result<()> {
     packet::send(parent, &[&[READY]], None, SendFlags::empty()).context(|| "report to the caller")
 }
 
-/// Reports to the parent the PID of the process that stays.
+/// Sends the parent the PID of the process that stays. Fails if the parent has ended.
 pub fn send_pid(parent: BorrowedFd<'_>, pid: Pid) -> Result<()> {
     let pid = pid.as_raw_nonzero().get().to_ne_bytes();
     let packet = [&[PID][..], &pid].concat();
-    // By write(2): the process's filter is installed, and hardly any filter forbids that call.
+    // Use write(2), which nearly every seccomp filter allows. The filter is already installed.
     rustix::io::write(parent, &packet).map(drop).context(|| "report to the caller")
 }
 
-/// Waits on a listening socket for a process that sends the byte. Returns its connection.
+/// Waits on a listening socket until a process connects and sends the byte. Returns the connection.
 pub fn await_start(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     loop {
         let accepted = retry_on_intr(|| accept_with(listener, SocketFlags::CLOEXEC));
         let starter = accepted.context(|| "wait for the start")?;
-        // A process that connects and ends without the byte does not start the program.
+        // If the process ends without sending the byte, wait for another connection.
         if await_go(starter.as_fd()).is_ok() {
             return Ok(starter);
         }
     }
 }
 
-/// Sends the master of the container's terminal to the monitor.
+/// Sends the master of the container's terminal to the parent.
 pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<()> {
     let sent = packet::send(parent, &[&[CONSOLE]], Some(console), SendFlags::empty());
     sent.context(|| "send the console to the monitor")
 }
 
-/// Sends an error to the monitor. A failure to send is ignored: the closed socket reports it too.
+/// Sends an error, cut to 4096 bytes, to the parent. An error of the send is ignored, because the
+/// closed socket also shows the failure.
 pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let text = error.to_string();
     let text = &text.as_bytes()[..text.len().min(MAX_MESSAGE)];
     let kind = if error.is_not_in_path() { NOT_IN_PATH } else { FAILED };
-    // If the send fails, no process waits for the message.
     let _ = packet::send(parent, &[&[kind, error.exit_code()], text], None, SendFlags::empty());
 }
 
-/// The failure that a child reported before it exited.
+/// The failure that an ended child has sent; `None` if it has sent none.
 pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
     await_exec(child, false).err().filter(|error| error.errno().is_none())
 }
 
-/// Waits until the child has executed the program. Returns its console if `has_console`.
+/// Waits until the child has executed the program. Returns the console if `has_console`. Fails with
+/// the child's error and exit status, or if a packet is malformed.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     Ok(await_end(child, has_console, Until::Closed)?.console)
 }
 
-/// As `await_exec`, for a child that waits before it executes the program.
+/// As `await_exec`, but waits until the child is ready. Also fails if the child ends before.
 pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     let outcome = await_end(child, has_console, Until::Ready)?;
     if !outcome.is_ready {
@@ -100,7 +103,8 @@ pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Ow
     Ok(outcome.console)
 }
 
-/// As `await_exec`, for a child that leaves another process behind. Returns that process's PID too.
+/// As `await_exec`, for a child that leaves another process running. Also returns the PID of that
+/// process, if the child has sent it.
 pub fn await_left(
     child: BorrowedFd<'_>,
     has_console: bool,
@@ -109,7 +113,7 @@ pub fn await_left(
     Ok((outcome.console, outcome.pid))
 }
 
-/// What a child has reported.
+/// The content of a child's packets.
 #[derive(Default)]
 struct Outcome {
     console: Option<OwnedFd>,
@@ -117,18 +121,18 @@ struct Outcome {
     pid: Option<Pid>,
 }
 
-/// How long the parent reads.
+/// The event at which the parent stops reading.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// Until the child closes its end.
+    /// The child closes its end.
     Closed,
-    /// Until the child waits.
+    /// The child is ready and waits.
     Ready,
 }
 
-/// Reads what the child reports.
+/// Reads the child's packets until the event `until`.
 fn await_end(child: BorrowedFd<'_>, has_console: bool, until: Until) -> Result<Outcome> {
-    // From here on the child gets nothing from this process. An error means that the child is gone.
+    // Send nothing more to the child. An error means that the child has ended.
     let _ = shutdown(child, Shutdown::Write);
     let mut outcome = Outcome::default();
     let mut buffer = [0; MAX_MESSAGE + 2];
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn one_console_is_taken_where_one_is_wanted() {
+    fn a_console_is_accepted_only_if_it_is_expected() {
         let null = std::fs::File::open("/dev/null").unwrap();
         let console = |socket: BorrowedFd<'_>| send_console(socket, null.as_fd()).unwrap();
         assert!(heard(true, console).unwrap());
@@ -204,13 +208,13 @@ mod tests {
         let empty = |socket: BorrowedFd<'_>| {
             packet::send(socket, &[], None, SendFlags::empty()).unwrap();
         };
-        // The child still exists and has executed nothing.
+        // The child's end is still open: the child has executed nothing.
         let (ours, theirs) = packet::pair().unwrap();
         empty(theirs.as_fd());
         assert!(
             await_exec(ours.as_fd(), false).unwrap_err().to_string().contains("malformed report")
         );
-        // The wait fails after an empty packet.
+        // An empty packet makes the wait fail even if a report follows.
         let failed = heard(false, |socket| {
             empty(socket);
             send_failure(socket, &Error::new("no such program"));
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_child_gets_nothing_while_it_is_awaited() {
+    fn nothing_can_be_sent_to_a_child_that_is_awaited() {
         let (ours, theirs) = packet::pair().unwrap();
         send_failure(theirs.as_fd(), &Error::new("no such program"));
         assert!(await_exec(ours.as_fd(), false).is_err());

@@ -1,9 +1,9 @@
-//! The root file system: assembled on a mount point of the container's own, then made `/`.
+//! Assembles the container's root file system on a mount point of its own, and makes it `/`.
 //!
-//! overlayfs takes its layers as paths in one page of options (mount(2)), too short for a hundred
-//! full paths. So each layer is opened, the working directory is set to /proc/self/fd, and the
-//! layers are named by number: some four bytes each, on every kernel that has overlayfs.
-//! See Documentation/filesystems/overlayfs.rst.
+//! mount(2) passes overlayfs one page of options, which is too short for the full paths of a
+//! hundred layers. So each layer is opened, the working directory becomes /proc/self/fd, and the
+//! options name each layer by its number, in about four bytes. This works on every kernel with
+//! overlayfs. See filesystems/overlayfs.rst in the kernel's documentation.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -23,20 +23,21 @@ use crate::error::{Context, Result};
 use crate::sys::trace::{self, Traced};
 use crate::sys::{self, beneath};
 
-/// overlayfs stacks no more (its OVL_MAX_STACK).
+/// The largest number of layers in an overlayfs (OVL_MAX_STACK).
 const MAX_LAYERS: usize = 500;
 
-/// Mounts the root on `mount_point` and returns a handle to it. The mount lives in this process's own
-/// mount namespace and ends with it. With a user namespace all files show that namespace's owners.
-/// The tree `copies` is mounted below the root, where only its descriptor reaches it, until the host's
-/// root is unmounted.
+/// Mounts the root on `mount_point` and returns a handle to it. The mount exists only in this
+/// process's mount namespace. With `user_namespace`, all files show the owners of that namespace.
+///
+/// The tree `copies` is mounted below the root until the host's root is unmounted, so only its
+/// descriptor leads to it.
 pub fn assemble(
     root: &Root,
     mount_point: &Path,
     user_namespace: Option<BorrowedFd<'_>>,
     copies: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
-    // Slave: an unmount on the host is repeated here, and no mount of ours reaches the host.
+    // As slaves the mounts follow an unmount on the host; no mount made here reaches the host.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
     if let Some(copies) = copies {
@@ -65,22 +66,24 @@ pub fn assemble(
     open_directory(mount_point).context(|| "open the new root")
 }
 
-/// Mounts the layers `lower` read-only on `mount_point` and returns a handle to them.
+/// Mounts the layers `lower`, base first, read-only on `mount_point` and returns a handle to them.
 pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
     match stack(lower)[..] {
         [] => mount_nothing(mount_point)?,
-        // overlayfs needs two layers if there is no upper directory.
+        // Without an upper directory overlayfs needs at least two layers.
         [only] => return open_directory(only).context(|| format!("open {}", only.display())),
         _ => overlay(lower, None, false, mount_point, None)?,
     }
     open_directory(mount_point).context(|| "open the layers")
 }
 
-/// A detached, read-only tree of `layers` (base first, at least two), or of the part `subpath` of
-/// it. It is mounted on `mount_point` for a moment, in a mount namespace that shares nothing with
-/// others: before Linux 6.15 only a mounted tree can be copied.
+/// A detached, read-only tree of `layers` (base first, at least two), or of `subpath` in them.
+///
+/// Before Linux 6.15 only an attached mount can be copied. So the layers are mounted on
+/// `mount_point` and unmounted again. The caller's mount namespace must not propagate mounts to
+/// others.
 pub fn layers_tree(
     layers: &[PathBuf],
     subpath: Option<&Path>,
@@ -101,17 +104,17 @@ pub fn layers_tree(
     tree
 }
 
-/// The layers as overlayfs takes them: the topmost first, each once. An image may have a layer
-/// several times, but overlayfs refuses a directory that is named twice (ELOOP).
+/// The layers in the order of overlayfs: the topmost first, each once. An image may have the same
+/// layer twice, but overlayfs refuses a repeated directory with ELOOP.
 ///
-/// Only the topmost occurrence counts, and the merged tree is the same without the others. overlayfs
-/// looks for a name from the top down. If the lookup gets as far as a lower occurrence, it has passed
-/// the topmost one, which has the same entry: a file, a whiteout or an opaque directory ends the
-/// lookup there, and a directory that merges brings the same names into the merged directory.
+/// The merged tree is the same if only the topmost occurrence stays. overlayfs looks a name up from
+/// the top. If the topmost occurrence has a file, a whiteout or an opaque directory of that name,
+/// the lookup ends there. If it has a directory, a lower occurrence adds only names that the
+/// directory has already.
 fn stack(lower: &[PathBuf]) -> Vec<&Path> {
     let mut stack: Vec<&Path> = Vec::with_capacity(lower.len());
     for layer in lower.iter().rev() {
-        // Compared as bytes, because a comparison of paths splits them into components.
+        // Compare bytes, which is faster than the comparison of paths by components.
         if !stack.iter().any(|known| known.as_os_str() == layer.as_os_str()) {
             stack.push(layer);
         }
@@ -119,7 +122,7 @@ fn stack(lower: &[PathBuf]) -> Vec<&Path> {
     stack
 }
 
-/// Mounts an empty directory, the only layer of an image that has none.
+/// Mounts an empty directory, for an image without layers.
 fn mount_nothing(mount_point: &Path) -> Result<()> {
     let flags = MountFlags::RDONLY | MountFlags::NODEV;
     mount("tmpfs", mount_point, "tmpfs", flags, c"size=0,nr_inodes=1,mode=755")
@@ -147,7 +150,8 @@ fn overlay(
     };
     let upper_path = upper.map(|(upper, _)| upper);
     let upper = match upper {
-        // Upper and work directory must be in one mount, so the directory that holds both is mapped.
+        // The upper and the work directory must be in one mount, so their parent directory is
+        // mapped.
         Some((upper, work)) if mapped.is_some() => {
             let above = upper.parent().filter(|above| work.starts_with(above));
             let above = open(above.unwrap_or(upper))?;
@@ -166,8 +170,8 @@ fn overlay(
         layers.push(open_directory(target).context(|| "open an empty directory")?);
     }
     let numbers: Vec<String> = layers.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    // Renamed directories are copied, whatever the host's default is: `commit` and `diff` need an upper
-    // directory that is complete by itself.
+    // Turn redirect_dir and metacopy off, whatever the host's defaults are: `commit` and `diff`
+    // need an upper directory that is complete without the lower ones.
     let mut options = format!("lowerdir={},redirect_dir=nofollow,metacopy=off", numbers.join(":"));
     if let Some((upper, work)) = &upper {
         options += &format!(",upperdir={},workdir={}", upper.as_raw_fd(), work.as_raw_fd());
@@ -175,7 +179,7 @@ fn overlay(
     if volatile {
         options += ",volatile";
     }
-    // Only digits, commas and colons, so no zero byte.
+    // The options contain only ASCII letters, digits and signs, so no zero byte.
     let options = CString::new(options).unwrap_or_default();
     chdir("/proc/self/fd").context(|| "go to /proc/self/fd")?;
     let has_mapped_layers = mapped.is_some();
@@ -199,7 +203,7 @@ fn overlay(
              use --userns host"
         ),
         Err(Errno::INVAL) if volatile => {
-            // Linux before 5.10 has no volatile mounts.
+            // This also happens before Linux 5.10, which has no volatile mounts.
             crate::error::fail!(
                 "mount overlay on {}: refused; the state directory's file system can't hold an \
                  overlay's upper directory (it needs xattrs and d_type)",
@@ -210,17 +214,17 @@ fn overlay(
     }
 }
 
-/// Shows layers with the owners of a user namespace (idmapped mounts, which overlayfs takes
-/// as layers since Linux 5.19).
+/// Maps the owners of layers to a user namespace (idmapped mounts, which overlayfs accepts as
+/// layers since Linux 5.19).
 struct Mapped<'a> {
     user_namespace: BorrowedFd<'a>,
-    /// Where the mapped layers are mounted, below the overlay itself: until Linux 6.15 overlayfs takes no
-    /// layer that is not mounted. Each is reached by its descriptor.
+    /// The directory on which the mapped layers are mounted, below the overlay itself. Until Linux
+    /// 6.15 overlayfs accepts only attached mounts as layers. A descriptor leads to each of them.
     mount_point: &'a Path,
 }
 
 impl Mapped<'_> {
-    /// A handle to `directory` in a mapped mount.
+    /// A handle to `directory` in a new mount with mapped owners.
     fn copy(&self, directory: OwnedFd, path: &Path) -> Result<OwnedFd> {
         let tree = sys::mount::copy_tree(directory.as_fd(), false)
             .context(|| format!("copy the mount of {}", path.display()))?;
@@ -238,10 +242,10 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, DIRECTORY, Mode::empty())
 }
 
-/// Gives the container's `/` its propagation, as the last step: earlier steps fail on a mount that is
-/// shared or unbindable.
+/// Sets the propagation of the container's `/`. This is the last step, because earlier steps fail
+/// on a mount that is shared or unbindable.
 pub fn propagate(last: LastPropagation) -> Result<()> {
-    // Below a slave all are slaves already, or what they were asked to be.
+    // The mounts below a slave are slaves already, or have the propagation of the spec.
     let all = match last {
         LastPropagation { kind: PropagationKind::Slave, .. }
         | LastPropagation { recursive: false, .. } => MountPropagationFlags::empty(),
@@ -251,17 +255,19 @@ pub fn propagate(last: LastPropagation) -> Result<()> {
         .context(|| "set the propagation of the container's root")
 }
 
-/// Makes `root` this process's `/` and unmounts the host's root. With `propagates` some mounts stay
-/// slaves or peers of the host's, and all others are private already.
+/// Makes `root` the `/` of this process and unmounts the host's root. Without `propagates` makes
+/// all mounts private. With `propagates`, some mounts stay slaves or peers of the host's mounts,
+/// and all others are private already.
 pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
-    // With both arguments "." the old root ends up stacked on the new one and is unmounted from
-    // there: no directory for it is needed inside (pivot_root(2), NOTES).
+    // With "." as both arguments pivot_root(2) stacks the old root on the new one, and the unmount
+    // removes the old root. So the new root needs no directory for the old one.
     match pivot_root(".", ".") {
         Ok(()) => {
             unmount(".", UnmountFlags::DETACH).context(|| "unmount the host's root")?;
         }
-        // pivot_root can't replace the initial ramfs, so the new root is moved over it.
+        // EINVAL: pivot_root(2) cannot replace the initial ramfs. Move the new root over it
+        // instead.
         Err(Errno::INVAL) => {
             rustix::mount::mount_move(".", "/").context(|| "move the new root over the old")?;
             chroot(".").context(|| "chroot into the new root")?;
@@ -272,7 +278,7 @@ pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
     if propagates {
         return Ok(());
     }
-    // From here on no mount or unmount of the host appears here.
+    // After this no mount or unmount on the host has an effect in the container.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .context(|| "make the container's mounts private")
 }

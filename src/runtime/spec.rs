@@ -1,7 +1,7 @@
-//! What a container is to be, as plain data: the only thing that crosses into the core.
+//! The description of a container for the runtime, as plain data.
 //!
-//! Both faces end here: the engine makes a `Spec` from a container's record, the OCI face from a
-//! bundle's config.json. Nothing in it is checked again below.
+//! The engine makes a `Spec` from a container's record, and the OCI face from a bundle's
+//! config.json. Both check every value first. The runtime does not check a value again.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -15,102 +15,105 @@ use super::seccomp::Seccomp;
 use crate::store::stored_flat;
 pub use crate::sys::schedule::Scheduler;
 
-/// Everything that the core needs to make one container's first process.
+/// The description of one container and of its first process.
 pub struct Spec {
+    /// The root file system.
     pub root: Root,
     pub system: SystemSettings,
-    /// Scratch directory of this container on the host where the root is mounted in the making.
+    /// A directory of this container on the host, on which init mounts the root before it pivots.
     pub mount_point: PathBuf,
     pub process: Process,
     pub hostname: Option<String>,
     pub namespaces: Namespaces,
-    /// The IDs of its user namespace; `None`: it is in the host's.
+    /// The ID mapping of the container's user namespace; `None` means the host's user namespace.
     pub ids: Option<IdMaps>,
-    /// All mounts in their order, those of the kernel's file systems among them. cgroups come last.
+    /// All mounts in order, including the kernel's file systems. cgroups come last.
     pub mounts: Vec<Mount>,
-    /// Nodes beside the standard ones, in /dev as a rule.
+    /// The device nodes in addition to the standard ones, usually in /dev.
     pub devices: Vec<DeviceNode>,
     pub device_access: DeviceAccess,
     pub cgroup: Cgroup,
-    /// Set before `system.sysctls`, where the kernel has them and takes the value.
+    /// Kernel parameters that are set before `system.sysctls`. An error is ignored.
     pub default_sysctls: Vec<(&'static str, String)>,
-    /// Absolute paths in the container that are hidden: directories are empty, files are the null
-    /// device. A path that is missing is passed over; a link on the way to one is an error.
+    /// Absolute paths in the container that are masked: a directory appears empty, a file as the
+    /// null device. A missing path is ignored. A symbolic link in a path is an error.
     pub masked: Vec<String>,
-    /// As `masked`, but read-only.
+    /// Absolute paths in the container that are made read-only. Missing paths and links as for
+    /// `masked`.
     pub read_only_paths: Vec<String>,
-    /// The propagation of the container's `/` if it is not private.
+    /// The propagation of the container's `/`; `None` means private.
     pub root_propagation: Option<LastPropagation>,
-    /// SELinux's label of the files in new file systems.
+    /// The SELinux label of the files in new file systems.
     pub mount_label: Option<String>,
     pub hooks: Hooks,
 }
 
 impl Spec {
-    /// Whether any mount is not private at the end.
+    /// Whether any mount is not private after all mounts are made.
     pub fn propagates(&self) -> bool {
         let is_other = |mount: &Mount| !mount.is_private() || mount.last_propagation.is_some();
         self.root_is_slave() || self.mounts.iter().any(is_other)
     }
 
-    /// Whether what the host mounts below the root directory shows in the container.
+    /// Whether a later mount on the host below the root directory also appears in the container.
     pub fn root_is_slave(&self) -> bool {
         self.root_propagation.is_some_and(|last| last.kind == PropagationKind::Slave)
     }
 }
 
-/// Where the root file system comes from.
+/// The source of the root file system.
 pub enum Root {
-    /// overlayfs: `lower` is base first.
+    /// An overlayfs. `lower` lists the layers, base first. `volatile` leaves out all syncs.
     Overlay { lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf, volatile: bool },
-    /// A plain directory. With `mapped` the owners on disk are the user namespace's own.
+    /// A directory of the host. With `mapped` the owners on disk are IDs of the user namespace.
     Directory { path: PathBuf, mapped: bool },
 }
 
-/// The propagation that a mount gets once all mounts are made (mount_namespaces(7)).
+/// The propagation of a mount that is set after all mounts are made (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastPropagation {
     pub kind: PropagationKind,
-    /// Of the mounts below it too.
+    /// Whether the mounts below this mount get the same propagation.
     pub recursive: bool,
 }
 
 /// A type of propagation other than private.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PropagationKind {
-    /// The mount and its later copies form a group of their own.
+    /// The mount and its later copies form a new peer group.
     Shared,
     Slave,
     Unbindable,
 }
 
-/// Programs that run at fixed points of a container's birth in its first process. Those of the host
-/// are the caller's.
+/// Hooks that init runs while a container starts ("POSIX-platform Hooks" in the OCI runtime
+/// specification). The OCI face itself runs the hooks of the host.
 #[derive(Default)]
 pub struct Hooks {
-    /// In the container's namespaces, while the host's paths are still there.
+    /// `createContainer`: they run in the container's namespaces, before init pivots to the new
+    /// root.
     pub create_container: Vec<Hook>,
-    /// Inside the container, just before its program.
+    /// `startContainer`: they run inside the container, directly before its program.
     pub start_container: Vec<Hook>,
-    /// What a hook reads from its standard input: a JSON object without its closing brace, to which
-    /// the status and the process ID are added.
+    /// The input of the hooks: a JSON object without its closing brace. `hooks::input` adds the
+    /// status and the PID.
     pub state: String,
 }
 
-/// A program that runs at a point of a container's life.
+/// A hook: a program that runs at a fixed point of a container's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// Absolute.
+    /// The absolute path of the program.
     pub path: String,
-    /// With the program's name first; empty is `path` alone.
+    /// The arguments with the program's name first. An empty list means `path` alone.
     pub args: Vec<String>,
     /// `NAME=value`
     pub env: Vec<String>,
-    /// In seconds.
+    /// The timeout in seconds; `None` means no timeout.
     pub timeout: Option<u64>,
 }
 
-/// A process in a container: what to execute, and with which rights.
+/// A process in a container: its program and its rights.
 #[derive(Clone)]
 pub struct Process {
     pub args: Vec<String>,
@@ -118,55 +121,55 @@ pub struct Process {
     pub env: Vec<String>,
     pub cwd: String,
     pub user: Identity,
-    /// PATH, and TERM on a terminal, are set if `env` lacks them. HOME always is.
+    /// Whether PATH, and with a terminal TERM, are set if `env` lacks them. HOME is always set.
     pub completes_env: bool,
     pub terminal: bool,
-    /// Rows and columns of the terminal at first.
+    /// The rows and columns of the terminal at the start.
     pub window: Option<(u16, u16)>,
-    /// Bounding and permitted: one bit for each CAP_ number, as capabilities(7) counts them.
+    /// The bounding and permitted sets, with bit N for capability number N (capabilities(7)).
     pub capabilities: u64,
     pub inheritable: u64,
     pub ambient: u64,
     pub seccomp: Seccomp,
-    /// No program that it executes may raise its privileges (PR_SET_NO_NEW_PRIVS).
+    /// Whether no executed program may gain privileges (PR_SET_NO_NEW_PRIVS, prctl(2)).
     pub no_new_privileges: bool,
     pub label: Option<Label>,
     pub limits: ProcessLimits,
     pub scheduling: Scheduling,
     pub umask: u32,
-    /// A session keyring of its own.
+    /// Whether the process gets a new session keyring.
     pub new_keyring: bool,
-    /// The program inherits the caller's descriptors 3 to 2 + this.
+    /// The number of the caller's descriptors, from 3 up, that the program inherits.
     pub preserved: u32,
 }
 
-/// How the kernel schedules a process; `None` is as its creator.
+/// The scheduling of a process. `None` keeps the setting of its creator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scheduling {
-    /// Policy and priority (sched(7)).
+    /// The policy and priority (sched(7)).
     pub scheduler: Option<Scheduler>,
-    /// The I/O class, 1 to 3, and the level in it, 0 to 7 (ioprio_set(2)).
+    /// The I/O class, 1 to 3, and the level in the class, 0 to 7 (ioprio_set(2)).
     pub io_priority: Option<(u8, u8)>,
-    /// The NUMA policy with its flags, and the nodes as bits (set_mempolicy(2)).
+    /// The NUMA policy with its flags, and the nodes as a bit mask (set_mempolicy(2)).
     pub memory_policy: Option<(u32, Vec<u64>)>,
     /// The execution domain (personality(2)).
     pub personality: Option<u32>,
-    /// The CPUs of a further process until it joins the cgroup, and after that.
+    /// The CPUs of a process of `exec` before it enters the cgroups. `cpus` applies afterwards.
     pub first_cpus: Option<Vec<u32>>,
     pub cpus: Option<Vec<u32>>,
 }
 
-/// Which user a process is.
+/// The user of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Looked up inside the container.
+    /// A user and groups that are looked up in the container's passwd and group files.
     Named {
         /// `user[:group]`, names or numbers; `None` is root.
         user: Option<String>,
-        /// Further groups, names or numbers.
+        /// Additional groups, as names or numbers.
         groups: Vec<String>,
     },
-    /// As given; `groups` are exactly the supplementary ones.
+    /// Exactly these numbers. `groups` are all supplementary groups.
     Numbers { uid: u32, gid: u32, groups: Vec<u32> },
 }
 
@@ -176,17 +179,17 @@ pub struct Namespaces {
     pub ipc: Namespace,
     pub uts: Namespace,
     pub network: Namespace,
-    /// With `Spec::ids`: a new one, or one that exists and has those IDs.
+    /// Used with `Spec::ids`: a new namespace, or an existing one with that mapping.
     pub user: Namespace,
-    /// If it is not private, the container sees the host's cgroups, not only its own.
+    /// The cgroup namespace. If it is the host's, the container sees the host's cgroups.
     pub cgroup: Namespace,
     pub time: Namespace,
-    /// What a new time namespace's clocks are ahead of the host's (time_namespaces(7)).
+    /// The offsets of a new time namespace's clocks from the host's (time_namespaces(7)).
     pub time_offsets: Vec<TimeOffset>,
 }
 
 impl Namespaces {
-    /// The host's, but for the user namespace.
+    /// The host's namespaces, except for the user namespace `user`.
     pub fn of_host(user: Namespace) -> Namespaces {
         Namespaces {
             pid: Namespace::Host,
@@ -204,25 +207,26 @@ impl Namespaces {
 /// The offset of a clock in a time namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeOffset {
-    /// CLOCK_MONOTONIC or CLOCK_BOOTTIME.
+    /// The number of CLOCK_MONOTONIC or CLOCK_BOOTTIME.
     pub clock: i32,
     pub seconds: i64,
     pub nanoseconds: u32,
 }
 
-/// Where one namespace comes from.
+/// The source of one namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Namespace {
-    /// A new one.
+    /// A new namespace.
     Private,
-    /// The host's.
+    /// The host's namespace.
     Host,
-    /// The one that this path of the host leads to, such as /proc/PID/ns/net.
+    /// The namespace at a path of the host, such as /proc/PID/ns/net.
     Path(PathBuf),
-    /// That of a running process (a container's first).
+    /// The namespace of a running process, usually of a container's first process.
     Of {
         pid: i32,
-        /// proc_pid_stat(5) field 22, by which it is known from a later one with the same number.
+        /// The start time of the process (proc_pid_stat(5), field 22), which shows whether the PID
+        /// was reused.
         start_time: u64,
     },
 }
@@ -230,50 +234,51 @@ pub enum Namespace {
 /// One mount in a container.
 pub struct Mount {
     pub source: MountSource,
-    /// Absolute, inside the container.
+    /// The absolute path in the container.
     pub target: PathBuf,
     pub read_only: bool,
-    /// In a user namespace: the owners on disk are IDs of the container. Otherwise they are IDs of
-    /// the host, which the container doesn't know.
+    /// With a user namespace: whether the owners on disk are IDs of the container. Otherwise they
+    /// are IDs of the host, and appear as nobody if the container has no such ID.
     pub mapped: bool,
-    /// A bind: the owners on disk are shown by a mapping of this mount's own.
+    /// For a bind: an ID mapping of this mount alone.
     pub owners: Option<Owners>,
-    /// A volume: if it is empty, fill it with what the image has at `target`, as Docker does. A new
-    /// file system: the same, with what the container has there by then.
+    /// For a volume: whether to fill an empty volume with the image's files at `target`, as Docker
+    /// does. For a new file system: whether to copy the container's files at `target` into it.
     pub copy_up: bool,
-    /// A bind: only this part of the source, which nothing in it can lead out of.
+    /// For a bind: the part of the source that is mounted. No symbolic link leads out of the
+    /// source.
     pub subpath: Option<PathBuf>,
     pub propagation: Propagation,
-    /// Of the mounts below a bind's own.
+    /// For a bind: the propagation of the mounts below it.
     pub propagation_below: Propagation,
-    /// A bind that is a slave or shared, but whose source is in no peer group of the host, is an error.
+    /// For a slave or shared bind: whether a source without a peer group on the host is an error.
     pub needs_group: bool,
     pub last_propagation: Option<LastPropagation>,
     pub recursion: Recursion,
     pub attributes: Attributes,
 }
 
-/// Whose the files of a mount are (mount_setattr(2), "ID-mapped mounts").
+/// The mapping of a mount's owners (mount_setattr(2), "ID-mapped mounts").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners {
-    /// `inside` is the ID on disk, `outside` the host's ID that it is shown as.
+    /// `inside` is the ID on disk, and `outside` is the host's ID as which it appears.
     pub ids: IdMaps,
-    /// In the mounts below it too.
+    /// Whether the mapping also applies to the mounts below this mount.
     pub recursive: bool,
 }
 
-/// Attributes of a mount and of all below it, as masks of MOUNT_ATTR_ (mount_setattr(2)).
+/// Changes of a mount's attributes, as masks of MOUNT_ATTR_* (mount_setattr(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub set: u32,
     pub clear: u32,
-    /// Of those below it too.
+    /// Set on this mount and on all mounts below it, as is `clear_recursive`.
     pub set_recursive: u32,
     pub clear_recursive: u32,
 }
 
 impl Mount {
-    /// `source` on `target`: writable, with the host's owners.
+    /// A writable, private mount of `source` on `target` with the host's owners.
     pub fn new(source: MountSource, target: impl Into<PathBuf>) -> Mount {
         Mount {
             source,
@@ -292,131 +297,136 @@ impl Mount {
         }
     }
 
-    /// Whether nothing that the host mounts later shows in it.
+    /// Whether no later mount on the host appears in this mount.
     pub fn is_private(&self) -> bool {
         [self.propagation, self.propagation_below] == [Propagation::Private; 2]
     }
 
-    /// Whether a part of it is in the peer group of its source.
+    /// Whether this mount or the mounts below it are in the peer groups of their sources.
     pub fn is_shared(&self) -> bool {
         [self.propagation, self.propagation_below].contains(&Propagation::Shared)
     }
 }
 
-/// Whether later mounts below a bind show on the other side (mount_namespaces(7)).
+/// The propagation of a bind: whether a later mount below it also appears on the other side
+/// (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
     #[default]
     Private,
-    /// The host's in the container.
+    /// A mount on the host appears in the container.
     Slave,
-    /// Those of either side.
+    /// A mount on either side appears on the other.
     Shared,
 }
 
-/// What of the mounts below a bind's source the container sees.
+/// The mounts below a bind's source that the container sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recursion {
-    /// All; read-only where the bind is.
+    /// All of them; read-only if the bind is read-only.
     #[default]
     Enabled,
-    /// None.
+    /// None of them.
     Disabled,
-    /// All; even of a read-only bind they can be written to.
+    /// All of them; writable even if the bind is read-only.
     Writable,
 }
 
-/// What is mounted.
+/// The source of a mount.
 pub enum MountSource {
-    /// A host directory or file, with what is mounted below it.
+    /// A directory or file of the host, with the mounts below it.
     Bind(PathBuf),
-    /// A file with the content of this file of the host's, in memory and with a bound (`copies`). If
-    /// the container shares another's network namespace, the other's copy.
+    /// A copy of this file of the host, in memory and of limited size (`copies`). If the container
+    /// shares the network namespace of another container, the other container's copy.
     Copy(PathBuf),
-    /// A new file system of the kernel's, such as proc or devpts. `options` as mount(8) writes them.
-    /// The way to the target may hold no symbolic link.
+    /// A new file system of the kernel, such as proc or devpts, with `options` in the syntax of
+    /// mount(8). A symbolic link in the target is an error.
     Kernel { kind: Cow<'static, CStr>, options: Cow<'static, str> },
-    /// Any other file system. `options` and the links on the way are as for a tmpfs.
+    /// Any other file system, with `options` in the syntax of mount(8). Symbolic links in the
+    /// target are followed.
     Filesystem { kind: CString, source: String, options: String },
     /// A tmpfs with the standard device nodes, links and mount points, and with `Spec::devices`.
     Devices { options: Cow<'static, str> },
-    /// POSIX shared memory (shm_overview(7)) of this many bytes. If the container shares another's
-    /// IPC namespace, the other's.
+    /// POSIX shared memory (shm_overview(7)) of `size` bytes. If the container shares the IPC
+    /// namespace of another container, the other container's shared memory.
     SharedMemory { size: u64 },
-    /// The container's own cgroups, as its cgroup namespace shows them.
+    /// The container's cgroups, as they appear in its cgroup namespace.
     Cgroups,
-    /// The mount that is at the target already: only its attributes change.
+    /// The present mount at the target. Only its attributes change.
     Remount,
-    /// `options` as mount(8) writes them: `size=64m,mode=1777`.
+    /// A tmpfs, with `options` in the syntax of mount(8), such as `size=64m,mode=1777`.
     Tmpfs { options: String },
-    /// An image's layers, base first, and an empty directory: overlayfs takes no single one, and a
-    /// plain bind of a layer could be made writable by a container that may mount.
+    /// An image's layers, base first, and an empty directory. overlayfs needs at least two layers.
+    /// A bind of a single layer could be made writable by a container that may mount.
     Image { layers: Vec<PathBuf> },
 }
 
 stored_flat! {
-    /// Settings of the whole container, which options, records and `Spec` have alike.
+    /// Settings of the whole container. The options of `run`, the record and `Spec` share this
+    /// group.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct SystemSettings {
-        /// The root file system is read-only.
+        /// Whether the root file system is read-only.
         pub read_only: bool,
-        /// A reaping, signal-forwarding PID 1 of ours stands before the command.
+        /// Whether mydocker's init runs as PID 1, reaps zombies and forwards signals.
         pub init: bool,
-        /// The NIS domain (setdomainname(2)).
+        /// The NIS domain name (setdomainname(2)).
         pub domainname: Option<String>,
         pub sysctls: Vec<(String, String)>,
     }
 }
 
 stored_flat! {
-    /// Limits of a process itself, beside those of its cgroup.
+    /// Limits of a process, in addition to those of its cgroups.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct ProcessLimits {
         pub rlimits: Vec<Rlimit>,
-        /// -1000 to 1000 (proc_pid_oom_score_adj(5)); `None` is as its creator.
+        /// The OOM score adjustment, -1000 to 1000 (proc_pid_oom_score_adj(5)); `None` keeps the
+        /// creator's.
         pub oom_score_adj: Option<i32>,
     }
 }
 
-/// A `setrlimit` of the process.
+/// A resource limit of the process (setrlimit(2)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
-    /// As prlimit(1) spells it: `nofile`, `nproc`, …
+    /// The name in lower case and without RLIMIT_, such as `nofile` or `nproc`.
     pub name: String,
-    /// `u64::MAX` is no limit.
+    /// The soft limit, in the unit of the resource. `u64::MAX` means no limit, as in `hard`.
     pub soft: u64,
     pub hard: u64,
 }
 
-/// A device node from the host.
+/// A device of the host that the user gives to a container (`--device`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     pub source: String,
     pub target: String,
-    /// Some of `rwm`.
+    /// The kinds of access, some of `rwm`.
     pub access: String,
 }
 
-/// What a device node stands for.
+/// The type of a device node (mknod(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeKind {
     Block,
     Character,
-    /// A named pipe, which has no numbers.
+    /// A named pipe, which has no device number.
     Fifo,
 }
 
 /// A device node in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceNode {
-    /// Absolute, in the container.
+    /// The absolute path in the container.
     pub path: String,
     pub kind: NodeKind,
     pub major: u32,
     pub minor: u32,
     /// The permission bits.
     pub mode: u32,
-    /// As the container's users count; the node of an ID that the container lacks is root's.
+    /// The owner as an ID of the container. If the container's user namespace lacks the ID, the
+    /// node belongs to the container's root.
     pub uid: u32,
     pub gid: u32,
 }
@@ -425,26 +435,26 @@ pub struct DeviceNode {
 #[derive(PartialEq, Eq)]
 pub enum DeviceAccess {
     All,
-    /// None but what these rules allow, of which a later one counts more, and the standard ones,
-    /// which no rule takes away.
+    /// The standard devices, and the devices that these rules allow. A later rule overrides an
+    /// earlier one. No rule denies a standard device.
     Only(Vec<(DeviceVerdict, DeviceRule)>),
 }
 
-/// What a rule does with the accesses that it names.
+/// The effect of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceVerdict {
     Allow,
     Deny,
 }
 
-/// Accesses to devices, as a rule of the devices cgroup names them.
+/// A rule on the access to devices, as in the devices cgroup of v1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     pub kind: DeviceKind,
-    /// `None` is any.
+    /// The major number; `None` stands for every number, as in `minor`.
     pub major: Option<u32>,
     pub minor: Option<u32>,
-    /// Some of `rwm`.
+    /// The kinds of access, some of `rwm`.
     pub access: String,
 }
 
@@ -457,7 +467,7 @@ impl DeviceRule {
     }
 }
 
-/// The kind of device in a cgroup's rule.
+/// The kind of device in a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceKind {
     Any,
@@ -465,69 +475,75 @@ pub enum DeviceKind {
     Character,
 }
 
-/// The cgroup of a container.
+/// The cgroups of a container and their limits.
 pub struct Cgroup {
-    /// Its directory below each hierarchy's root: `/mydocker/ID`. No part of it is `..`.
+    /// The path of the container's directory below each hierarchy's root, such as `/mydocker/ID`.
+    /// No component is `..`.
     pub path: String,
     pub resources: Resources,
     pub further: FurtherLimits,
-    /// Most processes and threads if `resources` doesn't say, where the host can.
+    /// The limit of processes and threads without a limit in `resources`. Ignored on a host that
+    /// cannot set it.
     pub default_pids: Option<u32>,
-    /// Bytes of memory and swap together if `resources` doesn't say, where the host can.
+    /// The limit of memory and swap together, in bytes, without a limit in `resources`. Ignored on
+    /// a host that cannot set it.
     pub default_memory_swap: Option<i64>,
-    /// It is in every hierarchy and has every controller of the host, even without a limit. The
-    /// caller has checked that it is free (`cgroup::must_be_free`).
+    /// Whether the container gets a cgroup in every hierarchy with every controller of the host,
+    /// even without a limit. The caller has checked that no other process is in these cgroups
+    /// (`cgroup::must_be_free`).
     pub every_controller: bool,
-    /// What the user calls a limit, for errors, by its name in the OCI runtime specification
-    /// (`memory.limit`).
+    /// Translates the name of a limit in the OCI runtime specification (`memory.limit`) to the
+    /// user's name for it, for errors.
     pub name_limit: fn(&str) -> String,
 }
 
-/// Limits of which a container's record knows nothing: those of the OCI runtime specification alone.
+/// The limits of the OCI runtime specification that Docker's options, and so a container's record,
+/// do not have. `None` leaves a limit unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FurtherLimits {
-    /// Microseconds.
+    /// In microseconds.
     pub cpu_burst: Option<u64>,
-    /// Runs only when nothing else wants the CPU (SCHED_IDLE).
+    /// Whether the container runs only when no other process needs the CPU (SCHED_IDLE, sched(7)).
     pub cpu_idle: Option<bool>,
-    /// Microseconds in each period.
+    /// The real-time CPU time in each period, in microseconds.
     pub cpu_realtime_runtime: Option<i64>,
-    /// Microseconds.
+    /// The real-time period, in microseconds.
     pub cpu_realtime_period: Option<u64>,
-    /// Bytes of TCP buffers; -1 is no limit.
+    /// The limit of TCP buffers in bytes; -1 means no limit.
     pub kernel_tcp_memory: Option<i64>,
-    /// 10 to 1000, against the cgroups below.
+    /// The weight against the cgroups below this one, 10 to 1000.
     pub blkio_leaf_weight: Option<u16>,
     pub device_weights: Vec<DeviceWeight>,
     pub huge_pages: Vec<HugePageLimit>,
-    /// The class of its packets (net_cls).
+    /// The class of the container's packets (net_cls).
     pub network_class: Option<u32>,
-    /// The priority of its packets on an interface of the host (net_prio).
+    /// The priority of the container's packets on interfaces of the host (net_prio).
     pub network_priorities: Vec<(String, u32)>,
     pub rdma: Vec<RdmaLimit>,
-    /// Files of cgroup v2 and what to write into them, a line at a time.
+    /// Files of cgroup v2 and their values. Each line of a value is one write.
     pub unified: Vec<(String, String)>,
 }
 
-/// The share of a block device that a container gets when others want it too.
+/// The share of a block device's time if several cgroups use the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceWeight {
     pub major: u32,
     pub minor: u32,
-    /// 10 to 1000.
+    /// The weight of the container's own processes, 10 to 1000.
     pub weight: Option<u16>,
     pub leaf_weight: Option<u16>,
 }
 
-/// Most bytes of huge pages of one size.
+/// The limit of huge pages of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HugePageLimit {
-    /// As the kernel writes it: `2MB`.
+    /// The page size as in the kernel's file names, such as `2MB`.
     pub size: String,
+    /// The limit in bytes.
     pub bytes: u64,
 }
 
-/// What a container may use of an RDMA device.
+/// The limits of a container on an RDMA device; `None` means no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RdmaLimit {
     pub device: String,
@@ -535,48 +551,49 @@ pub struct RdmaLimit {
     pub objects: Option<u32>,
 }
 
-/// Limits, as asked; `None` is no limit of ours.
+/// The limits of a container's cgroups. `None` leaves a limit unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
-    /// Bytes; -1 is no limit.
+    /// In bytes; -1 means no limit.
     pub memory: Option<i64>,
-    /// Bytes of memory and swap together; -1 is no limit.
+    /// Memory and swap together, in bytes; -1 means no limit.
     pub memory_swap: Option<i64>,
-    /// Bytes; -1 is no limit.
+    /// The reserved memory (memory.low of v2) in bytes; -1 means no limit.
     pub memory_reservation: Option<i64>,
-    /// Billionths of a CPU (`--cpus 1.5` is 1,500,000,000).
+    /// In billionths of a CPU: `--cpus 1.5` is 1,500,000,000.
     pub nano_cpus: Option<u64>,
-    /// v1 scale, 2 to 262,144.
+    /// On the scale of cgroup v1, 2 to 262,144.
     pub cpu_shares: Option<u64>,
-    /// Microseconds in each period; -1 is no limit.
+    /// The CPU time in each period, in microseconds; -1 means no limit.
     pub cpu_quota: Option<i64>,
-    /// Microseconds.
+    /// In microseconds.
     pub cpu_period: Option<u64>,
-    /// As cpuset(7)'s list format: `0-3,7`.
+    /// CPUs in the list format of cpuset(7), such as `0-3,7`. `cpuset_mems` lists memory nodes.
     pub cpuset_cpus: Option<String>,
     pub cpuset_mems: Option<String>,
-    /// Processes and threads; -1 is no limit.
+    /// The number of processes and threads; -1 means no limit.
     pub pids: Option<i64>,
-    /// 10 to 1000.
+    /// From 10 to 1000.
     pub blkio_weight: Option<u16>,
-    /// 0 to 100.
+    /// From 0 to 100.
     pub memory_swappiness: Option<u64>,
     pub oom_kill_disable: Option<bool>,
     pub device_rates: Option<Vec<DeviceRate>>,
 }
 
-/// How much a container may read from or write to a device each second.
+/// The rate at which a container may read from or write to a block device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRate {
-    /// On the host.
+    /// The path of the device on the host.
     pub path: String,
-    /// `MAJOR:MINOR`, found at each start.
+    /// `MAJOR:MINOR`, which the engine looks up at each start.
     pub numbers: Option<String>,
     pub kind: RateKind,
+    /// Bytes or operations in a second, by `kind`.
     pub rate: u64,
 }
 
-/// What a rate of a block device limits.
+/// The quantity that a rate limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RateKind {
     ReadBytes,

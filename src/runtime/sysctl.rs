@@ -1,8 +1,9 @@
-//! Which kernel parameters belong to a namespace (sysctl(8), ipc_namespaces(7), uts_namespaces(7)). All
-//! others belong to the whole host. The caller decides whether a container may set one: Docker's face
-//! allows fewer than the OCI face.
+//! Decides to which namespace a kernel parameter belongs (sysctl(8), ipc_namespaces(7),
+//! uts_namespaces(7)). A parameter of no namespace belongs to the whole host. The caller decides
+//! whether a container may set a parameter, because Docker allows fewer parameters than the OCI
+//! face.
 
-/// The kind of namespace that a kernel parameter belongs to.
+/// The kind of namespace to which a kernel parameter belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     Ipc,
@@ -10,10 +11,11 @@ pub enum Owner {
     Uts,
 }
 
-/// The parameter that only the OCI face lets a container set: Docker's list lacks it.
+/// A parameter that Docker does not allow. Only an OCI bundle can set it.
 pub const NEXT_SHM_ID: &str = "kernel.shm_next_id";
 
-/// The namespace that `key`, such as `net.core.somaxconn`, belongs to; `None` is the host.
+/// The kind of namespace to which `key`, such as `net.core.somaxconn`, belongs; `None` means the
+/// host.
 pub fn owner(key: &str) -> Option<Owner> {
     let is_below = |prefix| key.strip_prefix(prefix).is_some_and(|rest: &str| !rest.is_empty());
     match key {

@@ -1,7 +1,7 @@
-//! A pseudo-terminal of the container's own devpts (pts(4), ioctl_tty(2)).
+//! Opens a pseudo-terminal in the container's own devpts (pts(4), ioctl_tty(2)).
 //!
-//! Its slave is opened from the master (TIOCGPTPEER), never by the name /dev/pts/N: a process in
-//! the container could have put another file there (CVE-2025-52565).
+//! The slave is opened from the master (TIOCGPTPEER), never by the path /dev/pts/N: a process in
+//! the container could have mounted another file there (CVE-2025-52565).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -14,14 +14,14 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
-/// The two sides of a new terminal.
+/// The master and the slave of a new terminal.
 pub struct Pty {
     pub master: OwnedFd,
     pub slave: OwnedFd,
 }
 
-/// A new terminal from the devpts at /dev/pts below `root`; `window` is its first size, so that the
-/// program never sees another.
+/// Opens a new terminal in the devpts at /dev/pts below `root`. `window` is its size in rows and
+/// columns, set before the program starts. Fails if /dev/pts/ptmx is not in a devpts.
 pub fn open(root: BorrowedFd<'_>, window: Option<(u16, u16)>) -> Result<Pty> {
     const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
     let flags = OFlags::RDWR | OFlags::NOCTTY;
@@ -42,7 +42,7 @@ pub fn open(root: BorrowedFd<'_>, window: Option<(u16, u16)>) -> Result<Pty> {
     Ok(Pty { master, slave })
 }
 
-/// Mounts the terminal on /dev/console too.
+/// Mounts the terminal on /dev/console below `root`. Fails if that path has a symbolic link.
 pub fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<()> {
     let console =
         beneath::open_without_links(root, Path::new("dev/console"), OFlags::PATH, Mode::empty());
@@ -52,7 +52,8 @@ pub fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<()> 
         .context(|| "mount the terminal on /dev/console")
 }
 
-/// Makes `slave` the controlling terminal of this session and its descriptors 0, 1 and 2.
+/// Makes `slave` the controlling terminal of this session (TIOCSCTTY) and the descriptors 0, 1 and
+/// 2.
 pub fn adopt(slave: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::process::ioctl_tiocsctty(slave)?;
     sys::fds::become_stdio([slave, slave, slave])

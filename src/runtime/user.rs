@@ -1,8 +1,8 @@
-//! Which user and groups `-u` means, looked up in the container's own /etc/passwd and /etc/group.
+//! Looks up the user and groups of `-u` in the container's /etc/passwd and /etc/group.
 //!
-//! Both files are untrusted: they are opened inside the root, must be regular, and are read line by
-//! line with a limit, so that neither a device nor a gigabyte in their place does harm
-//! (CVE-2026-47262). A number that doesn't fit a UID is an error, never cut to one (CVE-2024-40635).
+//! Both files are untrusted. They are opened inside the root, must be regular files, and are read
+//! line by line with a limit, so that a device or a huge file does no harm (CVE-2026-47262). A
+//! number that does not fit a UID is an error and never truncated (CVE-2024-40635).
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
@@ -14,13 +14,14 @@ use rustix::io::Errno;
 use crate::error::{Context, Result, fail};
 use crate::sys::beneath;
 
-/// The most bytes of a passwd or group file that are read.
+/// The largest part of a passwd or group file that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
-/// The longest line that is read, in bytes; a longer one is skipped.
+/// The longest line that is read, in bytes. A longer line is skipped.
 const MAX_LINE: usize = 64 << 10;
-/// The kernel's NGROUPS_MAX is 65,536; no image needs a thousandth of it.
+/// The largest number of groups that a user gets from the group file. The kernel allows 65,536
+/// (NGROUPS_MAX).
 const MAX_GROUPS: usize = 1024;
-/// The greatest UID or GID: -1 is "unchanged" to the kernel, and runc and Docker stop at 2^31-1.
+/// The largest UID or GID, as in runc and Docker. The kernel reads the ID -1 as "unchanged".
 const MAX_ID: u32 = i32::MAX as u32;
 
 /// The user of a process, as numbers.
@@ -28,14 +29,17 @@ const MAX_ID: u32 = i32::MAX as u32;
 pub struct User {
     pub uid: u32,
     pub gid: u32,
-    /// The supplementary groups, `gid` first. A set-group-ID program replaces only the process's own group,
-    /// and must not lose a group that a file's permissions exclude (CVE-2022-36109).
+    /// The supplementary groups, `gid` first. A set-group-ID program replaces the process's GID.
+    /// The process must still be in the group `gid`, whose permissions on a file may be less than
+    /// those of others (CVE-2022-36109).
     pub groups: Vec<u32>,
-    /// Home directory, for HOME.
+    /// The home directory, for HOME.
     pub home: String,
 }
 
-/// Looks up `user[:group]` (names or numbers; empty is root) below `root`, and the groups `further`.
+/// Looks up `user[:group]` and the additional groups `further` below `root`. Each is a name or a
+/// number; an empty user is root. Fails if a name is missing, a number is out of range, or a file
+/// cannot be read.
 pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<User> {
     let (name, group) = match text.split_once(':') {
         Some((name, group)) => (name, Some(group)),
@@ -43,7 +47,7 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
     };
     let name = if name.is_empty() { "0" } else { name };
     let number = parse_id(name)?;
-    // A number is never taken for a name: an image's user called "1000" may well be root
+    // A number is never looked up as a name. An image may have a user named "1000" with UID 0
     // (CVE-2016-3697).
     let entry = find(root, "etc/passwd", |fields| {
         fields.len() >= 4
@@ -53,8 +57,8 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
             }
     });
     let entry = match (number, group) {
-        // The file would only add the home directory. If the container makes it unreadable, for example by
-        // a lease, this user must still get in.
+        // With two numbers, the file adds only the home directory. If a container makes the file
+        // unreadable, for example by a lease, `exec` with numbers must still work.
         (Some(_), Some(_)) => entry.unwrap_or_default(),
         _ => entry?,
     };
@@ -73,7 +77,7 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
         gid = group_id(root, group)?;
     }
     let mut groups = vec![gid];
-    // As Docker does: a group given by `-u` stands alone.
+    // As in Docker, a user with a given group gets no groups from the group file.
     if let (Some(user_name), None) = (user_name, group) {
         add_memberships(root, user_name, &mut groups)?;
     }
@@ -87,7 +91,8 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
     Ok(User { uid, gid, groups, home })
 }
 
-/// The home directory of the user `uid`, `/` if the container's /etc/passwd can't be read or has none.
+/// The home directory of the user `uid`; `/` if the container's /etc/passwd lists none or cannot be
+/// read.
 pub fn home(root: BorrowedFd<'_>, uid: u32) -> String {
     let entry = find(root, "etc/passwd", |fields| {
         fields.len() >= 6 && fields[2].parse() == Ok(uid) && !fields[5].is_empty()
@@ -95,7 +100,7 @@ pub fn home(root: BorrowedFd<'_>, uid: u32) -> String {
     entry.ok().flatten().map_or("/".to_owned(), |mut fields| fields.swap_remove(5))
 }
 
-/// `None` if the text isn't a number. Fails if no user can have the number.
+/// Parses a UID or GID; `None` if the text is not a number. Fails if the number is out of range.
 fn parse_id(text: &str) -> Result<Option<u32>> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
@@ -122,7 +127,7 @@ fn group_id(root: BorrowedFd<'_>, group: &str) -> Result<u32> {
     }
 }
 
-/// Adds the groups that list `user` as a member.
+/// Adds the groups of which `user` is a member, up to `MAX_GROUPS`.
 fn add_memberships(root: BorrowedFd<'_>, user: &str, groups: &mut Vec<u32>) -> Result<()> {
     for_each_line(root, "etc/group", |fields| {
         if let [_, _, gid, members, ..] = fields
@@ -152,7 +157,7 @@ fn find(
     Ok(found)
 }
 
-/// Whether a device is in the file's place: it is never read, and lists no user.
+/// Whether the file at `path` is a device. A device is never read and lists no user.
 fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
     let handle = beneath::open(root, Path::new(path), OFlags::PATH, Mode::empty());
     handle.and_then(|handle| fstat(&handle)).is_ok_and(|stat| {
@@ -161,18 +166,20 @@ fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
     })
 }
 
-/// Calls `each` with the fields of each line until it returns false. A missing file has no lines.
+/// Calls `each` with the fields of each line until `each` returns false. A missing file has no
+/// lines.
 fn for_each_line(
     root: BorrowedFd<'_>,
     path: &str,
     mut each: impl FnMut(&[&str]) -> bool,
 ) -> Result<()> {
-    // Non-blocking, so that a FIFO in the file's place can't block this process.
+    // Open without blocking, because the file may be a FIFO.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match beneath::open(root, Path::new(path), flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-        // A mount with `nodev` can't open a device: `-v /dev/null:/etc/passwd` hides the file.
+        // A device on a nodev mount cannot be opened. `-v /dev/null:/etc/passwd` hides the file in
+        // that way.
         Err(Errno::ACCESS) if is_device(root, path) => return Ok(()),
         Err(error) => {
             let named: Result<()> = Err(beneath::open_error(error));
@@ -224,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn names_numbers_and_groups() {
+    fn users_and_groups_are_found_by_name_and_number() {
         let (dir, fd) = root(
             "names",
             "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/var/www:\n1000:x:7:8::/odd:\n",
@@ -252,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_giant_line_is_passed_over() {
+    fn a_line_that_is_too_long_is_skipped() {
         let giant = "x".repeat(MAX_LINE * 3) + "\nweb:x:33:33::/:\n";
         let (dir, fd) = root("giant", &giant, "");
         assert_eq!(look_up(fd.as_fd(), "web", &[]).unwrap().uid, 33);
@@ -260,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_no_user_has_are_refused_in_a_passwd_too() {
+    fn ids_out_of_range_in_the_files_are_refused() {
         let passwd = "high:x:2147483648:5::/:\nminus:x:4294967295:5::/:\nlast:x:2147483647:5::/:\n\
                       group:x:5:2147483648::/:\n";
         let group = "high:x:2147483648:last\nminus:x:4294967295:last\n";
@@ -301,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_in_place_of_the_files_lists_nobody() {
+    fn a_device_in_place_of_a_file_lists_no_user() {
         let (dir, fd) = root("device", "", "");
         for file in ["etc/passwd", "etc/group"] {
             std::fs::remove_file(dir.join(file)).unwrap();

@@ -1,18 +1,13 @@
-//! A container's user namespace (user_namespaces(7)): its root has no rights on the host.
+//! A container's user namespace, whose root has no rights on the host (user_namespaces(7)).
 //!
-//! Only the host's root can build a container: the kernel refuses overlay, idmapped mounts and
-//! device nodes to any other user. So the first process is not made in the namespace; it enters at
-//! the very end, just before it becomes the user. The namespaces that must belong to the user
-//! namespace (mounts, network, host name, IPC) are made by a short-lived process, the holder,
-//! which then only waits; the first process joins them through descriptors. The PID namespace belongs
-//! to the host's user namespace, since no right of a container depends on its owner.
+//! Only the host's root may mount overlays and idmapped mounts and create device nodes. So init
+//! enters the user namespace last, directly before it becomes the user. A short-lived process, the
+//! holder, creates the namespaces that the user namespace must own (mounts, network, host name,
+//! IPC), and init joins them. Until then init creates files as the container's root
+//! (`become_builder`).
 //!
-//! No file is copied or changes its owner: image layers, the overlay's upper directory and volumes are
-//! idmapped mounts, in which UID 0 on disk is the container's root. So the disk holds the same
-//! with any range of IDs and without one. Files of IDs beyond the range belong to `nobody` inside.
-//!
-//! Until it enters, the first process makes files as the container's root, the one user with an ID in
-//! the mapped mounts, and keeps the host's capabilities (`become_builder`).
+//! No file changes its owner: layers and volumes are idmapped mounts, in which UID 0 on disk is the
+//! container's root. A file of an ID outside the mapping belongs to `nobody` in the container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -32,7 +27,7 @@ use crate::error::{Context, Result, fail};
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::{self, packet};
 
-/// A user namespace with its mapping.
+/// An open user namespace and its ID mapping.
 #[derive(Clone, Copy)]
 pub struct UserNamespace<'a> {
     pub fd: BorrowedFd<'a>,
@@ -40,8 +35,8 @@ pub struct UserNamespace<'a> {
 }
 
 impl UserNamespace<'_> {
-    /// Moves the calling thread, the only one of its process, into the namespace, as its root. The
-    /// process must have no supplementary groups.
+    /// Moves the calling thread, the only one of its process, into the user namespace as its root.
+    /// The process must have no supplementary groups, because they would stay (setns(2)).
     pub fn enter(&self) -> Result<()> {
         move_into_link_name_space(self.fd, Some(LinkNameSpaceType::User))
             .context(|| "enter the user namespace")?;
@@ -52,18 +47,18 @@ impl UserNamespace<'_> {
     }
 }
 
-/// From now on the calling thread's files belong to the container's root; it keeps the capabilities
-/// of the host's root.
+/// Makes the calling thread create files as the container's root. The thread keeps the capabilities
+/// of the host's root. Fails if the mapping has no ID 0.
 pub fn become_builder(ids: &IdMaps) -> Result<()> {
     let (uid, gid) = root_of(ids)?;
     set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT)
         .and_then(|()| set_thread_res_uid(Uid::ROOT, uid, Uid::ROOT))
         .context(|| "make files as the container's root")?;
-    // The change from UID 0 made them ineffective.
+    // The change from UID 0 has emptied the effective set.
     capabilities::raise_permitted()
 }
 
-/// The host's IDs of the container's root.
+/// The host's IDs for the container's root. Fails if the mapping has no ID 0.
 pub fn root_of(ids: &IdMaps) -> Result<(Uid, Gid)> {
     match (ids.host_uid(0), ids.host_gid(0)) {
         (Some(uid), Some(gid)) => Ok((Uid::from_raw(uid), Gid::from_raw(gid))),
@@ -71,15 +66,17 @@ pub fn root_of(ids: &IdMaps) -> Result<(Uid, Gid)> {
     }
 }
 
-/// Becomes the host's root again.
+/// Reverts [`become_builder`]: the calling thread is the host's root again.
 pub fn become_host() -> Result<()> {
     set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
         .and_then(|()| set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))
         .context(|| "become the host's root again")
 }
 
-/// Shows the files of the detached tree `tree` with the owners of the user namespace; `path` is the
-/// tree's source. A mount below it that can't be mapped keeps its owners, which are `nobody` there.
+/// Maps the owners in the detached tree `tree`, and in the mounts below it, to the user namespace
+/// `fd`. `path` is the tree's source, for errors. If a mount below the tree cannot be mapped, maps
+/// `tree` alone; the other files then belong to `nobody` in the container. Fails before Linux 5.12,
+/// or if the file system does not support it.
 pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let mapped =
         sys::mount::map_owners(tree, fd, true).or_else(|_| sys::mount::map_owners(tree, fd, false));
@@ -97,7 +94,8 @@ pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Resu
     }
 }
 
-/// Why containers whose files lie in `directory` can't have a user namespace on this host, if so.
+/// The reason why containers with files in `directory` cannot have a user namespace on this host;
+/// `None` if they can.
 pub fn shortcoming(directory: &Path) -> Option<String> {
     let try_out = || -> Result<()> {
         let namespaces = Namespaces::of_host(Namespace::Private);
@@ -117,23 +115,24 @@ pub fn shortcoming(directory: &Path) -> Option<String> {
     try_out().err().map(|error| error.to_string())
 }
 
-/// Whether overlayfs takes mapped mounts as layers: since Linux 5.19.
+/// Whether this kernel's overlayfs accepts idmapped mounts as layers (Linux 5.19).
 pub fn kernel_maps_layers() -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     (numbers.next(), numbers.next()) >= (Some(5), Some(19))
 }
 
-/// The process that is cloned into the new namespaces and holds them until the first process has joined
-/// them. It ends when this value is dropped, or with its parent.
+/// A process that owns new namespaces until init has joined them. It is killed when this value is
+/// dropped, and ends when its parent ends.
 pub struct Holder {
     child: Child,
     socket: OwnedFd,
 }
 
 impl Holder {
-    /// Makes a holder of a user namespace, a new one or another container's, and of those of `namespaces`
-    /// that must belong to it.
+    /// Clones a holder into a new user namespace with the mapping `ids`, or into the existing one
+    /// of `namespaces`. Also creates the namespaces of `namespaces` that the user namespace must
+    /// own. Fails if the kernel has no user namespaces or allows no more of them.
     pub fn make(ids: &IdMaps, namespaces: &Namespaces) -> Result<Holder> {
         let joined = match &namespaces.user {
             Namespace::Of { pid, .. } => Some(open(*pid)?),
@@ -179,7 +178,7 @@ impl Holder {
         }
     }
 
-    /// The process ID of the holder.
+    /// The PID of the holder.
     pub fn pid(&self) -> Pid {
         self.child.pid
     }
@@ -188,7 +187,7 @@ impl Holder {
         let line = |range: &IdRange| format!("{} {} {}\n", range.inside, range.outside, range.size);
         let lines: String = ranges.iter().map(line).collect();
         let path = format!("/proc/{}/{file}", self.child.pid.as_raw_nonzero());
-        // In one write, because the kernel takes no second.
+        // The kernel accepts only one write to this file.
         openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
             .and_then(|map| rustix::io::write(&map, lines.as_bytes()))
             .map(drop)
@@ -202,7 +201,7 @@ impl Drop for Holder {
     }
 }
 
-/// The mappings of the user namespace that a path of the host leads to.
+/// Reads the ID mapping of the user namespace at a path of the host.
 pub fn ids_of(path: &Path) -> Result<IdMaps> {
     let namespaces = Namespaces::of_host(Namespace::Path(path.to_owned()));
     let none = IdMaps { uids: Vec::new(), gids: Vec::new() };
@@ -220,8 +219,8 @@ pub fn ids_of(path: &Path) -> Result<IdMaps> {
     Ok(IdMaps { uids: read("uid_map")?, gids: read("gid_map")? })
 }
 
-/// A user namespace for each mount with an ID mapping of its own: the kernel takes a mapping only as a
-/// user namespace.
+/// Creates a user namespace for each mount with its own ID mapping, in the order of `mounts`.
+/// mount_setattr(2) accepts a mapping only as a user namespace.
 pub fn of_mounts(mounts: &[Mount]) -> Result<Vec<OwnedFd>> {
     let owners = mounts.iter().filter_map(|mount| mount.owners.as_ref());
     owners
@@ -232,7 +231,7 @@ pub fn of_mounts(mounts: &[Mount]) -> Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// Which namespaces must belong to the user namespace.
+/// The kinds of namespaces that the user namespace must own.
 fn owned(namespaces: &Namespaces) -> Flags {
     let private = [
         (&namespaces.ipc, Flags::IPC),
@@ -243,15 +242,15 @@ fn owned(namespaces: &Namespaces) -> Flags {
     private.fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
 }
 
-/// The user namespace of a process.
+/// Opens the user namespace of the process `pid`.
 pub fn open(pid: i32) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     sys::process::open_in_proc(pid, "ns/user", flags)
         .context(|| "open the container's user namespace")
 }
 
-/// Makes itself invisible to every process in its namespaces, creates the namespaces that clone3 did
-/// not create, and waits to be killed.
+/// The holder: hides from the processes in its namespaces, joins the user namespace `joined` if
+/// there is one, creates the namespaces `made`, and waits until it is killed.
 fn hold(joined: Option<OwnedFd>, made: Flags, parent: BorrowedFd<'_>) -> ! {
     let ready = namespaces::hide().is_ok()
         && joined.is_none_or(|user| {

@@ -1,13 +1,13 @@
-//! A container's files seen from outside, for `cp`, `export` and `diff`.
+//! Opens a container's root for `cp`, `export` and `diff`.
 //!
-//! A running container's root is reached through its first process, with everything that is mounted in
-//! it. A stopped container's root is mounted again in a mount namespace of this process's own, so that no
-//! other process sees it and it ends with this process. Either way the caller gets a descriptor and
-//! resolves every path below it by openat2(RESOLVE_IN_ROOT): no path of the container is looked
-//! up among the host's, and no file in it is executed or loaded.
+//! A running container's root, with its mounts, is reached through the container's first process. A
+//! stopped container's root is mounted again, in a new mount namespace of this process. In both
+//! cases the caller gets a descriptor and resolves paths below it by openat2(2) with
+//! RESOLVE_IN_ROOT. No path of the container is looked up on the host, and none of its files is
+//! executed.
 //!
-//! The mount namespace belongs to the calling thread. So this is only for commands that end soon after,
-//! before they start threads.
+//! The mount namespace belongs to the calling thread, so this is only for commands that end soon
+//! after.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -27,17 +27,20 @@ use crate::sys::beneath;
 use crate::sys::clone::Fork;
 use crate::sys::process::Found;
 
-/// The root of the running process `pid`, with everything that is mounted in it.
+/// Opens the root of the running process `pid`, with the mounts in it. `start_time` is that of
+/// `sys::process::start_time`. Fails if the process has ended.
 pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let pidfd = living(pid, start_time)?;
     root_of(pid, pidfd.as_fd())
 }
 
-/// The root of the process of `pidfd`, which was found by the number `pid`.
+/// Opens the root of the process to which `pidfd` refers and whose PID was `pid`. Fails if the
+/// process has ended.
 fn root_of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
-    // A magic link (proc_pid_root(5)): the process's own view, its mount namespace included.
+    // This magic link leads to the root in the process's own mount namespace (proc_pid_root(5)).
     let root = sys::process::open_in_proc(pid, "root", DIRECTORY);
-    // The process has not ended, so the PID was its own all the time and the root is its root.
+    // The process has not ended, so the PID has belonged to it all the time, and the root is its
+    // root.
     if sys::process::has_ended(pidfd).context(|| "look for the container's process")? {
         fail!("the container has ended just now");
     }
@@ -51,19 +54,20 @@ fn living(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// Only the file system that is the root of `pid`, without the mounts in it.
+/// Opens a copy of the mount that is the root of the process `pid`, without the mounts in it. Fails
+/// if the process has ended.
 pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let pidfd = living(pid, start_time)?;
     let root = running(pid, start_time)?;
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    // A mount can be copied only from inside its namespace, and a process that enters it loses the
-    // host's root and working directory. So a child process enters.
+    // The kernel copies a mount only for a process in the same mount namespace. Entering that
+    // namespace changes the root and the working directory, so a child process enters it.
     let child = match sys::clone::clone3(sys::clone::Flags::default(), None) {
         Ok(Fork::Child) => {
             let copied = namespaces::join(pidfd.as_fd(), pid, ThreadNameSpaceType::MOUNT)
                 .and_then(|()| sys::mount::copy_tree(root.as_fd(), false));
-            // A message without a descriptor reports a failure; if the parent is gone, none is
-            // read.
+            // A message without a descriptor reports a failure. If the send fails, the parent has
+            // ended.
             let fd = copied.as_ref().ok().map(AsFd::as_fd);
             let _ = sys::packet::send(theirs.as_fd(), &[b"r"], fd, SendFlags::empty());
             sys::exec::exit_now(0)
@@ -73,7 +77,7 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     };
     drop(theirs);
     let received = sys::packet::receive_with_fd(ours.as_fd(), &mut [0], RecvFlags::empty());
-    // The child ends once it has sent the message.
+    // The child ends after the message.
     let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
     match received.context(|| "read from the intermediate process")? {
         (_, Some(copy)) => Ok(copy),
@@ -81,8 +85,8 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// Mounts a stopped container's root on `mount_point`, and its `mounts` in it. Their sources are prepared
-/// in this process's new mount namespace.
+/// Mounts a stopped container's root on `mount_point`, and then its binds and copies among
+/// `mounts`. `prepare` is called in the new mount namespace, before the binds are mounted.
 pub fn at_rest(
     root: &Root,
     mounts: &[Mount],
@@ -92,17 +96,17 @@ pub fn at_rest(
     let root = in_own_namespace(|| rootfs::assemble(root, mount_point, None, None))?;
     prepare()?;
     for mount in mounts {
-        // A tmpfs is empty until the container starts.
+        // Other mounts, such as a tmpfs, are empty before the container starts.
         if let MountSource::Bind(source) | MountSource::Copy(source) = &mount.source {
             bind(root.as_fd(), source, mount)
                 .context(|| format!("mount {}", mount.target.display()))?;
         }
     }
-    // Opened again: the first handle is of the directory below the mount.
+    // Open the root again, because the first handle leads to the directory below the mount.
     openat(CWD, mount_point, DIRECTORY, Mode::empty()).context(|| "open the container's root")
 }
 
-/// Mounts an image's layers.
+/// Mounts an image's layers, base first, read-only on `mount_point` in a new mount namespace.
 pub fn of_layers(layers: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     in_own_namespace(|| rootfs::assemble_lower(layers, mount_point))
 }
@@ -111,10 +115,10 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 
 fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
     sys::clone::unshare(sys::clone::Flags::MOUNT).context(|| "unshare the mount namespace")?;
-    // From here on the mount belongs to this namespace.
+    // After unshare(2) the working directory belongs to the new mount namespace.
     let here = openat(CWD, ".", DIRECTORY, Mode::empty()).context(|| "open the working directory");
     let root = assemble()?;
-    // The mount changes the working directory, but the user's relative paths start from the old one.
+    // `assemble` changes the working directory. The user's relative paths start from the old one.
     fchdir(here?).context(|| "come back to the working directory")?;
     Ok(root)
 }
@@ -122,7 +126,7 @@ fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedF
 fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
     let source = bind_source::open(source, mount.subpath.as_deref())?;
     let kind = FileType::from_raw_mode(fstat(&source)?.st_mode);
-    // The root of a container that never started may lack the target.
+    // A container that has never started may lack the target.
     let target = if kind == FileType::Directory {
         beneath::make_dirs(root, &mount.target, Mode::from_raw_mode(0o755))?
     } else {
@@ -142,12 +146,12 @@ mod tests {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
     #[test]
-    fn a_number_that_another_process_has_by_now_leads_nowhere() {
+    fn a_reused_pid_leads_to_no_root() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = Pid::from_raw(child.id() as i32).unwrap();
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         child.wait().unwrap();
-        // As if the kernel had reused the PID for this process.
+        // As after the kernel has given the PID to this process.
         let ours = std::process::id() as i32;
         let error = root_of(ours, pidfd.as_fd()).unwrap_err().to_string();
         assert!(error.contains("ended just now"), "{error}");

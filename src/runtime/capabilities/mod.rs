@@ -1,8 +1,9 @@
 //! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
-//! steps that cut bounding, permitted and effective down to the wanted set. Inheritable and ambient
-//! are empty in Docker (CVE-2022-24769); only the OCI face may ask for them (`grant`). Sets are u64 masks
-//! with bit N for capability number N; `names`, in the crate of the seccomp compiler, maps the names to
-//! bits.
+//! steps that reduce the bounding, permitted and effective sets. The inheritable and ambient sets
+//! are empty for Docker's containers (CVE-2022-24769). Only an OCI bundle can fill them (`grant`).
+//!
+//! A set is a mask in which bit N stands for capability number N. `names`, from the crate
+//! `seccomp-compiler`, lists the names by number.
 
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -28,9 +29,10 @@ pub const DEFAULT: u64 = CapabilitySet::CHOWN
     .union(CapabilitySet::SETFCAP)
     .bits();
 
-/// Every capability that the running kernel knows.
+/// The set of all capabilities that the running kernel supports.
 pub fn all() -> u64 {
-    // The kernel returns EINVAL for a capability it does not know, and the first one ends the list.
+    // The numbers have no gaps. The kernel returns EINVAL for the first number that it does not
+    // support.
     (0..64)
         .map(|number| 1u64 << number)
         .take_while(|bit| {
@@ -40,16 +42,16 @@ pub fn all() -> u64 {
         .fold(0, |all, bit| all | bit)
 }
 
-/// The bounding set of process `pid`, which neither it nor its children can exceed
-/// (proc_pid_status(5)); 0 if the process has ended.
+/// The bounding set of process `pid`, which limits the capabilities of the process and of its
+/// children (proc_pid_status(5), CapBnd). 0 if the process has ended.
 pub fn bounding_set(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// The names of a set, in the order of their numbers; a capability that is newer than this list by
-/// its number.
+/// The names of a set's capabilities without CAP_, by number, with spaces between them. A
+/// capability without a known name is shown by its number.
 pub fn list_names(set: u64) -> String {
     let name = |number: usize| match names::NAMES.get(number) {
         Some(name) => (*name).to_owned(),
@@ -59,8 +61,8 @@ pub fn list_names(set: u64) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-/// Drops everything outside `keep` from the bounding set, so that no program with file capabilities
-/// can regain it. Needs CAP_SETPCAP, so it comes before `limit`.
+/// Removes all capabilities but `keep` from the bounding set, so that no program with file
+/// capabilities can gain them. Needs CAP_SETPCAP, so callers do this before `limit`.
 pub fn limit_bounding(keep: u64) -> Result<()> {
     let drop = all() & !keep;
     for number in (0..64).filter(|number| drop & (1u64 << number) != 0) {
@@ -71,10 +73,12 @@ pub fn limit_bounding(keep: u64) -> Result<()> {
     Ok(())
 }
 
-/// Cuts effective and permitted down to `keep`; inheritable is empty, as Docker has it since
-/// CVE-2022-24769. A process that left UID 0 has an empty effective set already: none are added.
-/// `spare` stays permitted but not effective until `raise`. At the latest execve drops it, because
-/// the bounding set lacks it.
+/// Reduces the effective and permitted sets to `keep` and empties the inheritable set, as Docker
+/// does since CVE-2022-24769. Adds no capability: a process that has left UID 0 has an empty
+/// effective set.
+///
+/// The capabilities in `spare` stay permitted but not effective, until `raise`. At the latest
+/// execve(2) drops them, because they are not in the bounding set.
 pub fn limit(keep: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let effective = now.effective & CapabilitySet::from_bits_retain(keep);
@@ -82,15 +86,18 @@ pub fn limit(keep: u64, spare: u64) -> Result<()> {
     set(effective, effective | spare)
 }
 
-/// Makes only `keep` of the permitted capabilities effective. All of them stay permitted. Returns them.
+/// Makes only the capabilities in `keep` effective. The permitted set stays as it is, and is
+/// returned.
 pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.permitted & CapabilitySet::from_bits_retain(keep), now.permitted)?;
     Ok(now.permitted)
 }
 
-/// Makes capabilities inheritable, and makes those ambient that a program without privileges of its own
-/// must keep. `permitted` holds the process's capabilities; the ambient ones are added to it.
+/// Sets the inheritable set, and adds `ambient` to the ambient set, which a program without file
+/// capabilities keeps. Afterwards only the effective, ambient and `spare` capabilities are
+/// permitted. The kernel makes only permitted and inheritable capabilities ambient; others fail
+/// with EPERM.
 pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let inheritable = CapabilitySet::from_bits_retain(inheritable);
@@ -101,26 +108,27 @@ pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
         rustix::thread::configure_capability_in_ambient_set(capability, true)
             .context(|| format!("make capability {number} ambient"))?;
     }
-    // The rest was only kept over the change of user for this call; ambient ones must stay permitted.
+    // The other permitted capabilities were kept at the change of user only for the calls above.
+    // Ambient capabilities must stay permitted.
     let permitted =
         now.permitted & CapabilitySet::from_bits_retain(now.effective.bits() | ambient | spare);
     let sets = CapabilitySets { effective: now.effective, permitted, inheritable };
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }
 
-/// Adds permitted capabilities to the effective set.
+/// Adds `capabilities` to the effective set. Fails with EPERM if one is not permitted.
 pub fn raise(capabilities: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.effective | CapabilitySet::from_bits_retain(capabilities), now.permitted)
 }
 
-/// Makes the whole permitted set effective.
+/// Makes all permitted capabilities effective.
 pub fn raise_permitted() -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.permitted, now.permitted)
 }
 
-/// Nothing is inheritable (see `limit`).
+/// Sets the effective and permitted sets and empties the inheritable set (capset(2)).
 pub fn set(effective: CapabilitySet, permitted: CapabilitySet) -> Result<()> {
     let sets = CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")

@@ -1,8 +1,10 @@
-//! Which devices a container may use: a list of rules that allow and deny. A later rule wins, and the
-//! rules of the standard devices come last. cgroup v1 gets them as text in devices.allow
-//! (cgroup-v1/devices.rst). cgroup v2 has no file for them, so they are compiled to a BPF program
-//! (cgroup-v2.rst, "Device controller") that `sys::bpf` attaches. Nodes in /dev are made in
-//! `runtime::devices`; without a rule here they can't be opened.
+//! The device rules of a container: an ordered list of rules that allow or deny. A later rule
+//! overrides an earlier one, and the rules of the standard devices come last.
+//!
+//! In cgroup v1 the rules are text in devices.allow and devices.deny (cgroup-v1/devices.rst).
+//! cgroup v2 has no such file, so the rules are compiled to a BPF program, which `sys::bpf`
+//! attaches (cgroup-v2.rst, "Device controller"). `runtime::devices` creates the nodes in /dev;
+//! without a rule here a process cannot open them.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -17,7 +19,8 @@ use crate::sys;
 use crate::sys::bpf::Instruction;
 use crate::sys::trace::Traced;
 
-/// Names `access` to the devices of this kind and number; `None` is any number.
+/// The kinds of access in `access` to the devices with this kind and number. `None` stands for
+/// every number.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     kind: Kind,
@@ -32,13 +35,13 @@ enum Kind {
     Character = 2,
 }
 
-/// The bits of linux/bpf.h (BPF_DEVCG_ACC_…).
+/// Kinds of access, as bits: BPF_DEVCG_ACC_* of linux/bpf.h.
 const MKNOD: u8 = 1;
 const READ: u8 = 2;
 const WRITE: u8 = 4;
 const ALL: u8 = MKNOD | READ | WRITE;
 
-/// Docker's rules: every node may be made, but only the standard ones opened.
+/// Docker's rules: a container may create every node, but open only the standard devices.
 const STANDARD: [Rule; 10] = [
     Rule { kind: Kind::Character, major: None, minor: None, access: MKNOD },
     Rule { kind: Kind::Block, major: None, minor: None, access: MKNOD },
@@ -56,7 +59,7 @@ const fn character(major: u32, minor: Option<u32>) -> Rule {
     Rule { kind: Kind::Character, major: Some(major), minor, access: ALL }
 }
 
-/// The syntax of v1's devices.allow.
+/// The syntax of devices.allow in cgroup v1.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |n| n.to_string());
@@ -69,8 +72,8 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A container's rules in their order. The standard ones come last, so a container that is denied
-/// every device still has them.
+/// A container's rules in order. The standard rules come last, so a rule that denies every device
+/// does not deny the standard devices.
 fn rules(given: &[(DeviceVerdict, DeviceRule)]) -> impl Iterator<Item = (DeviceVerdict, Rule)> {
     let of = |(verdict, rule): &(DeviceVerdict, DeviceRule)| {
         let verdict = *verdict;
@@ -79,7 +82,7 @@ fn rules(given: &[(DeviceVerdict, DeviceRule)]) -> impl Iterator<Item = (DeviceV
     given.iter().flat_map(of).chain(STANDARD.map(|rule| (DeviceVerdict::Allow, rule)))
 }
 
-/// One rule as given. The kind `a` becomes two rules.
+/// The rules for one rule of the spec: two for the kind `a`, otherwise one.
 fn rules_of(rule: &DeviceRule) -> impl Iterator<Item = Rule> + use<> {
     let (block, character) = match rule.kind {
         DeviceKind::Any => (true, true),
@@ -92,7 +95,7 @@ fn rules_of(rule: &DeviceRule) -> impl Iterator<Item = Rule> + use<> {
         .filter_map(move |(wanted, kind)| wanted.then_some(Rule { kind, major, minor, access }))
 }
 
-/// Some of `rwm`.
+/// The bits of `letters`, which are some of `r`, `w` and `m`.
 fn access(letters: &str) -> u8 {
     let bit = |letter: char| match letter {
         'r' => READ,
@@ -103,13 +106,13 @@ fn access(letters: &str) -> u8 {
 }
 
 impl Rule {
-    /// Whether the rule covers every device of `other`.
+    /// Whether this rule applies to every device to which `other` applies.
     fn covers(&self, other: &Rule) -> bool {
         let holds = |own: Option<u32>, other| own.is_none() || own == other;
         self.kind == other.kind && holds(self.major, other.major) && holds(self.minor, other.minor)
     }
 
-    /// Whether some device is covered by both rules.
+    /// Whether both rules apply to at least one common device.
     fn meets(&self, other: &Rule) -> bool {
         let meet = |own: Option<u32>, other: Option<u32>| match (own, other) {
             (Some(own), Some(other)) => own == other,
@@ -119,15 +122,17 @@ impl Rule {
     }
 }
 
-/// The rules as v1 keeps them: a verdict for every device, and exceptions from it without an order.
+/// The rules as cgroup v1 stores them: a verdict for every device, and unordered exceptions to the
+/// verdict.
 struct List {
     allows_all: bool,
     exceptions: Vec<Rule>,
 }
 
 impl List {
-    /// Converts the rules to the list of the same meaning. A list of denied devices is shorter, but is
-    /// possible only after a rule that allows everything.
+    /// Converts ordered rules to a list with the same meaning. If a rule allows every device, the
+    /// list holds the denied devices; otherwise, or if that is impossible, the list holds the
+    /// allowed devices. Fails if neither list can express the rules.
     fn of(given: &[(DeviceVerdict, DeviceRule)]) -> Result<List> {
         let all = given.iter().rposition(|(_, rule)| rule.is_all());
         if let Some(at) = all
@@ -140,7 +145,7 @@ impl List {
         Ok(List { allows_all: false, exceptions })
     }
 
-    /// The lines to write, each with its file.
+    /// The names of the two files, in the order of the writes, each with its lines.
     fn lines(&self) -> [(&'static str, Vec<String>); 2] {
         let (allow, deny) = ("devices.allow", "devices.deny");
         let (start, other) = if self.allows_all { (allow, deny) } else { (deny, allow) };
@@ -151,8 +156,9 @@ impl List {
     }
 }
 
-/// The rules with the verdict `kind`, as exceptions from the other verdict. A later rule of the other
-/// verdict removes the earlier rules that it covers. Fails if it would leave a hole in a wider rule.
+/// The rules with the verdict `kind`, as exceptions to the other verdict. A later rule with the
+/// other verdict removes the earlier rules that it covers. Fails if such a rule covers only a part
+/// of an earlier rule, because cgroup v1 cannot express that.
 fn exceptions(
     kind: DeviceVerdict,
     rules: impl Iterator<Item = (DeviceVerdict, Rule)>,
@@ -178,7 +184,8 @@ fn exceptions(
     Ok(list)
 }
 
-/// Denies all devices except the container's in a v1 cgroup directory.
+/// Denies all devices in a v1 cgroup except the container's and the standard ones. Fails if cgroup
+/// v1 cannot express the rules, or with the errors of open(2) and write(2).
 pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> Result<()> {
     for (file, lines) in List::of(given)?.lines() {
         let path = directory.join(file);
@@ -193,7 +200,7 @@ pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> R
     Ok(())
 }
 
-/// The same for a v2 cgroup directory. Returns false if this kernel has no device programs.
+/// As [`restrict_v1`], for a v2 cgroup. Returns false if the kernel supports no device programs.
 pub fn restrict_v2(
     directory: BorrowedFd<'_>,
     given: &[(DeviceVerdict, DeviceRule)],
@@ -210,16 +217,18 @@ pub fn restrict_v2(
     }
 }
 
-/// Offsets into struct bpf_cgroup_dev_ctx. The first word has the kind of device in its lower and
-/// the wanted access in its upper 16 bits.
+/// Offsets in bytes of struct bpf_cgroup_dev_ctx (linux/bpf.h). The first word holds the kind of
+/// device in its lower 16 bits and the access in its upper 16 bits.
 const ACCESS_AND_KIND: i16 = 0;
 const MAJOR: i16 = 4;
 const MINOR: i16 = 8;
 
-/// Compiles a program that asks the rules from the last to the first. A register holds the accesses that
-/// are not allowed yet: an allowing rule removes those that it names, and returns 1 if none is left; a
-/// denying rule returns 0 if it names one of them. After the first rule the program returns 0. The
-/// kernel passes the context in register 1.
+/// Compiles the rules to a program that checks them from the last to the first.
+///
+/// The register ACCESS holds the kinds of access that no rule has allowed yet. A rule that allows
+/// removes its kinds of access, and returns 1 if none is left. A rule that denies returns 0 if its
+/// kinds of access include one in ACCESS. After the first rule of the list the program returns 0.
+/// The kernel passes the context in register 1.
 fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
     const RESULT: u8 = 0;
     const CONTEXT: u8 = 1;
@@ -228,14 +237,14 @@ fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
     const MAJOR_NUMBER: u8 = 4;
     const MINOR_NUMBER: u8 = 5;
     const NAMED: u8 = 6;
-    // linux/bpf_common.h and linux/bpf.h
+    // The codes are those of linux/bpf_common.h and linux/bpf.h.
     let load = |to: u8, offset| instruction(0x61, to | CONTEXT << 4, offset, 0);
     let set = |to: u8, value| instruction(0xb7, to, 0, value);
     let copy = |to: u8, from: u8| instruction(0xbf, to | from << 4, 0, 0);
     let and = |to: u8, value| instruction(0x57, to, 0, value);
     let shift_right = |to: u8, bits| instruction(0x77, to, 0, bits);
     let exit = instruction(0x95, 0, 0, 0);
-    // Both jump over the rest of the rule.
+    // Both instructions jump over the rest of the rule.
     let skip_unless = |register: u8, value| instruction(0x55, register, 0, value);
     let skip_if = |register: u8, value| instruction(0x15, register, 0, value);
 
@@ -269,7 +278,7 @@ fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
         let length = block.len();
         let jumps = |step: &Instruction| matches!(step.code, 0x55 | 0x15);
         for (at, step) in block.iter_mut().enumerate().filter(|(_, step)| jumps(step)) {
-            // A rule has a few instructions, so the distance fits an i16.
+            // A rule has at most 8 instructions, so the distance fits an i16.
             step.offset = (length - at - 1) as i16;
         }
         program.extend(block);
@@ -286,7 +295,7 @@ const fn instruction(code: u8, registers: u8, offset: i16, immediate: i32) -> In
 mod tests {
     use super::*;
 
-    /// Runs a program as the kernel would; it only knows the instructions that `compile` emits.
+    /// Runs a program as the kernel does. Supports only the instructions that `compile` emits.
     fn allows(program: &[Instruction], kind: Kind, major: u64, minor: u64, access: u8) -> bool {
         let context = [u64::from(access) << 16 | kind as u64, major, minor];
         let mut registers = [0u64; 11];
@@ -362,7 +371,7 @@ mod tests {
             allow("b 8:1 r"),
         ]);
         let character = |minor, access| allows(&program, Kind::Character, 10, minor, access);
-        // The standard rules let every node be made.
+        // The standard rules allow the creation of every node.
         assert!(character(4, READ | WRITE) && character(4, READ | MKNOD));
         assert!(character(5, READ) && !character(5, WRITE) && !character(5, READ | WRITE));
         let block = |major, minor, access| allows(&program, Kind::Block, major, minor, access);
@@ -371,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_allow_the_same() {
+    fn v1_and_v2_allow_the_same_devices() {
         let lists = [
             vec![],
             vec![allow("a *:* rwm")],
@@ -391,7 +400,8 @@ mod tests {
                 for (major, minor) in [(1, 3), (7, 0), (8, 0), (8, 1), (10, 229), (10, 230)] {
                     for access in 1..=ALL {
                         let one = Rule { kind, major: Some(major), minor: Some(minor), access };
-                        // The kernel asks v1 for one access at a time.
+                        // The kernel checks the rules of cgroup v1 for one kind of access at a
+                        // time.
                         let by_list = [MKNOD, READ, WRITE].into_iter().all(|bit| {
                             let names = |rule: &Rule| rule.covers(&one) && rule.access & bit != 0;
                             access & bit == 0
@@ -420,19 +430,20 @@ mod tests {
         let refused = |given: &[_]| List::of(given).err().unwrap().to_string();
         let hole = refused(&[allow("c 10:* rw"), deny("c 10:5 w")]);
         assert!(hole.contains("'c 10:5 w' while 'c 10:* rw'"), "{hole}");
-        // The standard devices would be a hole in the denied range, and that range a hole in the allowed one.
+        // The rules deny all devices with major number 1 and then allow some of them. So neither a
+        // list of denied nor a list of allowed devices can express them.
         refused(&[allow("a *:* rwm"), deny("c 1:* rwm")]);
     }
 
     #[test]
-    fn a_device_opens_as_it_was_given() {
+    fn a_device_opens_with_the_given_access_only() {
         let program = program(&[allow("c 1:7 r"), allow("c 42:7 r")]);
         assert!(allows(&program, Kind::Character, 42, 7, READ));
         assert!(!allows(&program, Kind::Character, 42, 7, READ | WRITE));
     }
 
     #[test]
-    fn rules_as_given() {
+    fn a_rule_of_any_kind_becomes_two_rules() {
         let text = |(_, rule): (DeviceVerdict, DeviceRule)| {
             rules_of(&rule).map(|rule| rule.to_string()).collect::<Vec<_>>()
         };
@@ -441,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_reads_the_rules_as_docker_writes_them() {
+    fn v1_rules_have_dockers_syntax() {
         let text: Vec<String> = STANDARD.iter().map(Rule::to_string).collect();
         assert_eq!(text[..3], ["c *:* m", "b *:* m", "c 1:3 rwm"]);
         assert_eq!(text[9], "c 136:* rwm");

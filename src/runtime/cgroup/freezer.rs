@@ -1,14 +1,12 @@
-//! Stops all processes of a container and lets them continue: `cgroup.freeze` on v2, the freezer
-//! hierarchy on v1 (kernel, admin-guide/cgroup-v2.rst and cgroup-v1/freezer-subsystem.rst).
+//! Freezes and thaws all processes of a container: `cgroup.freeze` of cgroup v2, or the freezer
+//! hierarchy of v1 (cgroup-v2.rst, cgroup-v1/freezer-subsystem.rst).
 //!
-//! A container enters no v1 freezer cgroup as it starts, since few are ever paused and each
-//! directory costs every start: its processes are moved into one, until none is found outside, and
-//! moved out again as they thaw. A thaw before anything is frozen, or twice, does nothing.
-//!
-//! Processes that fork faster than they can be moved are stopped first (SIGSTOP), and continued
-//! once they are frozen. An empty cgroup below the freezer's marks that: if this process is killed
-//! before it has continued them, the thaw does. Refusing their forks instead (`pids.max`) would end
-//! most shells.
+//! On v1 a container has no freezer cgroup at its start, because each cgroup makes every start
+//! slower. `freeze` creates the cgroup and moves the processes into it until none is left outside.
+//! `thaw` moves them out again. If processes fork faster than `freeze` can move them, `freeze`
+//! sends them SIGSTOP, and SIGCONT once they are frozen. The cgroup `stopped` below the freezer
+//! cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT. A limit on forks
+//! (`pids.max`) would make most shells fail.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,20 +22,23 @@ use super::make_directory;
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, signal::Signal};
 
-/// How long a freeze waits. A process in an uninterruptible wait can't be frozen before its wait ends.
+/// How long `freeze` waits for the kernel. A process in an uninterruptible wait freezes only after
+/// the wait.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How long moving the processes may take: a busy host may have thousands.
+/// How long `freeze` may move processes. On a busy host a container may have thousands.
 const MAX_MOVE: Duration = Duration::from_secs(60);
-/// How long processes are moved out of the thawed cgroup. If some stay in it, that is harmless: a
-/// freeze finds them there, and the container's end removes it with the other cgroups.
+/// How long `thaw` moves processes out of the cgroup. Processes that stay there do no harm: a later
+/// `freeze` finds them, and the container's end removes the cgroup.
 const MAX_LEAVE: Duration = Duration::from_secs(2);
-/// How long processes run on while they are moved: only those of an unusual container are stopped.
+/// How long `freeze` moves running processes before it sends SIGSTOP. Few containers need longer.
 const FREE_TIME: Duration = Duration::from_millis(250);
-/// The cgroup whose existence says that the processes were stopped.
+/// The name of the cgroup that exists while processes may be stopped by SIGSTOP.
 const STOPPED: &str = "stopped";
 
-/// Freezes the processes in the container's `cgroups`.
+/// Freezes the processes in the container's `cgroups`; the first of `cgroups` has all of them. On
+/// v1 creates the freezer cgroup `parent`/`id`. Fails if the host has no freezer, if moving the
+/// processes takes more than 60 s, or if the kernel then needs more than 10 s.
 pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), "1")?;
@@ -49,7 +50,8 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     make_directory(&own)?;
     let members = Path::new(members).join("cgroup.procs");
     write(&own.join("freezer.state"), "FROZEN")?;
-    // A process that enters a frozen cgroup freezes, so this ends when no process is left to fork.
+    // A process that enters a frozen cgroup freezes, so at some point no running process is left
+    // that can fork.
     let begun = Instant::now();
     let mut stopped = false;
     loop {
@@ -67,7 +69,7 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
         }
         for pid in outside {
             match fs::write(own.join("cgroup.procs"), &pid) {
-                // The process has ended.
+                // ESRCH: the process has ended.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result.context(|| format!("move process {pid} into the freezer"))?,
             }
@@ -83,7 +85,7 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     await_line(&own.join("freezer.state"), "FROZEN")
 }
 
-/// Continues the processes that `freeze` stopped, whichever process called that.
+/// Sends SIGCONT to the processes that a call of `freeze` in any process has stopped.
 fn continue_stopped(own: &Path) -> Result<()> {
     let note = own.join(STOPPED);
     if note.exists() {
@@ -93,10 +95,11 @@ fn continue_stopped(own: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal to the processes that the file `procs` lists, and to no others. If a PID is listed
-/// again after its descriptor was opened, the descriptor is of that process and not of a later one.
+/// Sends a signal to the processes that the file `procs` lists. The file is read again after the
+/// pidfds are open. A PID that it still lists belongs to a process of the cgroup, not to a later
+/// process with the same PID.
 fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
-    /// Descriptors open at a time; the usual limit is 1,024.
+    /// The number of pidfds open at a time. The usual limit is 1,024 (RLIMIT_NOFILE).
     const CHUNK: usize = 256;
     let listed: Vec<String> = pids(procs)?.into_iter().collect();
     for chunk in listed.chunks(CHUNK) {
@@ -104,7 +107,7 @@ fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
             .iter()
             .filter_map(|pid| {
                 let number = Pid::from_raw(pid.parse().ok()?)?;
-                // A process that has ended needs no signal.
+                // Fails if the process has ended; it needs no signal.
                 Some((pid, pidfd_open(number, PidfdFlags::empty()).ok()?))
             })
             .collect();
@@ -116,7 +119,8 @@ fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
     Ok(())
 }
 
-/// Thaws the processes.
+/// Thaws the processes that `freeze` froze, and on v1 removes the freezer cgroup. Does nothing if
+/// they are not frozen.
 pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         return write(&unified.join("cgroup.freeze"), "0");
@@ -132,7 +136,7 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             if begun.elapsed() > MAX_LEAVE {
                 break;
             }
-            // A process that can't be moved has ended; its children are found in the next round.
+            // The write fails if the process has ended. The next pass finds its children.
             let _ = fs::write(&root, &pid);
         }
         match fs::remove_dir(&own) {
@@ -146,7 +150,8 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Freezes or thaws a container that was born into a freezer cgroup of its own or into cgroup v2.
+/// Freezes or thaws a container of the OCI face. Such a container has a v2 cgroup or a v1 freezer
+/// cgroup from its start. Fails if `cgroups` has neither, or if the kernel needs more than 10 s.
 pub fn switch(cgroups: &[String], frozen: bool) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
@@ -162,7 +167,7 @@ pub fn switch(cgroups: &[String], frozen: bool) -> Result<()> {
     await_line(&state, word)
 }
 
-/// Whether such a container is frozen.
+/// Whether one of these v2 cgroups or v1 freezer cgroups is frozen.
 pub fn is_switched(cgroups: &[String]) -> bool {
     cgroups.iter().map(Path::new).any(|path| {
         has_line(&path.join("cgroup.freeze"), "1")
@@ -170,7 +175,7 @@ pub fn is_switched(cgroups: &[String]) -> bool {
     })
 }
 
-/// Whether the processes are frozen.
+/// Whether the processes are frozen; see [`freeze`]. Fails if the cgroup mounts cannot be read.
 pub fn is_frozen(cgroups: &[String], parent: &str, id: &str) -> Result<bool> {
     if let Some(unified) = unified(cgroups) {
         return Ok(has_line(&unified.join("cgroup.freeze"), "1"));

@@ -1,8 +1,9 @@
-//! Where this host mounts its cgroup controllers: in v1 hierarchies, in the v2 hierarchy, or some
-//! in each (hybrid). The mounts are read from /proc/self/mountinfo (cgroups(7),
-//! proc_pid_mountinfo(5)) instead of being guessed from the kernel version. If nothing is mounted,
-//! as on a bare initramfs, cgroup v2 is mounted. What is written into the controllers' files is
-//! `v1`'s and `v2`'s.
+//! Finds where this host mounts its cgroup controllers: in v1 hierarchies, in the v2 hierarchy, or
+//! some in each (hybrid).
+//!
+//! /proc/self/mountinfo lists the mounts (cgroups(7), proc_pid_mountinfo(5)); the kernel version
+//! would not show them. If no cgroups are mounted, as on a bare initramfs, this file mounts cgroup
+//! v2. `v1` and `v2` know the controllers' files.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,12 +15,13 @@ use rustix::mount::{MountFlags, mount};
 use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Durability};
 
-/// linux/magic.h
+/// CGROUP2_SUPER_MAGIC of linux/magic.h.
 const CGROUP2: u64 = 0x6367_7270;
-/// The file system on /sys/fs/cgroup if v1 hierarchies are mounted below it.
+/// TMPFS_MAGIC of linux/magic.h. A tmpfs is on /sys/fs/cgroup if v1 hierarchies are mounted below
+/// it.
 const TMPFS: u64 = 0x0102_1994;
 
-/// The v1 controllers that a limit or a default needs.
+/// The v1 controllers of the container's limits and defaults.
 pub const CONTROLLERS: [&str; 13] = [
     "memory",
     "cpu",
@@ -56,12 +58,13 @@ pub struct Hierarchy {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unified {
     pub mount: PathBuf,
-    /// What `cgroup.controllers` at its root offers.
+    /// The controllers in `cgroup.controllers` of the root cgroup.
     pub controllers: Vec<String>,
 }
 
 impl Layout {
-    /// The host's hierarchies, which are looked for once in a process, unless none is mounted yet.
+    /// Returns the host's hierarchies. Reads them once in a process, but again as long as none is
+    /// mounted. Fails if /proc/self/mountinfo or `cgroup.controllers` cannot be read.
     pub fn detect() -> Result<&'static Layout> {
         static KNOWN: OnceLock<Layout> = OnceLock::new();
         static NONE: Layout = Layout { v1: Vec::new(), named: Vec::new(), v2: None };
@@ -101,8 +104,9 @@ impl Layout {
     }
 }
 
-/// Mounts cgroups on a host that has none mounted. If that fails, containers run without limits: `warn`
-/// reports it, once as long as the volatile directory `run` exists. A limit that is asked for fails later.
+/// Mounts cgroups on a host without mounted cgroups. If that fails, containers run without limits,
+/// and `warn` gets the reason. `warn` is called once as long as the volatile directory `run`
+/// exists. A later start of a container with a limit then fails.
 pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     let Err(reason) = mount_missing() else { return Ok(()) };
     let mark = run.join(".without-cgroups");
@@ -113,10 +117,10 @@ pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     Ok(())
 }
 
-/// Mounts cgroup v2 at its usual place on a host where no hierarchy of either version is mounted.
+/// Mounts cgroup v2 on /sys/fs/cgroup if no hierarchy of either version is mounted.
 fn mount_missing() -> Result<()> {
     const PLACE: &str = "/sys/fs/cgroup";
-    // Nearly every host has them mounted, and this one call shows it.
+    // One statfs(2) shows that cgroups are mounted, as they are on nearly every host.
     let magic = statfs(PLACE).map_or(0, |found| found.f_type as u64);
     if [CGROUP2, TMPFS].contains(&magic) {
         return Ok(());
@@ -162,7 +166,7 @@ fn parse(mountinfo: &str) -> Layout {
             }
             continue;
         }
-        // The first mount of a hierarchy is the host's own; others only repeat it.
+        // The first mount of a hierarchy is the host's own. Further mounts show the same hierarchy.
         if controllers.first().is_some_and(|first| layout.v1_with(first).is_none()) {
             layout.v1.push(Hierarchy { mount, controllers });
         }

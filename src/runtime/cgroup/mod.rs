@@ -1,11 +1,11 @@
-//! A container's cgroups: a directory of its own in each hierarchy that its limits or our defaults
-//! need, written to by hand (cgroups(7)).
+//! A container's cgroups: a directory in each hierarchy that a limit of the container or a default
+//! of mydocker needs (cgroups(7)).
 //!
-//! `plan` finds for each limit the hierarchy that can hold it, v1 or v2, and refuses the container
-//! if none can: a limit is never silently dropped. `make` creates the directories and writes the
-//! limits; on v2 that happens before the clone, so that the process is born inside; on v1 the
-//! parent does it while the child builds its root, and the child enters by itself. `Update`
-//! writes new limits to a running container's.
+//! `plan` finds for each limit a hierarchy, v1 or v2, that has the controller. If none has it, the
+//! start fails: a limit is never ignored silently. `make` creates the directories and writes the
+//! limits. The v2 directory is made before clone3(2), so that init starts in it. The parent makes
+//! the v1 directories while init builds the root, and init enters them. `Update` changes the limits
+//! of a running container.
 
 mod devices;
 pub mod freezer;
@@ -33,30 +33,30 @@ use setting::{Setting, Settings, or_max};
 pub use update::{Applied, Update};
 pub use v2::weight_of_shares;
 
-/// The parent of the containers' directories without `--cgroup-parent`.
+/// The parent cgroup of the containers without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
 
-/// Controllers that every container gets: memory counts OOM kills, pids and devices protect the host.
+/// The controllers of every container: memory counts OOM kills, pids and devices protect the host.
 const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
 
 /// A container's directories, planned or made.
 pub struct Cgroup {
-    /// v1 first.
+    /// The v1 directories come first.
     directories: Vec<Directory>,
-    /// The v2 directory once it is made. The first process is cloned into it.
+    /// The open v2 directory, once it is made. Init is cloned into this cgroup.
     unified: Option<OwnedFd>,
-    /// Whether this cgroup keeps its processes from other devices than the given ones.
+    /// Whether a cgroup denies the container's processes all devices but the allowed ones.
     restricts_devices: bool,
 }
 
 struct Directory {
     path: PathBuf,
-    /// `None` is the v2 hierarchy.
+    /// `None` stands for the v2 hierarchy.
     hierarchy: Option<layout::Hierarchy>,
     mount: PathBuf,
-    /// v2: the controllers that must be delegated.
+    /// Only v2: the controllers that must be delegated to this cgroup.
     controllers: Vec<String>,
-    /// v2: the controllers to delegate if that is possible.
+    /// Only v2: the controllers that are delegated to this cgroup if that is possible.
     other_controllers: Vec<String>,
     settings: Vec<Setting>,
 }
@@ -104,7 +104,7 @@ impl Plan<'_> {
         &mut self.directories[at]
     }
 
-    /// Finds a place for each limit. Fails if this host has none.
+    /// Finds a directory for each limit. Fails if this host lacks the controller of a limit.
     fn place_limits(&mut self, cgroup: &spec::Cgroup) -> Result<()> {
         for setting in v1::settings(cgroup) {
             if let Some(directory) = self.in_v1(&setting.controller) {
@@ -118,7 +118,7 @@ impl Plan<'_> {
             if in_v1 && !is_unified(&setting) {
                 continue;
             }
-            // The files of every cgroup (`cgroup.*`) belong to no controller.
+            // The files `cgroup.*` exist in every v2 cgroup and belong to no controller.
             if self.layout.v2_has(controller) || controller == "cgroup" {
                 let controller = controller.to_owned();
                 if let Some(directory) = self.in_v2(&controller) {
@@ -138,7 +138,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Adds every controller that this host has.
+    /// Adds a directory for every controller of this host.
     fn place_everywhere(&mut self) {
         let layout = self.layout;
         for hierarchy in layout.v1.iter().chain(&layout.named) {
@@ -152,19 +152,21 @@ impl Plan<'_> {
     }
 }
 
-/// Whether a value is for a file of v2 that the user named.
+/// Whether the user named the v2 file of this value (`unified` in the OCI runtime specification).
 fn is_unified(setting: &Setting) -> bool {
     setting.limit.starts_with("unified.")
 }
 
 impl Cgroup {
-    /// Finds a place for each limit. Creates nothing.
+    /// Finds a directory for each limit of `spec`. Creates nothing. Fails if this host lacks the
+    /// controller of a limit.
     pub fn plan(spec: &Spec) -> Result<Cgroup> {
         let layout = Layout::detect()?;
         let name = Path::new(spec.cgroup.path.trim_matches('/'));
         let mut plan = Plan { layout, name, directories: Vec::new() };
         for controller in ALWAYS {
-            // v2 has no controller for devices, but a directory there can have a program for it.
+            // cgroup v2 has no controller for devices, but a device program can be attached to any
+            // v2 cgroup.
             let v2_can = layout.v2_has(controller) || controller == "devices";
             if plan.in_v1(controller).is_none() && v2_can {
                 plan.in_v2(controller);
@@ -178,8 +180,8 @@ impl Cgroup {
         Ok(Cgroup { directories: plan.directories, unified: None, restricts_devices })
     }
 
-    /// Makes the v2 directory, before the first process is cloned into it.
-    pub fn make_birthplace(&mut self, spec: &Spec) -> Result<()> {
+    /// Creates the v2 directory and opens it. Must be called before the first process is cloned.
+    pub fn make_v2(&mut self, spec: &Spec) -> Result<()> {
         for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_none()) {
             directory.make(spec)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -195,23 +197,23 @@ impl Cgroup {
         Ok(())
     }
 
-    /// If this is false, other means must keep the host's devices from the container: it may make no
-    /// node, and no image or volume may show one.
+    /// Whether a cgroup restricts the container's devices. If false, the container may not create
+    /// device nodes, and the mounts of its image and volumes are nodev.
     pub fn restricts_devices(&self) -> bool {
         self.restricts_devices
     }
 
-    /// The cgroup v2 directory into which the first process is cloned (CLONE_INTO_CGROUP).
-    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+    /// The open v2 directory, into which the first process is cloned (CLONE_INTO_CGROUP).
+    pub fn v2_directory(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Makes the v1 directories.
+    /// Creates the v1 directories and writes their limits.
     pub fn make(&self, spec: &Spec) -> Result<()> {
         self.v1().try_for_each(|directory| directory.make(spec))
     }
 
-    /// Moves the calling thread into the v1 directories.
+    /// Moves the calling thread, the only one of its process, into the v1 cgroups.
     pub fn enter(&self) -> Result<()> {
         self.v1().try_for_each(|directory| enter(&directory.path))
     }
@@ -220,8 +222,9 @@ impl Cgroup {
         self.directories.iter().filter(|directory| directory.hierarchy.is_some())
     }
 
-    /// What the container sees below /sys/fs/cgroup: the v1 hierarchies by their controllers' names,
-    /// or one without a name for a v2 host; each with the container's own directory in it.
+    /// The hierarchies that the container sees below /sys/fs/cgroup. Each is the name of its
+    /// directory there and the path of the container's cgroup. The name joins the controllers of a
+    /// v1 hierarchy by commas, and is empty on a host with v2 alone.
     pub fn hierarchies(&self) -> Vec<(String, &Path)> {
         let v1 = self.directories.iter().filter_map(|directory| {
             let hierarchy = directory.hierarchy.as_ref()?;
@@ -234,7 +237,7 @@ impl Cgroup {
         }
     }
 
-    /// The paths of all directories.
+    /// The paths of all directories of this container.
     pub fn paths(&self) -> Vec<String> {
         self.directories.iter().map(|directory| directory.path.display().to_string()).collect()
     }
@@ -259,8 +262,8 @@ impl Directory {
     }
 }
 
-/// Fails if one of these cgroups exists with processes of another program: they would count as the
-/// container's, and end with it.
+/// Fails if one of these cgroups exists and contains a process or is frozen. A process of another
+/// program would count as the container's, and would be killed at the container's end.
 pub fn must_be_free(paths: &[String]) -> Result<()> {
     for path in paths.iter().filter(|path| Path::new(path).is_dir()) {
         let own = std::slice::from_ref(path);
@@ -274,9 +277,9 @@ pub fn must_be_free(paths: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Moves the calling thread, its process's only one, into a v1 cgroup, by `tasks`. To move another
-/// process, or to use `cgroup.procs`, the kernel waits until no process on the host is in the middle
-/// of a fork or an exit, which takes some 10 ms each time.
+/// Moves the calling thread, the only one of its process, into a v1 cgroup by the file `tasks`. A
+/// write to `cgroup.procs`, or of another process's PID, takes about 10 ms: the kernel then waits
+/// until no process on the host is in a fork or an exit.
 pub fn enter(directory: &Path) -> Result<()> {
     let path = directory.join("tasks");
     openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
@@ -285,15 +288,16 @@ pub fn enter(directory: &Path) -> Result<()> {
         .context(|| format!("enter cgroup {}", directory.display()))
 }
 
-/// The container's v2 cgroup, into which a further process of it is cloned.
-pub fn birthplace(paths: &[String]) -> Result<Option<OwnedFd>> {
+/// Opens the container's v2 cgroup, into which `exec` clones a process; `None` if all of `paths`
+/// are v1 cgroups.
+pub fn open_v2(paths: &[String]) -> Result<Option<OwnedFd>> {
     let is_v2 = |path: &&String| !Path::new(path.as_str()).join("tasks").exists();
     let Some(path) = paths.iter().find(is_v2) else { return Ok(None) };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty()).map(Some).context(|| format!("open cgroup {path}"))
 }
 
-/// Whether the kernel's OOM killer has struck in one of these cgroups.
+/// Whether the kernel's OOM killer has killed a process in one of these cgroups.
 pub fn oom_killed(paths: &[String]) -> bool {
     paths.iter().any(|path| {
         let files = ["memory.events", "memory.oom_control"];
@@ -306,9 +310,9 @@ pub fn oom_killed(paths: &[String]) -> bool {
     })
 }
 
-/// The v2 cgroup, beside the containers below `parent`, in which their monitors live. systemd assigns
-/// a process to a unit by its v2 cgroup, so a monitor in the caller's cgroup would end with the service
-/// or session that started it. `None` if no such cgroup can be made: the monitor stays in the caller's.
+/// Creates and opens the v2 cgroup `monitors` below `parent`. systemd assigns a process to a unit
+/// by its v2 cgroup. In the caller's cgroup a monitor would end with the service or session that
+/// started it. `None` if the cgroup cannot be made: the monitor then stays in the caller's cgroup.
 pub fn monitors(parent: &str) -> Option<OwnedFd> {
     let unified = Layout::detect().ok()?.v2.as_ref()?;
     let path = unified.mount.join(parent.trim_matches('/')).join("monitors");
@@ -316,7 +320,7 @@ pub fn monitors(parent: &str) -> Option<OwnedFd> {
     openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// Every path on this host where the container's cgroup may be, whatever its limits were.
+/// Every path on this host at which the container `id` below `parent` may have a cgroup.
 pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     let layout = Layout::detect()?;
     let name = Path::new(parent.trim_matches('/')).join(id);
@@ -326,7 +330,8 @@ pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     Ok(mounts.map(|mount| mount.join(&name).display().to_string()).collect())
 }
 
-/// The processes of a container: those in the first of its cgroups and in the cgroups below.
+/// The PIDs in the first of the cgroups `paths` and in all cgroups below it. Each cgroup of a
+/// container has all its processes.
 pub fn members(paths: &[String]) -> Vec<i32> {
     fn add(path: &Path, pids: &mut Vec<i32>) {
         let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
@@ -353,7 +358,7 @@ fn make_directory(path: &Path) -> Result<()> {
     .context(|| format!("make cgroup {}", path.display()))
 }
 
-/// Quota and period in microseconds, if they are set.
+/// The CPU quota and period in microseconds, if they are set.
 fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
     const DEFAULT_PERIOD_US: u64 = 100_000;
     let Some(nano) = resources.nano_cpus else {
@@ -363,20 +368,20 @@ fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
     (Some((nano * (period / 1000) / 1_000_000) as i64), Some(period))
 }
 
-/// The limits that both versions write alike. `huge_page_limit` is how the names of the files of
-/// huge pages end.
+/// Adds the limits whose files are named alike in both versions. `huge_page_limit` is the end of
+/// the file names of hugetlb.
 fn both(settings: &mut Settings, cgroup: &spec::Cgroup, huge_page_limit: &str) {
     let further = &cgroup.further;
     if let Some(pids) = cgroup.resources.pids {
         settings.set("pids", "pids.max", or_max(pids), "pids.limit");
     } else if let Some(pids) = cgroup.default_pids {
-        // The default limit: left out if the host can't set it.
+        // The default limit is skipped if the host cannot set it.
         settings.set("pids", "pids.max", pids, "pids.limit").optional = true;
     }
     for limit in &further.huge_pages {
         let file = |kind| format!("hugetlb.{}.{kind}{huge_page_limit}", limit.size);
         settings.set("hugetlb", file(""), limit.bytes, "hugepageLimits");
-        // Since Linux 5.7.
+        // The kernel has this file since Linux 5.7.
         settings.set("hugetlb", file("rsvd."), limit.bytes, "hugepageLimits").optional = true;
     }
     if let Some(class) = further.network_class {
@@ -403,14 +408,15 @@ fn cpuset(settings: &mut Settings, resources: &Resources) {
     }
 }
 
-/// Bytes of memory and swap together, -1 for no limit: as asked for, otherwise the caller's default.
+/// The limit of memory and swap together in bytes; -1 means no limit. Without a limit of the
+/// user's, the default of the spec.
 fn memory_and_swap(cgroup: &spec::Cgroup) -> Option<i64> {
     let resources = &cgroup.resources;
     let unlimited = (resources.memory == Some(-1)).then_some(-1);
     resources.memory_swap.or(cgroup.default_memory_swap).or(unlimited)
 }
 
-/// The specification's name for a rate.
+/// The name of a rate in the OCI runtime specification.
 fn rate_name(kind: RateKind) -> &'static str {
     match kind {
         RateKind::ReadBytes => "blockIO.throttleReadBpsDevice",

@@ -1,6 +1,6 @@
-//! The end of a container's cgroups: every process that is left in them is killed and the directories
-//! are removed, innermost first (cgroups(7)). A process that can't be killed, such as one that waits
-//! for a dead disk, keeps its cgroup; after a while this is an error.
+//! Kills all processes in a container's cgroups and removes the directories, innermost first
+//! (cgroups(7)). A process in an uninterruptible wait, for example for a dead disk, does not end.
+//! Its cgroup cannot be removed then, and the removal fails after 10 seconds.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,10 +14,11 @@ use crate::error::{Context, Result, fail};
 use crate::sys;
 use crate::sys::trace::Traced;
 
-/// How long processes may take to leave a cgroup after SIGKILL before the removal fails.
+/// How long a process may take to end after SIGKILL before the removal fails.
 const MAX_REMOVAL: Duration = Duration::from_secs(10);
 
-/// Removes these cgroups and those below, and kills every process that is still in them.
+/// Kills every process in these cgroups and in the cgroups below them, and removes the cgroups.
+/// Fails if a process has not ended after 10 seconds. A missing cgroup is no error.
 pub fn remove(paths: &[String]) -> Result<()> {
     paths.iter().try_for_each(|path| {
         remove_one(Path::new(path)).traced("rmdir", || format!("kill what is left in {path}"))
@@ -50,7 +51,7 @@ fn remove_one(path: &Path) -> Result<()> {
     }
 }
 
-/// The processes in any of these cgroups and those below.
+/// The PIDs in these cgroups and in the cgroups below them, each once.
 fn members_of_all(paths: &[String]) -> Vec<i32> {
     let mut pids: Vec<i32> =
         paths.iter().flat_map(|path| super::members(std::slice::from_ref(path))).collect();
@@ -59,19 +60,20 @@ fn members_of_all(paths: &[String]) -> Vec<i32> {
     pids
 }
 
-/// Sends a signal to every process in these cgroups and those below.
+/// Sends a signal to every process in these cgroups and in the cgroups below them.
 pub fn signal(paths: &[String], signal: sys::signal::Signal) {
     for pid in members_of_all(paths).into_iter().filter_map(Pid::from_raw) {
         signal_member(pid, signal, |number| members_of_all(paths).contains(&number));
     }
 }
 
-/// Kills every process in these cgroups.
+/// Sends SIGKILL to every process in these cgroups. Only a kernel with `cgroup.kill` also ends the
+/// processes in the cgroups below them.
 pub fn kill(paths: &[String]) {
     paths.iter().for_each(|path| kill_all(Path::new(path)));
 }
 
-/// Sends SIGKILL to every process in a cgroup, in one step if the kernel can (cgroup.kill, Linux 5.14).
+/// Sends SIGKILL to every process in a cgroup: by `cgroup.kill` (Linux 5.14), otherwise one by one.
 fn kill_all(path: &Path) {
     if fs::write(path.join("cgroup.kill"), "1").is_ok() {
         return;
@@ -82,20 +84,20 @@ fn kill_all(path: &Path) {
     }
 }
 
-/// The processes in the cgroup itself.
+/// The PIDs in the cgroup itself.
 fn members_of_one(path: &Path) -> impl Iterator<Item = i32> {
     let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
     let pids: Vec<i32> = members.lines().filter_map(|line| line.parse().ok()).collect();
     pids.into_iter()
 }
 
-/// Sends a signal to the process `pid` if it is still in the cgroup.
+/// Sends a signal to the process `pid` if `is_member` says that the process is in the cgroup.
 fn signal_member(pid: Pid, signal: sys::signal::Signal, is_member: impl FnOnce(i32) -> bool) {
     let flags = rustix::process::PidfdFlags::empty();
     let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
-    // Checked after the descriptor is open: before, the PID could pass to another process.
+    // Check after the pidfd is open. Before, the kernel could give the PID to another process.
     if is_member(pid.as_raw_nonzero().get()) {
-        // The process may have ended by itself.
+        // An error means that the process has already ended.
         let _ = sys::process::send_signal(pidfd.as_fd(), signal);
     }
 }
@@ -104,7 +106,7 @@ fn signal_member(pid: Pid, signal: sys::signal::Signal, is_member: impl FnOnce(i
 mod tests {
     use super::*;
 
-    /// Here a plain directory stands for the cgroup.
+    /// A plain directory takes the place of the cgroup.
     #[test]
     fn only_a_process_that_is_in_the_cgroup_is_killed() {
         let dir = std::env::temp_dir().join(format!("cgroup-kill-{}", std::process::id()));
@@ -115,7 +117,7 @@ mod tests {
             let is_member = |number: i32| members_of_one(&dir).any(|member| member == number);
             signal_member(pid, sys::signal::Signal::KILL, is_member);
         };
-        // The process left the cgroup, or its PID belongs to another process now.
+        // As after the process has left the cgroup, or its PID was reused.
         fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
         kill();
         std::thread::sleep(Duration::from_millis(50));

@@ -1,8 +1,10 @@
-//! One value for one file of a cgroup. `v1` and `v2` list them, `plan` finds the directory for each,
-//! and here they are written. A limit has its name in the OCI runtime specification
-//! (`memory.limit`); the caller translates it for its user, so that an error names the flag or the
-//! field. Some files refuse a value that contradicts another file's present one: such a value is
-//! written again after all others, so the order of a list does not matter.
+//! A value for a file of a cgroup. `v1` and `v2` list the values, `plan` finds the directory of
+//! each, and this file writes them.
+//!
+//! A limit has the name that it has in the OCI runtime specification (`memory.limit`). The caller
+//! translates this name, so that an error names the user's flag or field. Some files refuse a value
+//! that contradicts the present value of another file. Such a value is written again after all
+//! others, so the order of the list does not matter.
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;
@@ -15,26 +17,26 @@ use crate::error::{Context, Result, fail};
 use crate::runtime::spec;
 use crate::sys::trace::Traced;
 
-/// One value to write.
+/// A value to write, with its controller and its file.
 #[derive(Debug)]
 pub struct Setting {
     pub controller: Cow<'static, str>,
     pub file: Cow<'static, str>,
     pub value: String,
-    /// The name of the limit, for errors.
+    /// The name of the limit in the OCI runtime specification, for errors.
     pub limit: Cow<'static, str>,
-    /// A default that goes with another limit: skipped if the kernel lacks the file.
+    /// Whether the value is a default, which is skipped if the kernel lacks the file.
     pub optional: bool,
-    /// Another file and value, for a kernel without the first file.
+    /// A file and a value for a kernel that lacks the first file.
     pub otherwise: Option<(&'static str, String)>,
 }
 
-/// A list of values that is being filled.
+/// A list of values, in the order of the writes.
 #[derive(Default)]
 pub struct Settings(Vec<Setting>);
 
 impl Settings {
-    /// Adds a value that must be written.
+    /// Adds a value that is not optional, and returns it for changes.
     pub fn set(
         &mut self,
         controller: impl Into<Cow<'static, str>>,
@@ -50,11 +52,10 @@ impl Settings {
             optional: false,
             otherwise: None,
         });
-        // Just pushed.
         self.0.last_mut().expect("a setting")
     }
 
-    /// The values in their order.
+    /// The values, in the order of the writes.
     pub fn done(self) -> Vec<Setting> {
         self.0
     }
@@ -84,7 +85,8 @@ impl Setting {
     }
 }
 
-/// Writes all values to the cgroup in `directory`.
+/// Writes all values to the cgroup in `directory`. Fails if the kernel refuses a value twice, or
+/// lacks the file of a value that is not optional.
 pub fn apply(settings: &[Setting], directory: &Path, cgroup: &spec::Cgroup) -> Result<()> {
     let mut refused = Vec::new();
     for setting in settings {
@@ -96,7 +98,7 @@ pub fn apply(settings: &[Setting], directory: &Path, cgroup: &spec::Cgroup) -> R
     refused.into_iter().try_for_each(|setting| setting.apply(directory, cgroup))
 }
 
-/// A limit as the files of both versions write it: -1 is none.
+/// The text of a limit for files that accept `max`. A negative value means no limit.
 pub fn or_max(value: i64) -> String {
     if value < 0 { "max".to_owned() } else { value.to_string() }
 }

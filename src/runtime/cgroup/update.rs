@@ -1,9 +1,9 @@
-//! Changes the limits of a running container (`update`), all of them or none.
+//! Changes the limits of a running container (`update`), either all of them or none.
 //!
-//! Only the files whose value differs are written. Each former value is read first, and written
-//! back if a later step fails. A container has a v1 directory only for the controllers that it
-//! needed at its start: a limit of another controller makes that directory now and moves the
-//! container's processes into it. On v2 the container's one directory gets the controller.
+//! Only files whose values differ are written. The former values are read first, and written back
+//! if a later step fails. On v1 a container has directories only for the controllers that it needed
+//! at its start. If a limit needs another controller, that directory is created now and the
+//! processes are moved into it. On v2 the controller is delegated to the container's one directory.
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,28 +17,29 @@ use super::{Directory, Plan, v1, v2};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec;
 
-/// How often a container's processes are listed while they are moved. Their new children are born in
-/// the new directory, so the second list is normally empty.
+/// How often the container's processes are listed while they are moved. A child of a moved process
+/// starts in the new directory, so the second list is normally empty.
 const MAX_PASSES: u32 = 64;
 
-/// The files to change.
+/// The planned changes.
 pub struct Update<'a> {
     cgroup: &'a spec::Cgroup,
     directories: Vec<Directory>,
 }
 
-/// What an update has changed.
+/// The changes that `Update::apply` has made.
 #[derive(Default)]
 pub struct Applied {
-    /// Each file with its former value, in the order of the writes.
+    /// The files with their former values, in the order of the writes.
     former: Vec<(PathBuf, Vec<u8>)>,
-    /// The directories that were made.
+    /// The directories that were created.
     made: Vec<PathBuf>,
 }
 
 impl Update<'_> {
-    /// Finds a place for each limit of `after` that `before` has not set in the same way. Without
-    /// `before`, all limits are set. This changes nothing.
+    /// Finds a directory for each limit of `after` whose value differs from `before`. Without
+    /// `before`, for each limit. Changes nothing. Fails if this host lacks the controller of a
+    /// limit.
     pub fn plan<'a>(before: Option<&spec::Cgroup>, after: &'a spec::Cgroup) -> Result<Update<'a>> {
         let layout = Layout::detect()?;
         let place = |cgroup: &spec::Cgroup| -> Result<Vec<Directory>> {
@@ -63,14 +64,14 @@ impl Update<'_> {
         Ok(Update { cgroup: after, directories })
     }
 
-    /// The directories that `apply` makes.
+    /// The directories that `apply` will create.
     pub fn new_directories(&self) -> Vec<String> {
         let new = self.directories.iter().filter(|directory| !directory.path.exists());
         new.map(|directory| directory.path.display().to_string()).collect()
     }
 
-    /// Fails if the new memory limit is below the present use, as the kernel does on v1. On v2 the
-    /// kernel would kill processes.
+    /// Fails if the new memory limit is below the present use. On v1 the kernel refuses such a
+    /// limit, but on v2 the kernel would kill processes.
     pub fn refuse_below_use(&self) -> Result<()> {
         let Some(limit @ 0..) = self.cgroup.resources.memory else { return Ok(()) };
         for directory in &self.directories {
@@ -84,8 +85,8 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Writes the limits, for a container whose processes are in `cgroups`. If a step fails, the
-    /// former values are written back.
+    /// Writes the limits for a container whose processes are in `cgroups`. If a step fails, writes
+    /// the former values back and returns the error.
     pub fn apply(&self, cgroups: &[String]) -> Result<Applied> {
         let mut applied = Applied::default();
         let mut each = self.directories.iter();
@@ -133,11 +134,12 @@ impl Applied {
         if is_new && directory.hierarchy.is_some() { move_processes(cgroups, path) } else { Ok(()) }
     }
 
-    /// Writes the former values back. A directory that was made and has processes stays, without
-    /// limits, until the container ends.
+    /// Writes the former values back. Removes the created directories; a directory with processes
+    /// stays, without limits, until the container ends. Ignores errors, because the user must see
+    /// the first failure.
     pub fn undo(self) {
-        // The user must see the failure that led here. A value that contradicts another file's
-        // present one is taken after that.
+        // In the second pass a file accepts a value that contradicted another file's value in the
+        // first pass.
         let mut refused = self.former;
         for _ in 0..2 {
             refused.retain(|(path, former)| fs::write(path, former).is_err());
@@ -148,7 +150,7 @@ impl Applied {
     }
 }
 
-/// Moves all processes of a container into the v1 directory `to`.
+/// Moves all processes in `cgroups` into the v1 directory `to`.
 fn move_processes(cgroups: &[String], to: &Path) -> Result<()> {
     let target = to.join("cgroup.procs");
     let mut moved = HashSet::new();
@@ -164,7 +166,7 @@ fn move_processes(cgroups: &[String], to: &Path) -> Result<()> {
                 .open(&target)
                 .map(|file| rustix::io::write(&file, pid.to_string().as_bytes()))
             {
-                // It has ended.
+                // ESRCH: the process has ended.
                 Ok(Ok(_) | Err(Errno::SRCH)) => {}
                 Ok(Err(error)) => {
                     return Err(error)

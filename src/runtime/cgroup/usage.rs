@@ -1,31 +1,35 @@
-//! What the processes of a container use, by its cgroups' accounts (admin-guide/cgroup-v2.rst and
-//! cgroup-v1/{cpuacct,memory,blkio-controller}.rst); where a controller has no account for it, by the
-//! processes that run now (proc_pid_stat(5), proc_pid_io(5)).
+//! The resources that a container's processes use, as `stats` reports them. The numbers come from
+//! the cgroups' files (cgroup-v2.rst and cgroup-v1/{cpuacct,memory,blkio-controller}.rst). If a
+//! controller is missing, the numbers of the running processes are added up (proc_pid_stat(5),
+//! proc_pid_io(5)).
 
 use std::fs;
 use std::path::Path;
 
 use super::members;
 
-/// Nanoseconds in a clock tick of the kernel's interface to programs (USER_HZ).
+/// The nanoseconds in a clock tick of /proc/PID/stat (USER_HZ is 100).
 const TICK_NS: u64 = 10_000_000;
 
-/// What the processes of a container use. Sizes are bytes.
+/// The resources that a container's processes use. Sizes are in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// CPU time on all processors together, since the container started.
+    /// The CPU time on all processors together since the container's start, in nanoseconds.
     pub cpu_ns: u64,
-    /// Memory in use, without caches that the kernel can drop at once.
+    /// The memory in use, without inactive file pages.
     pub memory: u64,
-    /// The memory limit; `None` if none is set.
+    /// The memory limit; `None` means no limit.
     pub memory_limit: Option<u64>,
+    /// The number of threads, or of processes if the controller `pids` is missing.
     pub processes: u64,
+    /// Read from block devices.
     pub read: u64,
+    /// Written to block devices.
     pub written: u64,
 }
 
-/// Reads the use from the files of `cgroups`. Without a controller's file, the counts of the
-/// processes are added up.
+/// Reads the usage from the files of `cgroups`. If a file is missing, adds up the numbers of the
+/// processes. A number that cannot be read is 0.
 pub fn usage(cgroups: &[String]) -> Usage {
     let text = |file: &str| {
         cgroups.iter().find_map(|cgroup| fs::read_to_string(Path::new(cgroup).join(file)).ok())
@@ -39,7 +43,7 @@ pub fn usage(cgroups: &[String]) -> Usage {
         keyed(&stat, "total_inactive_file").or_else(|| keyed(&stat, "inactive_file"))
     });
     let charged = number("memory.usage_in_bytes").or_else(|| number("memory.current"));
-    // v1 has a number for "none", near the largest there is.
+    // On v1 no limit is a number near the largest i64.
     let limit = number("memory.limit_in_bytes").or_else(|| number("memory.max"));
     let (read, written) =
         blocks(&text).unwrap_or_else(|| sum(pids.iter().filter_map(|pid| blocks_of(*pid))));
@@ -53,7 +57,7 @@ pub fn usage(cgroups: &[String]) -> Usage {
     }
 }
 
-/// Bytes read and written, of all devices.
+/// The bytes read from and written to all block devices; `None` without the I/O controller.
 fn blocks(text: &dyn Fn(&str) -> Option<String>) -> Option<(u64, u64)> {
     if let Some(stat) = text("io.stat") {
         let of = |key: &str| {
@@ -79,7 +83,7 @@ fn keyed(text: &str, key: &str) -> Option<u64> {
 fn cpu_of(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    // utime and stime are fields 14 and 15; the first two fields were cut off.
+    // utime and stime are fields 14 and 15. `fields` starts with field 3.
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(ticks * TICK_NS)
 }
@@ -109,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_say_the_same() {
+    fn v1_and_v2_files_give_the_same_usage() {
         let v1 = read(&[
             ("cpuacct.usage", "5000\n"),
             ("memory.usage_in_bytes", "900\n"),

@@ -1,7 +1,8 @@
-//! The files and values of cgroup v1 for a container's limits
-//! (Documentation/admin-guide/cgroup-v1), and the creation of a directory in a hierarchy.
-//! `settings` only lists what to write; `plan` finds the directories and reports a missing
-//! controller.
+//! Converts a container's limits to the files and values of cgroup v1 (admin-guide/cgroup-v1), and
+//! creates directories in a v1 hierarchy.
+//!
+//! `settings` only lists the values. `plan` in the module above finds the directories and reports a
+//! missing controller.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,8 @@ use super::setting::{Setting, Settings};
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Cgroup, RateKind};
 
-/// Lists each limit as controller, file, value, and the limit's name.
+/// Lists the controller, file and value of each limit, with the limit's name in the OCI runtime
+/// specification.
 pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     let mut settings = Settings::default();
     memory(&mut settings, cgroup);
@@ -41,8 +43,8 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) {
     if let Some(bytes) = cgroup.further.kernel_tcp_memory {
         set("memory.kmem.tcp.limit_in_bytes", bytes.to_string(), "memory.kernelTCP");
     }
-    // A kernel without swap accounting lacks the file; that is an error only if the user asked for
-    // the limit.
+    // A kernel without swap accounting lacks this file. That is an error only if the user set the
+    // limit.
     if let Some(bytes) = super::memory_and_swap(cgroup) {
         let setting = settings.set("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap");
         setting.optional = resources.memory_swap.is_none();
@@ -51,7 +53,8 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) {
 
 fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
-    // An idle cgroup takes no shares.
+    // The kernel refuses shares for an idle cgroup. So the value 0 comes before the shares, and the
+    // value 1 after them.
     if further.cpu_idle == Some(false) {
         settings.set("cpu", "cpu.idle", 0, "cpu.idle");
     }
@@ -88,7 +91,7 @@ fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     if let Some(weight) = resources.blkio_weight {
         set("blkio.bfq.weight", weight.to_string(), "blockIO.weight");
     }
-    // The kernel's CFQ scheduler, which had leaf weights, left with Linux 5.0.
+    // Leaf weights belong to the CFQ scheduler, which Linux 5.0 removed.
     if let Some(weight) = further.blkio_leaf_weight {
         set("blkio.leaf_weight", weight.to_string(), "blockIO.leafWeight");
     }
@@ -113,8 +116,9 @@ fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     }
 }
 
-/// Creates `directory` and its missing parents in the hierarchy. A new cpuset is empty and takes no
-/// process until it has CPUs and memory nodes, so it gets its parent's (cpuset(7)).
+/// Creates `directory` and its missing parents in the hierarchy. A new cpuset has no CPUs and
+/// memory nodes and accepts no process, so each new cpuset gets the values of its parent
+/// (cpuset(7)).
 pub fn make(hierarchy: &Hierarchy, directory: &Path) -> Result<()> {
     let inherits = hierarchy.controllers.iter().any(|name| name == "cpuset");
     if !inherits {

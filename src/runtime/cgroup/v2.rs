@@ -1,7 +1,9 @@
-//! The files and values of cgroup v2 for a container's limits
-//! (Documentation/admin-guide/cgroup-v2.rst), and the delegation of controllers to a new directory.
-//! Limits that the OCI runtime specification counts as cgroup v1 does are converted as runc and crun
-//! do, so that a limit means the same on both versions. Devices have no file in v2; see `devices`.
+//! Converts a container's limits to the files and values of cgroup v2 (admin-guide/cgroup-v2.rst),
+//! and delegates controllers to a new directory.
+//!
+//! The OCI runtime specification defines some limits as cgroup v1 counts them. They are converted
+//! as in runc and crun, so that a limit means the same on both versions. cgroup v2 has no file for
+//! devices; see `devices`.
 
 use std::fs;
 use std::path::Path;
@@ -12,18 +14,19 @@ use super::setting::{Setting, Settings, or_max};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec::{Cgroup, RateKind};
 
-/// Lists each limit as controller, file, value, and the limit's name. Fails if a limit can't be
-/// converted. For a limit that v2 lacks the list has v1's file: the write reports that it is missing.
+/// Lists the controller, file and value of each limit, with the limit's name in the OCI runtime
+/// specification. Fails if a limit cannot be converted. For a limit that v2 lacks, lists the file
+/// of v1, so that `apply` reports the missing file.
 pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
     let mut settings = Settings::default();
     memory(&mut settings, cgroup)?;
     cpu(&mut settings, cgroup);
     block_io(&mut settings, cgroup);
     super::both(&mut settings, cgroup, "max");
-    // Last, so that it wins over a limit of its own.
+    // These come last, so that they override the limits above.
     for (file, value) in &cgroup.further.unified {
         let controller = file.split('.').next().unwrap_or_default().to_owned();
-        // A file takes one line of a list at a time.
+        // Such files accept one line in each write.
         for line in value.lines() {
             let limit = format!("unified.{file}");
             settings.set(controller.clone(), file.clone(), line, limit);
@@ -60,7 +63,8 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) -> Result<()> {
     Ok(())
 }
 
-/// v1 counts memory and swap together, v2 swap alone.
+/// The limit of swap alone, as v2 counts, from v1's limit of memory and swap together. -1 means no
+/// limit.
 fn swap_alone(total: i64, memory: Option<i64>, cgroup: &Cgroup) -> Result<i64> {
     let name = |limit: &str| (cgroup.name_limit)(limit);
     match memory {
@@ -84,7 +88,8 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     let mut set = |file: &'static str, value: String, limit: &'static str| {
         settings.set("cpu", file, value, limit);
     };
-    // An idle cgroup takes no weight.
+    // The kernel refuses a weight for an idle cgroup. So the value 0 comes before the weight, and
+    // the value 1 after it.
     if further.cpu_idle == Some(false) {
         set("cpu.idle", "0".to_owned(), "cpu.idle");
     }
@@ -98,7 +103,7 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
         (Some(quota), Some(period)) => {
             set("cpu.max", format!("{} {period}", or_max(quota)), "cpu.quota");
         }
-        // The period stays as it is.
+        // Without a period in the value, the kernel keeps the present period.
         (Some(quota), None) => set("cpu.max", or_max(quota), "cpu.quota"),
         (None, Some(period)) => set("cpu.max", format!("max {period}"), "cpu.period"),
         (None, None) => {}
@@ -115,8 +120,8 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     super::cpuset(settings, resources);
 }
 
-/// With the BFQ scheduler in the kernel the weights are its own, which has v1's range. Otherwise
-/// they are those of the I/O cost controller.
+/// Adds the I/O limits. If the kernel has the BFQ scheduler, the weights are written to BFQ's
+/// files, whose range is that of v1. Otherwise they are converted for the I/O cost controller.
 fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
     if let Some(weight) = resources.blkio_weight {
@@ -151,21 +156,23 @@ fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     }
 }
 
-/// Maps 2..262144 to 1..10000 so that the defaults, 1024 and 100, meet too: the curve that runc 1.4
-/// and crun 1.23 use, whose exponent is a polynomial of the logarithm.
+/// Converts CPU shares of v1, 2 to 262144, to a weight of v2, 1 to 10000. The default 1024 becomes
+/// the default 100. The formula is that of runc 1.4 and crun 1.23; its exponent is a polynomial of
+/// the logarithm.
 pub fn weight_of_shares(shares: u64) -> u64 {
     let log = (shares.clamp(2, 262_144) as f64).log2();
     let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
     (10f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
 }
 
-/// Maps 10..1000 to 1..10000.
+/// Converts a weight of v1, 10 to 1000, to a weight of v2, 1 to 10000.
 fn weight_of_blkio(weight: u16) -> u64 {
     1 + (u64::from(weight.max(10)) - 10) * 9999 / 990
 }
 
-/// Creates `directory` and delegates the controllers `wanted` to it, and those of `others` that can
-/// be had: each level above it must list them in cgroup.subtree_control.
+/// Creates `directory` and delegates the controllers `wanted` to it, and as many of `others` as
+/// possible. A controller must be in cgroup.subtree_control of each cgroup above. Fails with EBUSY
+/// if a cgroup above contains processes.
 pub fn make(mount: &Path, directory: &Path, wanted: &[String], others: &[String]) -> Result<()> {
     super::make_directory(directory)?;
     let below = directory.strip_prefix(mount).unwrap_or(directory);
@@ -173,7 +180,7 @@ pub fn make(mount: &Path, directory: &Path, wanted: &[String], others: &[String]
     for component in below.components() {
         delegate(&current, wanted)?;
         for other in others.iter().filter(|other| !wanted.contains(other)) {
-            // The container asks for nothing that needs it.
+            // No limit of the container needs this controller.
             let _ = delegate(&current, std::slice::from_ref(other));
         }
         current.push(component);
@@ -196,7 +203,8 @@ fn delegate(directory: &Path, wanted: &[String]) -> Result<()> {
     fs::write(&path, &missing)
         .map_err(Error::from)
         .map_err(|error| match error.errno() {
-            // The rule of no internal processes: a cgroup with processes of its own can't delegate.
+            // A v2 cgroup that contains processes cannot delegate ("No Internal Process
+            // Constraint").
             Some(Errno::BUSY) => Error::new(format!(
                 "{} has processes of its own, so it can't delegate {missing}; start mydocker \
                  outside of it, or choose another parent cgroup",
@@ -230,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_span_their_range_and_the_defaults_meet() {
+    fn weights_span_their_range_and_defaults_become_defaults() {
         assert_eq!((weight_of_shares(2), weight_of_shares(262_144)), (1, 10_000));
         assert_eq!((weight_of_shares(0), weight_of_shares(u64::MAX)), (1, 10_000));
         assert_eq!((weight_of_shares(512), weight_of_shares(1024)), (59, 100));
@@ -238,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn swap_is_what_exceeds_memory() {
+    fn swap_is_the_total_minus_memory() {
         let value = |memory, memory_swap| {
             let resources = Resources { memory, memory_swap, ..Resources::default() };
             let settings = settings(&cgroup(resources, FurtherLimits::default()))?;
@@ -256,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_write_what_the_specification_lists() {
+    fn v1_and_v2_write_the_limits_of_the_specification() {
         let resources = Resources {
             cpu_shares: Some(1024),
             cpu_quota: Some(20_000),

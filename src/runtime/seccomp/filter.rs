@@ -1,7 +1,9 @@
-//! A filter that the caller describes: a list of rules over the names of system calls, compiled to BPF
-//! for this machine (seccomp(2)). Unknown names are skipped, as runc does, because newer kernels add
-//! calls. Where libseccomp is lax the rules are taken strictly: arguments that the kernel reads as ints
-//! are compared as ints, and if rules with and without conditions name one call, the stricter one wins.
+//! Compiles a user's seccomp filter, a list of rules on the names of system calls, to BPF for this
+//! machine (seccomp(2)).
+//!
+//! Unknown names are skipped, as in runc, because newer kernels add system calls. Two rules are
+//! stricter than libseccomp's. Arguments that the kernel reads as ints are compared as ints. If one
+//! system call has rules with and without conditions, the stricter rule applies.
 
 use std::collections::HashMap;
 
@@ -16,24 +18,24 @@ pub use super::bpf::{Condition, Is};
 
 const ENOSYS: u32 = 38;
 
-/// What happens to a system call (SECCOMP_RET_* of seccomp(2)).
+/// The action for a system call (SECCOMP_RET_* of seccomp(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     KillProcess,
     KillThread,
     Trap,
-    /// The call fails with this error.
+    /// The call fails with this errno.
     Errno(u16),
-    /// An agent outside of the container decides.
+    /// An agent outside the container decides (seccomp_unotify(2)).
     Notify,
-    /// A tracer decides; it gets this number.
+    /// A tracer decides, and gets this number (ptrace(2), PTRACE_EVENT_SECCOMP).
     Trace(u16),
     Log,
     Allow,
 }
 
 impl Action {
-    /// The value that the filter returns.
+    /// The return value of the filter for this action.
     fn value(self) -> u32 {
         match self {
             Action::KillProcess => KILL_PROCESS,
@@ -50,26 +52,26 @@ impl Action {
 
 const LOG: u32 = 0x7ffc_0000;
 
-/// The action for calls of these names if all conditions hold.
+/// The action for system calls with these names, if all conditions are true.
 pub struct Rule {
     pub names: Vec<String>,
     pub conditions: Vec<Condition>,
     pub action: Action,
 }
 
-/// A filter as the caller describes it.
+/// A filter as the user describes it.
 pub struct Rules {
-    /// For calls that no rule names.
+    /// The action for calls that no rule names.
     pub default: Action,
     pub rules: Vec<Rule>,
-    /// The architectures whose programs may run besides the machine's own.
+    /// The architectures whose programs may run, in addition to the machine's own.
     pub architectures: Vec<Arch>,
     pub flags: Flags,
-    /// The agent that decides calls.
+    /// The agent that decides the calls with `Action::Notify`.
     pub listener: Option<Listener>,
 }
 
-/// A filter that is ready to be installed.
+/// A compiled filter.
 #[derive(Clone)]
 pub struct Filter {
     pub program: Vec<bpf::Instruction>,
@@ -78,13 +80,15 @@ pub struct Filter {
 }
 
 impl Rules {
-    /// Compiles the filter for this machine.
+    /// Compiles the filter for this machine. Fails if the program is longer than the kernel
+    /// accepts, or if the rules and flags for the agent contradict each other.
     pub fn compile(self) -> Result<Filter> {
         let Rules { default, rules, architectures, mut flags, listener } = self;
         let notifies = [default].into_iter().chain(rules.iter().map(|rule| rule.action));
         let notifies = notifies.into_iter().any(|action| action == Action::Notify);
         let mut by_name: HashMap<&str, Vec<&Rule>> = HashMap::new();
-        // libseccomp drops rules with the default's action, so that they can't contradict others.
+        // Rules with the default action are dropped, as in libseccomp, so that they do not
+        // contradict other rules.
         for rule in rules.iter().filter(|rule| rule.action != default) {
             for name in &rule.names {
                 by_name.entry(name).or_default().push(rule);
@@ -92,11 +96,11 @@ impl Rules {
         }
         let family = Arch::family(std::env::consts::ARCH);
         let tables = family.iter().enumerate().filter_map(|(at, arch)| {
-            // The native architecture is always included, as in libseccomp.
+            // The machine's own architecture is always included, as in libseccomp.
             if at == 0 || architectures.contains(arch) {
                 Some(table(*arch, &by_name, default.value()))
             } else {
-                // Without this, x32's calls would count as unknown calls of x86_64.
+                // Without this table, x32's calls would count as unknown calls of x86_64.
                 (*arch == Arch::X32).then(killed_x32)
             }
         });
@@ -108,7 +112,7 @@ impl Rules {
                 bpf::MAX_INSTRUCTIONS
             );
         }
-        // Without such an action the listener is ignored.
+        // Without an action NOTIFY the listener is ignored, as in runc.
         let listener = listener.filter(|_| notifies);
         if notifies {
             if listener.is_none() {
@@ -131,7 +135,7 @@ impl Rules {
     }
 }
 
-/// Whether the machine's own programs may make a call.
+/// Whether the filter allows a call of the machine's own architecture with arguments of 0.
 fn allows(program: &[bpf::Instruction], name: &str) -> bool {
     let native = Arch::family(std::env::consts::ARCH).first();
     native.is_some_and(|native| {
@@ -151,8 +155,8 @@ fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Rule>>, default: u32) -> Table
         })
         .collect();
     calls.sort_by_key(|(number, _)| *number);
-    // A call that is newer than the profile fails with ENOSYS, as on an older kernel, so that libraries
-    // fall back (runc does so too).
+    // A call that is newer than this list fails with ENOSYS, as in runc, so that libraries use an
+    // older call.
     let is_errno = default & 0xffff_0000 == ERRNO;
     let unknown = if is_errno { ERRNO | ENOSYS } else { default };
     Table { arch, calls, unknown: vec![bpf::Rule::always(unknown)] }
@@ -166,7 +170,8 @@ fn killed_x32() -> Table {
 
 fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verdict {
     let always = entries.iter().find(|entry| entry.conditions.is_empty());
-    // The kernel's order: the upper half of the action as a signed number; a lower one is stricter.
+    // The kernel compares the upper half of actions as signed numbers. The lower number is the
+    // stricter action.
     let rank = |action: u32| (action & 0xffff_0000) as i32;
     let mut verdict = bpf::Verdict::new();
     for entry in entries.iter().filter(|entry| !entry.conditions.is_empty()) {
@@ -194,8 +199,8 @@ fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verd
     verdict
 }
 
-/// Whether the kernel reads only the low 32 bits of an argument. A comparison of all 64 could be
-/// evaded by setting the others.
+/// Whether the kernel reads only the low 32 bits of an argument. A program could evade a comparison
+/// of all 64 bits by setting the upper bits.
 fn is_narrow(arch: Arch, name: &str, argument: u8) -> bool {
     matches!(arch, Arch::I386 | Arch::Arm)
         || matches!(

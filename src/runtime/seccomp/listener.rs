@@ -1,10 +1,10 @@
-//! The agent outside of a container that decides the system calls with the action NOTIFY
-//! (seccomp_unotify(2)). It listens on a Unix socket and gets, over a connection for each process with
-//! the filter, the container process state as JSON and with it the filter's descriptor
-//! ("The Container Process State" in config-linux.md).
+//! Connects a seccomp filter to an agent outside the container, which decides the system calls with
+//! the action NOTIFY (seccomp_unotify(2)).
 //!
-//! The connection is made while the host's paths can be reached. The descriptor exists only once the
-//! filter is installed, and the process with the filter sends it before the container's program runs.
+//! The agent listens on a unix socket. Each process with the filter connects once and sends the
+//! container process state as JSON, and the filter's descriptor with it ("The Container Process
+//! State" in config-linux.md of the OCI runtime specification). The process connects while the
+//! host's paths are reachable, and sends after the filter is installed and before the program runs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,14 +23,14 @@ use crate::raw;
 use crate::runtime::OCI_VERSION as VERSION;
 use crate::sys::{packet, process};
 
-/// The agent of a filter: where it listens, and the data for it.
+/// The address of a filter's agent, and the data for the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listener {
-    /// The path of its socket on the host.
+    /// The path of the agent's socket on the host.
     pub path: String,
-    /// Passed to it unchanged.
+    /// Data that the agent gets unchanged.
     pub metadata: String,
-    /// The container's ID. The caller sets this and the following fields.
+    /// The container's ID. The OCI face sets this and the following fields after parsing.
     pub id: String,
     /// The bundle's directory on the host.
     pub bundle: String,
@@ -40,14 +40,14 @@ pub struct Listener {
 /// A connection to the agent.
 pub struct Agent {
     socket: OwnedFd,
-    /// The container process state.
+    /// The container process state as JSON.
     message: String,
 }
 
 impl Agent {
-    /// Connects to the agent of a process that will have `seccomp`, if it has one. `status` is the
-    /// container's, and `first` its first process; `None` means the caller, which still sees the host's
-    /// /proc.
+    /// Connects to the agent of `seccomp`; `None` if the filter has no agent. `status` is the
+    /// container's status, and `first` the PID of its first process; `None` means the calling
+    /// process. The host's /proc must be mounted. Fails with the errors of connect(2).
     pub fn connect(seccomp: &Seccomp, status: &str, first: Option<i32>) -> Result<Option<Agent>> {
         let Seccomp::Filter(filter) = seccomp else { return Ok(None) };
         let Some(listener) = &filter.listener else { return Ok(None) };
@@ -62,24 +62,26 @@ impl Agent {
         Ok(Some(Agent { socket, message }))
     }
 
-    /// The connection, which the caller keeps open.
+    /// The descriptor of the connection, which must stay open until `hand_over`.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Sends the filter's descriptor to the agent and closes the connection.
+    /// Sends the filter's descriptor to the agent and closes the connection for writing. Fails with
+    /// the errors of sendmsg(2).
     pub fn hand_over(&self, filter: BorrowedFd<'_>) -> Result<()> {
         let message = self.message.as_bytes();
         packet::send(self.descriptor(), &[message], Some(filter), SendFlags::NOSIGNAL)
             .context(|| "send the filter to the seccomp agent")?;
-        // A process that stays in the container keeps the descriptor. If the filter refuses this call,
-        // the execution of the program ends the connection.
+        // A process that stays in the container keeps the descriptor open. If the filter refuses
+        // this call, execve(2) closes the connection.
         let _ = shutdown(&self.socket, Shutdown::Write);
         Ok(())
     }
 }
 
-/// The container process state of the process `pid`.
+/// The container process state of the process `pid`, as JSON. `first` is the PID of the container's
+/// first process.
 fn message(listener: &Listener, status: &str, pid: i32, first: i32) -> String {
     let mut text = format!(r#"{{"ociVersion":"{VERSION}","fds":["seccompFd"],"pid":{pid}"#);
     if !listener.metadata.is_empty() {

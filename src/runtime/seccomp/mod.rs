@@ -1,11 +1,10 @@
 //! The seccomp filter of a container's processes (seccomp(2)).
 //!
-//! The default filter is `default.profile`, a readable allow-list. build.rs compiles it, with the
-//! numbers in `syscalls.tbl`, to a BPF program for this architecture. A rule that depends on a
-//! capability starts with a guard, a jump over the rule. When a container starts, the guards of its
-//! capabilities are opened, which enables those rules (`bpf`). A filter of the user is compiled when
-//! the container starts (`filter`). The compiler, the profile and its parser are in the crate
-//! `seccomp-compiler/`, which build.rs also uses.
+//! The default filter is `default.profile`, a readable list of allowed calls. build.rs compiles it
+//! to a BPF program for this architecture. A rule that depends on a capability starts with a guard:
+//! a jump over the rule. When a container starts, the guards of its capabilities are opened, which
+//! enables those rules. A user's filter is compiled when the container starts (`filter`). The crate
+//! `seccomp-compiler` has the compiler, the profile and its parser.
 
 pub mod filter;
 pub mod listener;
@@ -23,7 +22,7 @@ mod compiled {
     include!(concat!(env!("OUT_DIR"), "/seccomp.rs"));
 }
 
-/// The choice of a process's filter.
+/// The filter of a process: none, the default one, or the user's.
 #[derive(Clone)]
 pub enum Seccomp {
     Unconfined,
@@ -31,14 +30,14 @@ pub enum Seccomp {
     Filter(Box<Filter>),
 }
 
-/// A compiled filter, as seccomp(2) takes it.
+/// A compiled filter for seccomp(2).
 pub struct Program {
     pub instructions: Vec<Instruction>,
     pub flags: Flags,
 }
 
 impl Seccomp {
-    /// The filter of a process with these capabilities. `None` if it is unconfined.
+    /// The filter for a process with these capabilities; `None` for `Unconfined`.
     pub fn program(&self, capabilities: u64) -> Option<Program> {
         let instructions = self.instructions(capabilities)?.into_iter().map(instruction).collect();
         let flags = match self {
@@ -48,8 +47,8 @@ impl Seccomp {
         Some(Program { instructions, flags })
     }
 
-    /// The names of the system calls that the filter refuses if all arguments are zero, for this
-    /// machine's own architecture. `None` without a filter.
+    /// The names of the system calls that the filter refuses with arguments of 0, sorted, for this
+    /// machine's own architecture; `None` without a filter.
     pub fn refused(&self, capabilities: u64) -> Option<Vec<&'static str>> {
         let program = self.instructions(capabilities)?;
         let native = *Arch::family(std::env::consts::ARCH).first()?;
@@ -109,7 +108,8 @@ mod tests {
         capabilities::names::bit(name).unwrap()
     }
 
-    /// For each system call of an architecture, the profile's groups that list it, in their order.
+    /// For each system call of an architecture, the groups of the profile that list it, in the
+    /// profile's order.
     fn groups_by_number(
         groups: &[profile::Group],
         arch: Arch,
@@ -119,7 +119,8 @@ mod tests {
         arch.calls().map(|(number, name)| (number, naming(name).collect())).collect()
     }
 
-    /// Evaluates the profile directly, from top to bottom, to check the compiled program against it.
+    /// Evaluates the profile directly, from top to bottom. The compiled program must give the same
+    /// verdict.
     fn read_linearly(groups: Option<&Vec<&profile::Group>>, call: &Call, held: u64) -> u32 {
         let Some(groups) = groups else { return ENOSYS };
         let holds = |condition: &Condition| {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tree_says_what_the_profile_says() {
+    fn the_compiled_program_agrees_with_the_profile() {
         let sets = [
             0,
             capabilities::DEFAULT,
@@ -144,7 +145,7 @@ mod tests {
             bit("AUDIT_WRITE") | bit("SYS_TIME"),
             u64::MAX,
         ];
-        // The values that the profile's conditions compare with, and values next to them.
+        // The values in the profile's conditions, and values next to them.
         let words = [0, 1, 2, 8, 9, 16, 38, 39, 40, 0x20000, 0x20008, 0x1000_0000, 0xffff_ffff];
         let groups = groups();
         for family in [Arch::family("x86_64"), Arch::family("aarch64")] {
@@ -157,7 +158,8 @@ mod tests {
                     for number in (0..1024).chain(private) {
                         let checked = [number, 0].map(|other| u64::from(other % 50));
                         for word in words.into_iter().chain(checked) {
-                            // The kernel drops the upper half, so it must not change the verdict.
+                            // The kernel ignores the upper half of this argument, so it must not
+                            // change the verdict.
                             let first = word | 0x5_0000_0000;
                             let arguments = [first, 0, 9, 0, 0, 0];
                             let number = base + number;
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_in_the_binary_is_this_profile() {
+    fn the_program_in_the_binary_is_compiled_from_this_profile() {
         let code = compile(Arch::family(std::env::consts::ARCH), 0);
         assert_eq!(super::compiled::PROGRAM.to_vec(), code.instructions);
         assert_eq!(super::compiled::GUARDS.to_vec(), code.guards);
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_doors_of_past_escapes_are_closed() {
+    fn system_calls_of_past_escapes_are_refused() {
         let plain = [0; 6];
         let first = |value| [value, 0, 0, 0, 0, 0];
         for arch in [Arch::X86_64, Arch::I386, Arch::Arm] {
@@ -211,7 +213,7 @@ mod tests {
             }
             assert_eq!(default("clone3", plain), ENOSYS);
             assert_eq!(default("clone", first(0x11)), bpf::ALLOW);
-            // CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER and NEWPID.
+            // The flags CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER and NEWPID.
             for flag in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000] {
                 assert_eq!(default("clone", first(flag | 0x11)), EPERM, "{flag:#x}");
             }

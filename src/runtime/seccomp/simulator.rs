@@ -1,20 +1,22 @@
-//! Interprets a seccomp filter the way the kernel does. `explain` asks it which calls a filter refuses,
-//! and the unit tests run every call of every architecture through the compiled program and compare
-//! the verdicts with the profile. It knows only the instructions that `bpf` emits and panics on any
-//! other (classic BPF, seccomp(2)).
+//! Interprets a seccomp filter as the kernel does (classic BPF, seccomp(2)).
+//!
+//! `explain` uses it to list the calls that a filter refuses. The unit tests run every call of
+//! every architecture through the compiled program and compare the verdicts with the profile. It
+//! supports only the instructions that `bpf` emits, and panics on others.
 
 use super::bpf::{
     AND, Instruction, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, LOAD, MAX_INSTRUCTIONS, RETURN,
 };
 
-/// `struct seccomp_data` of seccomp(2), without the instruction pointer.
+/// A system call: `struct seccomp_data` of seccomp(2) without the instruction pointer.
 pub struct Call {
     pub arch: u32,
     pub number: u32,
     pub arguments: [u64; 6],
 }
 
-/// Runs `program` on `call`. Returns the verdict and the number of instructions it took.
+/// Runs `program` on `call`. Returns the filter's return value (SECCOMP_RET_*) and the number of
+/// executed instructions. Panics on an instruction that `bpf` does not emit.
 pub fn run(program: &[Instruction], call: &Call) -> (u32, usize) {
     assert!(program.len() <= MAX_INSTRUCTIONS);
     let (mut at, mut accumulator) = (0, 0);
