@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_as_docker_tells_them_apart() {
+    fn places_are_parsed_as_by_docker() {
         let place = |word| super::place(word).unwrap();
         let host = |path: &str| Place::Host(path.to_owned());
         assert_eq!(place("-"), Place::Stream);

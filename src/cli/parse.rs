@@ -343,7 +343,7 @@ mod tests {
             let (args, _) = run(line).unwrap();
             assert_eq!(args.name, if line.contains("web") { "web" } else { "" }, "{line}");
         }
-        // A flag for a list, such as `-e`, accepts an empty value.
+        // A flag for a list, such as `-e`, passes the empty value to its parser.
         assert_eq!(run("-e= img").unwrap_err(), "-e: no value");
     }
 

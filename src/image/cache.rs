@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_first_and_what_an_image_has_takes_no_room() {
+    fn the_oldest_are_removed_first_and_shared_layers_do_not_count() {
         let one = |size, shared| CacheUse { entry: entry("x"), used: Instant(1), size, shared };
         let uses = [one(5, false), one(50, true), one(7, false), one(2, false)];
         for (max_entries, max_bytes, gone) in

@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn what_isnt_known_here_is_handed_on() {
+    fn unknown_fields_are_kept() {
         let base = br#"{"variant":"v7","container":"c","config":{"OnBuild":["x"],
             "User":"old"},"rootfs":{}}"#;
         let written = to_json_over(&sample(), Some(base)).unwrap();

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_them() {
+    fn each_other_instruction_changes_its_field() {
         let config = changed(&[
             "EXPOSE 80 53/UDP 8000-8002",
             "VOLUME /a /b",

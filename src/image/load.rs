@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_may_have_any_name_that_is_no_blobs() {
+    fn only_the_name_of_a_blob_must_be_the_digest() {
         let base = layer("a", b"1");
         let config = config(&[&base]);
         for (name, noted) in [(format!("{:064}.json", 7), 1), ("config".to_owned(), 0)] {

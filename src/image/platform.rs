@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_processor_runs_too_comes_last_and_not_by_request() {
+    fn other_architectures_come_last_and_not_by_request() {
         let machine = |text: &str| Wanted { is_exact: false, ..Wanted::exactly(parsed(text)) };
         assert_eq!(best(&machine("linux/amd64/v3"), &["linux/386", "linux/amd64"]), Some(1));
         assert_eq!(best(&machine("amd64"), &["linux/arm64", "linux/386"]), Some(1));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_platforms_are_told_of() {
+    fn bad_platforms_are_refused() {
         for bad in ["", "linux/", "/amd64", "windows/amd64", "a/b/c/d", "linux/am d64"] {
             assert!(Platform::parse(bad).is_err(), "{bad}");
         }

@@ -2,13 +2,12 @@
 //!
 //! Nothing is written outside that directory, whatever the archive says. Names are first reduced to
 //! plain components (`..` above the top is refused). The kernel then resolves the parent with
-//! openat2(RESOLVE_IN_ROOT), so that links in the archive lead nowhere but inside. The last
-//! component is only used with *at calls that don't follow it. A later entry replaces an earlier
-//! one of the same name, as tar does.
+//! openat2(RESOLVE_IN_ROOT), so that links in the archive lead nowhere but inside. Only *at calls
+//! that don't follow links get the last component. A later entry replaces an earlier entry with the
+//! same name, as in tar.
 //!
-//! Whiteouts (OCI image spec, layer.md) become overlayfs's own: a character device 0:0 for
-//! `.wh.NAME`, the xattr trusted.overlay.opaque=y for `.wh..wh..opq` (kernel,
-//! filesystems/overlayfs.rst).
+//! Whiteouts (OCI image spec, layer.md) become overlayfs's own (kernel, filesystems/overlayfs.rst):
+//! `.wh.NAME` a device 0:0, `.wh..wh..opq` the xattr trusted.overlay.opaque=y.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,9 +36,9 @@ use crate::sys::beneath;
 /// The limits of one archive.
 struct Limits {
     entries: u64,
-    /// Bytes of all files unpacked, with their holes.
+    /// The bytes of all unpacked files, including their holes.
     bytes: u64,
-    /// Bytes of the paths of directories whose times are kept at the same time.
+    /// The bytes that the paths and times of directories may take before these times are set.
     kept: usize,
 }
 
@@ -47,17 +46,19 @@ const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40, kept: 2 << 
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Files of old storage drivers at the top of a layer, which no other program needs.
+/// The prefix of files that old storage drivers kept at the top of a layer, and no other program
+/// needs.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 
 /// The result of unpacking.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// Bytes of all files.
+    /// The bytes of all files.
     pub size: u64,
-    /// Whether the archive had its end mark. Without it a cut between two entries is not noticed.
+    /// Whether the archive had its end mark. Without an end mark, a cut between two entries is not
+    /// noticed.
     pub ended: bool,
-    /// Whether it has entries that other readers refuse.
+    /// Whether the archive has entries that other readers refuse.
     pub gnu_only: bool,
 }
 
@@ -67,13 +68,13 @@ type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
 /// How an archive is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rules {
-    /// A layer: whiteouts hide files of the layers below, a later entry replaces an earlier one of
-    /// any kind.
+    /// A layer: whiteouts hide files of the layers below, and a later entry replaces an earlier
+    /// entry of any kind.
     Layer,
-    /// A layer on top of existing files: whiteouts remove them.
+    /// A layer on top of existing files: whiteouts remove these files.
     #[cfg(feature = "build")]
     Apply,
-    /// Files for a tree in use.
+    /// Files for a tree that a container may be using.
     Copy(CopyRules),
 }
 
@@ -82,14 +83,16 @@ pub enum Rules {
 pub struct CopyRules {
     /// The directory in the root to unpack into.
     pub into: Vec<u8>,
-    /// The owner of everything. If there is one, everything that gives rights is left out: setuid,
-    /// setgid, file capabilities, devices.
+    /// The owner of everything. If this is set, setuid, setgid and file capabilities are left out,
+    /// and a device is an error.
     pub owner: Option<(u32, u32)>,
-    /// Set if the tree is seen from outside the user namespace that it belongs to.
+    /// The ID mapping of the tree's user namespace, if the tree is seen from outside that
+    /// namespace.
     pub ids: Option<IdMap>,
 }
 
-/// Unpacks the tar `input` into the directory `root`. For a layer it must be empty.
+/// Unpacks the tar `input` into the directory `root`, which must be empty for a layer. Fails on a
+/// damaged archive, on a name outside of `root`, and beyond the limits.
 pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> Result<Unpacked> {
     unpack_within(input, root, rules, &LIMITS)
 }
@@ -139,7 +142,7 @@ impl CopyRules {
         Ok(())
     }
 
-    /// Whether the entry is left out.
+    /// Sets the owner, and removes everything that gives rights. Fails for a device.
     fn leave_out(&self, entry: &mut Entry) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         if matches!(entry.kind, Kind::Character | Kind::Block) {
@@ -157,17 +160,18 @@ struct Layer<'a> {
     root: BorrowedFd<'a>,
     rules: &'a Rules,
     limits: &'a Limits,
-    /// Closed whenever something is replaced, because paths may lead elsewhere from then on.
+    /// Forgets its directories whenever something is replaced, because paths may lead elsewhere
+    /// from then on.
     directories: Directories<'a>,
     directory_times: DirectoryTimes,
     size: u64,
-    /// The number of entries, and of directories that only a path needs.
+    /// The number of entries, plus the directories that only the paths of entries name.
     entries: u64,
 }
 
-/// The times of directories. A new file in a directory changes its time, so they are set at the
-/// end. If they are too many, those known by then are set earlier, and from then on each directory
-/// gets its time back after each new file.
+/// The times of directories. A new file in a directory changes the directory's time, so the times
+/// are set at the end. If they take too much memory, the times known so far are set earlier, and
+/// from then on each directory gets its time back after each new file.
 #[derive(Default)]
 struct DirectoryTimes {
     wanted: Vec<(Vec<u8>, Timestamps)>,
@@ -176,7 +180,7 @@ struct DirectoryTimes {
 }
 
 impl Layer<'_> {
-    /// Counts one entry, or one directory that is made for a path.
+    /// Counts one entry, or one directory that only a path names.
     fn count(&mut self) -> Result<()> {
         self.entries += 1;
         if self.entries > self.limits.entries {
@@ -219,8 +223,8 @@ impl Layer<'_> {
         if let Some(before) = before {
             futimens(&parent, &before)?;
         }
-        // After the parent got its old time back, because this may set the times of all directories
-        // known up to now, the parent's too.
+        // Do this after the parent got its old time back: it may set the times of all known
+        // directories, and also the parent's.
         if entry.kind == Kind::Directory && !(is_layer && name.starts_with(WHITEOUT)) {
             self.want_times(&path, entry)?;
         }
@@ -235,7 +239,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// `./`: the layer's own directory.
+    /// Applies the entry `./`, the layer's own directory.
     fn top(&mut self, entry: &Entry) -> Result<()> {
         if entry.kind != Kind::Directory {
             fail!("the archive's top is not a directory");
@@ -245,7 +249,7 @@ impl Layer<'_> {
         self.want_times(&[], entry)
     }
 
-    /// An entry for a tree in use.
+    /// Applies an entry to a tree in use.
     fn copied_entry(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -364,7 +368,7 @@ impl Layer<'_> {
         let above = &target[..target.len().saturating_sub(target_name.len() + 1)];
         let above = Path::new(OsStr::from_bytes(above));
         let target_name = OsStr::from_bytes(target_name);
-        // Only the parent is resolved; linkat doesn't follow the name itself.
+        // Only the parent is resolved, because linkat doesn't follow the name itself.
         let above = match beneath::open_long(self.root, above, DIRECTORY) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
             result => result?,
@@ -379,13 +383,13 @@ impl Layer<'_> {
         if let Ok(old) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
             && (old.st_dev, old.st_ino) == (there.st_dev, there.st_ino)
         {
-            // Its own name, or the same link again: replacing it would lose the file.
+            // The name already is this link. To replace it would lose the file.
             return Ok(Change::Added);
         }
         let link = || linkat(&above, target_name, parent, name, AtFlags::empty());
         match replacing(parent, name, link) {
             Ok(((), change)) => Ok(change),
-            // The removed entry held the target.
+            // The entry that was removed contained the target.
             Err(error) if error.errno() == Some(Errno::NOENT) => Err(missing()),
             Err(error) => Err(error),
         }
@@ -400,8 +404,8 @@ impl Layer<'_> {
         let mode = Mode::from_raw_mode(0);
         match mknodat(parent, name, FileType::CharacterDevice, mode, makedev(0, 0)) {
             Ok(()) => Ok(Change::Added),
-            // The layer's own entry of that name stays; it hides those below, a directory once it
-            // is opaque.
+            // The layer's own entry with that name stays. It hides the entries below; a directory
+            // does so when it is opaque.
             Err(Errno::EXIST) => {
                 match openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
                     Ok(directory) => set_opaque(directory.as_fd()),
@@ -413,7 +417,7 @@ impl Layer<'_> {
         }
     }
 
-    /// Opens the directory `path`. Makes it, and the directories above it, if they are missing.
+    /// Opens the directory `path`. Creates it and the directories above it if they are missing.
     fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
         match self.directories.open(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
@@ -421,8 +425,8 @@ impl Layer<'_> {
         }
         let ends: Vec<usize> =
             (0..=path.len()).filter(|&at| at == path.len() || path[at] == b'/').collect();
-        // If a directory is missing, so are all below it: halving finds the first one in a few
-        // steps, however many there are.
+        // If a directory is missing, all directories below it are missing too. So halving finds the
+        // first missing one in a few steps.
         let (mut found, mut missing) = (0, ends.len());
         while missing - found > 1 {
             let middle = found + (missing - found) / 2;
@@ -443,12 +447,13 @@ impl Layer<'_> {
             }
             (current, start) = (Rc::new(made), end + 1);
         }
-        // A whiteout leads nowhere, so no open directory is wrong now.
+        // At most whiteouts were replaced here, and no path leads through a whiteout. So all open
+        // directories are still right.
         self.directories.hold(path, current.clone());
         Ok(current)
     }
 
-    /// Notes that the directory `path` gets the entry's times.
+    /// Records that the directory `path` gets the entry's times.
     fn want_times(&mut self, path: &[u8], entry: &Entry) -> Result<()> {
         let kept = &mut self.directory_times;
         kept.wanted.push((path.to_vec(), times(entry)));
@@ -460,7 +465,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// The times that a directory must get back after a new file was put into it.
+    /// Returns the times that a directory must get back after a new file was put into it.
     fn times_to_keep(&self, directory: BorrowedFd<'_>) -> Result<Option<Timestamps>> {
         if !self.directory_times.some_are_set {
             return Ok(None);
@@ -479,7 +484,7 @@ impl Layer<'_> {
         for (path, times) in std::mem::take(&mut self.directory_times.wanted) {
             match directories.open(&path) {
                 Ok(directory) => futimens(&directory, &times)?,
-                // A later entry replaced it.
+                // A later entry replaced the directory.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(error) => return Err(error).context(|| format!("open '{}'", shortened(&path))),
             }
@@ -488,7 +493,7 @@ impl Layer<'_> {
     }
 }
 
-/// What became of an earlier file of the name.
+/// What happened to an earlier file with the same name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Added,
@@ -498,8 +503,8 @@ enum Change {
     Replaced,
 }
 
-/// In a tree in use a directory never replaces a file, nor a file a directory. Returns whether
-/// something has the name.
+/// Fails if a directory would replace a file, or a file a directory, in a tree in use. Returns
+/// whether the name exists.
 fn check_kinds(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<bool> {
     let old = match statat(parent, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(false),
@@ -520,7 +525,8 @@ fn join(above: &[u8], path: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The path's plain components joined by `/`: no leading one, no `.`, no `..`; empty for the top.
+/// Returns the path's plain components joined by `/`: without a leading `/`, `.` and `..`, and
+/// empty for the top. Fails if the path leads above the top or is too long.
 fn normalize(path: &[u8]) -> Result<Vec<u8>> {
     if path.contains(&0) {
         fail!("a name with a NUL in it");
@@ -544,8 +550,8 @@ fn normalize(path: &[u8]) -> Result<Vec<u8>> {
     Ok(path)
 }
 
-/// Makes the missing parent `name`, owned by root with mode 0755. A whiteout there becomes a
-/// directory that hides what the whiteout hid.
+/// Creates the missing parent `name`, owned by root with mode 0755. The directory replaces a
+/// whiteout, and hides the same files as the whiteout.
 fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     let make = || mkdirat(above, name, Mode::from_raw_mode(0o755));
     let mut hides_lower = false;
@@ -570,7 +576,7 @@ fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// Calls `make`, after a file that has the name was removed.
+/// Calls `make`. If the name exists, removes it first.
 fn replacing<T>(
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -596,8 +602,8 @@ fn set_opaque(directory: BorrowedFd<'_>) -> Result<Change> {
     Ok(Change::Added)
 }
 
-/// Applies the whiteout of `hidden` to a tree that has the hidden file. An opaque directory's mark
-/// comes before the layer's own files in it.
+/// Applies the whiteout of `hidden` to a tree that has the hidden file. The mark of an opaque
+/// directory comes before the layer's own files, so it removes everything in the directory.
 #[cfg(feature = "build")]
 fn remove_hidden(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
     let mut names = vec![hidden.to_vec()];

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_and_data_are_told_apart() {
+    fn flags_and_data_are_separated() {
         let tmpfs = call("type=tmpfs device=tmpfs o=size=1m,noexec,ro,rw,uid=7").unwrap();
         assert_eq!((tmpfs.kind.as_str(), tmpfs.device.as_str()), ("tmpfs", "tmpfs"));
         assert_eq!((tmpfs.flags, tmpfs.data.as_str()), (MountFlags::NOEXEC, "size=1m,uid=7"));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_no_mount_can_be_made_of() {
+    fn invalid_options_are_refused() {
         for (text, part) in [
             ("type=tmpfs", "lack device="),
             ("device=/x", "lack type="),

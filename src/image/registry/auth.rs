@@ -1,7 +1,7 @@
 //! Authentication at a registry: parses the challenge of a 401 (RFC 9110, WWW-Authenticate) and
 //! answers it by Basic, or by a bearer token from the server that the challenge names (distribution
-//! spec, "Token Authentication"), by GET or by OAuth2's POST. Where passwords are stored is
-//! `credentials`'; a token is kept in memory only.
+//! spec, "Token Authentication"), by GET or by OAuth2's POST. `credentials` stores passwords;
+//! tokens are kept only in memory.
 
 use super::basic::basic;
 use super::connect::Connector;
@@ -11,11 +11,11 @@ use super::url::{Url, percent_encode};
 use crate::error::Error;
 use crate::json::{Node, parse};
 
-/// The longest answer of a token server. Tokens that grant much are some 10 KiB.
+/// The longest answer of a token server, in bytes. A token that grants much has some 10 KiB.
 pub const MAX_TOKEN_ANSWER: u64 = 256 << 10;
 const CLIENT_ID: &str = "mydocker";
 
-/// What a registry asks for in a 401.
+/// The authentication that a registry demands in a 401.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
     Basic,
@@ -30,7 +30,7 @@ pub struct Token {
 }
 
 impl Challenge {
-    /// The best challenge of a response: a token, otherwise Basic.
+    /// Returns the best challenge of a response: a token, otherwise Basic.
     pub fn of(head: &Head) -> Option<Challenge> {
         let challenges: Vec<Challenge> =
             head.all("www-authenticate").flat_map(parse_challenges).collect();
@@ -39,8 +39,8 @@ impl Challenge {
     }
 }
 
-/// Parses `Scheme name="value", name=value, Scheme …` (RFC 9110, 11.6.1); schemes that we don't
-/// know are left out.
+/// Parses `Scheme name="value", name=value, Scheme …` (RFC 9110, 11.6.1). Unknown schemes are left
+/// out.
 fn parse_challenges(text: &str) -> Vec<Challenge> {
     let mut challenges = Vec::new();
     let mut rest = text.trim();
@@ -67,7 +67,7 @@ fn parse_challenges(text: &str) -> Vec<Challenge> {
     challenges
 }
 
-/// One `name=value` and what follows it.
+/// Parses one `name=value`. Returns the name, the value and the rest of the text.
 fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))?;
     let (name, rest) = text.split_at(end);
@@ -91,7 +91,8 @@ fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
     Some((name, value, ""))
 }
 
-/// Gets a token for `scopes` from the server `realm`. With `lasting`, asks for a refresh token too.
+/// Gets a token for `scopes` from the server `realm`. If `lasting`, requests a refresh token too.
+/// Fails if the server refuses the credentials, or answers without a token.
 pub fn fetch_token(
     connector: &Connector,
     realm: &Url,

@@ -1,6 +1,6 @@
 //! Base64 (RFC 4648, section 4): the form of passwords in the Authorization header and in Docker's
 //! config.json. Encoding pads; decoding also accepts missing padding, which some tools leave out.
-//! It is written here because both directions are a few lines and no dependency has to be checked.
+//! This file avoids a dependency, because both directions take only a few lines.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_and_back() {
+    fn encoded_bytes_are_decoded_again() {
         for (plain, text) in
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("me:pä+?", "bWU6cMOkKz8=")]
         {

@@ -1,7 +1,7 @@
-//! Connections to registries: directly or through a proxy, plain or TLS, kept for the next request.
-//! Each connect has a timeout and each read a least rate, so a stalled server can't hold a pull. A
-//! stall is reported as a passing failure, which the caller may repeat, unless another source can
-//! be asked. HTTP itself is `http`'s, certificates are `tls`'.
+//! Opens connections to registries, directly or through a proxy, plain or with TLS, and keeps them
+//! for the next request. Each connect has a timeout and each read a least rate, so a stalled server
+//! can't block a pull. A stall is a transient failure, which the caller may repeat, unless another
+//! source can be asked. `http` implements HTTP, and `tls` checks certificates.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -19,10 +19,10 @@ use crate::error::{Context, Error};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 8;
-/// The least average rate, in bytes per second, over each `stall` of waiting. On a slow mobile
-/// line that several layers share, each layer still reaches it.
+/// The least average rate, in bytes per second, over each `stall` of waiting. Several layers that
+/// share a slow mobile line still reach this rate.
 const LEAST_RATE: u64 = 500;
-/// The most idle connections that are kept; more than the number of parallel downloads.
+/// The most idle connections that are kept: more than the number of parallel downloads.
 const MAX_IDLE: usize = 8;
 
 /// A stream that fails if the other side sends too little for too long. Only the time of waiting
@@ -62,7 +62,7 @@ impl Read for Paced {
 }
 
 impl Write for Paced {
-    /// Starts a new turn for each request: many short answers are not one slow answer.
+    /// Starts a new turn for each request, because many short answers are not one slow answer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begin_turn();
         self.stream.write(bytes)
@@ -79,7 +79,7 @@ pub struct Connector {
     proxies: Proxies,
     /// The longest time without progress, or with less than `LEAST_RATE`.
     stall: Duration,
-    /// Whether to repeat a stalled request. Not if another source can be asked instead.
+    /// Whether to repeat a stalled request. False if another source can be asked instead.
     again: bool,
     idle: Mutex<Vec<(Origin, Connection)>>,
 }
@@ -90,7 +90,8 @@ impl Connector {
         Connector { trust, proxies, stall, again, idle: Mutex::default() }
     }
 
-    /// Sends one request, on a kept connection if there is one.
+    /// Sends one request, on a kept connection if there is one. Returns the head and the body of
+    /// the answer. The status may be an error; only a failed connection fails.
     pub fn send(
         &self,
         method: &'static str,
@@ -107,7 +108,7 @@ impl Connector {
         let request = Request { method, url, headers: &headers, absolute };
         if let Some(kept) = self.take_idle(&url.origin) {
             // A body that is a stream can't be sent twice, and the server may have closed a kept
-            // connection by now.
+            // connection.
             if let Some(again) = payload.again()
                 && let Ok(answer) = exchange(kept, &request, again)
             {
@@ -120,7 +121,8 @@ impl Connector {
         exchange(connection, &request, payload).map_err(|error| self.failure(peer, error))
     }
 
-    /// Sends one request and reads the whole answer, at most `limit` bytes.
+    /// Sends one request and reads the whole answer. Fails if the answer is longer than `limit`
+    /// bytes.
     pub fn document(
         &self,
         method: &'static str,
@@ -134,7 +136,7 @@ impl Connector {
         Ok((head, bytes))
     }
 
-    /// Reads a body of at most `limit` bytes.
+    /// Reads a body. Fails if it is longer than `limit` bytes.
     pub fn read_whole(&self, origin: &Origin, mut body: Body, limit: u64) -> Attempt<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = body.by_ref().take(limit + 1).read_to_end(&mut bytes);
@@ -151,7 +153,7 @@ impl Connector {
         Ok(bytes)
     }
 
-    /// Keeps the connection if the body is read to its end, or nearly.
+    /// Keeps the connection for the next request, if the body is read to its end, or nearly.
     pub fn recycle(&self, origin: &Origin, body: Body) {
         if let Some(connection) = body.recycle() {
             let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -167,7 +169,8 @@ impl Connector {
         Some(idle.swap_remove(at).1)
     }
 
-    /// Gives a failed read or write on the connection to `origin` its message.
+    /// Returns the failure for an error on the connection to `origin`, with a message that names
+    /// the host.
     pub fn failure(&self, origin: &Origin, error: io::Error) -> Failure {
         if let Some(failure) = tls::explain(origin, &error) {
             return failure;
@@ -228,7 +231,7 @@ impl Connector {
         Err(unreachable(last))
     }
 
-    /// Asks a proxy for a connection to `origin`.
+    /// Opens a tunnel to `origin` through a proxy (CONNECT, RFC 9110).
     fn tunnel(
         &self,
         proxy: &Proxy,

@@ -1,11 +1,11 @@
 //! The user's credentials for registries: `~/.docker/config.json`, shared with all other tools that
 //! read it.
 //!
-//! `credHelpers` and `credsStore` name programs `docker-credential-NAME`, found on the PATH of this
-//! host, which are asked over their standard input (docker/docker-credential-helpers). Otherwise
-//! `auths` holds `user:password` in base64. A key of `auths` is a registry, or a registry with a
-//! path, which counts only for the repositories at and below that path (containers-auth.json(5)).
-//! Unknown keys are kept as they are.
+//! `credHelpers` and `credsStore` name programs `docker-credential-NAME` on the PATH of this host,
+//! which get a request on standard input (docker/docker-credential-helpers). Otherwise `auths` has
+//! `user:password` in base64. A key of `auths` is a registry, or a registry with a path, which
+//! counts only for the repositories at and below that path (containers-auth.json(5)). Unknown keys
+//! are kept as they are.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,9 +19,9 @@ use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 use crate::store::{self, Durability, make_dir};
 
-/// The longest answer of a helper: a password or token with its user.
+/// The longest answer of a helper, in bytes: a password or token with its user.
 const MAX_ANSWER: u64 = 256 << 10;
-/// The key of Docker Hub, for historical reasons.
+/// Docker Hub's key, for historical reasons.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// The credentials for one registry.
@@ -35,19 +35,20 @@ pub enum Credentials {
     Identity(String),
 }
 
-/// Where credentials are kept.
+/// The file in which credentials are stored.
 pub struct CredentialFile {
     path: PathBuf,
 }
 
 impl CredentialFile {
-    /// `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if that variable isn't set.
+    /// Finds `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if that variable isn't set.
+    /// The file need not exist.
     pub fn open() -> CredentialFile {
         let directory = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
         let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
         let directory = directory.unwrap_or_else(|| home().join(".docker"));
         let path = directory.join("config.json");
-        // A link to a file kept elsewhere stays a link.
+        // Use the target of a symbolic link, so that the link stays when the file is replaced.
         CredentialFile { path: fs::canonicalize(&path).unwrap_or(path) }
     }
 
@@ -62,8 +63,8 @@ impl CredentialFile {
         }
     }
 
-    /// The credentials for the repository `path` of the registry `host`; without any, access is
-    /// anonymous.
+    /// Returns the credentials for the repository `path` of the registry `host`, or `None` for
+    /// anonymous access. Fails if the file is damaged or a helper fails.
     pub fn find(&self, host: &str, path: &str) -> Result<Option<Credentials>> {
         let document = self.path.display().to_string();
         let value = self.read()?;
@@ -77,7 +78,7 @@ impl CredentialFile {
             if registry != host || !is_below(path, above) {
                 return Ok(None);
             }
-            // The most specific key wins, and the registry's own before other spellings of it.
+            // The most specific key wins. For the same path, the registry's usual key wins.
             Ok(Some((above.len(), key == key_of(host), read_entry(entry)?)))
         })?;
         let entries = entries.into_iter().flatten();
@@ -85,7 +86,7 @@ impl CredentialFile {
         Ok(entries.max_by_key(|(rank, _)| *rank).map(|(_, credentials)| credentials))
     }
 
-    /// Stores `credentials` for `host`; returns where.
+    /// Stores `credentials` for `host`. Returns the file or the helper that has them now.
     pub fn keep(&self, host: &str, credentials: &Credentials) -> Result<String> {
         let document = self.path.display().to_string();
         let mut value = self.read()?;
@@ -159,8 +160,8 @@ fn key_of(host: &str) -> &str {
     if host == "docker.io" { HUB_KEY } else { host }
 }
 
-/// The registry and the path that a key of `auths` means. Older tools wrote a registry as the URL
-/// of its API.
+/// Returns the registry and the path that a key of `auths` means. Older tools wrote a registry as
+/// the URL of its API.
 fn parts(key: &str) -> (&str, &str) {
     let bare = key.split_once("://").map_or(key, |(_, rest)| rest);
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -172,7 +173,7 @@ fn parts(key: &str) -> (&str, &str) {
     }
 }
 
-/// Whether the repository `path` is `above` or below it; all are below the empty path.
+/// Whether the repository `path` is `above` or is below it. All paths are below the empty path.
 fn is_below(path: &str, above: &str) -> bool {
     let left = path.strip_prefix(above);
     left.is_some_and(|left| above.is_empty() || left.is_empty() || left.starts_with('/'))
@@ -183,7 +184,7 @@ fn same_registry(key: &str, host: &str) -> bool {
     parts(key) == (host, "")
 }
 
-/// An entry of `auths`: empty where a helper holds the secret.
+/// Reads an entry of `auths`. The entry is empty if a helper has the secret.
 fn read_entry(entry: &Node<'_>) -> Result<Option<Credentials>> {
     let token = entry.text("identitytoken")?;
     if !token.is_empty() {
@@ -221,7 +222,7 @@ fn helper_for(root: &Node<'_>, host: &str) -> Result<Option<String>> {
 fn ask_helper(helper: &str, host: &str) -> Result<Option<Credentials>> {
     let answer = match run_helper(helper, "get", key_of(host))? {
         Answer::Given(answer) => answer,
-        // The protocol has no status for "none", so the messages are compared.
+        // The protocol has no status for "no credentials", so the message is compared.
         Answer::Refused(reason) if reason.contains("not found in native keychain") => {
             return Ok(None);
         }
@@ -238,14 +239,14 @@ fn ask_helper(helper: &str, host: &str) -> Result<Option<Credentials>> {
     })
 }
 
-/// The output of a helper, or the reason of a status other than 0.
+/// The output of a helper, or the message of a helper that failed.
 enum Answer {
     Given(String),
     Refused(String),
 }
 
 impl Answer {
-    /// Returns the output; a refusal is an error that names the helper and what it was asked for.
+    /// Returns the output. A refusal is an error that names the helper and the action.
     fn given(self, helper: &str, action: &str) -> Result<String> {
         match self {
             Answer::Given(output) => Ok(output),
@@ -269,7 +270,7 @@ fn run_helper(helper: &str, action: &str, input: &str) -> Result<Answer> {
     let talked = (|| {
         if let Some(mut stdin) = child.stdin.take()
             && let Err(error) = stdin.write_all(input.as_bytes())
-            // A helper that knows the answer without reading its input is fine.
+            // A helper may know the answer without reading its input.
             && error.kind() != std::io::ErrorKind::BrokenPipe
         {
             return Err(error);
@@ -357,7 +358,7 @@ mod tests {
         ] {
             assert_eq!(user(host, path), expected, "{host}/{path}");
         }
-        // A login to the registry leaves the keys of its paths alone, and so does a logout.
+        // A login to the registry leaves the keys of its paths unchanged, and so does a logout.
         file.keep("reg.example", &password("user", "user")).unwrap();
         assert_eq!(
             (user("reg.example", "x"), user("reg.example", "team")),
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_files_are_told_of() {
+    fn bad_files_are_reported() {
         let scratch = Scratch::new("credentials-bad");
         for (text, reason) in [
             ("{", "not valid JSON"),

@@ -1,8 +1,9 @@
-//! One file from any web server, for ADD of a URL.
+//! Downloads one file from any web server, for ADD with a URL.
 //!
-//! Redirects are followed, but never from TLS to plain HTTP. After a cut or a busy answer the
-//! download starts again from the beginning. No credentials are sent. The size is limited by
-//! `MAX_DOWNLOAD`. The bytes are written as they come, whatever their Content-Encoding says.
+//! Redirects are followed, but never from TLS to plain HTTP. After a cut connection or the answer
+//! of a busy server, the download starts again from the beginning. No credentials are sent.
+//! `MAX_DOWNLOAD` limits the size. The bytes are written as they come; their Content-Encoding is
+//! ignored.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -16,13 +17,13 @@ use super::tls::Trust;
 use super::url::{Url, percent_decode};
 use crate::error::{Context, Error, Result};
 
-/// The largest file.
+/// The largest file, in bytes.
 const MAX_DOWNLOAD: u64 = 16 << 30;
 const MAX_REDIRECTS: usize = 10;
 const BUFFER: usize = 64 << 10;
 
-/// Writes the file at `url` into `file`. Returns its Last-Modified in seconds, if the server gives
-/// one.
+/// Writes the file at `url` into `file`. Returns its Last-Modified time in seconds since 1970, if
+/// the server sends one. Fails if the file is larger than `MAX_DOWNLOAD`, or if the server refuses.
 pub fn download(url: &str, file: &mut File) -> Result<Option<i64>> {
     let first = Url::parse(url)?;
     let settings = Settings::read()?;
@@ -34,7 +35,7 @@ pub fn download(url: &str, file: &mut File) -> Result<Option<i64>> {
     })?)
 }
 
-/// The last component of a URL's path as a file name; `None` if it can't be one.
+/// Returns the last component of a URL's path as a file name, or `None` if it can't be one.
 pub fn file_name(url: &str) -> Result<Option<Vec<u8>>> {
     let url = Url::parse(url)?;
     let path = percent_decode(url.target.split('?').next().unwrap_or_default());

@@ -1,10 +1,10 @@
-//! One registry, or a mirror of it, for one repository: the API under `/v2/`
-//! (OCI distribution spec), with the user's credentials, redirects and error
-//! messages.
+//! Talks to one registry, or to a mirror of it, for one repository: the API under `/v2/` (OCI
+//! distribution spec), with the user's credentials, redirects and error messages.
 //!
-//! Credentials go to the registry's own origin and the token server that it names, never to the
-//! target of a redirect. A challenge from there isn't answered (CVE-2020-15157), nor is a challenge
-//! that names a token server without TLS if the registry has TLS.
+//! Credentials go only to the registry's own origin and to the token server that the registry
+//! names, never to the target of a redirect. A challenge from such a target is not answered
+//! (CVE-2020-15157). A challenge that names a token server without TLS is not answered either, if
+//! the registry has TLS.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -19,11 +19,12 @@ use crate::error::{Error, Result};
 use crate::json::{Node, parse};
 
 const MAX_REDIRECTS: usize = 10;
-/// The longest error message of a registry that is read.
+/// The longest error message of a registry that is read, in bytes.
 const MAX_REFUSAL: u64 = 64 << 10;
-/// The longest error message of a registry that is shown.
+/// The longest error message of a registry that is shown, in characters.
 const MAX_SHOWN: usize = 300;
-/// How often a request is sent before the endpoint gives up, and the waits in between.
+/// How often a request is sent before the endpoint gives up. `FIRST_WAIT` and `MAX_WAIT` bound the
+/// waits in between.
 pub const MAX_TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ pub struct Endpoint {
     pub connector: Connector,
     /// The part of the URL before `/v2/`.
     base: Url,
-    /// The host as users call it: for messages and credentials.
+    /// The host as users name it, for messages and credentials.
     pub host: String,
     scopes: Vec<String>,
     credentials: Option<Credentials>,
@@ -42,13 +43,13 @@ pub struct Endpoint {
 
 #[derive(Default)]
 struct Authorization {
-    /// The value of the header.
+    /// The value of the header Authorization.
     header: Option<String>,
-    /// The refresh token of the token server, if one was asked for.
+    /// The refresh token of the token server, if the server gave one.
     refresh: Option<String>,
 }
 
-/// A response, and the endpoint that gave it.
+/// A response, and the origin that sent it.
 pub struct Answer {
     pub head: Head,
     pub body: Body,
@@ -56,8 +57,9 @@ pub struct Answer {
 }
 
 impl Endpoint {
-    /// Finds out whether `base` has TLS. With `may_be_plain`, falls back to plain HTTP if it
-    /// has not.
+    /// Opens the endpoint at `base`. With `may_be_plain`, finds out whether the server has TLS, and
+    /// uses plain HTTP if it does not. Fails if the server does not answer, or refuses the
+    /// credentials.
     pub fn open(
         connector: Connector,
         base: &Url,
@@ -75,7 +77,7 @@ impl Endpoint {
             authorization: Mutex::default(),
         };
         if may_be_plain && let Err(first) = endpoint.ping() {
-            // A server without TLS answers a handshake with anything, or not at all.
+            // A server without TLS answers a handshake with arbitrary bytes, or not at all.
             let may_be =
                 matches!(first.cause, Cause::NoTls | Cause::Unreachable) || first.is_transient();
             let tls = endpoint.base.origin.clone();
@@ -96,7 +98,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Requests `/v2/`: the answer names the token server.
+    /// Requests `/v2/`, whose answer names the token server.
     fn ping(&self) -> Attempt<()> {
         let url = self.url("");
         let (head, body) = self.connector.send("GET", &url, &[], Payload::Empty)?;
@@ -113,20 +115,21 @@ impl Endpoint {
         }
     }
 
-    /// Checks the credentials: a request for `/v2/` must be answered with anything but a
-    /// refusal. Returns the refresh token if the token server gave one.
+    /// Checks the credentials by a request for `/v2/`. Fails if the registry refuses the request.
+    /// Returns the refresh token if the token server gave one.
     pub fn check_login(&self) -> Result<Option<String>> {
         self.document("GET", &self.url(""), &[], Payload::Empty, MAX_REFUSAL)?;
         Ok(self.locked().refresh.clone())
     }
 
-    /// `BASE/v2/PATH`
+    /// Returns the URL `BASE/v2/PATH`.
     pub fn url(&self, path: &str) -> Url {
         let prefix = self.base.target.trim_end_matches('/');
         self.base.with_target(format!("{prefix}/v2/{path}"))
     }
 
-    /// Sends a request, with retries, and reads the whole answer. A refusal is an error.
+    /// Sends a request, with retries, and reads the whole answer. Fails if the registry refuses the
+    /// request, or if the answer is longer than `limit` bytes.
     pub fn document(
         &self,
         method: &'static str,
@@ -136,7 +139,7 @@ impl Endpoint {
         limit: u64,
     ) -> Attempt<(Head, Vec<u8>)> {
         patiently(|| {
-            // Only a stream can't be sent again, and a document is none.
+            // The payload of a document is never a stream, so it can be sent again.
             let payload = payload.again().unwrap_or(Payload::Empty);
             let answer = self.ask(method, url, headers, payload)?;
             let bytes = self.connector.read_whole(&answer.origin, answer.body, limit)?;
@@ -144,7 +147,7 @@ impl Endpoint {
         })
     }
 
-    /// Sends a request once, with authorization and redirects. A refusal is a failure.
+    /// Sends a request once, with authorization and redirects. Fails if the registry refuses it.
     pub fn ask(
         &self,
         method: &'static str,
@@ -183,7 +186,7 @@ impl Endpoint {
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = headers.to_vec();
             let own = authorization.filter(|_| url.origin == self.base.origin);
-            // A redirect may name the user for its target.
+            // The URL of a redirect may name a user for its target.
             let value = own.map(str::to_owned).or_else(|| url.user.as_deref().map(basic_of));
             headers.extend(value.map(|value| ("Authorization", value)));
             let (again, sent) = match &mut *payload {
@@ -210,7 +213,7 @@ impl Endpoint {
         Err(Failure::new(message))
     }
 
-    /// Answers the challenge, unless another thread has done so since `used` was sent.
+    /// Answers the challenge, unless another thread has done so since this request sent `used`.
     fn authorize(&self, challenge: &Challenge, used: Option<&str>) -> Attempt<()> {
         let mut authorization = self.locked();
         if authorization.header.as_deref() != used {
@@ -264,7 +267,7 @@ impl Endpoint {
 
     fn refused(&self, answer: Answer) -> Failure {
         let Answer { head, body, origin } = answer;
-        // Without the text the status alone says enough.
+        // If the text can't be read, the status alone says enough.
         let text = self.connector.read_whole(&origin, body, MAX_REFUSAL).unwrap_or_default();
         let mut failure = self.refusal(&head, &text);
         if head.status == 401 && origin == self.base.origin && self.credentials.is_none() {
@@ -273,7 +276,7 @@ impl Endpoint {
         failure
     }
 
-    /// The message for a status of 400 and above.
+    /// Returns the failure for a status of 400 and above.
     fn refusal(&self, head: &Head, text: &[u8]) -> Failure {
         let reason = reason(text).map(|reason| format!(": {reason}")).unwrap_or_default();
         Failure {
@@ -283,7 +286,8 @@ impl Endpoint {
     }
 }
 
-/// Whether a scope `repository:a:pull,push` grants all that `repository:a:pull` asks.
+/// Whether a scope such as `repository:a:pull,push` grants everything that the scope `asked`, such
+/// as `repository:a:pull`, asks for.
 fn covers(known: &str, asked: &str) -> bool {
     let (Some((known, grants)), Some((asked, wants))) =
         (known.rsplit_once(':'), asked.rsplit_once(':'))
@@ -293,7 +297,7 @@ fn covers(known: &str, asked: &str) -> bool {
     known == asked && wants.split(',').all(|want| grants.split(',').any(|grant| grant == want))
 }
 
-/// The message in `{"errors":[{"code":…,"message":…}]}`.
+/// Returns the message in `{"errors":[{"code":…,"message":…}]}`.
 fn reason(text: &[u8]) -> Option<String> {
     let value = parse("", text).ok()?;
     let root = Node::root("", &value);
@@ -308,7 +312,8 @@ fn reason(text: &[u8]) -> Option<String> {
     Some(reason.escape_debug().to_string())
 }
 
-/// Repeats `attempt` until it succeeds, fails for good, or was repeated too often.
+/// Repeats `attempt`, with pauses, until it succeeds, fails permanently or was tried `MAX_TRIES`
+/// times.
 pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
     let mut tries = 1;
     loop {
@@ -322,7 +327,8 @@ pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
     }
 }
 
-/// The wait before the next try: as long as the server asked, or twice the last wait.
+/// Returns the wait before the next try: the time that the server requested, or otherwise twice the
+/// last wait, and never more than `MAX_WAIT`.
 pub fn pause(failure: &Failure, tries: u32) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(16));
     failure.after().unwrap_or(doubled).min(MAX_WAIT)

@@ -1,9 +1,9 @@
-//! A blob's bytes as they arrive, in spite of cuts and stalls.
+//! Reads a blob from a registry in spite of cut connections and stalls.
 //!
-//! Received bytes are kept in a [`Partial`] file until the blob is used, so that after a cut or a
-//! kill only the rest is requested (Range, RFC 9110 section 14). That file is not trusted:
-//! the digest is computed over all bytes each time, those on disk too. [`Patience`] bounds how
-//! often a blob is requested again, and how much time its stalls and waits may take in all.
+//! Received bytes stay in a [`Partial`] file until the blob is used. So after a cut or a kill only
+//! the rest is requested (Range, RFC 9110, section 14). That file is not trusted: the digest is
+//! computed over all bytes each time, including those from the disk. [`Patience`] bounds how often
+//! a blob is requested again, and how much time its stalls and waits may take together.
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -21,18 +21,19 @@ use super::url::{Origin, Url};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 
-/// After this many bytes the count of tries starts again. So the blob's size bounds how
-/// often it is requested.
+/// After this number of bytes the count of tries starts again. So the blob's size bounds how often
+/// the blob is requested.
 const PROGRESS: u64 = 1 << 20;
-/// The most time that the tries of a blob may lose to stalls and waits, or `MAX_STALLS` stalls if
-/// that is longer. Without it a registry that sends `PROGRESS` and then drips could take days.
+/// The most time that the tries for a blob may lose to stalls and waits, or `MAX_STALLS` stalls if
+/// that is longer. Without this limit a registry that sends `PROGRESS` bytes and stalls, again and
+/// again, could take days.
 const MAX_LOST: Duration = Duration::from_secs(600);
 const MAX_STALLS: u32 = 20;
 
 /// How many more failures of a source are tolerated for one blob.
 struct Patience {
     tries: u32,
-    /// When the first of these tries started.
+    /// The position in the blob at which the first of these tries started.
     tried_from: u64,
     /// The time without any bytes, over all tries.
     lost: Duration,
@@ -43,8 +44,8 @@ impl Patience {
         Patience { tries: 1, tried_from: position, lost: Duration::ZERO }
     }
 
-    /// How long to wait before the next try; `None` if there were enough. The last try got nothing
-    /// for `failed`; a try may get nothing for `stall`.
+    /// Returns how long to wait before the next try, or `None` after too many tries. `failed` is
+    /// how long the last try got nothing. `stall` is how long a try may get nothing.
     fn after(
         &mut self,
         failure: &Failure,
@@ -63,34 +64,35 @@ impl Patience {
     }
 }
 
-/// Reads a blob; it ends after the stated size or with an error.
+/// Reads a blob. The read ends after the stated size or with an error.
 pub struct Fetch<'a> {
     sources: &'a Sources<'a>,
-    /// The source that is asked.
+    /// The index of the source in use.
     at: usize,
-    /// Which of the blob's own URLs is asked after the last source has failed.
+    /// The index of the blob's own URL in use, after the last source has failed.
     elsewhere: Option<usize>,
-    /// The blob's path in the repository's API.
+    /// The path of the repository.
     path: &'a str,
     blob: &'a Descriptor,
     partial: &'a Partial,
-    /// Bytes that the partial file had before.
+    /// The number of bytes that the partial file had at the start.
     on_disk: u64,
     position: u64,
     hasher: Sha256,
     body: Option<(Body, Origin)>,
     patience: Patience,
-    /// When the registry was last asked, or last sent something.
+    /// The time of the last request or of the last received bytes.
     heard: Instant,
-    /// Why no more bytes come. [`Read`] would lose the chain of the error.
+    /// The reason why no more bytes come. [`Read`] would lose the chain of the error.
     failure: Option<Error>,
     stop: &'a AtomicBool,
     watch: &'a (dyn Fn(u64) + Sync),
 }
 
 impl<'a> Fetch<'a> {
-    /// Starts with the bytes in `partial`, and asks the source `at` first. `path` is the blob's;
-    /// `watch` is called with each piece; `stop` ends the read.
+    /// Starts with the bytes in `partial`, then reads from the source `at`. `path` is the
+    /// repository's. `watch` is called with the position after each piece, and `stop` ends the
+    /// read.
     pub fn new(
         sources: &'a Sources<'a>,
         at: usize,
@@ -131,12 +133,12 @@ impl<'a> Fetch<'a> {
         Ok(Digest::finish(std::mem::take(&mut self.hasher)) == self.blob.digest)
     }
 
-    /// The error that ended the read early, if bytes were missing.
+    /// Returns the error that ended the read early, if there was one.
     pub fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
 
-    /// The source that was asked last.
+    /// Returns the index of the source that was used last.
     pub fn source(&self) -> usize {
         self.at
     }
@@ -154,7 +156,7 @@ impl<'a> Fetch<'a> {
         let endpoint = self.sources.get(self.at)?;
         let url = self.url(endpoint)?;
         let answer = endpoint.ask("GET", &url, &headers, Payload::Empty);
-        // The blob ends before the size that its descriptor states, so the server refuses (416).
+        // If the blob ends before the size that its descriptor states, the server refuses (416).
         let (position, size) = (self.position, self.blob.size);
         let Answer { head, mut body, origin } = match position {
             0 => answer,
@@ -170,7 +172,7 @@ impl<'a> Fetch<'a> {
             }
             return Ok((body, origin));
         }
-        // The server has no ranges: the bytes that we have come again.
+        // The server does not support ranges and sends the whole blob, so skip the known bytes.
         let skipped = io::copy(&mut body.by_ref().take(self.position), &mut io::sink());
         match skipped {
             Ok(skipped) if skipped == self.position => Ok((body, origin)),
@@ -212,7 +214,7 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Waits before another try, or gives up.
+    /// Waits before another try, or changes to the next source. Fails if no source is left.
     fn after(&mut self, failure: Failure) -> io::Result<()> {
         self.body = None;
         let is_cut = failure.cause == Cause::Unreachable && self.position > 0;

@@ -1,10 +1,10 @@
-//! HTTP/1.1 (RFC 9110, 9112), as much of it as registries need: one request at a time on a
-//! connection, bodies by length, in chunks or up to the close, connections kept for the next
-//! request.
+//! The part of HTTP/1.1 (RFC 9110, RFC 9112) that registries need: one request at a time on a
+//! connection, bodies by length, in chunks or up to the close, and connections that are kept for
+//! the next request.
 //!
-//! Why not a library: measured, the smallest that follows redirects and proxies added 0.3 MB, and
-//! its timeouts are for whole bodies, where a download needs one for a stall. Every length that
-//! the other side chooses has a limit here. An error says whether to try again.
+//! No library fits. As measured, the smallest one that follows redirects and proxies added 0.3 MB,
+//! and its timeouts are for whole bodies, while a download needs one for a stall. Every length that
+//! the other side chooses has a limit here. A failure says whether to try again.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::url::Url;
 use crate::error::{Error, Result};
 use crate::time::Instant;
 
-/// The longest status line and headers together.
+/// The longest status line and headers together, in bytes.
 const MAX_HEAD: u64 = 64 << 10;
-/// The longest line that gives a chunk's length.
+/// The longest line that gives a chunk's length, in bytes.
 const MAX_CHUNK_LINE: u64 = 1 << 10;
 /// The most informational answers (1xx) before the final one.
 const MAX_INFORMATIONAL: usize = 8;
-/// The longest remainder of a body that is read to keep the connection.
+/// The longest rest of a body that is read to keep the connection, in bytes.
 const MAX_DRAIN: u64 = 64 << 10;
 const BUFFER: usize = 64 << 10;
 
@@ -30,7 +30,7 @@ impl<T: Read + Write + Send> Stream for T {}
 /// A buffered connection.
 pub type Connection = BufReader<Box<dyn Stream>>;
 
-/// A fresh connection over `stream`.
+/// Returns a buffered connection over `stream`.
 pub fn connection(stream: Box<dyn Stream>) -> Connection {
     BufReader::with_capacity(BUFFER, stream)
 }
@@ -47,7 +47,7 @@ pub struct Failure {
 pub enum Cause {
     /// Another try would fail too.
     Permanent,
-    /// Another try may succeed, at the earliest `after` this time if the server named one.
+    /// Another try may succeed, but not before `after` if the server named a time.
     Transient { after: Option<Duration> },
     /// There was no connection at all.
     Unreachable,
@@ -59,17 +59,17 @@ pub enum Cause {
 }
 
 impl Failure {
-    /// A failure that another try would meet too.
+    /// Returns a failure that another try would meet too.
     pub fn permanent(error: impl Into<Error>) -> Failure {
         Failure { error: error.into(), cause: Cause::Permanent }
     }
 
-    /// A permanent error with the text `message`.
+    /// Returns a permanent failure with the text `message`.
     pub fn new(message: impl Into<String>) -> Failure {
         Failure::permanent(Error::new(message))
     }
 
-    /// A failure after which the request is worth repeating.
+    /// Returns a failure after which the request is worth repeating.
     pub fn transient(error: impl Into<Error>) -> Failure {
         Failure { error: error.into(), cause: Cause::Transient { after: None } }
     }
@@ -83,7 +83,7 @@ impl Failure {
         }
     }
 
-    /// How long the server asks to wait before the next try.
+    /// Returns how long the server wants the client to wait before the next try.
     pub fn after(&self) -> Option<Duration> {
         match self.cause {
             Cause::Transient { after } | Cause::Refused { after, .. } => after,
@@ -91,7 +91,7 @@ impl Failure {
         }
     }
 
-    /// The status of the response that refuses.
+    /// Returns the status with which the server refused the request.
     pub fn status(&self) -> Option<u16> {
         match self.cause {
             Cause::Refused { status, .. } => Some(status),
@@ -104,7 +104,7 @@ impl Failure {
         !matches!(self.cause, Cause::Unreachable | Cause::Transient { .. })
     }
 
-    /// Adds what the caller was doing.
+    /// Adds the action of the caller to the error.
     pub fn context(mut self, doing: impl FnOnce() -> String) -> Failure {
         self.error = crate::error::Context::context(Err::<(), _>(self.error), doing).unwrap_err();
         self
@@ -130,14 +130,15 @@ pub type Attempt<T> = Result<T, Failure>;
 pub enum Payload<'a> {
     Empty,
     Bytes(&'a [u8]),
-    /// A stream, with its length if that is known; otherwise it is sent in chunks.
+    /// A stream, with its length if that is known. Without a length it is sent in chunks.
     Stream(&'a mut (dyn Read + Send), Option<u64>),
     /// No body; after the answer the connection carries another protocol.
     Tunnel,
 }
 
 impl Payload<'_> {
-    /// The same body, to send it again; `None` for a stream, of which a part may be gone.
+    /// Returns the same body, to send it again. Returns `None` for a stream, of which a part may be
+    /// gone.
     pub fn again(&self) -> Option<Payload<'_>> {
         match self {
             Payload::Empty => Some(Payload::Empty),
@@ -151,13 +152,13 @@ impl Payload<'_> {
 pub struct Request<'a> {
     pub method: &'static str,
     pub url: &'a Url,
-    /// Further headers. `Host`, `User-Agent` and those of the body are added later.
+    /// Additional headers. `Host`, `User-Agent` and those of the body are added later.
     pub headers: &'a [(&'static str, String)],
     /// Whether the request line has the whole URL, as a proxy expects.
     pub absolute: bool,
 }
 
-/// A response's first part.
+/// A response's status and headers.
 #[derive(Debug, Default)]
 pub struct Head {
     pub status: u16,
@@ -168,7 +169,7 @@ pub struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     Length(u64),
-    /// Bytes left of the current chunk; `None` before the first.
+    /// In chunks. The number is the bytes left of the current chunk, and `None` before the first.
     Chunked(Option<u64>),
     Close,
     Ended,
@@ -184,18 +185,18 @@ pub struct Body {
 }
 
 impl Head {
-    /// The first header of that name (in lower case).
+    /// Returns the first header with this name, which must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// All headers of that name.
+    /// Returns all headers with this name, which must be in lower case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// How long the server asks to wait: seconds, or a date (RFC 9110, 10.2.3). A date counts
-    /// from the answer's own date, because this machine's clock may be wrong.
+    /// Returns how long the server wants the client to wait: seconds, or a date (RFC 9110, 10.2.3).
+    /// A date counts from the answer's own date, because this machine's clock may be wrong.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?;
         if let Ok(seconds) = value.parse() {
@@ -206,7 +207,7 @@ impl Head {
         Some(Duration::from_secs(seconds.try_into().unwrap_or_default()))
     }
 
-    /// When the file was changed last, in seconds (RFC 9110, 8.8.2).
+    /// Returns when the file was last changed, in seconds since 1970 (RFC 9110, 8.8.2).
     #[cfg(feature = "build")]
     pub fn modified(&self) -> Option<i64> {
         self.header("last-modified").and_then(parse_date).map(|time| time.seconds())
@@ -217,7 +218,8 @@ impl Head {
     }
 }
 
-/// Sends the request and reads the response's head.
+/// Sends the request and reads the response's head. Fails if the connection breaks or the response
+/// is malformed.
 pub fn exchange(
     mut connection: Connection,
     request: &Request<'_>,
@@ -226,7 +228,7 @@ pub fn exchange(
     let method = request.method;
     let tunnel = matches!(payload, Payload::Tunnel);
     // A server that has read enough may answer and close before everything is written. Its answer
-    // says more than the broken pipe.
+    // says more than the broken pipe, so read it first.
     let sent = send(connection.get_mut(), request, payload);
     let head = match (sent, &mut connection) {
         (Ok(()), connection) => read_head(connection)?,
@@ -242,8 +244,8 @@ pub fn exchange(
     Ok((head, Body { connection: Some(connection), framing, reusable, encoding }))
 }
 
-/// Parses the one form of a date that may be sent: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110,
-/// 5.6.7).
+/// Parses the only form of a date that a server may send: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC
+/// 9110, 5.6.7).
 fn parse_date(text: &str) -> Option<Instant> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -257,7 +259,7 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-/// Why a request wasn't sent whole.
+/// Why a request was not sent completely.
 enum Unsent {
     /// The body could not be read.
     Source(io::Error),
@@ -375,7 +377,7 @@ fn parse_head(input: &mut dyn BufRead) -> io::Result<Head> {
     }
 }
 
-/// A line without its end. Bytes that are not UTF-8 are replaced.
+/// Reads a line without its end. Bytes that are not UTF-8 are replaced.
 fn line(input: &mut dyn BufRead) -> io::Result<String> {
     let mut line = Vec::new();
     input.read_until(b'\n', &mut line)?;
@@ -418,7 +420,7 @@ fn malformed(what: &str) -> io::Error {
 }
 
 impl Body {
-    /// The connection, for another request, if only a little of this body is left to read.
+    /// Returns the connection for another request, if only a little of this body is left to read.
     pub fn recycle(mut self) -> Option<Connection> {
         let drained = io::copy(&mut self.by_ref().take(MAX_DRAIN), &mut io::sink());
         let whole = drained.is_ok() && self.framing == Framing::Ended;
@@ -426,8 +428,9 @@ impl Body {
     }
 
     /// Decodes `bytes`, the whole of this body, to at most `limit` bytes. No request asks for an
-    /// encoding, but servers and caches answer with the one that they store. Plain text is accepted
-    /// too: some servers name an encoding that they have removed.
+    /// encoding, but servers and caches may send the encoding that they store. Plain text is
+    /// accepted too, because some servers name an encoding that they have removed. Fails on an
+    /// unknown encoding.
     pub fn decode(&self, bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
         let Some(encoding) = self.encoding.as_deref() else { return Ok(bytes) };
         let is_text = bytes.first().is_none_or(|first| matches!(first, b'{' | b'[' | b' ' | b'\n'));
@@ -450,14 +453,14 @@ impl Body {
         }
     }
 
-    /// The stream itself, after the other side has agreed to another protocol.
+    /// Returns the stream itself, after the other side has agreed to another protocol.
     pub fn into_stream(self) -> Option<Box<dyn Stream>> {
         // Nothing may be buffered: the other side waits for the first bytes.
         let connection = self.connection.filter(|connection| connection.buffer().is_empty());
         connection.map(BufReader::into_inner)
     }
 
-    /// Goes to the next chunk; false after the last.
+    /// Reads up to the next chunk. Returns its length, or `None` after the last chunk.
     fn next_chunk(connection: &mut Connection, first: bool) -> io::Result<Option<u64>> {
         if !first && !line(&mut connection.by_ref().take(MAX_CHUNK_LINE))?.is_empty() {
             return Err(malformed("no end of line after a chunk"));
@@ -513,7 +516,7 @@ impl Read for Body {
 mod tests {
     use super::*;
 
-    /// Answers with what it was given, remembers nothing.
+    /// Answers with fixed bytes, and ignores the bytes that are written to it.
     struct Canned(io::Cursor<Vec<u8>>);
 
     impl Read for Canned {
@@ -618,7 +621,7 @@ mod tests {
         assert_eq!(wait(&later), Some(30));
         let earlier = format!("{date}Retry-After: Sun, 06 Nov 1994 08:00:00 GMT\r\n");
         assert_eq!(wait(&earlier), Some(0));
-        // Without a date of its own, by this machine's clock.
+        // Without a date in the answer, this machine's clock counts.
         assert_eq!(wait("Retry-After: Sun, 06 Nov 1994 08:00:00 GMT\r\n"), Some(0));
         assert_eq!(wait("Retry-After: soon\r\n"), None);
         assert_eq!(wait("Retry-After: Sun, 06 Now 1994 08:00:00 GMT\r\n"), None);

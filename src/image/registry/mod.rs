@@ -1,10 +1,10 @@
-//! Registries (OCI distribution spec), accessed by a small blocking client of our own.
+//! Access to registries (OCI distribution spec), by a small blocking client.
 //!
-//! From the outside in: `endpoint` is one registry's API, with `auth` and `credentials` to log in;
-//! `sources` are a registry's mirrors and itself; `fetch` reads a blob's bytes in spite of cuts and
-//! stalls, and keeps them in a file of `partial`; `download` gets one file of any web server;
-//! `connect` makes connections, with `proxy`, `tls`, `verifier` and `http` below it; `settings` are
-//! the administrator's settings for them.
+//! From the top down: `endpoint` is the API of one registry, and logs in with `auth` and
+//! `credentials`. `sources` lists a registry's mirrors and the registry itself. `fetch` reads a
+//! blob in spite of cuts and stalls, and keeps its bytes in a file of `partial`. `download` gets
+//! one file from any web server. `connect` makes connections with `proxy`, `tls`, `verifier` and
+//! `http`. `settings` reads the administrator's settings.
 
 mod auth;
 mod base64;
@@ -42,16 +42,18 @@ const HUB: &str = "registry-1.docker.io";
 /// How the user wants a registry to be accessed.
 #[derive(Clone, Default)]
 pub struct Access {
-    /// False: accept plain HTTP, and any certificate. `None`: as the settings say.
+    /// Whether to verify TLS. `false` accepts plain HTTP and any certificate; `None` follows the
+    /// settings.
     pub tls_verify: Option<bool>,
-    /// Certificate authorities to trust besides the system's.
+    /// A file of certificate authorities to trust besides the system's (PEM).
     pub ca_cert: Option<PathBuf>,
-    /// Credentials in place of the stored ones.
+    /// Credentials to use instead of the stored ones.
     pub credentials: Option<Credentials>,
 }
 
-/// Opens the registry `host` for `scopes`, with the stored credentials for its repository
-/// `path` (without one: for the registry).
+/// Opens the registry `host` for `scopes`, with the stored credentials for its repository `path`.
+/// If `path` is empty, they are those for the registry itself. Fails if the registry does not
+/// answer or refuses the credentials.
 pub fn open(host: &str, path: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;
     open_at(&settings, host, path, None, scopes, access)

@@ -2,9 +2,10 @@
 //!
 //! A flock(2) on the file makes sure that one process at a time writes to it, so two pulls of one
 //! blob download it once. A pull that waits for the lock watches the file grow. If the holder's
-//! registry is slow or silent, the pull takes the next file, `<hex>-2` and so on, and asks its own
-//! registry: one bad registry must not hold up the pulls from all others. Nothing in these files is
-//! trusted: the reader takes the digest over all bytes. `check` finds those that no process holds.
+//! registry is slow or silent, the pull takes the next file, `<hex>-2` and so on, and uses its own
+//! registry: one bad registry must not block the pulls from all others. No byte in these files is
+//! trusted: the reader computes the digest over all bytes. `check` finds files that no process
+//! holds.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -18,26 +19,27 @@ use rustix::io::Errno;
 use crate::error::{Context, Result, fail};
 use crate::store::{make_dir, remove_file};
 
-/// Bytes a second that a holder's file must grow by for another pull to wait for it.
+/// The bytes per second by which a holder's file must grow, so that another pull waits for it.
 const SHARED_RATE: u64 = 32 << 10;
-/// How long the growth of a holder's file is watched before it is judged.
+/// The longest time over which the growth of a holder's file is measured.
 const MAX_WINDOW: Duration = Duration::from_secs(10);
 /// The most files of one blob. A pull waits for the last one, however slow its holder is.
 const MAX_FILES: u32 = 4;
 const POLL: Duration = Duration::from_millis(20);
-/// The file's mode while its holder reads an earlier pull's bytes: the file doesn't grow then.
+/// The file's mode while its holder reads an earlier pull's bytes, and the file doesn't grow.
 const READING: u32 = 0o400;
 const DOWNLOADING: u32 = 0o600;
 
-/// The file, held by this process.
+/// The file of a blob, locked by this process.
 pub struct Partial {
     path: PathBuf,
     file: File,
 }
 
 impl Partial {
-    /// Takes the first file of the blob whose holder ends or is slow; `stall` is how long a
-    /// registry may be silent, and `stop` ends the wait.
+    /// Takes the first file of the blob whose holder ends or is slow. `stall` is how long a
+    /// registry may be silent, and `stop` ends the wait. Fails if the holders of all files keep
+    /// them.
     pub fn hold(
         dir: &Path,
         hex: &str,
@@ -58,19 +60,20 @@ impl Partial {
         }
     }
 
-    /// The file with the bytes that were downloaded.
+    /// Returns the file with the bytes that were downloaded.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Shows waiting pulls whether this process reads old bytes or downloads new ones.
+    /// Shows waiting pulls, by the file's mode, whether this process reads old bytes or downloads
+    /// new ones.
     pub fn set_downloading(&self, downloading: bool) -> Result<()> {
         let mode = if downloading { DOWNLOADING } else { READING };
         let set = self.file.set_permissions(Permissions::from_mode(mode));
         set.context(|| format!("change the mode of {}", self.path.display()))
     }
 
-    /// Removes the file: the blob was used, or its bytes are wrong.
+    /// Removes the file, because the blob was used or its bytes are wrong.
     pub fn discard(self) -> Result<()> {
         remove_file(&self.path)
     }
@@ -83,8 +86,8 @@ fn file_name(hex: &str, number: u32) -> String {
     }
 }
 
-/// Waits for the lock of the file, which is made if it is missing. Returns `None` if the holder
-/// gets too little of the blob's `size` in the window that `judge` names.
+/// Waits for the lock of the file, which is created if it is missing. `judge` is the blob's size
+/// and a window of time. Returns `None` if the holder's file grows too slowly in that window.
 fn take(
     path: PathBuf,
     judge: Option<(u64, Duration)>,
@@ -100,7 +103,7 @@ fn take(
         let file = options.mode(DOWNLOADING).open(&path);
         let file = file.context(|| format!("open {}", path.display()))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            // The former holder may have removed it.
+            // The former holder may have removed the file.
             Ok(()) if file.metadata()?.nlink() > 0 => return Ok(Some(Partial { path, file })),
             Ok(()) | Err(Errno::INTR) => continue,
             Err(Errno::WOULDBLOCK) => {}
@@ -108,7 +111,8 @@ fn take(
         }
         let metadata = file.metadata()?;
         if let Some((size, window)) = judge {
-            // The holder has all bytes: the rest is work of this machine, not of the registry.
+            // The holder has all bytes or reads old ones, so it waits for this machine and not for
+            // a registry.
             let is_local = metadata.len() >= size || metadata.mode() & 0o777 == READING;
             if is_local {
                 growth = Growth::new();
@@ -122,7 +126,7 @@ fn take(
 
 /// How fast a file grows.
 struct Growth {
-    /// When the window started, and the file's length then.
+    /// The time when the window started, and the file's length then.
     since: Option<(Instant, u64)>,
 }
 
@@ -133,7 +137,7 @@ impl Growth {
 
     /// Whether the file grew by less than `SHARED_RATE` in a whole window.
     fn is_slow(&mut self, length: u64, window: Duration, now: Instant) -> bool {
-        // A file that another holder started again is shorter.
+        // The file is shorter if another holder started it again.
         let (begun, before) = match self.since {
             Some((begun, before)) if before <= length => (begun, before),
             _ => *self.since.insert((now, length)),
@@ -158,15 +162,15 @@ mod tests {
         assert!(!growth.is_slow(0, window, start));
         assert!(!growth.is_slow(0, window, after(9)));
         assert!(!growth.is_slow(SHARED_RATE * 10, window, after(10)));
-        // The next window counts from where the last one ended.
+        // The next window starts at the end of the last one.
         assert!(!growth.is_slow(SHARED_RATE * 10, window, after(19)));
         assert!(growth.is_slow(SHARED_RATE * 20 - 1, window, after(20)));
-        // Another holder started again.
+        // Another holder started the file again.
         assert!(!growth.is_slow(1, window, after(40)));
     }
 
     #[test]
-    fn a_pull_waits_for_one_that_reads_what_an_earlier_one_left() {
+    fn a_pull_waits_for_a_holder_that_reads_old_bytes() {
         let dir = std::env::temp_dir().join(format!("mydocker-partial-{}", std::process::id()));
         let (window, stop) = (Duration::from_secs(1), AtomicBool::new(false));
         let hold = || Partial::hold(&dir, "ab", 100, window, &stop).unwrap();
@@ -179,7 +183,7 @@ mod tests {
             second.join().unwrap()
         });
         assert_eq!(second.path, dir.join("ab"));
-        // It downloads, and gets nothing.
+        // The holder downloads, and gets nothing.
         second.set_downloading(true).unwrap();
         let third = hold();
         assert_eq!(third.path, dir.join("ab-2"));

@@ -1,7 +1,7 @@
-//! Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or
+//! Chooses the proxy for a request by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or
 //! lower case, with the rules of Go's net/http, so that a setup for Docker works. Requests to this
 //! host itself never go through a proxy. Only http and https proxies are supported. Errors never
-//! repeat a proxy's value, which may hold a password.
+//! contain a proxy's value, which may hold a password.
 
 use std::net::IpAddr;
 
@@ -48,7 +48,7 @@ impl Proxies {
         })
     }
 
-    /// The proxy for requests to `origin`.
+    /// Returns the proxy for requests to `origin`, or `None` to connect directly.
     pub fn of(&self, origin: &Origin) -> Option<&Proxy> {
         let proxy = if origin.tls { &self.https } else { &self.http };
         let direct = origin.is_loopback() || self.except.iter().any(|entry| matches(entry, origin));
@@ -100,7 +100,7 @@ fn in_range(address: IpAddr, network: &str, bits: &str) -> bool {
 }
 
 impl Proxy {
-    /// Parses `[http[s]://][USER[:PASSWORD]@]HOST[:PORT]`.
+    /// Parses `[http[s]://][USER[:PASSWORD]@]HOST[:PORT]`. `name` is the variable, for errors.
     fn parse(name: &str, text: &str) -> Result<Proxy> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
         let rest = rest.trim_end_matches('/');
@@ -111,7 +111,7 @@ impl Proxy {
             Some((user, authority)) => (Some(user), authority),
             None => (None, rest),
         };
-        // The error does not repeat the value, which may hold a password.
+        // The error does not contain the value, which may hold a password.
         let Ok(url) = Url::parse(&format!("{scheme}://{authority}")) else {
             fail!("{name} is not the URL of a proxy");
         };

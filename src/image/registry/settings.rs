@@ -1,14 +1,11 @@
 //! The administrator's settings for registries: `/etc/mydocker/registries.json`.
 //!
 //! ```json
-//! {
-//!   "mirrors": { "docker.io": ["https://mirror.example:5000"] },
-//!   "insecure": ["registry.lan:5000"],
-//!   "stall_seconds": 30
-//! }
+//! { "mirrors": { "docker.io": ["https://mirror.example:5000"] },
+//! "insecure": ["registry.lan:5000"], "stall_seconds": 30 }
 //! ```
-//! Mirrors are asked before the registry, in their order. Registries under `insecure` may use
-//! plain HTTP, and their certificates aren't checked. All keys are optional.
+//! Mirrors are tried before the registry, in their order. Registries under `insecure` may use plain
+//! HTTP, and their certificates are not checked. All keys are optional.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,14 +27,15 @@ const MAX_STALL_SECONDS: u64 = 3600;
 pub struct Settings {
     mirrors: Vec<(String, Vec<Url>)>,
     insecure: Vec<String>,
-    /// How long a connection may bring nothing, or nearly nothing.
+    /// The longest time in which a connection may bring nothing, or nearly nothing.
     pub stall: Duration,
-    /// `certs.d` directories.
+    /// The `certs.d` directories, in the order in which they are searched.
     pub certs: Vec<PathBuf>,
 }
 
 impl Settings {
-    /// Reads the settings; `$MYDOCKER_CONFIG_DIR` replaces `/etc/mydocker`.
+    /// Reads the settings; `$MYDOCKER_CONFIG_DIR` replaces `/etc/mydocker`. A missing file means
+    /// the defaults. Fails if the file is damaged.
     pub fn read() -> Result<Settings> {
         let directory = std::env::var_os("MYDOCKER_CONFIG_DIR");
         let directory = directory.map_or_else(|| DIRECTORY.into(), PathBuf::from);
@@ -73,13 +71,13 @@ impl Settings {
         })
     }
 
-    /// The mirrors of a registry, in the order to ask them.
+    /// Returns the mirrors of a registry, in the order in which they are tried.
     pub fn mirrors_of(&self, host: &str) -> &[Url] {
         let found = self.mirrors.iter().find(|(of, _)| of == host);
         found.map_or(&[], |(_, urls)| urls)
     }
 
-    /// The registries that may use plain HTTP and any certificate.
+    /// Returns the registries that may use plain HTTP and any certificate.
     pub fn insecure(&self) -> &[String] {
         &self.insecure
     }

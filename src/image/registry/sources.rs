@@ -17,7 +17,7 @@ use crate::error::Result;
 /// The sources of one repository.
 pub struct Sources<'a> {
     host: &'a str,
-    /// The name of the repository.
+    /// The path of the repository.
     path: &'a str,
     scopes: Vec<String>,
     access: &'a Access,
@@ -37,7 +37,8 @@ struct Source {
 }
 
 impl<'a> Sources<'a> {
-    /// Lists the sources of a repository. Connects to none of them yet.
+    /// Lists the sources of a repository, without connecting to them. Fails if the settings are
+    /// damaged.
     pub fn new(
         host: &'a str,
         path: &'a str,
@@ -51,17 +52,18 @@ impl<'a> Sources<'a> {
         Ok(Sources { host, path, scopes, access, settings, list, watch })
     }
 
-    /// How long a source may send nothing.
+    /// Returns how long a source may send nothing.
     pub fn stall(&self) -> Duration {
         self.settings.stall
     }
 
-    /// The index of the registry itself, which is the last source.
+    /// Returns the index of the registry itself, which is the last source.
     pub fn last(&self) -> usize {
         self.list.len() - 1
     }
 
-    /// Connects to the source with index `at`, or returns the existing connection.
+    /// Connects to the source with index `at`, or returns the existing connection. Fails if the
+    /// source does not answer or refuses the credentials.
     pub fn get(&self, at: usize) -> Attempt<&Endpoint> {
         let mirror = self.settings.mirrors_of(self.host).get(at);
         let open = || {
@@ -80,7 +82,7 @@ impl<'a> Sources<'a> {
         if at == self.last() {
             return Err(failure);
         }
-        // A mirror without the image (404) is no failure to report.
+        // A mirror without the image (404) is skipped without a report.
         if failure.status() != Some(404) && !self.list[at].reported.swap(true, Ordering::Relaxed) {
             let mirror = self.settings.mirrors_of(self.host)[at].origin.authority();
             let warning = format!("the mirror {mirror} is skipped: {}", failure.error);

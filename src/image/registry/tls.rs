@@ -1,5 +1,5 @@
-//! Which certificates TLS trusts: the system's, or Mozilla's if the host has none, and those of
-//! certs.d or the command line for one registry.
+//! Decides which certificates TLS trusts: the system's, or Mozilla's if the host has none. For one
+//! registry, certs.d and the command line can add more.
 //!
 //! `certs.d/HOST[:PORT]/` is Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` is a
 //! client certificate.
@@ -38,7 +38,7 @@ const MAX_FILES: usize = 100;
 
 /// The trusted certificates, and the TLS settings for each registry.
 pub struct Trust {
-    /// `certs.d` directories. The first one with a directory for the host counts.
+    /// The `certs.d` directories. Only the first one that has a directory for the host counts.
     certs: Vec<PathBuf>,
     /// Authorities from the command line, for every host of this command.
     ca_cert: Option<PathBuf>,
@@ -49,14 +49,15 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// The trust of this command: the `certs.d` directories, the file of `--cacert`, and the host
-    /// that is not verified.
+    /// Returns the trust of this command: the `certs.d` directories, the file of `--cacert`, and
+    /// the host that is not verified.
     pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<String>) -> Trust {
         let (roots, configs) = (OnceLock::new(), Mutex::default());
         Trust { certs, ca_cert, unverified, roots, configs }
     }
 
-    /// Starts TLS over `stream`; the handshake comes with the first byte.
+    /// Starts TLS over `stream`. The handshake takes place when the first byte is read or written.
+    /// Fails if a certificate file is damaged.
     pub fn wrap(&self, origin: &Origin, stream: Box<dyn Stream>) -> Attempt<Box<dyn Stream>> {
         let name = ServerName::try_from(origin.host.clone());
         let name = name.map_err(|_| Error::new(format!("bad host name '{}'", origin.host)))?;
@@ -106,8 +107,8 @@ impl Trust {
         };
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            // Not by rustls's own function, which parses the certificate: it knows only version 3.
-            // The server decides about the client's certificate.
+            // Do not use rustls's own function: it parses the certificate, and knows only version
+            // 3. The server decides about the client's certificate.
             Some((chain, key)) => {
                 let key = provider.key_provider.load_private_key(key);
                 let key = key.map_err(|error| Error::new(format!("client's key: {error}")))?;
@@ -119,7 +120,7 @@ impl Trust {
         Ok(config)
     }
 
-    /// The certificates of certs.d for this host.
+    /// Returns the files of certs.d for this host.
     fn files_for(&self, origin: &Origin) -> Result<Vec<PathBuf>> {
         for certs in &self.certs {
             for name in [origin.host_and_port(), origin.authority()] {
@@ -136,7 +137,7 @@ impl Trust {
     }
 }
 
-/// The system's authorities; if it has none, Mozilla's of the time of this build.
+/// Returns the system's authorities, or Mozilla's at the time of this build if the system has none.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
@@ -152,7 +153,7 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Adds the certificates of a file to the roots, and returns them.
+/// Adds the certificates of a file to the roots, and returns them. Fails if the file has none.
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|e| unreadable(file, e))? {
@@ -183,7 +184,7 @@ fn unreadable(file: &Path, error: pem::Error) -> Error {
     Err::<(), _>(error).context(|| format!("read {}", file.display())).unwrap_err()
 }
 
-/// The message for a failed read or write, if TLS was the reason.
+/// Returns the failure for a failed read or write, if TLS was the reason.
 pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let host = origin.host_and_port();

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::error::{Result, fail};
 
-/// Signed addresses of blob stores run to 2 KiB.
+/// The longest URL, in bytes. Signed URLs of blob stores have up to 2 KiB.
 const MAX_URL: usize = 16 << 10;
 
 /// The server of a URL.
@@ -22,14 +22,14 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub origin: Origin,
-    /// Path and query, from `/` on.
+    /// The path and query, from `/` on.
     pub target: String,
-    /// `USER[:PASSWORD]`, percent-encoded, of a redirect.
+    /// The `USER[:PASSWORD]` of a redirect, percent-encoded.
     pub user: Option<String>,
 }
 
 impl Origin {
-    /// `host[:port]` with the scheme's own port left out, as a `Host` header has it.
+    /// Returns `host[:port]` as in a `Host` header, without the port if it is the scheme's own.
     pub fn authority(&self) -> String {
         if self.port == if self.tls { 443 } else { 80 } {
             bracketed(&self.host)
@@ -38,12 +38,12 @@ impl Origin {
         }
     }
 
-    /// `host:port`
+    /// Returns `host:port`.
     pub fn host_and_port(&self) -> String {
         format!("{}:{}", bracketed(&self.host), self.port)
     }
 
-    /// Whether the host is this machine, by its name alone.
+    /// Whether the host is this machine, judged by the name or address alone.
     pub fn is_loopback(&self) -> bool {
         let address = self.host.parse::<std::net::IpAddr>();
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
@@ -55,7 +55,7 @@ fn bracketed(host: &str) -> String {
 }
 
 impl Url {
-    /// Parses `http[s]://HOST[:PORT][/PATH][?QUERY]`.
+    /// Parses `http[s]://HOST[:PORT][/PATH][?QUERY]`. Fails on any other form.
     pub fn parse(text: &str) -> Result<Url> {
         if text.len() > MAX_URL {
             fail!("a URL of {} bytes is too long", text.len());
@@ -74,12 +74,13 @@ impl Url {
         Ok(Url { origin, target: target(&rest[end..]), user: None })
     }
 
-    /// The same origin, another path and query.
+    /// Returns a URL with the same origin, and another path and query.
     pub fn with_target(&self, target: String) -> Url {
         Url { target, ..self.clone() }
     }
 
-    /// The URL that a `Location` header of this one's answer names.
+    /// Returns the URL that a `Location` header in the answer to this URL names. Fails if the
+    /// header is not a URL.
     pub fn join(&self, location: &str) -> Result<Url> {
         let location = escape(location);
         let scheme = if self.origin.tls { "https" } else { "http" };
@@ -115,7 +116,7 @@ impl Url {
         }
     }
 
-    /// The target with `name=value` added to its query.
+    /// Returns the URL with `name=value` added to its query.
     pub fn and_query(&self, name: &str, value: &str) -> Url {
         let joint = if self.target.contains('?') { '&' } else { '?' };
         self.with_target(format!("{}{joint}{name}={}", self.target, percent_encode(value)))
@@ -123,7 +124,7 @@ impl Url {
 }
 
 impl Origin {
-    /// Parses `HOST[:PORT]`.
+    /// Parses `HOST[:PORT]`. Fails on a bad host or port.
     pub fn parse(tls: bool, authority: &str) -> Result<Origin> {
         let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -164,7 +165,7 @@ fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(plain)
 }
 
-/// Escapes what a URL can't hold and a server may forget to escape: spaces, and bytes beyond ASCII.
+/// Escapes spaces and bytes beyond ASCII, which a URL can't hold and a server may forget to escape.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -176,7 +177,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// The target with the segments `.` and `..` of its path resolved.
+/// Returns the target with the segments `.` and `..` of its path resolved.
 fn without_dots(target: &str) -> String {
     let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
     let mut kept = Vec::new();
@@ -211,7 +212,7 @@ pub fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// Decodes `%XX`; other text stays.
+/// Decodes each `%XX`. Other text stays as it is.
 pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

@@ -20,7 +20,7 @@ pub struct Header {
     pub sparse: OldSparse,
 }
 
-/// A run of data in a file with holes.
+/// A run of data in a file with holes, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     pub offset: u64,
@@ -90,10 +90,10 @@ pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
     Ok(map)
 }
 
-/// Checks the sum of all bytes, with the sum's field taken as spaces. Old writers summed signed
-/// bytes.
+/// Checks the header's checksum: the sum of all bytes, with the checksum's field taken as spaces.
+/// Old writers summed signed bytes.
 fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
-    // A missing checksum is as wrong as a different one, and no sum is negative.
+    // A missing checksum is as wrong as a different one: no sum is -1.
     let stated = number(&block[148..156]).unwrap_or(-1);
     let (mut unsigned, mut signed) = (0i64, 0i64);
     for (at, &byte) in block.iter().enumerate() {

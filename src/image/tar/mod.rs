@@ -1,10 +1,10 @@
-//! A streaming reader of tar archives, and a writer (`writer`): names, metadata and data in the
-//! order of the archive, and nothing of the file system.
+//! Reads and writes (`writer`) tar archives as streams: names, metadata and data in the order of
+//! the archive. This module does not touch the file system.
 //!
-//! It reads ustar and PAX (POSIX.1-2024, pax), GNU's long names, base-256 numbers and all four
-//! sparse formats (tar.info, "Tar Internals"), as bytes: names need not be UTF-8. Where dialects
-//! disagree it follows Go's archive/tar, since registries and Docker read layers with it. Every
-//! length that the archive states is checked before memory is taken for it.
+//! The reader takes ustar and PAX (POSIX.1-2024, pax), GNU's long names, base-256 numbers and all
+//! four sparse formats (tar.info, "Tar Internals"). Names are bytes and need not be UTF-8. Where
+//! dialects disagree, the reader follows Go's archive/tar, because registries and Docker read
+//! layers with it. Every length that the archive states is checked before memory is allocated.
 
 mod header;
 mod pax;
@@ -23,17 +23,17 @@ pub use writer::{Writer, check_name};
 
 /// The size of a block, in bytes.
 pub const BLOCK: usize = 512;
-/// The longest path of an entry. The kernel has no such limit: a program reaches any depth by
-/// chdir(2). The limit bounds the memory and the time that an archive can take for one entry. A
-/// path of this length still fits in one argument of a program (MAX_ARG_STRLEN, execve(2)), and a
-/// PAX header holds it beside a link's target and the attributes.
+/// The longest path of an entry, in bytes. The kernel has no such limit: a program reaches any
+/// depth by chdir(2). The limit bounds the memory and the time that an archive can take for one
+/// entry. A path of this length still fits in one argument of a program (MAX_ARG_STRLEN,
+/// execve(2)), and a PAX header holds it together with a link's target and the attributes.
 pub const MAX_PATH: usize = (128 << 10) - 1;
-/// The longest target of a symbolic link that the kernel stores (PATH_MAX, with its NUL).
+/// The longest target of a symbolic link that the kernel stores, in bytes (PATH_MAX with its NUL).
 const MAX_TARGET: usize = 4095;
-/// The longest name in an archive: such a path with `./` before it, `.wh.` in it and a slash after
-/// it.
+/// The longest name in an archive, in bytes: a path of `MAX_PATH` with `./` before it, `.wh.` in it
+/// and a slash after it.
 const MAX_NAME: usize = MAX_PATH + 64;
-/// The longest PAX header or GNU long name; GNU tar and Go stop at 1 MiB too.
+/// The longest PAX header or GNU long name, in bytes. GNU tar and Go stop at 1 MiB too.
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// The kind of an entry.
@@ -51,28 +51,28 @@ pub enum Kind {
 /// One member of the archive.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// As written in the archive; not checked yet.
+    /// The path as written in the archive. Nothing has checked it yet.
     pub path: Vec<u8>,
-    /// Target of a symbolic or hard link.
+    /// The target of a symbolic or hard link.
     pub link: Vec<u8>,
     pub kind: Kind,
-    /// Permission bits, with setuid, setgid and sticky.
+    /// The permission bits, with setuid, setgid and sticky.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Seconds and nanoseconds.
+    /// The modification time: seconds since 1970, and nanoseconds.
     pub mtime: (i64, u32),
-    /// Bytes of the file once unpacked.
+    /// The bytes of the file once unpacked, including its holes.
     pub size: u64,
-    /// Major and minor number of a device.
+    /// The major and minor number of a device.
     pub device: (u32, u32),
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The data's positions if the file has holes.
+    /// The positions of the data, if the file has holes.
     pub sparse: Option<Vec<Extent>>,
 }
 
 impl Entry {
-    /// An entry of root, dated 1970, without a mode or data.
+    /// Returns an entry of root, dated 1970, without a mode or data.
     pub fn empty(path: &[u8], kind: Kind) -> Entry {
         Entry {
             path: path.to_vec(),
@@ -94,22 +94,23 @@ impl Entry {
 pub struct Reader<R> {
     input: R,
     position: u64,
-    /// Bytes of the current entry's data not yet consumed.
+    /// The bytes of the current entry's data that are not consumed yet.
     left: u64,
-    /// Bytes after that data up to the next block.
+    /// The bytes after that data up to the next block.
     padding: u64,
     ended: bool,
-    /// Whether an entry of a type that only GNU tar knows was found.
+    /// Whether an entry was found whose type only GNU tar knows.
     gnu_only: bool,
 }
 
 impl<R: BufRead> Reader<R> {
-    /// A reader of the archive in `input`.
+    /// Returns a reader of the archive in `input`.
     pub fn new(input: R) -> Reader<R> {
         Reader { input, position: 0, left: 0, padding: 0, ended: false, gnu_only: false }
     }
 
-    /// The next entry; the rest of the last one's data is skipped. `None` at the end.
+    /// Returns the next entry, or `None` at the end. The rest of the previous entry's data is
+    /// skipped. Fails if the archive is truncated or damaged.
     pub fn next(&mut self) -> Result<Option<Entry>> {
         self.skip_data()?;
         let mut records = Records::default();
@@ -139,7 +140,7 @@ impl<R: BufRead> Reader<R> {
                 }
                 b'L' => long_path = Some(until_nul(self.extension(&header)?)),
                 b'K' => long_link = Some(until_nul(self.extension(&header)?)),
-                // A volume's label.
+                // A volume label is not a file.
                 b'V' => self.begin_data(header.size),
                 b'M' => fail!("{}: a part of a multi-volume archive", at()),
                 _ => {
@@ -150,7 +151,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The next piece of the current entry's data; empty at its end.
+    /// Returns the next piece of the current entry's data; empty at the end of the data.
     pub fn data(&mut self) -> Result<&[u8]> {
         if self.left == 0 {
             return Ok(&[]);
@@ -170,27 +171,29 @@ impl<R: BufRead> Reader<R> {
         self.position += count as u64;
     }
 
-    /// Bytes of the input read so far: after [`Reader::next`], where the entry's data starts.
+    /// Returns the number of bytes read so far. After [`Reader::next`] this is where the entry's
+    /// data starts.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Bytes of the current entry's data in the archive that are still to come.
+    /// Returns the bytes of the current entry's data in the archive that are still to come.
     pub fn data_left(&self) -> u64 {
         self.left
     }
 
-    /// The underlying reader.
+    /// Returns the underlying reader.
     pub fn input(&mut self) -> &mut R {
         &mut self.input
     }
 
-    /// Whether it has entries that other readers refuse: old sparse files, labels, dumpdirs.
+    /// Whether the archive has entries that other readers refuse: old sparse files, labels,
+    /// dumpdirs.
     pub fn gnu_only(&self) -> bool {
         self.gnu_only
     }
 
-    /// Whether the archive had an end mark, and not only an end.
+    /// Whether the archive had an end mark, and did not just end.
     pub fn ended(&self) -> bool {
         self.ended
     }
@@ -207,7 +210,8 @@ impl<R: BufRead> Reader<R> {
             path = longer;
         }
         let kind = match header.kind_flag {
-            // Before ustar only a slash marked a directory, and some programs still write that.
+            // Before ustar only a slash marked a directory, and some programs still write such
+            // names.
             b'0' | 0 | b'7' if path.ends_with(b"/") => Kind::Directory,
             b'0' | 0 | b'7' | b'S' => Kind::File,
             b'1' => Kind::Hardlink,
@@ -268,7 +272,7 @@ impl<R: BufRead> Reader<R> {
         })
     }
 
-    /// The whole data of an extension header.
+    /// Reads the whole data of an extension header. Fails if it is longer than `MAX_EXTENSION`.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>> {
         if header.size > MAX_EXTENSION {
             fail!("a tar extension header of {} bytes: at most {MAX_EXTENSION}", header.size);
@@ -307,7 +311,7 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// The next 512 bytes; `None` if the input ends here.
+    /// Reads the next 512 bytes. Returns `None` if the input ends here.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
@@ -330,7 +334,8 @@ impl<R: BufRead> Reader<R> {
 }
 
 fn fill<R: BufRead>(input: &mut R) -> Result<&[u8]> {
-    // Not a match with a retry: the borrow of a returned slice would last through the loop.
+    // A match with a retry is not possible: the borrow of a returned slice would last through the
+    // loop.
     while let Err(error) = input.fill_buf() {
         if error.kind() != ErrorKind::Interrupted {
             return Err(error).context(|| "read the archive");
@@ -355,7 +360,7 @@ mod tests {
     use super::*;
 
     fn entries(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>> {
-        // A small buffer, so that every boundary is met.
+        // A small buffer, so that the data crosses every boundary.
         let mut reader = Reader::new(std::io::BufReader::with_capacity(100, bytes));
         let mut entries = Vec::new();
         while let Some(entry) = reader.next()? {
@@ -483,7 +488,7 @@ mod tests {
         refused(tar.pax(&version_1).file("f", &[b'1'; 600]), "bad map of a sparse file");
         let map: Vec<(u64, u64)> = (0..=1 << 20).map(|at| (at, 0)).collect();
         let mut tar = Writer::default();
-        // Blocks of 21, each but the last saying that another follows.
+        // Blocks of 21 extents, each but the last with the mark that another follows.
         tar.gnu_sparse("old", &map[..1], 0, b"");
         let mut bytes = tar.finish();
         bytes.truncate(BLOCK);

@@ -20,7 +20,7 @@ pub struct Records {
     any: bool,
 }
 
-/// A sparse file's facts in PAX records.
+/// The facts about a sparse file in PAX records.
 #[derive(Default)]
 pub struct PaxSparse {
     pub name: Option<Vec<u8>>,
@@ -31,12 +31,12 @@ pub struct PaxSparse {
 }
 
 impl Records {
-    /// Whether no known record was found.
+    /// Whether no extended header was parsed.
     pub fn is_empty(&self) -> bool {
         !self.any
     }
 
-    /// Parses all records of one header.
+    /// Parses all records of one header. Fails on a malformed record.
     pub fn parse(mut bytes: &[u8]) -> Result<Records> {
         let mut records = Records { any: true, ..Records::default() };
         // The value of an offset record, until the record with its length.
@@ -92,7 +92,7 @@ impl Records {
     }
 }
 
-/// Splits off the first record, without its length, blank and newline.
+/// Splits off the first record. Returns it without its length, blank and newline, and the rest.
 fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     let bad = || Error::new("a PAX record with a bad length");
     let blank = bytes.iter().take(20).position(|&byte| byte == b' ').ok_or_else(bad)?;
@@ -104,11 +104,11 @@ fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     Ok((&bytes[blank + 1..length - 1], &bytes[length..]))
 }
 
-/// Appends a record. Its length counts its own digits too.
+/// Appends a record. The record's length counts its own digits too.
 pub fn push_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let body = key.len() + value.len() + 3;
     let digits = |length: usize| length.to_string().len();
-    // An additional digit may make the length one digit longer, but not twice.
+    // The length's own digits may make the length one digit longer, but never two.
     let mut length = body + digits(body);
     length = body + digits(length);
     out.extend_from_slice(format!("{length} ").as_bytes());
@@ -117,7 +117,7 @@ pub fn push_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     }
 }
 
-/// Decimal digits of a PAX record or sparse map.
+/// Parses the decimal digits of a PAX record or sparse map. `key` names the value in the error.
 pub fn decimal(key: &[u8], value: &[u8]) -> Result<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(value).ok().filter(|_| digits);
@@ -132,7 +132,7 @@ fn id(key: &[u8], value: &[u8]) -> Result<u32> {
     u32::try_from(wide).map_err(range)
 }
 
-/// `[-]SECONDS[.FRACTION]`; the fraction counts away from zero.
+/// Parses `[-]SECONDS[.FRACTION]`; the fraction counts away from zero.
 fn instant(value: &[u8]) -> Result<(i64, u32)> {
     let (negative, value) = match value.strip_prefix(b"-") {
         Some(rest) => (true, rest),

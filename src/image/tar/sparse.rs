@@ -1,6 +1,6 @@
-//! Files with holes. GNU tar has four ways to map the data: the old one in the header
-//! and blocks behind it, PAX 0.0 and 0.1 in records, PAX 1.0 as decimal lines before the data.
-//! tar.info, "Storing Sparse Files".
+//! Parses and checks the maps of files with holes (tar.info, "Storing Sparse Files"). GNU tar has
+//! four formats: the old map in the header and in blocks after it, PAX 0.0 and 0.1 in records, and
+//! PAX 1.0 as decimal lines before the data.
 
 use std::io::BufRead;
 
@@ -11,10 +11,10 @@ use crate::error::{Result, fail};
 
 /// The most extents of one file.
 const MAX_EXTENTS: usize = 1 << 20;
-/// The longest decimal line of a PAX 1.0 map.
+/// The longest decimal line of a PAX 1.0 map, in bytes.
 const MAX_LINE: usize = 20;
 
-/// Refuses a map that is out of order, overlaps, leaves the file or doesn't cover the data.
+/// Fails if a map is out of order, overlaps, leaves the file or doesn't cover the data.
 pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
     let (mut end, mut total) = (0u64, 0u64);
     for extent in map {
@@ -32,7 +32,7 @@ pub fn check(map: &[Extent], size: u64, stored: u64) -> Result<()> {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// The rest of an old GNU map: blocks of 21 extents while each says that another follows.
+    /// Reads the rest of an old GNU map: blocks of 21 extents, each with a mark if another follows.
     pub(super) fn gnu_sparse_map(&mut self, first: OldSparse) -> Result<(Vec<Extent>, u64)> {
         let OldSparse { mut map, real_size, mut continues } = first;
         while continues {
@@ -46,7 +46,8 @@ impl<R: BufRead> Reader<R> {
         Ok((map, real_size))
     }
 
-    /// A PAX 1.0 map: the count, then offset and length by turns, a line each, padded to a block.
+    /// Reads a PAX 1.0 map: the number of extents, then the offset and the length of each, one
+    /// decimal line each, padded to a block.
     pub(super) fn sparse_map_in_data(&mut self) -> Result<Vec<Extent>> {
         let start = self.position();
         let count = self.map_number()?;

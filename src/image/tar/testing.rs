@@ -1,4 +1,4 @@
-//! A small tar writer for tests: it writes any header that a test asks for, also ones that no
+//! A small tar writer for tests. It writes any header that a test needs, also headers that no
 //! correct tool writes (wrong types, hostile names, broken sparse maps). It checks nothing. The
 //! writer of the product is `writer`.
 
@@ -116,7 +116,7 @@ impl Writer {
     }
 }
 
-/// One PAX record with its length.
+/// Returns one PAX record with its length.
 pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
     let body = key.len() + value.len() + 3;
     let mut length = body + 1;

@@ -1,9 +1,9 @@
 //! A streaming writer of tar archives: the same entries always give the same bytes.
 //!
-//! Headers are plain ustar. What they can't hold goes into a PAX header before them (POSIX.1-2024,
-//! pax): long names, big numbers, times before 1970, extended attributes (star's `SCHILY.xattr.*`),
-//! the maps of files with holes (GNU's PAX format 1.0, which Go reads too). Times are written in
-//! whole seconds, as Docker writes them: fractions would cost a kilobyte for each entry.
+//! Headers are plain ustar. A PAX header before them (POSIX.1-2024, pax) has what they can't hold:
+//! long names, big numbers, times before 1970, extended attributes (star's `SCHILY.xattr.*`), the
+//! maps of files with holes (GNU's PAX format 1.0, which Go reads too). Times are written in whole
+//! seconds, as Docker writes them: fractions would cost a kilobyte for each entry.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use super::pax::push_record;
 use super::{BLOCK, Entry, Kind, MAX_PATH};
 use crate::error::{Context, Result, fail};
 
-/// The biggest numbers of 7 and 11 octal digits.
+/// The largest numbers of 7 and of 11 octal digits.
 const MAX_OCTAL_7: u64 = 0o777_7777;
 const MAX_OCTAL_11: u64 = 0o777_7777_7777;
 const NAME_LENGTH: usize = 100;
@@ -19,14 +19,14 @@ const NAME_LENGTH: usize = 100;
 /// Writes one archive to `output`.
 pub struct Writer<W> {
     output: W,
-    /// Bytes of the current entry's data still to come.
+    /// The bytes of the current entry's data that are still to come.
     left: u64,
-    /// Zeroes after that data up to the next block.
+    /// The zeroes after that data up to the next block.
     padding: usize,
 }
 
 impl<W: Write> Writer<W> {
-    /// A writer of an archive to `output`.
+    /// Returns a writer of an archive to `output`.
     pub fn new(output: W) -> Writer<W> {
         Writer { output, left: 0, padding: 0 }
     }
@@ -97,7 +97,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes a piece of the current entry's data. Bytes beyond the header's size are left out.
+    /// Writes a piece of the current entry's data. Bytes beyond the header's size are dropped.
     pub fn data(&mut self, bytes: &[u8]) -> Result<()> {
         let fitting = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.write(&bytes[..fitting])?;
@@ -105,8 +105,8 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Fills the current entry with zeroes: the file has become shorter since its header was
-    /// written.
+    /// Ends the current entry. If the file has become shorter since its header was written, zeroes
+    /// fill the rest.
     fn end(&mut self) -> Result<()> {
         const ZEROES: [u8; 8192] = [0; 8192];
         while self.left > 0 {
@@ -145,7 +145,7 @@ impl Header {
         });
         header.octal(100, 7, entry.mode.into());
         if matches!(entry.kind, Kind::Character | Kind::Block) {
-            // The kernel's 12 and 20 bits fit.
+            // The kernel's device numbers of 12 and 20 bits fit.
             header.octal(329, 7, entry.device.0.into());
             header.octal(337, 7, entry.device.1.into());
         }
@@ -191,7 +191,7 @@ impl Header {
     }
 }
 
-/// Refuses a name that no tar can hold, or that is too long for readers.
+/// Fails if no tar can hold the name, or if the name is too long for readers.
 pub fn check_name(name: &[u8]) -> Result<()> {
     if name.is_empty() || name.contains(&0) {
         fail!("bad name '{}' for an archive", name.escape_ascii());

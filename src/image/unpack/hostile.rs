@@ -1,5 +1,4 @@
-//! Hostile archives: each test unpacks one attack, and fails when the guard against it is taken
-//! out.
+//! Hostile archives: each test unpacks one attack, and fails without the guard against that attack.
 //!
 //! The tests check the contents of the layer afterwards, and that the canary outside is unchanged.
 //! The fuzz targets show that no archive changes anything outside. The guards and their tests
@@ -19,7 +18,7 @@ use super::super::tar::testing::Writer;
 use super::super::testing::Scratch;
 use super::*;
 
-/// `outside/canary`, and `root` to unpack into.
+/// The directory `root` to unpack into, and beside it `outside/canary`.
 struct Ground {
     scratch: Scratch,
 }
@@ -98,7 +97,7 @@ fn names_are_bounded_and_whole() {
     ground.refuses(tar().pax(&[("path", long.as_bytes())]).file("x", b""), "at most 131071");
     let most = &long.as_bytes()[..131_071];
     ground.unpack(tar().pax(&[("path", most)]).file("x", b"")).unwrap();
-    // Hard links are found there, before and after other directories were named.
+    // Hard links to the name are found, before and after other directories were named.
     let link = |name: &[u8]| {
         let mut tar = tar();
         tar.pax(&[("path", most)])
@@ -112,7 +111,8 @@ fn names_are_bounded_and_whole() {
     assert_eq!((ground.read("l"), ground.read("m")), ("deep".into(), "deep".into()));
     let up = [&long.as_bytes()[..8000], b"/../".as_slice(), &long.as_bytes()[..900]].concat();
     ground.unpack(tar().pax(&[("path", &up)]).file("x", b"")).unwrap();
-    // A link at the beginning of a long name leads as any other. One in a later part is refused.
+    // A link at the start of a long name is followed inside the root. A link in a later part is
+    // refused.
     let (above, below) = long.as_bytes().split_at(200);
     let through = |name: &str| [name.as_bytes(), b"/", &below[..10_000], b"x"].concat();
     let mut first = tar();
@@ -171,7 +171,7 @@ fn a_directory_becomes_a_link_between_two_entries() {
     let ground = Ground::new("swap");
     let mut tar = tar();
     tar.file("a/x", b"1").link(b'2', "a", OUT).file("a/canary", b"no");
-    // The link leads to the root's own `outside`, which isn't there.
+    // The link leads to the root's own `outside`, which does not exist.
     assert!(ground.unpack(&tar).is_err());
     let ground = Ground::new("swap-back");
     tar = Writer::default();
@@ -186,12 +186,12 @@ fn hard_links_stay_in_the_layer() {
     ground.refuses(tar().link(b'2', "l", OUT).link(b'1', "h", "l/canary"), "doesn't hold");
     ground.refuses(tar().link(b'1', "h", "nowhere"), "doesn't hold");
     ground.refuses(tar().directory("d").link(b'1', "h", "d"), "to the directory");
-    // The link itself gets a second name, not what it names.
+    // The link itself gets a second name, not the file that it names.
     ground.unpack(tar().link(b'2', "c", "../outside/canary").link(b'1', "h", "c")).unwrap();
     assert!(ground.path("h").symlink_metadata().unwrap().is_symlink());
     ground.unpack(tar().file("f", b"kept").link(b'1', "f", "f")).unwrap();
     assert_eq!(ground.read("f"), "kept");
-    // What holds the target goes as the link takes its place.
+    // The hard link replaces the directory that contains its target, so the target is gone.
     ground.refuses(tar().file("t/f", b"").link(b'1', "t", "t/f"), "doesn't hold");
 }
 
@@ -205,18 +205,19 @@ fn whiteouts_hide_a_name_beside_them_and_no_other() {
     assert!(ground.path("l").symlink_metadata().unwrap().is_symlink());
     let gone = ground.path("gone").symlink_metadata().unwrap();
     assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
-    // A directory where a whiteout was shows nothing of what that hid, however it comes.
+    // A directory that replaces a whiteout hides the same files, whether an entry or only a path
+    // names the directory.
     let mut value = [0; 1];
     ground.unpack(tar().directory("gone")).unwrap();
     getxattr(ground.path("gone"), "trusted.overlay.opaque", &mut value).unwrap();
     ground.unpack(tar().file(".wh.implied", b"").file("implied/f", b"")).unwrap();
     getxattr(ground.path("implied"), "trusted.overlay.opaque", &mut value).unwrap();
-    // What old drivers kept for themselves doesn't come with it.
+    // Files that old drivers kept for themselves are left out.
     ground.unpack(tar().file(".wh..wh.plnk/x", b"").file(".wh..wh.aufs", b"")).unwrap();
     let names = fs::read_dir(ground.path("")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<_> = names.collect();
     names.sort();
-    // The first was made above the whiteouts that were refused.
+    // The first name was created above the whiteouts that were refused.
     assert_eq!(names, ["a", "gone", "implied", "l"]);
 }
 
@@ -236,7 +237,7 @@ fn overlays_own_attributes_are_not_the_archives_to_set() {
         assert!(getxattr(ground.path("d"), name, &mut value).is_err(), "{name}");
     }
     assert_eq!(getxattr(ground.path("d"), "user.kept", &mut value), Ok(1));
-    // Set on the link, not on what it leads to.
+    // The attribute is set on the link, not on its target.
     let canary = ground.scratch.dir.join("outside/canary");
     let mut archive = tar();
     archive.pax(&[("SCHILY.xattr.trusted.x", b"1")]);
@@ -247,7 +248,7 @@ fn overlays_own_attributes_are_not_the_archives_to_set() {
     assert!(rustix::fs::setxattr(&canary, "trusted.y", b"", none).is_ok(), "it could have been");
 }
 
-/// Where a container lives beside us it may put a link in the place of what was just made.
+/// A running container may put a link in the place of a file that was just created.
 #[test]
 fn attributes_go_to_no_target_of_a_link() {
     let ground = Ground::new("swapped");
@@ -273,8 +274,8 @@ fn attributes_go_to_no_target_of_a_link() {
     assert!(getxattr(&canary, "trusted.x", &mut [0; 8]).is_err());
 }
 
-/// As above, for a directory: a container replaces it by a link after the copy made or found it,
-/// and before the copy opens it.
+/// The same attack on a directory: a container replaces the directory by a link after the copy made
+/// or found it, and before the copy opens it.
 #[test]
 fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
     let ground = Ground::new("swapped-directory");
@@ -288,7 +289,7 @@ fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
     std::thread::scope(|scope| {
         let copies = scope.spawn(|| {
             for _ in 0..3_000 {
-                // It may fail by the link that it meets; it never follows it.
+                // The copy may fail at the link, but it never follows the link.
                 let _ = ground.unpack_by(&archive, &rules, &LIMITS);
             }
         });
@@ -305,7 +306,8 @@ fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
     });
 }
 
-/// As above, for a directory that is missing above an entry: made, swapped, and only then opened.
+/// The same attack on a missing directory above an entry: the copy makes it, the container swaps
+/// it, and only then the copy opens it.
 #[test]
 fn a_parent_that_is_swapped_for_a_link_is_not_opened() {
     let ground = Ground::new("swapped-parent");
@@ -352,7 +354,7 @@ fn powers_come_with_their_owner_or_not_at_all() {
     let error = ground.unpack_by(device.header(b'3', "null", "", 0), &rules, &LIMITS);
     assert!(error.unwrap_err().to_string().contains("is a device"));
     assert!(!ground.path("null").exists());
-    // -1 would leave the owner as it is: root's, with the archive's setuid bit.
+    // An owner of -1 would leave the file to root, with the archive's setuid bit.
     let mut archive = tar();
     archive.pax(&[("uid", b"4294967295")]).file("nobody's", b"");
     ground.refuses(&archive, "out of range");
@@ -368,7 +370,7 @@ fn a_copy_replaces_no_directory_by_a_file_or_the_other_way() {
         assert!(ground.unpack_by(tar, &rules, &LIMITS).is_err());
     }
     assert_eq!((ground.read("f"), ground.path("d/inner").is_dir()), ("old".into(), true));
-    // Nor is `.wh.` anything special there.
+    // In a copy, `.wh.` has no special meaning.
     ground.unpack_by(tar().file(".wh.f", b"x"), &rules, &LIMITS).unwrap();
     assert_eq!((ground.read("f"), ground.read(".wh.f")), ("old".into(), "x".into()));
     ground.unpack_by(tar().directory("./"), &rules, &LIMITS).unwrap();
@@ -415,7 +417,7 @@ fn directories_in_each_other_keep_their_times() {
         path += "d/";
         archive.directory(&path);
     }
-    // So few are kept at once that they are set several times on the way down.
+    // So few times are kept at once that they are set several times on the way down.
     let limits = Limits { entries: 1000, bytes: 1000, kept: 300 };
     ground.unpack_by(&archive, &Rules::Layer, &limits).unwrap();
     for at in 0..40 {
@@ -432,7 +434,8 @@ fn directories_keep_their_times_however_many_there_are() {
             archive.mtime = 1000 * round + at;
             archive.directory(&format!("d{at}"));
             archive.mtime = 7;
-            // Into a directory whose time is set by now, and below a new one in it.
+            // One file in a directory whose time is already set, and one below a new directory in
+            // it.
             archive.file(&format!("d{at}/f{round}"), b"");
             archive.file(&format!("d{}/new{round}/below/f", (at + 13) % 30), b"");
         }
