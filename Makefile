@@ -113,14 +113,15 @@ fuzz: toolchain packages
 # Nothing of the machine is in a release: neither the source's directory nor cargo's.
 RELEASE_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 cargo_home := $(or $(CARGO_HOME),$(HOME)/.cargo)
-release_flags = --remap-path-prefix=$(CURDIR)=/mydocker --remap-path-prefix=$(cargo_home)=/cargo
+release_flags = "--remap-path-prefix=$(CURDIR)=/mydocker", "--remap-path-prefix=$(cargo_home)=/cargo"
 dist := target/dist
 release:
 	@rm -rf $(dist) && mkdir -p $(dist)
 	for target in $(RELEASE_TARGETS); do \
 	    $(MAKE) --no-print-directory toolchain TARGET=$$target && \
-	    RUSTFLAGS="$(release_flags)" CFLAGS="-ffile-prefix-map=$(CURDIR)=/mydocker -ffile-prefix-map=$(cargo_home)=/cargo" \
-	        cargo build --release --locked --target $$target --target-dir target/release-build && \
+	    CFLAGS="-ffile-prefix-map=$(CURDIR)=/mydocker -ffile-prefix-map=$(cargo_home)=/cargo" \
+	        cargo build --release --locked --target $$target --target-dir target/release-build \
+	            --config 'target.'$$target'.rustflags = [$(release_flags)]' && \
 	    install -m 755 target/release-build/$$target/release/mydocker \
 	        $(dist)/mydocker-$${target%%-*} || exit 1; \
 	done

@@ -36,8 +36,6 @@ fn main() {
 /// What the linker leaves out of the released binary.
 fn link() {
     println!("cargo::rerun-if-changed=src/link.ld");
-    // Relocations as a bitmap: 50 kB less, and the code still lies at a random address.
-    println!("cargo::rustc-link-arg-bins=--pack-dyn-relocs=relr");
     // The tests of other profiles do unwind.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         let directory = std::env::var("CARGO_MANIFEST_DIR").expect("the package's directory");

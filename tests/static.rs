@@ -40,6 +40,14 @@ fn the_binary_is_static() {
 }
 
 #[test]
+fn the_binary_relocates_nothing_at_its_start() {
+    // ET_EXEC (elf(5)): each monitor would keep what it relocates as memory of its own.
+    const ET_EXEC: [u8; 2] = [2, 0];
+    let elf = std::fs::read(support::MYDOCKER).unwrap();
+    assert_eq!(elf[0x10..0x12], ET_EXEC, "RUSTFLAGS replaces the flags of .cargo/config.toml");
+}
+
+#[test]
 fn it_is_built_for_arm_and_runs_there() {
     const TARGET: &str = "aarch64-unknown-linux-musl";
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
