@@ -1,7 +1,9 @@
-//! The user's side of a container: `run` in the foreground, `start -a` and `attach`. It connects
-//! this process's standard streams, signals and window size with a monitor's socket. It never
-//! blocks on the socket while there is output to read, so the two sides can't wait for each other.
-//! It does block on its own stdout, which is how a slow reader slows the program down.
+//! A client of a monitor: `run` in the foreground, `start -a` and `attach`.
+//!
+//! The client connects its standard streams, signals and window size with the monitor's socket. It
+//! never blocks on the socket while there is output to read, so client and monitor cannot wait for
+//! each other. The client does block on its own stdout. In that way a slow reader slows the program
+//! down.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,42 +20,45 @@ use crate::sys::signal::Signal;
 use crate::sys::{self, stdio};
 use crate::tty;
 
-/// How the connection ended.
+/// The reason why the connection ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// The container ended with this status and is cleaned up.
+    /// The container has ended with this exit status and is cleaned up.
     Exited(u8),
     /// The user typed the detach keys.
     Detached,
     /// This process's stdout was closed.
     Unread,
-    /// A signal to this process that is not forwarded.
+    /// This process got a signal that it does not forward.
     Signalled(Signal),
     /// The monitor closed the connection without a message.
     Lost,
 }
 
-/// Takes what a program prints, piece by piece.
+/// A function that gets a program's output piece by piece.
 pub type TakeOutput<'a> = &'a dyn Fn(&[u8]);
 
-/// How a client is attached: its streams, terminal, signals and detach keys.
+/// The options of a client: its streams, terminal, signals and detach keys.
 pub struct Attach<'a> {
-    /// Pass this process's stdin on.
+    /// Whether to send this process's stdin to the program.
     pub stdin: bool,
-    /// Print what the program writes there.
+    /// Whether to print the program's stdout, and `stderr` likewise.
     pub stdout: bool,
     pub stderr: bool,
+    /// Whether the program has a terminal.
     pub terminal: bool,
-    /// Make the program draw its screen again, for this terminal.
+    /// Whether to make the program draw its screen again, for this terminal.
     pub redraw: bool,
-    /// Forward signals; a terminal would do that itself.
+    /// Whether to forward signals. Has no effect with a terminal, whose keys reach the program as
+    /// bytes.
     pub sig_proxy: bool,
     pub detach_keys: &'a [u8],
-    /// Gets what the step of a build prints.
+    /// Gets the output instead of stdout and stderr, for the step of a build.
     pub output: Option<TakeOutput<'a>>,
 }
 
-/// Waits for the monitor's first message: the program's pid and start time, or why the start failed.
+/// Waits for the monitor's first message. Returns the program's PID and start time. Fails with the
+/// reason and the exit status if the container could not start, or if the monitor has ended.
 pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
     let mut buffer = [0; 4200];
     let length = sys::packet::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
@@ -65,7 +70,7 @@ pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
     }
 }
 
-/// Waits for the container's end without its output.
+/// Waits for the container's end and ignores its output. Fails if the monitor reports a failure.
 pub fn await_end(socket: &OwnedFd) -> Result<End> {
     let mut buffer = [0; 4200];
     loop {
@@ -82,8 +87,9 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
     }
 }
 
-/// The signals that a client takes: with `proxy` nearly all; otherwise those that would end the
-/// client while the terminal is still raw.
+/// The signals that a client reads. With `sig_proxy` and without a terminal these are nearly all.
+/// With a terminal these are SIGWINCH and the signals that could end the client while the terminal
+/// is raw.
 pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
     const NEVER: [i32; 11] = [
         libc::SIGKILL,
@@ -110,8 +116,8 @@ pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
         .collect()
 }
 
-/// Attaches this process to the container until it exits or the user detaches. `program` is the
-/// process that gets the signals, as its pid and start time.
+/// Attaches this process to the container until the container ends or the user detaches. `program`
+/// is the process that gets forwarded signals, as PID and start time.
 pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_>) -> Result<End> {
     let taken = taken_signals(options.terminal, options.sig_proxy);
     let signals = sys::signal::receive(taken).context(|| "receive signals")?;
@@ -130,8 +136,8 @@ pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_
     if options.redraw
         && let Some((rows, columns)) = tty::size()
     {
-        // Send a wrong size first and then the right one: each is a SIGWINCH, so the program draws
-        // again.
+        // Send a wrong size first and then the right one. Each change of the size is a SIGWINCH, so
+        // the program draws its screen again.
         let wrong = Request::Resize { rows: rows + 1, columns };
         wrong.send(socket.as_fd(), SendFlags::empty()).context(|| "send to the monitor")?;
     }
@@ -162,7 +168,7 @@ impl Client<'_> {
         loop {
             self.send_pending()?;
             let sending = !self.typed.is_empty() || self.end_typed || self.resized;
-            // Attached to the input alone, this process has nothing left to do after the input's end.
+            // A client without output has nothing left to do after the end of its input.
             let input_alone = !self.options.stdout && !self.options.stderr;
             if input_alone && !self.reading && !sending {
                 return Ok(End::Detached);
@@ -201,13 +207,13 @@ impl Client<'_> {
         }
     }
 
-    /// Sends as much as the socket takes without blocking.
+    /// Sends the pending input and window size as far as the socket accepts without blocking.
     fn send_pending(&mut self) -> Result<()> {
         let flags = SendFlags::DONTWAIT;
         let send = |request: Request<'_>| match request.send(self.socket.as_fd(), flags) {
             Ok(()) => Ok(true),
             Err(Errno::AGAIN) => Ok(false),
-            // The monitor has gone, but its last messages can still be read.
+            // The monitor has closed the connection, but its last messages can still be read.
             Err(Errno::PIPE | Errno::CONNRESET) => Ok(true),
             Err(error) => Err(error).context(|| "send to the monitor"),
         };
@@ -234,13 +240,14 @@ impl Client<'_> {
                     self.resized = true;
                     continue;
                 }
-                // Keys of a terminal don't arrive as signals, so this signal is for this process.
+                // The keys of a raw terminal do not arrive as signals, so this signal is for the
+                // client itself.
                 return Ok(Some(End::Signalled(signal)));
             }
             let Some((pid, start)) = self.program else { continue };
             let found = sys::process::find(pid, start);
             if let Found::Living(program) = found.context(|| format!("look for process {pid}"))? {
-                // The program may have ended just now.
+                // An error means that the program has ended.
                 let _ = sys::process::send_signal(program.as_fd(), signal);
             }
         }
@@ -282,11 +289,11 @@ impl Client<'_> {
         }
     }
 
-    /// Returns true if the user typed the detach keys.
+    /// Reads from stdin. Returns true if the user typed the detach keys.
     fn take_input(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match rustix::io::read(stdin(), &mut buffer[..MAX_DATA]) {
             Err(Errno::INTR | Errno::AGAIN) => Ok(false),
-            // A terminal that hung up ends the input too.
+            // EIO: the terminal has hung up, which ends the input too.
             Ok(0) | Err(Errno::IO) => {
                 self.reading = false;
                 self.end_typed = true;

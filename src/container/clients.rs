@@ -1,11 +1,12 @@
-//! The clients of a monitor: which ones want the program's output, and how each gets all of it
-//! without the program having to wait. The log is the buffer: a client whose socket is full reads
-//! on from the log files at its own pace until it has caught up. Only the client that started the
-//! container slows the program down, as the reader of a pipe does, as long as it keeps reading
-//! (`mydocker run … | gzip`); one that reads nothing for `PATIENCE` becomes a lagging client too.
-//! Before rotation removes unread output, a later client is disconnected, but the first one stops
-//! the program: a pipeline never loses a byte. Without a log (`--log-driver none`, a full disk)
-//! each client holds one chunk of its own.
+//! The clients of a monitor and their output. Each client gets all output, and the program need not
+//! wait.
+//!
+//! The log is the buffer: a client whose socket is full reads from the log files until it has
+//! caught up. Only the first client, which started the container, slows the program down, as the
+//! reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing for
+//! `PATIENCE`, the program goes on. Before a rotation removes unread output, a later client is
+//! disconnected; for the first client the program waits instead, so a pipeline loses no byte.
+//! Without a log, a client that lags holds one chunk.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,11 +21,11 @@ use super::logs::{Cursor, Mark, Writer};
 use super::protocol::{MAX_PACKET, Reply, Stream};
 use crate::error::EXIT_ENGINE;
 
-/// The most clients at the same time; further ones are refused.
+/// The largest number of clients at the same time. Further clients are refused.
 const MAX_CLIENTS: usize = 64;
-/// How long the first client may read nothing before the program goes on without it.
+/// How long the first client may read nothing before the program goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The most chunks that one client gets in one turn before the others get theirs.
+/// The largest number of chunks that a client gets in one turn of the monitor's loop.
 const MAX_TURN: usize = 16;
 
 /// All clients of one container.
@@ -35,48 +36,50 @@ pub struct Clients {
 /// One client: a connection to the attach socket.
 pub struct Client {
     pub socket: OwnedFd,
-    /// Whether it started the container.
+    /// Whether this client started the container.
     first: bool,
-    /// Whether it has sent its first request.
+    /// Whether the client has sent `Request::Hello`.
     pub greeted: bool,
-    /// Whether it wants the program's output.
+    /// Whether the client gets the program's output.
     pub output: bool,
-    /// The position in the log from which it reads on.
+    /// The position in the log up to which the client has read, if it lags.
     behind: Option<Cursor>,
-    /// Output that the log could not store, to be sent after the log's.
+    /// Output that the log could not store. The client gets it after the output in the log.
     pending: VecDeque<(Stream, Rc<[u8]>)>,
-    /// When it last read something, or started to lag.
+    /// The time of the client's last read, or at which it started to lag.
     took: Instant,
 }
 
-/// Whether the monitor may read more from the program.
+/// Whether the monitor must not read more output from the program.
 #[derive(PartialEq, Eq)]
 pub enum Hold {
+    /// The monitor may read.
     No,
-    /// Not before this time, unless a client catches up.
+    /// The monitor must not read before this time, unless a client catches up.
     Until(Instant),
-    /// Not before a client catches up.
+    /// The monitor must not read until a client catches up.
     Firm,
 }
 
 impl Client {
-    /// A client that has just connected.
+    /// Creates a client for a new connection.
     pub fn new(socket: OwnedFd) -> Client {
         let (behind, pending, took) = (None, VecDeque::new(), Instant::now());
         Client { socket, first: false, greeted: false, output: false, behind, pending, took }
     }
 
-    /// The client that started the container.
+    /// Creates the client that started the container.
     pub fn first(socket: OwnedFd, output: bool) -> Client {
         Client { first: true, greeted: true, output, ..Client::new(socket) }
     }
 
-    /// Whether this client has output to get.
+    /// Whether there is output that this client has not read.
     pub fn lags(&self) -> bool {
         self.behind.is_some() || !self.pending.is_empty()
     }
 
-    /// Sends a lagging client as much as its socket takes. Returns false if the client is gone.
+    /// Sends a lagging client as much output as its socket accepts. Returns false if the client
+    /// must be disconnected because the log lacks output that it has not read.
     pub fn feed(&mut self, log: Option<&Writer>, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_TURN {
             let sent = if let (Some(cursor), Some(log)) = (&mut self.behind, log) {
@@ -92,7 +95,7 @@ impl Client {
                         self.behind = None;
                         continue;
                     }
-                    // The client would miss output; the closed connection shows that.
+                    // The client cannot get all output. The closed connection shows that.
                     Err(_) => return false,
                 }
             } else if let Some((stream, data)) = self.pending.front() {
@@ -116,15 +119,16 @@ impl Client {
         true
     }
 
-    /// Called after a send failed because the client has closed its end. Bytes that it sent
-    /// before may still be unread, such as the end of its input. The monitor drops the client once
-    /// these are read.
+    /// Stops the output to a client that has closed its end. Messages that the client sent before
+    /// may still be unread, such as the end of its input. The monitor removes the client after it
+    /// has read them.
     fn end_output(&mut self) {
         (self.output, self.behind) = (false, None);
         self.pending.clear();
     }
 
-    /// Returns false if this client must be disconnected.
+    /// Sends a chunk to this client, or lets the client read the chunk from the log later. Returns
+    /// false if the client must be disconnected.
     fn offer(
         &mut self,
         stream: Stream,
@@ -155,7 +159,8 @@ impl Client {
                 return true;
             }
         } else if log.is_some() && !self.first {
-            // If the disk is full and the reader slow, the program still goes on.
+            // The disk is full and the client lags: disconnect the client, so that the program can
+            // go on.
             return false;
         }
         let copy = copy.get_or_insert_with(|| data.into());
@@ -165,7 +170,8 @@ impl Client {
 }
 
 impl Clients {
-    /// Adds a client, or refuses it with the reason.
+    /// Adds a client. If there are `MAX_CLIENTS` already, sends the client an error and closes its
+    /// connection.
     pub fn add(&mut self, client: Client) {
         if self.list.len() < MAX_CLIENTS {
             self.list.push(client);
@@ -173,25 +179,26 @@ impl Clients {
         }
         let message = "too many clients are attached to this container; detach one first";
         let reply = Reply::Failed { code: EXIT_ENGINE, message };
-        // If the message can't be sent, the client finds the connection closed.
+        // If the send fails, the client only sees that the connection is closed.
         let _ = reply.send(client.socket.as_fd(), SendFlags::DONTWAIT);
     }
 
-    /// Sends a chunk to every client that wants output. `mark` is the chunk's position in the log, if the
-    /// log has it.
+    /// Sends a chunk to every client that wants output. `mark` is the chunk's position in the log;
+    /// `None` if the log lacks the chunk.
     pub fn offer(&mut self, stream: Stream, data: &[u8], log: Option<&Writer>, mark: Option<Mark>) {
         let mut copy = None;
         self.list.retain_mut(|client| client.offer(stream, data, log, mark, &mut copy));
     }
 
-    /// Disconnects the clients that would miss the output that the next rotation removes.
+    /// Disconnects each client, except the first, that has not read the output which the next
+    /// rotation removes.
     pub fn drop_outrun(&mut self, log: &Writer) {
         self.list.retain(|client| {
             client.first || !client.behind.as_ref().is_some_and(|cursor| log.may_outrun(cursor))
         });
     }
 
-    /// Whether the program's output must wait for a client, and for which reason.
+    /// Whether the monitor must stop reading the program's output because of a client.
     pub fn hold(&self, log: Option<&Writer>) -> Hold {
         let mut hold = Hold::No;
         for client in self.list.iter().filter(|client| client.lags()) {
@@ -210,7 +217,7 @@ impl Clients {
         hold
     }
 
-    /// Opens the log files that each client has still to read, so that they can be removed.
+    /// Opens the log files that the clients have not read yet, so that the files can be removed.
     pub fn gather(&mut self, log: &Writer) {
         self.list.retain_mut(|client| match &mut client.behind {
             Some(cursor) => cursor.gather(log).is_ok(),
@@ -218,8 +225,8 @@ impl Clients {
         });
     }
 
-    /// Sends each client as much as its socket takes. A client that has all the output gets the
-    /// exit status and is removed.
+    /// Sends each client as much output as its socket accepts. Sends the exit status to each client
+    /// that has read all output, and removes the client.
     pub fn send_exit(&mut self, log: Option<&Writer>, code: u8, buffer: &mut [u8]) {
         self.list.retain_mut(|client| {
             let alive = client.feed(log, buffer);
@@ -231,14 +238,15 @@ impl Clients {
         });
     }
 
-    /// Sends each client the rest and the exit status. Waits for each client as long as it lives.
+    /// Sends each client the rest of the output and the exit status. Returns when every client has
+    /// read all or has closed its connection.
     pub fn finish(mut self, log: Option<&Writer>, code: u8) {
         let mut buffer = vec![0; MAX_PACKET];
         while !self.list.is_empty() {
             let clients = self.list.iter();
             let mut fds: Vec<_> =
                 clients.map(|client| PollFd::new(&client.socket, PollFlags::OUT)).collect();
-            // The loop tries again, also after an interrupt.
+            // An error, such as EINTR, makes the loop try again.
             let _ = poll(&mut fds, None);
             self.send_exit(log, code, &mut buffer);
         }
@@ -262,7 +270,7 @@ mod tests {
     use crate::sys::packet;
 
     #[test]
-    fn what_a_client_sent_before_it_left_is_still_read() {
+    fn messages_of_a_client_that_has_left_are_still_read() {
         let (ours, theirs) = packet::pair().unwrap();
         Request::StdinEnd.send(theirs.as_fd(), SendFlags::empty()).unwrap();
         drop(theirs);

@@ -1,23 +1,24 @@
-//! Finds the keys that detach a client from a container (`--detach-keys`, default ctrl-p ctrl-q) in
-//! the bytes that the user types. The keys may be spread over several reads, so the state is kept
-//! between calls. Bytes that start the sequence without completing it are passed on to the program.
-//! Parsing the flag is `cli::value::process`'.
+//! Finds the detach keys (`--detach-keys`, default ctrl-p ctrl-q) in the bytes that the user types.
+//!
+//! The keys may arrive in several reads, so the detector keeps its state between calls. If the
+//! bytes start the sequence but do not complete it, the program gets them. `cli::value::process`
+//! parses the flag.
 
-/// The detector of one client, with the number of keys matched so far.
+/// The detector of one client.
 pub struct Detector {
     keys: Vec<u8>,
+    /// The number of keys that have matched so far.
     matched: usize,
 }
 
 impl Detector {
-    /// A detector for `keys`. An empty sequence never matches.
+    /// Creates a detector for `keys`. An empty sequence never matches.
     pub fn new(keys: &[u8]) -> Detector {
         Detector { keys: keys.to_vec(), matched: 0 }
     }
 
-    /// Appends the bytes of `typed` that belong to the program to `out`. Returns true if the
-    /// sequence is complete. Bytes of a sequence that stays incomplete are passed on late; none is
-    /// lost.
+    /// Appends the bytes of `typed` that the program gets to `out`. Returns true if the sequence is
+    /// complete. Bytes that only start the sequence are appended by a later call.
     pub fn pass(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
         for &byte in typed {
             if self.keys.is_empty() {

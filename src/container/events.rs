@@ -1,6 +1,6 @@
-//! The events of a container, with Docker's attributes: its image, its name and its labels, and the
-//! events of its networks and volumes that come with its start and end. The monitor and the commands
-//! append them to the journal (`store::journal`).
+//! Creates the events of a container for `events`, with Docker's attributes: its image, name and
+//! labels, and the events of its networks and volumes at its start and end. The monitor and the
+//! commands append them to the journal (`store::journal`).
 
 use super::record::{MountRecord, Record};
 use crate::event::{self, Event, Kind, NetworkFacts};
@@ -9,7 +9,7 @@ use crate::runtime::spec::Propagation;
 /// The networks that a container joined or left.
 pub type Networks = Vec<NetworkFacts>;
 
-/// An event of a container; `facts` are attributes of its own.
+/// An event of a container. `facts` are further attributes, as name and value.
 pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
     let event = Event::new(Kind::Container, action, &record.id);
     let event = event.with("image", &record.image.to_string()).with("name", &record.name);
@@ -17,13 +17,14 @@ pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
     event.with_labels(&record.labels)
 }
 
-/// A container joined or left its networks.
+/// The events of a container that has joined or left networks; `action` is `connect` or
+/// `disconnect`.
 pub fn of_networks(id: &str, action: &str, networks: &[NetworkFacts]) -> Vec<Event> {
     let of = |network| event::of_network(action, network).with("container", id);
     networks.iter().map(of).collect()
 }
 
-/// The volumes of a container that starts were mounted.
+/// The events of the volumes that are mounted at a container's start.
 pub fn of_mounts(record: &Record) -> Vec<Event> {
     let mounted = |(name, mount): (&str, &MountRecord)| {
         event::of_volume("mount", name)
@@ -35,7 +36,7 @@ pub fn of_mounts(record: &Record) -> Vec<Event> {
     volumes(record).map(mounted).collect()
 }
 
-/// The volumes of a container that ended were unmounted.
+/// The events of the volumes that are unmounted at a container's end.
 pub fn of_unmounts(record: &Record) -> Vec<Event> {
     let unmounted = |(name, _): (&str, &MountRecord)| {
         event::of_volume("unmount", name).with("container", &record.id)
@@ -43,7 +44,7 @@ pub fn of_unmounts(record: &Record) -> Vec<Event> {
     volumes(record).map(unmounted).collect()
 }
 
-/// Docker's word for the network, which is empty for the default.
+/// The propagation as Docker's events show it; empty for the default.
 fn propagation(mount: &MountRecord) -> &'static str {
     match mount.propagation.unwrap_or_default() {
         Propagation::Private => "",

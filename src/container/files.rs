@@ -1,6 +1,8 @@
-//! The paths of one container's files, below the state root and below the run root, and the two locks
-//! among them. docs/architecture.md lists what is in each file; the modules that read and write them
-//! are named here.
+//! The paths of one container's files below the state root and the run root, and the two locks
+//! among them.
+//!
+//! docs/architecture.md lists the content of each file. The comments here name the type or module
+//! that reads and writes the file. A path is only computed, so the file may be missing.
 
 use std::path::PathBuf;
 
@@ -12,9 +14,10 @@ use crate::store::{self, Lock, LockMode, Roots};
 
 /// The paths of one container's files.
 pub struct Files {
+    /// The container's durable directory.
     pub dir: PathBuf,
-    /// The run directory. It is also the mount point of the root, which only the container's
-    /// processes see.
+    /// The run directory, which is volatile. In the mount namespace of the container, the root is
+    /// mounted on this directory.
     pub run: PathBuf,
 }
 
@@ -24,7 +27,7 @@ impl Files {
         Files { dir: roots.containers().join(id), run: roots.run_dir(id) }
     }
 
-    /// The record.
+    /// The configuration (`record::Record`).
     pub fn config(&self) -> PathBuf {
         self.dir.join("config.json")
     }
@@ -39,23 +42,24 @@ impl Files {
         self.dir.join("log")
     }
 
-    /// overlayfs's upperdir.
+    /// The upperdir of overlayfs.
     pub fn upper(&self) -> PathBuf {
         self.dir.join("upper")
     }
 
-    /// overlayfs's workdir.
+    /// The workdir of overlayfs.
     pub fn work(&self) -> PathBuf {
         self.dir.join("work")
     }
 
-    /// Takes the lock for changes: start, rename, removal, repair. It locks the directory
-    /// itself, which needs no space on a full disk. `None` if the container is gone.
+    /// Takes the lock for changes: start, rename, removal, repair. Waits for the lock. Locks the
+    /// directory itself, so a full disk is no obstacle. `None` if the container was removed.
     pub fn lock_changes(&self) -> Result<Option<Lock>> {
         Lock::wait_existing(&self.dir, LockMode::Exclusive)
     }
 
-    /// Creates the run directory and takes the monitor's lock in it.
+    /// Creates the run directory and takes the monitor's lock in it. Waits for the lock. Fails if
+    /// other commands remove the directory again and again.
     pub fn lock_monitor(&self) -> Result<Lock> {
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
@@ -63,25 +67,25 @@ impl Files {
             match Lock::wait(&self.monitor_lock(), LockMode::Exclusive) {
                 Ok(lock) if self.monitor_lock().exists() => return Ok(lock),
                 Err(error) if error.errno() != Some(Errno::NOENT) => return Err(error),
-                // Another command removed the directory while it was empty.
+                // Another command has removed the empty directory.
                 _ => {}
             }
         }
         fail!("{} is removed again and again while it is created", self.run.display())
     }
 
-    /// The lock file that the monitor holds as long as it lives.
+    /// The lock file that the monitor holds as long as it runs.
     pub fn monitor_lock(&self) -> PathBuf {
         self.run.join(Roots::MONITOR_LOCK)
     }
 
-    /// What the container is doing (`state::State`).
+    /// The state of the running container (`state::State`).
     pub fn state(&self) -> PathBuf {
         self.run.join("state.json")
     }
 
-    /// An empty directory, the topmost layer of mounted images. All containers use the same one,
-    /// because each root is mounted over its own run directory.
+    /// An empty directory: the topmost layer of mounted images. All containers share it, because
+    /// each root is mounted on its own run directory.
     pub fn empty(&self) -> PathBuf {
         self.run.with_file_name("empty")
     }
@@ -91,22 +95,22 @@ impl Files {
         self.run.join("health.json")
     }
 
-    /// The outcome if the disk that holds `outcome` was full.
+    /// The outcome (`state::Outcome`), written here if the disk of `outcome` was full.
     pub fn parked_outcome(&self) -> PathBuf {
         self.run.join("outcome.json")
     }
 
-    /// The mark of a paused container (`state::is_paused`).
+    /// The mark that the container is paused (`state::is_paused`).
     pub fn paused(&self) -> PathBuf {
         self.run.join("paused")
     }
 
-    /// The mark of a container that `update` has changed (`updated::Updated`).
+    /// The mark that `update` has changed the running container (`updated::Updated`).
     pub fn updated(&self) -> PathBuf {
         self.run.join("updated.json")
     }
 
-    /// The mark of a container that must not be restarted (`state::StopMark`).
+    /// The mark that the container must not be restarted (`state::StopMark`).
     pub fn stop_mark(&self) -> PathBuf {
         self.run.join("stop")
     }

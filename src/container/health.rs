@@ -1,9 +1,9 @@
-//! Whether a container's program works, as its health check found: the state that `ps`, `inspect`
-//! and `wait` read.
+//! The result of a container's health check, which `ps`, `inspect` and `wait` read.
 //!
-//! The state is only in the run directory, in memory: a check that runs every few seconds must not wear
-//! out a disk. The monitor writes the first state, and each probe (`probes`) the next one. Both
-//! replace the file, so a reader never sees half of it. It is removed with the run directory.
+//! The state is only in the run directory, in memory, because a check every few seconds would wear
+//! out a disk. The monitor writes the first state, and each probe (`probes`) the next one. Each
+//! write replaces the file, so a reader never sees a part of it. The file is removed with the run
+//! directory.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::store;
 
-/// The number of results that are kept (Docker's number).
+/// The number of results in `Health::log`, as in Docker.
 const MAX_RESULTS: usize = 5;
 
-/// The result of the last probes.
+/// The status of the health check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum HealthStatus {
     /// No probe has succeeded yet.
@@ -37,34 +37,35 @@ impl HealthStatus {
     }
 }
 
-/// `health.json` in the run directory.
+/// The content of `health.json` in the run directory.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Health {
     pub status: HealthStatus,
-    /// Failed probes since the last success.
+    /// The number of failed probes since the last success.
     pub failing_streak: u32,
     /// The last results, oldest first.
     pub log: Vec<ProbeResult>,
 }
 
-/// How one probe ended.
+/// The result of one probe.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ProbeResult {
-    /// Nanoseconds since 1970.
+    /// In nanoseconds since 1970, as is `end`.
     pub start: i64,
     pub end: i64,
-    /// The exit status; -1 if the command could not run or took too long.
+    /// The command's exit status; -1 if the command could not run or exceeded its timeout.
     pub exit_code: i32,
     pub output: String,
 }
 
 impl Health {
-    /// The state of a program that has just started.
+    /// The health of a program that has just started.
     pub fn starting() -> Health {
         Health { status: HealthStatus::Starting, failing_streak: 0, log: Vec::new() }
     }
 
-    /// Adds a result. `age` is the program's age at the start of the probe.
+    /// Adds a result and computes the new status. `age` is the program's age at the start of the
+    /// probe. A failure in the start period does not count.
     pub fn note(&mut self, check: &Healthcheck, age: Duration, result: ProbeResult) {
         if result.exit_code == 0 {
             (self.status, self.failing_streak) = (HealthStatus::Healthy, 0);
@@ -79,27 +80,27 @@ impl Health {
         self.log.drain(..excess);
     }
 
-    /// Writes health.json. It is not synced, because it describes only a running container.
+    /// Writes health.json. Does not sync it, because it describes only a running container.
     pub fn write(&self, files: &Files) -> Result<()> {
         store::replace_in_new_dir(&files.health(), miniserde::json::to_string(self).as_bytes())
     }
 
-    /// `None` if the container does not run or has no health check.
+    /// Reads health.json; `None` if the container does not run or has no health check.
     pub fn read(files: &Files) -> Result<Option<Health>> {
         store::read_json(&files.health())
     }
 }
 
-/// `--health-on-failure`: what the monitor does with a container that has become unhealthy.
+/// The value of `--health-on-failure`: the action when a container becomes unhealthy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum OnFailure {
     #[default]
     None,
-    /// Kill it; the restart policy decides what follows.
+    /// Kill the container. The restart policy then applies.
     Kill,
-    /// Stop it and start it again.
+    /// Stop the container and start it again.
     Restart,
-    /// Stop it, as `stop` does.
+    /// Stop the container, as `stop` does.
     Stop,
 }
 
@@ -115,12 +116,12 @@ impl OnFailure {
         })
     }
 
-    /// Whether anything is done when the container becomes unhealthy.
+    /// Whether there is an action.
     pub fn acts(self) -> bool {
         self != OnFailure::None
     }
 
-    /// The spelling of the flag's value.
+    /// The value as the user writes it.
     pub fn name(self) -> &'static str {
         match self {
             OnFailure::None => "none",
@@ -131,11 +132,11 @@ impl OnFailure {
     }
 }
 
-/// A health check as a record holds it.
+/// The health check in a record.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct HealthRecord {
     pub check: Healthcheck,
-    /// The image's, for a line; `None` is /bin/sh.
+    /// The shell of the image (`SHELL`) for a test that is one line; `None` means /bin/sh.
     pub shell: Option<Vec<String>>,
     pub on_failure: OnFailure,
 }
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_make_the_status() {
+    fn the_status_follows_from_the_results() {
         let second = Duration::from_secs(1);
         let check = Healthcheck { retries: 2, start_period: 5_000_000_000, ..Default::default() };
         let mut health = Health::starting();

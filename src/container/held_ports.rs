@@ -1,9 +1,9 @@
-//! The sockets that hold a running container's published ports, which its monitor keeps.
+//! The sockets that reserve a running container's published ports. The monitor holds them.
 //!
-//! The hooks of a start give the monitor its sockets. `update` binds the sockets of new ports itself
-//! and sends each to the monitor (SCM_RIGHTS, unix(7)), and names those that the monitor must close.
-//! The monitor answers each message, so the caller knows that the port is held or free. A monitor
-//! of an older mydocker closes the connection instead.
+//! The hooks at a start give the monitor its sockets. `update` binds the sockets of new ports
+//! itself, sends each to the monitor (SCM_RIGHTS, unix(7)), and names the sockets that the monitor
+//! must close. The monitor answers each message, so `update` knows that the port is reserved or
+//! free. A monitor of an older mydocker closes the connection instead.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,17 +17,19 @@ use crate::error::{Context, Result, fail};
 use crate::port::{Protocol, socket_name};
 use crate::sys::{self, packet};
 
-/// Seconds that a monitor may take for an answer. A monitor never blocks, so this is ample.
+/// The limit for the monitor's answer, in seconds. A monitor never blocks, so this is more than
+/// enough.
 const MAX_WAIT: i64 = 10;
 
-/// The name that no socket has.
+/// A name that no socket has, for a request that changes nothing.
 const NO_NAME: &str = "-";
 
-/// A connection to the monitor of a container.
+/// A connection to a container's monitor.
 pub struct Holder(OwnedFd);
 
 impl Holder {
-    /// Connects to the monitor of a running container. Fails if it can't change ports.
+    /// Connects to the monitor of a running container. Fails if the monitor is of an older version,
+    /// which cannot change ports, or has no socket.
     pub fn of(files: &Files) -> Result<Holder> {
         match dial(&files.run, false)?.map(Holder) {
             Some(holder) => holder.release(NO_NAME).map(|()| holder),
@@ -39,17 +41,17 @@ impl Holder {
         }
     }
 
-    /// Gives the monitor a socket to keep.
+    /// Gives the monitor a socket to hold. Fails if the monitor does not confirm within 10 seconds.
     pub fn hold(&self, socket: BorrowedFd<'_>) -> Result<()> {
         self.ask(&Request::Hold, Some(socket))
     }
 
-    /// Closes the socket with this name (`port::socket_name`), if the monitor has it.
+    /// Makes the monitor close the socket with this name (`port::socket_name`), if it has one.
     pub fn release(&self, name: &str) -> Result<()> {
         self.ask(&Request::Release(name), None)
     }
 
-    /// Closes all sockets.
+    /// Makes the monitor close all its sockets.
     pub fn release_all(&self) -> Result<()> {
         self.release("")
     }
@@ -77,8 +79,8 @@ impl Holder {
     }
 }
 
-/// Does what a client asked of the monitor, whose sockets are `held`. `came` is the descriptor that
-/// came with the request.
+/// Handles a request in the monitor, whose sockets are `held`. `came` is the descriptor that came
+/// with the request.
 pub(super) fn serve(held: &mut Vec<OwnedFd>, request: &Request<'_>, came: Option<OwnedFd>) {
     match request {
         Request::Hold => held.extend(came),
@@ -86,7 +88,7 @@ pub(super) fn serve(held: &mut Vec<OwnedFd>, request: &Request<'_>, came: Option
         Request::Release(name) => held.retain(|socket| name_of(socket).as_deref() != Some(name)),
         _ => {}
     }
-    // The next request needs a free descriptor.
+    // Make sure that a descriptor is free for the next request.
     sys::fds::make_room(held.len());
 }
 
@@ -96,6 +98,6 @@ fn name_of(socket: &OwnedFd) -> Option<String> {
         _ => Protocol::Udp,
     };
     let at = SocketAddr::try_from(getsockname(socket).ok()?).ok()?;
-    // Without the scope of a link-local address.
+    // Leave out the scope ID of a link-local address.
     Some(socket_name(protocol, SocketAddr::new(at.ip(), at.port())))
 }

@@ -1,16 +1,12 @@
-//! Ranges of the host's user and group IDs for containers with `--userns auto`. Each range that is given
-//! out has a symbolic link `ids/<first UID>` to the first digits of the container's id; a link that
-//! short takes no block of the disk.
+//! Assigns ranges of host user and group IDs to containers with `--userns auto`. Each assigned
+//! range has a symbolic link `ids/<first UID>` to the first digits of the container's ID.
 //!
-//! Making the link is the allocation, so no range is given twice. The link lasts as long as the
-//! container, running or not. A link that a kill or a power cut left behind is removed when no range
-//! is free, or by `system check`.
-//!
-//! The ranges come from what /etc/subuid and /etc/subgid (subuid(5)) give to a user `mydocker`,
-//! otherwise from a part of the IDs that neither useradd(8) nor systemd hands out ("Users,
-//! Groups, UIDs and GIDs on systemd systems"). A range that these files give to another user is
-//! never taken. The search starts at random, so that engines with different state directories
-//! rarely collide.
+//! Creating the link is the assignment, so no range is assigned twice. The link exists as long as
+//! the container. A stale link of a killed command is removed when no range is free, or by
+//! `system check`. The ranges come from the entries of a user `mydocker` in /etc/subuid and
+//! /etc/subgid (subuid(5)), otherwise from IDs that neither useradd(8) nor systemd assigns. A range
+//! of another user is never taken. The search starts at random, so engines with different state
+//! directories rarely collide.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,16 +19,16 @@ use crate::error::{Context, Result, fail};
 use crate::runtime::spec::IdMap;
 use crate::store::{self, Roots};
 
-/// IDs in a range: as many as any distribution's image has, up to `nobody`, 65534.
+/// The number of IDs in a range. The images of distributions use IDs up to 65534 (`nobody`).
 const SIZE: u32 = 1 << 16;
-/// The first digits of a container's ID; they name the owner of a range.
+/// The number of digits of the container's ID in a link. A target this short takes no disk block.
 const KEPT_DIGITS: usize = 32;
 /// The user whose entries in /etc/subuid and /etc/subgid are for mydocker.
 const USER: &str = "mydocker";
-/// The default IDs: 0x7000_0000 to 0x7ffc_ffff, 4,093 ranges.
+/// The default IDs: 0x7000_0000 to 0x7ffc_ffff, which are 4,093 ranges.
 const DEFAULT: Range = Range { first: 0x7000_0000, count: 4093 * SIZE };
 
-/// Consecutive IDs.
+/// A range of consecutive IDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     first: u32,
@@ -46,11 +42,11 @@ impl Range {
     }
 }
 
-/// Where ranges are taken from.
+/// The IDs from which ranges are assigned.
 struct Pool {
     uids: Range,
     gids: Range,
-    /// IDs that belong to other users.
+    /// The user IDs of other users, and `others_gids` likewise.
     others_uids: Vec<Range>,
     others_gids: Vec<Range>,
 }
@@ -81,7 +77,7 @@ impl Pool {
         self.uids.count.min(self.gids.count) / SIZE
     }
 
-    /// The range of that number; `None` if it belongs to another user.
+    /// The range with this number; `None` if it belongs to another user.
     fn nth(&self, number: u32) -> Option<IdMap> {
         let (uid, gid) = (self.uids.first + number * SIZE, self.gids.first + number * SIZE);
         let is_others = |first, others: &[Range]| {
@@ -92,7 +88,7 @@ impl Pool {
     }
 }
 
-/// The lines `user:first:count`. Other lines are skipped; a missing file has none.
+/// The lines `user:first:count` of a file. Skips other lines. A missing file has no lines.
 fn entries(path: &Path) -> Vec<(String, Range)> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let entry = |line: &str| {
@@ -104,7 +100,8 @@ fn entries(path: &Path) -> Vec<(String, Range)> {
     text.lines().filter_map(entry).collect()
 }
 
-/// Gives a free range to the container `id`, whose directory must exist.
+/// Assigns a free range to the container `id`, whose directory must exist. Fails if no range is
+/// free.
 pub fn lease(roots: &Roots, id: &ContainerId) -> Result<IdMap> {
     let pool = Pool::read();
     store::make_dir(&roots.ids())?;
@@ -135,7 +132,8 @@ fn take_free(roots: &Roots, pool: &Pool, id: &ContainerId) -> Result<Option<IdMa
     Ok(None)
 }
 
-/// Makes the lease unless another container has it.
+/// Creates the lease of the range `ids` for the container `id`. Returns false if the range is
+/// already leased.
 pub fn take(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<bool> {
     let path = path(roots, ids);
     match std::os::unix::fs::symlink(kept(id), &path) {
@@ -144,12 +142,12 @@ pub fn take(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<bool> {
     }
 }
 
-/// Removes the lease if it is still the container's.
+/// Removes the lease of the range if the container `id` has it.
 pub fn release(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<()> {
     if is_leased(roots, ids, id) { store::remove_file(&path(roots, ids)) } else { Ok(()) }
 }
 
-/// As [`release`], for a container that no longer exists: removes whatever it leased.
+/// Releases the range of a container that is being removed, if its range was assigned.
 pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
     match &record.user_namespace {
         Some(namespace) if namespace.auto => release(roots, &namespace.ids, &record.id),
@@ -157,15 +155,15 @@ pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
     }
 }
 
-/// Whether the range is the container's.
+/// Whether the container `id` has the lease of this range.
 pub fn is_leased(roots: &Roots, ids: &IdMap, id: &ContainerId) -> bool {
     owner(&path(roots, ids)).is_some_and(|owner| owner == kept(id))
 }
 
-/// The leases of containers that no longer exist.
+/// The paths of all leases of containers that no longer exist.
 pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
-    // The containers are read after the leases: a new container's directory is older than its
-    // lease.
+    // Read the containers after the leases. A container's directory exists before its lease, so a
+    // new lease is never taken for a stale one.
     let leases: Vec<PathBuf> =
         store::list(&roots.ids())?.into_iter().map(|name| roots.ids().join(name)).collect();
     let containers: HashSet<String> =
@@ -174,7 +172,8 @@ pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
     Ok(leases.into_iter().filter(is_lost).collect())
 }
 
-/// A range that the user chose. It must exclude the host's root and every range that `lease` may give.
+/// Checks a range that the user chose. Fails if it contains the host's root or overlaps the ranges
+/// that `lease` assigns.
 pub fn check_given(ids: &IdMap) -> Result<()> {
     let IdMap { uid, gid, size } = *ids;
     let text = format!("--userns {uid}:{gid}:{size}");
@@ -184,7 +183,7 @@ pub fn check_given(ids: &IdMap) -> Result<()> {
              starts at 1 or above"
         );
     }
-    // -1 is "unchanged" to the kernel.
+    // The last ID, u32::MAX, must stay outside: the kernel reads -1 as "unchanged".
     if size == 0 || [uid, gid].iter().any(|first| first.checked_add(size).is_none()) {
         fail!("{text}: IDs go from 1 to {}, and SIZE is at least 1", u32::MAX - 1);
     }
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_come_from_our_own_entries_and_miss_the_others() {
+    fn ranges_come_from_the_entries_of_mydocker_and_skip_other_users() {
         let alice = entry("alice", DEFAULT.first + SIZE / 2, SIZE);
         let pool = Pool::new(std::slice::from_ref(&alice), &[]);
         assert_eq!(pool.uids, DEFAULT);
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_range_must_be_nobodys() {
+    fn a_given_range_must_not_overlap_others() {
         let check = |uid, gid, size| check_given(&IdMap { uid, gid, size });
         assert!(check(100_000, 100_000, 65_536).is_ok());
         for (uid, gid, size) in [
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_had_once_and_given_back_by_its_owner_alone() {
+    fn a_range_is_leased_once_and_released_only_by_its_owner() {
         let dir = std::env::temp_dir().join(format!("ids-{}", std::process::id()));
         let roots = Roots::new(Some(dir.join("state")), Some(dir.join("run"))).unwrap();
         let [a, b] = ["a", "b"].map(|digit| ContainerId::parse(&digit.repeat(64)).unwrap());

@@ -1,9 +1,10 @@
-//! Which namespaces a container gets, with those of other containers that it joins
-//! (`--network container:NAME` and its kin). They are looked up at every start, also one by the
-//! restart policy, because the other container may have started again in between.
+//! Determines the namespaces of a container, including those of other containers
+//! (`--network container:NAME`, `--pid`, `--ipc`, `--uts`). The other container is looked up at
+//! every start, also by the restart policy, because it may have been restarted.
 //!
-//! As in Docker, a container whose network another one has joined takes its links along when it ends.
-//! The one that joins leaves a mark for that in the other's run directory.
+//! As in Docker, the network interfaces of a container are removed at its end, even if another
+//! container has joined its network namespace. For that the joining container leaves a mark in the
+//! other's run directory.
 
 use super::files::Files;
 use super::mode::{NamespaceMode, NetworkMode};
@@ -14,8 +15,8 @@ use crate::error::{Result, fail};
 use crate::runtime::spec::{Namespace, Namespaces};
 use crate::store::{self, Roots};
 
-/// The namespaces of a container, with the processes whose namespaces it joins. Fails if such a
-/// container is not running.
+/// The namespaces of the container of `record`, with the processes whose namespaces it joins. Fails
+/// if another container whose namespace it joins is not running.
 pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.namespaces.pid)?;
     let ipc = namespace(roots, "IPC", &record.namespaces.ipc)?;
@@ -24,14 +25,14 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
         NetworkMode::Host => Namespace::Host,
         NetworkMode::Container(id) => {
             let namespace = of_container(roots, "network", id)?;
-            // Before the namespace is opened: if the other container ends first, its process is gone
-            // and opening fails; if it ends later, it finds the mark.
+            // Write the mark before the namespace is opened. If the other container ends before,
+            // opening the namespace fails. If it ends later, it finds the mark.
             store::replace_in_new_dir(&roots.network_joined_mark(id), b"")?;
             namespace
         }
         NetworkMode::None | NetworkMode::Network(_) => Namespace::Private,
     };
-    // All of them belong to containers with the same IDs.
+    // All joined namespaces belong to containers with the same ID mapping.
     let other =
         [&network, &pid, &ipc, &uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
     let user = other.unwrap_or(&Namespace::Private).clone();
@@ -50,7 +51,8 @@ fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode<ContainerId>) -> Re
     }
 }
 
-/// The namespace of the container `id`, by its first process.
+/// The namespace of the container `id`, by its first process. Fails if that container is not
+/// running.
 fn of_container(roots: &Roots, kind: &str, id: &ContainerId) -> Result<Namespace> {
     let files = Files::new(roots, id);
     if !files.dir.exists() {

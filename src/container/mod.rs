@@ -1,7 +1,10 @@
-//! One container's life outside its namespaces: what it is (`record`), its present state (`state`),
-//! the process that supervises it (`monitor`), its health check (`health`, `probes`), the messages
-//! between monitor and clients (`protocol`, `client`, `relay`) and its output (`logs`). Knows
-//! nothing of images, networks or volumes: `monitor::Hooks` stand for these.
+//! The parts of a container outside its namespaces: its configuration (`record`), its present state
+//! (`state`), the process that supervises it (`monitor`), its health check (`health`, `probes`),
+//! the messages between monitor and clients (`protocol`, `client`, `relay`), and its output
+//! (`logs`).
+//!
+//! This module knows nothing of images, networks and volumes. `monitor::Hooks` calls the code for
+//! them.
 
 pub mod client;
 mod clients;

@@ -1,6 +1,8 @@
-//! Which namespaces a container has: its own, the host's, or another container's
-//! (`--network`, `--pid`, `--ipc`, `--uts`; namespaces(7)). An option names the other container as
-//! the user does; a record has its id. Records keep the text form that Docker prints.
+//! The namespace modes of a container: its own namespace, the host's, or another container's
+//! (`--network`, `--pid`, `--ipc`, `--uts`; namespaces(7)).
+//!
+//! An option has the other container's name as the user writes it; a record has its ID. A record
+//! stores a mode as the text that Docker prints.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +12,10 @@ use crate::error::{Error, Result, fail};
 use crate::network_name;
 use crate::store::{stored_as_text, stored_flat};
 
-/// The text before the other container's name or id.
+/// The prefix of a mode with another container's name or ID.
 const CONTAINER: &str = "container:";
 
-/// The PID, IPC or UTS namespace of a container.
+/// The mode of a PID, IPC or UTS namespace. `C` is the type of the other container's name or ID.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NamespaceMode<C = String> {
     #[default]
@@ -21,25 +23,25 @@ pub enum NamespaceMode<C = String> {
     Host,
     /// The namespace of another container.
     Container(C),
-    /// IPC alone: a private one without /dev/shm.
+    /// Only for IPC: a private namespace without /dev/shm.
     None,
-    /// IPC alone: the same as private, because other containers may join a private one here.
+    /// Only for IPC: the same as private, because other containers may join any private namespace.
     Shareable,
 }
 
 stored_flat! {
-    /// The namespaces of a container beside that of its network.
+    /// The namespace modes of a container except that of its network.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct NamespaceModes<C = ContainerId> {
         pub pid: NamespaceMode<C>,
         pub ipc: NamespaceMode<C>,
         pub uts: NamespaceMode<C>,
-        /// `--cgroupns host`
+        /// Whether the container has the host's cgroup namespace (`--cgroupns host`).
         pub host_cgroups: bool => optional,
     }
 }
 
-/// The network namespace of a container, and what is in it.
+/// The mode of a container's network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkMode<C = String> {
     /// Only a loopback interface.
@@ -47,14 +49,15 @@ pub enum NetworkMode<C = String> {
     Host,
     /// The namespace of another container.
     Container(C),
-    /// On networks; this is the name of the first one.
+    /// A namespace of its own, on networks. This is the name of the first network.
     Network(String),
 }
 
 stored_as_text!(NamespaceMode<ContainerId>, NetworkMode<ContainerId>);
 
 impl<C> NamespaceMode<C> {
-    /// The same mode with what `find` returns for the other container, such as its id for its name.
+    /// The same mode, with the other container converted by `find`, for example from a name to an
+    /// ID. Fails as `find` does.
     pub fn find<D>(&self, find: impl FnOnce(&C) -> Result<D>) -> Result<NamespaceMode<D>> {
         Ok(match self {
             NamespaceMode::Private => NamespaceMode::Private,
@@ -65,7 +68,7 @@ impl<C> NamespaceMode<C> {
         })
     }
 
-    /// The other container, if it is another's namespace.
+    /// The other container, if the mode names one.
     pub fn container(&self) -> Option<&C> {
         match self {
             NamespaceMode::Container(other) => Some(other),
@@ -75,7 +78,7 @@ impl<C> NamespaceMode<C> {
 }
 
 impl<C> NamespaceModes<C> {
-    /// The same modes with what `find` returns for each other container.
+    /// The same modes, with each other container converted by `find`.
     pub fn find<D>(&self, find: impl Fn(&C) -> Result<D>) -> Result<NamespaceModes<D>> {
         Ok(NamespaceModes {
             pid: self.pid.find(&find)?,
@@ -85,14 +88,15 @@ impl<C> NamespaceModes<C> {
         })
     }
 
-    /// Whether one of the namespaces is another container's.
+    /// Whether one of the namespaces belongs to another container.
     pub fn joins(&self) -> bool {
         [&self.pid, &self.ipc, &self.uts].iter().any(|mode| mode.container().is_some())
     }
 }
 
 impl<C> NetworkMode<C> {
-    /// The same mode with what `find` returns for the other container, such as its id for its name.
+    /// The same mode, with the other container converted by `find`, for example from a name to an
+    /// ID. Fails as `find` does.
     pub fn find<D>(&self, find: impl FnOnce(&C) -> Result<D>) -> Result<NetworkMode<D>> {
         Ok(match self {
             NetworkMode::None => NetworkMode::None,
@@ -102,12 +106,12 @@ impl<C> NetworkMode<C> {
         })
     }
 
-    /// The mode of a container on these networks.
+    /// The mode of a container whose first network is `first`; `None` means no network.
     pub fn on(first: Option<&str>) -> NetworkMode<C> {
         first.map_or(NetworkMode::None, |name| NetworkMode::Network(name.to_owned()))
     }
 
-    /// The other container, if it is another's namespace.
+    /// The other container, if the mode names one.
     pub fn container(&self) -> Option<&C> {
         match self {
             NetworkMode::Container(other) => Some(other),
@@ -115,8 +119,8 @@ impl<C> NetworkMode<C> {
         }
     }
 
-    /// Whether the namespace belongs to the host or to another container, so that this container
-    /// can't be given networks, ports or names.
+    /// Whether the namespace belongs to the host or to another container. Such a container cannot
+    /// have networks, ports or names of its own.
     pub fn is_shared(&self) -> bool {
         matches!(self, NetworkMode::Host | NetworkMode::Container(_))
     }
@@ -209,7 +213,7 @@ mod tests {
         for bad in ["hots", "container:"] {
             assert!(bad.parse::<NamespaceMode>().is_err(), "{bad}");
         }
-        // The name that earlier versions wrote.
+        // Earlier versions wrote this name for the default network.
         assert_eq!("mydocker0".parse::<NetworkMode>().unwrap().to_string(), "bridge");
     }
 }

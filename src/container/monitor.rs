@@ -1,10 +1,12 @@
-//! The monitor: the parent process of a running container, and the only process of mydocker that stays.
-//! It is a plain fork of the command that started it, in a session and a cgroup of its own, with
-//! one thread. It holds the container's lock, the program's output pipes (or the terminal's master)
-//! and the attach socket, and sleeps in one poll(2) without a buffer. Output goes to the log and to
-//! every client (`clients`); nothing is dropped. When the program exits, the monitor kills the remaining
-//! processes. Then it restarts the program if the policy says so; otherwise it records the outcome,
-//! sends the clients the exit status and exits. Probes of a health check run in processes of their own
+//! The monitor: the parent process of a running container, and the only process of mydocker that
+//! stays.
+//!
+//! The monitor is a fork of the command that started the container, with one thread, in its own
+//! session and cgroup. It holds the container's lock, the program's output pipes or its terminal's
+//! master, and the attach socket. It sleeps in one poll(2). Output goes to the log and to every
+//! client (`clients`). When the program ends, the monitor kills the remaining processes. Then it
+//! restarts the program if the policy says so. Otherwise it records the outcome, sends the exit
+//! status to the clients and exits. The probes of a health check run in processes of their own
 //! (`probes`).
 
 use std::io::ErrorKind;
@@ -40,50 +42,52 @@ use crate::sys::trace::{self, Traced};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
-/// After this much silence the monitor expects more silence, and frees its buffers.
+/// After this time without an event the monitor expects a longer sleep and frees its buffers.
 const SHORT_SLEEP: Duration = Duration::from_secs(1);
-/// How often a monitor that waits to start its program again checks that its run directory
-/// still exists. Longer than `SHORT_SLEEP`, so that it sleeps with its buffers freed.
+/// How often a monitor that waits for a restart checks that its run directory exists. Longer than
+/// `SHORT_SLEEP`, so that the monitor frees its buffers first.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The caller's work on the host at a container's start and end, outside of `runtime`: networks and
-/// volumes. The OCI runtime-spec calls this hooks.
+/// The engine's work on the host at a container's start and end: networks and volumes. The hooks of
+/// the OCI runtime specification have a similar purpose.
 pub trait Hooks {
-    /// Called while the first process, `pid`, builds its root. Returns the sockets that hold its
-    /// published ports, and the networks that it joined.
+    /// Called at a start while the first process `pid` builds its root. Returns the sockets that
+    /// reserve its published ports, and the networks that the container has joined.
     fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)>;
-    /// Called when the container has exited, or could not start. Returns the networks that it left.
+    /// Called when the container has ended or could not start. Returns the networks that it has
+    /// left.
     fn take_down(&mut self) -> Result<Networks>;
-    /// Called before the record of a container with `--rm` is removed. Returns the events.
+    /// Called before a container with `--rm` is removed. Returns the events of this removal.
     fn remove(&mut self) -> Vec<Event>;
 }
 
-/// Everything that a monitor needs.
+/// The arguments of [`spawn`].
 pub struct Watch<'a> {
     pub roots: &'a Roots,
     pub record: &'a Record,
     pub spec: Spec,
-    /// The container's monitor lock, taken by the caller and kept by the monitor.
+    /// The container's monitor lock. The caller has taken it, and the monitor keeps it.
     pub lock: Lock,
-    /// The outcome of the container's last run.
+    /// The start and end of the container's last run, for the outcome of a failed start.
     pub before: Span,
-    /// Whether the first client wants the output.
+    /// Whether the first client wants the program's output.
     pub attached: bool,
     pub hooks: &'a mut dyn Hooks,
-    /// The first process of a record's container, for its health check.
+    /// Makes the first process of a record's container, for its health check.
     pub process: fn(&Record) -> Result<Process>,
-    /// The `Spec` of a container that `update` has changed, for its next start by the policy.
+    /// Makes the `Spec` of a record that has changed, for a restart by the policy.
     pub renew: &'a dyn Fn(&Record) -> Result<Spec>,
-    /// Where the output goes besides the log.
+    /// The destination of the output in addition to the log.
     pub forward: Option<logs::Destination>,
 }
 
-/// Forks the monitor. Returns the client's end of its first connection.
+/// Forks the monitor. Returns the client's end of its first connection. Fails with the errors of
+/// clone3(2) and socketpair(2). An error of the start comes over the connection.
 pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
     let cgroup = cgroup::monitors(&watch.record.cgroup_parent);
     let fork = |cgroup| sys::clone::clone3(sys::clone::Flags::default(), cgroup);
-    // A cgroup may refuse processes, for example a threaded one.
+    // A cgroup may refuse processes, for example a threaded one (cgroups(7)).
     let forked = fork(cgroup.as_ref().map(AsFd::as_fd)).or_else(|_| fork(None));
     match forked.context(|| "fork the monitor")? {
         Fork::Parent(monitor) => {
@@ -133,30 +137,31 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         Err(error) => {
             life.note_start(Start::First { attached });
             let error = life.failed(error, &lock);
-            // Release the lock before the client gets the answer, because it may start the
+            // Release the lock before the client gets the answer, because the client may start the
             // container again at once.
             drop(lock);
             let reply = Reply::Failed { code: error.exit_code(), message: &error.to_string() };
-            // A client that has gone needs no answer.
+            // An error means that the client has ended.
             let _ = reply.send(client.as_fd(), SendFlags::empty());
             return error.exit_code();
         }
     };
-    // Before the start is answered, so that a user who asks for events after it finds this one.
+    // Write the events before the client gets its answer, so that a later `events` includes them.
     life.note_start(Start::First { attached });
     life.publish();
     if !attached {
-        // A reader of the caller's stderr must not wait for the container's end.
+        // Close the log, so that a reader of the caller's stderr does not wait for the container's
+        // end.
         trace::stop();
     }
-    // Only a restart needs these again.
+    // Only a restart needs the spec again.
     let mut spec = record.may_restart().then_some(spec);
     let (pid, start_time) = (program.pid.as_raw_nonzero().get(), program.start_time);
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
         monitor.clients.add(Client::first(client, attached));
     }
-    // After the start was answered, because it takes time. The title is what other users of the
-    // host see.
+    // Set the title after the client got its answer, because this takes time. Other users of the
+    // host see the title.
     take_title(&record.name, short(&record.id));
     let mut backoff = Backoff::new();
     let outcome = loop {
@@ -171,13 +176,13 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         if !life.goes_on(&outcome, &program) {
             break outcome;
         }
-        // Without a run directory no command could find the next program.
+        // Without the run directory no command could find the restarted program.
         let is_wiped = || !lock.stands_for(&lock_file);
         if is_wiped() {
             break wiped(outcome);
         }
         let deadline = Instant::now() + backoff.after(begun.elapsed());
-        // The next program, or another program that uses the port, claims it.
+        // Release the ports, so that the restarted program or another program can bind them.
         program.held.clear();
         if life.rest(&outcome).is_err() {
             break outcome;
@@ -188,7 +193,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
         if is_wiped() {
             if lock_file.exists() {
-                // The container was started again, and its run directory belongs to the new monitor.
+                // Another `start` has started the container, and the run directory belongs to the
+                // new monitor.
                 monitor.send_exit(outcome.exit_code);
                 return outcome.exit_code;
             }
@@ -197,7 +203,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         life.restarts += 1;
         // A command that reads the files of a stopped container holds this lock.
         let change = Files::new(roots, &record.id).lock_changes();
-        // An `update` may have come while the monitor waited. None comes while it has the lock.
+        // An `update` may have happened during the wait. While this monitor holds the lock, none
+        // can happen.
         let updated = life.follow_update();
         if updated.is_some() && !life.goes_on(&outcome, &program) {
             break outcome;
@@ -222,23 +229,24 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         };
         life.publish();
         if life.stop_mark().is_some() {
-            // The restart was prevented while it was under way, and the command that did so may not
-            // have seen the program.
+            // A command has set the stop mark during the restart, and may not have seen the new
+            // program.
             sys::process::kill_group(program.pid, Signal::KILL);
         }
     };
     if let Some(log) = &monitor.log {
         monitor.clients.gather(log);
     }
-    // Free the ports before the container is reported as ended.
+    // Release the ports before the container is reported as ended.
     program.held.clear();
     // If this fails, the next command that reads the container's state finds the lock released and
-    // does it.
+    // does the same.
     let left = life.leave(&outcome, &lock);
     life.publish();
     drop(lock);
     monitor.send_exit(outcome.exit_code);
-    // Freeing disk blocks takes as long as everything before it, so it comes when no client waits.
+    // Remove the files after the clients got the exit status, because freeing disk blocks takes
+    // long.
     if let Ok(Some(tree)) = left {
         let _ = tree.remove();
     }
@@ -246,13 +254,13 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     outcome.exit_code
 }
 
-/// The end of a container that its restart policy would have started again.
+/// The outcome of a container that cannot be restarted because its run directory was removed.
 fn wiped(outcome: Outcome) -> Outcome {
     let error = "its restart policy did not start it again: its run directory was removed";
     Outcome { error: error.to_owned(), ..outcome }
 }
 
-/// Starts a new session, and drops the caller's terminal, pipes, locks and signals.
+/// Starts a new session, and releases the caller's terminal, pipes, locks and signals.
 fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
     setsid()
         .traced("setsid", || "leave the caller's session and terminal".to_owned())
@@ -264,12 +272,13 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
         .context(|| "let go of the caller's streams")?;
     rustix::process::chdir("/").context(|| "go to /")?;
     sys::inherited::shed();
-    // Blocked and never read: a SIGTERM to all processes must not end the process that cleans up.
+    // Block all signals and never read them: a SIGTERM to all processes must not end the process
+    // that cleans up.
     let all = (1..=64).filter_map(Signal::from_number);
     sys::signal::block(all).context(|| "block signals")
 }
 
-/// Both ends of the program's streams.
+/// The two ends of the program's streams: `theirs` for the program, the others for the monitor.
 struct Streams {
     theirs: Stdio,
     outputs: Vec<(Stream, OwnedFd)>,
@@ -312,41 +321,41 @@ impl Streams {
     }
 }
 
-/// Which start of the container it is.
+/// The reason for a start of the container.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
-    /// By a client, which may stay attached.
+    /// A client has started the container, and may stay attached.
     First { attached: bool },
-    /// By the restart policy.
+    /// The restart policy has started the container.
     Again,
 }
 
-/// One container from its first start to its last exit, with the restarts in between.
+/// A container from its start by a client to its last end, including the restarts.
 struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
-    /// The restart policy, which `update` may change.
+    /// The restart policy. `update` may change it.
     policy: RestartPolicy,
     hooks: &'a mut dyn Hooks,
     process: fn(&Record) -> Result<Process>,
     before: Span,
-    /// When the present program started; zero if none runs.
+    /// The start of the present program, in nanoseconds since 1970; 0 if none runs.
     started: i64,
     restarts: u32,
-    /// The cgroups of the last program, if they could not be removed.
+    /// The cgroups of ended programs that could not be removed.
     left: Vec<String>,
     /// Whether a program has started whose end is not in the journal yet.
     has_begun: bool,
-    /// The networks that the present program joined, until their event is written.
+    /// The networks that the present program has joined, until their events are written.
     joined: Networks,
-    /// Events to be written: all of a start, or of an end, in one append.
+    /// Events that `publish` writes in one append.
     events: Vec<Event>,
-    /// The new name, if the container was renamed since its start.
+    /// The container's new name, if it was renamed since its start.
     name: Option<String>,
 }
 
 impl Life<'_> {
-    /// Creates the program's streams and starts it.
+    /// Creates the program's streams and starts the program.
     fn begin(&mut self, spec: &Spec) -> Result<Program> {
         let streams = Streams::new(self.record)?;
         probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
@@ -357,7 +366,7 @@ impl Life<'_> {
             Ok(())
         };
         let copies = runtime::copies::make(spec)?;
-        // Before the network is set up, because that writes to them.
+        // Make the link before the network is set up, because the hooks write to the copies.
         if let Some(copies) = &copies {
             offer_copies(&self.roots.name_files(&self.record.id), copies)?;
         }
@@ -366,7 +375,7 @@ impl Life<'_> {
         let state = match self.write_down(&running) {
             Ok(state) => state,
             Err(error) => {
-                // No command could find the program later, so it must not run.
+                // Without state.json no command could find the program, so end it.
                 sys::process::kill_group(running.pid, Signal::KILL);
                 let _ = waitpid(Some(running.pid), WaitOptions::empty());
                 let _ = cgroup::remove(&running.cgroup.paths());
@@ -392,7 +401,7 @@ impl Life<'_> {
         Ok(Program { pid, pidfd, start_time, outputs, stdin, held, cgroups, probes, _copies })
     }
 
-    /// Records which process the program is.
+    /// Writes the program's PID and start time to state.json.
     fn write_down(&self, running: &runtime::Running) -> Result<State> {
         let started = sys::process::start_time(running.pid)
             .and_then(|start_time| start_time.ok_or(Errno::SRCH))
@@ -417,7 +426,7 @@ impl Life<'_> {
         self.begin(spec)
     }
 
-    /// Cleans up after a failed start. Returns the error, with the failures of the cleanup added.
+    /// Cleans up after a failed start. Returns the error, followed by an error of the cleanup.
     fn failed(&mut self, error: Error, lock: &Lock) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
         let outcome = match self.started {
@@ -435,19 +444,19 @@ impl Life<'_> {
         }
     }
 
-    /// Reads the record again if `update` has changed it since the program started, and takes its
-    /// restart policy.
+    /// Reads the record again if `update` has changed it, and takes its restart policy. `None` if
+    /// it has not changed.
     fn follow_update(&mut self) -> Option<Record> {
         if !Files::new(self.roots, &self.record.id).updated().exists() {
             return None;
         }
-        // If the record can't be read, the policy of the start stays.
+        // If the record cannot be read, the old policy still applies.
         let record = Record::read(self.roots, &self.record.id).ok()?;
         self.policy = record.lifecycle.restart;
         Some(record)
     }
 
-    /// Adds an event of the container.
+    /// Adds an event of the container to the events to write.
     fn note(&mut self, action: &str, facts: &[(&str, &str)]) {
         let event = match &self.name {
             Some(name) => {
@@ -458,8 +467,8 @@ impl Life<'_> {
         self.events.push(event);
     }
 
-    /// Adds the events of a start, which may have failed. At the first one the container may be new, and
-    /// its creation is an event too.
+    /// Adds the events of a start, which may have failed. If `run` has created the container, its
+    /// first start adds the event of its creation too.
     fn note_start(&mut self, start: Start) {
         if start != Start::Again && self.record.run {
             self.note("create", &[]);
@@ -486,7 +495,8 @@ impl Life<'_> {
         self.note("die", &[("exitCode", &exit_code.to_string())]);
     }
 
-    /// Adds the events of the cleanup after a program that has left `networks`.
+    /// Adds the events of the cleanup after a program. `networks` are those that the container has
+    /// left.
     fn note_clean_up(&mut self, networks: &Networks) {
         self.events.extend(events::of_networks(&self.record.id, "disconnect", networks));
         if std::mem::take(&mut self.has_begun) {
@@ -517,7 +527,8 @@ impl Life<'_> {
         state::stop_mark(&Files::new(self.roots, &self.record.id))
     }
 
-    /// Kills the processes that the program left, then reads the rest of its output.
+    /// Kills the processes that are left in the program's cgroups, then reads the rest of its
+    /// output.
     fn program_ended(
         &mut self,
         monitor: &mut Monitor<'_>,
@@ -542,7 +553,7 @@ impl Life<'_> {
     }
 
     fn goes_on(&self, outcome: &Outcome, program: &Program) -> bool {
-        // The monitor ended the program because it was unhealthy.
+        // The monitor has ended the program because it was unhealthy.
         let replaced = self.record.restarts_unhealthy()
             && program.probes.as_ref().is_some_and(Probes::is_ending);
         self.stop_mark().is_none()
@@ -555,7 +566,8 @@ impl Life<'_> {
         }
     }
 
-    /// Waits between two runs of the program.
+    /// Cleans up between two runs of the program, and writes the state of a container that will be
+    /// restarted.
     fn rest(&mut self, outcome: &Outcome) -> Result<()> {
         let networks = self.hooks.take_down()?;
         self.note_clean_up(&networks);
@@ -573,16 +585,16 @@ impl Life<'_> {
         state::write(self.roots, &self.record.id, &state)
     }
 
-    /// Cleans up and records the end. `lock` is the monitor's lock. Returns the trees that must still be
-    /// removed if the container has --rm.
+    /// Cleans up and records the outcome. `lock` is the monitor's lock. For a container with `--rm`
+    /// returns the hidden files that must still be removed.
     fn leave(&mut self, outcome: &Outcome, lock: &Lock) -> Result<Option<HiddenTree>> {
         let taken_down = self
             .hooks
             .take_down()
             .traced("netlink", || "take back addresses, links and firewall rules".to_owned());
         self.note_clean_up(taken_down.as_ref().unwrap_or(&Networks::new()));
-        // If the cgroups still can't be removed, the run directory stays, and the next command that
-        // reads the state cleans up.
+        // If the cgroups still cannot be removed, the run directory stays. The next command that
+        // reads the state then cleans up.
         cgroup::remove(&self.left)?;
         if self.record.lifecycle.remove && outcome.kept != Some(true) {
             self.events.extend(self.hooks.remove());
@@ -601,14 +613,14 @@ impl Life<'_> {
     }
 }
 
-/// Makes `link` lead to the directory `copies`, which is not mounted at any path. When this process has
-/// ended, the link leads nowhere.
+/// Makes `link` lead to the directory `copies`, which is mounted at no path. After the end of this
+/// process the link is dangling.
 fn offer_copies(link: &Path, copies: &OwnedFd) -> Result<()> {
     let process = rustix::process::getpid().as_raw_nonzero();
     let target = format!("/proc/{process}/fd/{}", copies.as_raw_fd());
     let make = || std::os::unix::fs::symlink(&target, link);
     let made = make().or_else(|error| match error.kind() {
-        // The link of the program before.
+        // The link of the program before this one.
         ErrorKind::AlreadyExists => std::fs::remove_file(link).and_then(|()| make()),
         _ => Err(error),
     });
@@ -621,13 +633,14 @@ struct Program {
     pidfd: OwnedFd,
     start_time: u64,
     outputs: Vec<(Stream, OwnedFd)>,
-    /// The write end of its stdin while that is open.
+    /// The write end of the program's stdin, while it is open.
     stdin: Option<OwnedFd>,
-    /// The sockets that hold its published ports.
+    /// The sockets that reserve the program's published ports.
     held: Vec<OwnedFd>,
     cgroups: Vec<String>,
     probes: Option<Probes>,
-    /// The directory with the name files, kept open so that other commands can write them through it.
+    /// The directory of the copies, kept open so that other commands can write them through the
+    /// link.
     _copies: Option<OwnedFd>,
 }
 
@@ -636,21 +649,21 @@ struct Monitor<'a> {
     id: &'a str,
     listener: OwnedFd,
     clients: Clients,
-    /// `None` with `--log-driver none`.
+    /// The log; `None` with `--log-driver none`.
     log: Option<logs::Writer>,
-    /// With `--log-driver syslog` or `journald`.
+    /// The connection to the daemon of `--log-driver syslog` or `journald`.
     forwarder: Option<logs::Forwarder>,
     terminal: bool,
-    /// Whether the program's stdin stays open when a client's input ends.
+    /// Whether the program's stdin stays open after the end of a client's input.
     keeps_stdin: bool,
-    /// The container's new name, if a client reported one.
+    /// The container's new name, if a client has sent one.
     name: Option<String>,
-    /// Bytes from a client that the program has not read yet.
+    /// Input from a client that the program has not read yet.
     typed: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-/// The descriptors that a turn of the loop found ready.
+/// The descriptors that poll(2) reported in one turn of the loop.
 #[derive(Default)]
 struct Ready {
     ended: bool,
@@ -682,7 +695,7 @@ impl<'a> Monitor<'a> {
         })
     }
 
-    /// Serves until the program has exited. Returns its exit status.
+    /// Serves the clients until the program has ended. Returns its exit status.
     fn watch(&mut self, program: &mut Program, life: &Life<'_>) -> u8 {
         loop {
             let wake = program.probes.as_ref().and_then(Probes::wake);
@@ -699,14 +712,15 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Serves the clients until `deadline` or until `is_cancelled`, which is asked at each wake.
+    /// Serves the clients until `deadline`, or until `is_cancelled` returns true. Calls
+    /// `is_cancelled` after each turn, at least every `LOOK`.
     fn pause(&mut self, deadline: Instant, is_cancelled: &dyn Fn() -> bool) {
         while !is_cancelled() && Instant::now() < deadline {
             self.turn(None, Some(deadline.min(Instant::now() + LOOK)));
         }
     }
 
-    /// Waits for an event and handles it. Returns true if the program has exited.
+    /// Waits for an event and handles it. Returns true if the program has ended.
     fn turn(&mut self, mut program: Option<&mut Program>, deadline: Option<Instant>) -> bool {
         let hold = match self.clients.hold(self.log.as_ref()) {
             Hold::Until(until) => Some(until),
@@ -719,7 +733,7 @@ impl<'a> Monitor<'a> {
         let mut ready = self.wait(program.as_deref(), Some(short), poll);
         if ready.is_none() && left() != Some(Duration::ZERO) {
             // Free the buffers and drop unused pages before a long sleep, so that an idle monitor
-            // costs little memory.
+            // needs little memory.
             self.buffer = Vec::new();
             self.typed.shrink_to_fit();
             ready = self.wait(program.as_deref(), left(), sys::memory::poll_released);
@@ -732,7 +746,7 @@ impl<'a> Monitor<'a> {
             if ready.stdin {
                 self.pass_on_typed(program);
             }
-            // Stdout first: of two lines that came at the same time, the first was most likely there.
+            // Read stdout first. If both streams are ready, the order of their lines is not known.
             let mut at = 0;
             for is_ready in ready.outputs {
                 let is_read = is_ready && self.clients.hold(self.log.as_ref()) == Hold::No;
@@ -741,8 +755,8 @@ impl<'a> Monitor<'a> {
                 }
             }
         }
-        // From the back, so that a removal does not move the others. Reading output may have
-        // removed some; the next turn then finds the rest.
+        // Go backwards, so that a removal does not move the other clients. Reading output may have
+        // removed some clients; the next turn serves the rest.
         for &at in ready.clients.iter().rev() {
             if at < self.clients.list.len() && !self.serve_client(at, program.as_deref_mut()) {
                 self.clients.list.remove(at);
@@ -751,13 +765,13 @@ impl<'a> Monitor<'a> {
         if ready.connection
             && let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC)
         {
-            // A client's first message says what it wants.
+            // The first message of a client says whether it wants the output.
             self.clients.add(Client::new(socket));
         }
         ready.ended
     }
 
-    /// Waits in poll(2) for an event; `None` if the time is over.
+    /// Waits in poll(2) for an event; `None` after `timeout`.
     fn wait(
         &self,
         program: Option<&Program>,
@@ -789,8 +803,7 @@ impl<'a> Monitor<'a> {
             if client.lags() {
                 events |= PollFlags::OUT;
             }
-            // Leave the descriptor out instead of asking for no events: poll reports a hang-up
-            // anyway, and would never sleep.
+            // Leave the descriptor out: poll(2) always reports a hang-up, and would return at once.
             if !events.is_empty() {
                 fds.push(PollFd::new(&client.socket, events));
                 clients.push(at);
@@ -799,7 +812,7 @@ impl<'a> Monitor<'a> {
         let probes = program.and_then(|program| program.probes.as_ref());
         let prober = probes.and_then(Probes::pidfd);
         fds.extend(prober.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
-        // A time beyond the kernel's range is no limit.
+        // A time that the kernel cannot count is no limit.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
@@ -821,17 +834,18 @@ impl<'a> Monitor<'a> {
         Some(ready)
     }
 
-    /// If the program does not read, the client's input stays in the client's socket.
+    /// Whether the monitor reads from a client. If the program does not read its input, the monitor
+    /// leaves the client's input in the socket.
     fn listens_to(&self, client: &Client) -> bool {
         self.typed.is_empty() || !client.greeted
     }
 
-    /// Reads once from an output. Returns false if it has ended and was removed.
+    /// Reads once from an output. Returns false if the output has ended and was removed.
     fn read_output(&mut self, program: &mut Program, at: usize) -> bool {
         let (stream, fd) = &program.outputs[at];
         match rustix::io::read(fd, &mut self.buffer[..MAX_DATA]) {
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // EIO: the last process closed the terminal.
+            // EIO means that the last process has closed the terminal.
             Ok(0) | Err(_) => {
                 program.outputs.remove(at);
                 return false;
@@ -841,12 +855,12 @@ impl<'a> Monitor<'a> {
         true
     }
 
-    /// Writes the first `length` bytes of the buffer to the log and to the clients.
+    /// Sends the first `length` bytes of the buffer to the log, the forwarder and the clients.
     fn pass_on(&mut self, stream: Stream, length: usize) {
         let data = &self.buffer[..length];
         let mark = self.log.as_mut().and_then(|log| {
             self.clients.drop_outrun(log);
-            // A full disk loses log lines, never the container.
+            // On a full disk output is lost in the log, but the container goes on.
             log.append(stream, data).ok()
         });
         if let Some(forwarder) = &mut self.forwarder {
@@ -855,8 +869,8 @@ impl<'a> Monitor<'a> {
         self.clients.offer(stream, data, self.log.as_ref(), mark);
     }
 
-    /// Reads one message of a client. Returns false if the client is gone or its message is
-    /// malformed.
+    /// Handles one message of a client. Returns false if the client must be removed: it has closed
+    /// its connection or sent a malformed message.
     fn serve_client(&mut self, at: usize, program: Option<&mut Program>) -> bool {
         let listens = self.listens_to(&self.clients.list[at]);
         let client = &mut self.clients.list[at];
@@ -870,7 +884,7 @@ impl<'a> Monitor<'a> {
         let received = packet::receive_with_fd(client.socket.as_fd(), &mut self.buffer, flags);
         let (length, came) = match received {
             Err(Errno::AGAIN) => return true,
-            // The client disconnected or died; the container goes on.
+            // The client has closed its connection or has ended.
             Ok((0, _)) | Err(_) => return false,
             Ok(received) => received,
         };
@@ -879,7 +893,7 @@ impl<'a> Monitor<'a> {
             (Some(Request::Hello { output }), _) => {
                 (client.greeted, client.output) = (true, output);
             }
-            // A client must greet before it sends input, so that it can't get ahead of others.
+            // A client must send `Hello` before any input.
             (Some(_), _) if !client.greeted => return false,
             (Some(Request::Renamed(name)), _) => {
                 take_title(name, self.id);
@@ -895,14 +909,15 @@ impl<'a> Monitor<'a> {
                 };
                 return reply.send(client.socket.as_fd(), SendFlags::DONTWAIT).is_ok();
             }
-            // Input without a running program is dropped, as at a terminal.
+            // Without a running program the input is dropped.
             (Some(_), None) => {}
             (Some(Request::Stdin(data)), Some(program)) => {
                 self.typed.extend_from_slice(data);
                 self.pass_on_typed(program);
             }
             (Some(Request::StdinEnd), Some(program)) => {
-                // The end of input is a key on a terminal; closing it would hang up the program.
+                // The end of input is a key on a terminal. Closing the master would hang up the
+                // program.
                 if !self.terminal && !self.keeps_stdin {
                     program.stdin = None;
                 }
@@ -911,7 +926,7 @@ impl<'a> Monitor<'a> {
                 if let Some((_, console)) = program.outputs.first().filter(|_| self.terminal) {
                     let size =
                         Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-                    // A terminal that is being closed needs no size.
+                    // An error means that the terminal is being closed.
                     let _ = tcsetwinsize(console, size);
                 }
             }
@@ -926,7 +941,7 @@ impl<'a> Monitor<'a> {
                 Ok(length) => drop(self.typed.drain(..length)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                // The program closed its input.
+                // The program has closed its input.
                 Err(_) => {
                     self.typed.clear();
                     program.stdin = None;
@@ -936,8 +951,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Reads the rest from the pipes after every process that could write has exited: at most what
-    /// the pipes hold.
+    /// Reads the rest of the output from the pipes, after every process that could write has ended.
     fn drain(&mut self, program: &mut Program) {
         self.typed.clear();
         self.buffer.resize(MAX_PACKET, 0);
@@ -951,9 +965,9 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Sends the exit status to every client that keeps up, after the container has ended.
+    /// After the container's end, sends the exit status to every client that has read all output.
     fn send_exit(&mut self, code: u8) {
-        // A client that connected after the last turn of the loop waits for the exit status.
+        // A client may have connected after the last turn of the loop.
         while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
             self.clients.add(Client::new(socket));
         }

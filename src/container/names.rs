@@ -1,8 +1,8 @@
-//! Names: `containers/names/<name>` is a symbolic link to `../<id>`. One symlink(2) either makes the
-//! whole link or fails because it exists, so a name is unique.
+//! The names of containers: `containers/names/<name>` is a symbolic link to `../<id>`. symlink(2)
+//! fails if the link exists, so a name is unique.
 //!
-//! A killed `create` or `rename` leaves a link whose container has no config.json, or another
-//! name there. The next command that wants the name takes it over.
+//! A killed `create` or `rename` leaves a link to a container that has no config.json or another
+//! name. The next command that needs the name replaces the link.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ fn link_of(roots: &Roots, name: &str) -> PathBuf {
     roots.containers().join("names").join(name)
 }
 
-/// The id that `name` stands for.
+/// The ID of the container with this name; `None` if no container has it.
 pub fn look_up(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
     match fs::read_link(link_of(roots, name)) {
         Ok(target) => {
@@ -33,7 +33,8 @@ pub fn look_up(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
     }
 }
 
-/// Makes `name` stand for `id`. If another container has it, the error says which one.
+/// Gives `name` to the container `id`. Fails if another container has the name, and shows that
+/// container's ID.
 pub fn claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     match try_claim(roots, name, id)? {
         None => Ok(()),
@@ -45,7 +46,7 @@ pub fn claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     }
 }
 
-/// Makes a name such as `quiet_heron` stand for `id`; returns the name.
+/// Gives a generated name such as `quiet_heron` to the container `id`, and returns the name.
 pub fn claim_any(roots: &Roots, id: &ContainerId) -> Result<String> {
     claim_first_free(roots, id, || invent(roots))
 }
@@ -58,7 +59,7 @@ fn claim_first_free(
     const MAX_TRIES: u32 = 64;
     for _ in 0..MAX_TRIES {
         let name = next()?;
-        // Another container may have taken the name since it was found free.
+        // Another container may have taken the name after `next` found it free.
         if try_claim(roots, &name, id)?.is_none() {
             return Ok(name);
         }
@@ -66,7 +67,7 @@ fn claim_first_free(
     fail!("no generated name is free; choose one with --name")
 }
 
-/// Makes `name` stand for `id`. If another container has the name, returns that one.
+/// Gives `name` to the container `id`. If another container has the name, returns its ID.
 fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<ContainerId>> {
     const MAX_TRIES: u32 = 16;
     for _ in 0..MAX_TRIES {
@@ -78,38 +79,39 @@ fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<Conta
         }
         let Some(owner) = look_up(roots, name)? else { continue };
         if owner == *id {
-            // A killed rename of this container left the link.
+            // A killed rename of this container has left the link.
             return Ok(None);
         }
         if !is_abandoned(roots, name, &owner)? {
             return Ok(Some(owner));
         }
-        // If several processes take it over, only one removes it; the others see the change and retry.
+        // If several processes replace the link, only one removes it. The others find the change
+        // and try again.
         release(roots, name, &owner)?;
     }
     Err(Error::new(format!("the name '{name}' changes its owner too often; try again")))
 }
 
-/// Whether a name stands for no container: its `create` or `rename` was killed, so the container
-/// is unfinished or has another name, and no process works on it.
+/// Whether a name has no container although its link exists: `create` or `rename` was killed, so
+/// the container `id` is incomplete or has another name, and no process works on it.
 pub fn is_abandoned(roots: &Roots, name: &str, id: &ContainerId) -> Result<bool> {
     let files = Files::new(roots, id);
     let is_its_name = || match Record::read(roots, id) {
         Ok(record) => record.name == name,
-        // If the record can't be read, the name may be its.
+        // If the record cannot be read, the name may be the container's.
         Err(_) => files.config().exists(),
     };
     if is_its_name() {
         return Ok(false);
     }
-    // Both locks must be free: `create` holds one, `rename` the other.
+    // Both locks must be free: `create` holds the first, `rename` the second.
     let is_free = |path: &Path| -> Result<bool> {
         Ok(!path.exists() || Lock::try_exclusive(path)?.is_some())
     };
     Ok(is_free(&files.monitor_lock())? && is_free(&files.dir)? && !is_its_name())
 }
 
-/// Releases `name` if it still stands for `id`.
+/// Removes the name's link if the name belongs to the container `id`.
 pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     if look_up(roots, name)?.as_deref() == Some(id) {
         store::remove_file(&link_of(roots, name))?;
@@ -117,7 +119,7 @@ pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     Ok(())
 }
 
-/// A free name such as `quiet_heron`.
+/// Returns a free name such as `quiet_heron`. Does not reserve it.
 pub fn invent(roots: &Roots) -> Result<String> {
     const FIRST: [&str; 32] = [
         "able", "bold", "brave", "bright", "calm", "clever", "deft", "eager", "fair", "gentle",
@@ -132,7 +134,7 @@ pub fn invent(roots: &Roots) -> Result<String> {
         "stork", "walrus", "wren",
     ];
     let random = random_digits()?;
-    // The digits were just made here, so they are hexadecimal.
+    // The digits are hexadecimal, so this cannot fail.
     let number = |at: usize| usize::from_str_radix(&random[at..at + 4], 16).unwrap_or(0);
     let name = format!("{}_{}", FIRST[number(0) % 32], SECOND[number(4) % 32]);
     match look_up(roots, &name)? {
@@ -141,7 +143,7 @@ pub fn invent(roots: &Roots) -> Result<String> {
     }
 }
 
-/// The ids of the containers that a text may mean.
+/// The containers that match a text.
 pub enum Match {
     None,
     One(ContainerId),
@@ -149,7 +151,8 @@ pub enum Match {
 }
 
 impl Match {
-    /// Returns the only id. Otherwise fails with an error that quotes `text`, as the user typed it.
+    /// Returns the only ID. Otherwise fails with an error that quotes `text`, which the user has
+    /// typed.
     pub fn one(self, text: &str) -> Result<ContainerId> {
         match self {
             Match::None => Err(Error::absent(format!("no such container: {text}"))),
@@ -163,13 +166,13 @@ impl Match {
     }
 }
 
-/// Returns the id of the container that `text` means: full id, name, or unique prefix of an id. A
-/// slash in front, which `inspect` prints before a name, is ignored.
+/// Finds the container for `text`: a full ID, a name, or a unique prefix of an ID. A leading slash,
+/// which `inspect` prints before a name, is ignored. Fails if no or several containers match.
 pub fn resolve(roots: &Roots, text: &str) -> Result<ContainerId> {
     find(roots, text)?.one(text)
 }
 
-/// Searches as `resolve` does, for callers that continue if no container matches.
+/// As [`resolve`], for callers that continue if no or several containers match.
 pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     let text = text.strip_prefix('/').unwrap_or(text);
     if let Some(id) = ContainerId::parse(text)
@@ -177,7 +180,7 @@ pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     {
         return Ok(Match::One(id));
     }
-    // A name has no slash and is no dot, so a text that is not one is never part of a path.
+    // A valid name is never `.` or `..` and has no slash, so it is safe as a part of a path.
     if is_valid(text)
         && let Some(id) = look_up(roots, text)?
         && roots.containers().join(&id).is_dir()
@@ -198,7 +201,7 @@ pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     })
 }
 
-/// Docker's grammar: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
+/// Whether a name has Docker's syntax, `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, and at most 128 bytes.
 pub fn is_valid(name: &str) -> bool {
     const MAX: usize = 128;
     name.len() <= MAX
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generated_name_that_was_taken_is_generated_again() {
+    fn a_taken_generated_name_is_replaced_by_another() {
         let dir = std::env::temp_dir().join(format!("names-{}", std::process::id()));
         let roots = Roots::new(Some(dir.join("state")), Some(dir.join("run"))).unwrap();
         let owner_id = ContainerId::new().unwrap();
@@ -221,7 +224,7 @@ mod tests {
         for made in [&roots.containers().join("names"), &owner.dir] {
             store::make_dir(made).unwrap();
         }
-        // A record that can't be read keeps the name.
+        // A name with an unreadable record is still in use.
         fs::write(owner.config(), "?").unwrap();
         claim(&roots, "fair_bison", &owner_id).unwrap();
         let id = ContainerId::new().unwrap();

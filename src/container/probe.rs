@@ -1,9 +1,10 @@
-//! One probe of a health check, as a prober runs it: a fork of the monitor that joins the container as
-//! `exec` does, gathers the command's output, kills it at its timeout and writes the new state.
+//! Runs one probe of a health check in a prober, a fork of the monitor. The prober joins the
+//! container as `exec` does, reads the command's output, kills the command at its timeout and
+//! writes the new state.
 //!
-//! At the timeout the command is killed with its descendants: those whose chain of parents leads to
-//! it, and those in its sessions, whose parents may have ended. A daemon that has left both (two
-//! forks and setsid(2)) is the container's own from then on, and stays.
+//! At the timeout the prober also kills the command's descendants. These are the processes with a
+//! chain of parents to the command, and those in the command's sessions. A daemon that has left
+//! both, by two forks and setsid(2), is not killed.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,28 +29,30 @@ use crate::store::{Roots, journal};
 use crate::sys::{self, signal::Signal};
 use crate::time;
 
-/// The most bytes of a probe's output that are kept (Docker's limit).
+/// The largest output of a probe that is kept, in bytes, as in Docker.
 const MAX_OUTPUT: usize = 4096;
-/// Appended to output that was cut.
+/// The text at the end of output that was cut.
 const CUT: &str = "...";
-/// How long a killed process may take to end.
+/// The time that a killed process may need to end.
 const MAX_END: Duration = Duration::from_secs(2);
 
-/// The facts of the container that a probe needs.
+/// The container of a probe.
 pub struct Probed<'a> {
     pub roots: &'a Roots,
     pub record: &'a Record,
     pub state: &'a State,
-    /// The container's first process, whose user, variables and limits the command has.
+    /// Makes the container's first process, whose user, variables and limits the command gets.
     pub process: fn(&Record) -> Result<Process>,
 }
 
-/// The prober: runs the command once and writes the new state.
+/// Runs the command once and writes the new state. Returns the new status; `None` if the probe does
+/// not count. Must be called in a fork of the monitor.
 pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStatus>> {
     let Some(record) = probed.record.health_check() else { return Ok(None) };
-    // One of these is the monitor's lock: held here, it would outlive the monitor.
+    // One of the descriptors is the monitor's lock, which would otherwise stay locked after the
+    // monitor's end.
     sys::fds::close_all_but(&[]).context(|| "close the monitor's descriptors")?;
-    // Commands recognise a monitor by its title, and this process is not one.
+    // Commands recognise a monitor by its title, so a prober needs another one.
     sys::title::replace(
         format!("mydocker: health check of {}", probed.record.name).as_bytes(),
         true,
@@ -61,7 +64,7 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
         Ok(result) => result,
         Err(error) => (-1, error.to_string()),
     };
-    // A command that was frozen while it ran may have had no time at all.
+    // A command that was frozen may have had no time to succeed.
     if exit_code != 0 && is_paused(&files, probed.state) {
         return Ok(None);
     }
@@ -77,7 +80,8 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
     Ok(Some(health.status))
 }
 
-/// Runs the command; returns its exit status and output.
+/// Runs the command and returns its exit status and output. Returns -1 if the command exceeds its
+/// timeout or is killed by a signal.
 fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     let (check, shell) = (&health.check, health.shell.as_deref().unwrap_or_default());
     let (record, state) = (probed.record, probed.state);
@@ -86,7 +90,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         args: check.args(shell).unwrap_or_default(),
         terminal: false,
         window: None,
-        // The first process may have fewer rights than the record says.
+        // The first process may have fewer capabilities than the record says.
         capabilities: defaults.capabilities & capabilities::bounding_set(state.pid),
         ..defaults
     };
@@ -119,7 +123,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         if open {
             fds.push(PollFd::new(&output, PollFlags::IN));
         }
-        // After an interrupt the next turn looks again.
+        // After EINTR the loop tries again.
         let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         let ended = !fds[0].revents().is_empty();
         open = gather(&output, &mut gathered);
@@ -139,8 +143,8 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     Ok((code.unwrap_or(-1), text(gathered)))
 }
 
-/// Reads the available output and keeps the start of it. Returns false at the end. Each turn reads at
-/// most one pipe's worth, so a command that writes without end does not block the prober.
+/// Reads the available output and keeps its start. Returns false at the end of the output. A call
+/// reads a limited amount, so a command that writes without end does not block the prober.
 fn gather(output: &OwnedFd, gathered: &mut Vec<u8>) -> bool {
     const MAX_READS: usize = 64;
     let mut buffer = [0; 4096];
@@ -159,7 +163,7 @@ fn gather(output: &OwnedFd, gathered: &mut Vec<u8>) -> bool {
     true
 }
 
-/// At most `MAX_OUTPUT` bytes of text.
+/// Converts the output to text of at most `MAX_OUTPUT` bytes.
 fn text(bytes: Vec<u8>) -> String {
     let text = String::from_utf8_lossy(&bytes);
     if text.len() <= MAX_OUTPUT {
@@ -169,9 +173,9 @@ fn text(bytes: Vec<u8>) -> String {
     text[..end].to_owned() + CUT
 }
 
-/// Kills the descendants of `ancestor`, a process of ours that ends when its child does.
+/// Kills the descendants of `ancestor`, the helper of `exec`, which ends when its child does.
 fn kill_tree(ancestor: Pid, cgroups: &[String]) {
-    /// How often the tree is searched: a tree that grows faster than this is left.
+    /// The number of searches for descendants. If processes fork faster, some are left.
     const MAX_PASSES: u32 = 100;
     let ancestor = ancestor.as_raw_nonzero().get();
     let mut tree = HashSet::from([ancestor]);
@@ -183,7 +187,8 @@ fn kill_tree(ancestor: Pid, cgroups: &[String]) {
                 Some((pid, parent, session))
             })
             .collect();
-        // Finds all of them before it kills one: the children of a killed process get another parent.
+        // Find all descendants before killing any: the children of a killed process get another
+        // parent.
         let mut found = Vec::new();
         loop {
             let known = found.len();
@@ -203,18 +208,18 @@ fn kill_tree(ancestor: Pid, cgroups: &[String]) {
         }
         for pid in found.into_iter().filter_map(Pid::from_raw) {
             let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            // The PID still belongs to the same process.
+            // Check that the PID still belongs to a descendant.
             let still = sys::process::parent_and_session(pid)
                 .is_some_and(|(parent, session)| tree.contains(&parent) || tree.contains(&session));
             if still {
-                // An error means that the process has ended by now.
+                // An error means that the process has ended.
                 let _ = sys::process::send_signal(pidfd.as_fd(), Signal::KILL);
             }
         }
     }
 }
 
-/// The container's processes; on a host without cgroups all processes.
+/// The PIDs of the container's processes; without cgroups those of all processes.
 fn processes(cgroups: &[String]) -> Vec<i32> {
     if !cgroups.is_empty() {
         return cgroup::members(cgroups);
@@ -223,7 +228,7 @@ fn processes(cgroups: &[String]) -> Vec<i32> {
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Waits up to `MAX_END` for a killed process to exit. Returns false if it still runs then.
+/// Waits up to `MAX_END` for a killed process to end. Returns false if it still runs.
 pub fn ends_soon(pidfd: &OwnedFd) -> bool {
     let deadline = Instant::now() + MAX_END;
     sys::process::ends_by(pidfd.as_fd(), Some(deadline)) == Ok(true)

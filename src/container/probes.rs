@@ -1,9 +1,10 @@
-//! A container's health check as its monitor sees it: one probe at a time, and what happens when the
-//! container becomes unhealthy.
+//! A container's health check in its monitor: when to probe, and what to do when the container
+//! becomes unhealthy.
 //!
-//! The monitor forks a prober (`probe`) for each probe and sleeps on. The prober's exit status
-//! reports the new status. So a probe's memory is freed with the prober, a probe that hangs blocks
-//! nothing, and the monitor only keeps the time of the next probe.
+//! The monitor forks a prober (`probe`) for each probe, one at a time, and goes on sleeping. The
+//! prober's exit status is the new health status. So the memory of a probe is freed with its
+//! process, a probe that hangs blocks nothing, and the monitor only keeps the time of the next
+//! probe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ use crate::sys::signal::Signal;
 
 /// The health check of a running program.
 pub struct Probes {
-    /// The program, with the start time that state.json has.
+    /// The state of the program, as in state.json.
     state: State,
     status: HealthStatus,
     started: Instant,
@@ -34,13 +35,14 @@ pub struct Probes {
     ending: Option<Ending>,
 }
 
-/// An unhealthy program that was asked to end.
+/// An unhealthy program that the monitor is ending.
 struct Ending {
-    /// When SIGKILL follows; `None` if it was sent or is never sent.
+    /// The time of the SIGKILL; `None` if it was sent or is never sent.
     deadline: Option<Instant>,
 }
 
-/// Called before a program with a health check starts, so that every command finds a status.
+/// Writes the first health status. Must be called before the program starts, so that every command
+/// finds a status. Does nothing without a health check.
 pub fn prepare(files: &Files, record: &Record) -> Result<()> {
     match record.health_check() {
         Some(_) => Health::starting().write(files),
@@ -49,7 +51,7 @@ pub fn prepare(files: &Files, record: &Record) -> Result<()> {
 }
 
 impl Probes {
-    /// The check of a program that has just started; `None` if it has no health check.
+    /// The health check of a program that has just started; `None` if the container has none.
     pub fn of(record: &Record, state: &State) -> Option<Probes> {
         let check = &record.health_check()?.check;
         let (state, status, started) = (state.clone(), HealthStatus::Starting, Instant::now());
@@ -57,7 +59,8 @@ impl Probes {
         Some(Probes { state, status, started, next, prober: None, ending: None })
     }
 
-    /// When `tend` must be called, unless `pidfd` is readable before.
+    /// The time at which `tend` must be called, unless `pidfd` is readable before; `None` means
+    /// only by `pidfd`.
     pub fn wake(&self) -> Option<Instant> {
         match &self.ending {
             Some(Ending { deadline }) => *deadline,
@@ -65,17 +68,17 @@ impl Probes {
         }
     }
 
-    /// Is readable when `tend` must be called.
+    /// The prober's pidfd: when it is readable, `tend` must be called.
     pub fn pidfd(&self) -> Option<&OwnedFd> {
         self.prober.as_ref().map(|prober| &prober.pidfd)
     }
 
-    /// Whether the program was asked to end because it was unhealthy.
+    /// Whether the monitor is ending the program because it was unhealthy.
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()
     }
 
-    /// Does what is due: starts a probe, reads the result of a probe that has ended, or ends an unhealthy
+    /// Starts a probe if it is time, reads the result of an ended probe, or ends the unhealthy
     /// `program`.
     pub fn tend(
         &mut self,
@@ -99,8 +102,8 @@ impl Probes {
         }
     }
 
-    /// Starts the probe that is due, or reads the result of the one that has ended. Returns true if the
-    /// container became unhealthy.
+    /// Starts a probe if it is time, or reads the result of an ended one. Returns true if the
+    /// container has become unhealthy.
     fn probe(
         &mut self,
         roots: &Roots,
@@ -135,14 +138,16 @@ impl Probes {
         self.status == HealthStatus::Unhealthy && before != HealthStatus::Unhealthy
     }
 
-    /// Forks a prober. `None` if the kernel refuses another process; the next interval tries again.
+    /// Forks a prober. `None` if the kernel allows no more processes; the next interval tries
+    /// again.
     fn fork(&self, probed: &Probed<'_>) -> Option<Child> {
         match sys::clone::clone3(sys::clone::Flags::default(), None).ok()? {
             Fork::Parent(prober) => Some(prober),
             Fork::Child => {
                 let code = match prober(probed, self.started) {
                     Ok(Some(status)) => status as u8,
-                    // This failure does not count, because it says nothing about the container.
+                    // An error of the prober does not count, because it says nothing about the
+                    // container.
                     Ok(None) | Err(_) => u8::MAX,
                 };
                 sys::exec::exit_now(code)
@@ -150,7 +155,7 @@ impl Probes {
         }
     }
 
-    /// `--health-on-failure`
+    /// Does the action of `--health-on-failure`.
     fn begin_end(&mut self, roots: &Roots, record: &Record, program: BorrowedFd<'_>) {
         let action = record.health_check().map_or(OnFailure::None, |health| health.on_failure);
         let signal = match action {
@@ -158,7 +163,7 @@ impl Probes {
             OnFailure::Kill => Signal::KILL,
             OnFailure::Restart => record.stop_signal.signal(),
             OnFailure::Stop => {
-                // Without the mark the restart policy would start it again.
+                // Without the stop mark the restart policy would start the container again.
                 if set_stop_mark(&Files::new(roots, &record.id), StopMark::User).is_err() {
                     return;
                 }
@@ -171,10 +176,10 @@ impl Probes {
         send(program, signal);
     }
 
-    /// Ends the running probe, after all processes in the container have been killed.
+    /// Ends the running probe. All processes in the container must have been killed before.
     pub fn end(&mut self) {
         let Some(prober) = self.prober.take() else { return };
-        // The prober ends by itself once its command has ended.
+        // The prober ends after its command has ended.
         if !ends_soon(&prober.pidfd) {
             send(prober.pidfd.as_fd(), Signal::KILL);
         }
@@ -182,12 +187,12 @@ impl Probes {
     }
 }
 
-/// Signals a child of this process. An error means that it has ended.
+/// Sends a signal to a child of this process. An error means that the child has ended.
 fn send(process: BorrowedFd<'_>, signal: Signal) {
     let _ = sys::process::send_signal(process, signal);
 }
 
-/// How a prober's exit status reports the container's.
+/// The health status for a prober's exit status; `None` if the probe does not count.
 fn status_of(code: Option<i32>) -> Option<HealthStatus> {
     [HealthStatus::Starting, HealthStatus::Healthy, HealthStatus::Unhealthy]
         .into_iter()

@@ -1,9 +1,9 @@
-//! The messages between a client and a monitor: one packet (unix(7), SOCK_SEQPACKET) is one
-//! message, and its first byte is the kind.
+//! The messages between a client and a monitor. One packet (SOCK_SEQPACKET, unix(7)) is one
+//! message, and its first byte is the kind of message.
 //!
-//! The client that started the container holds one end of a socket pair. Later clients connect to
-//! `attach.sock` in the run directory, which only root can reach, and first say whether they want the
-//! output (`attach`) or only the end (`wait`).
+//! The client that started the container has one end of a socket pair. Later clients connect to
+//! `attach.sock` in the run directory, which only root can reach. Their first message says whether
+//! they want the output (`attach`) or only the exit status (`wait`).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -19,16 +19,16 @@ use rustix::net::{
 use crate::error::{Context, Error, Result};
 use crate::sys::packet;
 
-/// The most bytes that one message carries.
+/// The largest data of one message, in bytes.
 pub const MAX_DATA: usize = 64 << 10;
 /// The longest error message, in bytes.
 const MAX_MESSAGE: usize = 4096;
-/// A buffer that takes any message.
+/// The size in bytes of a buffer for any message.
 pub const MAX_PACKET: usize = MAX_DATA + 16;
 
-/// Client to monitor.
+/// A message from a client to the monitor.
 pub enum Request<'a> {
-    /// The first message on a connection: whether the output is wanted.
+    /// The first message on a connection. `output` says whether the client wants the output.
     Hello {
         output: bool,
     },
@@ -38,38 +38,40 @@ pub enum Request<'a> {
         rows: u16,
         columns: u16,
     },
-    /// The container has a new name.
+    /// The container has this new name.
     Renamed(&'a str),
-    /// Keep the socket in this message, which holds a published port.
+    /// The monitor must hold the socket in this message, which reserves a published port.
     Hold,
-    /// Close the socket with this name (`port::socket_name`), or all if it is empty.
+    /// The monitor must close the socket with this name (`port::socket_name`), or all if the name
+    /// is empty.
     Release(&'a str),
 }
 
-/// Monitor to client.
+/// A message from the monitor to a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// The program has started, as the process with this pid.
+    /// The program has started with this PID and start time.
     Started {
         pid: i32,
         start_time: u64,
     },
     Stdout(&'a [u8]),
     Stderr(&'a [u8]),
-    /// `Hold` or `Release` is done.
+    /// The monitor has carried out `Hold` or `Release`.
     Done,
-    /// The container ended and is cleaned up.
+    /// The container has ended with this exit status and is cleaned up.
     Exited {
         code: u8,
     },
-    /// The container could not start, or this client can't be served.
+    /// The container could not start, or the monitor refuses this client. `code` is the exit status
+    /// for the command.
     Failed {
         code: u8,
         message: &'a str,
     },
 }
 
-/// Which of its two outputs the program wrote to.
+/// An output stream of the program. The numbers are those in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stream {
     Stdout = 1,
@@ -77,12 +79,12 @@ pub enum Stream {
 }
 
 impl Request<'_> {
-    /// Sends this message to the monitor.
+    /// Sends this message to the monitor. Fails with the errors of sendmsg(2).
     pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
         self.send_with(socket, None, flags)
     }
 
-    /// Sends this message to the monitor, with the descriptor `fd`.
+    /// As [`Request::send`], with the descriptor `fd` if it is given.
     pub fn send_with(
         &self,
         socket: BorrowedFd<'_>,
@@ -124,7 +126,7 @@ impl Request<'_> {
 }
 
 impl Reply<'_> {
-    /// Sends this message to a client. With MSG_DONTWAIT a full socket is EAGAIN.
+    /// Sends this message to a client. With MSG_DONTWAIT fails with EAGAIN if the socket is full.
     pub fn send(&self, socket: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
         match self {
             Reply::Started { pid, start_time } => {
@@ -173,8 +175,9 @@ fn send(socket: BorrowedFd<'_>, kind: u8, data: &[u8], flags: SendFlags) -> Resu
 
 const NAME: &str = "attach.sock";
 
-/// A socket address holds a path of 107 bytes, which a state directory's may exceed. So the directory
-/// is named by its descriptor.
+/// The address of the socket in `directory`. A socket address has at most 107 bytes (unix(7)),
+/// which the path of a run directory may exceed. So the address names the directory by its
+/// descriptor.
 fn address(directory: &OwnedFd) -> Result<SocketAddrUnix, Errno> {
     SocketAddrUnix::new(format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd()))
 }
@@ -183,7 +186,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens the socket that clients connect to.
+/// Creates the socket to which clients connect. Fails with the errors of bind(2).
 pub fn serve(run: &Path) -> Result<OwnedFd> {
     let make = || -> Result<OwnedFd, Errno> {
         let directory = open_directory(run)?;
@@ -196,13 +199,15 @@ pub fn serve(run: &Path) -> Result<OwnedFd> {
     make().context(|| format!("open {}", run.join(NAME).display()))
 }
 
-/// Connects to a running container's monitor; `None` if it has none.
+/// Connects to a running container's monitor and sends `Hello`; `None` if the container has no
+/// monitor. Fails if the monitor is busy.
 pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
     let make = || -> Result<OwnedFd, Errno> {
         let directory = open_directory(run)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        // A monitor is never busy for long, so this many refused connections mean that it is gone.
+        // EAGAIN means that the monitor's queue is full. After these pauses, 1.4 s in all, the
+        // monitor is reported as busy (ENOTCONN below).
         for pause_ms in [1, 4, 16, 64, 256, 1024] {
             match connect(&socket, &address(&directory)?) {
                 Err(Errno::AGAIN) => std::thread::sleep(Duration::from_millis(pause_ms)),
@@ -214,7 +219,7 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
         }
         rustix::io::ioctl_fionbio(&socket, false)?;
         match (Request::Hello { output }).send(socket.as_fd(), SendFlags::empty()) {
-            // The monitor refused the client and closed; its message says why.
+            // The monitor has refused the client and closed the connection. Its message says why.
             Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(socket),
             Err(error) => Err(error),
         }
@@ -227,9 +232,8 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Reports a container's new name to its monitor, if it has one. The monitor takes the renames in
-/// the order in which they were made, because the caller holds the lock of changes until this one is
-/// in the monitor's queue.
+/// Sends a container's new name to its monitor, if it has one. The caller holds the lock for
+/// changes, so the monitor gets several renames in their order.
 pub fn report_name(run: &Path, name: &str) -> Result<()> {
     let Some(socket) = dial(run, false)? else { return Ok(()) };
     (Request::Renamed(name))

@@ -1,8 +1,10 @@
-//! The record of a container, `containers/ID/config.json`: what was asked for, resolved once at
-//! creation. `create` writes it, `rename` replaces it, everything else reads it. Nothing here
-//! changes while the container runs; that is `state`'s. A new field must be an `Option` or `optional`, so
-//! that older records can still be read. Groups of fields that options, record and `Spec` share are
-//! structs in the code and lie flat in the file (`store::fields`).
+//! The record of a container, `containers/ID/config.json`: its configuration, resolved once at the
+//! creation.
+//!
+//! `create` writes the record; `rename`, `update` and `network connect` and `disconnect` replace
+//! it. The present state is not here but in `state`. A new field must be an `Option` or `optional`,
+//! so that older records can still be read. Groups of fields that the options, the record and
+//! `Spec` share are structs in the code, but their fields are flat in the file (`store::fields`).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -31,39 +33,40 @@ use crate::runtime::spec::{
 };
 use crate::store::{self, Directory, Durability, OrEmpty, Roots, stored_as_text, stored_flat};
 
-/// Raised when a field changes its meaning. A record of another version is refused.
+/// The version of the format. It grows when a field changes its meaning, and a record of another
+/// version is refused.
 pub const VERSION: u32 = 1;
 
 stored_flat! {
-    /// What a container is: the content of config.json.
+    /// The content of config.json.
     #[derive(Clone)]
     pub struct Record {
         pub version: u32,
         pub id: ContainerId,
         pub name: String,
-        /// Nanoseconds since 1970.
+        /// The time of creation in nanoseconds since 1970.
         pub created: i64,
-        /// Created by `run`, which starts the container at once. If it never ended, that `run` was
-        /// killed.
+        /// Whether `run` has created the container and starts it at once. If such a container has
+        /// no outcome, `run` or its monitor was killed.
         pub run: bool,
         pub lifecycle: Lifecycle => flat,
-        /// The image's health check, changed by the flags. It may be `NONE`.
+        /// The image's health check with the changes of the flags. It may be `NONE`.
         pub health: Option<HealthRecord>,
-        /// As given on the command line. `--rootfs` and the step of a build have none.
+        /// The image as the user named it. A container of `--rootfs` or of a build's step has none.
         pub image: OrEmpty<ImageName>,
         pub image_id: OrEmpty<ImageId>,
         /// The image's layer directories, base first.
         pub layers: Vec<String>,
-        /// `--rootfs`
+        /// The directory of `--rootfs`.
         pub rootfs: Option<String>,
-        /// The image's or the user's entrypoint, and the command after it.
+        /// The entrypoint of the user or the image. `command` follows it.
         pub entrypoint: Vec<String>,
         pub command: Vec<String>,
         pub env: Vec<String>,
         pub cwd: String,
-        /// `USER[:GROUP]`; none is root.
+        /// The value of `--user`, `USER[:GROUP]`; empty means root.
         pub user: OrEmpty<String>,
-        /// `--group-add`
+        /// The values of `--group-add`.
         pub groups: Vec<String> => optional,
         pub hostname: String,
         pub streams: StreamOptions => flat,
@@ -74,16 +77,17 @@ stored_flat! {
         pub labels: Vec<(String, String)>,
         pub annotations: Vec<(String, String)> => optional,
         pub limits: ProcessLimits => flat,
+        /// The size of /dev/shm in bytes.
         pub shm_size: u64,
         pub add_hosts: Vec<(String, HostAddress)>,
         pub resolver: Resolver => flat,
         pub network: NetworkMode<ContainerId>,
-        /// `--link`: a container's id, and its name in this container.
+        /// The values of `--link`: another container's ID, and its name in this container.
         pub links: Vec<(ContainerId, String)> => optional,
-        /// The networks of the container, in the order of its interfaces.
+        /// The container's networks, in the order of its interfaces.
         pub networks: Vec<NetworkRecord>,
         pub namespaces: NamespaceModes => flat,
-        /// `None` is the host's.
+        /// The user namespace; `None` means the host's.
         pub user_namespace: Option<UserNamespaceRecord>,
         pub cgroup_parent: String,
         pub resources: Resources,
@@ -96,32 +100,33 @@ stored_flat! {
 }
 
 stored_flat! {
-    /// When a container starts and ends.
+    /// The settings for a container's start and end.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct Lifecycle {
-        /// `--rm`
+        /// Whether the container is removed at its end (`--rm`).
         pub remove: bool,
         pub restart: RestartPolicy,
-        /// `--depends-on`: `NAME` or `NAME:healthy`.
+        /// The values of `--depends-on`: `NAME` or `NAME:healthy`.
         pub depends_on: Vec<String> => optional,
-        /// Seconds; -1 waits without a limit; `None` is the default.
+        /// The time between the stop signal and SIGKILL in seconds; -1 means no limit, and `None`
+        /// the default of 10.
         pub stop_timeout: Option<i64>,
     }
 }
 
 stored_flat! {
-    /// What stands behind the program's standard streams.
+    /// The settings of the program's standard streams.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct StreamOptions {
         pub tty: bool,
         pub interactive: bool,
-        /// Made by `run -d -i`: its stdin stays open when a client's input ends.
+        /// Whether stdin stays open at the end of a client's input, as after `run -d -i`.
         pub keeps_stdin: bool => optional,
     }
 }
 
-/// The part of a record that a list of containers shows. To read it costs half of what the whole record
-/// costs.
+/// The part of a record that a list of containers shows. Reading it takes half the time of reading
+/// the whole record.
 #[derive(Deserialize)]
 pub struct Summary {
     version: u32,
@@ -142,19 +147,19 @@ pub struct Summary {
     pub exposed: Vec<String>,
 }
 
-/// What a record says of a container's first run.
+/// The facts in a record about a container's first run.
 #[derive(Clone, Copy)]
 pub struct Origin {
-    /// Nanoseconds since 1970.
+    /// The time of creation in nanoseconds since 1970.
     pub created: i64,
-    /// Created by `run`, which starts the container at once.
+    /// Whether `run` has created the container and starts it at once.
     pub run: bool,
-    /// `--rm`
+    /// Whether the container is removed at its end (`--rm`).
     pub remove: bool,
 }
 
 stored_flat! {
-    /// `--device`, `--device-cgroup-rule`
+    /// The values of `--device` and `--device-cgroup-rule`.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct DeviceOptions {
         pub given: Vec<Device> as "devices",
@@ -162,37 +167,38 @@ stored_flat! {
     }
 }
 
-/// `--userns`, unless it is `host`.
+/// The value of `--userns`, unless it is `host`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct UserNamespaceRecord {
     pub ids: IdMap,
-    /// The range is leased (`id_range`).
+    /// Whether the range was assigned by `id_range`.
     pub auto: bool,
-    /// The targets of binds whose owners stay the host's (`noidmap`).
+    /// The targets of binds that keep the host's owners (`noidmap`).
     pub unmapped: Vec<String>,
 }
 
-/// `--cap-add`, `--cap-drop`, `--security-opt`
+/// The values of `--cap-add`, `--cap-drop` and `--security-opt`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ConfinementRecord {
-    /// `CAP_NET_ADMIN` or `ALL`.
+    /// Names such as `CAP_NET_ADMIN`, or `ALL`.
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
     pub seccomp: SeccompRecord,
     pub no_new_privileges: bool,
-    /// The name of a profile, or `unconfined`; `None` is the default.
+    /// The name of an AppArmor profile, or `unconfined`; `None` means the default.
     pub apparmor: Option<String>,
-    /// `user:…`, `role:…`, `type:…`, `level:…`
+    /// Parts of the SELinux label: `user:…`, `role:…`, `type:…` or `level:…`.
     pub selinux: Vec<String>,
     pub system_paths_unconfined: bool,
 }
 
-/// `--security-opt seccomp=`. A record has it as text: empty, `unconfined`, or the profile.
+/// The value of `--security-opt seccomp=`. The record stores it as text: empty, `unconfined`, or
+/// the profile itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeccompRecord {
     Default,
     Unconfined,
-    /// The JSON of a profile in Docker's format.
+    /// A profile as JSON in Docker's format.
     Profile(String),
 }
 
@@ -223,7 +229,7 @@ impl FromStr for SeccompRecord {
 }
 
 stored_flat! {
-    /// One network that a container is on, as asked for.
+    /// The settings of a container on one of its networks, as the user gave them.
     #[derive(Clone)]
     pub struct NetworkRecord {
         pub name: String,
@@ -232,19 +238,21 @@ stored_flat! {
 }
 
 stored_flat! {
-    /// What a container asks of one of its networks, by flags or in its record.
+    /// The settings of a container on one network, in the flags and in the record.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct EndpointSettings {
-        /// `--ip`, at most one of each family. If there is none, an address is chosen.
+        /// The values of `--ip` and `--ip6`, at most one of each. Without a value, an address is
+        /// chosen.
         pub addresses: Vec<Ip>,
         pub mac: Option<Mac>,
-        /// Further names on this network, in addition to the container's.
+        /// Names of the container on this network, in addition to its own.
         pub aliases: Vec<String>,
-        /// `--driver-opt`, as given; checked by `InterfaceOptions::parse`.
+        /// The values of `--driver-opt` as given. `InterfaceOptions::parse` has checked them.
         pub driver_options: Vec<(String, String)> => optional,
-        /// `--link-local-ip`
+        /// The values of `--link-local-ip`.
         pub link_local: Vec<Ip> => optional,
-        /// `network connect --link`: another container's name, and its name in this container.
+        /// The values of `network connect --link`: another container's name, and its name in this
+        /// container.
         pub links: Vec<(String, String)> => optional,
     }
 }
@@ -253,32 +261,35 @@ stored_flat! {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct MountRecord {
     pub kind: MountKind,
-    /// The volume's name, if it is one.
+    /// The name of the volume, if the mount is a volume.
     pub volume: Option<String>,
-    /// Anonymous volumes are removed with the container by `rm -v` and `--rm`.
+    /// Whether the volume is anonymous. `rm -v` and `--rm` remove anonymous volumes with the
+    /// container.
     pub anonymous: bool,
-    /// A path of the host, or an image's name as given. A tmpfs and the layers of a build have none.
+    /// The path on the host, or an image's name as given. A tmpfs and the layers of a build have
+    /// none.
     pub source: OrEmpty<String>,
     pub target: String,
     pub read_only: bool,
-    /// Set for `-v`, which creates a missing source; `--mount` refuses one.
+    /// Whether a missing source is created. `-v` does that, `--mount` refuses a missing source.
     pub make_source: Option<bool>,
-    /// Fill an empty volume from the image.
+    /// Whether an empty volume is filled with the image's files.
     pub copy_up: bool,
     pub tmpfs_options: String,
-    /// Missing in records of older versions, which means the default.
+    /// `None` in records of older versions means the default, also for `recursion`.
     pub propagation: Option<Propagation>,
     pub recursion: Option<Recursion>,
-    /// The part of a volume or an image that is mounted.
+    /// The path in the volume or image that is mounted.
     pub subpath: Option<String>,
-    /// The image that `source` names, for a mount of an image.
+    /// For a mount of an image: the image that `source` names.
     pub image: Option<ImageMount>,
-    /// Set if the volume has options: it is mounted on the host while containers use it.
+    /// Whether the volume has options. Such a volume is mounted on the host while a container uses
+    /// it.
     pub has_options: Option<bool>,
 }
 
 impl MountRecord {
-    /// A mount of `source` for reading and writing, without options.
+    /// A writable mount of `source` without options.
     pub fn new(kind: MountKind, source: Option<String>, target: String) -> MountRecord {
         MountRecord {
             kind,
@@ -308,12 +319,12 @@ pub enum MountKind {
     Image,
 }
 
-/// `--mount type=image`
+/// The image of `--mount type=image`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ImageMount {
-    /// None for the layers of a build.
+    /// The image's ID. The layers of a build have none.
     pub id: OrEmpty<ImageId>,
-    /// Its layer directories, base first.
+    /// The image's layer directories, base first.
     pub layers: Vec<String>,
 }
 
@@ -329,7 +340,8 @@ fn exposed_ports(exposed: &[String], publish: &[Publish]) -> Vec<String> {
 }
 
 impl Summary {
-    /// As [`Record::read`], below the directory of all containers. `None` without a record.
+    /// As [`Record::read`], but reads only the summary, below the directory of all containers.
+    /// `None` if there is no record.
     pub fn read(containers: &Directory, id: &ContainerId) -> Result<Option<Summary>> {
         let name = format!("{id}/config.json");
         let Some(mut summary) = containers.read_json::<Summary>(&name)? else { return Ok(None) };
@@ -360,7 +372,7 @@ impl Summary {
         }
     }
 
-    /// What the record says of its first run.
+    /// The facts about the container's first run.
     pub fn origin(&self) -> Origin {
         Origin { created: self.created, run: self.run, remove: self.remove }
     }
@@ -370,7 +382,7 @@ impl Summary {
         exposed_ports(&self.exposed, &self.publish)
     }
 
-    /// The names of the container's networks, or its network mode.
+    /// The names of the container's networks. Without a network, its network mode.
     pub fn network_names(&self) -> Vec<String> {
         match self.networks.as_slice() {
             [] => vec![self.network.to_string()],
@@ -387,17 +399,17 @@ fn check_version(path: &Path, version: u32) -> Result<()> {
 }
 
 impl Record {
-    /// What the record says of its first run.
+    /// The facts about the container's first run.
     pub fn origin(&self) -> Origin {
         Origin { created: self.created, run: self.run, remove: self.lifecycle.remove }
     }
 
-    /// The first process's whole argument vector.
+    /// The arguments of the first process: the entrypoint and the command.
     pub fn args(&self) -> Vec<String> {
         self.entrypoint.iter().chain(&self.command).cloned().collect()
     }
 
-    /// The host name with the domain name, if it has one.
+    /// The host name, with the NIS domain name after a dot if there is one.
     pub fn full_hostname(&self) -> String {
         match &self.system.domainname {
             Some(domain) => format!("{}.{domain}", self.hostname),
@@ -405,22 +417,22 @@ impl Record {
         }
     }
 
-    /// The IDs of its user namespace, if it has one.
+    /// The ID mapping of the container's user namespace, if it has one.
     pub fn ids(&self) -> Option<IdMap> {
         self.user_namespace.as_ref().map(|namespace| namespace.ids)
     }
 
-    /// Its health check, if it has one that runs.
+    /// The container's health check, if it has one that runs.
     pub fn health_check(&self) -> Option<&HealthRecord> {
         self.health.as_ref().filter(|health| health.check.runs())
     }
 
-    /// The exposed ports and the published ones, which are exposed by that: `80/tcp`.
+    /// The exposed ports, such as `80/tcp`, sorted. A published port counts as exposed.
     pub fn exposed_ports(&self) -> Vec<String> {
         exposed_ports(&self.exposed, &self.publish)
     }
 
-    /// Whether it is on the network of that name, or will be when it starts.
+    /// Whether the container is on the network of that name, or will be when it starts.
     pub fn is_on(&self, network: &str) -> bool {
         self.networks.iter().any(|known| known.name == network)
     }
@@ -435,7 +447,8 @@ impl Record {
         self.health_check().is_some_and(|health| health.on_failure == OnFailure::Restart)
     }
 
-    /// Creates the missing sources of `-v`. This is done at each start.
+    /// Creates the missing sources of `-v`. Every start calls this. Fails if the missing source of
+    /// a `--mount` must exist.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let source = raw::path(mount.source.as_deref().unwrap_or_default());
@@ -455,14 +468,14 @@ impl Record {
         Ok(())
     }
 
-    /// How safely to write. A container that is removed at its end need not survive a power cut, nor
-    /// one of a build's step, which has layers and no image.
+    /// The durability of the container's files. A container with `--rm`, or of a build's step
+    /// (which has layers and no image), need not survive a power cut.
     pub fn durability(&self) -> Durability {
         let is_step = self.image_id.is_none() && self.rootfs.is_none();
         if self.lifecycle.remove || is_step { Durability::Lazy } else { Durability::Synced }
     }
 
-    /// Writes config.json, replacing an older one atomically.
+    /// Writes config.json, and replaces an older one atomically (rename(2)).
     pub fn write(&self, roots: &Roots) -> Result<()> {
         let files = Files::new(roots, &self.id);
         store::replace_json(&files.config(), self, self.durability()).context(|| {
@@ -470,7 +483,8 @@ impl Record {
         })
     }
 
-    /// Reads the record of container `id`. Fails if it is missing, damaged or of another version.
+    /// Reads the record of the container `id`. Fails if the record is missing, damaged or of
+    /// another version.
     pub fn read(roots: &Roots, id: &ContainerId) -> Result<Record> {
         let path = Files::new(roots, id).config();
         let mut record: Record = store::read_json(&path)?.ok_or_else(|| {
@@ -485,7 +499,7 @@ impl Record {
     }
 }
 
-/// All containers' ids, in no order.
+/// The IDs of all containers, unordered.
 pub fn all_ids(roots: &Roots) -> Result<Vec<ContainerId>> {
     let names = store::list(Path::new(&roots.containers()))?;
     Ok(names.iter().filter_map(|name| ContainerId::parse(name)).collect())
@@ -495,7 +509,7 @@ pub fn all_ids(roots: &Roots) -> Result<Vec<ContainerId>> {
 mod tests {
     use super::*;
 
-    /// A record of the version before its fields were grouped, with most keys.
+    /// A record of an older version, before its fields were grouped, with most keys.
     const OLD: &str = r#"
         {"version":1,"id":"1fd14b828ac5587c1fd14b828ac5587c1fd14b828ac5587c1fd14b828ac5587c",
         "name":"web","created":1795958743564783725,"run":false,"remove":false,
@@ -533,7 +547,7 @@ mod tests {
         "log_max_size":1048576,"log_max_file":2,"log_options":[["max-size","1m"],["max-file","2"]]}
     "#;
 
-    /// The same object with sorted keys and without nulls, as a file has none.
+    /// The same object with sorted keys and without nulls.
     fn sorted(text: &str) -> String {
         let value: miniserde::json::Value = miniserde::json::from_str(text).unwrap();
         crate::json::without_nulls(&miniserde::json::to_string(&value))

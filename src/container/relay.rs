@@ -1,6 +1,6 @@
-//! The user's side of a process that `exec` started: this process's streams are connected to the
-//! other's pipes or terminal, without a monitor between. The streams themselves never enter the
-//! container: a process there could open such a descriptor of the host again, for writing too.
+//! Connects this process's standard streams with a process of `exec`, through pipes or a terminal
+//! and without a monitor. The streams themselves never enter the container. A process there could
+//! open such a descriptor of the host again, also for writing.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -21,15 +21,16 @@ use crate::sys::signal::Signal;
 use crate::sys::stdio::write_all;
 use crate::tty;
 
-/// This process's ends of the other's streams.
+/// This process's ends of the other process's streams.
 pub struct Streams {
     pub stdin: Option<OwnedFd>,
-    /// `None` for a terminal, whose master has no second output.
+    /// The output; with a terminal, its master. With a terminal there is no `stderr`.
     pub stdout: OwnedFd,
     pub stderr: Option<OwnedFd>,
 }
 
-/// Relays until the process has ended and its output is read, or the user detaches.
+/// Relays until the process has ended and its output is read, or until the user detaches. Fails if
+/// the terminal or a stream cannot be set up or read.
 pub fn run(child: &Child, streams: Streams, terminal: bool, detach_keys: &[u8]) -> Result<End> {
     let signals =
         sys::signal::receive(taken_signals(terminal, false)).context(|| "receive signals")?;
@@ -64,7 +65,7 @@ struct Relay<'a> {
     stdin: Option<OwnedFd>,
     /// Whether this process's standard input is still open.
     reading: bool,
-    /// Where bytes go, and where they come from.
+    /// The descriptors to which output goes, and from which it comes.
     outputs: Vec<(BorrowedFd<'static>, OwnedFd)>,
     detector: Detector,
     typed: Vec<u8>,
@@ -119,8 +120,8 @@ impl Relay<'_> {
         }
     }
 
-    /// Passes on the last output of a process that has ended, then returns its status. Does not wait for
-    /// the output of children that still run.
+    /// Writes the last output of the ended process, then returns its status. Does not wait for the
+    /// output of children that still run.
     fn finish(&mut self, buffer: &mut [u8]) -> Result<End> {
         for (to, from) in &self.outputs {
             while let Ok(length @ 1..) = rustix::io::read(from, &mut *buffer) {
@@ -134,7 +135,7 @@ impl Relay<'_> {
         Ok(End::Exited(waited.map_or(crate::error::EXIT_ENGINE, |(_, status)| exit_code(status))))
     }
 
-    /// Returns false if this process's own output is closed.
+    /// Reads and writes output once. Returns false if this process's own output is closed.
     fn read_output(&mut self, at: usize, buffer: &mut [u8]) -> Result<bool> {
         let (to, from) = &self.outputs[at];
         match rustix::io::read(from, &mut *buffer) {
@@ -148,14 +149,15 @@ impl Relay<'_> {
         Ok(true)
     }
 
-    /// Returns true if the user typed the detach keys.
+    /// Reads input and sends it to the process. Returns true if the user typed the detach keys.
     fn take_input(&mut self, buffer: &mut [u8]) -> Result<bool> {
         if self.typed.is_empty() {
             match rustix::io::read(stdin(), &mut *buffer) {
                 Err(Errno::INTR | Errno::AGAIN) => return Ok(false),
                 Ok(0) | Err(Errno::IO) => {
                     self.reading = false;
-                    // On a terminal the end of input is a key: closing the master would hang up the process.
+                    // On a terminal the end of input is a key. Closing the master would hang up the
+                    // process.
                     if !self.terminal {
                         self.stdin = None;
                     }
@@ -173,7 +175,7 @@ impl Relay<'_> {
         match rustix::io::write(to, &self.typed) {
             Ok(length) => drop(self.typed.drain(..length)),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // The process closed its input.
+            // The process has closed its input.
             Err(_) => {
                 self.typed.clear();
                 self.stdin = None;
@@ -187,19 +189,19 @@ impl Relay<'_> {
             && let Some((rows, columns)) = tty::size()
         {
             let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-            // A terminal that is being closed needs no size.
+            // An error means that the terminal is being closed.
             let _ = tcsetwinsize(console, size);
         }
     }
 
-    /// Lets the user detach while the process goes on: a child of this process reads its output as long as
-    /// it lives, since a closed terminal would end it.
+    /// Detaches the user while the process goes on. A child of this process stays and reads the
+    /// process's output, because a closed terminal would end the process.
     fn leave_drained(&self) -> Result<()> {
         if let Fork::Child = sys::clone::fork().context(|| "leave the process running")? {
             let mut keep: Vec<BorrowedFd<'_>> =
                 self.outputs.iter().map(|(_, from)| from.as_fd()).collect();
             keep.extend(self.stdin.as_ref().map(AsFd::as_fd));
-            // If this fails, the process loses its terminal, as if the user had closed it.
+            // If this fails, the process loses its terminal, as after a hang-up.
             let _ = rustix::process::setsid();
             let _ = sys::fds::close_all_but(&keep);
             let mut buffer = vec![0; MAX_DATA];

@@ -1,7 +1,7 @@
-//! Restart policies (`--restart`) with Docker's meaning: whether a container that exited by itself
-//! is started again, after which pause, and whether `boot` starts it. The pause doubles from 100 ms
-//! to 60 s and starts over after a run of 10 s. The monitor applies the policy; a stop by the user
-//! overrides it (`state::StopMark`).
+//! The restart policies of `--restart`, as in Docker: whether a program that ended by itself is
+//! restarted, after which pause, and whether `boot` starts the container. The pause doubles from
+//! 100 ms to 60 s, and starts at 100 ms again after a run of 10 s. The monitor applies the policy.
+//! A stop by the user overrides it (`state::StopMark`).
 
 use std::fmt;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use miniserde::{Deserialize, Serialize};
 
 use crate::error::{Result, fail};
 
-/// A policy, as `--restart` gives it.
+/// The value of `--restart`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RestartPolicy {
     pub mode: RestartMode,
-    /// The N of `on-failure:N`; 0 is no limit.
+    /// The N of `on-failure:N`; 0 means no limit.
     pub max_retries: u32,
 }
 
-/// The policies of Docker.
+/// The restart policies of Docker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum RestartMode {
     #[default]
@@ -29,7 +29,8 @@ pub enum RestartMode {
 }
 
 impl RestartPolicy {
-    /// Parses `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:N`.
+    /// Parses `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:N`. Fails for any other
+    /// text.
     pub fn parse(text: &str) -> Result<RestartPolicy> {
         let policy = |mode, max_retries| Ok(RestartPolicy { mode, max_retries });
         let retries = text.strip_prefix("on-failure:").map(str::parse);
@@ -46,13 +47,13 @@ impl RestartPolicy {
         }
     }
 
-    /// Whether the container is never restarted.
+    /// Whether the policy is `no`.
     pub fn is_no(self) -> bool {
         self.mode == RestartMode::No
     }
 
-    /// Whether a program that exited by itself with `exit_code`, after `restarts` restarts, is
-    /// started again.
+    /// Whether a program is restarted that has ended by itself with `exit_code`, after `restarts`
+    /// restarts.
     pub fn applies(self, exit_code: u8, restarts: u32) -> bool {
         match self.mode {
             RestartMode::No => false,
@@ -63,8 +64,8 @@ impl RestartPolicy {
         }
     }
 
-    /// Whether `boot` starts a container that exited with `exit_code`; `stopped` if the user
-    /// stopped it.
+    /// Whether `boot` starts a container that has ended with `exit_code`. `stopped` says that the
+    /// user has stopped it.
     pub fn applies_at_boot(self, exit_code: u8, stopped: bool) -> bool {
         match self.mode {
             RestartMode::Always => true,
@@ -86,8 +87,8 @@ impl fmt::Display for RestartPolicy {
     }
 }
 
-/// The pause before each restart. It doubles each time, and starts over after a run of at least
-/// `GOOD`.
+/// The pause before each restart. It doubles each time, and starts at `FIRST` again after a run of
+/// at least `GOOD`.
 pub struct Backoff {
     next: Duration,
 }
@@ -95,7 +96,7 @@ pub struct Backoff {
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LAST: Duration = Duration::from_secs(60);
-    /// After a run of this length the pause starts over.
+    /// A run of at least this length resets the pause.
     const GOOD: Duration = Duration::from_secs(10);
 
     /// Starts with the shortest pause.
@@ -103,7 +104,7 @@ impl Backoff {
         Backoff { next: Self::FIRST }
     }
 
-    /// The pause after a run of this length.
+    /// The pause after a run that lasted `run`.
     pub fn after(&mut self, run: Duration) -> Duration {
         if run >= Self::GOOD {
             self.next = Self::FIRST;
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn policies_are_dockers() {
+    fn policies_apply_as_in_docker() {
         let policy = |text| RestartPolicy::parse(text).unwrap();
         assert!(policy("always").applies(0, 9) && policy("unless-stopped").applies(0, 9));
         assert!(!policy("no").applies(1, 0) && !policy("on-failure").applies(0, 0));
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_and_are_forgotten_after_a_good_run() {
+    fn pauses_double_and_are_reset_after_a_long_run() {
         let mut backoff = Backoff::new();
         let mut pauses = (0..12).map(|_| backoff.after(Duration::ZERO).as_millis());
         assert_eq!(pauses.by_ref().take(3).collect::<Vec<_>>(), [100, 200, 400]);

@@ -1,9 +1,10 @@
-//! What a container is doing. No file alone decides that.
+//! Determines the present state of a container. No single file decides it.
 //!
-//! A container runs while its monitor holds the lock in its run directory. The kernel releases that
-//! lock however the monitor ends, so after a kill or a power cut no file claims a running
-//! container. The next command that looks cleans up after a killed monitor (`reclaim`). If a cleaner
-//! of temporary files removed the lock file, its holder is found in /proc (`unlisted`).
+//! A container runs while its monitor holds the lock in the run directory. The kernel releases the
+//! lock however the monitor ends, so after a kill or a power cut no file claims that the container
+//! runs. The next command that reads the state cleans up after a killed monitor (`reclaim`). If a
+//! cleaner of temporary files has removed the lock file, the monitor is found in /proc
+//! (`unlisted`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -24,128 +25,130 @@ use crate::sys;
 use crate::sys::process::Found;
 use crate::time::Instant;
 
-/// How long a monitor may take to clean up after its container's last process. All that it waits
-/// for by itself has shorter bounds.
+/// How long commands wait for a monitor to clean up after the container's last process. Each wait
+/// of the monitor itself is shorter.
 pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 
-/// Seconds between the stop signal and SIGKILL (Docker's default).
+/// The time between the stop signal and SIGKILL in seconds, as in Docker.
 pub const STOP_TIMEOUT: i64 = 10;
 
-/// `<run>/<id>/state.json`, written by the monitor once the program has started.
+/// The content of `<run>/<id>/state.json`. The monitor writes it when the program has started.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State {
-    /// The first process; zero until it exists.
+    /// The PID of the first process; 0 while no program runs.
     pub pid: i32,
-    /// proc_pid_stat(5) field 22 of that process.
+    /// The start time of that process (`sys::process::start_time`).
     pub start_time: u64,
     pub boot_id: String,
-    /// Nanoseconds since 1970.
+    /// The start of the program in nanoseconds since 1970.
     pub started: i64,
     pub cgroups: Vec<String>,
-    /// How often the restart policy has started it again.
+    /// The number of restarts by the restart policy.
     pub restarts: u32,
-    /// Between two programs: the outcome of the last one.
+    /// Between two runs: the outcome of the last one.
     pub last: Option<Outcome>,
-    /// Whether its processes are frozen. Set only for a container whose run directory was
-    /// removed, and never written.
+    /// Whether the container's processes are frozen. Set only if the run directory was removed, and
+    /// never written to the file.
     pub frozen: Option<bool>,
 }
 
-/// `containers/<id>/outcome.json`: how the last run went. Written when a run starts (`run` leaves that
-/// out, because the record says so) and when it has ended.
+/// The content of `containers/<id>/outcome.json`: the result of the last run. It is written when a
+/// run has ended, and by `start` also when a run starts. `run` leaves that out, because the record
+/// has `run`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Nanoseconds since 1970; zero: it could not start.
+    /// In nanoseconds since 1970; 0 if the container could not start.
     pub started: i64,
-    /// Zero: it hasn't ended, or its monitor was killed before it could record the end.
+    /// In nanoseconds since 1970; 0 if the run has not ended, or if its end was not recorded.
     pub finished: i64,
     pub exit_code: u8,
     pub oom_killed: bool,
-    /// The user stopped it.
+    /// Whether the user has stopped the container.
     pub stopped: bool,
     pub restarts: u32,
-    /// Why it could not start, or what happened to its monitor.
+    /// The reason why the container could not start, or what happened to its monitor.
     pub error: String,
-    /// A restart ended this run, so that a container made with `--rm` stays to be started again.
+    /// Whether `restart` has ended this run, so that a container with `--rm` is not removed.
     pub kept: Option<bool>,
 }
 
-/// When a run started and ended. Zeros: the container has never run.
+/// The start and end of a run in nanoseconds since 1970. Both are 0 if the container has never run.
 #[derive(Clone, Copy, Default)]
 pub struct Span {
     pub started: i64,
     pub finished: i64,
 }
 
-/// The exit status of a container whose monitor was killed first.
+/// The exit status of a container whose end was not recorded.
 const LOST: u8 = 255;
 
-/// The error of a container whose run ended without a record, and whose run directory is gone.
+/// The error of a container whose end was not recorded and whose run directory is gone.
 const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the container's monitor \
                           was killed and its run directory removed";
 
-/// Removes what layers above this one made on the host for the container with this id: its networks.
-/// Returns the networks that it left.
+/// Removes what the engine has set up on the host for the container with this ID: its networks.
+/// Returns the networks that the container has left.
 pub type TakeDown = fn(&Roots, &str) -> Result<Networks>;
 
-/// What a container is doing.
+/// The present state of a container.
 #[derive(Clone)]
 pub enum Condition {
-    /// It has never run. The outcome says why its start failed.
+    /// The container has never run. The outcome has the error of a failed start.
     Created(Option<Outcome>),
-    /// Its program is being started.
+    /// The container's program is being started.
     Starting,
     Running(State),
-    /// The program ended with this outcome, and the restart policy is about to start it again.
+    /// The program has ended with this outcome, and the restart policy will restart it.
     Restarting(Outcome),
     Exited(Outcome),
-    /// A `--rm` container that has ended: its removal was interrupted.
+    /// A container with `--rm` that has ended and whose removal was interrupted.
     Leftover,
 }
 
 impl State {
-    /// The state of its first process.
+    /// Finds the state of the first process. Fails if it could not be determined.
     pub fn find(&self) -> Result<Found> {
         let found = sys::process::find(self.pid, self.start_time);
         found.context(|| format!("look for process {}", self.pid))
     }
 
-    /// Whether its first process has ended.
+    /// Whether the first process has ended.
     pub fn has_ended(&self) -> bool {
         self.find().is_ok_and(|found| found.living().is_none())
     }
 }
 
 impl Outcome {
-    /// The outcome of a failed start, of a container whose last run was `before`.
+    /// The outcome of a failed start. `before` is the container's last run.
     pub fn not_begun(error: &Error, before: Span) -> Outcome {
         let (exit_code, error) = (error.exit_code(), error.to_string());
         let Span { started, finished } = before;
         Outcome { finished, exit_code, error, ..Outcome::begun(started) }
     }
 
-    /// When the run started and finished.
+    /// The start and end of the run.
     pub fn span(&self) -> Span {
         Span { started: self.started, finished: self.finished }
     }
 
-    /// A run that started and hasn't ended.
+    /// The outcome of a run that has started and not ended. `started` is in nanoseconds since 1970.
     pub fn begun(started: i64) -> Outcome {
         let (exit_code, oom_killed, stopped) = (0, false, false);
         let (restarts, error, kept) = (0, String::new(), None);
         Outcome { started, finished: 0, exit_code, oom_killed, stopped, restarts, error, kept }
     }
 
-    /// Writes outcome.json, as durably as the record.
+    /// Writes outcome.json with the durability of the record.
     pub fn write(&self, roots: &Roots, record: &Record) -> Result<()> {
         let files = Files::new(roots, &record.id);
         store::replace_json(&files.outcome(), self, record.durability())
     }
 }
 
-/// What the container of `record` is doing now. Cleans up after a dead monitor.
+/// Returns the present state of the container of `record`. Cleans up after a killed monitor. Fails
+/// if a file cannot be read or the cleanup fails.
 pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<Condition> {
-    // A container that starts or ends between two looks can't do so more often than this.
+    // The number of reads before this gives up: the container may start or end during each read.
     const MAX_LOOKS: u32 = 16;
     let files = Files::new(roots, &record.id);
     for looks in 0..MAX_LOOKS {
@@ -156,8 +159,8 @@ pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<
     Ok(Condition::Starting)
 }
 
-/// Looks once. Returns `None` if the container started or was cleaned up during the look. `again` says
-/// that the look before this one found no run directory either.
+/// Reads the state once. `None` if the container has started or was cleaned up at the same time.
+/// `again` says that the read before this one found no run directory.
 fn look(
     roots: &Roots,
     files: &Files,
@@ -212,8 +215,8 @@ fn look(
     at_rest(record.origin(), outcome).map(Some)
 }
 
-/// When the last run started, if its end is not recorded. `run` and `start` make the run directory
-/// before they record that a run has started, and the monitor records the end before it removes the
+/// The start of the last run, if its end is not recorded. `run` and `start` create the run
+/// directory before they record the start, and the monitor records the end before it removes the
 /// directory.
 fn open_since(origin: Origin, outcome: Option<&Outcome>) -> Option<i64> {
     match outcome {
@@ -222,13 +225,13 @@ fn open_since(origin: Origin, outcome: Option<&Outcome>) -> Option<i64> {
     }
 }
 
-/// The start of a monitor's title, which it takes once its start is answered. The container's name
-/// and its short id in parentheses follow.
+/// The start of a monitor's command line. The container's name and, in parentheses, its short ID
+/// follow. The monitor sets this title after it has answered the start.
 pub const MONITOR_TITLE: &str = "mydocker: monitor of ";
 
-/// What the container's monitor wrote to state.json, for a caller that found the lock held. `None`
-/// before the program has started. If a cleaner of temporary files removed only state.json, the program
-/// is found in /proc.
+/// The content of state.json, for a caller that has found the lock held. `None` before the program
+/// has started. If state.json was removed by a cleaner of temporary files, the program is found in
+/// /proc.
 pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>> {
     if let Some(state) = store::read_json(&files.state())? {
         return Ok(Some(state));
@@ -241,21 +244,21 @@ pub fn state_of_watched(files: &Files, record: &Record) -> Result<Option<State>>
     };
     let path = format!("/proc/{}/cmdline", monitor.as_raw_nonzero());
     let title = sys::procfs::read_start(path, MONITOR_TITLE.len()).unwrap_or_default();
-    // A monitor without its title yet is still starting the program.
+    // A monitor that has no title yet is still starting the program.
     Ok((title == MONITOR_TITLE.as_bytes()).then_some(state))
 }
 
-/// What is left of a run whose end is not recorded and whose lock file is missing: a cleaner of
-/// temporary files removed it, or the host was reset.
+/// The remains of a run whose end is not recorded and whose lock file is missing. A cleaner of
+/// temporary files has removed the file, or the host was reset.
 pub enum Unlisted {
-    /// Its program and its monitor live. Without the run directory no client can attach, and the restart
-    /// policy ends with this run.
+    /// The program and the monitor run. Without the run directory no client can attach, and the
+    /// program is not restarted.
     Running(State),
-    /// Its monitor lives without a program: it starts one, or cleans up after it.
+    /// The monitor runs without a program: it is starting one or cleaning up.
     Passing,
-    /// Its monitor was killed, and something of the container is left on the host.
+    /// The monitor was killed, and cgroups of the container still exist.
     Orphaned,
-    /// Nothing of it is left.
+    /// The monitor and the container's cgroups do not exist.
     Nothing,
 }
 
@@ -269,15 +272,16 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     let paths = cgroup::possible_paths(&record.cgroup_parent, &record.id)?;
     let no_cgroups = paths.is_empty();
     let cgroups: Vec<String> = paths.into_iter().filter(|path| Path::new(path).exists()).collect();
-    // After a reset of the host nothing is left, so the processes need not be searched. Otherwise
-    // the monitor may be waiting to start the program again, and has no cgroup then.
+    // If the run is older than the host's boot and has no cgroup, it cannot have a process.
+    // Otherwise search for the monitor: a monitor that waits for a restart has no cgroup.
     let nothing_there = cgroups.is_empty() && !no_cgroups && !files.run.exists();
     if nothing_there && started < Instant::of_boot().0 {
         return Ok(Unlisted::Nothing);
     }
     let members: Vec<Pid> =
         cgroup::members(&cgroups).into_iter().filter_map(Pid::from_raw).collect();
-    // A process inside the container may have a path open that looks like the lock file.
+    // Look only at processes outside the container: a process inside may have a file open whose
+    // path looks like the lock file.
     let parents = members.iter().filter_map(|&pid| sys::process::parent(pid));
     let mut parents: Vec<Pid> = parents.filter(|pid| !members.contains(pid)).collect();
     parents.dedup();
@@ -287,7 +291,7 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     };
     let candidates = if no_cgroups { sys::process::all() } else { members };
     let children = candidates.into_iter().filter(|&pid| sys::process::parent(pid) == Some(monitor));
-    // A health check's process starts after the program.
+    // The processes of a health check are younger than the program.
     let times = children.filter_map(|pid| Some((sys::process::start_time(pid).ok()??, pid)));
     let Some((start_time, pid)) = times.min_by_key(|&(time, _)| time) else {
         return Ok(Unlisted::Passing);
@@ -305,18 +309,19 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     }))
 }
 
-/// Whether process `pid` holds the lock of container `id`, whose file may have been removed.
+/// Whether the process `pid` has the lock file of the container `id` open. The file may be removed.
 fn holds_lock(pid: Pid, id: &ContainerId) -> bool {
     sys::process::holds_file(pid, &format!("/{id}/{}", Roots::MONITOR_LOCK))
 }
 
-/// The monitor of container `id`, found by the lock that it holds. It leads a session.
+/// The monitor of the container `id`, found by its lock file among the session leaders.
 fn find_monitor(id: &ContainerId) -> Option<Pid> {
     sys::process::session_leaders().into_iter().find(|&pid| holds_lock(pid, id))
 }
 
-/// The condition of a container that had no run directory before its outcome was read. `None` if the end
-/// of a run is not recorded: it has started since, or its run directory was removed.
+/// The state of a container whose run directory was missing before its outcome was read. `None` if
+/// the end of the last run is not recorded: the container has started since, or its run directory
+/// was removed.
 pub fn settled(origin: Origin, outcome: Option<Outcome>) -> Result<Option<Condition>> {
     match open_since(origin, outcome.as_ref()) {
         Some(_) => Ok(None),
@@ -324,7 +329,7 @@ pub fn settled(origin: Origin, outcome: Option<Outcome>) -> Result<Option<Condit
     }
 }
 
-/// The condition of a container without a program, from the outcome of its last run.
+/// The state of a container without a program, from the outcome of its last run.
 pub fn at_rest(origin: Origin, outcome: Option<Outcome>) -> Result<Condition> {
     let has_run = outcome.as_ref().map_or(origin.run, |outcome| outcome.started != 0);
     if !has_run {
@@ -343,7 +348,7 @@ pub fn at_rest(origin: Origin, outcome: Option<Outcome>) -> Result<Condition> {
     Ok(Condition::Exited(outcome))
 }
 
-/// What a container is doing if it runs.
+/// The state of a running container; `None` if it does not run.
 pub fn running(roots: &Roots, record: &Record) -> Result<Option<State>> {
     let files = Files::new(roots, &record.id);
     match Lock::find_holder(&files.monitor_lock())? {
@@ -356,13 +361,13 @@ pub fn running(roots: &Roots, record: &Record) -> Result<Option<State>> {
     }
 }
 
-/// Whether a monitor holds the lock file. Without the file this is false even if the monitor lives:
-/// use [`lives`] before anything of a container is removed.
+/// Whether a monitor holds the lock file. False if the lock file is missing, even if the monitor
+/// runs: use [`lives`] before removing anything of a container.
 pub fn is_watched(files: &Files) -> Result<bool> {
     Lock::is_held(&files.monitor_lock())
 }
 
-/// Whether the container of `record` has a monitor, so that its files, addresses and processes are in
+/// Whether the container of `record` has a monitor. Its files, addresses and processes are then in
 /// use.
 pub fn lives(roots: &Roots, record: &Record) -> Result<bool> {
     let files = Files::new(roots, &record.id);
@@ -372,7 +377,7 @@ pub fn lives(roots: &Roots, record: &Record) -> Result<bool> {
     }
 }
 
-/// What is left of the last run of a container without a lock file, whose `outcome` was just read.
+/// The remains of the last run of a container without a lock file. `outcome` was just read.
 pub fn find_unlisted(
     roots: &Roots,
     record: &Record,
@@ -384,13 +389,14 @@ pub fn find_unlisted(
     }
 }
 
-/// As `find_unlisted`, for a caller that has not read the outcome.
+/// As [`find_unlisted`], but reads the outcome itself.
 fn left_behind(roots: &Roots, record: &Record) -> Result<Unlisted> {
     let outcome = store::read_json(&Files::new(roots, &record.id).outcome())?;
     find_unlisted(roots, record, outcome.as_ref())
 }
 
-/// Whether the container has no monitor and no lock file, and its run has left something behind.
+/// Whether the container has neither a monitor nor a lock file, and cgroups of its last run still
+/// exist.
 pub fn is_orphaned(roots: &Roots, record: &Record) -> Result<bool> {
     let files = Files::new(roots, &record.id);
     if files.monitor_lock().exists() {
@@ -410,14 +416,15 @@ pub fn lives_by_id(roots: &Roots, id: &ContainerId) -> Result<bool> {
     }
 }
 
-/// Waits until the monitor is gone, as long as the container runs.
+/// Waits without limit until the container's monitor has ended.
 pub fn await_monitor(roots: &Roots, record: &Record) -> Result<()> {
     let files = Files::new(roots, &record.id);
     Lock::wait_existing(&files.monitor_lock(), LockMode::Shared).map(drop)?;
     unlisted_monitor_goes_by(roots, record, None).map(drop)
 }
 
-/// Waits until the monitor is gone, at most until `deadline`. Returns whether it is gone.
+/// Waits until the container's monitor has ended, at most until `deadline`. Returns whether it has
+/// ended.
 pub fn monitor_goes_by(
     roots: &Roots,
     record: &Record,
@@ -429,14 +436,15 @@ pub fn monitor_goes_by(
         if std::time::Instant::now() >= deadline {
             return Ok(false);
         }
-        // Each pause is an eighth of the time waited so far, so the delay is not felt.
+        // Each pause is an eighth of the time waited so far, so the wait is at most an eighth too
+        // long.
         let pause = started.elapsed() / 8;
         std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
     }
     unlisted_monitor_goes_by(roots, record, Some(deadline))
 }
 
-/// As `monitor_goes_by`, if the lock file was removed: waits for the process.
+/// As [`monitor_goes_by`], for a monitor whose lock file was removed: waits for the process.
 fn unlisted_monitor_goes_by(
     roots: &Roots,
     record: &Record,
@@ -446,7 +454,8 @@ fn unlisted_monitor_goes_by(
     monitor.map_or(Ok(true), |monitor| monitor_ends_by(record, monitor.as_fd(), deadline))
 }
 
-/// Waits until the process of the container's monitor has ended. Returns whether it has.
+/// Waits until the monitor's process has ended, at most until `deadline`. Returns whether it has
+/// ended.
 pub fn monitor_ends_by(
     record: &Record,
     monitor: BorrowedFd<'_>,
@@ -456,8 +465,8 @@ pub fn monitor_ends_by(
         .context(|| format!("wait for the monitor of container {}", record.name))
 }
 
-/// The process of a living monitor whose lock file was removed and that has not recorded the end of its
-/// run.
+/// The pidfd of a running monitor whose lock file was removed and which has not recorded the end of
+/// its run.
 pub fn unlisted_monitor(roots: &Roots, record: &Record) -> Result<Option<OwnedFd>> {
     let files = Files::new(roots, &record.id);
     if files.monitor_lock().exists() || !files.config().exists() {
@@ -469,12 +478,12 @@ pub fn unlisted_monitor(roots: &Roots, record: &Record) -> Result<Option<OwnedFd
     }
     let Some(monitor) = find_monitor(&record.id) else { return Ok(None) };
     let pidfd = pidfd_open(monitor, PidfdFlags::empty()).ok();
-    // Checked with the descriptor held: the PID may belong to another process by then.
+    // Check while the pidfd is open: before, the PID could have passed to another process.
     Ok(pidfd.filter(|_| holds_lock(monitor, &record.id)))
 }
 
-/// Cleans up after a killed monitor: processes, cgroups, network, run directory. Records how the run
-/// ended. Waits for another command that does the same.
+/// Cleans up after a killed monitor: kills processes, removes cgroups, network and run directory,
+/// and records the outcome. Waits if another command does the same.
 pub fn reclaim(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()> {
     let files = Files::new(roots, &record.id);
     match files.lock_changes()? {
@@ -483,7 +492,7 @@ pub fn reclaim(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()
     }
 }
 
-/// As `reclaim`, for a caller that holds the lock of changes and has seen that no monitor lives.
+/// As [`reclaim`], for a caller that holds the lock for changes and has found no monitor.
 pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<()> {
     let files = Files::new(roots, &record.id);
     let orphaned = is_orphaned(roots, record)?;
@@ -493,7 +502,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
     if let Some(parked) = store::read_json(&files.parked_outcome())? {
         return settle(roots, record, &parked);
     }
-    // A state that can't be read counts as missing.
+    // A state.json that cannot be read counts as missing.
     let state: Option<State> = store::read_json(&files.state()).unwrap_or_default();
     let networks = kill_leftovers(&record.id, &record.cgroup_parent, state.as_ref())
         .and_then(|()| take_down(roots, &record.id))
@@ -525,8 +534,8 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
     Ok(())
 }
 
-/// Records how a run ended and removes the run directory. On a full disk the outcome stays in the
-/// run directory, and the next command that looks at the container tries again.
+/// Records the outcome of a run and removes the run directory. On a full disk the outcome is
+/// written to the run directory, and the next command that reads the state tries again.
 pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
     let_overlay_be_mounted(&files, outcome)?;
@@ -537,9 +546,9 @@ pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     store::remove_file(&files.state())
 }
 
-/// As `settle`, for a monitor whose run directory was removed while it lived. What it has written there
-/// since then is removed first: as soon as the end is recorded, another `start` may make the directory
-/// again, and it belongs to that start's monitor.
+/// As [`settle`], for a monitor whose run directory was removed while it ran. First removes what
+/// the monitor has written there since. After the outcome is recorded, another `start` may create
+/// the directory again, and the directory then belongs to that start's monitor.
 pub fn settle_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
     let_overlay_be_mounted(&files, outcome)?;
@@ -549,9 +558,9 @@ pub fn settle_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result
     outcome.write(roots, record)
 }
 
-/// The overlay of a container made with `--rm` is volatile, and the kernel refuses to mount it again
-/// because a crash may have torn it (overlayfs.rst, "Volatile mount"). If the container stays for its next
-/// start, allows that: the host has not crashed since, because the end was seen.
+/// Allows a volatile overlay to be mounted again if the container with `--rm` stays for its next
+/// start. The kernel refuses that after a crash could have damaged the overlay (overlayfs.rst,
+/// "Volatile mount"). Here the end of the run was seen, so the host has not crashed.
 fn let_overlay_be_mounted(files: &Files, outcome: &Outcome) -> Result<()> {
     if outcome.kept == Some(true) {
         store::remove_tree(&files.work().join("work/incompat"))?;
@@ -559,10 +568,11 @@ fn let_overlay_be_mounted(files: &Files, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Whether `pause` holds the container. The mark names the process that it was made for: a program
-/// that the restart policy has started since is not paused. The freezer is asked only if the mark
-/// was removed with the run directory: it also holds a container for `commit`, and `ps` would have to
-/// look for the freezer of each container.
+/// Whether `pause` has paused the container. The mark names the paused process, so a program that
+/// was restarted since is not paused.
+///
+/// The freezer is read only if the mark was removed with the run directory. `commit` also freezes a
+/// container, and `ps` would need to find the freezer of each container.
 pub fn is_paused(files: &Files, state: &State) -> bool {
     if let Some(frozen) = state.frozen {
         return frozen;
@@ -570,7 +580,7 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
     std::fs::read(files.paused()).is_ok_and(|mark| mark == pause_mark(state).as_bytes())
 }
 
-/// Notes that the container is about to be frozen, or was thawed.
+/// Writes the mark before the container is frozen, or removes it after the container is thawed.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     if paused {
         store::replace_in_new_dir(&files.paused(), pause_mark(state).as_bytes())
@@ -583,14 +593,14 @@ fn pause_mark(state: &State) -> String {
     format!("{} {}", state.pid, state.start_time)
 }
 
-/// Which command asked for the container's end, so that the monitor doesn't start it again.
+/// The command that ends the container, so that the monitor does not restart it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopMark {
-    /// `stop`, `kill`
+    /// `stop` or `kill`.
     User,
-    /// `halt`: the next `boot` starts it again.
+    /// `halt`. The next `boot` starts the container again.
     Halt,
-    /// `restart`, which starts the container again itself, so one with `--rm` must stay.
+    /// `restart`. It starts the container again, so a container with `--rm` must not be removed.
     Restart,
 }
 
@@ -604,13 +614,13 @@ impl StopMark {
     }
 }
 
-/// Asks a running container's monitor not to start it again. This holds as long as the run directory
-/// exists.
+/// Makes the monitor of a running container not restart it. The mark exists as long as the run
+/// directory.
 pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
     store::replace(&files.stop_mark(), mark.text(), Durability::Lazy)
 }
 
-/// As [`set_stop_mark`], for a container that lives and whose run directory was removed.
+/// As [`set_stop_mark`], for a running container whose run directory was removed.
 pub fn set_stop_mark_unlisted(files: &Files, mark: StopMark) -> Result<()> {
     store::replace_in_new_dir(&files.stop_mark(), mark.text())
 }
@@ -624,37 +634,38 @@ pub fn stop_mark(files: &Files) -> Option<StopMark> {
     }
 }
 
-/// Kills the first process if it is still the recorded one, then removes the cgroups with all
+/// Kills the first process if it is still the recorded one. Then removes the cgroups and kills all
 /// processes in them.
 pub fn kill_leftovers(id: &ContainerId, cgroup_parent: &str, state: Option<&State>) -> Result<()> {
     if let Some(state) = state
         && state.boot_id == sys::process::boot_id()
         && let Found::Living(pidfd) = state.find()?
     {
-        // An error means that it has ended by now.
+        // An error means that the process has ended.
         let _ = sys::process::send_signal(pidfd.as_fd(), sys::signal::Signal::KILL);
     }
-    // In v1's freezer a process ends only after it is thawed.
+    // In the freezer of cgroup v1 a killed process ends only after it is thawed.
     cgroup::freezer::thaw(&[], cgroup_parent, id)?;
     let mut paths = cgroup::possible_paths(cgroup_parent, id)?;
     paths.extend(state.into_iter().flat_map(|state| state.cgroups.clone()));
     cgroup::remove(&paths)
 }
 
-/// Writes the first `state.json`: from here on the run directory names the processes and
-/// cgroups to clean up.
+/// Writes state.json. From then on the run directory names the processes and cgroups to clean up.
 pub fn write(roots: &Roots, id: &ContainerId, state: &State) -> Result<()> {
     store::replace_json(&Files::new(roots, id).state(), state, Durability::Lazy)
 }
 
-/// Removes the whole container. The caller holds its lock of changes or is its monitor.
+/// Removes the whole container. The caller holds the lock for changes or is the monitor.
 pub fn erase(roots: &Roots, id: &ContainerId, name: &str, durability: Durability) -> Result<()> {
     hide(roots, id, name, durability)?.remove()
 }
 
-/// Starts the removal: removes the run directory, renames the container's directory out of sight, and
-/// releases the name. Killed after the first step, the container is still listed and can be removed
-/// again. Killed after the second, its name is free, and `system check` finds the rest.
+/// Starts the removal of a container: removes the run directory, hides the container's directory by
+/// a rename, and releases the name. The caller removes the returned tree.
+///
+/// If this process is killed after the first step, the container is still listed and can be removed
+/// again. If it is killed after the second step, `system check` finds the rest.
 pub fn hide(
     roots: &Roots,
     id: &ContainerId,
@@ -662,7 +673,7 @@ pub fn hide(
     durability: Durability,
 ) -> Result<HiddenTree> {
     let files = Files::new(roots, id);
-    // It may have been renamed since the caller last looked.
+    // The container may have been renamed since the caller read its name.
     let name = match names::look_up(roots, name) {
         Ok(Some(owner)) if owner == *id => name.to_owned(),
         _ => Record::read(roots, id).map_or_else(|_| name.to_owned(), |record| record.name),

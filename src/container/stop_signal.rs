@@ -1,7 +1,8 @@
-//! The signal that `stop` sends to a container (`--stop-signal`, an image's `STOPSIGNAL`; signal(7)).
+//! The signal that `stop` sends to a container (`--stop-signal`, an image's `STOPSIGNAL`;
+//! signal(7)).
 //!
-//! The user's spelling is kept beside the signal, because `inspect` shows `HUP`, `SIGHUP` or `1` as it
-//! was given. A record holds only the spelling.
+//! The type keeps the user's spelling with the signal, because `inspect` shows `HUP`, `SIGHUP` or
+//! `1` as given. A record stores only the spelling.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::str::FromStr;
 use crate::store::stored_as_text;
 use crate::sys::signal::Signal;
 
-/// A signal, and its name or number as the user wrote it.
+/// A signal with its name or number as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopSignal {
     spelling: String,
@@ -20,7 +21,7 @@ pub struct StopSignal {
 stored_as_text!(StopSignal);
 
 impl StopSignal {
-    /// The signal of this name or number, if there is one.
+    /// The signal with this name or number; `None` if it does not exist.
     pub fn given(spelling: &str) -> Option<StopSignal> {
         let signal = Signal::parse(spelling)?;
         Some(StopSignal { spelling: spelling.to_owned(), signal })
@@ -31,7 +32,8 @@ impl StopSignal {
         self.signal
     }
 
-    /// Whether the spelling is `SIGTERM`, the default, which Docker's `inspect` and `commit` leave out.
+    /// Whether the spelling is `SIGTERM`, the default. Docker's `inspect` and `commit` leave the
+    /// default out.
     pub fn is_default(&self) -> bool {
         *self == StopSignal::default()
     }
@@ -49,8 +51,8 @@ impl fmt::Display for StopSignal {
     }
 }
 
-/// Parses the text of an image or a record. An image may name a signal that does not exist, and older
-/// records hold such names: those containers are stopped by the default signal.
+/// Parses the text of an image or a record. An image or an older record may name a signal that does
+/// not exist. Such a text becomes the default signal.
 impl FromStr for StopSignal {
     type Err = Infallible;
 

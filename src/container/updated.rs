@@ -1,9 +1,9 @@
-//! `<run>/<id>/updated.json`: the mark of a running container that `update` has changed.
+//! The mark `<run>/<id>/updated.json`: `update` has changed the running container.
 //!
-//! The monitor keeps no limits and no restart policy of its own. If the mark exists when the program has
-//! ended, the monitor reads the record again. `update` writes the mark before
-//! it changes anything, and sets `finished` once the record says what the kernel does. So a killed
-//! update is noticed, and the record, which is written last, says how to undo it.
+//! The monitor has no copy of the limits, and reads the record again after the program's end if the
+//! mark exists. `update` writes the mark before it changes anything, and sets `finished` when the
+//! record agrees with the kernel. So a killed update is noticed. The record is written last, so it
+//! still has the former values and shows how to undo the update.
 
 use miniserde::{Deserialize, Serialize};
 
@@ -12,14 +12,14 @@ use super::state::State;
 use crate::error::Result;
 use crate::store;
 
-/// What `update` has done to a container since its start.
+/// The changes of `update` to a container since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updated {
-    /// Whether the last update came to its end.
+    /// Whether the last update has finished.
     pub finished: bool,
-    /// Whether the last update changes published ports. Missing in marks of older versions.
+    /// Whether the last update changes published ports. `None` in marks of older versions.
     pub ports: Option<bool>,
-    /// The cgroups that the container got in addition to those of its start.
+    /// The cgroups that `update` has added to those of the start.
     pub cgroups: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl Updated {
         store::read_json(&files.updated())
     }
 
-    /// Writes the mark.
+    /// Writes the mark. Creates a missing run directory.
     pub fn write(&self, files: &Files) -> Result<()> {
         let text = miniserde::json::to_string(self);
         store::replace_in_new_dir(&files.updated(), text.as_bytes())
@@ -38,7 +38,7 @@ impl Updated {
 
 /// All cgroups of a running container: those of its start and those that `update` has added.
 pub fn cgroups(files: &Files, state: &State) -> Vec<String> {
-    // If the mark can't be read, the cgroups of the start are what is known.
+    // If the mark cannot be read, only the cgroups of the start are known.
     let added = Updated::read(files).ok().flatten().unwrap_or_default().cgroups;
     state.cgroups.iter().cloned().chain(added).collect()
 }

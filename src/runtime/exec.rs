@@ -120,7 +120,7 @@ fn begin(
             }
         }
         Err(error) => {
-            // After the helper's end no more output comes.
+            // Wait for the helper's end, after which no more output arrives.
             let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
             Err(error)
         }
@@ -138,7 +138,7 @@ fn helper(
 ) -> Result<Pid> {
     namespaces::hide()?;
     sys::title::replace(process::TITLE, false);
-    // As OCI runtime, the caller decides what the process inherits, for example the OOM score.
+    // For the OCI face the caller decides what the process inherits, for example the OOM score.
     if !leaves {
         sys::inherited::shed();
     }

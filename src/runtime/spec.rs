@@ -38,8 +38,8 @@ pub struct Spec {
     /// Absolute paths in the container that are masked: a directory appears empty, a file as the
     /// null device. A missing path is ignored. A symbolic link in a path is an error.
     pub masked: Vec<String>,
-    /// Absolute paths in the container that are made read-only. Missing paths and links as for
-    /// `masked`.
+    /// Absolute paths in the container that are made read-only. A missing path is ignored. A
+    /// symbolic link in a path is an error.
     pub read_only_paths: Vec<String>,
     /// The propagation of the container's `/`; `None` means private.
     pub root_propagation: Option<LastPropagation>,
@@ -107,7 +107,7 @@ pub struct Hook {
     pub path: String,
     /// The arguments with the program's name first. An empty list means `path` alone.
     pub args: Vec<String>,
-    /// `NAME=value`
+    /// The environment variables, as `NAME=value`.
     pub env: Vec<String>,
     /// The timeout in seconds; `None` means no timeout.
     pub timeout: Option<u64>,
@@ -117,7 +117,7 @@ pub struct Hook {
 #[derive(Clone)]
 pub struct Process {
     pub args: Vec<String>,
-    /// `NAME=value`
+    /// The environment variables, as `NAME=value`.
     pub env: Vec<String>,
     pub cwd: String,
     pub user: Identity,
@@ -261,7 +261,7 @@ pub struct Mount {
 /// The mapping of a mount's owners (mount_setattr(2), "ID-mapped mounts").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners {
-    /// `inside` is the ID on disk, and `outside` is the host's ID as which it appears.
+    /// The ID `inside` on disk appears as the host's ID `outside`.
     pub ids: IdMaps,
     /// Whether the mapping also applies to the mounts below this mount.
     pub recursive: bool,
@@ -336,8 +336,8 @@ pub enum Recursion {
 pub enum MountSource {
     /// A directory or file of the host, with the mounts below it.
     Bind(PathBuf),
-    /// A copy of this file of the host, in memory and of limited size (`copies`). If the container
-    /// shares the network namespace of another container, the other container's copy.
+    /// A copy of this file of the host, in memory and of limited size (`copies`). A container that
+    /// shares the network namespace of another container gets the other container's copy.
     Copy(PathBuf),
     /// A new file system of the kernel, such as proc or devpts, with `options` in the syntax of
     /// mount(8). A symbolic link in the target is an error.
@@ -347,8 +347,8 @@ pub enum MountSource {
     Filesystem { kind: CString, source: String, options: String },
     /// A tmpfs with the standard device nodes, links and mount points, and with `Spec::devices`.
     Devices { options: Cow<'static, str> },
-    /// POSIX shared memory (shm_overview(7)) of `size` bytes. If the container shares the IPC
-    /// namespace of another container, the other container's shared memory.
+    /// POSIX shared memory (shm_overview(7)) of `size` bytes. A container that shares the IPC
+    /// namespace of another container gets the other container's shared memory.
     SharedMemory { size: u64 },
     /// The container's cgroups, as they appear in its cgroup namespace.
     Cgroups,
@@ -482,11 +482,11 @@ pub struct Cgroup {
     pub path: String,
     pub resources: Resources,
     pub further: FurtherLimits,
-    /// The limit of processes and threads without a limit in `resources`. Ignored on a host that
-    /// cannot set it.
+    /// The limit of processes and threads if `resources` has none. Ignored on a host that cannot
+    /// set it.
     pub default_pids: Option<u32>,
-    /// The limit of memory and swap together, in bytes, without a limit in `resources`. Ignored on
-    /// a host that cannot set it.
+    /// The limit of memory and swap together, in bytes, if `resources` has none. Ignored on a host
+    /// that cannot set it.
     pub default_memory_swap: Option<i64>,
     /// Whether the container gets a cgroup in every hierarchy with every controller of the host,
     /// even without a limit. The caller has checked that no other process is in these cgroups

@@ -179,7 +179,7 @@ pub fn all() -> Vec<Pid> {
     pids.filter_map(Pid::from_raw).collect()
 }
 
-/// The PIDs of all processes that are the leader of a session (setsid(2)).
+/// The PIDs of all processes that lead a session (setsid(2)).
 pub fn session_leaders() -> Vec<Pid> {
     let leads = |pid: &Pid| {
         parent_and_session(*pid).is_some_and(|(_, session)| session == pid.as_raw_nonzero().get())

@@ -1,11 +1,11 @@
-//! Passes a container's lines on to syslog or to the journal (`--log-driver syslog|journald`), beside
-//! the log file that `logs` reads.
+//! Sends a container's lines to syslog or to the journal (`--log-driver syslog|journald`), in
+//! addition to the log file that `logs` reads.
 //!
-//! A line is one datagram: `<PRIORITY>TAG[PID]: LINE` for syslog, as syslog(3) sends it but without
-//! the time, which the daemon adds, or RFC 5424 on request; for the journal its native protocol
-//! (systemd.journal-fields(7)). If the daemon was started again, the next line connects again. A
-//! daemon that does not read delays the program by at most `PATIENCE` for each line, and not at all
-//! with `mode=non-blocking`; the line is then in the log file alone.
+//! A line is one datagram: for syslog `<PRIORITY>TAG[PID]: LINE` as in syslog(3), but without the
+//! time, or RFC 5424; for the journal its native protocol (systemd.journal-fields(7)). If the
+//! daemon was restarted, the next line connects again. A daemon that does not read delays the
+//! program by at most `PATIENCE` for each line, and not at all with `mode=non-blocking`. Such a
+//! line is then only in the log file.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -17,14 +17,14 @@ use crate::container::protocol::Stream;
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
-/// Where syslog(3) sends to.
+/// The socket of syslog(3).
 const SYSLOG_SOCKET: &str = "/dev/log";
-/// Where sd_journal_send(3) sends to.
+/// The socket of sd_journal_send(3).
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 const SYSLOG_PORT: u16 = 514;
-/// Longest line that is sent in one piece, as in Docker.
+/// The longest line that is sent in one piece, in bytes, as in Docker.
 const MAX_LINE: usize = 16 << 10;
-/// The most that one line waits for the daemon.
+/// The longest time for which one line waits for the daemon.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The facilities of syslog(3), in the order of their numbers.
 const FACILITIES: &str = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp - - - - \
@@ -33,53 +33,54 @@ const DAEMON: u8 = 3;
 const ERROR: u8 = 3;
 const INFORMATION: u8 = 6;
 
-/// Where a container's lines go besides its log file.
+/// The destination of a container's lines in addition to its log file.
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub address: Address,
     pub frame: Frame,
-    /// `mode=non-blocking`: a line that the daemon can't take at once is not sent.
+    /// Whether a line is dropped that the daemon does not accept at once (`mode=non-blocking`).
     pub non_blocking: bool,
 }
 
-/// A socket that takes datagrams.
+/// The address of a datagram socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     Unix(PathBuf),
     Udp(SocketAddr),
 }
 
-/// What stands around a line.
+/// The format of the datagram around a line.
 #[derive(Clone, Debug)]
 pub enum Frame {
     Syslog {
         tag: String,
         syslog: Syslog,
     },
-    /// The fields of each entry, encoded.
+    /// The encoded fields that every entry contains.
     Journal(Vec<u8>),
 }
 
-/// How a line is written for syslog.
+/// The format of a line for syslog.
 #[derive(Clone, Debug)]
 pub struct Syslog {
     facility: u8,
-    /// The host name for RFC 5424; `None` is the local form.
+    /// The host name for RFC 5424; `None` means the format of syslog(3).
     rfc5424: Option<String>,
 }
 
 impl Address {
-    /// The socket of the host's syslog daemon.
+    /// The address of the host's syslog daemon.
     pub fn syslog() -> Address {
         Address::Unix(SYSLOG_SOCKET.into())
     }
 
-    /// The socket of the journal.
+    /// The address of the journal.
     pub fn journal() -> Address {
         Address::Unix(JOURNAL_SOCKET.into())
     }
 
-    /// Parses the value of `--log-opt syslog-address`.
+    /// Parses the value of `--log-opt syslog-address`: `unix://PATH`, `unixgram://PATH` or
+    /// `udp://IP[:PORT]`.
     pub fn parse(text: &str) -> Result<Address> {
         let path = text.strip_prefix("unix://").or(text.strip_prefix("unixgram://"));
         if let Some(path) = path.filter(|path| path.starts_with('/')) {
@@ -101,7 +102,8 @@ impl Address {
 }
 
 impl Syslog {
-    /// Parses `--log-opt syslog-facility` and `syslog-format`.
+    /// Parses the values of `--log-opt syslog-facility` and `syslog-format`. Fails for an unknown
+    /// value.
     pub fn parse(facility: Option<&str>, format: Option<&str>) -> Result<Syslog> {
         let facility = facility.map_or(Ok(DAEMON), parse_facility)?;
         let rfc5424 = match format.unwrap_or_default() {
@@ -124,7 +126,8 @@ fn parse_facility(text: &str) -> Result<u8> {
     }
 }
 
-/// Adds a field of the journal to `out`. A value with a newline has its length before it.
+/// Appends a field of the journal's native protocol to `out`. A value with a newline is preceded by
+/// its length.
 pub fn add_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     if value.contains(&b'\n') {
@@ -137,11 +140,11 @@ pub fn add_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.push(b'\n');
 }
 
-/// The connection to a destination, and the lines that have not ended yet.
+/// The connection to a destination, and the start of lines that are not complete yet.
 pub struct Forwarder {
     destination: Destination,
     socket: Socket,
-    /// The beginning of a line, for stdout and for stderr.
+    /// The start of an incomplete line, for stdout and for stderr.
     open: [Vec<u8>; 2],
 }
 
@@ -151,7 +154,7 @@ enum Socket {
 }
 
 impl Forwarder {
-    /// Connects to the daemon, which must be there when the container starts.
+    /// Connects to the daemon. Fails if the daemon does not run when the container starts.
     pub fn connect(destination: Destination) -> Result<Forwarder> {
         let socket = Socket::open(&destination);
         let socket = socket.context(|| match &destination.address {
@@ -163,7 +166,7 @@ impl Forwarder {
         Ok(Forwarder { destination, socket, open: [Vec::new(), Vec::new()] })
     }
 
-    /// Sends the lines that end in `data`; keeps the rest.
+    /// Sends the lines that end in `data`, and keeps the rest.
     pub fn pass_on(&mut self, stream: Stream, data: &[u8]) {
         for piece in data.split_inclusive(|&byte| byte == b'\n') {
             let (line, ends) = match piece.split_last() {
@@ -187,7 +190,7 @@ impl Forwarder {
         }
     }
 
-    /// Sends what the program wrote after its last newline: it has ended.
+    /// Sends the output after the last newline, because the program has ended.
     pub fn end_lines(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.open[place(stream)].is_empty() {
@@ -200,7 +203,7 @@ impl Forwarder {
     fn send(&mut self, stream: Stream) {
         let line = std::mem::take(&mut self.open[place(stream)]);
         let datagram = self.destination.frame.datagram(stream, &line);
-        // Lines that can't be sent are in the log file; the container goes on.
+        // A line that cannot be sent is still in the log file, so the container goes on.
         if let Err(error) = self.socket.send(&datagram)
             && error.kind() != io::ErrorKind::WouldBlock
             && let Ok(socket) = Socket::open(&self.destination)
@@ -221,7 +224,7 @@ impl Frame {
                 let head = match rfc5424 {
                     Some(host) => {
                         let time = Instant::now().to_rfc3339();
-                        // RFC 5424 has microseconds at most.
+                        // RFC 5424 allows at most six digits after the second.
                         let time = format!("{}Z", &time[..time.len().min(26)]);
                         format!("<{priority}>1 {time} {host} {tag} {pid} {tag} - ")
                     }
@@ -282,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_facilities() {
+    fn addresses_and_facilities_are_parsed() {
         assert_eq!(Address::parse("unix:///dev/log").unwrap(), Address::syslog());
         assert_eq!(Address::parse("unixgram:///a").unwrap(), Address::Unix("/a".into()));
         let udp = |text: &str| Address::Udp(text.parse().unwrap());
@@ -301,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_in_their_frames() {
+    fn lines_have_the_format_of_the_destination() {
         let framed = |facility: Option<&str>, format: Option<&str>| Frame::Syslog {
             tag: "web".to_owned(),
             syslog: Syslog::parse(facility, format).unwrap(),

@@ -1,9 +1,11 @@
-//! A container's output, kept in `log`, `log.1`, … of its directory, the newest in `log`.
+//! The log of a container's output: the files `log`, `log.1`, … in its directory, the newest in
+//! `log`.
 //!
-//! A file is a row of chunks, one for each read from the program: a header of 12 bytes (stream
-//! and length in four, nanoseconds since 1970 in eight, little-endian) and the bytes. Stdout and
-//! stderr stay apart, nothing is quoted or cut, a chunk costs one writev. A power cut may tear the
-//! last chunk or leave zeroes there: readers stop before it, and the next writer cuts it off.
+//! A file is a sequence of chunks, one for each read from the program. A chunk is a header of 12
+//! bytes and the data. The header holds the stream and length in four bytes and the time in
+//! nanoseconds since 1970 in eight, little-endian. So stdout and stderr stay separate, no byte is
+//! quoted or cut, and a chunk is one writev(2). A power cut can truncate the last chunk or fill it
+//! with zeroes. A reader stops before such a chunk, and the next writer removes it.
 
 mod forward;
 mod options;
@@ -35,7 +37,7 @@ fn header(stream: Stream, length: usize) -> Header {
     header
 }
 
-/// Stream, length and time; `None` if this is no valid header.
+/// Parses a header: stream, length in bytes and time; `None` if it is not valid.
 fn parse_header(header: &Header) -> Option<(Stream, usize, Instant)> {
     let (word, time) = header.split_first_chunk()?;
     let word = u32::from_le_bytes(*word);
@@ -49,7 +51,7 @@ fn parse_header(header: &Header) -> Option<(Stream, usize, Instant)> {
     (length <= MAX_DATA).then_some((stream, length, Instant(time)))
 }
 
-/// `log`, `log.1`, `log.2`, …
+/// The path of a log file: `log` for 0, `log.1` for 1, and so on.
 fn numbered(path: &Path, number: u32) -> PathBuf {
     match number {
         0 => path.to_owned(),
@@ -68,9 +70,9 @@ struct Chunks {
     reader: BufReader<File>,
     inode: u64,
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that hold the start of a chunk whose rest is not written yet.
+    /// The number of bytes in `buffer`: the start of a chunk whose rest is not written yet.
     have: usize,
-    /// How many bytes of the file are still to be read.
+    /// The number of bytes to read until the reader stops.
     left: u64,
 }
 
@@ -81,21 +83,22 @@ impl Chunks {
         Ok(Chunks { reader, inode, buffer: vec![0; HEADER + MAX_DATA], have: 0, left: u64::MAX })
     }
 
-    /// Stops at the file's present end: a program may write faster than this reads.
+    /// Makes the reader stop at the present end of the file, because a program may write faster
+    /// than a reader reads.
     fn stop_at_present_end(&mut self) -> std::io::Result<()> {
         self.left = self.reader.get_ref().metadata()?.len();
         Ok(())
     }
 
-    /// Back to the beginning.
+    /// Moves the reader to the start of the file.
     fn rewind(&mut self) -> std::io::Result<()> {
         let read = self.reader.stream_position()?;
         (self.left, self.have) = (self.left.saturating_add(read), 0);
         self.reader.rewind()
     }
 
-    /// The next whole chunk; `None` at the present end, where more may be appended. Damaged bytes are
-    /// an error (`InvalidData`), now and at each later call.
+    /// The next complete chunk; `None` at the present end of the file. Fails with `InvalidData` at
+    /// a damaged chunk, at each later call too.
     fn next(&mut self) -> std::io::Result<Option<Chunk<'_>>> {
         if !self.fill(HEADER)? {
             return Ok(None);

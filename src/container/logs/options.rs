@@ -1,23 +1,23 @@
-//! What is kept of a container's output: `--log-driver` and `--log-opt`. The options of `run` and
-//! the record hold the same struct; the monitor opens the log by it, `inspect` shows it. Values are
-//! parsed in `cli::value::limit`.
+//! The options of a container's log: `--log-driver` and `--log-opt`. The options of `run` and the
+//! record share this struct. The monitor opens the log with it, and `inspect` shows it.
+//! `cli::value::limit` parses the values.
 
 use crate::store::stored_flat;
 
 stored_flat! {
-    /// `--log-driver`, `--log-opt`
+    /// The values of `--log-driver` and `--log-opt`.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct LogOptions {
-        /// `--log-driver none`: no log is written.
+        /// Whether there is no log (`--log-driver none`).
         pub disabled: bool as "log_disabled",
-        /// As given: `json-file`, `local` (the same), `syslog` or `journald` (lines go there too) or
-        /// `none`; `None` is `json-file`.
+        /// The driver as given: `json-file`, `local` (the same), `syslog` or `journald` (which also
+        /// send the lines there), or `none`; `None` means `json-file`.
         pub driver: Option<String> as "log_driver",
-        /// The size in bytes at which a log file is rotated.
+        /// The size at which a log file is rotated, in bytes.
         pub max_size: u64 as "log_max_size",
         /// The number of files, including the one in use.
         pub max_file: u32 as "log_max_file",
-        /// The values of `--log-opt` as given, for `inspect`.
+        /// The values of `--log-opt` as given, as name and value, for `inspect`.
         pub given: Vec<(String, String)> as "log_options" => optional,
     }
 }
@@ -32,7 +32,7 @@ impl Default for LogOptions {
 impl LogOptions {
     /// The driver's name, as Docker shows it.
     pub fn driver(&self) -> &str {
-        // Records of the first release have no driver.
+        // A record of the first release has no driver.
         if self.disabled { "none" } else { self.driver.as_deref().unwrap_or("json-file") }
     }
 }

@@ -1,8 +1,9 @@
-//! Reads a container's log: opens all its files as one row of chunks, oldest first, and turns
-//! chunks into lines for `logs`. The writer may rotate the files while they are read, so each file
-//! is recognised by its inode and followed in the order of rotation. A damaged file does not stop
-//! the reading; `check` reports it at the end. The format of a chunk is defined in the module
-//! above.
+//! Reads a container's log: opens all its files as one sequence of chunks, oldest first, and turns
+//! chunks into lines for `logs`.
+//!
+//! The writer may rotate the files at the same time. So each file is identified by its inode, and
+//! the reader follows the files in the order of rotation. A damaged file does not stop the reader;
+//! `check` reports it at the end. The module above defines the format of a chunk.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,35 +15,38 @@ use crate::container::protocol::Stream;
 use crate::error::{Context, Result, fail};
 use crate::time::Instant;
 
-/// Which lines to print, and whether with their times.
+/// The lines to print, and the text before each line.
 pub struct Selection {
+    /// Whether to print each line's time first.
     pub timestamps: bool,
-    /// The text before each line, after its time.
+    /// The text to print before each line, after its time.
     pub details: Option<String>,
+    /// Print only this number of lines, from the end.
     pub tail: Option<u64>,
+    /// Print only lines that were written at this time or later, and until `until`.
     pub since: Option<Instant>,
     pub until: Option<Instant>,
 }
 
-/// All files of one log, oldest first, as one row of chunks.
+/// All files of one log as one sequence of chunks.
 pub struct Reader {
     path: PathBuf,
-    /// Oldest first. The last one was the file being written when the log was opened.
+    /// The files, oldest first. The last one was the newest when the log was opened.
     files: Vec<Chunks>,
-    /// Whether to go on with chunks that are written later.
+    /// Whether to read chunks that are written after the log was opened.
     follow: bool,
-    /// The streams whose last chunk ended within a line.
+    /// The streams whose last chunk ended without a newline.
     mid_line: Vec<Stream>,
-    /// Whether a file with a broken chunk was found.
+    /// Whether a damaged chunk was found.
     damaged: bool,
 }
 
 impl Reader {
-    /// Opens the log. Without `follow` the reader ends where the log ends now.
+    /// Opens the log. Without `follow` the reader stops at the present end of the log.
     pub fn open(path: &Path, follow: bool) -> Result<Reader> {
         let mut files = files(path)?;
         files.reverse();
-        // A rotation between two opens makes one file appear twice.
+        // If a rotation happens between two opens, one file is opened twice.
         files.dedup_by_key(|file| file.inode);
         if !follow {
             for file in &mut files {
@@ -52,7 +56,7 @@ impl Reader {
         Ok(Reader { path: path.to_owned(), files, follow, mid_line: Vec::new(), damaged: false })
     }
 
-    /// Reads everything up to the present end and leaves the position unchanged.
+    /// Reads all chunks up to the present end, and then returns to the start.
     fn look_ahead(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         for at in 0..self.files.len() {
             self.files[at].stop_at_present_end().context(|| "read the log")?;
@@ -66,7 +70,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Calls `each` with every chunk up to the present end.
+    /// Calls `each` with every further chunk up to the present end.
     fn for_each(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         if self.files.is_empty() && self.follow {
             *self = Reader::open(&self.path, true)?;
@@ -77,7 +81,7 @@ impl Reader {
                 let Some(newer) = self.newer(self.files[0].inode)? else { return Ok(()) };
                 let adjoins = newer.adjoins;
                 self.files.push(newer.file);
-                // Chunks written between the last read and the rotation.
+                // The writer may have written more chunks between the last read and the rotation.
                 self.read_file(0, each)?;
                 if !adjoins {
                     self.end_lines(each)?;
@@ -113,7 +117,7 @@ impl Reader {
         }
     }
 
-    /// Ends the open lines, because the next chunks are the ends of other lines.
+    /// Ends incomplete lines, because the chunks that would complete them are lost.
     fn end_lines(&mut self, each: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
         for stream in self.mid_line.drain(..) {
             each(Chunk { stream, time: Instant::now(), data: b"\n" })?;
@@ -121,7 +125,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The file that follows the one with `inode`, if that one was rotated.
+    /// The file after the file with `inode`; `None` if that file is still the newest.
     fn newer(&self, inode: u64) -> Result<Option<Newer>> {
         let mut newer = None;
         for file in files(&self.path)? {
@@ -130,11 +134,11 @@ impl Reader {
             }
             newer = Some(file);
         }
-        // The file itself was removed by rotation: the oldest remaining file comes next.
+        // The file was removed by a rotation, so the oldest remaining file is next.
         Ok(newer.map(|file| Newer { file, adjoins: false }))
     }
 
-    /// Fails if a part of the log could not be read. All other parts were.
+    /// Fails if a chunk of the log was damaged. All other chunks were read.
     pub fn check(&self) -> Result<()> {
         if self.damaged {
             fail!("{} is damaged: some of what it held is lost", self.path.display());
@@ -142,8 +146,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Writes the selected lines, up to the present end, to `out` and `err`. The next call
-    /// continues from there.
+    /// Writes the selected lines up to the present end of the log to `out` and `err`. The next call
+    /// continues there. Fails if a log file cannot be read or the output cannot be written.
     pub fn print(
         &mut self,
         printer: &mut Printer,
@@ -155,15 +159,16 @@ impl Reader {
     }
 }
 
-/// The next file, and whether it adjoins the file before it or some files between them may be lost.
+/// The next file of a log.
 struct Newer {
     file: Chunks,
+    /// Whether no file between this one and the one before is lost.
     adjoins: bool,
 }
 
-/// Opens the log's files, newest first, while the writer may rename them. It renames each to a
-/// higher number, so in this order a file may be found twice but none is missed, and at most one
-/// number is missing.
+/// Opens the log's files, newest first, while the writer may rename them. The writer renames each
+/// file to a higher number. In this order a file may be opened twice, but none is missed. At most
+/// one number is missing during a rotation.
 fn files(path: &Path) -> Result<Vec<Chunks>> {
     let mut files = Vec::new();
     let mut missing = 0;
@@ -181,18 +186,17 @@ fn files(path: &Path) -> Result<Vec<Chunks>> {
     Ok(files)
 }
 
-/// Turns chunks into lines, to count, date and select them.
+/// Turns chunks into lines, selects lines and prints them.
 pub struct Printer {
     selection: Selection,
-    /// Lines still to be skipped for `tail`.
+    /// The number of lines that are skipped before the last `tail` lines.
     skip: u64,
-    /// Per stream: whether a line is open and whether it is printed.
+    /// For each stream with an incomplete line: whether that line is printed.
     open: HashMap<u8, bool>,
 }
 
 impl Printer {
-    /// Creates the printer. If only the last lines are wanted, the whole log is read once to count
-    /// them.
+    /// Creates the printer. With `Selection::tail` reads the whole log once to count its lines.
     pub fn new(reader: &mut Reader, selection: Selection) -> Result<Printer> {
         let mut printer = Printer { selection, skip: 0, open: HashMap::new() };
         if let Some(tail) = printer.selection.tail {
@@ -311,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_stay_apart_and_lines_are_made_whole() {
+    fn streams_are_separate_and_lines_are_joined_from_chunks() {
         let dir = Dir::new("streams");
         let mut writer = Writer::open(&dir.log(), 1 << 20, 3).unwrap();
         for (stream, data) in
@@ -375,10 +379,10 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_made_of_two_where_rotation_was_faster() {
+    fn a_line_cut_by_rotation_is_not_joined_with_another() {
         let dir = Dir::new("overtaken");
         let mut writer = Writer::open(&dir.log(), 60, 2).unwrap();
-        // Leaves no room for another in its file.
+        // The next chunk does not fit into the same file.
         let begun = "x".repeat(40);
         writer.append(Stream::Stdout, begun.as_bytes()).unwrap();
         let mut reader = Reader::open(&dir.log(), true).unwrap();

@@ -1,8 +1,9 @@
-//! Writes a container's log: appends chunks and rotates the files at `max_size`. Only the monitor
-//! writes, so there is no lock. A client that can't keep up reads from the files by a `Cursor`, so
-//! the monitor buffers nothing for it. Nothing is synced: after a power cut an incomplete chunk at
-//! the end is cut off when the log is opened again. The format of a chunk is defined in the module
-//! above.
+//! Writes a container's log: appends chunks and rotates the files at `max_size`.
+//!
+//! Only the monitor writes, so there is no lock. A client that is slower than the program reads the
+//! files through a `Cursor`, so the monitor needs no buffer for it. The log is never synced. After
+//! a power cut, an incomplete last chunk is removed when the log is opened again. The module above
+//! defines the format of a chunk.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -17,34 +18,34 @@ use crate::error::{Context, Result, fail};
 /// The writer of one log.
 pub struct Writer {
     path: PathBuf,
-    /// `None` until something is written: a silent container has no log.
+    /// The open file; `None` before the first chunk, so a container without output has no log.
     file: Option<File>,
     size: u64,
     max_size: u64,
     max_files: u32,
-    /// The number of files that this writer has started.
+    /// The number of rotations by this writer.
     rotations: u64,
 }
 
-/// The position of a chunk.
+/// The position of a chunk: the number of its file and the offset in bytes.
 #[derive(Clone, Copy)]
 pub struct Mark {
     rotation: u64,
     offset: u64,
 }
 
-/// A reader behind the writer. It keeps its file open, even after that file was removed by
-/// rotation.
+/// The position of a client that has not read all output. The cursor keeps its file open, even
+/// after a rotation has removed it.
 pub struct Cursor {
     at: Mark,
     file: File,
-    /// The files that follow, once `gather` has opened them.
+    /// The files after `file`, which `gather` opens.
     newer: VecDeque<File>,
 }
 
 impl Writer {
-    /// Opens the log and cuts an incomplete chunk at its end off. `max_size` is in bytes for each
-    /// file.
+    /// Opens the log and removes an incomplete chunk at its end. `max_size` is the size of each
+    /// file in bytes, and `max_files` the number of files.
     pub fn open(path: &Path, max_size: u64, max_files: u32) -> Result<Writer> {
         let at = || format!("open log {}", path.display());
         let mut size = 0;
@@ -61,8 +62,8 @@ impl Writer {
         Ok(Writer { path: path.to_owned(), file, size, max_size, max_files, rotations: 0 })
     }
 
-    /// Appends one chunk of at most `MAX_DATA` bytes and returns its position. If the disk is full,
-    /// the chunk is lost and the caller goes on: output is lost, never the container.
+    /// Appends one chunk of at most `MAX_DATA` bytes and returns its position. Fails if the disk is
+    /// full; then the chunk is lost and the log is still valid.
     pub fn append(&mut self, stream: Stream, data: &[u8]) -> Result<Mark> {
         let length = (HEADER + data.len()) as u64;
         if self.must_rotate(data.len()) {
@@ -78,7 +79,7 @@ impl Writer {
         let mark = Mark { rotation: self.rotations, offset: self.size };
         match written {
             Ok(written) if written as u64 == length => self.size += length,
-            // The disk is full: an incomplete chunk would hide every later one.
+            // The disk is full. An incomplete chunk would hide all later chunks.
             failed => {
                 file.set_len(self.size).context(|| "cut an incomplete log chunk off")?;
                 failed?;
@@ -93,15 +94,15 @@ impl Writer {
         self.size > 0 && self.size + (HEADER + length) as u64 > self.max_size
     }
 
-    /// Whether the next chunk may remove a file that `cursor` has not read yet.
+    /// Whether the next chunk may cause a rotation that removes a file which `cursor` has not read.
     pub fn may_outrun(&self, cursor: &Cursor) -> bool {
         self.must_rotate(MAX_DATA)
             && cursor.at.rotation + u64::from(self.max_files) <= self.rotations
     }
 
-    /// Starts a new file. It is created before the others are renamed: if that fails, or this
-    /// process dies, only the oldest lines are lost, which were due to be removed. A gap in the
-    /// numbers may remain, and a file `log.new`, which the next rotation creates again.
+    /// Starts a new file. The file is created before the others are renamed. If that fails or this
+    /// process ends, at most the oldest file is lost, which the rotation would remove anyway. A gap
+    /// in the numbers may remain, and a file `log.new`, which the next rotation replaces.
     fn rotate(&mut self) -> Result<()> {
         let fresh = self.path.with_extension("new");
         crate::store::remove_file(&fresh)?;
@@ -112,8 +113,8 @@ impl Writer {
             }
             _ => Ok(()),
         };
-        // Removed instead of renamed over, because ext4 would write the new file to the disk at
-        // once (its option auto_da_alloc).
+        // Remove the oldest file first. If a rename replaced it, ext4 would write the new file to
+        // the disk at once (auto_da_alloc, ext4(5)).
         crate::store::remove_file(&numbered(&self.path, self.max_files - 1))?;
         for number in (1..self.max_files).rev() {
             rename(&numbered(&self.path, number - 1), &numbered(&self.path, number))?;
@@ -124,7 +125,8 @@ impl Writer {
         Ok(())
     }
 
-    /// A reader that starts at `mark`, which must be in the present file.
+    /// Creates a cursor at `mark`, which must be in the newest file. Fails if nothing was written
+    /// yet.
     pub fn cursor(&self, mark: Mark) -> Result<Cursor> {
         let Some(file) = &self.file else { fail!("nothing was logged yet") };
         let file = file.try_clone().context(|| "open the log once more")?;
@@ -133,8 +135,8 @@ impl Writer {
 }
 
 impl Cursor {
-    /// Reads the next chunk into `buffer`; `None` if the cursor has caught up with `log`. Returns
-    /// the same chunk until `advance`.
+    /// Reads the next chunk into `buffer`, which has at least `MAX_DATA` bytes; `None` if the
+    /// cursor is at the end of `log`. Returns the same chunk until `advance`.
     pub fn peek<'a>(
         &mut self,
         log: &Writer,
@@ -162,12 +164,12 @@ impl Cursor {
         }
     }
 
-    /// Moves past the chunk of `length` bytes that `peek` returned.
+    /// Moves the cursor behind the chunk of `length` bytes that `peek` has returned.
     pub fn advance(&mut self, length: usize) {
         self.at.offset += (HEADER + length) as u64;
     }
 
-    /// Opens all files that are left to read, so that they may be removed.
+    /// Opens all files that the cursor has not read, so that they may be removed.
     pub fn gather(&mut self, log: &Writer) -> Result<()> {
         for rotation in self.at.rotation + 1..=log.rotations {
             let file = self.open_newer(log, rotation).context(|| "open the log")?;
@@ -177,7 +179,7 @@ impl Cursor {
     }
 
     fn open_newer(&self, log: &Writer, rotation: u64) -> std::io::Result<File> {
-        // `may_outrun` ensures that this file still exists.
+        // The monitor calls `may_outrun` before each chunk, so this file still exists.
         File::open(numbered(&log.path, (log.rotations - rotation) as u32))
     }
 }
@@ -193,7 +195,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// The length of all whole chunks.
+/// The length in bytes of all complete chunks at the start of the file.
 fn whole_length(file: &File) -> std::io::Result<u64> {
     let mut chunks = Chunks::new(file.try_clone()?)?;
     let mut whole = 0;
@@ -201,7 +203,7 @@ fn whole_length(file: &File) -> std::io::Result<u64> {
         match chunks.next() {
             Ok(Some(chunk)) => whole += (HEADER + chunk.data.len()) as u64,
             Ok(None) => return Ok(whole),
-            // After a power cut, other bytes may stand where the data never reached the disk.
+            // After a power cut the file may end in other bytes than the written ones.
             Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(whole),
             Err(error) => return Err(error),
         }

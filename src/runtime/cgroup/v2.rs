@@ -171,8 +171,8 @@ fn weight_of_blkio(weight: u16) -> u64 {
 }
 
 /// Creates `directory` and delegates the controllers `wanted` to it, and as many of `others` as
-/// possible. A controller must be in cgroup.subtree_control of each cgroup above. Fails with EBUSY
-/// if a cgroup above contains processes.
+/// possible. A controller must be in cgroup.subtree_control of each cgroup above. Fails if a cgroup
+/// above contains processes.
 pub fn make(mount: &Path, directory: &Path, wanted: &[String], others: &[String]) -> Result<()> {
     super::make_directory(directory)?;
     let below = directory.strip_prefix(mount).unwrap_or(directory);
