@@ -1,6 +1,6 @@
-//! The alias of a link that was made for a network: the network's name and its state root. By it
-//! `system check` finds links whose record is gone, and no command removes the link of another
-//! program or of another state root.
+//! The alias of a link that mydocker made for a network: the network's name and its state root. By
+//! the alias, `system check` finds links whose network has no record any more. No command removes a
+//! link whose alias names another state root, or the link of another program.
 
 use std::path::Path;
 
@@ -11,15 +11,15 @@ use crate::error::{Result, fail};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Between the network and its state root. No network's name has a space.
+/// Separates the network's name from the state root's path. A network's name contains no space.
 const OF: &str = " of ";
 
-/// The alias of a link of `network`.
+/// The alias of the host's link of `network`, in the state root of `roots`.
 pub fn of(roots: &Roots, network: &str) -> String {
     format!("{network}{OF}{}", roots.state.display())
 }
 
-/// Refuses a bridge that another program made, with the name that a user chose for a network's.
+/// Fails if the user chose the bridge's name and another program has made a link of this name.
 pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
     let bridge = &network.bridge;
     // No other program uses this prefix.
@@ -36,7 +36,7 @@ pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Res
     }
 }
 
-/// Removes a link, unless another program made it while ours was gone.
+/// Removes the link `link`. Does nothing if another program or state root has made it.
 pub fn remove_own(host: &mut Socket, roots: &Roots, link: &str) -> Result<()> {
     match link::alias(host, link)? {
         Some(found) if !is_ours_to_find(roots, &found) => Ok(()),
@@ -44,14 +44,14 @@ pub fn remove_own(host: &mut Socket, roots: &Roots, link: &str) -> Result<()> {
     }
 }
 
-/// Links that no network needs, each with its alias: something other than mydocker removed the
-/// record. A bridge with a port is left out until its containers exit. The default state root also
-/// finds the links of state roots that no longer exist.
+/// The links that no network of this state root needs, each with its alias: the record was removed
+/// by something other than mydocker. A bridge with a port is left out until its containers exit.
+/// The default state root also finds the links of state roots whose directory is gone.
 pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // A removal of a network deletes its link before the record.
+    // Lock all networks: a removal deletes the link before the record.
     let _choice = record::lock_all(roots)?;
     let mut links = link::idle_aliases(&mut Socket::route()?)?;
     let known = record::known(roots)?;
@@ -61,7 +61,8 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     Ok(links)
 }
 
-/// Whether this state root decides if a link with this alias is needed.
+/// Whether this state root may remove links with this alias: the alias names this root, or a root
+/// whose directory is gone and this is the default root.
 pub fn is_ours_to_find(roots: &Roots, alias: &str) -> bool {
     let Some((_, root)) = alias.split_once(OF) else { return false };
     let root = Path::new(root);
@@ -74,7 +75,7 @@ mod tests {
     use crate::store::DEFAULT_ROOT;
 
     #[test]
-    fn the_default_root_asks_for_links_of_roots_that_are_gone() {
+    fn the_default_root_finds_links_of_roots_that_are_gone() {
         let roots = |state: &str| Roots::new(Some(state.into()), None).unwrap();
         let (default, other) = (roots(DEFAULT_ROOT), roots("/"));
         let finds = |roots, root: &Roots| is_ours_to_find(roots, &of(root, "web"));

@@ -1,6 +1,7 @@
-//! The bridge of a network on the host, with the gateway's address, and the sysctls that it needs:
-//! made when the first container needs it, and again after a reboot. Containers' ports are added in
-//! `endpoint`; the firewall is `firewall`'s. References: rtnetlink(7), ip-sysctl.rst.
+//! The bridge of a network on the host, with the gateway's address and the sysctls that it needs.
+//! The bridge is made when the first container needs it, also after a reboot. `endpoint` adds the
+//! containers' ports, and `firewall` the rules. References: rtnetlink(7), and ip-sysctl.rst of the
+//! kernel.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,12 +17,13 @@ use crate::store::Roots;
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// The MTU where the host has no default route to take one from.
+/// The MTU in bytes if the host has no default route.
 const DEFAULT_MTU: u32 = 1500;
-/// The least MTU of IPv6 (RFC 8200).
+/// The smallest MTU that IPv6 allows, in bytes (RFC 8200, section 5).
 pub const MIN_MTU: u32 = 1280;
 
-/// Returns the network's bridge, and whether it had to be created or set up.
+/// Returns the network's bridge, and whether this call created it or set it up. Fails if another
+/// program has made a link of this name.
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
     let found = link::find(socket, &network.bridge)?;
     if found.is_some() {
@@ -47,10 +49,10 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         fail!("bridge {} was removed right after it was created", network.bridge);
     };
     refuse_advertised_routes(&network.bridge)?;
-    // A source-routed packet (RFC 791) would reach 127.0.0.1 past the guard, which sees another
-    // destination.
+    // The guard sees only the destination in the header: a source-routed packet (RFC 791) would
+    // pass it and still reach 127.0.0.1.
     set(&format!("/proc/sys/net/ipv4/conf/{}/accept_source_route", network.bridge), "0")?;
-    // The flag up is set last, so that a bridge that is up is ready.
+    // Set the bridge up last: other commands take a bridge that is up for a complete one.
     let mut batch = Batch::default();
     for pool in network.bridge_pools() {
         link::add_address(&mut batch, found.index, pool.gateway.0, &pool.subnet);
@@ -69,15 +71,15 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
     Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
 }
 
-/// A container that sends router advertisements must not become the host's IPv6 router
-/// (CVE-2020-13401).
+/// Ignores router advertisements on the bridge: a container that sends them must not become the
+/// host's IPv6 router (CVE-2020-13401).
 fn refuse_advertised_routes(bridge: &str) -> Result<()> {
     let path = format!("/proc/sys/net/ipv6/conf/{bridge}/accept_ra");
     // A host without IPv6 has no such file.
     if Path::new(&path).exists() { set(&path, "0") } else { Ok(()) }
 }
 
-/// Enables IP forwarding; without it containers reach only the host.
+/// Enables IP forwarding. Without it, containers reach only the host.
 pub fn forward(network: &Network) -> Result<()> {
     set("/proc/sys/net/ipv4/ip_forward", "1")?;
     if network.pool(Family::V6).is_some() {
@@ -86,15 +88,15 @@ pub fn forward(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Sets whether packets from 127.0.0.1 may leave through the bridge, to reach a published port. It
-/// also lets containers reach the host's loopback (CVE-2020-8558), so the guard must be there
-/// first.
+/// Sets whether packets from 127.0.0.1 may leave through the bridge to a published port. Setting it
+/// also lets containers reach the host's loopback (CVE-2020-8558), so every link must have its
+/// guard first.
 pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
     let path = format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet");
     set(&path, if open { "1" } else { "0" })
 }
 
-/// Writes a sysctl if it has another value: on a prepared host the file may be read-only.
+/// Writes a sysctl unless it already has the value: on a prepared host the file may be read-only.
 pub fn set(path: &str, value: &str) -> Result<()> {
     if std::fs::read_to_string(path).is_ok_and(|present| present.trim_end() == value) {
         return Ok(());
@@ -102,7 +104,7 @@ pub fn set(path: &str, value: &str) -> Result<()> {
     std::fs::write(path, value).context(|| format!("write {value} to {path}"))
 }
 
-/// The MTU of the host's default route, because larger packets can't leave through it.
+/// The MTU of the host's default route, in bytes: the route passes no larger packets.
 fn host_mtu(socket: &mut Socket) -> Result<u32> {
     let routes = link::routes(socket)?;
     let Some(default) = routes.iter().find(|route| route.to.is_none()) else {
@@ -112,15 +114,16 @@ fn host_mtu(socket: &mut Socket) -> Result<u32> {
     Ok(mtu.max(MIN_MTU))
 }
 
-/// The bridge's MAC address: locally administered, and always the same for a network.
+/// The bridge's MAC address: locally administered, and derived from the network's id, so it never
+/// changes.
 fn mac(network: &Network) -> Mac {
     let [a, b, c, d] = hash(network.id.as_bytes()).to_be_bytes();
     Mac([0x02, 0x42, a, b, c, d])
 }
 
-/// The default MAC address of a container's interface. It is made from the IP address, so that an
-/// ARP entry stays right when another container gets that address. Without an address it is made from
-/// the container's id, so that a server on the wire knows the container again.
+/// The default MAC address of a container's interface, derived from the IP address: if another
+/// container gets the IP address later, the neighbours' ARP entries stay valid. Without an IP
+/// address it is derived from the container's id, so that a DHCP server recognises the container.
 pub fn container_mac(addresses: &[IpAddr], id: &str) -> Mac {
     let tail = match addresses.first() {
         Some(IpAddr::V4(address)) => address.octets(),

@@ -1,9 +1,10 @@
-//! Flows of datagrams that the kernel tracks, by ctnetlink (linux/netfilter/nfnetlink_conntrack.h).
+//! UDP flows in the kernel's connection tracking, over ctnetlink
+//! (linux/netfilter/nfnetlink_conntrack.h).
 //!
-//! The kernel applies rules of address translation to the first packet of a flow only. A client
-//! that sent datagrams to a port before it was published, and never paused, would never reach the
-//! container; nor would a client of a container that had another address then. So the flows to a
-//! port are deleted when it is published. TCP needs none of this, because its connections end.
+//! The kernel applies NAT rules only to the first packet of a flow. If a client sends datagrams to
+//! a port before the port is published and never pauses, its flow never reaches the container. The
+//! same holds for a flow to a container's former address. So publishing a port deletes the flows to
+//! it. TCP needs no such step, because TCP connections end.
 
 use std::net::IpAddr;
 
@@ -16,13 +17,14 @@ use crate::error::Result;
 use crate::port::Protocol;
 use crate::sys::netlink::{self, Batch, DUMP, NESTED, Socket, attribute};
 
-/// IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_DELETE. libc has neither these numbers nor the attributes.
+/// IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_DELETE. libc defines neither these messages nor their
+/// attributes.
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 1;
 const DELETE: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_FILTER: u16 = 25;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
-/// Filters by protocol and destination port (Linux 5.8).
+/// The flags that filter a dump by protocol and destination port (Linux 5.8).
 const FILTER_PROTOCOL_AND_PORT: u32 = 1 << 3 | 1 << 5;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
@@ -32,7 +34,7 @@ const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
 const UDP: u8 = libc::IPPROTO_UDP as u8;
 
-/// Deletes the flows of datagrams to published ports.
+/// Deletes the UDP flows to the published ports of `rules`.
 pub fn forget(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
     let mut rules = rules.iter().filter(|rule| rule.protocol == Protocol::Udp).peekable();
     if rules.peek().is_none() {
@@ -55,7 +57,7 @@ pub fn forget(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
     Ok(())
 }
 
-/// The original tuples of the flows to a port, whatever their destination's address.
+/// The original tuples of all flows to the rule's port, on any destination address.
 fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
     let mut batch = Batch::default();
     let doing = format!("list flows to port {}", rule.from.port());
@@ -70,8 +72,8 @@ fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
         batch.attribute(CTA_FILTER_ORIG_FLAGS, &FILTER_PROTOCOL_AND_PORT.to_ne_bytes());
     });
     let answers = match socket.ask(batch) {
-        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK): a flow reaches the port after a
-        // pause.
+        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK). Then a flow reaches the port only
+        // after the flow has timed out.
         Err(error) if error.errno() == Some(Errno::INVAL) => return Ok(Vec::new()),
         answers => answers?,
     };
@@ -87,13 +89,13 @@ fn delete(socket: &mut Socket, rule: &PortRule, tuple: &[u8]) -> Result<()> {
     batch.begin(DELETE, 0, &header(rule), doing);
     batch.attribute(CTA_TUPLE_ORIG | NESTED, tuple);
     match socket.send(batch) {
-        // The flow ended just now.
+        // The flow has just ended.
         Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
         result => result,
     }
 }
 
-/// struct nfgenmsg
+/// The header of a ctnetlink message: struct nfgenmsg.
 fn header(rule: &PortRule) -> [u8; 4] {
     [Family::of(rule.from.ip()).number(), 0, 0, 0]
 }

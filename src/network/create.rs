@@ -1,8 +1,8 @@
-//! New networks: by `network create`, and the default network when it is first needed.
+//! Creates networks: by `network create`, and the default network when it is first needed.
 //!
-//! A network's bridge has a name of its own, a prefix and random digits, so that two state roots
-//! don't collide. Only the record is written here; `bridge` makes the bridge when a container needs
-//! it. A kill leaves no network, or a whole one.
+//! The bridge's name is a prefix and random digits, so that two state roots don't choose the same
+//! name. This file only writes the record; `bridge` makes the bridge when a container needs it. A
+//! kill leaves either no network or a complete one.
 
 use std::net::IpAddr;
 
@@ -32,19 +32,19 @@ pub struct NetworkOptions {
     pub mtu: Option<u32>,
     pub publish_address: Option<IpAddr>,
     pub labels: Vec<(String, String)>,
-    /// The options as given.
+    /// The `-o` options as given.
     pub options: Vec<(String, String)>,
-    /// The bridge's name; otherwise one is made.
+    /// The bridge's name; if `None`, one is generated.
     pub bridge: Option<String>,
     pub attachable: bool,
-    /// `--aux-address`
+    /// `--aux-address`: names and addresses that containers never get.
     pub auxiliary: Vec<(String, IpAddr)>,
     pub ipam_options: Vec<(String, String)>,
-    /// `--ipam-driver null`
+    /// `--ipam-driver null`: the network leases no addresses.
     pub without_addresses: bool,
     /// Set for the drivers macvlan and ipvlan.
     pub direct: Option<DirectOptions>,
-    /// Refused: no network is a template of others.
+    /// `--config-only`, which fails: mydocker has no networks that are templates of others.
     pub config_only: bool,
 }
 
@@ -68,11 +68,11 @@ pub fn all(roots: &Roots) -> Result<Vec<Network>> {
 /// A network that a user named.
 pub enum Found {
     Network(Box<Network>),
-    /// `host` or `none`.
+    /// The names `host` and `none`, which have no bridge.
     WithoutBridge(&'static str),
 }
 
-/// The network with this name, otherwise the one with an id that starts with it.
+/// The network with this name, otherwise the network whose id starts with `name`.
 pub fn find(roots: &Roots, name: &str) -> Result<Found> {
     let name = given(name);
     if let Some(special) = WITHOUT_BRIDGE.iter().find(|special| **special == name) {
@@ -103,7 +103,7 @@ pub fn find(roots: &Roots, name: &str) -> Result<Found> {
     }
 }
 
-/// Records a new network.
+/// Creates a network: chooses its subnets and writes its record. Fails if the name is taken.
 pub fn create(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     let _choice = lock_all(roots)?;
     if Network::read(roots, &options.name)?.is_some() || options.name == DEFAULT {
@@ -173,7 +173,8 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         bridge,
         id,
         pools,
-        // As in Docker: no packet leaves through a dummy.
+        // As in Docker, a network on a dummy interface is internal: no packet leaves through the
+        // dummy.
         internal: options.internal
             || direct.as_ref().is_some_and(|direct| direct.origin == Origin::Dummy),
         mtu: options.mtu,
@@ -187,7 +188,8 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     })
 }
 
-/// A network whose containers have no address from us, but from a server on the parent's wire.
+/// Fails if options name addresses although the network leases none: there a server on the parent's
+/// LAN gives the addresses.
 fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     let pools = &options.pools;
     let is_plain = pools.subnets.is_empty() && pools.gateways.is_empty() && pools.ranges.is_empty();
@@ -205,9 +207,9 @@ fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     }
 }
 
-/// The name that the user chose for a bridge. Docker uses a bridge of that name that is there; here
-/// it is refused, because its other ports would be on the network, and `network rm` could not know
-/// whose it is.
+/// The name that the user chose for a bridge. Fails if a link of this name exists. Docker would use
+/// that bridge; here its other ports would join the network, and `network rm` could not know
+/// whether to remove it.
 fn free_bridge_name(
     socket: &mut Socket,
     alias: &str,
@@ -232,7 +234,7 @@ fn free_bridge_name(
     Ok(name.to_owned())
 }
 
-/// A bridge name that is not in use.
+/// A bridge name that is not in use, derived from the network's id.
 fn bridge_name(socket: &mut Socket, id: &str, others: &[Network]) -> Result<String> {
     for start in (0..60).step_by(6) {
         let name = format!("{BRIDGE_PREFIX}-{}", &id[start..start + 6]);

@@ -1,9 +1,9 @@
-//! The networks without a bridge of ours: their containers are on the wire of a parent, a link of
-//! the host, by interfaces of the kinds macvlan or ipvlan (Docker's drivers of these names). Here are
-//! the kinds, their modes, and what the record keeps of the parent; `parent` makes a parent that the
-//! host lacks, and `subinterface` the containers' interfaces. The kernel lets no packet pass between
-//! such an interface and the host's own address on the parent. References:
-//! Documentation/networking/ipvlan.rst, ip-link(8).
+//! Networks without a bridge: macvlan and ipvlan, as in Docker's drivers of these names. The
+//! containers' interfaces are on a parent, a link of the host, and so on the parent's LAN. The
+//! kernel passes no packet between such an interface and the host's own address on the parent. This
+//! file has the kinds, their modes, and the part of the record about the parent; `parent` makes
+//! missing parents, and `subinterface` the containers' interfaces. References:
+//! Documentation/networking/ipvlan.rst of the kernel, ip-link(8).
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,30 +35,30 @@ pub enum Kind {
 pub enum MacvlanMode {
     Bridge,
     Private,
-    /// By a switch outside that sends frames back.
+    /// Frames leave through the parent; an external switch sends them back (IEEE 802.1Qbg).
     Vepa,
-    /// One interface has the parent for itself.
+    /// A single interface uses the parent exclusively.
     Passthru,
 }
 
-/// What ipvlan interfaces share with their parent.
+/// The layer up to which ipvlan interfaces share the parent (Documentation/networking/ipvlan.rst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpvlanMode {
     L2,
-    /// The parent routes; there is neither broadcast nor a gateway.
+    /// The parent routes. The interfaces have neither broadcast nor a gateway.
     L3,
-    /// As `L3`, past the host's packet filter.
+    /// As `L3`, but packets also pass the netfilter hooks and connection tracking of the host.
     L3s,
 }
 
-/// Whether the parent existed, or what was made for it.
+/// Whether the parent existed before the network, or which kind of link mydocker made for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The parent existed.
+    /// The host had the link when the network was created.
     Host,
-    /// A dummy interface that is made here, since the user named no parent.
+    /// mydocker makes a dummy interface, because the user named no parent.
     Dummy,
-    /// A VLAN that is made here, on a link of the host.
+    /// mydocker makes a VLAN on a link of the host.
     Vlan,
 }
 
@@ -74,7 +74,8 @@ const IPVLAN: [(&str, IpvlanMode, u16); 3] =
     [("l2", IpvlanMode::L2, 0), ("l3", IpvlanMode::L3, 1), ("l3s", IpvlanMode::L3s, 2)];
 
 impl Kind {
-    /// The kind of a driver; an empty mode is the driver's default.
+    /// The kind for Docker's `driver` and `mode`; an empty mode means the driver's default. Fails
+    /// for a driver or mode that does not exist.
     pub fn new(driver: &str, mode: &str) -> Result<Kind> {
         let found = match driver {
             "macvlan" => {
@@ -103,7 +104,7 @@ impl Kind {
         }
     }
 
-    /// The mode's name.
+    /// Docker's name of the mode, such as `bridge` or `l2`.
     pub fn mode(self) -> &'static str {
         let found = match self {
             Kind::Macvlan(mode) => {
@@ -111,11 +112,11 @@ impl Kind {
             }
             Kind::Ipvlan(mode) => IPVLAN.iter().find(|known| known.1 == mode).map(|known| known.0),
         };
-        // The table of the driver has each of its modes.
+        // Each mode is in its driver's table, so the default is never used.
         found.unwrap_or_default()
     }
 
-    /// The kernel's number of the mode.
+    /// The kernel's number of the mode (MACVLAN_MODE_*, IPVLAN_MODE_*).
     pub fn number(self) -> Mode {
         match self {
             Kind::Macvlan(mode) => Mode::Macvlan(
@@ -127,12 +128,12 @@ impl Kind {
         }
     }
 
-    /// Whether an interface has the parent's hardware address, so that the user can't choose one.
+    /// Whether an interface has the parent's MAC address. Then the user can't choose another.
     pub fn has_mac_of_parent(self) -> bool {
         matches!(self, Kind::Ipvlan(_) | Kind::Macvlan(MacvlanMode::Passthru))
     }
 
-    /// Whether the way out leads through a gateway; otherwise the parent routes.
+    /// Whether packets leave through a gateway; otherwise the parent routes them.
     pub fn has_gateway(self) -> bool {
         !matches!(self, Kind::Ipvlan(IpvlanMode::L3 | IpvlanMode::L3s))
     }
@@ -180,7 +181,8 @@ impl FromStr for Origin {
     }
 }
 
-/// The link and the number of a VLAN's name: `eth0.20`.
+/// Splits the name of a VLAN into its link and its number, from 1 to 4094: `eth0.20` becomes
+/// `eth0`, 20.
 pub fn vlan_of(name: &str) -> Option<(&str, u16)> {
     let (below, id) = name.rsplit_once('.')?;
     let is_plain = id.bytes().all(|byte| byte.is_ascii_digit()) && !id.starts_with('0');

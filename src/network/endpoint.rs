@@ -1,9 +1,9 @@
-//! One container's interface on one network: a veth(4) pair, one end a port of the bridge, the
-//! other created inside the container's network namespace (network_namespaces(7)).
+//! One container's interface on one network: a veth(4) pair. One end is a port of the bridge; the
+//! other is created inside the container's network namespace (network_namespaces(7)).
 //!
-//! The host's end gets a random name at each start. A name made from the container's id could meet
-//! that of a similar id, or that of the same container's last pair, which the kernel removes with
-//! its namespace only some milliseconds after the container's end.
+//! The host's end gets a random name at each start. A name derived from the container's id could
+//! clash with the name of a similar id, or with the container's previous pair: the kernel removes
+//! that one some milliseconds after the container's end.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,7 +25,7 @@ use crate::sys;
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// The start of the name of the host's end.
+/// The prefix of the name of the host's end.
 const VETH_PREFIX: &str = "mdv";
 
 /// A container's network namespace, and a netlink socket that acts inside it.
@@ -35,7 +35,7 @@ pub struct NetworkNamespace {
 }
 
 impl NetworkNamespace {
-    /// The namespace of process `pid`.
+    /// Opens the namespace of process `pid`, and a netlink socket in it.
     pub fn open(pid: Pid) -> Result<NetworkNamespace> {
         let pid = pid.as_raw_nonzero().get();
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -45,7 +45,8 @@ impl NetworkNamespace {
         Ok(NetworkNamespace { descriptor, socket })
     }
 
-    /// Sets sysctls of one interface: /proc/sys/net shows each process its own namespace.
+    /// Sets sysctls of one interface. Enters the namespace, because /proc/sys/net shows each
+    /// process its own.
     fn set_sysctls(&self, interface: &str, sysctls: &[(String, String)]) -> Result<()> {
         if sysctls.is_empty() {
             return Ok(());
@@ -56,8 +57,9 @@ impl NetworkNamespace {
         inside(&self.descriptor, || sysctls.iter().try_for_each(set))
     }
 
-    /// Moves the host's link `name` into the namespace, renames it `inside` there and sets it up. The move
-    /// removes its addresses; the permanent, global ones are added again.
+    /// Moves the host's link `name` into the namespace, renames it to `inside` and sets it up. The
+    /// kernel drops the link's addresses at the move, so the permanent, global ones are added
+    /// again.
     pub fn take(&mut self, host: &mut Socket, name: &str, inside: &str) -> Result<()> {
         let Some(found) = link::find(host, name)? else { fail!("there is no such interface") };
         if link::find(&mut self.socket, inside)?.is_some() {
@@ -68,7 +70,7 @@ impl NetworkNamespace {
         let mut batch = Batch::default();
         link::hand_over(&mut batch, found.index, inside, self.descriptor.as_fd());
         host.send(batch)?;
-        // In the namespace another link may have its number.
+        // The index may have changed: another link of the namespace may have had it.
         let there = link::indices(&mut self.socket)?;
         let Some(index) = there.into_iter().find(|index| !known.contains(index)) else {
             return Err(Error::from(Errno::NODEV)).context(|| "find it in the container");
@@ -82,7 +84,8 @@ impl NetworkNamespace {
     }
 }
 
-/// Runs `act` in a network namespace. This process has one thread.
+/// Runs `act` in a network namespace. The process has one thread, so no other thread changes its
+/// namespace.
 fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
@@ -93,7 +96,7 @@ fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> 
     };
     enter(namespace)?;
     let done = act();
-    // This process was in that namespace a moment ago, so the way back can't be refused.
+    // This process came from that namespace, so it may return to it.
     enter(&ours)?;
     done
 }
@@ -102,26 +105,26 @@ fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> 
 pub struct Plan<'a> {
     /// The name of the host's end.
     pub name: &'a str,
-    /// The name in the container: `eth0` and so on.
+    /// The name in the container, such as `eth0`.
     pub interface: &'a str,
-    /// `None` if it is the parent's.
+    /// `None` if the interface has the parent's MAC address.
     pub mac: Option<Mac>,
     pub addresses: &'a [IpAddr],
-    /// `--link-local-ip`
+    /// `--link-local-ip`: further addresses.
     pub link_local: &'a [IpAddr],
-    /// As in `InterfaceOptions`.
+    /// Paths and values, as in `InterfaceOptions`.
     pub sysctls: &'a [(String, String)],
-    /// Whether the container's default route leads through it.
+    /// Whether the container's default route leads through this interface.
     pub is_default: bool,
 }
 
-/// A name for the host's end.
+/// A random name for the host's end.
 pub fn invent_name() -> Result<String> {
     let digits = random_digits()?;
     Ok(format!("{VETH_PREFIX}{}", &digits[..link::MAX_NAME - VETH_PREFIX.len()]))
 }
 
-/// Makes the pair and sets up both ends. Returns what `plug` does.
+/// Makes the veth pair and sets up both ends. Returns what `plug` returns.
 pub fn connect(
     host: &mut Socket,
     namespace: &mut NetworkNamespace,
@@ -191,8 +194,9 @@ pub fn configure(
     sent.context(|| format!("set up {} in the container", plan.interface))
 }
 
-/// Makes the host's end a port of the bridge. A link that is gone is no error. Returns false if
-/// nothing keeps the container off the host's loopback: then the bridge does not lead there either.
+/// Makes the host's end a port of the bridge. A missing link is no error. Returns false if the
+/// kernel lacks the guard that keeps the container off the host's loopback; then this clears the
+/// bridge's `route_localnet`.
 pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> Result<bool> {
     // The guard must be there before the first packet can arrive.
     let guarded = guard::set(host, name)?;
@@ -207,10 +211,10 @@ pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> R
     }
 }
 
-/// Silences the host's end, so that neither a process in the container's namespace nor the
-/// namespace itself answers for an address that another container gets. The kernel removes the pair
-/// with the namespace. Waiting for that (20 ms on a kernel that waits for an RCU grace period)
-/// would cost more than everything else here.
+/// Cuts the host's end off: from now on neither a process nor the kernel in the container's
+/// namespace answers for an address that another container may get. The pair itself is not deleted
+/// here, because the kernel deletes it with the namespace, and waiting for that takes up to 20 ms
+/// (an RCU grace period).
 pub fn silence(host: &mut Socket, name: &str) -> Result<()> {
     guard::close(host, name)?;
     let mut batch = Batch::default();

@@ -1,13 +1,11 @@
 //! Keeps a container off the host's loopback: a filter at the host's end of its pair of links.
 //!
-//! A published port answers on the host's 127.0.0.1 only if the bridge has `route_localnet`. That
+//! A published port answers on the host's 127.0.0.1 only if the bridge has `route_localnet`, which
 //! also lets every packet from the bridge reach 127.0.0.0/8 (CVE-2020-8558). Rules of iptables or
-//! nf_tables are no safe guard, because the administrator, firewalld and ufw flush them. So a
-//! traffic control filter (tc(8), rtnetlink(7)) drops such packets before the bridge gets them. No
-//! flush removes it, it goes with the link, and without it `route_localnet` stays off.
-//!
-//! The program is classic BPF (kernel: Documentation/networking/filter.rst), which needs no more of
-//! the kernel than `sch_ingress` and `cls_bpf`.
+//! nf_tables are not enough, because administrators, firewalld and ufw flush them. So a traffic
+//! control filter (tc(8), rtnetlink(7)) drops such packets before the bridge gets them. It exists
+//! as long as the link. Without the filter, `route_localnet` stays off. The program is classic BPF
+//! (Documentation/networking/filter.rst of the kernel) and needs only `sch_ingress` and `cls_bpf`.
 
 use libc::sock_filter;
 use linux_raw_sys::netlink::tcmsg;
@@ -19,16 +17,16 @@ use crate::sys::netlink::{Batch, CREATE, REPLACE, Socket, numbers};
 
 numbers!(u16, linux_raw_sys::netlink: RTM_NEWQDISC, RTM_NEWTFILTER);
 numbers!(u16, libc: TCA_KIND, TCA_OPTIONS);
-// linux/pkt_sched.h and linux/pkt_cls.h, which neither crate has.
+// linux/pkt_sched.h and linux/pkt_cls.h: neither libc nor linux-raw-sys defines these.
 const TC_H_INGRESS: u32 = 0xffff_fff1;
-/// The handle that the kernel gives to every ingress qdisc.
+/// The handle that the kernel gives every ingress qdisc.
 const INGRESS_HANDLE: u32 = 0xffff_0000;
-/// The handle of the filter, so that a second one replaces it.
+/// The filter's handle. It is fixed, so that a new filter replaces the former one.
 const FILTER_HANDLE: u32 = 1;
 const TCA_BPF_OPS_LEN: u16 = 4;
 const TCA_BPF_OPS: u16 = 5;
 const TCA_BPF_FLAGS: u16 = 8;
-/// The program's result is what happens to the packet.
+/// The program's return value is the action on the packet.
 const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
@@ -39,9 +37,9 @@ const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
 const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
 const JUMP_IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-/// The type of what follows the Ethernet header and its first tag.
+/// Loads the protocol that follows the Ethernet header and its first VLAN tag.
 const PROTOCOL: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
-/// The first byte of the destination in an IPv4 header.
+/// Loads the first byte of an IPv4 header's destination address.
 const DESTINATION: u32 = libc::SKF_NET_OFF as u32 + 16;
 
 const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
@@ -51,8 +49,9 @@ const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
 const PROGRAM: [sock_filter; 8] = [
     instruction(LOAD_HALF, 0, 0, PROTOCOL),
     instruction(JUMP_IF_EQUAL, 2, 0, ETH_P_IP),
-    // The kernel removes any number of tags of VLAN 0, but shows this program only what follows the
-    // first: a second tag would hide an IPv4 packet.
+    // Drop packets with a second VLAN tag: the kernel removes any number of tags of VLAN 0, but
+    // this program sees only the protocol after the first tag, so a second tag would hide an IPv4
+    // packet.
     instruction(JUMP_IF_EQUAL, 4, 0, ETH_P_8021Q),
     instruction(JUMP_IF_EQUAL, 3, 2, ETH_P_8021AD),
     instruction(LOAD_BYTE, 0, 0, DESTINATION),
@@ -62,12 +61,12 @@ const PROGRAM: [sock_filter; 8] = [
 ];
 
 /// Puts the filter on the host's end `name`, or replaces it. Returns false if the kernel has no
-/// such filters. A link that is gone needs none.
+/// such filters, and true if the link does not exist.
 pub fn set(host: &mut Socket, name: &str) -> Result<bool> {
     put(host, name, &PROGRAM)
 }
 
-/// Drops all packets from now on. On a kernel without such filters this does nothing.
+/// Makes the filter drop all packets. Does nothing on a kernel without such filters.
 pub fn close(host: &mut Socket, name: &str) -> Result<()> {
     put(host, name, &[instruction(RETURN, 0, 0, TC_ACT_SHOT)]).map(drop)
 }
@@ -90,7 +89,7 @@ fn put(host: &mut Socket, name: &str, program: &[sock_filter]) -> Result<bool> {
 }
 
 fn put_filter(batch: &mut Batch, index: u32, name: &str, program: &[sock_filter]) {
-    // The filter's priority and protocol: all, in the byte order of the network.
+    // The filter's priority (1) and protocol (all), in network byte order.
     let info = 1 << 16 | u32::from((libc::ETH_P_ALL as u16).to_be());
     let header = tcmsg { tcm_handle: FILTER_HANDLE, ..header(index, INGRESS_HANDLE, info) };
     batch.begin(RTM_NEWTFILTER, CREATE | REPLACE, &header, format!("put a filter on {name}"));

@@ -1,7 +1,7 @@
-//! What a user chooses of a container's interface on one network: its name and its sysctls
-//! (`--driver-opt`, by Docker's keys), further addresses (`--link-local-ip`), and the prefix of the
-//! names on one network. The record keeps the options as given; they are checked at the edge and get
-//! their meaning here.
+//! The user's options for a container's interface on one network: its name and its sysctls
+//! (`--driver-opt`, with Docker's keys), further addresses (`--link-local-ip`), and the prefix of
+//! the names on the network. The record keeps the options as given. They are checked when the user
+//! gives them, and parsed here.
 
 use std::net::IpAddr;
 
@@ -9,21 +9,21 @@ use super::link;
 use super::subnet::Subnet;
 use crate::error::{Result, fail};
 
-/// The option that names the interface in the container.
+/// The `--driver-opt` that names the interface in the container.
 pub const NAME: &str = "com.docker.network.endpoint.ifname";
-/// The option that sets sysctls of the interface, separated by commas.
+/// The `--driver-opt` that sets sysctls of the interface, separated by commas.
 pub const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 
 /// The options of one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceOptions {
     pub name: Option<String>,
-    /// Each a path below /proc/sys with `IFNAME` for the interface, and its value.
+    /// Paths below /proc/sys, with `IFNAME` in place of the interface, and their values.
     pub sysctls: Vec<(String, String)>,
 }
 
 impl InterfaceOptions {
-    /// The meaning of `--driver-opt` flags.
+    /// Parses `--driver-opt` flags. Fails on an unknown key or a bad value.
     pub fn parse(options: &[(String, String)]) -> Result<InterfaceOptions> {
         let mut parsed = InterfaceOptions::default();
         for (key, value) in options {
@@ -41,13 +41,14 @@ impl InterfaceOptions {
         Ok(parsed)
     }
 
-    /// As `parse`, for options on record: an earlier version recorded any, and gave none a meaning.
+    /// As `parse`, for options in a record. Ignores options that do not parse: earlier versions
+    /// recorded any text.
     pub fn recorded(options: &[(String, String)]) -> InterfaceOptions {
         InterfaceOptions::parse(options).unwrap_or_default()
     }
 }
 
-/// Parses `net.ipv4.conf.IFNAME.log_martians=1`. No sysctl of another interface can be named.
+/// Parses `net.ipv4.conf.IFNAME.log_martians=1`. Fails if the path is not about `IFNAME`.
 fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let is_word = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -67,9 +68,9 @@ fn parse_sysctl(text: &str) -> Result<(String, String)> {
     }
 }
 
-/// Checks the value of the option that sets the prefix of the interfaces' names.
+/// Checks the prefix of the interfaces' names. Fails if a name with the prefix could be too long.
 pub fn check_prefix(prefix: &str) -> Result<()> {
-    // As many interfaces as a container can have fit in three digits.
+    // A container has fewer than 1,000 interfaces, so the number has at most three digits.
     if !link::is_plain_name(prefix) || prefix.len() + 3 > link::MAX_NAME {
         fail!(
             "bad interface prefix '{prefix}': {}, and here at most {}",
@@ -80,7 +81,7 @@ pub fn check_prefix(prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses `--link-local-ip`.
+/// Parses `--link-local-ip`. Fails if the address is not link-local (RFC 3927, RFC 4291).
 pub fn parse_link_local(text: &str) -> Result<IpAddr> {
     match text.parse() {
         Ok(IpAddr::V4(address)) if address.is_link_local() => Ok(address.into()),
@@ -89,7 +90,7 @@ pub fn parse_link_local(text: &str) -> Result<IpAddr> {
     }
 }
 
-/// The subnet of a link-local address, as Docker sets it.
+/// The subnet of a link-local address: /16 for IPv4 and /64 for IPv6, as in Docker.
 pub fn link_local_subnet(address: IpAddr) -> Subnet {
     Subnet::around(address, if address.is_ipv4() { 16 } else { 64 })
 }

@@ -1,11 +1,10 @@
-//! Addresses of containers: `networks/<name>/leases/<address>`, one file for each leased address. On a
-//! network without addresses a container's membership is the file `leases/<id>`.
+//! Addresses of containers: one file `networks/<name>/leases/<address>` for each leased address. On
+//! a network without addresses, the file `leases/<id>` says that the container is on the network.
 //!
-//! The exclusive creation of the file is the allocation, so no address is leased twice. The file's
-//! lines are the container's id, its names on this network, its own host name, its interface and
-//! published ports, by which `attachment::recover` finds what a running container has, and its links.
-//! A lease ends with its container. If a crash or a power cut left a lease, it is reclaimed when its
-//! address is requested or no other is free.
+//! Creating the file exclusively is the allocation, so no address is leased twice. The file's lines
+//! are the container's id, its names on this network, its host name, its interface, its published
+//! ports, and its links. `attachment::recover` reads them. A lease ends with its container. If a
+//! crash leaves a lease, it is reclaimed when its address is requested or no other is free.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
@@ -33,10 +32,10 @@ pub struct Lease {
     pub names: Vec<String>,
     /// The container's own host name.
     pub hostname: String,
-    /// Empty in a lease that an older version wrote, as `ports`.
+    /// As written by `attachment::recover`. Empty in leases of older versions, like `ports`.
     pub interface: String,
     pub ports: String,
-    /// `--link`: another container's name, and a further one that only this container knows it by.
+    /// `--link`: the name of another container, and an alias for it in this container only.
     pub links: Vec<(String, String)>,
 }
 
@@ -45,7 +44,7 @@ pub type IsAlive = fn(&Roots, &str) -> bool;
 
 /// A request for an address.
 pub struct LeaseRequest<'a> {
-    /// The address that the user chose; otherwise any free one.
+    /// The address that the user chose; `None` for any free one.
     pub address: Option<IpAddr>,
     /// The container's id.
     pub id: &'a str,
@@ -57,7 +56,8 @@ pub struct LeaseRequest<'a> {
     pub is_alive: IsAlive,
 }
 
-/// Leases an address of `pool`. The caller holds the network's lock.
+/// Leases an address of `pool`. Fails if the requested address is in use, reserved or outside of
+/// the subnet, or if no address is free. The caller holds the network's lock.
 pub fn lease(
     roots: &Roots,
     network: &Network,
@@ -95,7 +95,8 @@ pub fn lease(
     }
 }
 
-/// Notes that the container is on a network without addresses. The caller holds the network's lock.
+/// Records that the container is on a network without addresses. The caller holds the network's
+/// lock.
 pub fn enroll(roots: &Roots, network: &Network, request: &LeaseRequest<'_>) -> Result<()> {
     store::remove_file(&path(roots, network, request.id))?;
     take(roots, network, request.id, request).map(drop)
@@ -114,15 +115,14 @@ fn check_wanted(network: &Network, pool: &Pool, address: IpAddr) -> Result<()> {
     Ok(())
 }
 
-/// Whether a container may have the address: it is not the subnet's, the broadcast's or the
-/// gateway's.
+/// Whether the address is neither the subnet's first, nor IPv4's broadcast, nor the gateway.
 fn is_hosts(pool: &Pool, address: IpAddr) -> bool {
     let subnet = &pool.subnet;
     let is_broadcast = subnet.family() == Family::V4 && address == subnet.last();
     address != subnet.first() && !is_broadcast && address != pool.gateway.0
 }
 
-/// The first address that is free, or `None`.
+/// Leases the first free address; `None` if no address is free.
 fn take_free(
     roots: &Roots,
     network: &Network,
@@ -132,7 +132,8 @@ fn take_free(
     let keys = keys(roots, network)?;
     let given: HashSet<IpAddr> = keys.iter().filter_map(|key| key.parse().ok()).collect();
     let from = pool.range.unwrap_or(pool.subnet);
-    // Only leased addresses, those of --aux-address and the three reserved ones can be in the way.
+    // Only leased addresses, those of --aux-address and three reserved ones are unavailable. So if
+    // this many addresses in a row are taken, none is free.
     let kept = network.auxiliary.as_ref().map_or(0, Vec::len) + 3;
     for offset in 0..=(given.len() + kept) as u128 {
         let Some(address) = from.nth(offset) else { break };
@@ -173,7 +174,7 @@ fn content(lines: [&str; 6]) -> String {
     lines.map(|line| format!("{line}\n")).concat()
 }
 
-/// `db/database`, separated by spaces: neither name has one of these characters.
+/// Writes links as `db/database`, separated by spaces. Names contain neither of these characters.
 fn write_links(links: &[(String, String)]) -> String {
     let words: Vec<String> = links.iter().map(|(name, alias)| format!("{name}/{alias}")).collect();
     words.join(" ")
@@ -184,7 +185,7 @@ fn read_links(line: &str) -> Vec<(String, String)> {
     links.map(|(name, alias)| (name.to_owned(), alias.to_owned())).collect()
 }
 
-/// Removes the leases of containers that are gone. The caller holds the network's lock.
+/// Removes the leases of containers that no longer run. The caller holds the network's lock.
 pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     for lease in stale(roots, network, is_alive)? {
         store::remove_file(&path(roots, network, &key_of(lease.address, &lease.owner)))?;
@@ -192,7 +193,7 @@ pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()
     Ok(())
 }
 
-/// The leases of containers that are gone. The caller holds the network's lock.
+/// The leases of containers that no longer run. The caller holds the network's lock.
 pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<Lease>> {
     let mut stale = leases(roots, network)?;
     stale.retain(|lease| lease.owner.is_empty() || !is_alive(roots, &lease.owner));
@@ -209,7 +210,8 @@ pub fn leases(roots: &Roots, network: &Network) -> Result<Vec<Lease>> {
     Ok(leases)
 }
 
-/// Removes the lease of an address, or a membership without one, if it is still the container's.
+/// Removes the lease of an address, if the container still has it. Without an address, removes the
+/// container's membership.
 pub fn release(
     roots: &Roots,
     network: &Network,
@@ -223,12 +225,12 @@ pub fn release(
     }
 }
 
-/// The name of a lease's file.
+/// The name of a lease's file: the address, otherwise the container's id.
 fn key_of(address: Option<IpAddr>, owner: &str) -> String {
     address.map_or_else(|| owner.to_owned(), |address| address.to_string())
 }
 
-/// Writes a lease with other names or ports.
+/// Replaces the file of a lease whose names or ports have changed.
 pub fn rewrite(roots: &Roots, network: &Network, lease: &Lease) -> Result<()> {
     let Lease { owner, names, hostname, interface, ports, links, .. } = lease;
     let text = content([owner, &names.join(" "), hostname, interface, ports, &write_links(links)]);
@@ -247,13 +249,13 @@ fn read(roots: &Roots, network: &Network, key: &str) -> Result<Option<Lease>> {
     let Some(bytes) = store::read(&path(roots, network, key))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
-    // A lease that was cut off while it was written has no owner, and is reclaimed.
+    // A lease that a crash cut off in the middle has no owner, and is reclaimed.
     let owner = lines.next().unwrap_or_default().to_owned();
     let names = lines.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
     let mut line = || lines.next().unwrap_or_default().to_owned();
     let (hostname, interface, ports, links) = (line(), line(), line(), read_links(&line()));
     let address = key.parse().ok();
-    // The file's name says whose a membership is, even if it was cut off.
+    // The file's name is the owner's id, so a membership has an owner even if its file is cut off.
     let owner = if address.is_none() { key.to_owned() } else { owner };
     Ok(Some(Lease { address, owner, names, hostname, interface, ports, links }))
 }

@@ -1,9 +1,9 @@
-//! The end of a network: `network rm`, `network prune`, and leftovers of interrupted removals.
+//! Removes networks: `network rm`, `network prune`, and leftovers of interrupted removals.
 //!
-//! The order is: check that no container is on the network, remove the firewall's rules, then the bridge
-//! or the parent that was made for it, then the record. The record is removed by one rename to a hidden
-//! name. So a kill leaves the network, whose link is made again when it is needed, or a hidden
-//! directory, which `system check` removes.
+//! The order is: check that no container is on the network; remove the firewall's rules, then the
+//! bridge, or the parent if mydocker made it; hide the record by one rename. A kill leaves either
+//! the network, whose link is made again when it is needed, or a hidden directory, which `system
+//! check` removes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use crate::event::NetworkFacts;
 use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
 
-/// Removes a network that no container uses. When it has returned, a power cut does not bring the
-/// network back.
+/// Removes a network. Fails if a running container is on it. After this returns, a power cut does
+/// not bring the network back.
 pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     let _choice = lock_all(roots)?;
     let _change = network.lock(roots)?;
@@ -33,21 +33,21 @@ pub fn remove(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()>
     store::remove_tree(&removing)
 }
 
-/// The start of the hidden name of a network that is being removed.
+/// The prefix of the hidden name of a network that is being removed.
 const REMOVING: &str = ".removing-";
 
-/// The directories of interrupted removals.
+/// The hidden directories that killed removals left.
 pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // A removal holds this lock, so a directory that exists now belongs to a dead one.
+    // A running removal holds this lock, so any hidden directory belongs to a killed one.
     let _choice = lock_all(roots)?;
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
-/// Removes the networks that no container uses and that are `wanted`. Returns them. The record of the
-/// default network stays, without its bridge.
+/// Removes the networks that are `wanted` and that no container uses, and returns them. Of the
+/// default network it removes only the bridge, and keeps the record.
 pub fn prune(
     roots: &Roots,
     is_alive: IsAlive,
@@ -72,8 +72,8 @@ pub fn prune(
     Ok(removed)
 }
 
-/// Removes the bridge and its rules, or the parent if it was made for the network. The caller holds the
-/// network's lock.
+/// Removes the bridge and its rules, or the parent if mydocker made it. Fails if a container is on
+/// the network. The caller holds the network's lock.
 fn take_link_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     ipam::reclaim(roots, network, is_alive)?;
     let leases = ipam::leases(roots, network)?;

@@ -1,7 +1,8 @@
-//! Links, addresses and routes by rtnetlink(7): what `ip link`, `ip addr` and `ip route` do,
-//! without starting a program. Functions with a `Batch` only add a message to it, so that several
-//! changes go to the kernel in one system call; functions with a `Socket` send at once. Which links
-//! there should be is decided in `bridge` and `endpoint`. The constants are linux-raw-sys'.
+//! Links, addresses and routes by rtnetlink(7), as `ip link`, `ip addr` and `ip route` change them,
+//! but without starting a program. A function with a `Batch` only adds a message to the batch, so
+//! that several changes go to the kernel in one system call. A function with a `Socket` sends its
+//! message at once. `bridge` and `endpoint` decide which links exist. The constants are from
+//! linux-raw-sys.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -17,9 +18,9 @@ use crate::address::Mac;
 use crate::error::Result;
 use crate::sys::netlink::{Batch, CREATE, DUMP, EXCL, REPLACE, Socket, attribute, numbers, u32_at};
 
-/// The longest name of a link, without its NUL.
+/// The longest name of a link in bytes, without its NUL.
 pub const MAX_NAME: usize = IFNAMSIZ as usize - 1;
-/// The longest alias of a link, without its NUL.
+/// The longest alias of a link in bytes, without its NUL.
 pub const MAX_ALIAS: usize = IFALIASZ as usize - 1;
 
 numbers!(u16, linux_raw_sys::netlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE, RTM_NEWNSID, RTM_GETNSID);
@@ -36,21 +37,21 @@ numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
 numbers!(u8, linux_raw_sys::netlink::rt_scope_t: RT_SCOPE_LINK);
 numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
 numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
-/// linux/veth.h, which linux-raw-sys leaves out.
+/// From linux/veth.h, which linux-raw-sys lacks.
 const VETH_INFO_PEER: u16 = 1;
-/// linux/net_namespace.h, as above.
+/// From linux/net_namespace.h, which linux-raw-sys lacks.
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
-/// The offset of the attributes in a message about a link, an address or a route.
+/// The offset of the attributes in messages about links; then in those about addresses and routes.
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
 const ROUTE_HEADER: usize = size_of::<rtmsg>();
 
-/// What `is_plain_name` demands, for errors.
+/// The rule that `is_plain_name` checks, for errors.
 pub const NAME_RULE: &str = "a link's name has 1 to 15 letters, digits, '_', '.' or '-'";
 
-/// Whether a user may give a link this name: it is a file name in /proc/sys/net too, where `all` and
-/// `default` stand for all links.
+/// Whether a user may give a link this name. The name must also be a file name below /proc/sys/net,
+/// where `all` and `default` stand for all links.
 pub fn is_plain_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     (1..=MAX_NAME).contains(&name.len())
@@ -59,7 +60,7 @@ pub fn is_plain_name(name: &str) -> bool {
         && !matches!(name, "all" | "default")
 }
 
-/// The facts about a link that are used here.
+/// A link of the host or of a container's namespace.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     pub index: u32,
@@ -67,12 +68,12 @@ pub struct Link {
     pub is_up: bool,
 }
 
-/// The link of that name, if there is one.
+/// The link with this name, if it exists.
 pub fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
     Ok(look_up(socket, name)?.and_then(|payload| link_of(&payload)))
 }
 
-/// The kernel's message about the link of that name, if there is one.
+/// The kernel's message about the link with this name, if the link exists.
 fn look_up(socket: &mut Socket, name: &str) -> Result<Option<Vec<u8>>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, 0, &link_header(0, 0, 0), format!("look up link {name}"));
@@ -83,14 +84,14 @@ fn look_up(socket: &mut Socket, name: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The link of that index.
+/// The link with this index, if it exists.
 pub fn get(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, 0, &link_header(index, 0, 0), format!("look up link {index}"));
     Ok(socket.ask(batch)?.first().and_then(|answer| link_of(&answer.payload)))
 }
 
-/// The names and aliases of all links that have an alias and no port.
+/// The names and aliases of all links that have an alias and are not a bridge with ports.
 pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, DUMP, &link_header(0, 0, 0), "list links");
@@ -106,13 +107,13 @@ pub fn idle_aliases(socket: &mut Socket) -> Result<Vec<(String, String)>> {
     Ok(named.collect())
 }
 
-/// The alias of a link; empty without one, `None` if there is no such link.
+/// The alias of a link, empty if it has none; `None` if the link does not exist.
 pub fn alias(socket: &mut Socket, name: &str) -> Result<Option<String>> {
     let alias = |payload: Vec<u8>| text_of(&payload, IFLA_IFALIAS).unwrap_or_default();
     Ok(look_up(socket, name)?.map(alias))
 }
 
-/// A text in a message about a link.
+/// The text in an attribute of a message about a link.
 fn text_of(payload: &[u8], kind: u16) -> Option<String> {
     let bytes = attribute(payload.get(LINK_HEADER..)?, kind)?;
     let text = std::str::from_utf8(bytes).ok()?;
@@ -125,15 +126,16 @@ fn link_of(payload: &[u8]) -> Option<Link> {
     Some(Link { index: u32_at(payload, 4)?, mtu: mtu.unwrap_or(1500), is_up })
 }
 
-/// Adds a bridge, which is down and without an address. Its MAC address is set, because otherwise
-/// it would change with its ports and the containers' ARP caches would be wrong. The alias, which
-/// `ip link` shows, is left out if it is too long.
+/// Adds a bridge, which is down and has no address. Its MAC address is set here: otherwise the
+/// address changes with the bridge's ports, and the ARP caches of containers become wrong. An alias
+/// that is too long for the kernel is left out. `ip link` shows the alias.
 pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32) {
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make bridge {name}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_ADDRESS, &mac.0);
     batch.nest(IFLA_LINKINFO, |batch| batch.text(IFLA_INFO_KIND, "bridge"));
-    // A separate message: an MTU set at creation would change when ports come and go.
+    // Set the MTU in a separate message: an MTU that is set at creation changes when ports come and
+    // go.
     batch.begin(RTM_NEWLINK, 0, &link_header(0, 0, 0), format!("set the MTU of {name} to {mtu}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_MTU, &mtu.to_ne_bytes());
@@ -142,14 +144,14 @@ pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32
     }
 }
 
-/// Adds a dummy interface and sets it up: no packet leaves through it.
+/// Adds a dummy interface (no packet leaves through it) and sets it up.
 pub fn add_dummy(batch: &mut Batch, name: &str, alias: &str) {
     add_parent(batch, name, alias, |batch| {
         batch.nest(IFLA_LINKINFO, |batch| batch.text(IFLA_INFO_KIND, "dummy"));
     });
 }
 
-/// Adds the VLAN `id` of the link with index `of`, and sets it up (IEEE 802.1Q).
+/// Adds the VLAN with number `id` (IEEE 802.1Q) on the link with index `of`, and sets it up.
 pub fn add_vlan(batch: &mut Batch, name: &str, alias: &str, of: u32, id: u16) {
     add_parent(batch, name, alias, |batch| {
         batch.attribute(IFLA_LINK, &of.to_ne_bytes());
@@ -164,7 +166,7 @@ fn add_parent(batch: &mut Batch, name: &str, alias: &str, describe: impl FnOnce(
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), format!("make link {name}"));
     batch.text(IFLA_IFNAME, name);
     describe(batch);
-    // The kernel takes no alias in the message that makes a link.
+    // The kernel ignores an alias in the message that makes a link, so send a second message.
     let header = link_header(0, IFF_UP, IFF_UP);
     batch.begin(RTM_NEWLINK, 0, &header, format!("set {name} up"));
     batch.text(IFLA_IFNAME, name);
@@ -173,26 +175,27 @@ fn add_parent(batch: &mut Batch, name: &str, alias: &str, describe: impl FnOnce(
     }
 }
 
-/// The mode of a link on top of another one, by the kernel's number.
+/// The mode of a macvlan or ipvlan link, by the kernel's number.
 #[derive(Clone, Copy)]
 pub enum Mode {
     Macvlan(u32),
     Ipvlan(u16),
 }
 
-/// A link on top of another one of this namespace, made in another network namespace.
+/// A macvlan or ipvlan link. Its parent is in this network namespace, the link itself in another
+/// one.
 pub struct Subinterface<'a> {
     pub name: &'a str,
-    /// The index of the link below.
+    /// The index of the parent.
     pub parent: u32,
     pub mtu: u32,
-    /// `None` leaves it to the kernel.
+    /// `None` lets the kernel choose.
     pub mac: Option<Mac>,
     pub mode: Mode,
     pub namespace: BorrowedFd<'a>,
 }
 
-/// Adds a macvlan or ipvlan link (kernel: Documentation/networking/ipvlan.rst).
+/// Adds a macvlan or ipvlan link (Documentation/networking/ipvlan.rst of the kernel).
 pub fn add_subinterface(batch: &mut Batch, wanted: &Subinterface<'_>) {
     let kind = match wanted.mode {
         Mode::Macvlan(_) => "macvlan",
@@ -216,24 +219,25 @@ pub fn add_subinterface(batch: &mut Batch, wanted: &Subinterface<'_>) {
     });
 }
 
-/// Gives a link its name and, in the same moment, an alias; with or without IPv6's automatic
-/// link-local address.
+/// Gives a link its name and its alias in one message. Without `link_local`, the link gets no
+/// automatic IPv6 link-local address.
 pub fn rename(batch: &mut Batch, index: u32, name: &str, alias: &str, link_local: bool) {
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, 0), format!("name a link {name}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_IFALIAS, alias.as_bytes());
-    // Unlike an end of a pair, the link has a carrier at once: `set_up` would be too late.
+    // Unlike an end of a veth pair, this link has a carrier at once, so `set_up` would come too
+    // late.
     if !link_local {
         no_link_local(batch);
     }
 }
 
-/// Gives the network namespace `other` a number in this one, by which its links can be found when
-/// no process of it is left. A namespace that has one keeps it.
+/// Gives the network namespace `other` a number in this one (RTM_NEWNSID). By the number its links
+/// can be found even if no process is in it. Does nothing if `other` has a number already.
 pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_NEWNSID, 0, &[0u8; 4], "number a network namespace");
-    // The kernel chooses.
+    // -1: the kernel chooses the number.
     batch.attribute(NETNSA_NSID, &(-1i32).to_ne_bytes());
     batch.attribute(NETNSA_FD, &other.as_raw_fd().to_ne_bytes());
     match socket.send(batch) {
@@ -242,15 +246,15 @@ pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()
     }
 }
 
-/// A link in another network namespace that has a number here.
+/// A link in another network namespace that has a number in this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Elsewhere {
     namespace: u32,
     index: u32,
 }
 
-/// The link that is named `name`, or has it as the alias and is named `interface`, in a network
-/// namespace that has a number here.
+/// Finds a link in the network namespaces that have a number in this one: the link with the name
+/// `name`, or the link with the name `interface` and the alias `name`.
 pub fn find_elsewhere(
     socket: &mut Socket,
     name: &str,
@@ -269,7 +273,7 @@ pub fn find_elsewhere(
             batch.begin(RTM_GETLINK, 0, &link_header(0, 0, 0), doing);
             batch.attribute(IFLA_TARGET_NETNSID, &namespace.to_ne_bytes());
             batch.text(IFLA_IFNAME, candidate);
-            // The namespace has no such link, or is gone.
+            // The namespace has no such link, or the namespace is gone.
             let Ok(answers) = socket.ask(batch) else { continue };
             let Some(payload) = answers.first().map(|answer| &answer.payload) else { continue };
             let is_it =
@@ -282,7 +286,7 @@ pub fn find_elsewhere(
     Ok(None)
 }
 
-/// Removes a link in another network namespace. A link that is already gone is not an error.
+/// Removes a link in another network namespace. A missing link is no error.
 pub fn delete_elsewhere(socket: &mut Socket, found: Elsewhere) -> Result<()> {
     let mut batch = Batch::default();
     let header = link_header(found.index, 0, 0);
@@ -294,7 +298,7 @@ pub fn delete_elsewhere(socket: &mut Socket, found: Elsewhere) -> Result<()> {
     }
 }
 
-/// Sets a link up, with or without IPv6's automatic link-local address.
+/// Sets a link up. Without `link_local`, the link gets no automatic IPv6 link-local address.
 pub fn set_up(batch: &mut Batch, name: &str, link_local: bool) {
     batch.begin(RTM_NEWLINK, 0, &link_header(0, IFF_UP, IFF_UP), format!("set {name} up"));
     batch.text(IFLA_IFNAME, name);
@@ -308,19 +312,20 @@ pub struct Veth<'a> {
     pub name: &'a str,
     pub mtu: u32,
     pub peer: &'a str,
-    /// `None` leaves it to the kernel.
+    /// `None` lets the kernel choose.
     pub peer_mac: Option<Mac>,
     pub peer_namespace: BorrowedFd<'a>,
 }
 
-/// Adds a veth pair (veth(4)).
+/// Adds the message that makes a veth pair (veth(4)).
 pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
     let doing = format!("make the pair of links {} and {}", veth.name, veth.peer);
     batch.begin(RTM_NEWLINK, CREATE | EXCL, &link_header(0, 0, 0), doing);
     let end = |batch: &mut Batch, name| {
         batch.text(IFLA_IFNAME, name);
         batch.attribute(IFLA_MTU, &veth.mtu.to_ne_bytes());
-        // By default each end gets a queue for every CPU, which nothing uses here.
+        // Use one queue. By default each end gets a queue for every CPU, which costs time and
+        // serves nothing here.
         batch.attribute(IFLA_NUM_TX_QUEUES, &1u32.to_ne_bytes());
         batch.attribute(IFLA_NUM_RX_QUEUES, &1u32.to_ne_bytes());
     };
@@ -340,9 +345,9 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
     });
 }
 
-/// Makes a link a port of a bridge and sets it up. A port in hairpin mode sends packets back to
-/// where they came from: a container's way to its own published port if bridged packets pass the
-/// firewall. The kernel passes no packet between two isolated ports.
+/// Makes a link a port of a bridge and sets it up. The port is in hairpin mode, so packets may
+/// leave by the port that they came from: a container reaches its own published port in this way if
+/// bridged packets pass the firewall. The kernel passes no packet between two `isolated` ports.
 pub fn add_port(batch: &mut Batch, name: &str, bridge: u32, isolated: bool) {
     let header = link_header(0, IFF_UP, IFF_UP);
     batch.begin(RTM_NEWLINK, 0, &header, format!("make {name} a port of the bridge"));
@@ -357,8 +362,8 @@ pub fn add_port(batch: &mut Batch, name: &str, bridge: u32, isolated: bool) {
     });
 }
 
-/// Makes the bridge forget the MAC addresses that it learned at a port. Disabling the port too
-/// would not help: the kernel enables it again in the same call, because the link is up.
+/// Makes the bridge forget the MAC addresses that it learned at a port. Disabling the port has no
+/// effect: the kernel enables it again in the same call, because the link is up.
 pub fn flush_port(batch: &mut Batch, name: &str) {
     change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_FLUSH, &[]));
 }
@@ -380,9 +385,10 @@ fn no_link_local(batch: &mut Batch) {
     });
 }
 
-/// Moves a link to another network namespace under a new name, in which the kernel replaces `%d`.
+/// Moves a link to another network namespace under a new name. The kernel replaces `%d` in the
+/// name.
 pub fn hand_over(batch: &mut Batch, index: u32, name: &str, to: BorrowedFd<'_>) {
-    // As the kernel wants it before a link is renamed.
+    // The kernel renames only a link that is down.
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, IFF_UP), "set the interface down");
     let doing = format!("move the interface into the container as {name}");
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, 0), doing);
@@ -395,21 +401,22 @@ pub fn set_up_by_index(batch: &mut Batch, index: u32) {
     batch.begin(RTM_NEWLINK, 0, &link_header(index, IFF_UP, IFF_UP), "set the interface up");
 }
 
-/// The indices of all links.
+/// The indices of all links in the socket's namespace.
 pub fn indices(socket: &mut Socket) -> Result<Vec<u32>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, DUMP, &link_header(0, 0, 0), "list links");
     Ok(socket.ask(batch)?.iter().filter_map(|answer| u32_at(&answer.payload, 4)).collect())
 }
 
-/// An address of a link, with the attributes that it is added with again.
+/// An address of a link, with the attributes that are needed to add it again.
 pub struct Held {
     family: u8,
     prefix: u8,
     attributes: Vec<(u16, Vec<u8>)>,
 }
 
-/// The permanent, global addresses of a link: neither a lease's nor the kernel's own.
+/// The permanent, global addresses of a link. Leaves out addresses with a lifetime,
+/// such as DHCP leases, and link-local ones.
 pub fn lasting_addresses(socket: &mut Socket, index: u32) -> Result<Vec<Held>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETADDR, DUMP, &address_header(AF_UNSPEC as u8), "list addresses");
@@ -439,7 +446,7 @@ pub fn give_address(batch: &mut Batch, index: u32, held: &Held) {
     }
 }
 
-/// Removes a link and its peer. A link that is already gone is not an error.
+/// Removes a link and its peer. A missing link is no error.
 pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_DELLINK, 0, &link_header(0, 0, 0), format!("remove link {name}"));
@@ -450,7 +457,7 @@ pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     }
 }
 
-/// Adds an address to a link, and with it the route to its subnet.
+/// Adds an address to a link. The kernel adds the route to the subnet.
 pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subnet) {
     let header = ifaddrmsg {
         ifa_prefixlen: subnet.prefix(),
@@ -462,17 +469,17 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
     put_address(batch, IFA_LOCAL, address);
     put_address(batch, IFA_ADDRESS, address);
     match address {
-        // A /31 has no broadcast (RFC 3021).
+        // A /31 subnet has no broadcast address (RFC 3021).
         IpAddr::V4(_) if subnet.prefix() < 31 => put_address(batch, IFA_BROADCAST, subnet.last()),
         IpAddr::V4(_) => {}
-        // The address is leased, so duplicate address detection would only delay its use by a
-        // second.
+        // Skip duplicate address detection: the lease makes the address unique, and detection
+        // delays its use by a second.
         IpAddr::V6(_) => batch.attribute(IFA_FLAGS, &IFA_F_NODAD.to_ne_bytes()),
     }
 }
 
-/// Adds the default route of a family: by a gateway, otherwise all other machines are behind the
-/// link itself.
+/// Adds the default route of a family: through the gateway, or without one directly through the
+/// link.
 pub fn add_default_route(batch: &mut Batch, index: u32, family: Family, gateway: Option<IpAddr>) {
     let header = rtmsg {
         rtm_table: RT_TABLE_MAIN,
@@ -495,7 +502,7 @@ pub struct Route {
     pub link: u32,
 }
 
-/// The host's routes to other machines, of both families.
+/// The routes of both families to other machines, in the socket's namespace.
 pub fn routes(socket: &mut Socket) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
     for family in [Family::V4.number(), Family::V6.number()] {
@@ -523,7 +530,7 @@ fn route_of(payload: &[u8]) -> Option<Route> {
     Some(Route { to, link })
 }
 
-/// All addresses of this network namespace.
+/// All addresses in the socket's network namespace.
 pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     for family in [Family::V4.number(), Family::V6.number()] {
@@ -532,7 +539,7 @@ pub fn addresses(socket: &mut Socket) -> Result<Vec<IpAddr>> {
         batch.begin(RTM_GETADDR, DUMP, &header, "list addresses");
         addresses.extend(socket.ask(batch)?.iter().filter_map(|answer| {
             let attributes = answer.payload.get(ADDRESS_HEADER..)?;
-            // On a point-to-point link IFA_ADDRESS is the peer's.
+            // On a point-to-point link, IFA_ADDRESS is the peer's address.
             let own =
                 attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS));
             address_of(own?)

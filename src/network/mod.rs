@@ -1,29 +1,29 @@
-//! Networks of containers: bridges on the host, or a link that the host has (macvlan, ipvlan), an
-//! interface in each container, names, and ports that the firewall publishes.
+//! Networks of containers: a bridge on the host or a link that the host has (macvlan, ipvlan), an
+//! interface in each container, host names, and ports that the firewall publishes.
 //!
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!
-//! 1. `naming`: names of networks, of their directories and of the firewall's chains
+//! 1. `naming`: names of networks, directories and firewall chains
 //! 2. `subnet`: families and subnets of IP addresses
 //! 3. `link`: links, addresses and routes, by rtnetlink
 //! 4. `direct`: the kinds macvlan and ipvlan, whose networks have no bridge
-//! 5. `interface`: the options of a container's interface
-//! 6. `guard`: the filter between a container and the host's loopback
+//! 5. `interface`: the user's options for a container's interface
+//! 6. `guard`: the filter that keeps a container off the host's loopback
 //! 7. `ports`: the sockets that hold published ports
-//! 8. `pool`: the subnets of a new network
-//! 9. `record`: a network on disk
-//! 10. `alias`: which links of the host were made for a network
-//! 11. `ipam`: the leases of its addresses
-//! 12. `names`: the hosts files of its containers
-//! 13. `firewall`: rules, in the kernel; it knows neither networks nor containers
-//! 14. `conntrack`: flows to published ports
+//! 8. `pool`: chooses the subnets of a new network
+//! 9. `record`: the file that describes a network
+//! 10. `alias`: marks the host's links that were made for a network
+//! 11. `ipam`: leases a network's addresses
+//! 12. `names`: writes the hosts files of a network's containers
+//! 13. `firewall`: the rules in the kernel; knows only ids of networks and containers
+//! 14. `conntrack`: deletes UDP flows to published ports
 //! 15. `bridge`: the bridge of a network
 //! 16. `parent`: the host's link below a macvlan or ipvlan network
-//! 17. `endpoint`: the pair of links of one container on one network
-//! 18. `subinterface`: the same for a macvlan or ipvlan network
-//! 19. `create`: new networks, and the default one
-//! 20. `attachment`: all of it for one running container
-//! 21. `lifecycle`: the end of a network
+//! 17. `endpoint`: the veth pair of one container on one network
+//! 18. `subinterface`: the macvlan or ipvlan link of one container on one network
+//! 19. `create`: creates networks
+//! 20. `attachment`: all networks of one running container
+//! 21. `lifecycle`: removes networks
 
 pub mod alias;
 pub mod attachment;

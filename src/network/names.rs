@@ -1,11 +1,11 @@
 //! The files by which a container resolves names: hosts(5), resolv.conf(5), hostname(5). They are
-//! in the container's directory and are written again at each start. The container has copies of them
-//! mounted over the image's files (`runtime::copies`), so that what it writes there reaches no disk.
+//! in the container's directory and are written at each start. The container gets copies of them
+//! over the image's files (`runtime::copies`), so its own changes reach no disk.
 //!
-//! There is no name server. Instead each container's hosts file has a section for each of its
-//! networks, between two comments, with the other containers on it. A section is rewritten in
-//! place, under a lock, when a container starts, ends or is renamed. Lines outside of the sections
-//! stay, also those that a user added in the container.
+//! There is no name server. Instead, each container's hosts file has a section for each of its
+//! networks, between two comments, which lists the other containers. A section is rewritten in
+//! place, under a lock, when a container starts, ends or is renamed. Other lines stay, also those
+//! that a user added.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -27,7 +27,7 @@ use crate::sys::beneath;
 
 const HOSTS: &str = "hosts";
 
-/// The three files, below a container's directory.
+/// The paths of the three files of a container.
 pub struct NameFiles {
     pub hosts: PathBuf,
     pub resolv_conf: PathBuf,
@@ -45,24 +45,24 @@ impl NameFiles {
     }
 }
 
-/// The content of the three files.
+/// The data that the three files are written from.
 pub struct Names<'a> {
     pub hostname: &'a str,
-    /// `--add-host`: name, address.
+    /// `--add-host`: pairs of name and address.
     pub add_hosts: &'a [(String, IpAddr)],
     pub resolver: &'a Resolver,
-    /// Whether the container uses the host's network, and so copies of the host's files.
+    /// Whether the container uses the host's network, and so gets copies of the host's files.
     pub host_network: bool,
-    /// Returns name servers if the host's files name none that the container can reach.
+    /// Returns name servers to use if the host's files name none that the container can reach.
     pub fallback: &'a dyn Fn() -> Result<Vec<IpAddr>>,
 }
 
-/// As in Docker: Google's public name servers.
+/// Google's public name servers, Docker's default.
 pub const PUBLIC_SERVERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4))];
 
-/// Writes the three files. A start that is killed here leaves one half-written; the next start writes
-/// it again.
+/// Writes the three files. If this is killed, a file may be half-written; the next start writes all
+/// three again.
 pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
     let files = NameFiles::below(directory);
     let put = |path: &Path, text: &str| {
@@ -102,9 +102,9 @@ fn hosts(names: &Names<'_>) -> String {
     text
 }
 
-/// Writes `leases` into the hosts files of all their containers; `network` is the section's
-/// name. The caller holds the network's lock. Returns the errors of files that could not be written:
-/// such a container lacks the names, and the change itself succeeds.
+/// Writes `leases` into the hosts files of all their containers, as section `network`. Returns the
+/// errors of files that could not be written; such a container lacks the names. The caller holds
+/// the network's lock.
 pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
     let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
     owners.sort_unstable();
@@ -113,9 +113,9 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
     owners.iter().filter_map(put).collect()
 }
 
-/// The lines about a network in the hosts file of container `owner`: first its own, with its host
-/// name, which no other container gets, then the others'. If another container has a name that is
-/// also the owner's host name, the owner's own address has it.
+/// The lines of a network's section for the container `owner`. First comes its own address, with
+/// its host name; then the other containers. If another container has a name that equals the
+/// owner's host name, the name stays with the owner's address.
 fn section(leases: &[Lease], owner: &str) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
@@ -150,7 +150,7 @@ fn section(leases: &[Lease], owner: &str) -> String {
     lines
 }
 
-/// A host name, and its first part if it has a domain.
+/// A host name, and its first label if it has a domain: `web.example.org` and `web`.
 fn own_names(hostname: &str) -> Vec<&str> {
     match hostname.split_once('.') {
         _ if hostname.is_empty() => Vec::new(),
@@ -159,7 +159,7 @@ fn own_names(hostname: &str) -> Vec<&str> {
     }
 }
 
-/// Writes a section with only the container itself into its hosts file.
+/// Writes a section with only the container itself into the container's hosts file.
 pub fn write_own_section(
     roots: &Roots,
     id: &str,
@@ -174,22 +174,20 @@ pub fn write_own_section(
     write_section(roots, id, network, &lines)
 }
 
-/// The most bytes of a hosts file that is changed, enough for thousands of names.
+/// The largest hosts file that is changed, in bytes: enough for thousands of names.
 const MAX_HOSTS: u64 = 4 << 20;
 
-/// Replaces the section `network` of a running container's hosts file; without lines the section is
-/// removed. One write puts the text there and the file is shortened after it, so that no reader
-/// ever finds the file empty. The file cannot be replaced by rename(2): the container has its inode
-/// mounted.
+/// Replaces the section `network` of a running container's hosts file. Empty `lines` remove the
+/// section. One write puts the new text in place, then the file is shortened, so no reader finds
+/// the file empty. rename(2) can't replace the file, because its inode is mounted in the container.
 ///
-/// The container can open the file too, lock it, take a lease on it (fcntl(2), F_SETLEASE), and fill
-/// it with anything until there is no room for another byte. None of that may block the engine. So
-/// the lock is on the run directory, which the container cannot reach, and the file is opened without
-/// waiting for the lease. If this fails, the caller succeeds all the same and reports the failure as a
-/// warning.
+/// The container can also open the file, lock it, take a lease on it (fcntl(2), F_SETLEASE) or fill
+/// it up. None of this may block the engine. So the lock is on the run directory, which the
+/// container can't reach, and the file is opened with O_NONBLOCK, which does not wait for the
+/// lease. On an error the caller continues and prints a warning.
 pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
-        // The container does not run; its next start writes the file again.
+        // A container without a run directory does not run, and its next start writes the file.
         let run = Lock::wait_existing(&roots.run_dir(id), LockMode::Exclusive)?;
         let Some(_one_writer) = run else { return Ok(()) };
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -199,7 +197,7 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
         };
         let file = match opened {
             Ok(file) => File::from(file),
-            // The container has ended, or has the hosts file of another one.
+            // The container has ended, or uses the hosts file of another container.
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(beneath::open_error(error)),
         };
@@ -215,7 +213,8 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
         }
         let written = file.write_all_at(after.as_bytes(), 0);
         if written.is_err() {
-            // No half of a section stays: the old text fitted.
+            // Restore the old text, so that no half section stays; there was space for the old
+            // text.
             let _ = file.write_all_at(&before, 0);
         }
         file.set_len(if written.is_ok() { after.len() } else { before.len() } as u64)?;
@@ -229,17 +228,18 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
     update().context(|| format!("write {}", roots.name_files(id).join(HOSTS).display()))
 }
 
-/// The directory that holds the files of a running container. `ENOENT` if it has none.
+/// The directory with the name files of a running container. Fails with `ENOENT` if there is none.
 fn open_directory(roots: &Roots, id: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let link = roots.name_files(id);
     match openat(CWD, &link, flags, Mode::empty()) {
-        // The lock was held after the directory was opened, so it belongs to the monitor: if the monitor was
-        // killed, another process may have its PID by now. Without a lock file this can't be checked.
+        // Only a directory of a living monitor counts: after the monitor was killed, another
+        // process may have its PID. The directory was opened first, so a lock that is still held
+        // proves that the monitor was alive then. Without a lock file this can't be checked.
         Ok(directory) if Lock::find_holder(&roots.monitor_lock(id)).ok() != Some(Some(false)) => {
             Ok(directory)
         }
-        // An earlier version started the container, and mounted the files themselves.
+        // A container of an earlier version has the files themselves mounted, not copies.
         Err(Errno::NOENT) if link.symlink_metadata().is_err() => {
             openat(CWD, roots.containers().join(id), flags, Mode::empty())
         }
@@ -253,13 +253,13 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
     let (mut begin, mut end) = marks(network);
     if network == DEFAULT && !text.contains(&begin) {
         let (former_begin, former_end) = marks(DEFAULT_BRIDGE);
-        // An earlier version started the container.
+        // A container of an earlier version has the former name in its marks.
         if text.contains(&former_begin) {
             (begin, end) = (former_begin, former_end);
         }
     }
     let (before, after) = match text.split_once(&begin) {
-        // The section's end is missing: the text after it counts as the user's.
+        // The end of the section is missing, so keep the text after it as the user's.
         Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
         None => (text, ""),
     };
@@ -270,8 +270,8 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
     }
 }
 
-/// The files in which resolvers that listen on loopback list the servers that they ask: those of
-/// systemd-resolved, of NetworkManager's dnsmasq and of OpenWrt.
+/// Where systemd-resolved, NetworkManager's dnsmasq and OpenWrt list their upstream name servers.
+/// These resolvers listen on the host's loopback, which containers can't reach.
 const UPSTREAMS: [&str; 3] = [
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
@@ -328,14 +328,15 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// Whether a name server of the host listens on `address` or on all addresses (proc_pid_net(5)).
+/// Whether a UDP name server of the host listens on `address` or on all addresses
+/// (proc_pid_net(5)).
 pub fn is_served_at(address: IpAddr) -> bool {
     let table = |name: &str| fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
     has_server(&table("udp"), address) || has_server(&table("udp6"), address)
 }
 
-/// Looks for the address and port 53 in the second column of `table`, where an address is words in
-/// the host's byte order.
+/// Looks for a socket on `address` (or all addresses) and port 53 in the second column of `table`,
+/// where addresses are words in the host's byte order.
 fn has_server(table: &str, address: IpAddr) -> bool {
     let words = |octets: &[u8]| -> String {
         let words = octets.chunks(4).filter_map(|word| word.try_into().ok());
@@ -351,14 +352,14 @@ fn has_server(table: &str, address: IpAddr) -> bool {
     })
 }
 
-/// Whether the line names a name server that a container can reach. The host's loopback is not the
-/// container's.
+/// Whether the line names a name server that a container can reach. In a container, a loopback
+/// address is the container's own.
 fn is_reachable_nameserver(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words.next() == Some("nameserver")
         && words.next().is_some_and(|address| match address.parse::<IpAddr>() {
             Ok(address) => !address.is_loopback(),
-            // It is an IPv6 address with a zone.
+            // Only an IPv6 address with a zone, such as fe80::1%eth0, fails to parse.
             Err(_) => true,
         })
 }
@@ -378,7 +379,7 @@ mod tests {
     #[test]
     fn a_name_server_is_found_by_its_socket() {
         let table = "  sl  local_address rem_address   st\n  1: 0101010A:0035 00000000:0000 07\n";
-        // As a little-endian machine writes it.
+        // The bytes of each address are reversed on a little-endian machine.
         let listed = IpAddr::from(0x0a01_0101u32.to_be_bytes());
         if cfg!(target_endian = "little") {
             assert!(has_server(table, listed));
@@ -386,7 +387,7 @@ mod tests {
         assert!(!has_server(table, "10.9.9.9".parse().unwrap()));
         assert!(!has_server(&table.replace(":0035", ":0036"), listed));
         assert!(has_server(&table.replace("0101010A", "00000000"), listed));
-        // systemd-resolved's, on loopback.
+        // systemd-resolved listens on loopback.
         assert!(!has_server(&table.replace("0101010A", "3500007F"), listed));
     }
 

@@ -1,7 +1,7 @@
-//! Names that belong to a network: its own, its bridge's, its directory's, and the suffix by which
-//! the firewall's chains of one state root differ from another's.
+//! Names that belong to a network: its own name, its bridge's, its directory's, and the suffix of
+//! the firewall's chains, which differs for each state root.
 //!
-//! Every bridge of mydocker starts with one prefix, so that one pattern of the firewall matches all
+//! Every bridge that mydocker names has the same prefix, so one pattern in the firewall matches all
 //! of them. This file is the lowest of `network` and imports no other file of it.
 
 use std::path::PathBuf;
@@ -10,48 +10,48 @@ use crate::error::{Context, Result};
 pub use crate::network_name::{DEFAULT, DEFAULT_BRIDGE, given};
 use crate::store::{DEFAULT_ROOT, Roots};
 
-/// The start of every bridge's name.
+/// The prefix of the bridges' names.
 pub const BRIDGE_PREFIX: &str = "mydocker";
 
-/// Whether `name` can be a network's. Such a name is also one component of a path.
+/// Whether `name` can be the name of a network. Such a name is also a valid file name.
 pub fn is_valid(name: &str) -> bool {
     name.len() <= 128
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// The directory of a network's files. The default network's is named like its interface.
+/// The directory of a network's files. The default network's directory is named `mydocker0`.
 pub fn dir(roots: &Roots, name: &str) -> PathBuf {
     roots.networks().join(if name == DEFAULT { DEFAULT_BRIDGE } else { name })
 }
 
-/// The networks that have neither a record nor a bridge.
+/// The names that stand for no network of containers: `host` and `none`.
 pub const WITHOUT_BRIDGE: [&str; 2] = ["host", "none"];
 
-/// The id of `host` or `none`: always the same 64 hexadecimal digits below one state root.
+/// The id of `host` or `none`: 64 hexadecimal digits that never change for a state root.
 pub fn fixed_id(roots: &Roots, name: &str) -> String {
     let root = roots.state.as_os_str().as_encoded_bytes();
     let part = |number: u8| hash(&[&[number], name.as_bytes(), root].concat());
     (0..8).map(|number| format!("{:08x}", part(number))).collect()
 }
 
-/// The suffix of the firewall's chains: empty for the default state root, otherwise digits made
-/// from its path, so that two state roots on one host don't touch each other's rules.
+/// The suffix of the firewall's chains: empty for the default state root, otherwise digits derived
+/// from the root's path. So two state roots on a host don't change each other's rules.
 pub fn chain_suffix(roots: &Roots) -> String {
     if is_default_root(roots) { String::new() } else { format!("-{:08x}", root_hash(roots)) }
 }
 
-/// Whether this is the state root of a command without `--root`.
+/// Whether this is the default state root, which commands without `--root` use.
 pub fn is_default_root(roots: &Roots) -> bool {
     roots.state.as_os_str() == DEFAULT_ROOT
 }
 
-/// A number made from the path of the state root.
+/// A number derived from the path of the state root.
 pub fn root_hash(roots: &Roots) -> u32 {
     hash(roots.state.as_os_str().as_encoded_bytes())
 }
 
-/// FNV-1a. It spreads names over numbers, and is no protection against chosen input.
+/// FNV-1a, to spread names over numbers. It does not resist chosen input.
 pub fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

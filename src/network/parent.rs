@@ -1,9 +1,9 @@
-//! The parent of a network without a bridge: a link of the host that the user named, or one that is
-//! made for the network: a VLAN (`eth0.20`), or a dummy interface if no parent was named.
+//! The parent of a macvlan or ipvlan network: a link that the host has, or a link that mydocker
+//! makes for the network: a VLAN (`eth0.20`), or a dummy interface if the user named no parent.
 //!
-//! The record comes before the link, and the link's alias is set in the same system call, so that a
-//! kill leaves a network whose link is made when it is needed, and never a link that no record
-//! names. References: rtnetlink(7), ip-link(8).
+//! The network's record is written before the link is made, and the link's alias is set in the same
+//! system call. So a kill can leave a network without its link, which is made when it is needed,
+//! but no link without a record. References: rtnetlink(7), ip-link(8).
 
 use rustix::io::Errno;
 
@@ -16,15 +16,16 @@ use crate::store::Roots;
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// The options of a network without a bridge.
+/// The options of a macvlan or ipvlan network.
 #[derive(Clone, Debug)]
 pub struct DirectOptions {
     pub kind: Kind,
-    /// `-o parent`
+    /// `-o parent`: the name of the host's link.
     pub parent: Option<String>,
 }
 
-/// Chooses the parent of a new network. Makes nothing yet.
+/// Chooses the parent of a new network, and makes nothing. Fails if the parent's name is bad, the
+/// host has no such link, or another network uses the parent in an incompatible way.
 pub fn choose(
     host: &mut Socket,
     id: &str,
@@ -33,7 +34,7 @@ pub fn choose(
 ) -> Result<Direct> {
     let kind = wanted.kind;
     let Some(parent) = wanted.parent.clone() else {
-        // Docker's names of its dummies.
+        // Docker uses the same prefixes for its dummies.
         let start = if kind.driver() == "macvlan" { "dm-" } else { "di-" };
         let parent = format!("{start}{}", &id[..link::MAX_NAME - start.len()]);
         return Ok(Direct { kind, parent, origin: Origin::Dummy });
@@ -48,7 +49,7 @@ pub fn choose(
     let shared = directs.find(|(_, other)| other.parent == parent);
     let is_for_one = |kind| kind == Kind::Macvlan(MacvlanMode::Passthru);
     if let Some((name, other)) = &shared {
-        // The kernel has one kind on a parent, and one mode of ipvlan.
+        // A parent has interfaces of one kind only, and of one mode only if they are ipvlan.
         let fits = match (kind, other.kind) {
             (Kind::Macvlan(_), Kind::Macvlan(_)) => !is_for_one(kind) && !is_for_one(other.kind),
             (kind, other) => kind == other,
@@ -76,7 +77,7 @@ pub fn choose(
     }
 }
 
-/// Makes what a network needs on the host: its bridge, or its parent.
+/// Makes the network's bridge or its parent, if they are missing.
 pub fn make_ready(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
     match &network.direct {
         Some(direct) => ensure(host, roots, network, direct).map(drop),
@@ -84,7 +85,7 @@ pub fn make_ready(host: &mut Socket, roots: &Roots, network: &Network) -> Result
     }
 }
 
-/// Returns the parent. Makes it if it is to be made here.
+/// Returns the parent. Makes it first if it is missing and mydocker made it before.
 pub fn ensure(
     host: &mut Socket,
     roots: &Roots,
@@ -129,7 +130,8 @@ fn make(host: &mut Socket, roots: &Roots, network: &Network, direct: &Direct) ->
     explain_lack(made, kind)
 }
 
-/// Whether the kernel lacks a kind of link: its message is "Unknown device type".
+/// Explains the kernel's error EOPNOTSUPP ("Unknown device type"): the kernel lacks this kind of
+/// link.
 pub fn explain_lack(made: Result<()>, kind: &str) -> Result<()> {
     match made {
         Err(error) if error.errno() == Some(Errno::OPNOTSUPP) => {
@@ -139,7 +141,7 @@ pub fn explain_lack(made: Result<()>, kind: &str) -> Result<()> {
     }
 }
 
-/// Removes the parent if it was made here and no other network has it.
+/// Removes the parent if mydocker made it and no other network uses it.
 pub fn remove(host: &mut Socket, roots: &Roots, network: &Network, direct: &Direct) -> Result<()> {
     let Direct { parent, origin, .. } = direct;
     let shares = |other: &Network| {

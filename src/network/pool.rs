@@ -1,8 +1,9 @@
-//! The subnets of a new network, those of the user or free ones, each with its gateway and range.
+//! Chooses the subnets of a new network, with their gateways and ranges: those that the user named,
+//! otherwise free ones.
 //!
 //! A subnet is free if it overlaps neither another network nor a route of the host. A route that is
-//! wider than any block of private addresses does not count: it is a default route in effect, like
-//! the pair 0.0.0.0/1 and 128.0.0.0/1 of a VPN.
+//! wider than every block of private addresses does not count, because it works as a default route,
+//! such as the pair 0.0.0.0/1 and 128.0.0.0/1 of a VPN.
 
 use std::net::IpAddr;
 
@@ -15,29 +16,29 @@ use crate::address::Ip;
 use crate::error::{Result, fail};
 use crate::store::Roots;
 
-/// A subnet of a network, and which of its addresses containers get.
+/// A subnet of a network, and the part of its addresses that containers get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     pub subnet: Subnet,
-    /// The bridge's address.
+    /// The bridge's address, or the address of the router on a macvlan or ipvlan network.
     pub gateway: Ip,
-    /// Containers get addresses from this range only.
+    /// `--ip-range`: containers get addresses only from this range.
     pub range: Option<Subnet>,
 }
 
-/// The subnets that `network create` asks for.
+/// The options of `network create` about subnets.
 #[derive(Clone, Debug, Default)]
 pub struct PoolOptions {
     pub ipv6: bool,
-    /// Each with the address it was written with.
+    /// Each with the address as written, which may have host bits.
     pub subnets: Vec<(Subnet, IpAddr)>,
     pub gateways: Vec<IpAddr>,
     pub ranges: Vec<Subnet>,
 }
 
-/// The pools of a new network: one of IPv4, and one of IPv6 if that is wanted. `others` are the
-/// subnets of the other networks, each with its network's name. If the network `shares_subnet` with
-/// the host's neighbours, the host's own route to a subnet that the user chose is no conflict.
+/// The pools of a new network: one of IPv4, and one of IPv6 if requested. `others` are the names
+/// and subnets of the other networks. If the network `shares_subnet` with the parent's LAN, a route
+/// of the host to the user's subnet is no conflict. Fails if a subnet is bad or not free.
 pub fn plan(
     roots: &Roots,
     options: &PoolOptions,
@@ -76,8 +77,8 @@ pub fn plan(
     Ok(pools)
 }
 
-/// A subnet with its gateway and range. The gateway is the address that `--gateway` names,
-/// otherwise the address that the subnet was written with, otherwise the first address.
+/// A subnet with its gateway and range. The gateway is the address of `--gateway`; without one the
+/// address as written, if it has host bits; otherwise the first address after the subnet's own.
 fn around(subnet: Subnet, written: IpAddr, options: &PoolOptions) -> Result<Pool> {
     let host_bits = subnet.family().width() - subnet.prefix();
     if host_bits < 2 {
@@ -87,7 +88,7 @@ fn around(subnet: Subnet, written: IpAddr, options: &PoolOptions) -> Result<Pool
     let gateway = match given {
         Some(gateway) => gateway,
         None if written != subnet.first() => written,
-        // The subnet has at least four addresses.
+        // The subnet has at least four addresses, so this never fails.
         None => subnet.nth(1).unwrap_or(written),
     };
     if gateway == subnet.first() || (subnet.family() == Family::V4 && gateway == subnet.last()) {
@@ -110,8 +111,8 @@ fn conflict(subnet: &Subnet, others: &[(&str, Subnet)], routes: &[Route]) -> Opt
     taken.find(|to| to.overlaps(subnet)).map(|to| format!("the host's route to {to}"))
 }
 
-/// Whether a route is wider than the widest private blocks: 10.0.0.0/8 (RFC 1918) and fc00::/7
-/// (RFC 4193).
+/// Whether a route is wider than the widest private block of its family: 10.0.0.0/8 (RFC 1918) or
+/// fc00::/7 (RFC 4193).
 fn is_wide(route: &Subnet) -> bool {
     route.prefix()
         < match route.family() {
@@ -120,8 +121,9 @@ fn is_wide(route: &Subnet) -> bool {
         }
 }
 
-/// The first free candidate. State roots other than the default one start elsewhere in the list:
-/// two that choose at the same moment don't see each other's bridge, and must not choose the same.
+/// The first free candidate. A state root other than the default one starts at another place in the
+/// list, derived from its path: two roots that choose at the same moment don't see each other's
+/// bridge, and must not choose the same subnet.
 fn choose(
     roots: &Roots,
     candidates: Vec<Subnet>,
@@ -141,19 +143,19 @@ fn choose(
     }
 }
 
-/// 172.18.0.0 to 172.31.255.255 and 10.128.0.0 to 10.255.255.255, in pieces of 4,094 hosts. Routers
-/// (192.168) and other engines (172.17, 10.88) use other addresses first.
+/// 172.18.0.0 to 172.31.255.255 and 10.128.0.0 to 10.255.255.255, as /20 subnets of 4,094 hosts.
+/// Home routers use 192.168, and other engines 172.17 and 10.88.
 fn ipv4_candidates() -> Vec<Subnet> {
     let piece = |base: u32| Subnet::around(IpAddr::V4(base.into()), 20);
     let twelve = (0xac12_0000u32..0xac20_0000).step_by(4096).map(piece);
     twelve.chain((0x0a80_0000u32..0x0b00_0000).step_by(4096).map(piece)).collect()
 }
 
-/// Random unique local addresses (RFC 4193).
+/// Random unique local subnets, each a /64 (RFC 4193).
 fn ipv6_candidates() -> Result<Vec<Subnet>> {
     let random = random_digits()?;
     let piece = |at: usize| {
-        // These are hexadecimal digits.
+        // The text is hexadecimal digits, so this never fails.
         let bits = u64::from_str_radix(&random[at..at + 12], 16).unwrap_or(0);
         let base = u128::from(0xfd00_0000_0000_0000 | bits << 8) << 64;
         Subnet::around(IpAddr::V6(base.into()), 64)
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn overlaps_are_told_by_name() {
+    fn an_overlap_names_the_other_network() {
         let others = [("web", Subnet::parse("10.1.0.0/16").unwrap().0)];
         let route = Route { to: Some(Subnet::parse("10.9.0.0/16").unwrap().0), link: 2 };
         let wide = ["0.0.0.0/1", "128.0.0.0/1", "8.0.0.0/7"].map(|text| {

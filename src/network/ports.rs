@@ -1,9 +1,9 @@
-//! Ports of the host: which are published, and the sockets that hold them.
+//! Published ports of the host, and the sockets that hold them.
 //!
-//! The container's monitor binds a socket to each published port and never reads from it, for as
-//! long as the container runs. So the kernel refuses the port to any other program, and refuses it
-//! here if it is taken. The firewall rewrites packets for the port before the kernel looks for a
-//! socket.
+//! The container's monitor binds a socket to each published port while the container runs, and
+//! never reads from it. So the kernel refuses the port to other programs, and the bind fails here
+//! if another program has it. The firewall rewrites packets to the port before the kernel looks for
+//! a socket, so no packet arrives there.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -22,14 +22,15 @@ use crate::error::{Context, Error, Result, fail};
 use crate::port::{PortRange, Protocol, Publish};
 use crate::sys;
 
-/// The most ports of one container. Each costs a socket and a rule.
+/// The maximum number of published ports of a container. Each port costs a socket and a firewall
+/// rule.
 const MAX_PORTS: usize = 4096;
 
 /// A published port in a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortMap {
     pub protocol: Protocol,
-    /// On the host. An unspecified address means all of the host's addresses.
+    /// The address on the host. An unspecified address means all addresses of the host.
     pub address: Ip,
     pub port: u16,
     pub container_port: u16,
@@ -41,7 +42,7 @@ impl PortMap {
         SocketAddr::new(self.address.0, self.port)
     }
 
-    /// Whether a socket on `at` would conflict with this port.
+    /// Whether a socket on `at` conflicts with this port.
     pub fn meets(&self, protocol: Protocol, at: SocketAddr) -> bool {
         let held = self.from();
         self.protocol == protocol
@@ -51,23 +52,23 @@ impl PortMap {
     }
 }
 
-/// The host addresses for a `-p` without one.
+/// The host addresses of a `-p` that names no address; `None` for a family that is not published.
 pub struct Defaults {
     pub ipv4: Option<IpAddr>,
     pub ipv6: Option<IpAddr>,
 }
 
-/// Finds the container that has published a port, and returns its name.
+/// Finds the container that has published a port on the host, and returns the container's name.
 pub type FindContainer<'a> = dyn Fn(Protocol, SocketAddr) -> Option<String> + 'a;
 
-/// The claimed ports, and the sockets that hold them.
+/// The claimed ports and the sockets that hold them. Dropping this releases the ports.
 #[derive(Default)]
 pub struct Claimed {
     pub maps: Vec<PortMap>,
     pub held: Vec<OwnedFd>,
 }
 
-/// The number of ports that `wanted` publishes. Fails if a container can't have so many.
+/// The number of ports that `wanted` publishes. Fails if there are more than 4,096.
 pub fn check_count(wanted: &[Publish]) -> Result<usize> {
     let count: usize = wanted.iter().map(|publish| publish.container.len()).sum();
     if count > MAX_PORTS {
@@ -76,7 +77,8 @@ pub fn check_count(wanted: &[Publish]) -> Result<usize> {
     Ok(count)
 }
 
-/// Claims all ports of `wanted`. The error names the container or program that has one of them.
+/// Claims all ports of `wanted`. Fails if a port is in use; the error names the container or
+/// program that has the port.
 pub fn claim(
     wanted: &[Publish],
     defaults: &Defaults,
@@ -94,7 +96,7 @@ pub fn claim(
             let port = match publish.host {
                 None => claim_any(publish, &addresses, &mut claimed)?,
                 Some(host) if host.len() == publish.container.len() => {
-                    // The range's length ensures that the port is in it.
+                    // Both ranges have the same length, so the port is in the host's range.
                     let port = host.ports().start() + offset as u16;
                     hold_all(publish.protocol, &addresses, port, &mut claimed, find_container)?;
                     port
@@ -114,7 +116,7 @@ pub fn claim(
     Ok(claimed)
 }
 
-/// A port that is free on all `addresses`.
+/// Claims a port that is free on all `addresses`. The kernel chooses the port.
 fn claim_any(publish: &Publish, addresses: &[IpAddr], claimed: &mut Claimed) -> Result<u16> {
     const MAX_TRIES: u32 = 64;
     let Some((first, others)) = addresses.split_first() else {
@@ -173,7 +175,7 @@ fn hold_all(
                     Some(holder) => {
                         Err(Error::new(format!("port {at}/{protocol} is in use by {holder}")))
                     }
-                    // Only connections of a server that is gone use it (TIME_WAIT).
+                    // Only ended connections use the port (TIME_WAIT), so bind with SO_REUSEADDR.
                     None => hold(protocol, at, true)
                         .context(|| format!("port {at}/{protocol} is in use")),
                 }
@@ -210,15 +212,15 @@ fn hold(protocol: Protocol, at: SocketAddr, reuse: bool) -> Result<OwnedFd, Errn
     Ok(socket)
 }
 
-/// Finds the program that has a port: the socket in /proc/net/tcp and the like (proc_pid_net(5)),
-/// then the process that has it open.
+/// The program that has a port: finds the socket in /proc/net/tcp or its siblings
+/// (proc_pid_net(5)), then the process that has the socket open.
 fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
-    /// The state of a socket that no process has any more.
+    /// The state of a connection that no process has open any more.
     const TIME_WAIT: &str = "06";
     let name = protocol.name();
     let mut inode = None;
     for file in [format!("/proc/net/{name}"), format!("/proc/net/{name}6")] {
-        // Read line by line, because there may be a hundred thousand sockets.
+        // Read line by line: the table may list a hundred thousand sockets.
         let Ok(table) = File::open(file) else { continue };
         for line in BufReader::new(table).lines().map_while(io::Result::ok).skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();

@@ -1,7 +1,7 @@
-//! A network on record: `networks/<name>/config.json`, and the locks that go with it.
+//! The record of a network: `networks/<name>/config.json`, and the locks on networks.
 //!
-//! The record says what the network is, not which containers are on it: those are the leases of
-//! `ipam`. New networks are made in `create`, and removed in `lifecycle`. The file is replaced by
+//! The record describes the network. The containers on it are not in the record, but in the leases
+//! of `ipam`. `create` makes networks and `lifecycle` removes them. The file is replaced by
 //! rename(2) and synced, because it must survive a power cut.
 
 use std::fs;
@@ -22,55 +22,55 @@ use crate::event::NetworkFacts;
 use crate::network_name;
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
-/// The version of the file that is written, and the only one that is read.
+/// The version of the file's format. Files of other versions are refused.
 pub const VERSION: u32 = 1;
 
 /// A network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Network {
-    /// Of the file's format.
+    /// The version of the file's format.
     pub version: u32,
     pub name: String,
     /// 64 hexadecimal digits.
     pub id: String,
     /// Nanoseconds since 1970.
     pub created: i64,
-    /// Empty if `direct` is set.
+    /// The name of the bridge; empty if `direct` is set.
     pub bridge: String,
-    /// At most one of each family.
+    /// One subnet per family at most.
     pub pools: Vec<Pool>,
-    /// Whether the containers have no way out and no published ports.
+    /// `--internal`: containers have no route to other networks and no published ports.
     pub internal: bool,
     /// `None` means the MTU of the host's default route.
     pub mtu: Option<u32>,
-    /// The host address for a published port without one.
+    /// The address on the host for a published port that names none.
     pub publish_address: Option<Ip>,
     pub labels: Vec<(String, String)>,
-    /// The options of `network create`, as given.
+    /// The `-o` options of `network create`, as given.
     pub options: Vec<(String, String)>,
-    /// Missing in records of older versions, like the fields after it.
+    /// Missing in records of older versions, as all fields below.
     pub attachable: Option<bool>,
-    /// Addresses that containers never get, each with a name.
+    /// `--aux-address`: names and addresses that containers never get.
     pub auxiliary: Option<Vec<(String, Ip)>>,
     /// `--ipam-opt`, which `inspect` shows.
     pub ipam_options: Option<Vec<(String, String)>>,
-    /// Set for the drivers macvlan and ipvlan.
+    /// Set for macvlan and ipvlan networks.
     pub direct: Option<Direct>,
 }
 
-/// The driver of a network without another one.
+/// The driver of networks that the user gives no driver.
 pub const DEFAULT_DRIVER: &str = "bridge";
 
-/// `-o`: whether containers on the network reach each other.
+/// `-o`: whether the network's containers may reach each other. Docker's key, as the keys below.
 pub const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
-/// `-o`: whether containers reach other machines by the host's address.
+/// `-o`: whether packets to other machines get the host's address as their source.
 pub const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
-/// `-o`: whether the bridge has no IPv4 address, so that the gateway is another machine's.
+/// `-o`: whether the bridge gets no IPv4 address; then another machine is the gateway.
 pub const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
-/// `-o`: the start of the interfaces' names in the containers.
+/// `-o`: the prefix of the interfaces' names in the containers.
 pub const INTERFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 
-/// The truth value that an option has, as Docker reads it.
+/// Parses a truth value as Docker does (Go's strconv.ParseBool); `None` if it is none.
 pub fn truth(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -80,7 +80,8 @@ pub fn truth(value: &str) -> Option<bool> {
 }
 
 impl Network {
-    /// Reads the record of a network; `None` if there is none.
+    /// Reads the record of a network; `None` if there is none. Fails if the file's version is
+    /// unknown.
     pub fn read(roots: &Roots, name: &str) -> Result<Option<Network>> {
         let path = dir(roots, name).join("config.json");
         let Some(mut network) = store::read_json::<Network>(&path)? else { return Ok(None) };
@@ -98,7 +99,7 @@ impl Network {
         Ok(Some(network))
     }
 
-    /// The pool of a family.
+    /// The subnet of a family, if the network has one.
     pub fn pool(&self, family: Family) -> Option<&Pool> {
         self.pools.iter().find(|pool| pool.subnet.family() == family)
     }
@@ -108,7 +109,7 @@ impl Network {
         self.direct.as_ref().map_or(DEFAULT_DRIVER, |direct| direct.kind.driver())
     }
 
-    /// What the network's events name.
+    /// The facts that the network's events print.
     pub fn facts(&self) -> NetworkFacts {
         NetworkFacts { id: self.id.clone(), name: self.name.clone(), driver: self.driver() }
     }
@@ -118,12 +119,12 @@ impl Network {
         self.direct.as_ref().map_or(&self.bridge, |direct| &direct.parent)
     }
 
-    /// Whether containers can publish ports on it: they need the host's firewall.
+    /// Whether containers can publish ports on it: only if packets pass the host's firewall.
     pub fn can_publish(&self) -> bool {
         !self.internal && self.direct.is_none()
     }
 
-    /// The containers' gateway in a pool; none if there is no way out, or the parent routes.
+    /// The containers' gateway in a subnet; `None` on an internal network, or if the parent routes.
     pub fn gateway(&self, pool: &Pool) -> Option<IpAddr> {
         let has_gateway = self.direct.as_ref().is_none_or(|direct| direct.kind.has_gateway());
         (has_gateway && !self.internal).then_some(pool.gateway.0)
@@ -134,29 +135,29 @@ impl Network {
         given.map(|(_, value)| value.as_str())
     }
 
-    /// Whether an option of `network create` is not set to false.
+    /// Whether an `-o` option is true or not set.
     pub fn enables(&self, option: &str) -> bool {
         self.option(option).and_then(truth) != Some(false)
     }
 
-    /// The addresses of the bridge, each with its subnet.
+    /// The subnets from which the bridge gets an address.
     pub fn bridge_pools(&self) -> impl Iterator<Item = &Pool> {
         let inhibits_ipv4 = self.option(INHIBIT_IPV4).and_then(truth) == Some(true);
         self.pools.iter().filter(move |pool| !inhibits_ipv4 || pool.subnet.family() == Family::V6)
     }
 
-    /// The start of the interfaces' names in the containers.
+    /// The prefix of the interfaces' names in the containers, by default `eth`.
     pub fn interface_prefix(&self) -> &str {
         self.option(INTERFACE_PREFIX).unwrap_or("eth")
     }
 
-    /// Whether an address is reserved for something that is no container.
+    /// Whether `--aux-address` reserves the address.
     pub fn is_auxiliary(&self, address: IpAddr) -> bool {
         self.auxiliary.iter().flatten().any(|(_, kept)| kept.0 == address)
     }
 
     /// Locks the network for a change of its leases, its bridge or its containers' hosts files.
-    /// Fails if the network was removed at the same time, because no record would name what the caller
+    /// Fails if the network was removed at the same time: no record would name what the caller then
     /// makes.
     pub fn lock(&self, roots: &Roots) -> Result<Lock> {
         let path = dir(roots, &self.name).join(".lock");
@@ -170,8 +171,8 @@ impl Network {
         }
     }
 
-    /// Writes the directory and the file. A kill between them leaves an empty directory, which the
-    /// next `create` of that name uses.
+    /// Writes the directory and the file. A kill in between leaves an empty directory, which the
+    /// next `create` of this name uses.
     pub fn write(&self, roots: &Roots) -> Result<()> {
         let dir = dir(roots, &self.name);
         store::make_dir(&roots.networks())?;
@@ -184,7 +185,7 @@ impl Network {
     }
 }
 
-/// All networks on record, by name.
+/// The networks that have a record, sorted by name.
 pub fn known(roots: &Roots) -> Result<Vec<Network>> {
     let mut networks = Vec::new();
     let mut names = store::list(&roots.networks())?;
@@ -206,7 +207,7 @@ mod tests {
     use super::*;
     use crate::network::subnet::Subnet;
 
-    /// As mydocker wrote it while subnets and addresses were strings in the code.
+    /// A file of an earlier version, whose code held subnets and addresses as strings.
     const OLD: &str = r#"{"version":1,"name":"web","id":"ab12","created":5,"bridge":"mydocker-ab12cd","pools":[{"subnet":"10.1.2.0/24","gateway":"10.1.2.1","range":"10.1.2.128/25"},{"subnet":"fd00::/64","gateway":"fd00::1","range":null}],"internal":false,"mtu":1450,"publish_address":"127.0.0.1","labels":[["a","b"]],"options":[["mtu","1450"]]}"#;
 
     #[test]

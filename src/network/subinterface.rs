@@ -1,10 +1,10 @@
-//! One container's interface on a network without a bridge: a macvlan or ipvlan link on the host's
-//! parent, made inside the container's network namespace.
+//! One container's interface on a macvlan or ipvlan network: a link on the host's parent, made
+//! inside the container's network namespace.
 //!
-//! The host has no end of it. To find the interface when no process of the container is left, the
-//! namespace gets a number in the host's (RTM_NEWNSID), and the interface the endpoint's random name:
-//! first as its name, then as the alias of `eth0`. So the interface is known from its first moment
-//! on, and a kill leaves nothing that lives longer than the namespace. Needs Linux 4.16.
+//! The host has no end of this link. To find the link when no process of the container is left, the
+//! namespace gets a number in the host's namespace (RTM_NEWNSID). The link is made with the
+//! endpoint's random name; then it is renamed to `eth0`, and the random name becomes its alias in
+//! the same message. So the link can always be found. Needs Linux 4.16.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -21,13 +21,13 @@ use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// How long to try again: the kernel removes the interfaces of an ended namespace some time after its
-/// last process. Until then an interface in the mode passthru holds the parent (`EINVAL`), and any other
-/// holds its MAC address.
+/// How long to try again. The kernel removes the links of an ended network namespace some time
+/// after its last process. Until then a passthru link holds the parent (`EINVAL`), and other links
+/// hold their MAC addresses (`EBUSY`, `EADDRINUSE`).
 const MAX_HELD: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Makes the interface and sets it up.
+/// Makes the interface, renames it and sets it up.
 pub fn connect(
     host: &mut Socket,
     namespace: &mut NetworkNamespace,
@@ -79,7 +79,7 @@ pub fn connect(
     endpoint::configure(namespace, network, plan)
 }
 
-/// Removes the interface of an endpoint, in whatever namespace it is. A missing one is no error.
+/// Removes an endpoint's interface, in any network namespace. A missing interface is no error.
 pub fn remove(host: &mut Socket, name: &str, interface: &str) -> Result<()> {
     match link::find_elsewhere(host, name, interface)? {
         Some(found) => link::delete_elsewhere(host, found),

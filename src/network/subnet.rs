@@ -1,7 +1,6 @@
 //! IP subnets of both families, written as `address/prefix` (CIDR: RFC 4632, RFC 4291), and
-//! arithmetic on them: contains, overlaps, the nth address. An address of either family is a u128
-//! inside, so that each operation is written once. Which subnet a network gets is decided in
-//! `pool`.
+//! arithmetic on them: contains, overlaps, the nth address. Each address is converted to a u128, so
+//! one implementation serves both families. `pool` chooses a network's subnets.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,7 +37,7 @@ impl Family {
         }
     }
 
-    /// The number of bits of an address.
+    /// The number of bits in an address.
     pub fn width(self) -> u8 {
         match self {
             Family::V4 => 32,
@@ -46,7 +45,7 @@ impl Family {
         }
     }
 
-    /// The address that stands for all addresses of the host.
+    /// The unspecified address, `0.0.0.0` or `::`, which stands for all addresses of the host.
     pub fn unspecified(self) -> IpAddr {
         match self {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
@@ -55,7 +54,7 @@ impl Family {
     }
 }
 
-/// A subnet: its first address and the length of its prefix.
+/// A subnet: its first address and the length of its prefix in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subnet {
     base: IpAddr,
@@ -63,14 +62,14 @@ pub struct Subnet {
 }
 
 impl Subnet {
-    /// The subnet that `address` lies in.
+    /// The subnet with this prefix, in bits, that contains `address`.
     pub fn around(address: IpAddr, prefix: u8) -> Subnet {
         let bits = bits(address) & mask(address, prefix);
         Subnet { base: address_of(bits, Family::of(address)), prefix }
     }
 
-    /// Parses `ADDRESS/PREFIX`. The address may have host bits and is returned with the subnet:
-    /// users of the tutorial engines mean the gateway by it.
+    /// Parses `ADDRESS/PREFIX`. Returns also the address as written, which may have host bits: in
+    /// the container engines of tutorials it is the gateway's address. Fails on any other text.
     pub fn parse(text: &str) -> Result<(Subnet, IpAddr)> {
         let bad = || Error::new(format!("bad subnet '{text}': write one such as 10.1.2.0/24"));
         let (address, prefix) = text.split_once('/').ok_or_else(bad)?;
@@ -97,12 +96,12 @@ impl Subnet {
         Family::of(self.base)
     }
 
-    /// The first address.
+    /// The first address of the subnet.
     pub fn first(&self) -> IpAddr {
         self.base
     }
 
-    /// The last address: IPv4's broadcast.
+    /// The last address of the subnet, which is the broadcast address in IPv4.
     pub fn last(&self) -> IpAddr {
         let bits = bits(self.base) | !mask(self.base, self.prefix) & full(self.base);
         address_of(bits, self.family())
@@ -118,7 +117,7 @@ impl Subnet {
         self.contains(other.base) || other.contains(self.base)
     }
 
-    /// The address `offset` after the first, if the subnet reaches that far.
+    /// The address `offset` after the first; `None` if it is outside of the subnet.
     pub fn nth(&self, offset: u128) -> Option<IpAddr> {
         let bits = bits(self.base).checked_add(offset)?;
         (bits <= bits_of_last(self)).then(|| address_of(bits, self.family()))
@@ -152,7 +151,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// The address with these bits, which come from an address of the same family.
+/// The address of `family` with these bits. The caller's bits fit the family.
 fn address_of(bits: u128, family: Family) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::from_bits(bits as u32).into(),
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_subnet() {
+    fn texts_that_are_not_subnets() {
         for bad in [
             "",
             "10.0.0.0",

@@ -2,7 +2,7 @@
 //! `rename`.
 //!
 //! A command that changes the networks can be killed between any two steps. The container's record
-//! says which networks it is on, and `finish` makes the attachment follow it.
+//! says which networks the container is on, and `finish` makes the attachment follow the record.
 
 use super::join::{self, Container, EndpointConfig};
 use super::record::{self, Attachment};
@@ -15,10 +15,12 @@ use crate::network::{create, ipam, names};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Connects a running container to one more network. Returns why hosts files could not be written.
+/// Connects a running container to one more network. Returns the errors of hosts files that could
+/// not be written.
 ///
-/// The order is: leases, the attachment, the link, the firewall's rules, the names; the caller then
-/// puts the network on the container's record. Killed before that, `finish` undoes it.
+/// The steps are: leases, the attachment, the link, the firewall's rules, the names. Then the
+/// caller adds the network to the container's record. If the command is killed before that,
+/// `finish` undoes the steps.
 pub fn connect(
     roots: &Roots,
     choice: Choice,
@@ -44,16 +46,17 @@ pub fn connect(
         join::write_names(roots, container, &network, &endpoint)
     };
     make().inspect_err(|_| {
-        // The user must see the failure to connect.
+        // Report the failure to connect, not a failure of this clean-up.
         let _ = disconnect(roots, container.id, &network.name);
     })
 }
 
-/// Disconnects a running container from a network. Returns why hosts files could not be written.
+/// Disconnects a running container from a network. Returns the errors of hosts files that could not
+/// be written.
 ///
-/// The caller has taken the network off the container's record. The endpoint leaves the attachment
-/// after the link and the leases are gone: killed before that, `finish` does all of it again. A
-/// step that is done already is no failure.
+/// The caller has removed the network from the container's record. The endpoint leaves the
+/// attachment last, after its link and its leases. If the command is killed before that, `finish`
+/// repeats all steps; a step that was done already succeeds.
 pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> {
     let before = recover::find(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
@@ -65,8 +68,8 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> 
     if before.port_rules(id) == after.port_rules(id) {
         after.write(roots, id)?;
     } else {
-        // The ports led to this network. They stay in the attachment: killed before they have their
-        // new rules, `finish` makes them.
+        // The published ports led to this network. Keep them in the attachment: if this command is
+        // killed before the ports have their new rules, `finish` adds the rules.
         rules::take_down(roots, id, &before, &after)?;
         rules::set_up(roots, Choice::Auto, &[], id, &after)?;
     }
@@ -74,9 +77,9 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> 
 }
 
 /// Repairs a running container that a killed `connect` or `disconnect` left half-changed.
-/// `recorded` says whether the container's record names a network. An endpoint of any other network is
-/// removed, and so is a lease on `network` without an endpoint. Returns whether an endpoint on
-/// `network` was removed.
+/// `recorded` returns whether the container's record names a network. Removes the endpoints on all
+/// other networks, and the leases on `network` if the container has no endpoint there. Returns
+/// whether an endpoint on `network` was removed.
 pub fn finish(
     roots: &Roots,
     id: &str,
@@ -86,7 +89,7 @@ pub fn finish(
     let mut finished = false;
     for endpoint in recover::find(roots, id)?.endpoints {
         if !recorded(&endpoint.network) {
-            // The killed command is gone: its warnings are of no use.
+            // The user of the killed command is not here to read these warnings.
             let _unwritten = disconnect(roots, id, &endpoint.network)?;
             finished |= endpoint.network == network.name;
         }
@@ -104,11 +107,12 @@ pub fn finish(
     Ok(finished)
 }
 
-/// Renames a running container from `old` to `new`: in its attachment, its leases, and the hosts
+/// Renames a running container from `old` to `new` in its attachment, its leases and the hosts
 /// files of its networks.
 pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
     let mut attachment = recover::find(roots, id)?;
-    // A stopped container has neither a record nor a link, but a power cut may have left its leases.
+    // A stopped container has neither an attachment file nor a link, but a power cut may have left
+    // its leases.
     let is_up = record::path(roots, id).exists() || recover::has_link(&attachment)?;
     if attachment.endpoints.is_empty() || !is_up {
         return Ok(());
@@ -126,7 +130,7 @@ pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
             ipam::rewrite(roots, &network, lease)?;
         }
         if join::has_names(&network) {
-            // The container has its new name even if a neighbour's hosts file can't be written.
+            // The rename succeeds even if a neighbour's hosts file can't be written.
             let _unwritten = names::write_sections(roots, &network.name, &leases);
         }
     }

@@ -1,6 +1,6 @@
-//! One endpoint of a container: its leases, its pair of links, and the names that it brings to the
-//! hosts files of the network. The steps are the same when a container starts and when it is
-//! connected while it runs; their order is the caller's.
+//! One endpoint of a container: its leases, its interface, and its names in the hosts files of the
+//! network. A start and `network connect` on a running container call the same functions, each in
+//! its own order.
 
 use std::net::IpAddr;
 
@@ -23,19 +23,19 @@ use crate::sys::netlink::Socket;
 #[derive(Clone, Debug, Default)]
 pub struct EndpointConfig {
     pub network: String,
-    /// At most one of each family; a free address is chosen for the other family.
+    /// At most one address of each family. `ipam` chooses a free address for a family without one.
     pub addresses: Vec<IpAddr>,
     pub mac: Option<Mac>,
     /// The container's name and its aliases on this network.
     pub names: Vec<String>,
-    /// `--link`: another container's name, and a further one that only this container knows it by.
+    /// `--link`: the name of another container, and an alias for it in this container only.
     pub links: Vec<(String, String)>,
-    /// `--link-local-ip`
+    /// `--link-local-ip`: further addresses of the interface.
     pub link_local: Vec<IpAddr>,
     pub options: InterfaceOptions,
 }
 
-/// The container that is connected.
+/// The container that joins a network.
 pub struct Container<'a> {
     pub id: &'a str,
     pub name: &'a str,
@@ -44,8 +44,8 @@ pub struct Container<'a> {
     pub is_alive: IsAlive,
 }
 
-/// Leases the addresses of a new endpoint beside the `others` of the container. If it fails, no lease
-/// is left.
+/// Leases the addresses of a new endpoint; `others` are the container's other endpoints. Fails if
+/// an address or the interface's name is taken; then no lease is left.
 pub fn lease(
     roots: &Roots,
     container: &Container<'_>,
@@ -92,7 +92,7 @@ pub fn lease(
         let wanted = config.addresses.iter().copied().find(|&address| family.has(address));
         let address = ipam::lease(roots, network, pool, &request(wanted)).inspect_err(|_| {
             for &address in &leased {
-                // The user must see the first failure; a lease that is left is reclaimed.
+                // Report the first failure. If a lease stays behind, a later request reclaims it.
                 let _ = ipam::release(roots, network, Some(address), container.id);
             }
         })?;
@@ -117,7 +117,8 @@ pub fn lease(
     })
 }
 
-/// The name of a new interface: the user's, otherwise the network's prefix and the first free number.
+/// The name of a new interface: the user's choice, otherwise the network's prefix and the first
+/// free number.
 fn name_interface(
     config: &EndpointConfig,
     network: &Network,
@@ -136,11 +137,11 @@ fn name_interface(
     }
     let prefix = network.interface_prefix();
     let mut names = (0..=others.len()).map(|number| format!("{prefix}{number}"));
-    // One more name than there are others.
+    // The list has one name more than `others`, so one is free.
     Ok(names.find(|name| holder(name).is_none()).unwrap_or_default())
 }
 
-/// Makes the pair of links, or the interface on the parent. Returns false if the kernel can't keep the
+/// Makes the veth pair, or the interface on the parent. Returns false if the kernel can't keep the
 /// container off the host's loopback.
 pub fn connect(
     roots: &Roots,
@@ -169,14 +170,15 @@ pub fn connect(
         Some(direct) => {
             let parent = parent::ensure(host, roots, network, direct)?;
             subinterface::connect(host, namespace, parent, network, direct, &plan)?;
-            // The kernel keeps it off the host's own addresses.
+            // The kernel passes no packet between this interface and the host's own addresses.
             Ok(true)
         }
     };
     connect().context(|| format!("connect to network {}", network.name))
 }
 
-/// Removes the interface. The other end of a pair goes with the host's.
+/// Removes the endpoint's interface. Removing the host's end of a veth pair removes the other end
+/// too.
 pub fn delete(host: &mut Socket, endpoint: &Endpoint) -> Result<()> {
     if endpoint.is_direct() {
         subinterface::remove(host, &endpoint.link, &endpoint.interface)
@@ -185,8 +187,8 @@ pub fn delete(host: &mut Socket, endpoint: &Endpoint) -> Result<()> {
     }
 }
 
-/// Adds the container to the hosts files of the others on the network, and the others to its own.
-/// Returns why files could not be written.
+/// Adds the container to the hosts files of the other containers on the network, and those to its
+/// own. Returns the errors of files that could not be written.
 pub fn write_names(
     roots: &Roots,
     container: &Container<'_>,
@@ -206,11 +208,11 @@ pub fn write_names(
 /// A network that a container has left.
 pub struct Left {
     pub driver: &'static str,
-    /// Why hosts files could not be written.
+    /// The errors of hosts files that could not be written.
     pub unwritten: Vec<Error>,
 }
 
-/// Releases an endpoint's leases and removes the container from the others' hosts files.
+/// Releases an endpoint's leases and removes the container from the other containers' hosts files.
 pub fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Left> {
     let Some(network) = Network::read(roots, &endpoint.network)? else {
         return Ok(Left { driver: DEFAULT_DRIVER, unwritten: Vec::new() });
@@ -230,8 +232,8 @@ pub fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Left> {
     Ok(left)
 }
 
-/// Whether the network's containers find each other by name. As in Docker, those on the default
-/// network do not.
+/// Whether containers on the network find each other by name. As in Docker, containers on the
+/// default network do not.
 pub fn has_names(network: &Network) -> bool {
     network.name != DEFAULT
 }

@@ -1,20 +1,20 @@
 //! The networks of one running container, from its start to its end.
 //!
-//! The order of `set_up` is: ports, leases, the record (`record`), the links, the firewall's
-//! rules, the names in hosts files. `take_down` undoes all of it by the record, whichever command
-//! runs it, and removes the record last: a kill before that only means that the next command does
-//! it all again.
+//! The order of `set_up` is: ports, leases, the record (`record`), the links, the firewall's rules,
+//! the names in hosts files. `take_down` reads the record, undoes each step and removes the record
+//! last, whichever command calls it. If it is killed before that, the next command repeats all of
+//! it.
 //!
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!
-//! 1. `record`: the file
-//! 2. `recover`: the same facts, if the file was removed
+//! 1. `record`: the file `network.json` of one container
+//! 2. `recover`: rebuilds the record from the leases if the file was removed
 //! 3. `rules`: the firewall rules that follow from all records
-//! 4. `join`: the steps of one endpoint
+//! 4. `join`: the steps for one endpoint
 //! 5. `publish`: the container's published ports
-//! 6. `change`: networks of a container that runs
-//! 7. `reload`: what other programs or a reboot removed, made again
-//! 8. `republish`: other published ports of a container that runs
+//! 6. `change`: connects, disconnects and renames a running container
+//! 7. `reload`: restores what other programs or a reboot removed
+//! 8. `republish`: changes the published ports of a running container
 
 pub mod change;
 mod join;
@@ -44,12 +44,12 @@ use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
 use crate::sys::trace::Traced;
 
-/// The networks that a container was connected to, or disconnected from.
+/// The networks that a container was connected to, or was disconnected from.
 pub type Joined = Vec<NetworkFacts>;
 
 /// Connects a starting container, whose first process is `pid`, to its networks. Returns the
-/// sockets that hold its published ports, and the networks. If it fails, `take_down` undoes what was
-/// done.
+/// sockets that hold its published ports, and the networks. If this fails, the caller must call
+/// `take_down`.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -89,22 +89,22 @@ pub fn set_up(
     publish::open(roots, choice, &mut host, &members, &attachment, id)?;
     publish::open_loopback(&members, &attachment.port_rules(id), guarded)?;
     for (network, endpoint) in networks.iter().zip(&attachment.endpoints) {
-        // The monitor can't print a warning: a container whose file can't be written lacks the
-        // names.
+        // The monitor can't print a warning. If a hosts file can't be written, that container lacks
+        // the names.
         let _unwritten = join::write_names(roots, container, network, endpoint)?;
     }
     Ok((held, networks.iter().map(Network::facts).collect()))
 }
 
-/// Undoes everything that a container has on its networks, however it ended. Things that are gone
-/// already are no error. If steps fail, the others are still done, and the first failure is returned.
-/// Otherwise returns the networks.
+/// Disconnects a container from all its networks and returns them. Works after a normal exit and
+/// after a crash: what is already gone is no error. If a step fails, the other steps still run, and
+/// the first error is returned.
 pub fn take_down(roots: &Roots, id: &str) -> Result<Joined> {
     undo(roots, id, &recover::find(roots, id)?)
 }
 
-/// As [`take_down`], for a container that was started without a network: only the record says
-/// whether it was connected to one since.
+/// As [`take_down`], for a container that was started without a network. Reads only the record,
+/// which exists if `network connect` connected the container later.
 pub fn take_down_recorded(roots: &Roots, id: &str) -> Result<Joined> {
     undo(roots, id, &Attachment::read(roots, id)?)
 }
@@ -117,8 +117,8 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
     let mut left_networks = Joined::new();
     let mut first = publish::close(roots, id, attachment);
     let mut host = Socket::route()?;
-    // The namespace lives on with the container that joined it, so the links must be removed here.
-    // A cleaner of temporary files removes the mark with the record.
+    // A container that joined this network namespace keeps it alive, so remove the links here. A
+    // cleaner of temporary files removes this mark together with the record.
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;
     for endpoint in &attachment.endpoints {
@@ -147,7 +147,7 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
 /// Releases the leases of a start that failed.
 fn release(roots: &Roots, id: &str, attachment: &Attachment) {
     for endpoint in &attachment.endpoints {
-        // The user must see the failure that led here; a lease that is left is reclaimed.
+        // Report the failure that led here. If a lease stays behind, a later request reclaims it.
         let _ = join::leave(roots, id, endpoint);
     }
 }

@@ -1,9 +1,9 @@
 //! The published ports of a container: the claims on the host's ports, the firewall's rules, and
-//! the way from the host's 127.0.0.1.
+//! the route from the host's 127.0.0.1.
 //!
-//! Claims come first, because a port that another program has must fail the start before anything
-//! is made on the host. The way from 127.0.0.1 comes last, because it needs the guard at every
-//! container's link. How a port is written is in `port`.
+//! Ports are claimed first: if another program has a port, the start must fail before it has
+//! changed anything on the host. 127.0.0.1 is opened last, because every container's link must have
+//! its guard by then (`network::guard`). The text form of a port is in `port`.
 
 use super::record::Attachment;
 use super::{recover, rules};
@@ -18,31 +18,34 @@ use crate::port::Publish;
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Claims the host's ports, before anything is made on the host.
+/// Claims the host's ports `publish`. Fails if a port is taken, or if no network can publish ports.
 pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result<Claimed> {
     if publish.is_empty() {
         return Ok(Claimed::default());
     }
     let Some(network) = networks.iter().find(|network| network.can_publish()) else {
-        // As in Docker: such a container answers at its own address.
+        // As in Docker, a macvlan or ipvlan container answers on its own address, and `-p` is
+        // ignored.
         if networks.iter().any(|network| network.direct.is_some()) {
             return Ok(Claimed::default());
         }
         fail!("ports can't be published: network {} is internal", networks[0].name)
     };
-    // A port leads to the container's address of its family on a network with a way out.
+    // A port of a family leads to the container's address of this family, on a network that can
+    // publish.
     let has_target = |family: Family| {
         networks.iter().any(|network| network.can_publish() && network.pool(family).is_some())
     };
     let default = |family: Family| match network.publish_address {
         _ if !has_target(family) => None,
         None => Some(family.unspecified()),
-        // An address of one family does not open the other family to all.
+        // If the user chose an IPv4 address, no IPv6 port is opened, and the other way round.
         Some(address) => Some(address.0).filter(|&address| family.has(address)),
     };
     let defaults = Defaults { ipv4: default(Family::V4), ipv6: default(Family::V6) };
     let find_container = |protocol, at| {
-        // The name is left out if an attachment can't be read; the kernel refuses the port anyway.
+        // If an attachment can't be read, the error lacks the container's name; the kernel still
+        // refuses the port.
         let mut attachments = recover::all(roots).ok()?.into_iter().map(|(_, other)| other);
         let holder =
             attachments.find(|other| other.ports.iter().any(|map| map.meets(protocol, at)));
@@ -60,7 +63,8 @@ pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result
     Ok(claimed)
 }
 
-/// Makes the firewall let the networks and the ports through.
+/// Adds the firewall's rules for the networks and the container's ports, and deletes old flows to
+/// them.
 pub fn open(
     roots: &Roots,
     choice: Choice,
@@ -73,8 +77,9 @@ pub fn open(
     conntrack::forget(host, &attachment.port_rules(id))
 }
 
-/// Lets the host's 127.0.0.1 reach the ports, if the containers are `guarded`: kept off it. On a
-/// kernel that can't do that, ports answer on the host's other addresses only.
+/// Lets the host's 127.0.0.1 reach the ports, if every container is `guarded`, which means kept off
+/// the host's loopback. Without guards, ports answer on the host's other addresses only, and a port
+/// that is published on 127.0.0.1 is an error.
 pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -> Result<()> {
     let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
     if !guarded {

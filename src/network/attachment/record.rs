@@ -1,8 +1,8 @@
 //! `<run>/<id>/network.json`: the interfaces, addresses and ports of one running container.
 //!
-//! It is written before anything is made on the host, so that the command that cleans up after the
-//! container knows what to undo, however the container ended. It is in the run root, because a
-//! reboot undoes all of it. Addresses and ports are text in the file, and types here.
+//! The file is written before anything is made on the host, so that the clean-up knows what to
+//! undo, however the container ended. The file is in the run root, because a reboot undoes all of
+//! its content. Addresses and ports are text in the file, and typed here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -31,15 +31,15 @@ pub struct Attachment {
 pub struct Endpoint {
     pub network: String,
     pub network_id: String,
-    /// The name in the container.
+    /// The interface's name in the container.
     pub interface: String,
-    /// The name of the host's end.
+    /// The name of the veth pair's end on the host.
     pub link: String,
-    /// `None` if it is the parent's.
+    /// `None` if the interface has the parent's MAC address.
     pub mac: Option<Mac>,
     pub addresses: Vec<Address>,
-    /// Set if the network has no bridge: the host has no end of the interface, and `link` is only a
-    /// name to find it by. Missing in files of older versions.
+    /// `Some(true)` if the network has no bridge: then no end of the interface is on the host, and
+    /// `link` is the alias that finds the interface. Missing in files of older versions.
     pub direct: Option<bool>,
 }
 
@@ -47,14 +47,14 @@ pub struct Endpoint {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Address {
     pub address: Ip,
-    /// In bits.
+    /// The length of the subnet's prefix, in bits.
     pub prefix: u8,
-    /// None in an internal network.
+    /// Empty in an internal network.
     pub gateway: OrEmpty<Ip>,
 }
 
 impl Attachment {
-    /// Reads the attachment of a container. It is empty if the container is on no network.
+    /// Reads the attachment of a container; empty if the container is on no network.
     pub fn read(roots: &Roots, id: &str) -> Result<Attachment> {
         Ok(Attachment::read_if_present(roots, id)?.unwrap_or_default())
     }
@@ -78,7 +78,7 @@ impl Attachment {
     }
 
     /// The firewall's rules for the published ports. A port leads to the container's first address
-    /// of its family that has a gateway.
+    /// of the port's family that has a gateway.
     pub fn port_rules(&self, id: &str) -> Vec<PortRule> {
         let rule = |map: &PortMap| {
             let from = map.from();
@@ -89,9 +89,9 @@ impl Attachment {
         self.ports.iter().filter_map(rule).collect()
     }
 
-    /// The address that published ports of a family lead to.
+    /// The container's address to which its published ports of a family lead.
     pub(super) fn target(&self, family: Family) -> Option<IpAddr> {
-        // No packet to a macvlan or ipvlan interface passes the host's firewall.
+        // Packets to a macvlan or ipvlan interface do not pass the host's firewall.
         let bridged = self.endpoints.iter().filter(|endpoint| !endpoint.is_direct());
         let mut addresses = bridged.flat_map(|endpoint| &endpoint.addresses);
         let open = |address: &&Address| address.gateway.is_some() && family.has(address.address.0);
@@ -100,12 +100,12 @@ impl Attachment {
 }
 
 impl Endpoint {
-    /// Whether the network has no bridge.
+    /// Whether the network has no bridge (macvlan or ipvlan).
     pub fn is_direct(&self) -> bool {
         self.direct == Some(true)
     }
 
-    /// The hardware address as text; empty if it is the parent's.
+    /// The MAC address as text; empty if the interface has the parent's.
     pub fn mac_text(&self) -> String {
         self.mac.map(|mac| mac.to_string()).unwrap_or_default()
     }
@@ -121,10 +121,10 @@ impl Endpoint {
     }
 }
 
-/// The ids of all containers that have a run directory, and so may have an attachment.
+/// The ids of all containers that have a run directory. Each may have an attachment.
 pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
     let mut names = store::list(&roots.run)?;
-    // Other files are there too.
+    // The run root has other files too. A container's id has 64 digits.
     names.retain(|name| name.len() == 64);
     Ok(names)
 }
@@ -137,7 +137,7 @@ pub(super) fn path(roots: &Roots, id: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// As mydocker wrote it while addresses and ports were strings in the code.
+    /// A file of an earlier version, whose code held addresses and ports as strings.
     const OLD: &str = r#"{"name":"web","endpoints":[{"network":"mydocker0","network_id":"ab12","interface":"eth0","link":"mdv0123456789ab","mac":"02:42:ac:12:00:02","addresses":[{"address":"172.18.0.2","prefix":20,"gateway":"172.18.0.1"},{"address":"fd00::2","prefix":64,"gateway":""}]}],"ports":[{"protocol":"tcp","address":"0.0.0.0","port":8080,"container_port":80},{"protocol":"udp","address":"::","port":53,"container_port":53}]}"#;
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         let ipv4 = endpoint.address(Family::V4).unwrap();
         assert_eq!(*ipv4.gateway, Some("172.18.0.1".parse().unwrap()));
         assert_eq!(endpoint.address(Family::V6).unwrap().gateway, OrEmpty(None));
-        // The IPv6 port has no rule: its address has no gateway.
+        // The IPv6 port gets no rule, because the IPv6 address has no gateway.
         let rules = attachment.port_rules("id");
         assert_eq!(rules.len(), 1);
         assert_eq!(

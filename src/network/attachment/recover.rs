@@ -1,8 +1,10 @@
-//! The attachment of a container whose `network.json` is gone, found again by its leases.
+//! Rebuilds the attachment of a container whose `network.json` is gone, from the container's
+//! leases.
 //!
-//! A cleaner of temporary files may remove the run directory while the container runs. Its leases
-//! are in the state root, and each holds what the file says: the interface, the host's link and the
-//! published ports. A lease that a power cut left says the same, but the host has no such link.
+//! A cleaner of temporary files may remove the run directory while the container runs. The leases
+//! are in the state root. Each lease has the content of the file: the interface, the host's link
+//! and the published ports. After a power cut, leases of dead containers may remain, but then the
+//! host has no such link.
 
 use std::net::IpAddr;
 
@@ -17,7 +19,7 @@ use crate::network::{bridge, link};
 use crate::store::{OrEmpty, Roots};
 use crate::sys::netlink::Socket;
 
-/// Reads the attachment of a container that runs, or ran and was not cleaned up.
+/// Reads the attachment of a container that runs, or that ended and was not cleaned up.
 pub fn find(roots: &Roots, id: &str) -> Result<Attachment> {
     match Attachment::read_if_present(roots, id)? {
         Some(attachment) => Ok(attachment),
@@ -43,7 +45,8 @@ pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
     Ok(all)
 }
 
-/// Whether one of the links exists, and with it the container's network namespace.
+/// Whether an interface of the attachment exists. If so, the container's network namespace exists
+/// too.
 pub fn has_link(attachment: &Attachment) -> Result<bool> {
     let mut host = Socket::route()?;
     for endpoint in attachment.endpoints.iter().filter(|endpoint| !endpoint.link.is_empty()) {
@@ -60,7 +63,7 @@ pub fn has_link(attachment: &Attachment) -> Result<bool> {
     Ok(false)
 }
 
-/// The facts in the leases of container `only`, or of all containers.
+/// The attachments that the leases describe: of container `only`, or of all containers.
 fn by_leases(roots: &Roots, only: Option<&str>) -> Result<Vec<(String, Attachment)>> {
     let mut found: Vec<(String, Attachment)> = Vec::new();
     for network in known(roots)? {
@@ -83,10 +86,10 @@ fn by_leases(roots: &Roots, only: Option<&str>) -> Result<Vec<(String, Attachmen
     Ok(found)
 }
 
-/// Adds an address to the endpoint on its network.
+/// Adds a leased address to the endpoint on the lease's network.
 fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     let pool = lease.address.map(|address| network.pool(Family::of(address)));
-    // An address of a family that the network has not.
+    // Skip the address: the network has no subnet of its family.
     if pool == Some(None) {
         return;
     }
@@ -119,7 +122,8 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     endpoint.mac = chosen.parse().ok().or_else(|| mac(network, &addresses, &lease.owner));
 }
 
-/// The MAC address of an interface for which the user chose none; `None` if it is the parent's.
+/// The MAC address of an interface for which the user chose none; `None` if the interface has the
+/// parent's.
 pub fn mac(network: &Network, addresses: &[IpAddr], id: &str) -> Option<Mac> {
     match &network.direct {
         Some(direct) if direct.kind.has_mac_of_parent() => None,
@@ -127,14 +131,15 @@ pub fn mac(network: &Network, addresses: &[IpAddr], id: &str) -> Option<Mac> {
     }
 }
 
-/// The words of a lease on an interface: its name, its link and, if the user chose it, its MAC
-/// address.
+/// The line of a lease that describes the interface: its name, its link, and its MAC address if the
+/// user chose one.
 pub fn write_interface(interface: &str, link: &str, mac: Option<Mac>) -> String {
     let mac = mac.map(|mac| mac.to_string()).unwrap_or_default();
     format!("{interface} {link} {mac}")
 }
 
-/// The words of a lease on published ports: `tcp/0.0.0.0/8080/80` for each.
+/// The line of a lease that lists the published ports, each as
+/// PROTOCOL/HOST-ADDRESS/HOST-PORT/PORT, such as `tcp/0.0.0.0/8080/80`.
 pub fn write_ports(ports: &[PortMap]) -> String {
     let word = |map: &PortMap| {
         format!("{}/{}/{}/{}", map.protocol, map.address, map.port, map.container_port)

@@ -1,6 +1,6 @@
-//! Makes what other programs or a reboot removed from running containers' networks again: bridges,
-//! their ports, forwarding, the firewall's rules. `network reload` makes all of it; `boot` only what
-//! is missing.
+//! Restores the networks of running containers after other programs or a reboot removed parts of
+//! them: bridges and their ports, IP forwarding, the firewall's rules. `network reload` restores
+//! all of them, `boot` only the missing ones.
 
 use super::{publish, recover, rules};
 use crate::error::Result;
@@ -11,7 +11,7 @@ use crate::network::{bridge, endpoint, parent};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Makes the networks of all running containers again.
+/// Makes the bridges, their ports and all firewall rules of running containers again.
 pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     let mut host = Socket::route()?;
     let mut used: Vec<Network> = Vec::new();
@@ -40,12 +40,12 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     Ok(())
 }
 
-/// After a boot, makes the bridge of every network that a user created. If running containers lack
-/// rules, makes everything again.
+/// After a boot, makes the bridge of every network that a user created. If the rules of running
+/// containers are missing or changed, calls `reload`.
 pub fn restore(roots: &Roots, choice: Choice) -> Result<()> {
     let mut networks = known(roots)?;
-    // The default network's bridge is made when a container uses it, and so is a parent, whose lower
-    // link may appear late.
+    // Other links are made when a container uses them: the default network's bridge, and parents,
+    // because the link below a parent may appear late.
     networks.retain(|network| network.name != DEFAULT && network.direct.is_none());
     if !networks.is_empty() {
         let mut host = Socket::route()?;

@@ -1,9 +1,9 @@
 //! Changes the published ports of a running container.
 //!
-//! A plan claims the new ports and changes nothing else. The caller gives the claimed sockets to the
-//! process that holds the container's ports, carries the plan out, and at last has the sockets of
-//! removed ports closed. So each port on the attachment is held at every moment, and if the caller
-//! is killed in between, a plan for the former ports repairs everything.
+//! A plan claims the new ports and changes nothing else. The caller gives the claimed sockets to
+//! the process that holds the container's ports, carries the plan out, and then closes the sockets
+//! of removed ports. So each port in the attachment is held at every moment. If the caller is
+//! killed in between, a new plan for the former ports restores them.
 
 use std::os::fd::OwnedFd;
 
@@ -18,18 +18,19 @@ use crate::port::{PortRange, Publish, socket_name};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// The present ports of a container, and the wanted ones.
+/// A container's published ports before and after a change.
 pub struct Plan {
     before: Attachment,
     after: Attachment,
     networks: Vec<Network>,
-    /// The sockets of the new ports.
+    /// The sockets that hold the new ports.
     pub held: Vec<OwnedFd>,
 }
 
 impl Plan {
-    /// Plans that the container has the ports `wanted`. Ports that it has keep their number on the
-    /// host. If they are not `held`, they are claimed too. Fails if a port is taken.
+    /// Plans a change to the ports `wanted`. A port that the container already has keeps its host
+    /// port. If the container's ports are not `held` by a process, they are claimed again. Fails if
+    /// a port is taken.
     pub fn new(roots: &Roots, id: &str, wanted: &[Publish], held: bool) -> Result<Plan> {
         let before = recover::find(roots, id)?;
         let mut networks = Vec::with_capacity(before.endpoints.len());
@@ -42,7 +43,7 @@ impl Plan {
         }
         let claimed = publish::claim(roots, &networks, &unclaimed)?;
         let mut ports: Vec<PortMap> = kept.into_iter().chain(claimed.maps).collect();
-        // In the order of the record, as after a start.
+        // Use the order of the container's record, as a start does.
         let units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
         ports
             .sort_by_key(|map| units.iter().position(|unit| serves(map, unit) && leads(map, unit)));
@@ -50,7 +51,7 @@ impl Plan {
         Ok(Plan { before, after, networks, held: claimed.held })
     }
 
-    /// The names of the sockets that are not needed after the plan is carried out.
+    /// The names of the sockets to close after `carry_out`.
     pub fn unneeded(&self) -> Vec<String> {
         let names = |ports: &[PortMap]| {
             let name = |map: &PortMap| socket_name(map.protocol, map.from());
@@ -62,12 +63,13 @@ impl Plan {
         before
     }
 
-    /// The plan that undoes this one.
+    /// The plan that undoes this one. It claims no ports.
     pub fn inverse(self) -> Plan {
         Plan { before: self.after, after: self.before, held: Vec::new(), ..self }
     }
 
-    /// Changes the attachment, the firewall's rules (all in one step), and the ports in the leases.
+    /// Writes the attachment, replaces the firewall's rules in one step, and writes the ports into
+    /// the leases.
     pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &str) -> Result<()> {
         self.after.write(roots, id)?;
         let rules = self.after.port_rules(id);
@@ -96,25 +98,25 @@ impl Plan {
     }
 }
 
-/// Whether the host's port is one that `unit` asks for.
+/// Whether the host port of `map` is one that `unit` requests.
 pub fn serves(map: &PortMap, unit: &Publish) -> bool {
     map.protocol == unit.protocol
         && unit.address.is_none_or(|address| address == map.address.0)
         && unit.host.is_none_or(|host| host.ports().contains(&map.port))
 }
 
-/// Whether it leads to the container's port of `unit`.
+/// Whether `map` leads to the container port of `unit`.
 pub fn leads(map: &PortMap, unit: &Publish) -> bool {
     unit.container == PortRange::one(map.container_port)
 }
 
-/// Which of `maps` stay, and which part of `wanted` none of them serves.
+/// Splits `wanted`: the ports of `maps` that stay, and the requests that no port of `maps` serves.
 fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
     let mut rest = maps.to_vec();
     let mut kept = Vec::new();
     let mut unclaimed = Vec::new();
     let mut units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
-    // A port without an address takes what those with an address leave.
+    // First serve the requests with an address. A request without one gets any port that is left.
     units.sort_by_key(|unit| unit.address.is_none());
     let mut others = Vec::new();
     for unit in units {
@@ -127,7 +129,7 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
             None => others.push(unit),
         }
     }
-    // The host's port of a removed one can be used at once.
+    // A host port whose container port was removed can serve another request at once.
     for unit in others {
         let is_fixed = unit.host.is_some_and(|host| host.len() == 1);
         let before = kept.len();
@@ -144,7 +146,7 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
     (kept, unclaimed)
 }
 
-/// A claim of exactly this port.
+/// The request for exactly this port.
 fn exactly(map: &PortMap) -> Publish {
     Publish {
         address: Some(map.address.0),
@@ -175,14 +177,14 @@ mod tests {
         assert_eq!(kept(both, &["8080:80", "90"]), of(both, "90/tcp"));
         assert_eq!(kept(both, &["8080:80/udp"]), of("", "8080:80/udp"));
         assert_eq!(kept(both, &[]), of("", ""));
-        // A port that the host chose stays the same, and two such ports are distinguished.
+        // A port that the engine chose stays the same, and two such ports are distinguished.
         assert_eq!(kept("tcp/0.0.0.0/49153/80", &["80"]), of("tcp/0.0.0.0/49153/80", ""));
         let two = "tcp/0.0.0.0/49153/80 tcp/0.0.0.0/49154/80";
         assert_eq!(kept(two, &["80", "80", "80"]), of(two, "80/tcp"));
         assert_eq!(kept("tcp/0.0.0.0/8003/80", &["8000-8010:80"]), of("tcp/0.0.0.0/8003/80", ""));
         let range = "tcp/0.0.0.0/8000/80 tcp/0.0.0.0/8001/81";
         assert_eq!(kept(range, &["8000-8002:80-82"]), of(range, "8002:82/tcp"));
-        // The same port of the host leads elsewhere.
+        // The same host port leads to another container port.
         assert_eq!(kept(both, &["8080:81"]).0, "tcp/0.0.0.0/8080/81 tcp/::/8080/81");
         let own = "tcp/127.0.0.1/8080/80 tcp/192.0.2.1/8080/80";
         assert_eq!(kept(own, &["8080:80", "127.0.0.1:8080:80"]), of(own, ""));

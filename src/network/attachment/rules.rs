@@ -1,8 +1,8 @@
-//! The firewall rules that a state root needs, from the records of its networks and of its running
-//! containers.
+//! The firewall rules that a state root needs, collected from the records of its networks and of
+//! its running containers.
 //!
-//! `firewall` knows neither record. It asks for all rules only when it has to make all of them
-//! again; a container's start and end normally cost no more than its own ports' rules.
+//! `firewall` reads neither kind of record. It calls the collector only if it has to make all rules
+//! again. Normally a container's start and end change only the rules of the container's own ports.
 
 use super::record::Attachment;
 use super::recover;
@@ -45,13 +45,14 @@ fn collect(roots: &Roots, networks: &[&str], except: Option<&str>) -> Result<Rul
     Ok(rules)
 }
 
-/// The ids of the networks with a bridge: no packet of the others passes the firewall.
+/// The ids of the networks that have a bridge. Packets of the other networks do not pass the
+/// firewall.
 fn bridged<'a>(networks: &[&'a Network]) -> Vec<&'a str> {
     let bridged = networks.iter().filter(|network| network.direct.is_none());
     bridged.map(|network| network.id.as_str()).collect()
 }
 
-/// Makes sure that `networks` have their rules, and the container those of its published ports.
+/// Makes sure that `networks` have their rules, and that container `id` has the rules of its ports.
 pub(super) fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -88,7 +89,8 @@ pub fn forget(roots: &Roots, network: &Network) -> Result<()> {
     firewall::forget(roots, &network.id, &collector(roots))
 }
 
-/// The faults of the firewall's rules; `reload` repairs them.
+/// The differences between the firewall's rules and the records, one sentence each; `reload`
+/// repairs them.
 pub fn flaws(roots: &Roots) -> Result<Vec<String>> {
     firewall::flaws(roots, || {
         let mut attachments = recover::all(roots)?;

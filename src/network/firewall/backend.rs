@@ -1,7 +1,7 @@
 //! The interface of the two back ends, `iptables` and `nftables`, that put rules into the kernel.
 //!
-//! A back end holds no state: what the rules are is data (`rules`), and which back end is used,
-//! when, and what a kill in the middle means is decided in `firewall`.
+//! A back end holds no state. `rules` has the rules as data. `firewall` decides which back end
+//! makes them and when, and repairs the rules after a kill in the middle of a change.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::rules::{PortRule, Rules};
 use crate::error::{Error, Result, fail};
 
-/// The available back ends.
+/// The two back ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendKind {
     Iptables,
@@ -17,7 +17,7 @@ pub enum BackendKind {
 }
 
 impl BackendKind {
-    /// The name in `--firewall`.
+    /// The value of `--firewall` that chooses this back end.
     pub fn name(self) -> &'static str {
         match self {
             BackendKind::Iptables => "iptables",
@@ -44,24 +44,26 @@ impl FromStr for BackendKind {
     }
 }
 
-/// One way to get rules into the kernel.
+/// A back end: one way to put rules into the kernel.
 pub trait Backend {
     /// Which back end this is.
     fn kind(&self) -> BackendKind;
-    /// A sentence about what the host lacks for this backend.
+    /// A sentence about what the host lacks for this back end; `None` if it lacks nothing.
     fn lack(&self) -> Option<String>;
-    /// A text that changes whenever anyone changes a rule. It is cheap to get.
+    /// A text that changes whenever any program changes any rule. Cheap to compute. `None` if
+    /// unknown.
     fn stamp(&self, ipv6: bool) -> Option<String>;
-    /// A text that changes whenever anyone changes a rule of mydocker. It costs more.
+    /// A text that changes whenever any program changes a rule of mydocker. Costs more than
+    /// `stamp`. `None` if unknown.
     fn fingerprint(&self, ipv6: bool) -> Option<String>;
     /// Replaces all rules of this state root.
     fn rebuild(&self, rules: &Rules) -> Result<()>;
-    /// Adds rules. If it fails, nothing has changed.
+    /// Adds rules. On an error, no rule has changed.
     fn add(&self, ports: &[PortRule]) -> Result<()>;
-    /// Removes exactly the rules that `add` added. If it fails, nothing has changed.
+    /// Removes exactly the rules that `add` added. On an error, no rule has changed.
     fn remove(&self, ports: &[PortRule]) -> Result<()>;
     /// Removes every rule of this state root.
     fn erase(&self) -> Result<()>;
-    /// The present rules, one line each, as the host's tool prints them.
+    /// The present rules of this state root, one per line, as the host's tool prints them.
     fn show(&self) -> Result<Vec<String>>;
 }

@@ -1,9 +1,9 @@
 //! The expressions of an nf_tables rule (linux/netfilter/nf_tables.h).
 //!
-//! A rule is a list of expressions that the kernel executes in order: one loads a part of the
-//! packet into a register, the next compares it, and the first comparison that fails ends the rule.
-//! The last expression is the verdict, or translates an address. A register keeps the byte order of
-//! its source: the packet's, or the host's.
+//! A rule is a list of expressions that the kernel executes in order. One expression loads a part
+//! of the packet into a register and the next compares the register. If a comparison fails, the
+//! rule does not match. The last expression is the verdict or translates an address. A register
+//! keeps the byte order of its source: the packet's or the host's.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,10 +24,10 @@ const NFTA_IMMEDIATE_DATA: u16 = 2;
 numbers!(u32, libc: NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO);
 numbers!(u32, libc: NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER);
 numbers!(u32, libc: NFT_CT_STATE, NFT_CT_STATUS, NFT_NAT_DNAT, NFT_CMP_EQ, NFT_CMP_NEQ);
-// The registers.
+// The registers of nf_tables. Verdicts go to a register of their own.
 numbers!(u32, libc: NFT_REG_VERDICT, NFT_REG_1, NFT_REG_2);
 
-/// Adds a number, which is big-endian everywhere in nf_tables.
+/// Adds a 32-bit number in network byte order, as nf_tables expects all numbers.
 pub fn number(batch: &mut Batch, kind: u16, value: u32) {
     batch.attribute(kind, &value.to_be_bytes());
 }
@@ -36,23 +36,23 @@ fn value(batch: &mut Batch, kind: u16, value: &[u8]) {
     batch.nest(kind, |batch| batch.attribute(NFTA_DATA_VALUE, value));
 }
 
-/// Network interfaces.
+/// The interfaces that a rule matches: one name, or all names with a prefix.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Links<'a> {
     Named(&'a str),
     Beginning(&'a str),
 }
 
-/// Facts of the kernel about a packet's connection (conntrack).
+/// What conntrack knows about a packet's connection.
 #[derive(Clone, Copy)]
 pub enum Flow {
-    /// The state is established or related.
+    /// The connection's state is established or related.
     Known,
-    /// The status says that its destination was translated.
+    /// The connection's destination was translated (IPS_DST_NAT).
     Dnat,
 }
 
-/// A rule that is being written: first what it matches, then what happens to the packet.
+/// A rule under construction: first the expressions that match, then the verdict or translation.
 pub struct Rule<'a> {
     batch: &'a mut Batch,
     family: Family,
@@ -74,7 +74,7 @@ impl<'a> Rule<'a> {
         self.load_meta(NFT_META_OIFNAME).compare_name(true, links)
     }
 
-    /// Matches any other outgoing interface.
+    /// Matches packets that leave by any other interface.
     pub fn oifname_not(&mut self, links: Links<'_>) -> &mut Self {
         self.load_meta(NFT_META_OIFNAME).compare_name(false, links)
     }
@@ -89,7 +89,7 @@ impl<'a> Rule<'a> {
         self.address(if self.family == Family::V4 { 16 } else { 24 }, subnet)
     }
 
-    /// Matches packets to the host itself.
+    /// Matches packets to an address of the host itself.
     pub fn for_the_host(&mut self) -> &mut Self {
         const NFTA_FIB_DREG: u16 = 1;
         const NFTA_FIB_RESULT: u16 = 2;
@@ -123,7 +123,7 @@ impl<'a> Rule<'a> {
         self.load_flow(flow).compare(false, &[0; 4])
     }
 
-    /// Matches any other state of the connection.
+    /// Matches packets whose connection is not in this state.
     pub fn not_flow(&mut self, flow: Flow) -> &mut Self {
         self.load_flow(flow).compare(true, &[0; 4])
     }
@@ -148,7 +148,7 @@ impl<'a> Rule<'a> {
         self.verdict(libc::NFT_JUMP, Some(chain));
     }
 
-    /// Gives the packet, and all of its connection, another destination.
+    /// Translates the destination of the packet, and of the rest of its connection, to `to`.
     pub fn dnat(&mut self, to: SocketAddr) {
         const NFTA_NAT_TYPE: u16 = 1;
         const NFTA_NAT_FAMILY: u16 = 2;
@@ -172,7 +172,7 @@ impl<'a> Rule<'a> {
         });
     }
 
-    /// Gives the connection the address of the link that it leaves by, as its source.
+    /// Translates the connection's source to the address of the interface by which it leaves.
     pub fn masquerade(&mut self) {
         self.batch.remark(" (CONFIG_NFT_MASQ, module nft_masq)");
         self.expression("masq", |_| {});
@@ -225,7 +225,7 @@ impl<'a> Rule<'a> {
         self.mask(&bits.to_ne_bytes())
     }
 
-    /// Keeps these bits of the first register.
+    /// Keeps only the bits of the first register that are set in `bits`.
     fn mask(&mut self, bits: &[u8]) -> &mut Self {
         const NFTA_BITWISE_SREG: u16 = 1;
         const NFTA_BITWISE_DREG: u16 = 2;
@@ -235,7 +235,7 @@ impl<'a> Rule<'a> {
         self.expression("bitwise", |batch| {
             number(batch, NFTA_BITWISE_SREG, NFT_REG_1);
             number(batch, NFTA_BITWISE_DREG, NFT_REG_1);
-            // An address at most.
+            // The cast is safe: `bits` is at most an address, 16 bytes.
             number(batch, NFTA_BITWISE_LEN, bits.len() as u32);
             value(batch, NFTA_BITWISE_MASK, bits);
             value(batch, NFTA_BITWISE_XOR, &[0; 16][..bits.len()]);

@@ -1,7 +1,7 @@
-//! The handles of mydocker's rules in nf_tables, as one text that two looks can compare. A rule
-//! keeps its handle until it is deleted, so equal handles mean equal rules, no matter what other
-//! programs did to their own rules. This file only reads, through `message`; `nftables` and
-//! `iptables` make the rules.
+//! The handles of mydocker's rules in nf_tables, as a text. A rule keeps its handle until it is
+//! deleted, so two equal texts mean that no rule of mydocker has changed, whatever other programs
+//! did to their own rules. This file only reads, through `message`; `nftables` and `iptables` make
+//! the rules.
 
 use std::fmt::Write;
 
@@ -9,8 +9,8 @@ use super::message::Table;
 use crate::error::Result;
 use crate::network::subnet::Family;
 
-/// A chain to look at. `leading_to` is set for a chain of the host: only its rules that jump to
-/// that chain of mydocker count.
+/// A chain whose rules are listed. `leading_to` is set for a chain that belongs to the host: then
+/// only the rules that jump to this chain of mydocker are listed.
 pub struct Chain<'a> {
     pub table: &'a str,
     pub name: &'a str,

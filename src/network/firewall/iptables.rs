@@ -1,21 +1,10 @@
-//! Rules by iptables(8), of either kind: one `iptables-restore --noflush` for each change, which
-//! the kernel takes as a whole or not at all; `ip6tables-restore` does the same for IPv6.
-//!
-//! The chains, each with the state root's suffix:
-//!
-//! - `MYDOCKER-FORWARD`, from FORWARD: first it calls `MYDOCKER-USER`, which belongs to the
-//!   administrator and is created, never changed. Then it decides which packets of each network
-//!   pass.
-//! - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT, for packets to the host itself and no others: a
-//!   container's packets to another machine's port 80 are never rewritten.
-//! - `MYDOCKER-SNAT`, from POSTROUTING: the way out, and the way back for clients of a published
-//!   port which the container would otherwise answer directly.
-//! - `MYDOCKER-INPUT`, from INPUT: keeps containers off the host's loopback.
+//! Rules by iptables(8), with nf_tables or legacy tables below. Each change is one run of
+//! `iptables-restore --noflush`, which the kernel applies completely or not at all;
+//! `ip6tables-restore` does the same for IPv6.
 //!
 //! A line `:CHAIN - [0:0]` creates the chain or empties it. The text of a change depends on the
-//! present rules, and another program, or a command of another state root, may change them before
-//! the kernel gets it. Then the kernel refuses the whole text, and the change starts again from the
-//! new rules.
+//! present rules. If another program or state root changes them before the kernel gets the text,
+//! the kernel refuses the whole text, and the change starts again with the new rules.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -33,15 +22,24 @@ use crate::sys::netfilter;
 use crate::sys::trace;
 
 const USER: &str = "MYDOCKER-USER";
-/// The most attempts at a change while other programs change the rules too.
+/// The maximum number of attempts at a change while other programs also change rules.
 const ATTEMPTS: u32 = 10;
-/// The directories of the tools, for a PATH without them.
+/// Where to look for the tools if PATH lacks these directories.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
-/// The back end that runs iptables-restore.
+/// The back end that runs iptables-restore. Its chains, each with the state root's suffix:
+///
+/// - `MYDOCKER-FORWARD`, from FORWARD: first calls `MYDOCKER-USER`, then decides which packets of
+///   each network pass. `MYDOCKER-USER` is the administrator's; mydocker only creates it.
+/// - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT: leads packets to published ports. Gets only
+///   packets to the host itself, so a container's packets to port 80 of another machine stay
+///   unchanged.
+/// - `MYDOCKER-SNAT`, from POSTROUTING: masquerades packets that leave the host, and packets to a
+///   published port whose answer would otherwise bypass the host.
+/// - `MYDOCKER-INPUT`, from INPUT: keeps containers off the host's loopback.
 pub struct Iptables {
     restore: PathBuf,
-    /// Whether it is the old kind, which does not use nf_tables.
+    /// Whether the tool uses the legacy tables, not nf_tables.
     is_legacy: bool,
     forward: String,
     input: String,
@@ -67,7 +65,8 @@ impl Iptables {
         })
     }
 
-    /// A tool beside `iptables-restore`, which is of the same kind.
+    /// The path of another tool of the same family beside `iptables-restore`, such as
+    /// `ip6tables-save`. Fails if it is missing.
     fn tool(&self, family: Family, name: &str) -> Result<PathBuf> {
         let prefix = if family == Family::V4 { "iptables" } else { "ip6tables" };
         let path = self.restore.with_file_name(format!("{prefix}-{name}"));
@@ -111,7 +110,7 @@ impl Iptables {
         Ok(())
     }
 
-    /// All present rules, as text.
+    /// All present rules of the host, in the format of iptables-save(8).
     fn save(&self, family: Family) -> Result<String> {
         let tool = self.tool(family, "save")?;
         let done = Command::new(&tool).stdin(Stdio::null()).output();
@@ -122,7 +121,7 @@ impl Iptables {
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
-    /// Makes the change that `text` returns for the present rules. An empty text changes nothing.
+    /// Applies the text that `text` returns for the present rules. An empty text changes nothing.
     fn change(&self, family: Family, text: impl Fn(&str) -> String) -> Result<()> {
         let mut attempt = 1;
         loop {
@@ -137,7 +136,7 @@ impl Iptables {
         }
     }
 
-    /// The rules that jump to mydocker's chains: table, rule.
+    /// The rules that jump to mydocker's chains, as pairs of table and rule.
     fn jumps(&self) -> [(&'static str, String); 5] {
         let local = "-m addrtype --dst-type LOCAL";
         [
@@ -153,7 +152,8 @@ impl Iptables {
     fn everything(&self, family: Family, rules: &Rules, saved: &str) -> String {
         let mut text = String::from("*filter\n");
         if !has_chain(saved, USER) {
-            // If another command has created it by now, this fails and does not empty the chain.
+            // If another command has created the chain by now, this line fails, so the chain is not
+            // emptied.
             line(&mut text, format_args!("-N {USER}"));
         }
         line(&mut text, format_args!(":{} - [0:0]", self.forward));
@@ -170,7 +170,7 @@ impl Iptables {
         line(&mut text, format_args!(":{} - [0:0]", self.snat));
         self.push_jumps(&mut text, "nat", saved);
         if family == Family::V4 {
-            // No packet from a bridge is for the host's loopback.
+            // A packet from a bridge must not reach the host's loopback, so do not translate it.
             for bridge in &bridges {
                 let rule = format_args!("-A {} -d 127.0.0.0/8 -i {bridge} -j RETURN", self.dnat);
                 line(&mut text, rule);
@@ -186,8 +186,8 @@ impl Iptables {
         text
     }
 
-    /// Adds the missing jumps, each as the first rule of its chain, so that mydocker's rules decide
-    /// on mydocker's packets. Other packets pass through them unchanged.
+    /// Adds the missing jumps, each as the first rule of its chain, so that mydocker's rules come
+    /// before others. Packets that no rule of mydocker matches continue unchanged.
     fn push_jumps(&self, text: &mut String, table: &str, saved: &str) {
         for (_, rule) in self.jumps().iter().filter(|(of, _)| *of == table) {
             if !has_rule(saved, rule) {
@@ -197,7 +197,8 @@ impl Iptables {
         }
     }
 
-    /// With `route_localnet` set, a container could send to the host's 127.0.0.1 (CVE-2020-8558).
+    /// Drops packets to the loopback: with `route_localnet` set, a container could otherwise send
+    /// to the host's 127.0.0.1 (CVE-2020-8558).
     fn push_input(&self, text: &mut String, family: Family, bridges: &[String]) {
         for bridge in bridges.iter().filter(|_| family == Family::V4) {
             line(
@@ -218,7 +219,7 @@ impl Iptables {
         if network.has_neighbours {
             rule(format_args!("-i {bridge} -o {bridge} -j ACCEPT"));
         } else if !network.internal {
-            // Only by ports that the neighbour publishes.
+            // Neighbours reach each other only by published ports.
             let published = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT";
             rule(format_args!("-i {bridge} -o {bridge} {published} -j ACCEPT"));
         }
@@ -227,12 +228,12 @@ impl Iptables {
             rule(format_args!("-o {bridge} -j DROP"));
             return;
         }
-        // The other network may be of any state root.
+        // The other bridge may belong to any state root.
         for other in bridges.iter().filter(|other| *other != bridge) {
             rule(format_args!("-i {bridge} -o {other} -j DROP"));
             rule(format_args!("-i {other} -o {bridge} -j DROP"));
         }
-        // Only answers, and packets to a published port, get in.
+        // Only answers and packets to a published port enter the network.
         let known = "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT";
         rule(format_args!("-o {bridge} {known} -j ACCEPT"));
         rule(format_args!("-o {bridge} -j DROP"));
@@ -267,8 +268,9 @@ impl Iptables {
             if network.masquerades {
                 line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
             }
-            // A neighbour that uses a published port (hairpin), and the host by its loopback:
-            // without this the container would answer them directly, past the translation.
+            // For a neighbour that uses a published port (hairpin), and for the host's loopback:
+            // without this rule the container would answer them directly, and the answer would not
+            // be translated.
             line(
                 text,
                 format_args!(
@@ -295,8 +297,8 @@ impl Iptables {
         Ok(())
     }
 
-    /// The text that removes what `everything` made. The administrator's chain stays while it has a
-    /// rule, or while another state root's chain jumps to it.
+    /// The text that removes what `everything` made. `MYDOCKER-USER` stays while it has a rule, or
+    /// while the chain of another state root jumps to it.
     fn nothing(&self, saved: &str) -> String {
         let is_users = |rule: &str| rule.starts_with(&format!("-A {USER} "));
         let leads_there = |rule: &str| {
@@ -351,7 +353,7 @@ impl Backend for Iptables {
 
     fn fingerprint(&self, ipv6: bool) -> Option<String> {
         if self.is_legacy {
-            // The kernel has each legacy table as one piece, without handles.
+            // The kernel replaces each legacy table as a whole, and its rules have no handles.
             return None;
         }
         let jumps = self.jumps();
@@ -368,7 +370,7 @@ impl Backend for Iptables {
         ] {
             chains.push(Chain { table, name, leading_to: None });
         }
-        // Without a fingerprint the rules count as changed.
+        // If the handles can't be read, report none: then the rules count as changed.
         handles::of(&chains, ipv6).ok()
     }
 
@@ -391,7 +393,7 @@ impl Backend for Iptables {
     fn show(&self) -> Result<Vec<String>> {
         let mut rules = Vec::new();
         for (family, name) in [(Family::V4, "iptables"), (Family::V6, "ip6tables")] {
-            // Without the tool no rule of ours was ever made.
+            // If the tool is missing, mydocker has never made a rule of this family.
             let Ok(saved) = self.save(family) else { continue };
             let mut table = "";
             for line in saved.lines() {
@@ -409,12 +411,12 @@ impl Backend for Iptables {
 
     fn erase(&self) -> Result<()> {
         for family in [Family::V4, Family::V6] {
-            // A host without the tool never got a rule.
+            // If the tool is missing, mydocker has never made a rule of this family.
             let Ok(saved) = self.save(family) else { continue };
             self.change(family, |saved| self.nothing(saved))?;
-            // Two state roots that are removed at the same time may both have seen the other's
-            // chain jump to the administrator's chain, and both have left it. The one that looks
-            // last sees no such jump.
+            // If two state roots are erased at the same time, each may see the other's jump to
+            // `MYDOCKER-USER`, and both leave the chain. Repeat: the last of them sees no such jump
+            // and removes the chain.
             if has_chain(&saved, USER) {
                 self.change(family, |saved| self.nothing(saved))?;
                 self.change(family, |saved| self.nothing(saved))?;
@@ -424,8 +426,8 @@ impl Backend for Iptables {
     }
 }
 
-/// The pattern that matches every bridge of mydocker, of any state root, and the bridges of this state
-/// root that have a name of the user's own.
+/// The patterns that match all bridges: one for the prefix of mydocker's bridges, of any state
+/// root, and the names that users of this state root chose.
 fn all_bridges(rules: &Rules) -> Vec<String> {
     let pattern = format!("{BRIDGE_PREFIX}+");
     std::iter::once(pattern).chain(rules.unprefixed().map(str::to_owned)).collect()
@@ -446,7 +448,7 @@ fn has_rule(saved: &str, rule: &str) -> bool {
     saved.lines().any(|line| line.strip_prefix("-A ") == Some(rule))
 }
 
-/// The tool with this name, in PATH or in `DIRECTORIES`.
+/// Looks for an executable file in PATH, then in `DIRECTORIES`.
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(DIRECTORIES.iter().map(PathBuf::from));

@@ -1,8 +1,8 @@
-//! Messages of nf_tables (linux/netfilter/nf_tables.h): tables, chains and rules, in the bytes that
-//! nft(8) sends.
+//! Messages of nf_tables (linux/netfilter/nf_tables.h): tables, chains and rules, byte for byte as
+//! nft(8) sends them.
 //!
-//! The kernel carries out the messages between a batch's begin and its end as a whole or not at
-//! all. Numbers in them are big-endian. What a rule says is in `expression`.
+//! The kernel applies all messages between the begin and the end of a batch, or none of them.
+//! Numbers in messages are big-endian. The expressions of a rule are in `expression`.
 
 use rustix::io::Errno;
 
@@ -14,7 +14,7 @@ use crate::sys::netlink::{APPEND, Batch, CREATE, DUMP, Message, attribute, numbe
 
 numbers!(u16, libc: NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES);
 
-/// The type of a message of nf_tables.
+/// The netlink type of an nf_tables message, from its NFT_MSG_* number.
 const fn message(kind: libc::c_int) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | kind as u16
 }
@@ -40,7 +40,7 @@ const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_HANDLE: u16 = 3;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
 const NFTA_RULE_USERDATA: u16 = 7;
-/// What nft(8) keeps in a rule's user data: a type, a length, the text.
+/// The comment of a rule in its user data, as nft(8) writes it: a type, a length, the text.
 const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
 
 /// A table of nf_tables, by family and name.
@@ -51,7 +51,7 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Whether the table exists. False too if the kernel has no nf_tables.
+    /// Whether the table exists. Also false if the kernel has no nf_tables.
     pub fn exists(&self) -> bool {
         let mut batch = Batch::default();
         batch.begin(GET_TABLE, 0, &self.header(), "look for a table");
@@ -59,7 +59,7 @@ impl Table<'_> {
         with_socket(|socket| socket.ask(batch)).is_ok()
     }
 
-    /// The rules of one of its chains. A chain or table that does not exist has none.
+    /// The rules of a chain of the table; empty if the chain or the table does not exist.
     pub fn rules(&self, chain: &str) -> Result<Vec<RuleThere>> {
         let mut batch = Batch::default();
         let doing = format!("list the rules of chain {chain}");
@@ -70,14 +70,14 @@ impl Table<'_> {
         Ok(answers.into_iter().filter_map(RuleThere::new).collect())
     }
 
-    /// struct nfgenmsg
+    /// The header of a message: struct nfgenmsg.
     fn header(&self) -> [u8; 4] {
         [self.family.number(), 0, 0, 0]
     }
 }
 
-/// A rule in the kernel. Its handle is a number that it keeps until it is deleted, and that no
-/// other rule of its table ever gets.
+/// A rule in the kernel. The handle identifies the rule in its table; the kernel never reuses a
+/// handle of the table.
 pub struct RuleThere {
     pub handle: u64,
     payload: Vec<u8>,
@@ -96,22 +96,22 @@ impl RuleThere {
         attribute(attributes, NFTA_RULE_USERDATA) == Some(&comment(text))
     }
 
-    /// Whether the rule jumps to `chain`. Only a jump has a chain's name in it.
+    /// Whether the rule jumps to `chain`. Only a jump contains a chain's name.
     pub fn leads_to(&self, chain: &str) -> bool {
         let name: Vec<u8> = chain.bytes().chain([0]).collect();
         self.payload.windows(name.len()).any(|part| part == name)
     }
 }
 
-/// The point in a packet's way where the kernel calls a chain.
+/// A netfilter hook: the point of a packet's path at which the kernel calls a chain.
 pub struct Hook {
     pub kind: &'static str,
     pub number: libc::c_int,
     pub priority: libc::c_int,
 }
 
-// The numbers and priorities of IPv4 are those of IPv6 too.
-/// Packets that arrive, for NAT of their destination.
+// The numbers and priorities of the hooks are the same for IPv4 and IPv6.
+/// Packets that arrive: the nat chain that translates their destination.
 pub const PREROUTING: Hook =
     Hook { kind: "nat", number: libc::NF_INET_PRE_ROUTING, priority: libc::NF_IP_PRI_NAT_DST };
 /// Packets to the host itself.
@@ -120,14 +120,14 @@ pub const INPUT: Hook =
 /// Packets that the host forwards.
 pub const FORWARD: Hook =
     Hook { kind: "filter", number: libc::NF_INET_FORWARD, priority: libc::NF_IP_PRI_FILTER };
-/// The host's own packets, for NAT of their destination.
+/// The host's own packets: the nat chain that translates their destination.
 pub const OUTPUT: Hook =
     Hook { kind: "nat", number: libc::NF_INET_LOCAL_OUT, priority: libc::NF_IP_PRI_NAT_DST };
-/// Packets that leave, for NAT of their source.
+/// Packets that leave: the nat chain that translates their source.
 pub const POSTROUTING: Hook =
     Hook { kind: "nat", number: libc::NF_INET_POST_ROUTING, priority: libc::NF_IP_PRI_NAT_SRC };
 
-/// A change of tables, chains and rules, made as a whole or not at all.
+/// A change of tables, chains and rules, which the kernel applies completely or not at all.
 pub struct Change {
     batch: Batch,
 }
@@ -150,14 +150,15 @@ impl Change {
         number(&mut self.batch, NFTA_TABLE_FLAGS, 0);
     }
 
-    /// Deletes a table and all that is in it.
+    /// Deletes a table with its chains and rules.
     pub fn delete_table(&mut self, table: Table<'_>) {
         let doing = format!("delete table {}", table.name);
         self.batch.begin(DELETE_TABLE, 0, &table.header(), doing);
         self.batch.text(NFTA_TABLE_NAME, table.name);
     }
 
-    /// Makes a chain. The kernel calls it at `hook`; without one, only other chains do.
+    /// Makes a chain. The kernel calls the chain at `hook`; without a hook, only other chains jump
+    /// to it.
     pub fn make_chain(&mut self, table: Table<'_>, name: &str, hook: Option<Hook>) {
         let batch = &mut self.batch;
         batch.begin(NEW_CHAIN, CREATE, &table.header(), format!("make chain {name}"));
@@ -174,7 +175,7 @@ impl Change {
         });
     }
 
-    /// Adds a rule to the end of a chain. `owner` becomes its comment.
+    /// Adds a rule to the end of a chain. `owner`, a container's id, becomes the rule's comment.
     pub fn add_rule(
         &mut self,
         table: Table<'_>,
@@ -204,20 +205,20 @@ impl Change {
         self.batch.attribute(NFTA_RULE_HANDLE, &handle.to_be_bytes());
     }
 
-    /// Sends the change. The kernel makes all of it or nothing.
+    /// Sends the change. On an error, the kernel has changed nothing.
     pub fn carry_out(mut self) -> Result<()> {
         self.batch.begin(NFNL_MSG_BATCH_END, 0, &batch_header(), "change nf_tables");
         self.rehearse()
     }
 
-    /// Sends the change without the batch's end: the kernel checks everything, loads the modules
-    /// that are needed, and changes nothing.
+    /// Sends the change without the batch's end: the kernel checks every message and loads the
+    /// modules that it needs, but changes nothing.
     pub fn rehearse(self) -> Result<()> {
         with_socket(|socket| socket.commit(self.batch)).context(|| "nftables")
     }
 }
 
-/// Whether the kernel reports with `errno` that it was built without a part of nf_tables.
+/// Whether `errno` means that the kernel was built without a part of nf_tables.
 pub fn is_lack(errno: Option<Errno>) -> bool {
     matches!(
         errno,
@@ -225,14 +226,14 @@ pub fn is_lack(errno: Option<Errno>) -> bool {
     )
 }
 
-/// struct nfgenmsg. Its last field names the part of netfilter that the batch is for.
+/// The header of a batch: struct nfgenmsg. Its last field is the subsystem of netfilter.
 fn batch_header() -> [u8; 4] {
     let [high, low] = NFNL_SUBSYS_NFTABLES.to_be_bytes();
     [0, 0, high, low]
 }
 
 fn comment(text: &str) -> Vec<u8> {
-    // Owners are container ids. A longer text would be cut off, so that its length fits its byte.
+    // An owner is a container's id. Cut a longer text, because the length is one byte.
     let length = text.len().min(usize::from(u8::MAX) - 1);
     let mut data = vec![NFTNL_UDATA_RULE_COMMENT, length as u8 + 1];
     data.extend_from_slice(&text.as_bytes()[..length]);
@@ -247,7 +248,7 @@ mod tests {
     use crate::network::subnet::Subnet;
     use crate::port::Protocol;
 
-    /// What nft 1.0.6 sends, from each message's header on, for:
+    /// The messages that nft 1.0.6 sends, each from its header on, for:
     ///
     /// ```text
     /// table ip mydocker {

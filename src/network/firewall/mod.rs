@@ -1,22 +1,19 @@
-//! The host's packet filter: the containers' way out, published ports, and the separation of
-//! networks.
+//! The host's packet filter: it lets containers reach other machines, publishes ports, and
+//! separates networks.
 //!
-//! The records of a state root decide which rules there must be (`rules`). A container's start
-//! mostly changes nothing: a stamp of the packet filter's state, kept in the run root, shows that
-//! no one changed a rule since mydocker did; otherwise a closer look shows that mydocker's own
-//! rules are as they were. If they are not, because someone flushed them, all rules of this state
-//! root are made again. A reboot removes the stamp with the rules. A published port adds its own
-//! rules and removes them.
+//! The records of a state root determine the rules (`rules`). `state` records a stamp of the packet
+//! filter in the run root. A container's start normally finds the stamp, or the fingerprint of
+//! mydocker's own rules, unchanged, and changes nothing. Otherwise another program changed the
+//! rules, and all rules of this state root are made again. A reboot removes the stamp with the
+//! rules.
 //!
-//! A `Backend` writes the rules: iptables if the host has it, so that its rules stand beside those
-//! of other programs in one chain, otherwise nf_tables directly. The backend that made the rules is
-//! on record with them and stays in use until `--firewall` names another.
-//!
-//! This module knows networks and containers only by the ids in the rules, which `attachment`
-//! makes. Imports go one way: a file knows only those above it in this list, which a test reads.
+//! A `Backend` writes the rules: iptables if the host has it, because other programs' rules are in
+//! the same chains; otherwise nf_tables directly. This module knows networks and containers only by
+//! their ids. Imports go one way: a file knows only those above it in this list, which a test
+//! reads.
 //!
 //! 1. `rules`: the rules as data
-//! 2. `expression`: what one rule of nf_tables says
+//! 2. `expression`: the expressions of an nf_tables rule
 //! 3. `message`: the messages of nf_tables
 //! 4. `handles`: the numbers of the rules in the kernel
 //! 5. `backend`: the interface of the two back ends
@@ -41,11 +38,11 @@ use super::naming;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode, OrEmpty, Roots};
 
-/// `--firewall`: the backend that makes the rules.
+/// `--firewall`: which back end makes the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The back end that made the present rules, otherwise iptables if it is installed, otherwise
-    /// nftables.
+    /// The back end that made the present rules; if there are none, iptables if it is installed,
+    /// otherwise nftables.
     #[default]
     Auto,
     Kind(BackendKind),
@@ -57,7 +54,8 @@ impl Choice {
         if text == "auto" { Ok(Choice::Auto) } else { text.parse().map(Choice::Kind) }
     }
 
-    /// The back end for the state root whose chains have this suffix; `None` if it isn't installed.
+    /// The back end for the state root whose chains have this suffix; `None` if its tool isn't
+    /// installed.
     fn backend(self, suffix: &str) -> Option<Box<dyn Backend>> {
         match self {
             Choice::Auto => {
@@ -85,29 +83,29 @@ struct Firewall<'a> {
 }
 
 impl<'a> Firewall<'a> {
-    /// `None` if the host has no tool for it.
+    /// Opens and locks the packet filter. `None` if the chosen back end's tool isn't installed.
     fn open(roots: &'a Roots, choice: Choice) -> Result<Option<Firewall<'a>>> {
         let lock = Lock::wait(&roots.run.join("firewall.lock"), LockMode::Exclusive)?;
-        // A state that can't be read counts as none: all rules are made again.
+        // If the state can't be read, continue without one: then all rules are made again.
         let state: Option<State> =
             store::read_json(&roots.run.join("firewall.json")).unwrap_or_default();
         let suffix = naming::chain_suffix(roots);
         let maker = state.as_ref().filter(|_| choice == Choice::Auto);
         let maker = maker.and_then(|state| state.backend.0);
-        // The tool that made the rules may be gone since.
+        // `None` if the tool that made the rules was removed later.
         let backend = maker.and_then(|kind| backend(kind, &suffix));
         let Some(backend) = backend.or_else(|| choice.backend(&suffix)) else { return Ok(None) };
         Ok(Some(Firewall { roots, backend, state, _lock: lock }))
     }
 
-    /// Whether the rules are as mydocker left them.
+    /// Whether no other program has changed mydocker's rules since the state was written.
     fn is_intact(&mut self) -> Result<bool> {
         let Some(state) = &self.state else { return Ok(false) };
         if state.backend != self.maker() {
             return Ok(false);
         }
-        // Take the stamp before the closer look, so that the next command notices a change between
-        // them.
+        // Take the stamp before the fingerprint: a change between the two makes the next command
+        // look again.
         let stamp = self.stamp(state.ipv6);
         if stamp.is_some() && stamp == state.stamp.0 {
             return Ok(true);
@@ -130,7 +128,8 @@ impl<'a> Firewall<'a> {
         Some(format!("{} {}", crate::sys::process::boot_id(), self.backend.stamp(ipv6)?))
     }
 
-    /// The boot id is part of it, because the kernel counts handles from the start at each boot.
+    /// The fingerprint of mydocker's rules. It includes the boot id, because handles start from 1
+    /// again at each boot.
     fn fingerprint(&self, ipv6: bool) -> Option<String> {
         Some(format!("{} {}", crate::sys::process::boot_id(), self.backend.fingerprint(ipv6)?))
     }
@@ -143,17 +142,18 @@ impl<'a> Firewall<'a> {
         self.state.as_ref().is_some_and(|state| state.owners.iter().any(|owner| owner == id))
     }
 
-    /// Whether a command was killed while it made all rules again.
+    /// Whether a command was killed while it made all rules again, in `rebuild`.
     fn is_cut_short(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state.backend.is_none())
     }
 
-    /// Makes all rules again: those that `collect` returns for the networks with the ids `networks`
-    /// and for the networks that have rules now, without the ports of container `except`. If no
-    /// network needs rules, all are removed.
+    /// Makes all rules again: those that `collect` returns for `networks` (ids) and for the
+    /// networks that have rules now, without the ports of container `except`. If no network needs
+    /// rules, removes all rules.
     ///
-    /// The state names no backend while this runs: after a kill the next command makes all rules
-    /// again, and `system check` reports it. Rules that another backend made go last.
+    /// During this call the state names no back end. So after a kill the next command makes all
+    /// rules again, and `system check` reports the kill. Rules of another back end are removed
+    /// last.
     fn rebuild(
         &mut self,
         networks: &[&str],
@@ -174,7 +174,7 @@ impl<'a> Firewall<'a> {
         let made_by_us = before.as_ref().is_some_and(|state| state.backend == self.maker());
         self.write(State { backend, stamp, fingerprint, ipv6, networks, owners })?;
         if let Err(error) = self.backend.rebuild(&rules) {
-            // The user must see this failure; no rule has changed.
+            // Report this failure. No rule has changed, so restore the former state.
             let _ = match before {
                 Some(state) => self.write(state),
                 None => self.erase(),
@@ -190,7 +190,7 @@ impl<'a> Firewall<'a> {
         }
     }
 
-    /// Removes all rules of this state root, and the state.
+    /// Removes all rules of this state root, and the state file.
     fn erase(&mut self) -> Result<()> {
         let made_by_us = self.state.take().is_some_and(|state| state.backend == self.maker());
         self.backend.erase()?;
@@ -208,9 +208,10 @@ impl<'a> Firewall<'a> {
             .try_for_each(|other| other.erase())
     }
 
-    /// Writes the state with the present stamp and fingerprint; without `intact`, with neither.
+    /// Writes the state, with the present stamp and fingerprint if `intact`, otherwise without
+    /// them.
     fn remember(&mut self, mut state: State, intact: bool) -> Result<()> {
-        // Without a stamp the next command makes all rules again.
+        // Without a stamp, the next command makes all rules again.
         let known = |text: Option<String>| OrEmpty(text.filter(|_| intact));
         state.stamp = known(self.stamp(state.ipv6));
         state.fingerprint = known(self.fingerprint(state.ipv6));
@@ -223,7 +224,7 @@ impl<'a> Firewall<'a> {
         Ok(())
     }
 
-    /// Records whether the ports of container `id` have their rules.
+    /// Records whether the rules of container `id`'s ports exist.
     fn note(&mut self, id: &str, has: bool, intact: bool) -> Result<()> {
         let Some(mut state) = self.state.take() else { return Ok(()) };
         state.owners.retain(|owner| owner != id);
@@ -234,9 +235,9 @@ impl<'a> Firewall<'a> {
     }
 }
 
-/// Makes sure that the networks with the ids `networks` have their rules, and container `id` those
-/// of its `ports`. The container must be on record already, because another command may make all
-/// rules again at any moment.
+/// Makes sure that the networks with the ids `networks` have their rules, and that container `id`
+/// has the rules of its `ports`. The container's record must exist already, because another command
+/// may make all rules from the records at any moment.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -253,7 +254,7 @@ pub fn set_up(
     };
     if !firewall.is_intact()? || !networks.iter().all(|network| firewall.covers(network)) {
         return match firewall.rebuild(networks, None, collect) {
-            // The command has printed a warning when it started.
+            // The command has printed this warning at its start.
             Err(_) if ports.is_empty() && firewall.backend.lack().is_some() => Ok(()),
             result => result.context(|| "set the firewall up"),
         };
@@ -263,13 +264,14 @@ pub fn set_up(
     }
     match firewall.backend.add(ports) {
         Ok(()) => firewall.note(id, true, true),
-        // Another program changed the rules at this moment.
+        // Another program changed the rules at this moment, so make all of them again.
         Err(_) => firewall.rebuild(networks, None, collect),
     }
 }
 
-/// Removes the rules of container `id`. Then `forget` must take the ports off its record, before
-/// another command can make all rules again from it.
+/// Removes the rules of container `id`, then calls `forget`, which must remove the ports from the
+/// container's record. Both happen under the lock, so that no other command makes the rules again
+/// from the old record.
 pub fn take_down(
     roots: &Roots,
     id: &str,
@@ -285,12 +287,12 @@ pub fn take_down(
         let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
             Ok(()) => firewall.note(id, false, was_intact)?,
-            // Another program flushed them.
+            // Another program removed the rules, so make the remaining ones again.
             Err(_) => firewall.rebuild(&[], Some(id), collect)?,
         }
     } else if !firewall.is_intact()? {
-        // A command that was killed before it could record them may have made them, or the record
-        // was removed.
+        // The state does not name the container: a command was killed before it recorded the rules,
+        // or the state was removed. The rules may exist, so make all rules again without them.
         firewall.rebuild(&[], Some(id), collect)?;
     }
     forget()
@@ -313,8 +315,8 @@ pub fn forget(roots: &Roots, network: &str, collect: &Collect<'_>) -> Result<()>
     firewall.erase()
 }
 
-/// The backend's name, and those of its rules that name one of `wanted`: a bridge or a container's
-/// id.
+/// The back end's name, and the rules whose text contains one of `wanted`: names of bridges or ids
+/// of containers. Fails if no back end is installed.
 pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<String>)> {
     let Some(firewall) = Firewall::open(roots, Choice::Auto)? else { fail!("{NO_IPTABLES}") };
     let mut rules = firewall.backend.show()?;
@@ -322,8 +324,9 @@ pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<Strin
     Ok((firewall.backend.kind().name(), rules))
 }
 
-/// The faults of the rules, if there are or must be any; a reload repairs them. `attached` returns
-/// the ids of the containers that are on a network.
+/// The differences between the rules and the state, one sentence each; `reload` repairs them. Empty
+/// if this state root has no rules. `attached` returns the ids of the containers that are on a
+/// network.
 pub fn flaws(roots: &Roots, attached: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {
     let mut flaws = Vec::new();
     if !roots.run.join("firewall.json").exists() {
@@ -345,7 +348,8 @@ pub fn flaws(roots: &Roots, attached: impl FnOnce() -> Result<Vec<String>>) -> R
     Ok(flaws)
 }
 
-/// Makes all rules again, including those of the networks with the ids `networks`.
+/// Makes all rules again, including those of the networks with the ids `networks`. Fails if the
+/// chosen back end isn't installed.
 pub fn reload(
     roots: &Roots,
     choice: Choice,
@@ -360,7 +364,8 @@ pub fn reload(
     }
 }
 
-/// A sentence about what the host lacks for the rules.
+/// A sentence about what the host lacks for the rules; `None` if nothing, or if rules exist
+/// already.
 pub fn lack(roots: &Roots, choice: Choice) -> Option<String> {
     if roots.run.join("firewall.json").exists() {
         return None;

@@ -1,26 +1,10 @@
-//! Rules by nf_tables directly, over netlink: this needs no program on the host, only the kernel.
+//! Rules by nf_tables directly, over netlink. This back end needs no program on the host.
 //!
 //! Each family has one table, `mydocker` with the state root's suffix (`nft list table ip
-//! mydocker`). Each change of it is one batch. The chains:
-//!
-//! - `forward`: drops packets between networks, and into them.
-//! - `ports`, from `prerouting` and `output`, for packets to the host itself and no others: a rule
-//!   for each published port, with the container's id as its comment.
-//! - `postrouting`: the way out, and the way back for clients of a published port which the
-//!   container would otherwise answer directly.
-//! - `input`: keeps containers off the host's loopback.
-//!
-//! The chains of all tables see every packet in the order of their priorities; mydocker's are the
-//! usual ones. A packet that one chain drops is gone. So an administrator filters first with a
-//! chain of a lower priority (`type filter hook forward priority -10`). If another table drops
-//! forwarded packets (Docker's or ufw's policy of FORWARD), no rule here can let them pass;
-//! iptables is the better choice on such a host, because it has the rules of all programs in one
-//! chain.
-//!
-//! A kernel built of modules needs nf_tables, nft_ct, nft_chain_nat, nft_nat, nft_masq, nft_fib,
-//! nft_fib_ipv4, nft_fib_ipv6 for networks with IPv6, and below them nfnetlink, nf_conntrack,
-//! nf_nat, nf_defrag_ipv4 and nf_defrag_ipv6; `conntrack` needs nf_conntrack_netlink. The kernel
-//! loads them with the help of modprobe.
+//! mydocker`). Each change of a table is one batch. A kernel built of modules needs nf_tables,
+//! nft_ct, nft_chain_nat, nft_nat, nft_masq, nft_fib, nft_fib_ipv4 and, for IPv6, nft_fib_ipv6, and
+//! the modules that these depend on; `conntrack` needs nf_conntrack_netlink. The kernel loads them
+//! by modprobe.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -35,11 +19,25 @@ use crate::network::naming::BRIDGE_PREFIX;
 use crate::network::subnet::{Family, Subnet};
 use crate::sys::{netfilter, trace};
 
-/// Every bridge of mydocker, of any state root.
+/// Every bridge with mydocker's prefix, of any state root.
 const OURS: Links<'_> = Links::Beginning(BRIDGE_PREFIX);
 const CHAINS: [&str; 6] = ["forward", "input", "ports", "prerouting", "output", "postrouting"];
 
-/// The back end that speaks netlink to nf_tables.
+/// The back end that sends netlink messages to nf_tables. The chains of its tables:
+///
+/// - `forward`: drops packets between networks, and into them.
+/// - `ports`, from `prerouting` and `output`: leads packets to published ports; one rule per port,
+///   with the container's id as its comment. Gets only packets to the host itself.
+/// - `postrouting`: masquerades packets that leave the host, and packets to a published port whose
+///   answer would otherwise bypass the host.
+/// - `input`: keeps containers off the host's loopback.
+///
+/// Every packet passes the chains of all tables in the order of their priorities, and mydocker's
+/// chains have the usual priorities. If any chain drops a packet, no other chain can accept it. So
+/// an administrator filters with a chain of lower priority (`type filter hook forward priority
+/// -10`). If another table drops forwarded packets, as the policy of Docker or ufw does, no rule
+/// here can let them pass. On such a host use iptables, which has all programs' rules in the same
+/// chains.
 pub struct Nftables {
     table: String,
 }
@@ -68,8 +66,8 @@ impl Nftables {
         change.make_chain(table, "output", Some(OUTPUT));
         if family == Family::V4 {
             let loopback = loopback();
-            // With `route_localnet` set, a container could send to the host's 127.0.0.1
-            // (CVE-2020-8558), and could reach published ports there.
+            // With `route_localnet` set, a container could otherwise send to the host's 127.0.0.1
+            // and to ports that are published there (CVE-2020-8558).
             change.make_chain(table, "input", Some(INPUT));
             for bridge in bridges() {
                 change.add_rule(table, "input", None, |rule| {
@@ -92,7 +90,7 @@ impl Nftables {
         }
     }
 
-    /// The families of the containers' addresses in `ports`.
+    /// The address families of the containers' addresses in `ports`.
     fn families(ports: &[PortRule]) -> impl Iterator<Item = Family> {
         [Family::V4, Family::V6]
             .into_iter()
@@ -112,7 +110,7 @@ fn push_forward<'a>(
             rule.iifname(bridge).oifname(bridge).accept();
         });
     } else if !network.internal {
-        // Only by ports that the neighbour publishes.
+        // Neighbours reach each other only by published ports.
         for flow in [Flow::Known, Flow::Dnat] {
             change.add_rule(table, "forward", None, |rule| {
                 rule.iifname(bridge).oifname(bridge).flow(flow).accept();
@@ -124,12 +122,12 @@ fn push_forward<'a>(
         change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).drop());
         return;
     }
-    // The other network may be of any state root.
+    // The other bridge may belong to any state root.
     for other in bridges.filter(|other| *other != bridge) {
         change.add_rule(table, "forward", None, |rule| rule.iifname(bridge).oifname(other).drop());
         change.add_rule(table, "forward", None, |rule| rule.iifname(other).oifname(bridge).drop());
     }
-    // Only answers, and packets to a published port, get in.
+    // Only answers and packets to a published port enter the network.
     for flow in [Flow::Known, Flow::Dnat] {
         change.add_rule(table, "forward", None, |rule| rule.oifname(bridge).flow(flow).accept());
     }
@@ -155,8 +153,9 @@ fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
                 rule.saddr(subnet).oifname_not(bridge).masquerade();
             });
         }
-        // A neighbour that uses a published port (hairpin), and the host by its loopback: without
-        // this the container would answer them directly, past the translation.
+        // For a neighbour that uses a published port (hairpin), and for the host's loopback:
+        // without this rule the container would answer them directly, and the answer would not be
+        // translated.
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(subnet).oifname(bridge).flow(Flow::Dnat).masquerade();
         });
@@ -202,7 +201,7 @@ impl Backend for Nftables {
         for family in [Family::V4, Family::V6] {
             let table = self.table(family);
             if family == Family::V4 || rules.has_ipv6() {
-                // A table that does not exist can't be deleted, so make it first.
+                // Deleting a missing table is an error, so make the table first.
                 change.make_table(table);
                 change.delete_table(table);
                 self.push_everything(&mut change, family, rules);

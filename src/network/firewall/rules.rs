@@ -1,10 +1,9 @@
-//! The rules of one state root, as data: what the packet filter must do for each network and each
+//! The rules of one state root as data: what the packet filter must do for each network and each
 //! published port.
 //!
-//! The caller makes them from its records; the firewall puts them into the kernel and knows nothing
-//! of networks or containers beyond their ids. Adding one container's ports needs only that
-//! container's rules. Only a rebuild needs all of them, so the caller passes a function that
-//! collects them.
+//! The caller makes the rules from its records. The firewall puts them into the kernel, and knows
+//! only the ids of networks and containers. To add a container's ports the firewall needs only the
+//! rules of this container. To make all rules again, it calls the caller's function `Collect`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -20,21 +19,21 @@ pub struct NetworkRules {
     pub bridge: String,
     pub subnets: Vec<Subnet>,
     pub internal: bool,
-    /// Whether its containers reach each other.
+    /// Whether the network's containers may reach each other.
     pub has_neighbours: bool,
-    /// Whether packets to other machines get the host's address.
+    /// Whether packets to other machines get the host's address as their source.
     pub masquerades: bool,
 }
 
 /// The rule that one published port needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PortRule {
-    /// The container's id, which is the rule's comment.
+    /// The id of the container. It becomes the rule's comment.
     pub owner: String,
     pub protocol: Protocol,
-    /// On the host. An unspecified address means all of the host's addresses.
+    /// The address and port on the host. An unspecified address means all addresses of the host.
     pub from: SocketAddr,
-    /// In the container.
+    /// The address and port of the container.
     pub to: SocketAddr,
 }
 
@@ -45,12 +44,12 @@ pub struct Rules {
     pub ports: Vec<PortRule>,
 }
 
-/// Collects the rules of a state root: those of the networks that containers use and of the
-/// networks with these ids, and those of all containers' ports, except one container's.
+/// Collects the rules of a state root: the rules of the networks that containers use, of the
+/// networks with the given ids, and of all published ports except those of the given container.
 pub type Collect<'a> = dyn Fn(&[&str], Option<&str>) -> Result<Rules> + 'a;
 
 impl Rules {
-    /// One rule of each kind, to see which of them the kernel supports.
+    /// One rule of each kind. A rehearsal with them shows what the kernel supports.
     pub fn example() -> Rules {
         let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         let subnets = vec![Subnet::around(address, 24)];
@@ -75,13 +74,13 @@ impl Rules {
         self.networks.iter().any(|network| network.has(Family::V6))
     }
 
-    /// The bridges that do not start with the prefix of mydocker's, which one pattern matches.
+    /// The bridges without mydocker's prefix, each of which needs rules of its own.
     pub fn unprefixed(&self) -> impl Iterator<Item = &str> {
         let bridges = self.networks.iter().map(|network| network.bridge.as_str());
         bridges.filter(|bridge| !bridge.starts_with(BRIDGE_PREFIX))
     }
 
-    /// The ids of the containers that publish ports, each once.
+    /// The ids of the containers that publish ports, without duplicates.
     pub fn owners(&self) -> Vec<String> {
         let mut owners: Vec<String> = self.ports.iter().map(|port| port.owner.clone()).collect();
         owners.dedup();

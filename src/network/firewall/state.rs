@@ -1,8 +1,8 @@
 //! `<run>/firewall.json`: the rules of a state root as mydocker last left them.
 //!
-//! The next command compares the packet filter with it, and so finds out without a look at the
-//! rules that no one has changed them. It is in the run root, because a reboot removes the rules
-//! too.
+//! The next command compares the packet filter with this file, and so sees without reading the
+//! rules that no program has changed them. The file is in the run root, because a reboot removes
+//! the rules too.
 
 use miniserde::{Deserialize, Serialize};
 
@@ -12,17 +12,19 @@ use crate::store::OrEmpty;
 /// The content of the file.
 #[derive(Serialize, Deserialize)]
 pub struct State {
-    /// The back end that made the rules. None while all rules are made again: some may still be of
-    /// the other back end.
+    /// The back end that made the rules. Empty during `rebuild`, when rules of two back ends may
+    /// exist.
     pub backend: OrEmpty<BackendKind>,
-    /// Cheap to get; if it is still the same, no one has changed the rules. None equals no later one.
+    /// While the packet filter has this stamp, no program has changed a rule. An empty stamp
+    /// matches none.
     pub stamp: OrEmpty<String>,
-    /// A digest of the rules, for when the stamp has changed. None equals no later one.
+    /// A digest of mydocker's own rules, which is compared if the stamp differs. An empty one
+    /// matches none.
     pub fingerprint: OrEmpty<String>,
     pub ipv6: bool,
-    /// The ids of the networks that have their rules.
+    /// The ids of the networks that have rules.
     pub networks: Vec<String>,
-    /// The ids of the containers whose ports have their rules.
+    /// The ids of the containers whose published ports have rules.
     pub owners: Vec<String>,
 }
 
@@ -30,7 +32,7 @@ pub struct State {
 mod tests {
     use super::*;
 
-    /// As mydocker wrote it while all of these were strings in the code.
+    /// A file of an earlier version, whose code held these fields as strings.
     const OLD: &str = r#"{"backend":"nftables","stamp":"b nft 7","fingerprint":"","ipv6":false,"networks":["ab12"],"owners":[]}"#;
 
     #[test]
