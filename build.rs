@@ -1,5 +1,8 @@
-//! Compiles the default seccomp profile to BPF for the target's architecture, so that a start
-//! spends no time on it, and tells the linker what the released binary can do without.
+//! Compiles the default seccomp profile to BPF for the target's architecture, so that starting a
+//! container compiles nothing. Also passes options to the linker that make the released binary
+//! smaller.
+//!
+//! `seccomp_compiler::profile` reads the profile; the BPF code becomes a Rust source in OUT_DIR.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +11,7 @@ use seccomp_compiler::{bpf, profile, syscalls};
 
 fn main() {
     link();
-    // Cargo sets both for every build script.
+    // Cargo sets both variables for every build script.
     let native = std::env::var("CARGO_CFG_TARGET_ARCH").expect("the target's architecture");
     let directory = std::env::var("OUT_DIR").expect("the output directory");
     let family = syscalls::Arch::family(&native);
@@ -33,15 +36,15 @@ fn main() {
     std::fs::write(&path, text).expect("the output directory is writable");
 }
 
-/// What the linker leaves out of the released binary.
+/// Passes the linker options that make the released binary smaller.
 fn link() {
     println!("cargo::rerun-if-changed=src/link.ld");
-    // The tests of other profiles do unwind.
+    // Only the release profile aborts on a panic. Others unwind in tests and need the frame tables.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         let directory = std::env::var("CARGO_MANIFEST_DIR").expect("the package's directory");
         println!("cargo::rustc-link-arg-bins=-T{directory}/src/link.ld");
         println!("cargo::rustc-link-arg-bins=--no-eh-frame-hdr");
-        // Functions with the same code are one.
+        // Merge functions with identical code.
         println!("cargo::rustc-link-arg-bins=--icf=all");
     }
 }

@@ -1,8 +1,8 @@
-//! Addresses as types that records hold: IP addresses and hardware addresses.
+//! IP addresses and MAC addresses, as types for records.
 //!
-//! The command line and the state files are parsed into them once; after that no address is a text.
-//! `Ip` only adds the state file's form to the standard library's `IpAddr`, whose traits can't be
-//! implemented here. Subnets are in `network::subnet`.
+//! The command line and the state files are parsed into these types once; after that no address is
+//! text. `Ip` wraps the standard library's `IpAddr`, because this crate can't implement the traits
+//! of a state file for a foreign type. Subnets are in `network::subnet`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::store::stored_as_text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ip(pub IpAddr);
 
-/// The address of one `--add-host`.
+/// The address in a `--add-host NAME:ADDRESS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostAddress {
     Ip(IpAddr),
@@ -23,7 +23,7 @@ pub enum HostAddress {
     Gateway,
 }
 
-/// A hardware address of one interface (RFC 7042).
+/// The MAC address of an interface (RFC 7042).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mac(pub [u8; 6]);
 
@@ -46,7 +46,7 @@ impl FromStr for Ip {
     }
 }
 
-/// The word for `HostAddress::Gateway`.
+/// The text of `HostAddress::Gateway`, as in Docker.
 const HOST_GATEWAY: &str = "host-gateway";
 
 impl fmt::Display for HostAddress {
@@ -79,7 +79,8 @@ impl fmt::Display for Mac {
 impl FromStr for Mac {
     type Err = Error;
 
-    /// Parses six hexadecimal bytes with colons or hyphens. Fails for a group address.
+    /// Parses six hexadecimal bytes, separated by colons or hyphens. Fails on a group address,
+    /// which no interface can have.
     fn from_str(text: &str) -> Result<Mac> {
         let mut mac = [0; 6];
         let is_digit = |byte: u8| byte.is_ascii_hexdigit();

@@ -1,33 +1,35 @@
 //! A MODE as chmod(1) reads it: an octal number, or clauses such as `u=rwX,go-w`.
 //!
-//! A symbolic mode is kept as a list of changes and applied to each file's own mode, because `X` and `u`
-//! depend on it. A clause without u, g, o and a leaves the bits of the umask 022 alone, which is the
-//! umask of every build. There are at most `MAX_CHANGES` changes, so that the value is plain data.
+//! A symbolic mode is kept as a list of changes and is applied to each file's own mode, because `X`
+//! and `u` depend on that mode. A clause without `u`, `g`, `o` or `a` does not set the bits of the
+//! umask, as in chmod(1); during a build the umask is 022. A mode has at most `MAX_CHANGES`
+//! changes, so the type is plain data without allocations.
 
 use crate::error::{Result, fail};
 
-/// The most changes of one mode.
+/// The maximum number of changes in a mode.
 const MAX_CHANGES: usize = 16;
 const UMASK: u32 = 0o022;
 
-/// How the mode of a file changes.
+/// A change of file modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ModeChange {
     changes: [Change; MAX_CHANGES],
     count: usize,
 }
 
-/// One operator with its bits.
+/// An operator (`+`, `-` or `=`) with its bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Change {
-    /// The bits that the clause changes.
+    /// The bits that the clause may change: those of the classes that it names.
     who: u32,
     operator: u8,
-    /// Read, write and execute for all three, set-ID and sticky bits.
+    /// The bits to add, remove or set; read, write and execute are given for all three classes.
     bits: u32,
-    /// `X`: execute for directories, and for files that anyone may execute.
+    /// `X`: execute, but only for directories and for files that are executable for some class.
     execute_like: bool,
-    /// `u`, `g` or `o` as the permissions: how far their bits are from the last three.
+    /// `u`, `g` or `o` as permissions: copy the bits of this class, which are this many bits from
+    /// the right.
     copied_from: Option<u32>,
 }
 
@@ -38,7 +40,8 @@ impl Default for Change {
 }
 
 impl ModeChange {
-    /// Parses an octal or a symbolic mode.
+    /// Parses an octal mode such as `755` or a symbolic one such as `u=rwX,go=rX`. Fails on any
+    /// other text.
     pub fn parse(text: &str) -> Result<ModeChange> {
         let mut mode = ModeChange::default();
         if text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -65,7 +68,7 @@ impl ModeChange {
         Ok(())
     }
 
-    /// `None` if the text is no clause.
+    /// Parses one clause and adds its changes. `None` if the text is not a clause.
     fn clause(&mut self, clause: &str) -> Result<Option<()>> {
         let end = clause.find(['+', '-', '=']).unwrap_or(clause.len());
         let mut who = 0;
@@ -105,7 +108,7 @@ impl ModeChange {
         Ok(any.then_some(()))
     }
 
-    /// The new mode, twelve bits, of a file with this mode.
+    /// Applies the changes to a file's `mode`. Both modes are the low 12 bits of st_mode.
     pub fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         let mut mode = mode & 0o7777;
         for change in &self.changes[..self.count] {
@@ -131,7 +134,7 @@ impl ModeChange {
 mod tests {
     use super::*;
 
-    /// The values are those of GNU chmod under umask 022.
+    /// Expected values from GNU chmod under umask 022.
     #[test]
     fn modes_of_files_and_directories() {
         for (text, mode, file, directory) in [

@@ -1,7 +1,7 @@
-//! The id of a container: 64 random hexadecimal digits, made once by `create`. It names the
-//! container's directories and cgroups, so no other text may take its place: a value of this type
-//! was made by [`ContainerId::new`] or checked. `container::names` finds the id for names and prefixes
-//! that a user types.
+//! The id of a container: 64 random hexadecimal digits, chosen by `create`. The id names the
+//! container's directories and cgroups, so no unchecked text may take its place: a value of this
+//! type comes from [`ContainerId::new`] or from [`ContainerId::parse`]. `container::names` finds
+//! the id for a name or a prefix that a user types.
 
 use std::fmt;
 use std::ops::Deref;
@@ -18,33 +18,33 @@ pub struct ContainerId(String);
 stored_as_text!(ContainerId);
 
 impl ContainerId {
-    /// A new id.
+    /// A new random id. Fails if the kernel returns no random bytes.
     pub fn new() -> Result<ContainerId> {
         random_digits().map(ContainerId)
     }
 
-    /// The id in `text`, if that is a whole one: 64 lower-case hexadecimal digits.
+    /// The id in `text`; `None` unless the text is 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<ContainerId> {
         let is_id =
             text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         is_id.then(|| ContainerId(text.to_owned()))
     }
 
-    /// The first twelve digits, as Docker shows ids.
+    /// The first 12 digits, as Docker prints ids.
     pub fn short(&self) -> &str {
         short(&self.0)
     }
 }
 
-/// How many digits of an id are shown.
+/// The number of digits of an id that tables print.
 pub const SHORT: usize = 12;
 
-/// The first digits of an id, as many as are shown.
+/// The first 12 digits of an id, or all of a shorter text.
 pub fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)
 }
 
-/// 64 random hexadecimal digits.
+/// 64 random hexadecimal digits (getrandom(2)).
 pub fn random_digits() -> Result<String> {
     let mut bytes = [0u8; 32];
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_id_is_one() {
+    fn only_64_lower_case_digits_are_an_id() {
         let id = ContainerId::new().unwrap();
         assert_eq!(ContainerId::parse(&id), Some(id.clone()));
         assert_eq!(id.short().len(), 12);

@@ -1,9 +1,9 @@
-//! Content addresses: `sha256:` and 64 lower-case hexadecimal digits, as the OCI image spec's
-//! descriptors write them. An image's id is the digest of its config, a layer's diff_id that of its
-//! uncompressed tar.
+//! Content digests: `sha256:` and 64 lower-case hexadecimal digits, as in the OCI image
+//! specification (descriptor.md, "Digests"). An image's id is the digest of its config, and a
+//! layer's diff_id is the digest of its uncompressed tar.
 //!
-//! The spec registers sha512 too, which hardly any registry accepts. It is refused by name: layers,
-//! images and their files are named by 32 bytes everywhere.
+//! The specification also registers sha512, but almost no registry accepts it. Such a digest is
+//! refused with an error that names it, because files and types here have 32 bytes for a digest.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, Result, fail};
 use crate::store::stored_as_text;
 
-/// The expected form, for an error about a document whose digest is not understood.
+/// The expected value in an error about a document with another kind of digest.
 pub const A_DIGEST: &str =
     "a sha256 digest, the only kind known here; make the image again with sha256 digests";
 
@@ -32,12 +32,12 @@ impl Digest {
         Digest::finish(Sha256::new_with_prefix(bytes))
     }
 
-    /// The digest of all bytes that `hasher` has seen.
+    /// The digest of all bytes that `hasher` has received.
     pub fn finish(hasher: Sha256) -> Digest {
         Digest(hasher.finalize().into())
     }
 
-    /// Parses `sha256:HEX`.
+    /// Parses `sha256:HEX`. Fails on any other text, also on a digest of another algorithm.
     pub fn parse(text: &str) -> Result<Digest> {
         let Some(hex) = text.strip_prefix("sha256:") else {
             if let Some(("sha384" | "sha512", _)) = text.split_once(':') {
@@ -54,7 +54,7 @@ impl Digest {
         }
     }
 
-    /// Parses 64 lower-case hexadecimal digits.
+    /// Parses 64 lower-case hexadecimal digits; `None` for any other text.
     pub fn parse_hex(hex: &str) -> Option<Digest> {
         let digits = hex.as_bytes();
         let mut bytes = [0; 32];
@@ -67,7 +67,7 @@ impl Digest {
         Some(Digest(bytes))
     }
 
-    /// The 64 digits, which name its file or directory.
+    /// The 64 digits, which also name the file or directory with the content.
     pub fn hex(&self) -> String {
         let mut hex = String::with_capacity(64);
         for byte in self.0 {
@@ -78,7 +78,7 @@ impl Digest {
         hex
     }
 
-    /// The first 12 digits, as tables show an id.
+    /// The first 12 digits, as tables print an id.
     pub fn short(&self) -> String {
         let mut hex = self.hex();
         hex.truncate(12);
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_what_it_prints() {
+    fn a_printed_digest_parses_to_the_same_digest() {
         let digest = Digest::of(b"abc");
         assert_eq!(
             digest.to_string(),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_a_digest() {
+    fn texts_that_are_not_digests_are_refused() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         for bad in ["", "sha256:", "sha256:../../x", hex, &format!("sha256:{}", &hex[1..])] {
             assert!(Digest::parse(bad).is_err(), "{bad}");

@@ -1,34 +1,35 @@
-//! The one error type. An `Error` is a chain of sentences, innermost first: `context` adds one at
-//! each call site that knows more ("mount overlay on /x"). At its root is the errno, if the kernel
-//! returned one, and with it goes the exit status of the command. The user sees the chain on one
-//! line; `--debug` prints a line for each link.
+//! The project's only error type. An `Error` is a chain of messages, the innermost first: `context`
+//! adds a message at each caller that knows more ("mount overlay on /x"). It also has the errno, if
+//! a system call failed, and the command's exit status. The user sees the chain on one line;
+//! `--debug` prints one line for each message.
 
 use std::fmt;
 
 use rustix::io::Errno;
 
-/// A result whose error is the project's `Error`.
+/// A result with the project's `Error`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Exit status of the engine's own failures (Docker's convention).
+/// The exit status for failures of the engine itself, as in Docker.
 pub const EXIT_ENGINE: u8 = 125;
-/// Exit status when the command was found but can't be executed.
+/// The exit status if the container's command exists but can't be executed, as in Docker.
 pub const EXIT_NOT_EXECUTABLE: u8 = 126;
-/// Exit status when the command was not found.
+/// The exit status if the container's command does not exist, as in Docker.
 pub const EXIT_NOT_FOUND: u8 = 127;
 
-/// One word, which `?` passes in a register: with its fields inline the binary was 130 kB larger.
+/// One pointer, which `?` returns in a register: with the fields inline, the binary is 130 kB
+/// larger.
 pub struct Error(Box<Details>);
 
 struct Details {
-    /// Innermost first.
+    /// The messages, the innermost first.
     chain: Vec<String>,
     errno: Option<Errno>,
     exit_code: u8,
     kind: Kind,
 }
 
-/// What a caller must know of an error beside its text.
+/// The kind of an error, for callers that treat some errors in a special way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Other,
@@ -39,7 +40,7 @@ enum Kind {
 }
 
 impl Error {
-    /// An error with a message and the exit status 125.
+    /// An error with a message. Its exit status is 125.
     pub fn new(message: impl Into<String>) -> Self {
         Error::begin(message.into(), None)
     }
@@ -49,59 +50,60 @@ impl Error {
         Error(Box::new(Details { chain, errno, exit_code, kind: Kind::Other }))
     }
 
-    /// The error of a container, network or volume that does not exist. A removal by force reports
-    /// it and succeeds.
+    /// The error for a container, network or volume that does not exist. A forced removal prints
+    /// this error and succeeds.
     pub fn absent(message: impl Into<String>) -> Self {
         let mut error = Error::new(message);
         error.0.kind = Kind::Absent;
         error
     }
 
-    /// The error of a program that no directory of PATH has, with the exit status 127.
+    /// The error for a program that is in no directory of PATH. Its exit status is 127.
     pub fn not_in_path(message: impl Into<String>) -> Self {
         let mut error = Error::new(message).exit_with(EXIT_NOT_FOUND);
         error.0.kind = Kind::NotInPath;
         error
     }
 
-    /// Whether the error is that the named thing does not exist.
+    /// Whether the error came from `absent`.
     pub fn is_absent(&self) -> bool {
         self.0.kind == Kind::Absent
     }
 
-    /// Whether the error is that no directory of PATH has the program.
+    /// Whether the error came from `not_in_path`.
     pub fn is_not_in_path(&self) -> bool {
         self.0.kind == Kind::NotInPath
     }
 
-    /// The error of `fail!`, formatted here and not at each call site, to keep the binary small.
+    /// The error of `fail!`. It formats the text here and not at each call site, to keep the binary
+    /// small.
     pub fn from_arguments(message: fmt::Arguments<'_>) -> Self {
         Error::begin(message.to_string(), None)
     }
 
-    /// Adds what the caller was doing. `context` calls this.
+    /// Adds a message about the caller's action. `context` calls this.
     fn with_context(mut self, doing: String) -> Self {
         self.0.chain.push(bounded(doing));
         self
     }
 
-    /// The same error, to end the command with `code` instead of 125.
+    /// The same error with another exit status.
     pub fn exit_with(mut self, code: u8) -> Self {
         self.0.exit_code = code;
         self
     }
 
-    /// The exit status of the command that fails with this error.
+    /// The exit status of a command that fails with this error.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_code
     }
 
-    /// The kernel's error number, if a system call failed.
+    /// The errno of the system call that failed; `None` if none did.
     pub fn errno(&self) -> Option<Errno> {
         self.0.errno
     }
 
-    /// The links of the chain, outermost first.
+    /// The messages of the chain, the outermost first.
     pub fn links(&self) -> impl Iterator<Item = &str> {
         self.0.chain.iter().rev().map(String::as_str)
     }
@@ -127,7 +129,8 @@ impl fmt::Debug for Error {
 
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
-        // std's text without its " (os error N)" tail, which doesn't help a user.
+        // The standard library's text without its suffix " (os error N)", which does not help a
+        // user.
         let text = std::io::Error::from(errno).to_string();
         let mut text = text.split(" (os error").next().unwrap_or_default().to_owned();
         if errno == Errno::NOSYS {
@@ -146,7 +149,7 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// Adds what the caller was doing to any error.
+/// Adds a message to the error of a result: what the caller was doing, such as "open /x".
 pub trait Context<T> {
     fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T>;
 }
@@ -157,18 +160,20 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// `return Err(Error::from_arguments(format_args!(…)))`, shortened: it is the most frequent line of a parser.
+/// Returns from the function with an error: `fail!("bad port '{text}'")`. Parsers use this most
+/// often.
 macro_rules! fail {
     ($($arg:tt)*) => { return Err($crate::error::Error::from_arguments(format_args!($($arg)*))) };
 }
 pub(crate) use fail;
 
-/// The longest link of a chain, in bytes: a container makes paths that are much longer.
+/// The longest message of a chain, in bytes: a container can make paths that are much longer.
 const MAX_LINK: usize = 2048;
 /// The longest path in a message, in bytes.
 const MAX_PATH: usize = 240;
 
-/// A path as a message shows it: printable, and a long one without its middle.
+/// A path for a message: non-printable bytes are escaped, and the middle of a long path is
+/// replaced.
 pub fn shortened(path: &[u8]) -> String {
     if path.len() <= MAX_PATH {
         return path.escape_ascii().to_string();
@@ -177,7 +182,7 @@ pub fn shortened(path: &[u8]) -> String {
     format!("{}…{}", start.escape_ascii(), end.escape_ascii())
 }
 
-/// The same text; a very long one without its middle.
+/// The same text, but the middle of a text above `MAX_LINK` is replaced.
 fn bounded(text: String) -> String {
     if text.len() <= MAX_LINK {
         return text;

@@ -1,15 +1,15 @@
-//! One event of `mydocker events`: what happened to which object, with Docker's words and attributes.
+//! One event of `mydocker events`: an action on an object, with Docker's names and attributes.
 //!
-//! Every layer may make one; `store::journal` keeps them as one line of JSON each. Sizes are limited
-//! here, because labels and commands come from outside: a label that has no room is left out.
+//! Any layer may create an event; `store::journal` stores it as one line of JSON. Sizes are
+//! bounded, because labels and commands are untrusted: a label beyond the limit is left out.
 
 use miniserde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
-/// The longest action. It holds the command of an `exec`.
+/// The longest action in bytes. The action of an `exec` includes its command.
 const MAX_ACTION: usize = 1024;
-/// Bytes of all attributes together.
+/// The maximum size of all attributes together, in bytes.
 const MAX_ATTRIBUTES: usize = 8 << 10;
 
 /// The kind of object that an event is about.
@@ -36,25 +36,25 @@ impl Kind {
 /// One event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
     pub time: i64,
     pub kind: Kind,
     pub action: String,
-    /// The full id of the object, or the name of a volume.
+    /// The full id of the object; for a volume, the name.
     pub id: String,
-    /// Each key once.
+    /// Attributes with unique keys.
     pub attributes: Vec<(String, String)>,
 }
 
 impl Event {
-    /// An event that happens now.
+    /// An event at the present time.
     pub fn new(kind: Kind, action: &str, id: &str) -> Event {
         let action = action[..action.floor_char_boundary(MAX_ACTION)].to_owned();
         let (time, id, attributes) = (Instant::now().0, id.to_owned(), Vec::new());
         Event { time, kind, action, id, attributes }
     }
 
-    /// Adds an attribute, unless the key is there already or there is no room for it.
+    /// Adds an attribute, unless the key exists or the attributes would exceed their limit.
     pub fn with(mut self, key: &str, value: &str) -> Event {
         let used: usize = self.attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
         if self.attribute(key).is_none() && used + key.len() + value.len() <= MAX_ATTRIBUTES {
@@ -63,24 +63,25 @@ impl Event {
         self
     }
 
-    /// Adds labels as attributes. They come last, so that the object's own facts find room.
+    /// Adds labels as attributes. Call this last, so that labels don't displace the object's own
+    /// attributes.
     pub fn with_labels(self, labels: &[(String, String)]) -> Event {
         labels.iter().fold(self, |event, (key, value)| event.with(key, value))
     }
 
-    /// The attribute `key`.
+    /// The value of the attribute `key`.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|(known, _)| known == key);
         found.map(|(_, value)| value.as_str())
     }
 }
 
-/// A volume was created or removed.
+/// The event that a volume was created or removed.
 pub fn of_volume(action: &str, name: &str) -> Event {
     Event::new(Kind::Volume, action, name).with("driver", "local")
 }
 
-/// A network, as far as its events name it.
+/// The properties of a network that its events contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkFacts {
     pub id: String,
@@ -88,7 +89,7 @@ pub struct NetworkFacts {
     pub driver: &'static str,
 }
 
-/// Something happened to a network. `none` and `host` have no events: nothing joins them.
+/// An event about a network. The networks `none` and `host` have no events.
 pub fn of_network(action: &str, network: &NetworkFacts) -> Event {
     let event = Event::new(Kind::Network, action, &network.id);
     event.with("name", &network.name).with("type", network.driver)

@@ -1,9 +1,10 @@
-//! Patterns of file names (`*.txt`) and of `.dockerignore` (`**/tmp`), and the patterns in `${a#p}`.
+//! Patterns: of file names (`*.txt`), of `.dockerignore` (`**/tmp`), and in variable expansions
+//! (`${a#p}`).
 //!
-//! A pattern becomes a list of tokens. Matching follows all possibilities at the same time, so its time is
-//! the product of both lengths and no pattern can make it explode. In a path `*` and `?` stop at a
-//! slash, as in Go's filepath.Match; `**` in a `.dockerignore` crosses it, as in Docker's
-//! patternmatcher. In a variable's value a slash is a character like any other.
+//! A pattern becomes a list of tokens. Matching follows all possibilities at the same time, so the
+//! time is bounded by the product of the pattern's and the text's length. In a path, `*` and `?` do
+//! not match a slash, as in Go's filepath.Match; `**` in a `.dockerignore` does, as in Docker's
+//! patternmatcher. In a variable's value, a slash is an ordinary character.
 
 use crate::error::{Result, fail};
 
@@ -11,7 +12,7 @@ use crate::error::{Result, fail};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     tokens: Vec<Token>,
-    /// `*`, `?` and classes match a slash too.
+    /// Whether `*`, `?` and classes also match a slash.
     crosses: bool,
 }
 
@@ -27,7 +28,8 @@ enum Token {
         negated: bool,
         ranges: Vec<(char, char)>,
     },
-    /// `**/`: nothing, or anything up to a slash. The token after it is its inside.
+    /// `**/`: any number of directories. The token `Inside`, which always follows, matches their
+    /// characters.
     Deep,
     Inside,
     /// `**` at the end.
@@ -35,7 +37,7 @@ enum Token {
 }
 
 impl Glob {
-    /// A pattern in a variable's form.
+    /// A pattern in a variable expansion; `escape` removes the meaning of the next character.
     pub fn in_text(pattern: &str, escape: char) -> Glob {
         let mut characters = pattern.chars();
         let mut tokens = Vec::new();
@@ -51,7 +53,8 @@ impl Glob {
         Glob { tokens, crosses: true }
     }
 
-    /// A pattern of paths; in a `deep` one `**` stands for any number of directories.
+    /// A pattern of paths. If `deep`, `**` stands for any number of directories. Fails on a bad
+    /// pattern.
     pub fn of_path(pattern: &str, deep: bool) -> Result<Glob> {
         let mut characters = pattern.chars().peekable();
         let mut tokens = Vec::new();
@@ -78,7 +81,7 @@ impl Glob {
         Ok(Glob { tokens, crosses: false })
     }
 
-    /// Whether it is a plain name.
+    /// Whether the pattern has no wildcards.
     pub fn is_literal(&self) -> bool {
         self.tokens.iter().all(|token| matches!(token, Token::Literal(_)))
     }
@@ -89,10 +92,10 @@ impl Glob {
         self.ends(&text).last() == Some(&text.len())
     }
 
-    /// How many characters of the text's start match: each possible number, in order.
+    /// All lengths, in characters, of prefixes of `text` that match, in increasing order.
     pub fn ends(&self, text: &[char]) -> Vec<usize> {
         let count = self.tokens.len();
-        // `reached[n]`: the first n tokens match what was read.
+        // `reached[n]` is true if the first n tokens match the text up to here.
         let mut reached = vec![false; count + 1];
         reached[0] = true;
         self.close(&mut reached);
@@ -130,7 +133,7 @@ impl Glob {
         ends
     }
 
-    /// Adds the tokens that are reached without a further character.
+    /// Also marks the tokens that need no further character.
     fn close(&self, reached: &mut [bool]) {
         for (n, token) in self.tokens.iter().enumerate() {
             match token {
@@ -142,19 +145,19 @@ impl Glob {
         }
     }
 
-    /// The same pattern read from its end; not for paths.
+    /// The same pattern for a reversed text. Does not work for patterns of paths.
     pub fn reversed(mut self) -> Glob {
         self.tokens.reverse();
         self
     }
 
-    /// Whether it begins with `*`.
+    /// Whether the pattern starts with `*`.
     pub fn begins_with_any(&self) -> bool {
         self.tokens.first() == Some(&Token::Any)
     }
 }
 
-/// Parses the text after `[`.
+/// Parses a character class; the `[` has been read.
 fn class(
     pattern: &str,
     characters: &mut std::iter::Peekable<std::str::Chars<'_>>,

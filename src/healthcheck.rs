@@ -1,7 +1,7 @@
-//! A health check as data: the command that tests whether a container's program works, and how often
-//! it runs. An image's config has it (`HEALTHCHECK`), flags change it, and a container's record keeps
-//! it. Docker's `Healthcheck` (Docker image spec v1.3) has the same fields: spans in nanoseconds,
-//! zero for the default. `container/probes` runs the command.
+//! A health check as data: the command that tests a container's program, and its timing. An image's
+//! config has a health check (`HEALTHCHECK`), flags change it, and a container's record keeps it.
+//! The fields are those of Docker's `Healthcheck` (Docker image specification v1.3): durations in
+//! nanoseconds, 0 for the default. `container/probes` runs the command.
 
 use std::time::Duration;
 
@@ -14,30 +14,30 @@ const DEFAULT_INTERVAL: u64 = 30_000_000_000;
 const DEFAULT_TIMEOUT: u64 = 30_000_000_000;
 const DEFAULT_START_INTERVAL: u64 = 5_000_000_000;
 const DEFAULT_RETRIES: u32 = 3;
-/// The shortest span except zero (Docker's).
+/// The shortest duration except 0, in nanoseconds (Docker's limit).
 const MIN_SPAN: i64 = 1_000_000;
 
-/// A health check, as an image's config has it. Times are nanoseconds; zero is the default.
+/// A health check, as in an image's config. Durations are in nanoseconds; 0 means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
-    /// `CMD` and arguments, `CMD-SHELL` and a line for a shell, or `NONE`; empty: the image's.
+    /// `CMD` and arguments, `CMD-SHELL` and a shell command, or `NONE`. Empty: the image's test.
     pub test: Vec<String>,
     pub interval: u64,
     pub timeout: u64,
     pub start_period: u64,
     pub start_interval: u64,
-    /// Zero is the default.
+    /// The number of failures in a row that make a container unhealthy; 0 means the default, 3.
     pub retries: u32,
 }
 
 impl Healthcheck {
-    /// The check of `--no-healthcheck` and `HEALTHCHECK NONE`.
+    /// The health check of `--no-healthcheck` and `HEALTHCHECK NONE`: no check.
     pub fn none() -> Healthcheck {
         Healthcheck { test: vec!["NONE".to_owned()], ..Default::default() }
     }
 
-    /// The command line to run. A line is run by `shell` (the image's `SHELL`), otherwise by /bin/sh. `None`
-    /// if there is no check.
+    /// The arguments of the command to run. `CMD-SHELL` runs in `shell` (the image's `SHELL`), or
+    /// in /bin/sh if that is empty. `None` if there is no check.
     pub fn args(&self, shell: &[String]) -> Option<Vec<String>> {
         match self.test.split_first()? {
             (kind, args) if kind == "CMD" && !args.is_empty() => Some(args.to_vec()),
@@ -72,7 +72,7 @@ impl Healthcheck {
         self.args(&[]).is_some()
     }
 
-    /// The most time of one probe.
+    /// The maximum duration of one probe.
     pub fn timeout(&self) -> Duration {
         span(self.timeout, DEFAULT_TIMEOUT)
     }
@@ -82,12 +82,13 @@ impl Healthcheck {
         if self.retries == 0 { DEFAULT_RETRIES } else { self.retries }
     }
 
-    /// Whether the program still has time to start, this long after its start.
+    /// Whether the program is still in its start period, at this `age`.
     pub fn is_start(&self, age: Duration) -> bool {
         age < Duration::from_nanos(self.start_period)
     }
 
-    /// The pause before the next probe of a program of that age. `starting`: no probe has succeeded yet.
+    /// The time to wait before the next probe of a program of this `age`. `starting`: no probe has
+    /// succeeded yet.
     pub fn pause(&self, starting: bool, age: Duration) -> Duration {
         let interval = span(self.interval, DEFAULT_INTERVAL);
         if starting && self.is_start(age) {
@@ -98,13 +99,15 @@ impl Healthcheck {
     }
 }
 
-/// An image's config may state any number; flags and instructions were checked.
+/// A duration, or the default for 0. At least 1 ms, because an image's config may contain any
+/// number.
 fn span(given: u64, default: u64) -> Duration {
     let given = if given == 0 { default } else { given };
     Duration::from_nanos(given.max(MIN_SPAN.unsigned_abs()))
 }
 
-/// A span of a flag or an instruction: a Go duration.
+/// Parses a duration in Go's format, such as `1m30s`, into nanoseconds. Fails if it is neither 0
+/// nor at least 1 ms.
 pub fn parse_span(text: &str) -> Result<u64> {
     match parse_duration_ns(text) {
         Some(0) => Ok(0),
@@ -114,7 +117,7 @@ pub fn parse_span(text: &str) -> Result<u64> {
     }
 }
 
-/// A number of failures in a row.
+/// Parses the number of failures in a row.
 pub fn parse_retries(text: &str) -> Result<u32> {
     match text.parse() {
         Ok(retries) => Ok(retries),
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms() {
+    fn the_forms_cmd_cmd_shell_and_none() {
         assert_eq!(shell("a b").args(&[]).unwrap(), ["/bin/sh", "-c", "a b"]);
         let bash = ["/bin/bash", "-ec"].map(str::to_owned);
         assert_eq!(shell("a b").args(&bash).unwrap(), ["/bin/bash", "-ec", "a b"]);
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_change_only_what_they_say() {
+    fn a_flag_changes_only_its_own_field() {
         let image = Healthcheck { interval: 5, retries: 7, ..shell("image") };
         let flags = Healthcheck { interval: 9, ..Default::default() };
         let both = flags.over(Some(&image));
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_images_config_makes_no_probe_follow_another_at_once() {
+    fn probes_of_an_images_config_are_at_least_1_ms_apart() {
         let check = Healthcheck { interval: 1, timeout: 1, ..shell("x") };
         let least = Duration::from_millis(1);
         assert_eq!((check.pause(false, Duration::ZERO), check.timeout()), (least, least));

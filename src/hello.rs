@@ -1,13 +1,13 @@
-//! The program of the built-in image `hello`: this same binary, run as `/hello` inside a container.
-//! It prints a greeting and its view from inside: its PID, user, capabilities, limits,
-//! interfaces and mounts. It only reads /proc and /sys/fs/cgroup, so it needs no other file in the
-//! image and works offline.
+//! The program of the built-in image `hello`: this binary, executed as `/hello` inside a container.
+//! It prints a greeting and what it sees in the container: its PID, user, capabilities, limits,
+//! interfaces and mounts. It only reads /proc and /sys/fs/cgroup, so the image needs no other file
+//! and no network.
 
 use std::fmt::Write;
 use std::fs;
 use std::process::ExitCode;
 
-/// Prints the greeting.
+/// Prints the greeting. Returns the exit status.
 pub fn main() -> ExitCode {
     let mut text = String::new();
     // Writing to a String can't fail.
@@ -65,7 +65,7 @@ fn interfaces() -> String {
     names.map(|(name, _)| name.trim()).collect::<Vec<_>>().join(" ")
 }
 
-/// The limits of the container's cgroup, from the files of v1 or v2.
+/// The limits of the container's cgroup, from the files of cgroup v1 or v2.
 fn limits() -> Vec<(&'static str, String)> {
     let read = |paths: [&str; 2]| {
         let found =

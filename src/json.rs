@@ -1,9 +1,8 @@
-//! Untrusted JSON, walked with the path kept, so that an error names the field: image configs,
-//! manifests and seccomp profiles. `null` and a missing field are the same, as for
-//! Go's encoder.
+//! Reads untrusted JSON: image configs, manifests, seccomp profiles. Each node knows its path, so
+//! an error names the field. `null` means the same as a missing field, as in Go's encoding/json.
 //!
-//! A document's size in memory is estimated before it is parsed: parsed, `[{"":0},…]` takes a hundred
-//! times its length.
+//! A document's size in memory is estimated before it is parsed: a parsed `[{"":0},…]` takes a
+//! hundred times the bytes of its text.
 
 use std::fmt::Write;
 
@@ -25,13 +24,14 @@ enum Step<'a> {
     Index(usize),
 }
 
-/// The deepest nesting of arrays and objects. The documents that are read here have ten at most.
+/// The deepest nesting of arrays and objects. Real documents have at most ten levels.
 const MAX_DEPTH: usize = 100;
-/// The most memory of a parsed document, by `weigh`'s estimate. A config with 60,000 variables
-/// and as many labels has half of it.
+/// The maximum size of a parsed document in bytes, as `weigh` estimates it. A config with 60,000
+/// variables and 60,000 labels needs half of it.
 const MAX_WEIGHT: usize = 24 << 20;
 
-/// Parses `bytes`, which an error calls `document`.
+/// Parses `bytes`; errors call the document `document`. Fails if the document is too large or
+/// nested too deeply, or is not JSON.
 pub fn parse(document: &str, bytes: &[u8]) -> Result<Value> {
     if weigh(document, bytes)? > MAX_WEIGHT {
         return Err(Error::new(format!(
@@ -44,12 +44,12 @@ pub fn parse(document: &str, bytes: &[u8]) -> Result<Value> {
 }
 
 /// Removes the fields that are `null`, which mean the same as missing ones. They are a third of a
-/// container's record, and `ps` reads a thousand records. `text` comes from the encoder, so it is
-/// valid and without spaces.
+/// container's record, and `ps` reads all records. `text` comes from the encoder, so it is valid
+/// JSON without spaces.
 pub fn without_nulls(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
-    // Where the last key starts in `out`, as long as only its value has followed.
+    // The start of the last key in `out`, until the key's value has been copied.
     let mut key = None;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -72,7 +72,8 @@ pub fn without_nulls(text: &str) -> String {
                 let start = key.unwrap_or(out.len());
                 out.truncate(start);
                 at += "null".len();
-                // One comma goes with the field: the one after it, or the one before the last.
+                // Also remove one comma: the one after the field, or for the last field the one
+                // before it.
                 if bytes.get(at) == Some(&b',') {
                     at += 1;
                 } else if out.last() == Some(&b',') {
@@ -85,21 +86,21 @@ pub fn without_nulls(text: &str) -> String {
         }
         at += 1;
     }
-    // Whole characters are copied or left out.
+    // Only whole characters are copied, so this is valid UTF-8.
     String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Estimates the bytes of the parsed document, rather too high than too low. Nesting
-/// beyond [`MAX_DEPTH`] is an error. Only strings and punctuation are read: the parser reports all
+/// Estimates the size of the parsed document in bytes; the estimate may be too high. Fails on
+/// nesting beyond [`MAX_DEPTH`]. Reads only strings and punctuation, because the parser reports all
 /// other errors.
 pub fn weigh(document: &str, bytes: &[u8]) -> Result<usize> {
-    /// A value, in a vector that has doubled.
+    /// The bytes of a value in a vector, whose capacity may be twice its length.
     const VALUE: usize = 2 * size_of::<Value>();
-    /// A B-tree's node has room for eleven fields.
+    /// The bytes of a B-tree's node, which has space for eleven fields.
     const OBJECT: usize = 12 * (size_of::<String>() + size_of::<Value>());
-    /// A field, in nodes that are half full.
+    /// The bytes of a field, in nodes that are half full.
     const FIELD: usize = 2 * (size_of::<String>() + size_of::<Value>());
-    /// The shortest string's block.
+    /// The bytes of the shortest string's allocation.
     const STRING: usize = 16;
     let (mut weight, mut depth, mut at) = (VALUE, 0, 0);
     while let Some(&byte) = bytes.get(at) {
@@ -132,12 +133,13 @@ pub fn weigh(document: &str, bytes: &[u8]) -> Result<usize> {
 }
 
 impl<'a> Node<'a> {
-    /// The root of a document; `document` names it in errors.
+    /// The root of a document; errors call it `document`.
     pub fn root(document: &'a str, value: &'a Value) -> Node<'a> {
         Node { value, step: Step::Document(document), above: None }
     }
 
-    /// The field `key` of this object.
+    /// The field `key` of this object; `None` if it is missing or null. Fails if this is not an
+    /// object.
     pub fn get<'b>(&'b self, key: &'b str) -> Result<Option<Node<'b>>> {
         let Value::Object(object) = self.value else { return Err(self.wrong("an object")) };
         Ok(match object.get(key) {
@@ -146,7 +148,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// As [`Node::get`], but the field must exist.
+    /// As [`Node::get`], but fails if the field is missing.
     pub fn need<'b>(&'b self, key: &'b str) -> Result<Node<'b>> {
         let missing = || Error::new(format!("{} has no field '{key}'", self.path()));
         self.get(key)?.ok_or_else(missing)
@@ -157,7 +159,7 @@ impl<'a> Node<'a> {
         matches!(self.value, Value::Null)
     }
 
-    /// The value as a string. Fails with the path if it is not one.
+    /// The value as a string. Fails if it is not a string; the error has the path.
     pub fn string(&self) -> Result<String> {
         match self.value {
             Value::String(text) => Ok(text.clone()),
@@ -165,7 +167,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The value as a boolean. Fails with the path if it is not one.
+    /// The value as a boolean. Fails if it is not a boolean; the error has the path.
     pub fn boolean(&self) -> Result<bool> {
         match self.value {
             Value::Bool(truth) => Ok(*truth),
@@ -173,7 +175,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A number that is whole and not negative.
+    /// The value as an integer that is not negative. Fails for other values.
     pub fn unsigned(&self) -> Result<u64> {
         match self.value {
             Value::Number(Number::U64(number)) => Ok(*number),
@@ -181,7 +183,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A whole number.
+    /// The value as an integer of 64 bits. Fails for other values.
     pub fn signed(&self) -> Result<i64> {
         match self.value {
             Value::Number(Number::U64(number)) => {
@@ -192,7 +194,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The whole number of 32 bits that is not negative.
+    /// The value as an integer of 32 bits that is not negative. Fails for other values.
     pub fn id(&self) -> Result<u32> {
         u32::try_from(self.unsigned()?).map_err(|_| self.wrong("a number of 32 bits"))
     }
@@ -208,7 +210,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The elements of this array, at most `limit`.
+    /// Reads the elements of this array. Fails if this is not an array or has more than `limit`
+    /// elements.
     pub fn each<T>(
         &self,
         limit: usize,
@@ -222,7 +225,8 @@ impl<'a> Node<'a> {
         array.iter().enumerate().map(|numbered| parse(&node(numbered))).collect()
     }
 
-    /// The fields of this object, at most `limit`, in the order of their names.
+    /// Reads the fields of this object, sorted by key. Fails if this is not an object or has more
+    /// than `limit` fields.
     pub fn fields<T>(
         &self,
         limit: usize,
@@ -239,12 +243,13 @@ impl<'a> Node<'a> {
         Ok(parsed)
     }
 
-    /// The field `key` as text; empty if it is missing.
+    /// The field `key` as a string; empty if it is missing.
     pub fn text(&self, key: &str) -> Result<String> {
         Ok(self.get(key)?.map(|node| node.string()).transpose()?.unwrap_or_default())
     }
 
-    /// The elements of the array in the field `key`, at most `limit`; none if the field is missing.
+    /// Reads the elements of the array in the field `key`; empty if the field is missing. Fails if
+    /// there are more than `limit`.
     pub fn list<T>(
         &self,
         key: &str,
@@ -254,17 +259,18 @@ impl<'a> Node<'a> {
         self.get(key)?.map_or(Ok(Vec::new()), |array| array.each(limit, parse))
     }
 
-    /// The field `key` as a list of texts.
+    /// The field `key` as a list of strings; `None` if it is missing. Fails if there are more than
+    /// `limit`.
     pub fn texts(&self, key: &str, limit: usize) -> Result<Option<Vec<String>>> {
         self.get(key)?.map(|node| node.each(limit, |text| text.string())).transpose()
     }
 
-    /// An error about this value: `config.Env[3] should be a string`.
+    /// An error about this value, such as `config.Env[3] should be a string`.
     pub fn wrong(&self, should_be: &str) -> Error {
         Error::new(format!("{} should be {should_be}", self.path()))
     }
 
-    /// The path of this value from the document's root, as errors name it.
+    /// The path of this value from the document's root, for errors.
     pub fn path(&self) -> String {
         let mut path = self.above.map(Node::path).unwrap_or_default();
         // Writing to a String can't fail.
@@ -307,14 +313,14 @@ mod tests {
         assert!(parse("x", deep(MAX_DEPTH).as_bytes()).is_ok());
         let error = parse("x", deep(MAX_DEPTH + 1).as_bytes()).unwrap_err().to_string();
         assert!(error.contains("more than 100 levels"), "{error}");
-        // Brackets in strings are text.
+        // Brackets in strings do not count as nesting.
         let text = format!(r#"["\"{}"]"#, "[".repeat(500));
         assert!(parse("x", text.as_bytes()).is_ok());
         let objects = |count: usize| format!("[{}0]", r#"{"":0},"#.repeat(count));
         assert!(parse("x", objects(10_000).as_bytes()).is_ok());
         let error = parse("x", objects(100_000).as_bytes()).unwrap_err().to_string();
         assert!(error.contains("more values than"), "{error}");
-        // The most that a config may have of each list.
+        // The largest lists that a config may have.
         let list: Vec<String> = (0..1 << 16).map(|at| format!(r#""NAME{at}=value{at}""#)).collect();
         let fields: Vec<String> = (0..1 << 16).map(|at| format!(r#""k{at}":"v{at}""#)).collect();
         let large = format!(r#"{{"a":[{}],"b":{{{}}}}}"#, list.join(","), fields.join(","));

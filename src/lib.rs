@@ -1,16 +1,16 @@
 //! mydocker: a container engine in one static binary, without a daemon.
 //!
-//! The binary is `main.rs`, which calls [`main`] here and sets the allocator. The library exists so
-//! that the benches and the fuzz targets call the product's own code: what they need is re-exported
-//! in [`bench`] and `fuzz`. Everything else is private, so that the compiler finds dead code.
+//! The binary is `main.rs`, which sets the allocator and calls [`main`]. The library exists so that
+//! the benchmarks and fuzz targets call the product's own code, through [`bench`] and `fuzz`.
+//! Everything else is private, so that the compiler finds dead code.
 //!
 //! Layers, from the top: `cli` → `compose`, `build` → `engine` → `image`, `network`, `volume`,
 //! `container` → `runtime` → `store` → `sys`, and `oci` → `runtime`; imports only point down.
 
 #![deny(unsafe_code)]
-// Some functions serve registries or the OCI face only; without the features the compiler drops them.
+// Some functions are used only by `pull` or `oci`. Without these features the compiler drops them.
 #![cfg_attr(not(all(feature = "oci", feature = "pull")), allow(dead_code, unused_imports))]
-// A fuzzer calls a few readers only.
+// A fuzz target calls only a few parsers.
 #![cfg_attr(fuzzing, allow(dead_code))]
 
 mod address;
@@ -61,18 +61,18 @@ use std::process::ExitCode;
 
 pub use sys::heap::Heap;
 
-// Unit tests run on the product's allocator.
+// Unit tests use the product's allocator.
 #[cfg(test)]
 #[global_allocator]
 static HEAP: Heap = Heap::global();
 
-/// The system calls that `make bench` measures by themselves.
+/// System calls that `make bench` measures on their own.
 pub mod bench {
     pub use crate::sys::clone::{Flags, Fork, clone3};
     pub use crate::sys::exec::{Vectors, execve, exit_now};
 }
 
-/// The functions that the fuzz targets call; each takes the fuzzer's input.
+/// The functions that fuzz targets call. Each takes the fuzzer's input.
 #[cfg(any(test, fuzzing))]
 pub mod fuzz {
     #[cfg(feature = "build")]
@@ -81,12 +81,11 @@ pub mod fuzz {
     pub use crate::template::fuzz::template;
 }
 
-/// Runs this process as `hello`, if the built-in image has called it so, as an OCI runtime, or as
-/// Docker's command line.
-/// Returns the exit status of the process.
+/// Runs this process as the program `hello`, as an OCI runtime, or as Docker's command line,
+/// depending on argv[0]. Returns the exit status.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    // Only the built-in image has the binary under this name.
+    // Only the built-in image `hello` executes the binary by this name.
     if arguments.first().is_some_and(|name| name == "/hello") {
         return hello::main();
     }

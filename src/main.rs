@@ -1,7 +1,7 @@
-//! The binary: it sets the allocator and calls the library.
+//! The binary: sets the allocator and calls the library.
 //!
-//! All of the code is in the library (`lib.rs`), so that benches and fuzz targets can link it. The
-//! allocator is set here, because those keep the one of their own tool.
+//! All other code is in the library (`lib.rs`), so that benchmarks and fuzz targets can link it.
+//! The allocator is set here, because those use their own.
 
 use std::process::ExitCode;
 

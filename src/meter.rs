@@ -1,9 +1,9 @@
-//! Counts the bytes that a command moves, for its line of progress.
+//! Counts the bytes that a command moves, for its progress line.
 //!
-//! The bytes pass deep below a command: a layer's stream, an archive's output, the pipe of a copy. So
-//! the count belongs to the process and is no parameter of every function in between. Without a
-//! watcher, as in every command whose stderr is no terminal, counting costs one atomic load for each
-//! piece of 128 KiB.
+//! The bytes pass far below the command: in a layer's download, an archive's output or the pipe of
+//! a copy. So the counter belongs to the process, and is not a parameter of every function in
+//! between. If no callback is set, as when stderr is not a terminal, counting costs one atomic load
+//! for each 128 KiB.
 
 use std::io::{self, Read};
 use std::sync::OnceLock;
@@ -12,35 +12,35 @@ type Watch = Box<dyn Fn(Moved) + Send + Sync>;
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
-/// A report about moved bytes.
+/// A report to the callback.
 #[derive(Clone, Copy)]
 pub enum Moved {
-    /// This many more bytes were moved.
+    /// The number of bytes that were moved since the last report.
     Bytes(u64),
-    /// A second pass moves the bytes again: count from zero.
+    /// A second pass moves the same bytes again, so count from zero.
     Again,
 }
 
-/// Calls `watch` with every report from now on, from any thread. Later calls have no effect.
+/// Sets the callback that receives all reports, from any thread. Later calls have no effect.
 pub fn watch(watch: Watch) {
     let _ = WATCH.set(watch);
 }
 
-/// Reports that `bytes` more bytes were moved.
+/// Reports that `bytes` bytes were moved.
 pub fn moved(bytes: usize) {
     if let Some(watch) = WATCH.get() {
         watch(Moved::Bytes(bytes as u64));
     }
 }
 
-/// Reports that the bytes are moved once more, by a second pass over the same data.
+/// Reports that a second pass starts over the same data.
 pub fn again() {
     if let Some(watch) = WATCH.get() {
         watch(Moved::Again);
     }
 }
 
-/// A reader whose bytes are counted.
+/// A reader that reports its bytes.
 pub struct Metered<R>(pub R);
 
 impl<R: Read> Read for Metered<R> {

@@ -1,8 +1,9 @@
-//! Paths as text, cleaned without reading the file system, as Go's filepath.Clean does.
+//! Cleans paths as text, without reading the file system, like Go's filepath.Clean.
 //!
-//! What a path means in a container is found there, by file descriptor: links count only then.
+//! Symbolic links are not resolved here. Code that opens a path in a container resolves them by
+//! file descriptor.
 
-/// An absolute path without `.`, `..` and doubled slashes; a relative one is taken from the root.
+/// The path without `.`, `..` and double slashes. A relative path is resolved from `/`.
 pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

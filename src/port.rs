@@ -1,7 +1,7 @@
-//! Published ports as the user asks for them: `-p`, `--expose` and what an image exposes.
+//! Requests to publish ports: `-p`, `--expose`, and the ports that an image exposes.
 //!
-//! The command line and the container's record are parsed into these types once. `network` knows which
-//! process has a port of the host, and how the port leads to the container.
+//! The command line and the container's record are parsed into these types once. Sockets and
+//! firewall rules are in `network`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +33,7 @@ impl FromStr for Protocol {
 }
 
 impl Protocol {
-    /// `tcp` or `udp`.
+    /// The protocol's name: `tcp` or `udp`.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
@@ -48,12 +48,12 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// The name of a socket that holds a port: `tcp 0.0.0.0:8080`.
+/// The name of the socket that holds a port, such as `tcp 0.0.0.0:8080`.
 pub fn socket_name(protocol: Protocol, at: SocketAddr) -> String {
     format!("{protocol} {at}")
 }
 
-/// Ports from the first to the last.
+/// A range of ports, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
     first: u16,
@@ -74,7 +74,7 @@ impl PortRange {
         Ok(range)
     }
 
-    /// One port.
+    /// The range of a single port.
     pub fn one(port: u16) -> PortRange {
         PortRange { first: port, last: port }
     }
@@ -100,11 +100,11 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// One `-p`.
+/// The request of one `-p`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
     pub address: Option<IpAddr>,
-    /// `None` means any port that is free.
+    /// The port or range on the host; `None` means any free port.
     pub host: Option<PortRange>,
     pub container: PortRange,
     pub protocol: Protocol,
@@ -113,7 +113,8 @@ pub struct Publish {
 impl FromStr for Publish {
     type Err = Error;
 
-    /// Parses `[IP:][HOST[-END]:]CTR[-END][/tcp|udp]`; an IPv6 address stands in brackets.
+    /// Parses `[IP:][HOST[-END]:]CTR[-END][/tcp|udp]`, with brackets around an IPv6 address. Fails
+    /// on any other text.
     fn from_str(text: &str) -> Result<Publish> {
         let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let protocol = protocol.parse::<Protocol>()?;
@@ -135,7 +136,7 @@ impl FromStr for Publish {
             Some(address) => Some(address.parse().map_err(|_| bad())?),
         };
         let (host, container) = match rest.split_once(':') {
-            // As in Docker, port 0 is any that is free.
+            // As in Docker, port 0 means any free port.
             Some(("" | "0", container)) => (None, container),
             Some((host, container)) => (Some(PortRange::parse(host)?), container),
             None => (None, rest),
@@ -152,11 +153,11 @@ impl FromStr for Publish {
 }
 
 impl Publish {
-    /// One `-p` for each port of the container.
+    /// Splits the request into one request for each port of the container.
     pub fn each(&self) -> impl Iterator<Item = Publish> + '_ {
         let is_paired = |host: &PortRange| host.len() == self.container.len();
         self.container.ports().enumerate().map(move |(offset, port)| Publish {
-            // Within the range by its length.
+            // The ranges have the same length, so the port is in the range.
             host: match self.host.filter(is_paired) {
                 Some(host) => Some(PortRange::one(host.first + offset as u16)),
                 None => self.host,
@@ -166,8 +167,8 @@ impl Publish {
         })
     }
 
-    /// Parses a port that the image or `--expose` names, to be published by `-P`: `80`, `80/udp`,
-    /// `80-82`.
+    /// Parses a port that an image or `--expose` names, as `80`, `80/udp` or `80-82`, and that `-P`
+    /// publishes on any free port.
     pub fn exposed(text: &str) -> Result<Publish> {
         let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let (container, protocol) = (PortRange::parse(range)?, protocol.parse::<Protocol>()?);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_port() {
+    fn texts_that_are_not_ports() {
         for bad in [
             "",
             "x",

@@ -1,12 +1,12 @@
-//! Keeps arguments, variables and paths as `String`s even if they are not UTF-8, which Linux allows.
+//! Keeps arguments, variables and paths as `String`s. On Linux they need not be UTF-8.
 //!
-//! `encode` replaces each byte B that is not part of valid UTF-8 by the character U+10FF00 + B, one of
-//! the last 128 characters of Unicode's last private plane. If the input contains such a character
-//! itself, `encode` replaces each of its four bytes in the same way. So `decode` returns the exact
-//! input of `encode`. State files hold the encoded text, and the kernel gets the decoded bytes.
+//! `encode` replaces each byte B that is not part of valid UTF-8 by the character U+10FF00 + B, one
+//! of the last 128 characters of Unicode's last private plane. If the input contains such a
+//! character itself, `encode` replaces each of its four bytes in the same way. So `decode` returns
+//! the exact input of `encode`. State files hold the encoded text; the kernel gets the decoded bytes.
 //!
-//! `cli::escape` prints the byte ff as `\udcff`, as Python's surrogateescape spells it in JSON. Text
-//! for other programs (labels, an image's config) must be UTF-8: `utf8` refuses other bytes.
+//! `cli::escape` prints the byte ff as `\udcff`, as Python's surrogateescape does in JSON. Text for
+//! other programs (labels, an image's config) must be UTF-8: `utf8` refuses other bytes.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -65,7 +65,7 @@ pub fn decode(text: &str) -> Cow<'_, [u8]> {
 
 /// Whether `text` has only ordinary characters, so `decode` does not change it.
 pub fn is_plain(text: &str) -> bool {
-    // Fast path: in UTF-8, only characters from U+100000 on start with the byte f4, and they are rare.
+    // Fast path: in UTF-8, only the rare characters from U+100000 on start with the byte f4.
     !text.as_bytes().contains(&0xf4) || text.chars().all(|c| byte(c).is_none())
 }
 
@@ -95,11 +95,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_bytes_come_back() {
+    fn all_bytes_survive_encode_and_decode() {
         let mut all: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         all.push((0..=255).collect());
         all.push(b"caf\xe9 caf\xc3\xa9 \xf0\x9f\x90\xb3 \xed\xb3\xbf \xc0\xaf".to_vec());
-        // Characters that `encode` uses itself, the one before them, and incomplete UTF-8 of both.
+        // Characters that `encode` uses itself, the character before them, and truncated UTF-8 of
+        // both.
         all.push("\u{10ff7f}\u{10ff80}\u{10ffff}".as_bytes().to_vec());
         all.push(b"\xf4\x8f\xbe \xf4\x90\x80\x80 \xf4".to_vec());
         for bytes in all {

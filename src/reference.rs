@@ -1,17 +1,17 @@
 //! Names of images: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar of Docker's reference
 //! package (distribution/reference).
 //!
-//! The first component is a host only if it contains a dot or a colon, or is `localhost`, or has an
-//! upper-case letter. Otherwise the host is docker.io, where a path of one component belongs to
-//! `library`. A parsed name can safely become a file name: it has no empty component, and none that
-//! starts with a dot.
+//! The first component is a host only if it contains a dot, a colon or an upper-case letter, or is
+//! `localhost`. Otherwise the host is docker.io, and a path of one component gets the prefix
+//! `library/`. A parsed name is safe as a file name: no component is empty or starts with a dot.
 
 use std::fmt;
 
 use crate::digest::Digest;
 use crate::error::{Result, fail};
 
-/// The longest host and path together (Docker's limit, and NAME_MAX of the file for the name).
+/// The maximum length of host and path together, in bytes: Docker's limit, and NAME_MAX of the
+/// file.
 const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
 
@@ -25,13 +25,13 @@ pub struct Reference {
     pub host: String,
     /// `library/alpine`
     pub path: String,
-    /// `latest` if neither tag nor digest was given; `None` if only a digest was.
+    /// `latest` if the user gave neither tag nor digest; `None` if only a digest.
     pub tag: Option<String>,
     pub digest: Option<Digest>,
 }
 
 impl Reference {
-    /// Parses a name as a user types it.
+    /// Parses a name that a user types. Fails if the text does not follow the grammar.
     pub fn parse(text: &str) -> Result<Reference> {
         if text.is_empty() {
             fail!("the image name is empty");
@@ -40,7 +40,7 @@ impl Reference {
             Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
             None => (text, None),
         };
-        // A colon before the last slash belongs to a port.
+        // Only a colon after the last slash starts a tag; before it, the colon starts a port.
         let (name, tag) = match rest.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (rest, None),
@@ -71,14 +71,14 @@ impl Reference {
         Ok(Reference { host: host.to_owned(), path, tag, digest })
     }
 
-    /// Parses a name for an image that is made or tagged. A digest in it is refused: only an image's bytes
-    /// determine its digest. Otherwise a user could name an image so that it runs in place of the
-    /// image that another user has pinned (CVE-2026-50195).
+    /// Parses a name for a new image or a new tag. Fails if the name has a digest: an image's
+    /// digest follows from its bytes. With a digest a user could name another image like the image
+    /// that somebody has pinned, and run it in its place (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
         Reference::parse(text)?.for_new()
     }
 
-    /// The same, if an image can be given this name: `parse_new` says why a digest can't.
+    /// The same reference. Fails if it has a digest, as `parse_new` explains.
     pub fn for_new(self) -> Result<Reference> {
         if self.digest.is_some() {
             fail!("an image can't be named by a digest: '{}'; give it a tag", self.familiar());
@@ -86,7 +86,8 @@ impl Reference {
         Ok(self)
     }
 
-    /// Parses the name of a repository, all of whose tags are meant. A tag or a digest is refused.
+    /// Parses the name of a repository, for commands on all its tags. Fails if the name has a tag
+    /// or digest.
     pub fn parse_repository(text: &str) -> Result<Reference> {
         let reference = Reference::parse(text)?;
         if reference.ends(text) {
@@ -95,23 +96,24 @@ impl Reference {
         Ok(reference)
     }
 
-    /// Whether `text`, which it was parsed from, ends with its tag or its digest.
+    /// Whether `text`, from which this was parsed, ends with a tag or a digest.
     pub fn ends(&self, text: &str) -> bool {
         self.digest.is_some() || text.ends_with(&self.suffix())
     }
 
-    /// The same repository with another tag. Fails if that can't be a tag.
+    /// The same repository with another tag. Fails if `tag` is not a valid tag.
     pub fn with_tag(&self, tag: &str) -> Result<Reference> {
         check_tag(&self.name(), tag)?;
         Ok(Reference { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
 
-    /// `docker.io/library/alpine`
+    /// Host and path, such as `docker.io/library/alpine`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.host, self.path)
     }
 
-    /// The name as users know it: without docker.io and library, unless it would mean another one then.
+    /// The name without `docker.io` and `library`, unless the shorter name would mean another
+    /// repository.
     pub fn familiar_name(&self) -> String {
         if self.host != DEFAULT_HOST {
             return self.name();
@@ -122,17 +124,17 @@ impl Reference {
         if is_host || Digest::parse_hex(short).is_some() { self.name() } else { short.to_owned() }
     }
 
-    /// The whole name as users know it: `alpine:latest`.
+    /// The familiar name with its tag or digest, such as `alpine:latest`.
     pub fn familiar(&self) -> String {
         format!("{}{}", self.familiar_name(), self.suffix())
     }
 
-    /// Whether both are of one repository.
+    /// Whether both references name the same repository.
     pub fn is_of(&self, other: &Reference) -> bool {
         (&self.host, &self.path) == (&other.host, &other.path)
     }
 
-    /// `:TAG`, `@DIGEST` or both.
+    /// The end of the reference: `:TAG`, `@DIGEST` or both.
     pub fn suffix(&self) -> String {
         let mut suffix = String::new();
         if let Some(tag) = &self.tag {
@@ -195,7 +197,8 @@ fn check_port(text: &str, port: &str) -> Result<()> {
     Ok(())
 }
 
-/// Components of `[a-z0-9]+`, joined inside by one `.`, one or two `_`, or any number of `-`.
+/// Checks a path: components of `[a-z0-9]+`, joined by one `.`, one or two `_`, or any number of
+/// `-`.
 fn check_path(text: &str, path: &str) -> Result<()> {
     for component in path.split('/') {
         if component.is_empty() {
@@ -205,7 +208,8 @@ fn check_path(text: &str, path: &str) -> Result<()> {
             match character {
                 'a'..='z' | '0'..='9' | '.' | '_' | '-' => {}
                 'A'..='Z' => fail!("bad image name '{text}': it must be lower case"),
-                // A message is one line: a newline in it is printed as a space.
+                // An error is one line, where a newline would be printed as a space, so escape the
+                // character.
                 other if other.is_control() => {
                     fail!("bad image name '{text}': the character '{}'", other.escape_default())
                 }
@@ -224,7 +228,7 @@ fn check_path(text: &str, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether the whole text can be a tag.
+/// Whether `text` is a valid tag.
 pub fn is_tag(text: &str) -> bool {
     check_tag(text, text).is_ok()
 }
@@ -249,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fills_in_what_is_left_out() {
+    fn missing_parts_get_their_defaults() {
         let hex = "a".repeat(64);
         for (typed, whole, familiar) in [
             ("alpine", "docker.io/library/alpine:latest", "alpine:latest"),
@@ -285,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_never_given() {
+    fn a_new_name_has_no_digest() {
         let digest = Digest::of(b"x");
         for name in [format!("x@{digest}"), format!("x:1@{digest}")] {
             assert!(Reference::parse(&name).is_ok());
@@ -296,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn says_plainly_what_is_wrong() {
+    fn errors_name_the_mistake() {
         for (typed, reason) in [
             ("", "empty"),
             ("Alpine", "lower case"),

@@ -1,16 +1,19 @@
-//! Regular expressions for names (`ps --filter name=^web`), in the part of Go's syntax that names need.
+//! Regular expressions for names (`ps --filter name=^web`): the part of Go's syntax that names
+//! need.
 //!
-//! An expression becomes a short program, and matching runs all its branches at once, as Thompson and
-//! Pike describe it: the time is the product of both lengths, so that no expression can make it
-//! explode. There are characters, `.`, sets, `^`, `$`, groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`
-//! and `\s`; captures, flags and word boundaries are refused. A crate for this is ten times as large.
+//! An expression becomes a short program. Matching runs all its branches at the same time (Thompson
+//! and Pike), so the time is bounded by the product of the expression's and the text's length.
+//! Supported are characters, `.`, sets, `^`, `$`, groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`
+//! and `\s`. Captures, flags and word boundaries are refused. A crate for this is ten times as
+//! large.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use crate::error::{Result, fail};
 
-/// The most steps of a program: `{1000}` of a long group would take more memory.
+/// The maximum number of steps in a program. Without it, `{1000}` after a long group takes much
+/// memory.
 const MAX_STEPS: usize = 4096;
 /// The deepest nesting of groups.
 const MAX_DEPTH: usize = 32;
@@ -23,21 +26,21 @@ pub struct Regex {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Step {
-    /// One character in one of the ranges, or with `negated` in none.
+    /// Matches a character in one of the ranges; if `negated`, a character in none of them.
     Set {
         negated: bool,
         ranges: Vec<(char, char)>,
     },
     Start,
     End,
-    /// Continues at both places, relative to this step.
+    /// Continues at both steps, given relative to this one.
     Split(isize, isize),
     Jump(isize),
     Match,
 }
 
 impl Regex {
-    /// Compiles an expression.
+    /// Compiles an expression. Fails if it is wrong, unsupported or too large.
     pub fn parse(text: &str) -> Result<Regex> {
         let mut parser = Parser { text, rest: text.chars().peekable(), depth: 0 };
         let mut program = parser.alternatives()?;
@@ -48,7 +51,7 @@ impl Regex {
         Ok(Regex { program })
     }
 
-    /// Whether a part of `text` matches.
+    /// Whether any part of `text` matches.
     pub fn is_match(&self, text: &str) -> bool {
         let characters: Vec<char> = text.chars().collect();
         let mut threads = Vec::new();
@@ -58,7 +61,7 @@ impl Regex {
                 Step::End => at == characters.len(),
                 _ => false,
             };
-            // A match may begin at each place.
+            // A match may start at each character.
             threads.push(0);
             let reached = self.reach(threads, &is_place);
             if reached.contains(&(self.program.len() - 1)) {
@@ -78,7 +81,8 @@ impl Regex {
         false
     }
 
-    /// The steps that take a character, and the end, as far as they are reached from `from`.
+    /// The steps that match a character, and `Match`, that are reachable from `from` without a
+    /// character.
     fn reach(&self, mut from: Vec<usize>, is_place: &dyn Fn(&Step) -> bool) -> Vec<usize> {
         let mut seen = vec![false; self.program.len()];
         let mut reached = Vec::new();
@@ -145,7 +149,7 @@ impl Parser<'_> {
     }
 
     fn one(&mut self) -> Result<Vec<Step>> {
-        // The caller has seen a character.
+        // The caller has checked that there is a next character.
         let character = self.rest.next().unwrap_or_default();
         Ok(vec![match character {
             '^' => Step::Start,
@@ -224,7 +228,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `one` with the repetition that follows it.
+    /// Adds the repetition that follows `one`, if there is one.
     fn repeated(&mut self, one: Vec<Step>) -> Result<Vec<Step>> {
         let (least, most) = match self.rest.peek() {
             Some('*') => (0, None),
@@ -237,7 +241,7 @@ impl Parser<'_> {
             _ => return Ok(one),
         };
         self.rest.next();
-        // Lazy or greedy makes no difference to whether there is a match.
+        // Ignore a lazy `?`: it does not change whether a text matches.
         self.rest.next_if_eq(&'?');
         if matches!(self.rest.peek(), Some('*' | '+')) {
             return self.refuse("a repetition follows a repetition");
@@ -268,14 +272,15 @@ impl Parser<'_> {
         Ok(all)
     }
 
-    /// `{m}`, `{m,}` or `{m,n}`, up to the closing bracket. Any other bracket is a character.
+    /// Parses `{m}`, `{m,}` or `{m,n}`. `None` for other text after `{`, which is then an ordinary
+    /// character.
     fn bounds(&mut self) -> Option<(usize, Option<usize>)> {
         let inner: String = self.rest.clone().skip(1).take_while(|&next| next != '}').collect();
         let has_end = self.rest.clone().nth(inner.chars().count() + 1) == Some('}');
         let (least, most) = inner.split_once(',').unwrap_or((&inner, &inner));
         let least = least.parse().ok().filter(|_| has_end)?;
         let most = if most.is_empty() { None } else { Some(most.parse().ok()?) };
-        // Only the closing bracket is left.
+        // Skip the rest up to the closing brace.
         self.rest.nth(inner.len());
         Some((least, most))
     }
@@ -285,7 +290,7 @@ fn literal(character: char) -> Step {
     Step::Set { negated: false, ranges: vec![(character, character)] }
 }
 
-/// `\d`, `\w`, `\s`, and their opposites.
+/// The ranges of `\d`, `\w` and `\s`; upper-case letters negate them.
 fn class(letter: char) -> Option<(bool, Vec<(char, char)>)> {
     let ranges = match letter.to_ascii_lowercase() {
         'd' => vec![('0', '9')],
@@ -301,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expressions_match_as_gos() {
+    fn expressions_match_like_gos() {
         for (expression, text, expected) in [
             ("", "", true),
             ("web", "my-web-1", true),

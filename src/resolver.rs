@@ -1,19 +1,20 @@
 //! How a container resolves names: the values of `--dns`, `--dns-search` and `--dns-option`. The
-//! options of `run` and the record hold the same struct, and `network::names` writes it into the
-//! container's resolv.conf (resolv.conf(5)). What is empty there comes from the host's file.
+//! options of `run` and the record have this struct, and `network::names` writes it into the
+//! container's resolv.conf (resolv.conf(5)). For an empty list, it copies the lines of the host's
+//! file.
 
 use crate::address::Ip;
 use crate::store::stored_flat;
 
 stored_flat! {
-    /// The user's lines of a resolv.conf.
+    /// The lines of resolv.conf that the user sets.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct Resolver {
-        /// `--dns`
+        /// `--dns`: addresses of name servers.
         pub servers: Vec<Ip> as "dns",
-        /// `--dns-search`; a lone dot is an empty list.
+        /// `--dns-search`: search domains. A single `.` means none.
         pub search: Vec<String> as "dns_search",
-        /// `--dns-option`, in place of the host's.
+        /// `--dns-option`: options that replace the host's.
         pub options: Vec<String> as "dns_options" => optional,
     }
 }

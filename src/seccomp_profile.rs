@@ -1,7 +1,7 @@
-//! A seccomp profile as JSON: `linux.seccomp` of the OCI runtime specification and, with the fields
-//! that Docker adds (`archMap`, `includes`, `excludes`, `name`), the file of
-//! `--security-opt seccomp=FILE`. Both faces read it here; the runtime knows the rules alone
-//! (`runtime::seccomp::filter`). An error names the field.
+//! Reads a seccomp profile in JSON: `linux.seccomp` of the OCI runtime specification, or the file
+//! of `--security-opt seccomp=FILE` with the fields that Docker adds (`archMap`, `includes`,
+//! `excludes`, `name`). The runtime only gets the resulting rules (`runtime::seccomp::filter`). An
+//! error names the field.
 
 use crate::error::{Error, Result, fail};
 use crate::json::{self, Node};
@@ -11,19 +11,18 @@ use crate::runtime::seccomp::listener::Listener;
 use crate::runtime::seccomp::syscalls::Arch;
 use crate::sys::seccomp::Flags;
 
-/// The most bytes of a profile; Docker's own has 16 kB.
+/// The maximum size of a profile in bytes. Docker's default profile has 16 kB.
 pub const MAX_PROFILE: u64 = 1 << 20;
-/// Entries of any list in it.
+/// The maximum number of entries in each list of a profile.
 const MAX_ENTRIES: usize = 4096;
-/// Bytes of `listenerMetadata`.
+/// The maximum size of `listenerMetadata` in bytes.
 const MAX_METADATA: usize = 64 << 10;
 
 const EPERM: u64 = 1;
-/// The kernel's MAX_ERRNO.
+/// The kernel's MAX_ERRNO: a filter can return no larger errno.
 const MAX_ERRNO: u64 = 4095;
 
-/// Architectures whose programs this machine's kernel never runs, so that a profile's rules for
-/// them change nothing.
+/// Architectures whose programs this kernel never runs. Rules for them are ignored.
 const FOREIGN: [&str; 17] = [
     "MIPS",
     "MIPS64",
@@ -44,13 +43,14 @@ const FOREIGN: [&str; 17] = [
     "SH",
 ];
 
-/// The filter that a file in Docker's format describes, for a container with these capabilities.
+/// Parses a profile in Docker's format, for a container with these capabilities. An error names the
+/// field.
 pub fn of_file(text: &str, capabilities: u64) -> Result<Filter> {
     let value = json::parse("seccomp profile", text.as_bytes())?;
     parse(&Node::root("seccomp profile", &value), capabilities)
 }
 
-/// The filter that `profile` describes, for a container with these capabilities.
+/// Parses `profile` for a container with these capabilities. An error names the field.
 pub fn parse(profile: &Node<'_>, capabilities: u64) -> Result<Filter> {
     let default = action(profile, "defaultAction", "defaultErrnoRet")?;
     let rules = profile.list("syscalls", MAX_ENTRIES, |call| rule(call, capabilities))?;
@@ -64,7 +64,8 @@ fn flags(profile: &Node<'_>) -> Result<Flags> {
     let flags = profile.list("flags", MAX_ENTRIES, |flag| {
         let name = flag.string()?;
         Ok(match name.strip_prefix("SECCOMP_FILTER_FLAG_") {
-            // The process has one thread when it installs the filter.
+            // The process that installs the filter has one thread, so there is nothing to
+            // synchronise.
             Some("TSYNC") => Flags::default(),
             Some("LOG") => Flags::LOG,
             Some("SPEC_ALLOW") => Flags::SPEC_ALLOW,
@@ -86,7 +87,7 @@ fn listener(profile: &Node<'_>) -> Result<Option<Listener>> {
     Ok((!path.is_empty()).then(|| Listener { path, metadata, ..Listener::default() }))
 }
 
-/// `None` if the entry is not for this container or host.
+/// Parses an entry of `syscalls`; `None` if the entry does not apply to this container or host.
 fn rule(call: &Node<'_>, capabilities: u64) -> Result<Option<Rule>> {
     let mut names = call.texts("names", MAX_ENTRIES)?.unwrap_or_default();
     match (call.text("name")?, names.is_empty()) {
@@ -108,7 +109,7 @@ fn rule(call: &Node<'_>, capabilities: u64) -> Result<Option<Rule>> {
     Ok((holds && !barred).then_some(Rule { names, conditions, action }))
 }
 
-/// How the parts of `includes` or `excludes` apply; `None` if they are missing.
+/// Whether each condition of `includes` or `excludes` holds; `None` for a missing condition.
 struct Applies {
     all_capabilities: Option<bool>,
     any_capability: Option<bool>,
@@ -169,7 +170,7 @@ fn action(node: &Node<'_>, name: &str, errno: &str) -> Result<Action> {
     let text = needed.string()?;
     let action = match text.strip_prefix("SCMP_ACT_") {
         Some("ALLOW") => Action::Allow,
-        // At most MAX_ERRNO, which fits.
+        // `number` is at most MAX_ERRNO, so the cast keeps its value.
         Some("ERRNO") => return Ok(Action::Errno(number as u16)),
         Some("KILL" | "KILL_THREAD") => Action::KillThread,
         Some("KILL_PROCESS") => Action::KillProcess,
@@ -207,7 +208,7 @@ fn condition(argument: &Node<'_>) -> Result<Condition> {
     Ok(Condition { argument: index, mask, is, values: vec![value], low: false })
 }
 
-/// The architectures that the profile is for, beside the native one.
+/// The architectures in the profile, without the native one.
 fn architectures(profile: &Node<'_>) -> Result<Vec<Arch>> {
     let known = |name: &str| {
         Some(match name.strip_prefix("SCMP_ARCH_")? {
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn ints_are_compared_as_ints() {
+    fn arguments_of_type_int_are_compared_by_32_bits() {
         let text = profile(
             "ERRNO",
             r#"{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_actions_and_calls_from_the_future() {
+    fn errors_actions_and_unknown_calls() {
         let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":13,"syscalls":[
             {"names":["read","no_such_call"],"action":"SCMP_ACT_ALLOW"},
             {"name":"write","action":"SCMP_ACT_ERRNO","errnoRet":5},
@@ -374,11 +375,11 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_denials_has_no_way_round_it() {
+    fn a_denied_call_is_denied_on_every_architecture() {
         let text = profile("ALLOW", r#"{"names":["mount"],"action":"SCMP_ACT_ERRNO"}"#);
         assert_eq!(ask(&text, native(), "mount", [0; 6]), ERRNO | 1);
         assert_eq!(ask(&text, native(), "read", [0; 6]), ALLOW);
-        // By the numbers of architectures that the profile doesn't speak of.
+        // Call by the numbers of architectures that the profile does not list.
         for arch in &Arch::family(std::env::consts::ARCH)[1..] {
             assert_eq!(ask(&text, *arch, "mount", [0; 6]), KILL_PROCESS, "{arch:?}");
         }
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_gets_the_calls_that_it_decides() {
+    fn an_agent_decides_the_calls_with_act_notify() {
         let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/agent","listenerMetadata":"m",
             "flags":["SECCOMP_FILTER_FLAG_LOG","SECCOMP_FILTER_FLAG_TSYNC"],
             "architectures":["SCMP_ARCH_S390X"],
@@ -403,14 +404,14 @@ mod tests {
         assert_eq!(ask(text, native(), "mkdirat", [0; 6]), 0x7fc0_0000);
         assert_eq!(ask(text, native(), "kill", [0; 6]), 0);
         assert_eq!(ask(text, native(), "tkill", [0; 6]), 0x0003_0000);
-        // Without a call to decide there is no agent.
+        // If no rule has SCMP_ACT_NOTIFY, the listener is ignored.
         let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/agent"}"#;
         let filter = of_file(text, 0).unwrap();
         assert!(filter.listener.is_none() && filter.flags == Flags::default());
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn an_error_names_the_mistake() {
         for (text, part) in [
             ("{", "not valid JSON"),
             ("{}", "no field 'defaultAction'"),

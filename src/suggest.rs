@@ -3,10 +3,11 @@
 //! The distance is optimal string alignment: an insertion, a deletion, a substitution or a swap of
 //! neighbours costs one. If more than a third of the letters are wrong, there is no suggestion.
 
-/// The longest word that gets a suggestion, in characters; a longer word is no typing mistake.
+/// The longest word, in characters, that gets a suggestion. A longer word is probably no typing
+/// mistake.
 const MAX_WORD: usize = 40;
 
-/// The candidate nearest to `word`, if any is near enough.
+/// The candidate nearest to `word`; `None` if none is similar enough.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.chars().count() > MAX_WORD {
         return None;
@@ -20,7 +21,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The end of an error about `word`: the candidate nearest to it, or nothing if none is near enough.
+/// The end of an error message about `word`: `; did you mean 'CANDIDATE'?`, or nothing if no
+/// candidate is similar enough.
 pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map_or(String::new(), |near| format!("; did you mean '{near}'?"))
 }
@@ -50,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_slips_and_not_strangers() {
+    fn typing_mistakes_get_a_suggestion_and_other_words_none() {
         let names = ["--name", "--net", "--env", "--env-file"];
         assert_eq!(nearest("--nmae", names), Some("--name"));
         assert_eq!(nearest("--evn-file", names), Some("--env-file"));

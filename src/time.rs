@@ -1,35 +1,36 @@
-//! Instants as the state files and Docker's output write them: UTC, RFC 3339.
+//! Points in time, in the formats of state files and of Docker's output: UTC, RFC 3339.
 //!
-//! Time zones are only known as an offset in the text that is parsed; the calendar is the
-//! proleptic Gregorian one, by Howard Hinnant's days-from-civil arithmetic.
+//! A time zone is only an offset in a text that is parsed. The calendar is the proleptic Gregorian
+//! calendar, computed with Howard Hinnant's algorithms (`days_from_civil`, `civil_from_days`).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds since 1970-01-01T00:00:00Z; negative before. They reach from the year 1677 to 2262.
+/// Nanoseconds since 1970-01-01T00:00:00Z; negative before that. The range is from 1677 to 2262.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub i64);
 
 const NS: i64 = 1_000_000_000;
 
 impl Instant {
-    /// The present time of the host's clock.
+    /// The present time of the host's clock (CLOCK_REALTIME).
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Instant(since.as_nanos() as i64)
     }
 
-    /// When the host booted, by the host's present clock: setting the clock changes it.
+    /// The time at which the host booted. Setting the host's clock changes the result.
     pub fn of_boot() -> Self {
         let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Instant(Instant::now().0 - up.tv_sec * NS - up.tv_nsec)
     }
 
-    /// Whole seconds since 1970.
+    /// Whole seconds since 1970-01-01T00:00:00Z.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(NS)
     }
 
-    /// `2026-01-31T12:00:00.000000042Z`: always nine digits, so that texts sort as the instants do.
+    /// Formats as `2026-01-31T12:00:00.000000042Z`. There are always nine digits, so the texts sort
+    /// like the times.
     pub fn to_rfc3339(self) -> String {
         let seconds = self.seconds();
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
@@ -39,7 +40,8 @@ impl Instant {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ns:09}Z")
     }
 
-    /// `2026-01-31 12:00:00.000000042 +0000 UTC`, as Go prints a time: without zeros at the end.
+    /// Formats as `2026-01-31 12:00:00.000000042 +0000 UTC`, like Go's Time.String, without
+    /// trailing zeros.
     pub fn to_go(self) -> String {
         let text = self.to_rfc3339().replace('T', " ");
         format!(
@@ -48,9 +50,9 @@ impl Instant {
         )
     }
 
-    /// Parses RFC 3339 section 5.6's date-time. The time, its seconds and its zone may be left out
-    /// (midnight, zero, UTC), as in `--since 2026-01-31`. An instant outside this type's range becomes
-    /// the first or the last one in it.
+    /// Parses a date-time of RFC 3339, section 5.6; `None` for any other text. The time, its
+    /// seconds and the zone may be missing (then midnight, 0 and UTC), as in `--since 2026-01-31`.
+    /// A time outside of the range becomes the nearest time in it.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (date, rest) = match text.find(['T', 't', ' ']) {
             Some(at) => (&text[..at], &text[at + 1..]),
@@ -85,7 +87,7 @@ fn digits(text: &str) -> Option<i64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Seconds east of UTC of `Z` or `+hh:mm`.
+/// Parses `Z` or `+hh:mm` into seconds east of UTC.
 fn parse_offset(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_and_reads_the_same_instant() {
+    fn a_formatted_instant_parses_to_the_same_instant() {
         for ns in [0, 1, 951_782_400 * NS, 1_767_225_599 * NS + 999_999_999, -1] {
             let text = Instant(ns).to_rfc3339();
             assert_eq!(Instant::parse_rfc3339(&text), Some(Instant(ns)), "{text}");

@@ -1,7 +1,7 @@
-//! The terminal of the user while a command is attached to a process: raw, so that every key
-//! reaches the program, or without echo, for a password. The settings are restored when the guard
-//! is dropped, on every return path; a client killed by SIGKILL leaves the terminal raw
-//! (termios(3), tty_ioctl(4)). The container's own terminal is `runtime::terminal`'s.
+//! The user's terminal while a command is attached to a process: in raw mode, so that every key
+//! reaches the program, or without echo, for a password. A guard restores the settings when it is
+//! dropped. If SIGKILL ends the command, the terminal stays raw (termios(3), ioctl_tty(2)). The
+//! container's own terminal is in `runtime::terminal`.
 
 use std::os::fd::BorrowedFd;
 
@@ -12,13 +12,13 @@ use rustix::termios::{
 
 use crate::error::{Context, Result};
 
-/// The terminal is raw until this is dropped.
+/// Keeps the terminal in raw mode until this is dropped.
 pub struct Raw {
     before: Termios,
 }
 
 impl Raw {
-    /// Makes the terminal on stdin raw; `None` if stdin is not a terminal.
+    /// Sets the terminal on stdin to raw mode; `None` if stdin is not a terminal.
     pub fn enter() -> Result<Option<Raw>> {
         if !isatty(stdin()) {
             return Ok(None);
@@ -33,18 +33,18 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // A terminal that was closed can't be restored.
+        // Ignore an error: a closed terminal can't be restored.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-/// The terminal shows no typed characters until this is dropped.
+/// Keeps the terminal's echo off until this is dropped.
 pub struct NoEcho {
     before: Termios,
 }
 
 impl NoEcho {
-    /// Turns the echo of the terminal on stdin off.
+    /// Turns off the echo of the terminal on stdin. Fails if stdin is not a terminal.
     pub fn enter() -> Result<NoEcho> {
         let before = tcgetattr(stdin()).context(|| "read the terminal's settings")?;
         let mut unseen = before.clone();
@@ -57,17 +57,17 @@ impl NoEcho {
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        // A terminal that was closed can't be restored.
+        // Ignore an error: a closed terminal can't be restored.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-/// Rows and columns of the user's terminal, if there is one.
+/// Rows and columns of the user's terminal; `None` if there is no terminal or it reports no rows.
 pub fn size() -> Option<(u16, u16)> {
     window().filter(|(rows, _)| *rows != 0)
 }
 
-/// Columns of the user's terminal, which may report them without rows.
+/// Columns of the user's terminal; `None` if there is no terminal or it reports none.
 pub fn columns() -> Option<u16> {
     let (_, columns) = window()?;
     (columns != 0).then_some(columns)

@@ -1,24 +1,26 @@
-//! Quantities as people type and read them: byte sizes, CPU counts and lists, spans of time.
+//! Quantities: sizes in bytes, numbers and lists of CPUs, durations.
 //!
-//! Each is parsed here once, into a number of the right type; the error is one sentence about the
-//! text. In the other direction, sizes and spans are written as Docker writes
-//! them (its go-units package): decimal sizes of three digits, `About an hour`.
-//! CPU lists are cpuset(7)'s "list format".
+//! Each text is parsed here once into a number; an error is one sentence about the text. Sizes and
+//! durations are printed as Docker prints them (its package go-units): decimal sizes with three
+//! digits, and durations such as `About an hour`. Lists of CPUs have the "List format" of
+//! cpuset(7).
 
 use crate::error::{Error, Result, fail};
 use crate::time::Instant;
 
-/// A number of bytes, typed as `64m`, `1.5g`, `512KiB`; units are powers of 1024, as Docker has it.
+/// A number of bytes, typed as `64m`, `1.5g` or `512KiB`. Units are powers of 1024, as in Docker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
 impl ByteSize {
-    /// Parses a size; a bare number is bytes.
+    /// Parses a size. A number without a unit is in bytes. Fails on any other text, and above
+    /// 2^63-1.
     pub fn parse(text: &str) -> Result<ByteSize> {
         Self::parse_with_unit(text, 0)
     }
 
-    /// As `parse`, with a bare number in megabytes (the tutorial engines' `-mem 100`).
+    /// As `parse`, but a number without a unit is in megabytes, as in `-mem 100` of tutorial
+    /// engines.
     pub fn parse_megabytes(text: &str) -> Result<ByteSize> {
         Self::parse_with_unit(text, 20)
     }
@@ -40,7 +42,7 @@ impl ByteSize {
             _ => return Err(bad()),
         };
         let too_large = || Error::new(format!("bad size '{text}': it is too large"));
-        // The kernel's counters are signed 64-bit numbers, so a larger value means nothing to it.
+        // The kernel's counters are signed 64-bit numbers, so refuse larger values.
         let limit = i64::MAX as u128;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() || (number.contains('.') && fraction.is_empty()) {
@@ -62,7 +64,7 @@ impl ByteSize {
     }
 }
 
-/// Writes a size as `docker images` does: decimal units, three significant digits (`7.38MB`).
+/// Appends a size as `docker images` prints it: decimal units, three significant digits (`7.38MB`).
 pub fn push_human_size(out: &mut String, bytes: u64) {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let (mut value, mut unit) = (bytes as f64, 0);
@@ -82,7 +84,7 @@ pub fn push_human_size(out: &mut String, bytes: u64) {
     out.push_str(UNITS[unit]);
 }
 
-/// Appends at most four digits and a binary unit, as Docker prints memory: `1.5MiB`.
+/// Appends a size as Docker prints memory: at most four digits and a binary unit (`1.5MiB`).
 pub fn push_binary_size(out: &mut String, bytes: u64) {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = bytes as f64;
@@ -103,11 +105,12 @@ pub fn push_binary_size(out: &mut String, bytes: u64) {
     out.extend([text, UNITS[unit]]);
 }
 
-/// The most CPUs a list may name: the kernel's own NR_CPUS ceiling. A list is never expanded before
-/// its bounds are known, so `0-4294967295` costs nothing.
+/// The maximum number of CPUs in a list: the kernel's limit for NR_CPUS. The bounds of
+/// `0-4294967295` are checked before the list is expanded.
 const MAX_CPUS: u32 = 8192;
 
-/// Checks a CPU or memory-node list such as `0-3,7`.
+/// Checks a list of CPUs or memory nodes such as `0-3,7`. Fails if the syntax is wrong or a number
+/// too large.
 pub fn check_cpu_list(text: &str) -> Result<()> {
     if text.len() > 4096 {
         fail!("bad list: {} characters are more than 4096", text.len());
@@ -131,7 +134,7 @@ pub fn check_cpu_list(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses a number of CPUs, `1.5`, into billionths of one; zero is "no limit".
+/// Parses a number of CPUs such as `1.5` into billionths of a CPU; 0 means no limit.
 pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     let bad = || Error::new(format!("bad number of CPUs '{text}': write one such as 0.5 or 2"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -155,7 +158,8 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     Ok(nano)
 }
 
-/// Nanoseconds of a Go duration: `90s`, `1h30m`, `1.5h`, `250ms`.
+/// Parses a Go duration (`90s`, `1h30m`, `1.5h`, `250ms`) into nanoseconds; `None` for any other
+/// text.
 pub fn parse_duration_ns(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total: i64 = 0;
@@ -198,7 +202,8 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
     Some(total)
 }
 
-/// An instant as `--since` takes it: a span back from `now`, Unix seconds, or RFC 3339.
+/// Parses the value of `--since`: a duration before `now`, Unix seconds, or RFC 3339. Fails on any
+/// other text.
 pub fn parse_moment(text: &str, now: Instant) -> Result<Instant> {
     let bad = || {
         Error::new(format!(
@@ -223,12 +228,13 @@ pub fn parse_moment(text: &str, now: Instant) -> Result<Instant> {
     Instant::parse_rfc3339(text).ok_or_else(bad)
 }
 
-/// Writes a span of seconds as Docker does: `5 seconds`, `About an hour`, `3 weeks`.
+/// Appends a duration as Docker prints it: `5 seconds`, `About an hour`, `3 weeks`. `seconds` is in
+/// seconds.
 pub fn push_human_span(out: &mut String, seconds: i64) {
     use std::fmt::Write;
     let seconds = seconds.max(0);
     let minutes = seconds / 60;
-    // Docker rounds hours to the nearest, and everything shorter down.
+    // Docker rounds to the nearest hour, and rounds shorter durations down.
     let hours = (seconds + 1800) / 3600;
     let (number, unit) = match () {
         () if seconds < 1 => return out.push_str("Less than a second"),
@@ -252,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_reads_as_dockers() {
+    fn memory_is_printed_like_dockers() {
         for (bytes, text) in [
             (0, "0B"),
             (1000, "1000B"),
@@ -304,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_read_as_docker_prints_them() {
+    fn sizes_are_printed_like_dockers() {
         for (bytes, text) in [
             (0, "0B"),
             (999, "999B"),
@@ -346,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_three_ways() {
+    fn since_takes_a_duration_seconds_or_a_date() {
         let now = Instant(10_000 * 1_000_000_000);
         assert_eq!(parse_moment("1h30m", now).unwrap().seconds(), 10_000 - 5_400);
         assert_eq!(parse_moment("1.5s", now).unwrap().0, now.0 - 1_500_000_000);
@@ -358,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_read_as_docker_prints_them() {
+    fn spans_are_printed_like_dockers() {
         let hour = 3600;
         for (seconds, text) in [
             (-5, "Less than a second"),

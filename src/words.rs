@@ -1,22 +1,23 @@
 //! Words of a Dockerfile's line: quotes, escapes and variables.
 //!
-//! The rules are those of BuildKit's `shell` package, which the Dockerfile reference describes under
-//! "Environment replacement": single quotes keep everything, double quotes keep blanks, and
-//! `${a:-b}`, `${a:+b}`, `${a:?b}`, `${a#p}`, `${a%p}` and `${a/p/r}` with their variants are replaced
-//! outside of single quotes. Commands are never run. An expansion is bounded by `MAX_EXPANDED`, so that
-//! lines such as `ENV a=$a$a` can't grow without end.
+//! The rules are those of BuildKit's package `shell`, documented in the Dockerfile reference under
+//! "Environment replacement". Single quotes keep all characters. Double quotes keep white space.
+//! `${a:-b}`, `${a:+b}`, `${a:?b}`, `${a#p}`, `${a%p}`, `${a/p/r}` and their variants are replaced
+//! outside of single quotes. Commands are never run. `MAX_EXPANDED` bounds an expansion, so that
+//! lines such as `ENV a=$a$a` can't grow without limit.
 
 use crate::error::{Result, fail};
 use crate::glob::Glob;
 
-/// The longest result of an expansion: the kernel takes no longer variable (MAX_ARG_STRLEN).
+/// The longest result of an expansion in bytes: the kernel accepts no longer variable
+/// (MAX_ARG_STRLEN).
 const MAX_EXPANDED: usize = 128 << 10;
-/// The longest value in which a pattern is searched.
+/// The longest value, in characters, that a pattern is matched against.
 const MAX_MATCHED: usize = 4096;
 /// The deepest nesting of `${a:-${b:-…}}`.
 const MAX_DEPTH: usize = 32;
 
-/// How words are read: the escape character, and the variables' values.
+/// The settings of an expansion: the escape character and the variables.
 #[derive(Clone, Copy)]
 pub struct Expander<'a> {
     pub escape: char,
@@ -25,14 +26,15 @@ pub struct Expander<'a> {
 }
 
 impl Expander<'_> {
-    /// The text as one word: quotes and escapes removed, variables replaced.
+    /// Expands the text as one word: removes quotes and escapes and replaces variables.
     pub fn word(&self, text: &str) -> Result<String> {
         let mut scan = Scan::new(self, text);
         let result = scan.until(None, false)?;
         Ok(result.text)
     }
 
-    /// The text as words: blanks outside of quotes separate them, those in a variable's value too.
+    /// Expands the text as several words. White space outside of quotes separates words, also in a
+    /// variable's value.
     pub fn words(&self, text: &str) -> Result<Vec<String>> {
         let mut scan = Scan::new(self, text);
         let mut result = scan.until(None, false)?;
@@ -41,7 +43,7 @@ impl Expander<'_> {
     }
 }
 
-/// Splits a text at blanks outside of quotes. Quotes, escapes and variables stay as they are.
+/// Splits a text at white space outside of quotes. Keeps quotes, escapes and variables.
 pub fn split_raw(text: &str, escape: char) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = None;
@@ -68,7 +70,8 @@ pub fn split_raw(text: &str, escape: char) -> Vec<&str> {
     words
 }
 
-/// Splits `K=V K="V w"…`, or the old `K all the rest`. Quotes and variables stay as they are.
+/// Splits `K=V K="V w"…`, or the old form `K all the rest`. Keeps quotes and variables. Fails if a
+/// name or value is missing.
 pub fn split_pairs(text: &str, escape: char) -> Result<Vec<(&str, &str)>> {
     let words = split_raw(text, escape);
     let first = words.first().copied().unwrap_or_default();
@@ -88,7 +91,7 @@ pub fn split_pairs(text: &str, escape: char) -> Result<Vec<(&str, &str)>> {
     Ok(pairs)
 }
 
-/// The text read up to now, as one text and as words.
+/// The text that was read so far, as one text and as words.
 #[derive(Default)]
 struct Read {
     text: String,
@@ -97,7 +100,7 @@ struct Read {
 }
 
 impl Read {
-    /// Adds a character outside of quotes.
+    /// Adds an unquoted character; white space ends the word.
     fn push(&mut self, c: char) {
         self.text.push(c);
         if c.is_whitespace() {
@@ -107,7 +110,7 @@ impl Read {
         }
     }
 
-    /// Adds a text that separates no words.
+    /// Adds a text in which white space does not end the word.
     fn push_quoted(&mut self, text: &str) {
         self.text.push_str(text);
         self.word.get_or_insert_default().push_str(text);
@@ -129,7 +132,7 @@ impl<'a> Scan<'a> {
         Scan { expander, characters: text.chars().peekable(), depth: 0 }
     }
 
-    /// Reads up to `stop`, or without one to the end. With `raw`, escapes stay in the text, for a
+    /// Reads up to `stop`; without `stop`, to the end. If `raw`, escapes stay in the text, for a
     /// pattern.
     fn until(&mut self, stop: Option<char>, raw: bool) -> Result<Read> {
         let mut read = Read::default();
@@ -197,7 +200,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads the text after a `$`.
+    /// Expands a variable; the `$` has been read.
     fn dollar(&mut self) -> Result<String> {
         if self.characters.peek() != Some(&'{') {
             let name = self.name();
@@ -221,7 +224,7 @@ impl<'a> Scan<'a> {
         value
     }
 
-    /// Reads the text after `${name`.
+    /// Expands the rest of `${name…}`; the name has been read.
     fn modified(&mut self, name: &str) -> Result<String> {
         let value = self.value(name);
         let mut modifier = self.characters.next();
@@ -269,7 +272,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A name of letters, digits and `_`, or one of the shell's special characters.
+    /// Reads a name of letters, digits and `_`, or one of the shell's special characters.
     fn name(&mut self) -> String {
         let mut name = String::new();
         match self.characters.peek() {
@@ -293,7 +296,8 @@ impl<'a> Scan<'a> {
         (self.expander.variable)(name)
     }
 
-    /// The value without the part that `pattern` matches at its start or end: the longest one if `greedy`.
+    /// Removes the prefix (`start`) or suffix that `pattern` matches: the longest if `greedy`,
+    /// otherwise the shortest.
     fn trimmed(&self, value: &str, pattern: &str, start: bool, greedy: bool) -> Result<String> {
         let mut pattern = Glob::in_text(pattern, self.expander.escape);
         let mut characters = bounded(value)?;
@@ -310,7 +314,7 @@ impl<'a> Scan<'a> {
         Ok(characters.into_iter().collect())
     }
 
-    /// The value with `replacement` in place of what `pattern` matches, the longest part each time.
+    /// Replaces the longest match of `pattern` by `with`: the first match, or every one if `all`.
     fn replaced(&self, value: &str, pattern: &str, with: &str, all: bool) -> Result<String> {
         let pattern = Glob::in_text(pattern, self.expander.escape);
         let characters = bounded(value)?;
@@ -325,7 +329,7 @@ impl<'a> Scan<'a> {
                         break;
                     }
                 }
-                // A `*` at the start has tried every later place already.
+                // With a leading `*`, a later match would start here too, so there is none.
                 _ if pattern.begins_with_any() => break,
                 _ => {
                     result.push(characters[at]);
@@ -470,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_bounded() {
+    fn an_expansion_is_bounded() {
         let long = |_: &str| Some("x".repeat(MAX_EXPANDED / 2));
         let expander = Expander { escape: '\\', variable: &long };
         assert!(expander.word("$a$a$a$a").unwrap_err().to_string().contains("longer than"));

@@ -1,17 +1,16 @@
-//! From verdicts on system calls to a classic BPF program (seccomp(2), linux/filter.h).
+//! Compiles verdicts on system calls to a classic BPF program (seccomp(2), linux/filter.h).
 //!
-//! A program first asks for the architecture, then finds the call's number in a binary tree over
-//! ranges of numbers with one verdict. A verdict is a list of rules, and the first that fits
-//! decides. A rule that depends on a capability starts with a jump over itself, its guard; when
-//! the container has the capability, the guard is made a jump to the next instruction. So one
-//! program, compiled once, is the filter of every set of capabilities.
-//!
-//! A verdict without conditions on arguments reads only architecture and number: the kernel
-//! (Linux 5.11) then works it out once, when the filter is installed, and no longer asks for it.
+//! A program first checks the architecture, then finds the call's number in a binary tree over
+//! ranges of numbers with the same verdict. A verdict is a list of rules, and the first rule that
+//! matches decides. A rule that depends on a capability starts with a jump over the rule, its
+//! guard. `open_guards` turns the guard into a jump to the next instruction if the container has
+//! the capability. So one program, compiled once, serves every set of capabilities. If a verdict
+//! reads no arguments, Linux 5.11 caches it at installation and does not run the program for this
+//! call.
 
 use crate::syscalls::Arch;
 
-/// `struct sock_filter`
+/// An instruction: `struct sock_filter` (linux/filter.h).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
@@ -21,9 +20,10 @@ pub struct Instruction {
     pub k: u32,
 }
 
-/// Loads, jumps, arithmetic and return as linux/bpf_common.h composes them.
+/// The opcodes of the instructions, composed as linux/bpf_common.h defines them. This one loads a
+/// 32-bit word of `struct seccomp_data` into A.
 pub const LOAD: u16 = 0x20;
-/// A &= k.
+/// `A &= k`.
 pub const AND: u16 = 0x54;
 /// Jumps forward by k.
 pub const JUMP: u16 = 0x05;
@@ -36,22 +36,22 @@ pub const JUMP_AT_LEAST: u16 = 0x35;
 /// Returns k.
 pub const RETURN: u16 = 0x06;
 
-/// What a filter returns (linux/seccomp.h).
+/// Return values of a filter (linux/seccomp.h). This one allows the call.
 pub const ALLOW: u32 = 0x7fff_0000;
-/// The call fails with the error in the low 16 bits.
+/// The call fails with the errno in the low 16 bits.
 pub const ERRNO: u32 = 0x0005_0000;
-/// The process is killed.
+/// The kernel kills the process.
 pub const KILL_PROCESS: u32 = 0x8000_0000;
 
-/// Offsets in `struct seccomp_data`.
+/// The offsets of the fields of `struct seccomp_data`, in bytes.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
-/// The kernel takes no more (BPF_MAXINSNS).
+/// The maximum number of instructions that the kernel accepts (BPF_MAXINSNS).
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
-/// A comparison with an argument's bits.
+/// How a condition compares an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Is {
     Equal,
@@ -65,22 +65,23 @@ pub enum Is {
 /// A condition on one argument of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// 0 to 5.
+    /// The index of the argument, 0 to 5.
     pub argument: u8,
     pub mask: u64,
     pub is: Is,
-    /// One of these.
+    /// The condition holds if the argument compares with any of these; for `NotEqual`, with all.
     pub values: Vec<u64>,
-    /// Look at the low 32 bits only.
+    /// Compare only the low 32 bits.
     pub low: bool,
 }
 
-/// An action, and when it applies.
+/// An action and its conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// It counts only for a container that has one of these; 0 is for all.
+    /// The rule applies only to a container that has one of these capabilities, as bits; 0 means
+    /// any container.
     pub capabilities: u64,
-    /// All must hold.
+    /// The rule applies only if all conditions hold.
     pub conditions: Vec<Condition>,
     pub action: u32,
 }
@@ -92,15 +93,15 @@ impl Rule {
     }
 }
 
-/// The last rule is without conditions.
+/// A list of rules: the first that applies decides. The last rule has no conditions.
 pub type Verdict = Vec<Rule>;
 
-/// What one architecture's programs may do.
+/// The verdicts for one architecture.
 pub struct Table {
     pub arch: Arch,
-    /// By number, in order.
+    /// Pairs of number and verdict, sorted by number.
     pub calls: Vec<(u32, Verdict)>,
-    /// For every number that isn't there.
+    /// The verdict on every number that `calls` lacks.
     pub unknown: Verdict,
 }
 
@@ -108,11 +109,13 @@ pub struct Table {
 #[derive(Default)]
 pub struct Code {
     pub instructions: Vec<Instruction>,
-    /// Where a guard stands and which capabilities open it.
+    /// Pairs of a guard's index in `instructions` and the capabilities, as bits, that open the
+    /// guard.
     pub guards: Vec<(usize, u64)>,
 }
 
-/// The filter of these architectures, native first; programs of others are killed.
+/// Compiles the filter for these architectures, the native one first. The filter kills a process of
+/// any other architecture.
 pub fn compile(tables: &[Table]) -> Code {
     let mut code = Code::default();
     code.emit(KILL_PROCESS_OTHERS);
@@ -123,7 +126,7 @@ pub fn compile(tables: &[Table]) -> Code {
         }
     }
     for audit in audits.into_iter().rev() {
-        // x86_64 and x32 share one tree: x32's bit puts its numbers above all others.
+        // x86_64 and x32 share one tree: bit 30 of x32's numbers puts them above x86_64's.
         let sharing = tables.iter().filter(|table| table.arch.audit() == audit);
         let mut tree = Code::default();
         tree.emit(load(NUMBER));
@@ -147,11 +150,13 @@ fn jump(k: u32) -> Instruction {
     Instruction { code: JUMP, jt: 0, jf: 0, k }
 }
 
-/// First numbers of the ranges that have one verdict, in order; the first is 0.
+/// The ranges of numbers with the same verdict, each with its first number, in order. The first
+/// number of all is 0.
 fn ranges<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<(u32, &'a Verdict)> {
     let mut ranges: Vec<(u32, &Verdict)> = Vec::new();
     for table in tables {
-        // Below a further table's first call lies what the one before it doesn't know.
+        // The numbers below the first call of a further architecture have the former one's
+        // `unknown` already.
         let first = table.calls.first().map_or(0, |(number, _)| *number);
         let mut next = if ranges.is_empty() { 0 } else { first };
         for (number, verdict) in &table.calls {
@@ -170,7 +175,7 @@ fn ranges<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<(u32, &'a Verdict)
 fn extend<'a>(ranges: &mut Vec<(u32, &'a Verdict)>, number: u32, verdict: &'a Verdict) {
     match ranges.last_mut() {
         Some((_, last)) if *last == verdict => {}
-        // Nothing lay between the end of one architecture's numbers and this one.
+        // The last range is empty, so this verdict takes its place.
         Some((first, last)) if *first == number => *last = verdict,
         _ => ranges.push((number, verdict)),
     }
@@ -184,8 +189,8 @@ fn search(ranges: &[(u32, &Verdict)]) -> Code {
     branch(JUMP_AT_LEAST, above[0].0, search(above), search(below), Next::No)
 }
 
-/// Which of a branch's sides follows it at once; the other may need a second jump, since a
-/// conditional one reaches 255 instructions.
+/// Which side of a branch comes directly after it. The other side may need a second jump, because a
+/// conditional jump reaches only 255 instructions.
 enum Next {
     Yes,
     No,
@@ -218,7 +223,7 @@ fn decide(verdict: &Verdict) -> Code {
     for rule in verdict {
         let mut body = Code::default();
         for (done, condition) in rule.conditions.iter().enumerate() {
-            // From the end of this condition over the rest of the rule.
+            // The jump over the rest of the rule starts at the end of this condition.
             let rest: usize = rule.conditions[done + 1..].iter().map(length).sum();
             check(&mut body, condition, rest + 1);
         }
@@ -232,31 +237,32 @@ fn decide(verdict: &Verdict) -> Code {
     code
 }
 
-/// How many instructions `check` emits.
+/// The number of instructions that `check` emits.
 fn length(condition: &Condition) -> usize {
     let mut code = Code::default();
     check(&mut code, condition, 0);
     code.instructions.len()
 }
 
-/// Falls through at its end if the condition holds, otherwise skips `rest` further instructions.
+/// Emits the check of a condition. If the condition holds, the program continues after it;
+/// otherwise the program skips `rest` more instructions.
 fn check(code: &mut Code, condition: &Condition, rest: usize) {
     let mut words = Vec::new();
     if !condition.low {
         words.push(32);
     }
     words.push(0);
-    // The steps of each value: a load, perhaps a mask, a jump for each word.
+    // Each value needs a load, a mask if there is one, and a jump, for each word.
     let masked = |shift: u32| (condition.mask >> shift) as u32 != u32::MAX;
     let per_value: usize = words.iter().map(|shift| 2 + usize::from(masked(*shift))).sum();
-    // A comparison of order looks at the upper word twice: above, or equal and on to the lower.
+    // Ordered comparisons test the upper word twice: once for greater, once for equal.
     let ordered = !matches!(condition.is, Is::Equal | Is::NotEqual);
     let per_value = per_value + usize::from(ordered && words.len() == 2);
     for (at, value) in condition.values.iter().enumerate() {
         let after = (condition.values.len() - at - 1) * per_value;
-        // Distances from the end of this value's steps.
+        // Both are distances from the end of this value's instructions.
         let (holds, fails) = match condition.is {
-            // Of several values it must differ from each.
+            // Not equal to several values: the argument must differ from each of them.
             Is::NotEqual => (0, after + rest),
             _ if after > 0 => (after, 0),
             _ => (0, rest),
@@ -272,7 +278,8 @@ fn check(code: &mut Code, condition: &Condition, rest: usize) {
             let k = (value >> shift) as u32;
             let upper = *shift == 32;
             let to = |code: &Code, target: usize| -> u8 {
-                // Six conditions of five values, the most that a rule has, are fewer than 255.
+                // A rule has at most six conditions of five values, which are fewer than 255
+                // instructions.
                 u8::try_from(end + target - code.instructions.len() - 1).expect("a short rule")
             };
             let (yes, no) = (to(code, holds), to(code, fails));
@@ -290,7 +297,8 @@ fn check(code: &mut Code, condition: &Condition, rest: usize) {
             };
             code.emit(Instruction { code: test, jt, jf, k });
             if ordered && upper {
-                // Not above: equal goes on to the lower word, below decides.
+                // The upper word is not greater: if it is equal, check the lower word, otherwise it
+                // is less.
                 let (yes, no) = (to(code, holds), to(code, fails));
                 let jf = match condition.is {
                     Is::Greater | Is::AtLeast => no,
@@ -314,7 +322,7 @@ impl Code {
     }
 }
 
-/// Opens the guards of a program that these capabilities have the key to.
+/// Opens the guards of a program that depend on one of these capabilities, which are bits.
 pub fn open_guards(program: &mut [Instruction], guards: &[(usize, u64)], capabilities: u64) {
     for (at, bits) in guards {
         if capabilities & bits != 0 {

@@ -1,7 +1,7 @@
 //! The names of the capabilities in the order of their numbers (capabilities(7),
-//! linux/capability.h). The seccomp profile names them, and mydocker re-exports them as
-//! `runtime::capabilities::names`. A capability that a newer kernel adds has no name here and can't be
-//! asked for by name; `all()` there still includes it.
+//! linux/capability.h). The seccomp profile uses the names, and mydocker re-exports them as
+//! `runtime::capabilities::names`. A capability of a newer kernel has no name here, so users can't
+//! name it; `all()` in that module still includes it.
 
 /// The name of each capability, without `CAP_`, at the index of its number.
 pub const NAMES: [&str; 41] = [
@@ -48,7 +48,8 @@ pub const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// Returns the bit of the capability `name`, in upper or lower case, with or without `CAP_`.
+/// The bit of the capability `name`, in upper or lower case, with or without `CAP_`; `None` for an
+/// unknown name.
 pub fn bit(name: &str) -> Option<u64> {
     let upper = name.to_ascii_uppercase();
     let plain = upper.strip_prefix("CAP_").unwrap_or(&upper);

@@ -1,9 +1,10 @@
 //! Compiles rules on system calls to BPF programs for seccomp(2).
 //!
-//! A crate of its own because two programs need it: mydocker's build.rs compiles the default profile,
-//! and mydocker compiles the filters that a user describes. `profile` reads the default profile's text
-//! and is used by build.rs and the tests alone. What a container gets of all this, and the tests, are in
-//! mydocker's `runtime::seccomp`. Nothing here makes a system call or knows the running machine.
+//! This is a crate because two programs need it: mydocker's build.rs compiles the default profile,
+//! and mydocker compiles the filters that a user describes. `profile` reads the text of the default
+//! profile; only build.rs and tests use it. mydocker's `runtime::seccomp` installs the filters and
+//! has the tests. This crate makes no system call and does not depend on the machine that it runs
+//! on.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! Reads `default.profile`, the default seccomp profile in the text format that its own head
-//! describes, and turns it into verdicts per architecture and call. mydocker's build.rs compiles them
-//! to BPF; its unit tests check the compiled program. Nothing of this file is in the binary. A profile
-//! of the user, in Docker's JSON, is read by mydocker's `seccomp_profile`.
+//! Reads `default.profile`, the default seccomp profile, and turns it into verdicts per
+//! architecture and call. The text format is described in the comment at the profile's top.
+//! mydocker's build.rs compiles the verdicts to BPF, and mydocker's unit tests check the result.
+//! The binary contains nothing of this file. mydocker's `seccomp_profile` reads user profiles in
+//! Docker's JSON format.
 
 use crate::bpf::{ALLOW, Condition, ERRNO, Is, Rule, Table, Verdict};
 use crate::capabilities;
@@ -14,13 +15,13 @@ const EPERM: u32 = 1;
 const EINVAL: u32 = 22;
 const ENOSYS: u32 = 38;
 
-/// A rule and the names of the calls it applies to.
+/// A rule and the names of the calls that it applies to.
 pub struct Group {
     pub rule: Rule,
     pub names: Vec<String>,
 }
 
-/// Parses the profile. An error names the line.
+/// Parses the profile. An error starts with the number of the line.
 pub fn parse(text: &str) -> Result<Vec<Group>, String> {
     let mut groups: Vec<Group> = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -65,7 +66,7 @@ fn rule(line: &str) -> Result<Rule, String> {
     Ok(Rule { capabilities: held, conditions, action })
 }
 
-/// `ARG is N [N…]` or `ARG & MASK is N`
+/// Parses `ARG is N [N…]` or `ARG & MASK is N`.
 fn condition(text: &str) -> Result<Condition, String> {
     let wrong = || format!("bad condition '{}'", text.trim());
     let (left, values) = text.split_once(" is ").ok_or_else(wrong)?;
@@ -88,7 +89,7 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// Returns the verdict on each call for each architecture of `family`.
+/// The verdicts on all calls, for each architecture of `family`.
 pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
     let table = |arch: &Arch| {
         let mut calls: Vec<(u32, Verdict)> =
@@ -99,7 +100,7 @@ pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
     family.iter().map(table).collect()
 }
 
-/// The rules for one call, up to the first that has no condition.
+/// The rules for one call, up to the first rule without a condition.
 fn verdict(groups: &[Group], name: &str) -> Verdict {
     let mut verdict = Verdict::new();
     for group in groups.iter().filter(|group| group.names.iter().any(|known| known == name)) {

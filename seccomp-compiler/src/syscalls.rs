@@ -1,12 +1,12 @@
-//! The system calls by name and by number on each architecture, from `syscalls.tbl`. A filter needs
-//! the numbers of every architecture whose programs the kernel runs: x86_64 also runs i386 and x32
-//! programs, aarch64 also arm.
+//! System calls by name and by number on each architecture, from `syscalls.tbl`. A filter needs the
+//! numbers of every architecture whose programs the kernel runs: an x86_64 kernel also runs i386
+//! and x32 programs, and an aarch64 kernel also arm programs.
 
-/// The text of the table: a line for each call, with its number on each architecture and its name.
+/// The text of the table: one line per call, with its number on each architecture and its name.
 pub const TABLE: &str = include_str!("syscalls.tbl");
 
-/// An architecture as a filter sees it. x32 has the audit value of x86_64; only a bit of the call's
-/// number differs.
+/// An architecture, as a filter distinguishes them. x32 has the audit value of x86_64; only bit 30
+/// of the call's number differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     X86_64,
@@ -16,11 +16,11 @@ pub enum Arch {
     Arm,
 }
 
-/// The bit that marks an x32 call (asm/unistd.h, __X32_SYSCALL_BIT).
+/// The bit that marks the number of an x32 call (__X32_SYSCALL_BIT in asm/unistd.h).
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Arch {
-    /// The architectures whose programs a kernel of `native` runs, itself first.
+    /// The architectures whose programs a kernel of `native` runs, with `native` first.
     pub fn family(native: &str) -> &'static [Arch] {
         match native {
             "x86_64" => &[Arch::X86_64, Arch::X32, Arch::I386],
@@ -29,7 +29,7 @@ impl Arch {
         }
     }
 
-    /// `seccomp_data.arch` (linux/audit.h, AUDIT_ARCH_*).
+    /// The value of `seccomp_data.arch` (AUDIT_ARCH_* in linux/audit.h).
     pub fn audit(self) -> u32 {
         match self {
             Arch::X86_64 | Arch::X32 => 0xc000_003e,
@@ -39,12 +39,12 @@ impl Arch {
         }
     }
 
-    /// Its column in the table.
+    /// The index of the architecture's column in the table.
     fn column(self) -> usize {
         self as usize
     }
 
-    /// Every call of this architecture, as the number that a filter sees and its name.
+    /// All calls of this architecture, as pairs of the number that a filter sees and the name.
     pub fn calls(self) -> impl Iterator<Item = (u32, &'static str)> {
         let base = if self == Arch::X32 { X32_BIT } else { 0 };
         TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| {
@@ -55,7 +55,7 @@ impl Arch {
     }
 }
 
-/// Whether some architecture has a call of this name.
+/// Whether at least one architecture has a call of this name.
 pub fn exists(name: &str) -> bool {
     TABLE.lines().any(|line| line.split_ascii_whitespace().next_back() == Some(name))
 }

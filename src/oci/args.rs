@@ -1,6 +1,6 @@
-//! The OCI face's command line, as runc's and crun's callers write it: `--flag VALUE`, `--flag=VALUE`,
-//! short flags, in any order. A command whose operands are a command line of their own ends its flags
-//! at the first operand.
+//! The command line of the OCI runtime, as callers of runc and crun write it: `--flag VALUE`,
+//! `--flag=VALUE` and short flags, in any order. If a command's operands contain a command line, as
+//! with `exec`, flags end at the first operand.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use lexopt::{Arg, Parser};
 use crate::error::{Error, Result, fail};
 use crate::raw;
 
-/// A flag: its long name, its letter or ' ', and whether it takes a value.
+/// A flag: its long name, its short letter (a space for none), and whether it takes a value.
 pub type Flag = (&'static str, char, bool);
 
 /// The flags and operands as typed.
@@ -21,7 +21,8 @@ pub struct Args {
 }
 
 impl Args {
-    /// Reads flags and operands. With `stops` everything after the first `stops` operands is an operand.
+    /// Parses flags and operands. With `stops`, everything after the first `stops` operands is an
+    /// operand. Fails on an unknown flag or a missing value.
     pub fn parse(arguments: &[OsString], flags: &[Flag], stops: Option<usize>) -> Result<Args> {
         let mut parser = Parser::from_args(arguments.iter().cloned());
         let mut args = Args::default();
@@ -49,7 +50,7 @@ impl Args {
             let value = if *takes_value {
                 raw::encode(parser.value().map_err(wrong)?.as_bytes())
             } else {
-                // `--flag=true` and `--flag=false` are Go's.
+                // Go's flag package writes booleans as `--flag=true` and `--flag=false`.
                 parser
                     .optional_value()
                     .map_or_else(|| "true".to_owned(), |value| value.to_string_lossy().into_owned())
@@ -60,7 +61,7 @@ impl Args {
         }
     }
 
-    /// The last value of a flag.
+    /// The last value of a flag; `None` if the flag was not given.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values(name).last()
     }
@@ -70,12 +71,12 @@ impl Args {
         self.flags.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a flag was typed.
+    /// Whether a flag was given.
     pub fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
 
-    /// The number that a flag has.
+    /// The value of a flag as a number. Fails if the value is not a number.
     pub fn number(&self, name: &str) -> Result<Option<u32>> {
         let Some(text) = self.value(name) else { return Ok(None) };
         match text.parse() {
@@ -84,7 +85,7 @@ impl Args {
         }
     }
 
-    /// The only operand, a container's id.
+    /// The only operand, the container's id. Fails if there is none or more than one.
     pub fn id(&self) -> Result<&str> {
         match self.operands.as_slice() {
             [id] => Ok(id),

@@ -1,9 +1,9 @@
 //! A bundle's config.json (OCI runtime specification 1.3, config.md) as the runtime's `Spec`.
 //!
-//! The file comes from anyone: it is bounded, walked with the path kept (`json::Node`), and an error
-//! names the field and what was expected there. A property that the specification knows and this
-//! runtime does not is an error that names it; one that the specification does not know is passed
-//! over, as it demands. Process, mounts and `linux` have a file each.
+//! The file is untrusted: its size is bounded, and an error names the field and the expected value
+//! (`json::Node`). A property that the specification defines and this runtime does not support is
+//! an error. A property that the specification does not define is ignored, as the specification
+//! demands. `process`, `mounts` and `linux` read their parts of the file.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,13 +18,13 @@ use crate::error::{Context, Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec, SystemSettings};
 
-/// Bytes of the longest config.json that is read.
+/// The largest config.json that is read, in bytes.
 const MAX_CONFIG: u64 = 8 << 20;
 
-/// What config.json says.
+/// The content of config.json.
 pub struct Config {
     pub spec: Spec,
-    /// The cgroup's unit, if systemd is to make it.
+    /// The systemd unit of the cgroup, if systemd makes the cgroup.
     pub unit: Option<Unit>,
     pub host_hooks: HostHooks,
     pub annotations: BTreeMap<String, String>,
@@ -33,7 +33,7 @@ pub struct Config {
     pub rootfs: String,
 }
 
-/// The hooks that run in the caller's namespaces, in the order in which they run.
+/// The hooks that run in the runtime's namespaces, in the order in which they run.
 #[derive(Default)]
 pub struct HostHooks {
     pub prestart: Vec<Hook>,
@@ -42,7 +42,7 @@ pub struct HostHooks {
     pub poststop: Vec<Hook>,
 }
 
-/// Reads the file's bytes.
+/// Reads config.json. Fails if the file is larger than 8 MiB or no regular file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).context(|| format!("open {}", path.display()))?;
     let found = file.metadata().context(|| format!("look at {}", path.display()))?;
@@ -61,8 +61,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The container `id` that the bytes of a config.json in the directory `bundle` describe. `scratch` is
-/// the directory on which its root is mounted. With `by_systemd`, its cgroup is a unit of systemd.
+/// Parses a config.json of the directory `bundle` for the container `id`. The root is mounted on
+/// the directory `scratch`. With `by_systemd`, the cgroup is a systemd unit. An error names the
+/// field.
 pub fn parse(
     bytes: &[u8],
     id: &str,
@@ -143,13 +144,13 @@ pub fn parse(
     })
 }
 
-/// The hooks of a configuration that was parsed before.
+/// The hooks of a config.json that `parse` has accepted before.
 pub fn host_hooks(bytes: &[u8]) -> Result<HostHooks> {
     let value = json::parse("config.json", bytes)?;
     Ok(hooks(&Node::root("config.json", &value))?.0)
 }
 
-/// Accepts 1.x.y, with or without a pre-release and a build: versions of one major number are compatible.
+/// Accepts 1.x.y with or without suffixes: versions with the same major number are compatible.
 fn check_version(version: &Node<'_>) -> Result<()> {
     let text = version.string()?;
     let core = text.split(['-', '+']).next().unwrap_or_default();
@@ -160,7 +161,8 @@ fn check_version(version: &Node<'_>) -> Result<()> {
     }
 }
 
-/// Fails if a link is on the way to the root: a user who can change the bundle could lead it elsewhere.
+/// The path of the root file system. Fails if it contains a symbolic link: a user who can change
+/// the bundle could redirect the link.
 fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
     let text = path.string()?;
     if text.is_empty() {
@@ -179,7 +181,7 @@ fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
     Ok(found)
 }
 
-/// A list of paths in the container.
+/// Reads a list of absolute paths.
 fn absolute_paths(linux: &Node<'_>, key: &str) -> Result<Vec<String>> {
     linux.list(key, MAX_ENTRIES, absolute)
 }

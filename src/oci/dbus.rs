@@ -1,8 +1,8 @@
-//! As much of D-Bus as three calls to systemd need (D-Bus Specification, "Message Protocol" and
-//! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and the signals that come
-//! between. Messages are in the host's byte order, because the peer is on the same host.
-//! Every message and every wait is bounded. Introspection, descriptors and types other than those below
-//! are not implemented.
+//! The parts of D-Bus that three calls to systemd need (D-Bus Specification, "Message Protocol" and
+//! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and signals that arrive
+//! between them. Messages are in the host's byte order, because the peer is on the same host. Every
+//! message and every wait is bounded. Introspection, file descriptors and other types are not
+//! implemented.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result, fail};
 
-/// Bytes of the longest message that is read; systemd's have a few hundred.
+/// The largest message that is read, in bytes. systemd's messages have a few hundred bytes.
 const MAX_MESSAGE: usize = 1 << 20;
-/// Bytes of the longest line of the handshake.
+/// The longest line of the handshake, in bytes.
 const MAX_LINE: usize = 1024;
-/// How long an answer may take.
+/// The maximum time to wait for a reply.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 const CALL: u8 = 1;
@@ -25,21 +25,21 @@ const LITTLE: u8 = b'l';
 const BIG: u8 = b'B';
 const OWN: u8 = if cfg!(target_endian = "little") { LITTLE } else { BIG };
 
-/// The object and interface that a method belongs to.
+/// The service, object and interface of a method.
 pub struct Object {
     pub service: &'static str,
     pub path: &'static str,
     pub interface: &'static str,
 }
 
-/// The bus itself.
+/// The message bus itself.
 const BUS: Object = Object {
     service: "org.freedesktop.DBus",
     path: "/org/freedesktop/DBus",
     interface: "org.freedesktop.DBus",
 };
 
-/// The values of a message, one after the other, each aligned as its type is.
+/// The arguments of a message, in the order of the signature, each with the alignment of its type.
 #[derive(Default)]
 pub struct Body {
     signature: String,
@@ -78,7 +78,7 @@ impl Body {
         self.bytes.push(0);
     }
 
-    /// An array whose elements are aligned to `alignment`.
+    /// Adds an array whose elements are aligned to `alignment` bytes.
     fn array(&mut self, alignment: usize, fill: impl FnOnce(&mut Body)) {
         self.number(0);
         let length_at = self.bytes.len() - 4;
@@ -129,7 +129,7 @@ impl Body {
         self
     }
 
-    /// Adds an array of names with values.
+    /// Adds an array of pairs of name and value (`a(sv)`).
     pub fn with_properties(mut self, properties: &[(&str, Value)]) -> Body {
         self.signature.push_str("a(sv)");
         self.array(8, |body| {
@@ -142,7 +142,7 @@ impl Body {
         self
     }
 
-    /// Adds the empty list of further units (`a(sa(sv))`).
+    /// Adds an empty array of auxiliary units (`a(sa(sv))`), which StartTransientUnit requires.
     pub fn with_no_units(mut self) -> Body {
         self.signature.push_str("a(sa(sv))");
         self.array(8, |_| {});
@@ -150,7 +150,7 @@ impl Body {
     }
 }
 
-/// The values of a message that was received.
+/// Reads the values of a received message, in order. Fails if the message is too short.
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -169,14 +169,14 @@ impl<'a> Reader<'a> {
         self.at = self.at.next_multiple_of(to);
     }
 
-    /// The next value as a number of 32 bits.
+    /// The next value, a 32-bit number.
     pub fn number(&mut self) -> Result<u32> {
         self.align(4);
         let bytes = self.take(4)?;
         Ok(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    /// The next value as a string or the path of an object.
+    /// The next value, a string or an object path.
     pub fn string(&mut self) -> Result<String> {
         let length = self.number()? as usize;
         self.text(length)
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A message that was received.
+/// A received message.
 #[derive(Default)]
 pub struct Message {
     kind: u8,
@@ -205,7 +205,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Its values.
+    /// Reads the message's values.
     pub fn body(&self) -> Reader<'_> {
         Reader { bytes: &self.body, at: 0 }
     }
@@ -215,17 +215,19 @@ impl Message {
 pub struct Connection {
     stream: UnixStream,
     serial: u32,
-    /// The messages that came while an answer was awaited.
+    /// The signals that arrived during a wait for a reply.
     signals: Vec<Message>,
 }
 
 impl Connection {
-    /// Has the bus pass on the signals that `rule` names: without a rule it passes on none.
+    /// Subscribes to the signals that match `rule`. Without a subscription, the bus sends no
+    /// signals.
     pub fn listen(&mut self, rule: &str) -> Result<()> {
         self.call(&BUS, "AddMatch", Body::default().with_text(rule)).map(drop)
     }
 
-    /// Connects to the socket at `path` as this user, and says hello to the bus.
+    /// Connects to the bus's socket at `path` as this user, and calls Hello, which must be the
+    /// first call.
     pub fn open(path: &str) -> Result<Connection> {
         let stream = UnixStream::connect(path).context(|| "connect")?;
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
@@ -244,7 +246,8 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Calls a method and waits for its answer.
+    /// Calls a method and returns its reply. Fails if the reply is an error, or takes more than 30
+    /// seconds.
     pub fn call(&mut self, object: &Object, method: &str, body: Body) -> Result<Message> {
         self.serial += 1;
         let message = encode(self.serial, object, method, &body);
@@ -263,7 +266,8 @@ impl Connection {
         }
     }
 
-    /// Waits for a signal that `wanted` accepts.
+    /// Returns the first signal `member` for which `wanted` returns a value. Fails after 30
+    /// seconds.
     pub fn signal<T>(
         &mut self,
         member: &str,
@@ -320,7 +324,7 @@ impl Connection {
         if body > MAX_MESSAGE || fields > MAX_MESSAGE {
             fail!("a message of the bus has more than {MAX_MESSAGE} bytes");
         }
-        // The fields start at byte 16, so their padding is the message's.
+        // Fields start at byte 16, a multiple of 8, so align their length alone.
         let header = self.exactly(fields.next_multiple_of(8))?;
         let mut message =
             Message { kind: start[1], body: self.exactly(body)?, ..Message::default() };
@@ -372,7 +376,8 @@ fn encode(serial: u32, object: &Object, method: &str, body: &Body) -> Vec<u8> {
     message.bytes
 }
 
-/// The path of the system's bus: DBUS_SYSTEM_BUS_ADDRESS, or where every system has it.
+/// The path of the system bus's socket, from DBUS_SYSTEM_BUS_ADDRESS or the default. Fails if the
+/// variable names no socket path.
 pub fn system_bus() -> Result<String> {
     let Ok(addresses) = std::env::var("DBUS_SYSTEM_BUS_ADDRESS") else {
         return Ok("/run/dbus/system_bus_socket".to_owned());

@@ -1,6 +1,7 @@
-//! `exec`: a further process in a running container, from a process.json or from flags over the
-//! container's own `process`. Nothing of mydocker stays beside it (`runtime::exec::exec_and_leave`):
-//! detached it is the child of the caller's reaper, otherwise of this command.
+//! `exec`: starts another process in a running container, from a process.json or from flags over
+//! the container's own `process`. No process of mydocker stays with it
+//! (`runtime::exec::exec_and_leave`). The parent is this command, or with `--detach` the caller's
+//! nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
 
 use std::os::fd::AsFd;
 
@@ -17,7 +18,7 @@ use crate::runtime::label::{self, Label};
 use crate::runtime::spec::{Identity, Namespace, Process};
 use crate::runtime::{self, Stdio};
 
-/// `exec`
+/// The command `exec`. Returns its exit status.
 pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     let Some((id, command)) = args.operands.split_first() else {
         fail!("the container id is missing")
@@ -66,7 +67,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         set_child_subreaper(Some(getpid())).context(|| "reap the process")?;
     }
     let (pid, mut console) = exec_and_leave(&target, &process, stdio)?;
-    // The process may have ended already, and is then reaped by whoever waits for it.
+    // If the process has ended already and its reaper has reaped it, this fails.
     let pidfd = pidfd_open(pid, PidfdFlags::empty());
     let handed = (|| -> Result<()> {
         super::send_console(args, &mut console)?;
@@ -84,14 +85,14 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     foreground::follow(pid, pidfd.context(|| "look at the process")?.as_fd(), console)
 }
 
-/// A process that is not the container's first.
+/// Parses the process.json of a further process.
 fn parse(node: &Node<'_>) -> Result<Process> {
     let mut process = process::parse(node)?;
     scheduling::affinity(node, &mut process.scheduling)?;
     Ok(process)
 }
 
-/// The cgroups that the process joins: with `--cgroup` one below the container's.
+/// The cgroups that the process joins; with `--cgroup`, a cgroup below the container's.
 fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
     let mut cgroups = container.cgroups();
     if let Some(below) = args.value("cgroup") {
@@ -109,7 +110,7 @@ fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
     Ok(cgroups)
 }
 
-/// The container's own process with what the flags say.
+/// The container's own process, changed by the flags, with `command` as its arguments.
 fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> {
     if command.is_empty() {
         fail!("the command is missing");

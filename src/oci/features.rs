@@ -1,6 +1,6 @@
-//! `features`: what this runtime can, as features.md and features-linux.md of the runtime
-//! specification define it. It says what the code supports, not what the host has. A test uses
-//! every item that is listed, so that no word of it is only claimed.
+//! `features`: what this runtime supports, in the format of features.md and features-linux.md of
+//! the runtime specification. The list depends on the code, not on the host. A test uses every
+//! listed item, so that nothing is listed without support.
 
 use super::{linux, mounts, scheduling};
 use crate::error::Result;
@@ -38,7 +38,7 @@ const FILTER_FLAGS: [&str; 4] = [
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ];
 
-/// `features`
+/// The command `features`: prints the JSON document. Returns the exit status.
 pub fn features() -> Result<u8> {
     let capabilities: Vec<String> = names::NAMES.iter().map(|name| format!("CAP_{name}")).collect();
     let mut namespaces = linux::NAMESPACES;
@@ -68,10 +68,10 @@ pub fn features() -> Result<u8> {
 
 /// Whether `--systemd-cgroup` works.
 const SYSTEMD: bool = true;
-/// Whether mounts can have mappings of their own.
+/// Whether mounts may have ID mappings.
 const ID_MAPPED: bool = true;
 
-/// A JSON array of plain words.
+/// A JSON array of strings that need no escaping.
 fn list<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
     let quoted = words.into_iter().map(|word| format!("\"{}\"", word.as_ref()));
     format!("[{}]", quoted.collect::<Vec<_>>().join(","))

@@ -1,16 +1,14 @@
-//! Fields that several parts of config.json have: switches, absolute paths, words of a list.
-//!
-//! Each function takes the node of an object or a value and returns what it says; an error names the
-//! field (`json::Node`). The parts themselves are `linux`, `mounts`, `process`, `resources` and
-//! `scheduling`.
+//! Reads fields of a kind that several parts of config.json share: booleans, absolute paths, words
+//! from a list. An error names the field (`json::Node`). The callers are `linux`, `mounts`,
+//! `process`, `resources` and `scheduling`.
 
 use crate::error::{Error, Result};
 use crate::json::Node;
 
-/// Most entries of any list in the file.
+/// The maximum number of entries of any list in config.json.
 pub const MAX_ENTRIES: usize = 16 << 10;
 
-/// The value as a path that begins with a slash.
+/// The value as a path. Fails unless the path starts with a slash.
 pub fn absolute(node: &Node<'_>) -> Result<String> {
     let path = node.string()?;
     if path.starts_with('/') { Ok(path) } else { Err(node.wrong("an absolute path")) }
@@ -21,7 +19,7 @@ pub fn flag(node: &Node<'_>, key: &str) -> Result<bool> {
     node.get(key)?.map_or(Ok(false), |node| node.boolean())
 }
 
-/// Fails if the field says something that is not supported.
+/// Fails if the field has a value other than an empty one: this runtime does not support the field.
 pub fn refuse(node: &Node<'_>, key: &str) -> Result<()> {
     match node.get(key)? {
         Some(found) if !found.is_empty() => {
@@ -31,7 +29,7 @@ pub fn refuse(node: &Node<'_>, key: &str) -> Result<()> {
     }
 }
 
-/// One of `words`, by its place.
+/// The index of the value in `words`. Fails if the value is not one of them.
 pub fn one_of(node: &Node<'_>, words: &[&str]) -> Result<usize> {
     let text = node.string()?;
     let found = words.iter().position(|word| *word == text);

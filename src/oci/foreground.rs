@@ -1,6 +1,6 @@
-//! A `run` or `exec` in the foreground: it passes signals on to the process, relays its terminal if it
-//! has one, and ends as the process does. Detached calls never come here: then the caller's reaper
-//! waits for the process.
+//! A `run` or `exec` in the foreground: forwards signals to the process, relays its terminal if it
+//! has one, and ends with its exit status. Detached calls do not use this file; then the caller's
+//! subreaper waits for the process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -15,13 +15,14 @@ use crate::sys::signal::{self, Signal};
 use crate::sys::stdio::write_all;
 use crate::tty::Raw;
 
-/// Follows the child `pid` to its end; gives its exit status.
+/// Follows the child `pid` until it ends, and returns its exit status.
 pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Result<u8> {
     let all = (1..=64).filter_map(Signal::from_number);
     let signals = signal::receive(all).context(|| "receive signals")?;
     let _raw = console.as_ref().and_then(|console| {
         resize(console.as_fd());
-        // If the terminal can't be set up, the process still needs a parent that waits for it.
+        // If this fails, continue without raw mode: the process still needs a parent that waits for
+        // it.
         Raw::enter().ok().flatten()
     });
     let mut console = console;
@@ -70,7 +71,7 @@ pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Resu
     }
 }
 
-/// Copies what can be read now. Returns false when either side has ended.
+/// Copies the bytes that can be read now. Returns false if either side has closed.
 fn pass(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
     let mut buffer = [0; 4096];
     match rustix::io::read(from, &mut buffer) {

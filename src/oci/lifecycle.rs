@@ -1,9 +1,9 @@
 //! `create`, `start`, `run`, `kill`, `delete`, `pause` and `resume`: the life cycle of runtime.md.
 //!
-//! `create` ends when the first process needs only its seccomp filter and its program: it waits on a
-//! socket in the container's directory (`runtime::Caller::Leaves`). Its parent is then the process that
-//! reaps the caller's orphans, such as an engine's shim; no process of mydocker stays. A hook that fails
-//! ends the container.
+//! At the end of `create`, the first process has only its seccomp filter and its program left to
+//! set up, and waits on a socket in the container's directory (`runtime::Caller::Leaves`). No
+//! process of mydocker stays: the first process becomes a child of the caller's subreaper, such as
+//! an engine's shim. A hook that fails ends the container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -22,24 +22,25 @@ use crate::sys;
 use crate::sys::clone::{Flags, Fork, clone3};
 use crate::sys::signal::Signal;
 
-/// What `create` and `run` made.
+/// The container that `create` or `run` has made.
 pub struct Made {
     pub container: Container,
     pub pid: Pid,
     pub pidfd: OwnedFd,
-    /// The terminal's master, if it was not sent to `--console-socket`.
+    /// The terminal's master, unless it was sent to `--console-socket`.
     pub console: Option<OwnedFd>,
-    /// Those that are still to run.
+    /// The hooks that have not run yet.
     pub hooks: HostHooks,
 }
 
-/// `create`
+/// The command `create`. Returns the exit status.
 pub fn create(globals: &Globals, args: &Args) -> Result<u8> {
     make(globals, args, false)?;
     Ok(0)
 }
 
-/// `run`: create and start. Without `--detach`, also wait for the end and delete.
+/// The command `run`: creates and starts the container. Without `--detach` also waits for its end
+/// and deletes it. Returns the exit status.
 pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let detached = args.has("detach");
     let made = make(globals, args, !detached)?;
@@ -51,7 +52,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
             return Err(error);
         }
     };
-    // Others may pause, kill or delete it while this waits.
+    // Unlock the container, so that other commands may pause, kill or delete it during the wait.
     drop(container);
     let number = pid.as_raw_nonzero().get();
     if let Some(ready) = ready {
@@ -84,7 +85,8 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     let sockets = super::sockets()?;
     process.preserved = super::preserved(args, sockets)?;
     if sockets > 0 {
-        // The program is PID 1 of its namespace, or takes itself for that behind an init.
+        // The program is PID 1 in its PID namespace. Behind an init it is not, but it expects PID 1
+        // too.
         process.env.retain(|pair| !pair.starts_with("LISTEN_"));
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
     }
@@ -101,7 +103,7 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     match build(&mut container, &mut config, &bytes, &bundle, &mut has_hooked) {
         Ok(running) => finish(container, running, config.host_hooks, args),
         Err(error) => {
-            // The first error is the one to report. What a hook has set up, a later one takes down.
+            // Report the first error. Poststop hooks undo what earlier hooks have set up.
             let poststop = if has_hooked { config.host_hooks.poststop } else { Vec::new() };
             let _ = remove(container, poststop);
             Err(error)
@@ -123,7 +125,7 @@ fn build(
         })?;
     }
     let cgroups = cgroup::possible_paths("", spec.cgroup.path.trim_matches('/'))?;
-    // Checked before the state names these cgroups, because `delete` removes every cgroup that it names.
+    // Check this before the state names the cgroups: `delete` removes every cgroup in the state.
     cgroup::must_be_free(&cgroups).context(|| "config.json: linux.cgroupsPath")?;
     container.state.cgroups = cgroups;
     container.state.boot_id = sys::process::boot_id();
@@ -133,7 +135,8 @@ fn build(
     container.state.annotations = config.annotations.clone();
     container.state.created = crate::time::Instant::now().to_rfc3339();
     store::replace(&container.config(), bytes, Durability::Lazy)?;
-    // Saved before anything is made, so that `delete` finds what a killed `create` leaves.
+    // Save the state before anything is made, so that `delete` can remove what a killed `create`
+    // leaves.
     container.save()?;
     spec.hooks.state = container.document();
     notify::offer(container, spec)?;
@@ -158,7 +161,7 @@ fn build(
     running
 }
 
-/// Gives the caller the terminal and the PID.
+/// Sends the terminal to the caller and writes the PID file.
 fn finish(
     mut container: Container,
     running: runtime::Running,
@@ -182,7 +185,7 @@ fn finish(
     Ok(Made { container, pid, pidfd, console, hooks })
 }
 
-/// `start`
+/// The command `start`. Returns the exit status.
 pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     let container = Container::open(&globals.root, args.id()?)?;
     match container.status()? {
@@ -193,7 +196,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     let process = container.process()?;
     let pid = container.state.pid;
     let ready = begin(&container, &kept_hooks(&container)?.poststart)?;
-    // The lock is released, so that others can pause, kill or delete the container during the wait.
+    // Unlock the container, so that other commands may pause, kill or delete it during the wait.
     drop(container);
     if let (Some(ready), Some(process)) = (ready, process) {
         notify::relay(&ready, process.as_fd(), pid)?;
@@ -201,12 +204,13 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Lets the first process go. Returns the socket of its readiness if the caller waits for that.
+/// Lets the first process execute the program. Returns the socket for its READY=1, if the caller
+/// waits for this message.
 fn begin(container: &Container, poststart: &[Hook]) -> Result<Option<OwnedFd>> {
     let ready = notify::listen(container)?;
     let connection = container.connect()?;
     let released = runtime::release(connection.as_fd());
-    // If the release failed, the first process has ended; in both cases the socket has no further use.
+    // The socket `start` is no longer needed. If the release failed, the first process has ended.
     store::remove_file(&container.dir.join(START))?;
     released?;
     let input = hooks::input(&container.document(), "running", container.state.pid);
@@ -217,11 +221,11 @@ fn begin(container: &Container, poststart: &[Hook]) -> Result<Option<OwnedFd>> {
     outcome.map(|()| ready)
 }
 
-/// Relays the readiness, as `start` does, in a child process beside a `run` in the foreground.
+/// Relays READY=1 in a child process, while `run` stays in the foreground.
 fn relay_beside(ready: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()> {
     match clone3(Flags::default(), None).context(|| "fork")? {
         Fork::Child => {
-            // An error is dropped: the container must go on, although its caller never gets READY=1.
+            // Ignore an error: the container must continue, and its caller only lacks READY=1.
             let _ = sys::fds::close_all_but(&[ready.as_fd(), process])
                 .map_err(Error::from)
                 .and_then(|()| notify::relay(ready, process, pid));
@@ -231,12 +235,12 @@ fn relay_beside(ready: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()
     }
 }
 
-/// The hooks in the configuration that `create` kept.
+/// The hooks of the copy of config.json that `create` has kept.
 fn kept_hooks(container: &Container) -> Result<HostHooks> {
     config::host_hooks(&config::read(&container.config())?)
 }
 
-/// `kill`
+/// The command `kill`. Returns the exit status.
 pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
     let (id, signal) = match args.operands.as_slice() {
         [id] => (id, "TERM"),
@@ -250,12 +254,13 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
         fail!("container not running");
     }
     if all || signal == Signal::KILL {
-        // In a PID namespace of its own all end with the first; otherwise they are known by the cgroup.
+        // If the container has its own PID namespace, SIGKILL to PID 1 ends all its processes.
+        // Otherwise only the cgroup lists them.
         cgroup::signal(&container.state.cgroups, signal);
     }
     if let Some(pidfd) = container.process()? {
         match sys::process::send_signal(pidfd.as_fd(), signal) {
-            // It has just ended.
+            // The process has just ended.
             Err(rustix::io::Errno::SRCH) => {}
             sent => sent.context(|| format!("send {signal}"))?,
         }
@@ -266,7 +271,7 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// A process that is frozen ends only once it is thawed.
+/// Thaws the container's processes: a frozen process does not end before it is thawed.
 fn thaw(container: &Container) -> Result<()> {
     let cgroups = &container.state.cgroups;
     if cgroup::freezer::is_switched(cgroups) {
@@ -275,7 +280,7 @@ fn thaw(container: &Container) -> Result<()> {
     Ok(())
 }
 
-/// Ends the container and waits for that.
+/// Kills the container's processes and waits for their end.
 fn kill_all(container: &Container) -> Result<()> {
     let pidfd = container.process()?;
     if let Some(pidfd) = &pidfd {
@@ -291,7 +296,7 @@ fn kill_all(container: &Container) -> Result<()> {
     }
 }
 
-/// `delete`
+/// The command `delete`. Returns the exit status.
 pub fn delete(globals: &Globals, args: &Args) -> Result<u8> {
     let force = args.has("force");
     let container = match Container::open(&globals.root, args.id()?) {
@@ -307,13 +312,13 @@ pub fn delete(globals: &Globals, args: &Args) -> Result<u8> {
             status.word()
         ),
     }
-    // A container that was half made, or whose bundle is gone, is removed too.
+    // Ignore an error: a half-made container, or one without its config.json, must be removed too.
     let hooks = kept_hooks(&container).map(|hooks| hooks.poststop).unwrap_or_default();
     remove(container, hooks)?;
     Ok(0)
 }
 
-/// Removes a stopped container and runs its poststop hooks, whose failure is a warning.
+/// Removes a stopped container and runs its poststop hooks. If a hook fails, prints a warning.
 fn remove(container: Container, poststop: Vec<Hook>) -> Result<()> {
     let input = hooks::input(&container.document(), "stopped", 0);
     container.remove()?;
@@ -325,7 +330,7 @@ fn remove(container: Container, poststop: Vec<Hook>) -> Result<()> {
     Ok(())
 }
 
-/// `pause` and `resume`
+/// The commands `pause` (`frozen`) and `resume`. Returns the exit status.
 pub fn freeze(globals: &Globals, args: &Args, frozen: bool) -> Result<u8> {
     let container = Container::open(&globals.root, args.id()?)?;
     match (container.status()?, frozen) {

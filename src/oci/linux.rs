@@ -1,6 +1,7 @@
-//! `linux` of config.json as the parts of the runtime's `Spec` (config-linux.md): namespaces, ID
-//! mappings, cgroup, devices, sysctls, seccomp. Limits and scheduling have files of their own. Each
-//! function reads one field; `refuse_rdt` names the one that this runtime does not have.
+//! The object `linux` of config.json as parts of the runtime's `Spec` (config-linux.md):
+//! namespaces, ID mappings, cgroup, devices, sysctls, seccomp. `resources` and `scheduling` read
+//! the rest. Each function reads one field. Only `intelRdt` is not supported: `refuse_rdt` reports
+//! it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,14 +21,15 @@ use crate::runtime::sysctl::{self, Owner};
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
 
-/// Where a container's cgroups are made if config.json doesn't say.
+/// The parent cgroup of containers whose config.json names no cgroup.
 const DEFAULT_PARENT: &str = "/mydocker-runtime";
 
 /// The kinds of namespaces.
 pub const NAMESPACES: [&str; 8] =
     ["pid", "ipc", "uts", "network", "user", "cgroup", "time", "mount"];
 
-/// All namespaces: those that the list lacks are the caller's.
+/// All namespaces of the container. For a kind that the list lacks, the container stays in the
+/// runtime's namespace.
 pub fn namespaces(linux: &Node<'_>) -> Result<Namespaces> {
     let mut found: [Option<Namespace>; 8] = [const { None }; 8];
     linux.list("namespaces", MAX_ENTRIES, |entry| {
@@ -75,7 +77,9 @@ fn time_offsets(offsets: &Node<'_>) -> Result<Vec<TimeOffset>> {
     })
 }
 
-/// The IDs of the user namespace, if there is one.
+/// The ID mappings of the user namespace; `None` if the container has no user namespace. For a
+/// namespace that is given by its path, reads the mappings that it has. Fails if mappings are given
+/// without a user namespace, or are missing for a new one.
 pub fn ids(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Option<IdMaps>> {
     let IdMaps { uids, gids } = mappings(linux)?;
     match &namespaces.user {
@@ -91,7 +95,7 @@ pub fn ids(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Option<IdMaps>> 
     }
 }
 
-/// `uidMappings` and `gidMappings`, which a mount may have too.
+/// Reads `uidMappings` and `gidMappings` of `linux` or of a mount.
 pub fn mappings(node: &Node<'_>) -> Result<IdMaps> {
     let ranges = |key| node.list(key, MAX_ENTRIES, range);
     Ok(IdMaps { uids: ranges("uidMappings")?, gids: ranges("gidMappings")? })
@@ -106,7 +110,7 @@ fn range(node: &Node<'_>) -> Result<IdRange> {
     }
 }
 
-/// The cgroup, and the unit if systemd is to make it.
+/// The cgroup, and the systemd unit if systemd makes the cgroup.
 pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, Option<Unit>)> {
     let path = linux.text("cgroupsPath")?;
     let unit = if by_systemd { Some(Unit::parse(&path, id)?) } else { None };
@@ -142,7 +146,7 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
     Ok((cgroup, unit))
 }
 
-/// The device nodes to make in addition to the standard ones.
+/// The device nodes to make in addition to the standard ones (config-linux.md, "Default Devices").
 pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
     linux.list("devices", MAX_ENTRIES, |node| {
         let path = absolute(&node.need("path")?)?;
@@ -169,7 +173,8 @@ pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
     })
 }
 
-/// The kernel parameters, which must belong to namespaces of the container's own.
+/// The sysctls to set. Fails if a sysctl belongs to a namespace that the container shares with the
+/// host.
 pub fn sysctls(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<(String, String)>> {
     let Some(all) = linux.get("sysctl")? else { return Ok(Vec::new()) };
     all.fields(MAX_ENTRIES, |key, value| {
@@ -189,8 +194,8 @@ pub fn sysctls(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<(String,
     })
 }
 
-/// The filter of system calls. An agent that decides calls hears of the container by its id, its
-/// bundle and its annotations.
+/// The seccomp filter. If an agent decides on calls, the agent receives the container's id, bundle
+/// and annotations.
 pub fn seccomp(
     linux: &Node<'_>,
     capabilities: u64,
@@ -207,7 +212,7 @@ pub fn seccomp(
     Ok(Seccomp::Filter(Box::new(filter)))
 }
 
-/// The propagation of the container's `/`.
+/// The mount propagation of the container's `/`.
 pub fn root_propagation(linux: &Node<'_>) -> Result<Option<LastPropagation>> {
     const WORDS: [&str; 8] = [
         "private",
@@ -233,7 +238,7 @@ pub fn root_propagation(linux: &Node<'_>) -> Result<Option<LastPropagation>> {
     Ok(Some(LastPropagation { kind, recursive: word % 2 == 1 }))
 }
 
-/// SELinux's label of the files in new file systems.
+/// The SELinux label of files in new file systems. Fails if SELinux is not enabled.
 pub fn mount_label(linux: &Node<'_>) -> Result<Option<String>> {
     let label = Some(linux.text("mountLabel")?).filter(|label| !label.is_empty());
     if label.is_some() && !label::selinux_is_on() {
@@ -242,12 +247,12 @@ pub fn mount_label(linux: &Node<'_>) -> Result<Option<String>> {
     Ok(label)
 }
 
-/// Fails for `intelRdt`.
+/// Fails if `intelRdt` sets anything.
 pub fn refuse_rdt(linux: &Node<'_>) -> Result<()> {
     if linux.get("intelRdt")?.is_none_or(|rdt| rdt.is_empty()) {
         return Ok(());
     }
-    // The kernel creates it if the processor has resources that resctrl controls.
+    // The kernel creates the directory if the processor supports resctrl.
     if Path::new("/sys/fs/resctrl").exists() {
         fail!("config.json: linux.intelRdt is not supported, although there is resctrl");
     }

@@ -1,9 +1,10 @@
-//! The OCI-runtime face: runc's and crun's command line over the same `runtime` as Docker's face. It
-//! is chosen by the name that the binary is called by, or by `mydocker oci`.
+//! The OCI runtime: the command line of runc and crun over the same `runtime` that Docker's command
+//! line uses. It runs if the binary's name is that of a runtime (`is_called`), or by `mydocker
+//! oci`.
 //!
-//! config.json becomes a `Spec` (`config`), the life cycle is in `lifecycle`, a container's directory
-//! in `state`. An error is one line on stderr and, as callers want it for their users, in the file of
-//! `--log`; the exit status is 1, or that of the container's process.
+//! `config` turns config.json into a `Spec`, `lifecycle` has the life cycle, and `state` a
+//! container's directory. An error is one line on stderr, and also in the file of `--log`, which
+//! engines show to their users. The exit status is 1, or that of the container's process.
 
 mod args;
 mod config;
@@ -44,11 +45,11 @@ use crate::sys;
 use args::{Args, Flag};
 
 const DEFAULT_ROOT: &str = "/run/mydocker-runtime";
-/// Exit status of every failure but those of `exec`.
+/// The exit status of all failures except those of `exec`.
 const EXIT_FAILURE: u8 = 1;
-/// Exit status of an `exec` that started no process, as runc's.
+/// The exit status of an `exec` that could not start its process, the same as runc's.
 const EXIT_EXEC: u8 = 255;
-/// The most descriptors that are passed on to a container.
+/// The maximum number of file descriptors that are passed to a container.
 const MAX_PRESERVED: u32 = 1 << 16;
 
 const GLOBAL_FLAGS: [Flag; 9] = [
@@ -116,14 +117,14 @@ An OCI runtime for Podman, Docker, containerd and Kubernetes.
   spec                           Write a config.json to start from
 ";
 
-/// The flags that come before the command.
+/// The global flags, which come before the command.
 pub struct Globals {
     root: PathBuf,
-    /// systemd makes the cgroups.
+    /// `--systemd-cgroup`: systemd makes the cgroups.
     by_systemd: bool,
 }
 
-/// Where errors and warnings go beside stderr.
+/// The file of `--log`, for errors and warnings.
 struct Log {
     path: PathBuf,
     json: bool,
@@ -131,13 +132,14 @@ struct Log {
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Whether a binary that is called `name` is the OCI runtime.
+/// Whether a binary named `name` acts as the OCI runtime: `mydocker-runtime`, `runc` or `crun`.
 pub fn is_called(name: &OsStr) -> bool {
     let name = Path::new(name).file_name().and_then(OsStr::to_str);
     matches!(name, Some("mydocker-runtime" | "runc" | "crun"))
 }
 
-/// Runs the command of `arguments`, which begin after the program's name.
+/// Runs the command in `arguments`, which do not include the program's name. Returns the exit
+/// status.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     match run(arguments) {
         Ok(code) => ExitCode::from(code),
@@ -158,7 +160,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
             other => fail!("--log-format should be text or json, not '{other}'"),
         };
         let path = std::path::absolute(path).context(|| "find the log")?;
-        // The only call that sets the log, so it can't fail.
+        // Nothing else sets the log, so this can't fail.
         let _ = LOG.set(Log { path, json });
     }
     if globals.has("version") {
@@ -181,7 +183,8 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         .map(|text| crate::raw::path(text).as_os_str().to_owned())
         .collect();
     let parse = |flags: &[Flag]| Args::parse(&rest, flags, None);
-    // These put a process of ours into a container.
+    // These commands run a process of mydocker inside a container, which must not reach a writable
+    // binary (CVE-2019-5736).
     if matches!(command.as_str(), "create" | "run" | "exec") {
         sys::binary::run_read_only();
     }
@@ -193,7 +196,8 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         "kill" => lifecycle::kill(&root, &parse(&[("all", 'a', false)])?),
         "delete" => lifecycle::delete(&root, &parse(&[("force", 'f', false)])?),
         "exec" => {
-            // With --process the command comes from a file, so flags may follow the container's id.
+            // With --process the command comes from a file, so flags may also follow the
+            // container's id.
             let args = Args::parse(&rest, &EXEC_FLAGS, Some(1))?;
             exec::exec(&root, &if args.has("process") { parse(&EXEC_FLAGS)? } else { args })
         }
@@ -215,7 +219,8 @@ fn print_text(text: &str) -> Result<u8> {
     Ok(0)
 }
 
-/// The text of an error, with the words by which engines know that a program was not found.
+/// The text of an error. If a program was not found, adds the words by which engines recognise
+/// this.
 fn message(error: &Error) -> String {
     if error.is_not_in_path() {
         format!("{error}: executable file not found in $PATH")
@@ -224,12 +229,12 @@ fn message(error: &Error) -> String {
     }
 }
 
-/// Prints a warning: the command goes on.
+/// Prints a warning. The command continues.
 fn warn(text: &str) {
     report("warning", text);
 }
 
-/// Prints one line on stderr and writes one to the log. If the log can't be written, that is ignored.
+/// Prints one line on stderr and appends one to the log. Ignores errors of both.
 fn report(level: &str, text: &str) {
     let text = text.replace('\n', " ");
     let _ = writeln!(sys::stdio::stderr(), "mydocker-runtime: {text}");
@@ -246,7 +251,7 @@ fn report(level: &str, text: &str) {
     let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
 }
 
-/// The caller's own standard streams, for a process that is to have them.
+/// Copies of this process's standard streams, for a process of the container.
 fn own_stdio() -> Result<Stdio> {
     let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
     let streams = || {
@@ -260,13 +265,13 @@ fn own_stdio() -> Result<Stdio> {
     streams.map(Stdio::Given).context(|| "take the standard streams")
 }
 
-/// How many sockets a caller passes on (sd_listen_fds(3)).
+/// The number of sockets that the caller passes by socket activation (sd_listen_fds(3)).
 fn sockets() -> Result<u32> {
     let Ok(count) = std::env::var("LISTEN_FDS") else { return Ok(0) };
     count.parse().or_else(|_| fail!("LISTEN_FDS should be a number, not '{count}'"))
 }
 
-/// How many descriptors from 3 up the process inherits: those of `--preserve-fds` and `sockets`.
+/// The number of descriptors from 3 on that the process inherits: `--preserve-fds` plus `sockets`.
 fn preserved(args: &Args, sockets: u32) -> Result<u32> {
     let asked = args.number("preserve-fds")?.unwrap_or(0);
     let count = asked.saturating_add(sockets);
@@ -281,7 +286,8 @@ fn preserved(args: &Args, sockets: u32) -> Result<u32> {
     Ok(count)
 }
 
-/// Sends the terminal's master to the process that listens at `--console-socket`, if there are both.
+/// Sends the terminal's master to the socket `--console-socket`. Does nothing if the flag or the
+/// terminal is missing.
 fn send_console(args: &Args, console: &mut Option<OwnedFd>) -> Result<()> {
     let Some(path) = args.value("console-socket") else { return Ok(()) };
     let Some(master) = console.take() else { return Ok(()) };
@@ -300,7 +306,7 @@ fn send_console(args: &Args, console: &mut Option<OwnedFd>) -> Result<()> {
     send().context(|| format!("send the terminal to --console-socket {path}"))
 }
 
-/// Writes the PID where the caller wants it, at once.
+/// Writes the PID to the file of `--pid-file`, in one write and rename.
 fn write_pid_file(args: &Args, pid: Pid) -> Result<()> {
     let Some(path) = args.value("pid-file") else { return Ok(()) };
     let path = Path::new(path);

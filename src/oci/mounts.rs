@@ -1,6 +1,6 @@
-//! `mounts` of config.json as the runtime's (config.md, "Mounts"): the options of its table become
-//! attributes of the mount, its propagation, or options of the file system. An option that is known and
-//! not supported is an error.
+//! The array `mounts` of config.json (config.md, "Mounts") as mounts of the runtime. An option sets
+//! attributes of the mount, sets its propagation, or is passed to the file system. An option that
+//! is known but not supported is an error.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,20 @@ use crate::runtime::spec::{
     Recursion,
 };
 
-/// MOUNT_ATTR_ of linux/mount.h.
+/// The MOUNT_ATTR_* flags of linux/mount.h.
 const RDONLY: u32 = 0x1;
 const NOSUID: u32 = 0x2;
 const NODEV: u32 = 0x4;
 const NOEXEC: u32 = 0x8;
-/// The mask of the three ways to note times of access.
+/// The mask of the access time modes (MOUNT_ATTR__ATIME).
 const ATIME: u32 = 0x70;
 const NOATIME: u32 = 0x10;
 const STRICTATIME: u32 = 0x20;
 const NODIRATIME: u32 = 0x80;
 const NOSYMFOLLOW: u32 = 0x20_0000;
 
-/// What each option sets and clears. With an `r` in front it does so below the mount too.
+/// Options that change attributes: the attributes that each one sets and clears. With the prefix
+/// `r`, an option also applies to the mounts below.
 const OPTIONS: [(&str, u32, u32); 19] = [
     ("ro", RDONLY, 0),
     ("rw", 0, RDONLY),
@@ -49,7 +50,7 @@ const OPTIONS: [(&str, u32, u32); 19] = [
     ("defaults", 0, 0),
 ];
 
-/// Options of mount(8) that change nothing for a new mount of this kernel.
+/// Options of mount(8) that have no effect on a new mount.
 const NEUTRAL: [&str; 9] = [
     "async",
     "nolazytime",
@@ -62,14 +63,15 @@ const NEUTRAL: [&str; 9] = [
     "newinstance",
 ];
 
-/// What a bind is whose root is shared.
+/// The propagation of a bind mount whose root is shared.
 const SHARED: Option<LastPropagation> =
     Some(LastPropagation { kind: PropagationKind::Shared, recursive: true });
 
-/// The types of propagation. With an `r` in front they hold below the mount too.
+/// The options of mount propagation. With the prefix `r`, an option also applies to the mounts
+/// below.
 const PROPAGATION: [&str; 4] = ["private", "slave", "shared", "unbindable"];
 
-/// The mounts in their order. A bind that asks for no propagation of its own has the `root`'s.
+/// The mounts in their order. A bind mount without a propagation option gets that of the root.
 pub fn parse(
     node: &Node<'_>,
     bundle: &Path,
@@ -90,7 +92,7 @@ fn mount(
     if target.is_empty() || target.contains('\0') {
         return Err(destination.wrong("a path in the container"));
     }
-    // A relative one is taken from the root, as before version 1.1.
+    // Resolve a relative target from the root, as versions before 1.1 of the specification do.
     let target = Path::new("/").join(target);
     let options = read_options(node)?;
     let (kind, source) = (node.text("type")?, node.text("source")?);
@@ -126,7 +128,7 @@ fn mount(
         "tmpfs" if target == Path::new("/dev") => MountSource::Devices { options: data.into() },
         other => MountSource::Filesystem {
             kind: kernel(other)?,
-            // The source of an overlay or a tmpfs is only a name.
+            // The source of an overlay or a tmpfs is only a label.
             source: if source.starts_with('.') { absolute(bundle, &source) } else { source },
             options: data,
         },
@@ -154,7 +156,7 @@ fn mount(
         last_propagation = SHARED;
     }
     if !is_bind {
-        // A new file system has no copy on the host, so its group is a new one, and nothing below it.
+        // A new file system is in no peer group of the host, and has no mounts below it.
         last_propagation =
             last_propagation.map(|last| LastPropagation { recursive: false, ..last });
         (propagation, propagation_below) = (Propagation::Private, Propagation::Private);
@@ -178,7 +180,8 @@ fn mount(
     })
 }
 
-/// The mapping of a mount's own: the one that it lists, or the container's.
+/// The ID mapping of a mount: the mount's own, or with `idmap` alone the container's. Fails if only
+/// one of the two lists is given, or if `idmap` has no mapping to use.
 fn owners(node: &Node<'_>, options: &Options, ids: Option<&IdMaps>) -> Result<Option<Owners>> {
     let own = mappings(node)?;
     let ids = match (own.uids.is_empty(), own.gids.is_empty(), options.maps_owners) {
@@ -209,18 +212,19 @@ struct Options {
     propagation: Option<Propagation>,
     propagation_below: Option<Propagation>,
     last_propagation: Option<LastPropagation>,
-    /// `remount`: change only the attributes of the mount that is there.
+    /// `remount`: only change the attributes of the existing mount.
     remount: bool,
-    /// The mount has an ID mapping of its own; the value says whether the mounts below it have it too.
+    /// `idmap` or `ridmap`: the mount has an ID mapping, with `ridmap` also the mounts below it.
     maps_owners: Option<Recursion>,
-    /// `tmpcopyup`: fill the new file system with what the directory below it has.
+    /// `tmpcopyup`: copy the files of the directory below into the new file system.
     copy_up: bool,
-    /// Options of the file system itself.
+    /// Options that are passed to the file system.
     data: Vec<String>,
 }
 
 impl Options {
-    /// Takes the place of what an earlier option says, but that a slave can be shared too.
+    /// Replaces the effect of earlier propagation options, except that `slave` then `shared` means
+    /// both.
     fn propagate(&mut self, kind: usize, recursive: bool) {
         let was_slave = self.propagation == Some(Propagation::Slave);
         let last = |kind| Some(LastPropagation { kind, recursive });
@@ -228,7 +232,7 @@ impl Options {
             0 => (Propagation::Private, None),
             1 => (Propagation::Slave, None),
             2 if was_slave => (Propagation::Slave, last(PropagationKind::Shared)),
-            // Where the source is in no group of the host's, the bind begins one.
+            // If the source is in no peer group of the host, the bind mount starts a new group.
             2 => (Propagation::Shared, last(PropagationKind::Shared)),
             _ => (Propagation::Private, last(PropagationKind::Unbindable)),
         };
@@ -245,7 +249,7 @@ fn read_options(mount: &Node<'_>) -> Result<Options> {
         let text = option.string()?;
         let find = |name: &str| OPTIONS.iter().find(|(known, ..)| *known == name);
         let attributes = &mut read.attributes;
-        // Options apply in their order, so the last one counts.
+        // Options apply in their order, so a later option overrides an earlier one.
         let apply = |to: (&mut u32, &mut u32), (set, clear): (u32, u32)| {
             *to.0 = *to.0 & !clear | set;
             *to.1 = *to.1 & !set | clear | if set & ATIME != 0 { ATIME } else { 0 };
@@ -281,7 +285,7 @@ fn read_options(mount: &Node<'_>) -> Result<Options> {
     Ok(read)
 }
 
-/// The options that have a meaning here, for `features`.
+/// The supported options, for the command `features`.
 pub fn known() -> Vec<String> {
     let mut names: Vec<String> = OPTIONS.iter().map(|(name, ..)| (*name).to_owned()).collect();
     names.extend(

@@ -1,6 +1,7 @@
-//! `netDevices` of config.json (config-linux.md, "Network Devices"): `create` moves these interfaces from
-//! the caller's network namespace into the container's. Nothing tracks them later: when the namespace
-//! ends, the kernel removes a virtual interface and gives a physical one back to the host.
+//! `netDevices` of config.json (config-linux.md, "Network Devices"): `create` moves these
+//! interfaces from the runtime's network namespace into the container's. Nothing tracks them
+//! afterwards: when the namespace ends, the kernel deletes a virtual interface and returns a
+//! physical one to the host.
 
 use rustix::process::Pid;
 
@@ -12,15 +13,16 @@ use crate::network::link;
 use crate::runtime::spec::{Namespace, Namespaces};
 use crate::sys::netlink::Socket;
 
-/// An interface that moves.
+/// An interface to move.
 pub struct NetDevice {
-    /// Its name on the host.
+    /// The name on the host.
     name: String,
-    /// Its name in the container; the kernel puts a number in the place of `%d`.
+    /// The name in the container. The kernel replaces `%d` by a number.
     inside: String,
 }
 
-/// All interfaces that are to move.
+/// Reads the interfaces to move. Fails if the container uses the host's network, or if a name is
+/// bad.
 pub fn parse(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<NetDevice>> {
     let Some(all) = linux.get("netDevices")? else { return Ok(Vec::new()) };
     if !all.is_empty() && namespaces.network == Namespace::Host {
@@ -43,7 +45,7 @@ pub fn parse(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<NetDevice>
     Ok(devices)
 }
 
-/// Whether the kernel takes this as an interface's name.
+/// Whether the kernel accepts `name` as the name of an interface, which may contain one `%d`.
 fn is_name(name: &str) -> bool {
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
     let is_template = !name.contains('%') || name.matches('%').count() == 1 && name.contains("%d");
@@ -53,7 +55,7 @@ fn is_name(name: &str) -> bool {
         && is_template
 }
 
-/// Moves them into the network namespace of process `pid`.
+/// Moves the interfaces into the network namespace of process `pid`.
 pub fn move_all(devices: &[NetDevice], pid: Pid) -> Result<()> {
     if devices.is_empty() {
         return Ok(());

@@ -1,9 +1,10 @@
-//! NOTIFY_SOCKET (sd_notify(3)): if the caller is a systemd service of Type=notify, it waits for the
-//! container's READY=1, not for the runtime's.
+//! NOTIFY_SOCKET (sd_notify(3)): a systemd service of Type=notify is ready when its container sends
+//! READY=1, not when the runtime returns.
 //!
-//! systemd accepts messages only from processes in the service's own cgroup, so the container can't have
-//! its socket. `create` mounts a directory of ours on /run/notify; `start` listens in it, waits for
-//! READY=1 or the container's end, and passes READY=1 on with the PID. Other messages are dropped.
+//! systemd accepts messages only from processes in the service's own cgroup, so the container can't
+//! use systemd's socket. `create` mounts a directory with a socket on /run/notify. `start` waits
+//! there for READY=1 or the container's end, and sends READY=1 and the container's PID to systemd.
+//! It drops other messages.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -19,22 +20,22 @@ use super::state::Container;
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Mount, MountSource, Spec};
 
-/// In the container's directory.
+/// The names below are in the container's directory.
 const DIRECTORY: &str = "notify";
 const ROOT: &str = "root";
 const SOCKET: &str = "notify.sock";
 const INSIDE: &str = "/run/notify";
 const VARIABLE: &str = "NOTIFY_SOCKET";
-/// Bytes of the longest message that is read.
+/// The longest message that is read, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Gives the container a socket for its messages, if the caller waits for them.
+/// Gives the container a socket for its messages, if NOTIFY_SOCKET is set.
 pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
     if std::env::var_os(VARIABLE).is_none() {
         return Ok(());
     }
     let directory = container.dir.join(DIRECTORY);
-    // The root's mount point must not cover that directory.
+    // Mount the root in another directory, where it does not cover the socket's directory.
     spec.mount_point = container.dir.join(ROOT);
     for directory in [&directory, &spec.mount_point] {
         let made = std::fs::DirBuilder::new().mode(0o755).create(directory);
@@ -47,7 +48,8 @@ pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
     Ok(())
 }
 
-/// Listens before the container's program starts. Returns `None` if the caller does not wait.
+/// Listens on the socket, before the container's program starts. `None` if NOTIFY_SOCKET is not
+/// set.
 pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     let directory = container.dir.join(DIRECTORY);
     if std::env::var_os(VARIABLE).is_none() || !directory.is_dir() {
@@ -56,13 +58,14 @@ pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     let (_directory, address) = super::state::address(&directory, SOCKET)?;
     let socket = datagrams().context(|| "make a socket")?;
     bind(&socket, &address).context(|| "listen for the container's readiness")?;
-    // Any user of the container may send.
+    // Every user of the container may send messages.
     std::fs::set_permissions(directory.join(SOCKET), std::fs::Permissions::from_mode(0o777))
         .context(|| "open the socket to the container")?;
     Ok(Some(socket))
 }
 
-/// Waits until the container is ready or has ended, and reports the first to the caller's socket.
+/// Waits until the container sends READY=1 or ends. Sends READY=1 to the caller's socket in the
+/// first case.
 pub fn relay(socket: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()> {
     let mut buffer = [0; MAX_MESSAGE];
     loop {

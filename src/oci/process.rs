@@ -1,6 +1,6 @@
-//! `process` of config.json, and the process.json of `exec`, as the runtime's `Process` (config.md,
-//! "Process"). The seccomp filter is another part of the file (`linux`). Of the five capability sets
-//! only those matter that survive execve(2): bounding, inheritable and ambient.
+//! The object `process` of config.json and the process.json of `exec` (config.md, "Process") as the
+//! runtime's `Process`. `linux` reads the seccomp filter. Of the five capability sets only those
+//! matter that survive execve(2): bounding, inheritable and ambient.
 
 use super::field::{MAX_ENTRIES, absolute, flag, refuse};
 use super::scheduling;
@@ -11,10 +11,10 @@ use crate::runtime::label::{self, Label};
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{Identity, Process, ProcessLimits, Rlimit, Scheduling};
 
-/// The greatest user or group ID: -1 means "unchanged" to the kernel.
+/// The largest user or group ID: to the kernel, -1 means "unchanged".
 const MAX_ID: u32 = u32::MAX - 1;
 
-/// The process that `node` describes, without a seccomp filter, which is another part of the file.
+/// Parses a process, without a seccomp filter. An error names the field.
 pub fn parse(node: &Node<'_>) -> Result<Process> {
     let args = node.need("args")?;
     let arguments = args.each(MAX_ENTRIES, |text| text.string())?;
@@ -23,7 +23,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
     }
     let cwd = absolute(&node.need("cwd")?)?;
     refuse(node, "commandLine")?;
-    // Only `exec` uses it; it is read here so that `create` reports a mistake in it.
+    // Only `exec` uses this field, but `create` must report mistakes in it.
     scheduling::affinity(node, &mut Scheduling::default())?;
     let terminal = flag(node, "terminal")?;
     let window = match node.get("consoleSize")? {
@@ -95,8 +95,8 @@ fn user(process: &Node<'_>) -> Result<(Identity, Option<u32>)> {
     Ok((numbers, umask.transpose()?))
 }
 
-/// The capability sets that survive execve(2). The kernel computes the permitted and effective sets from
-/// them and from the user, as with every runtime.
+/// The capability sets that survive execve(2). The kernel computes the permitted and effective sets
+/// from them and from the user ID (capabilities(7)).
 struct Sets {
     bounding: u64,
     inheritable: u64,
@@ -120,7 +120,8 @@ fn sets(process: &Node<'_>) -> Result<Sets> {
     };
     let (effective, permitted) = (set("effective")?, set("permitted")?);
     let (inheritable, ambient) = (set("inheritable")?, set("ambient")?);
-    // The kernel grants no others, but a configuration that asks for them must still run.
+    // The kernel grants no other ambient capabilities, but a configuration that requests them must
+    // still run.
     let granted = ambient & permitted & inheritable;
     for (key, beyond) in [("effective", effective & !permitted), ("ambient", ambient & !granted)] {
         if beyond != 0 {

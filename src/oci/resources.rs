@@ -1,7 +1,7 @@
-//! `linux.resources` of config.json, and of `update`, as the limits of the runtime's `Cgroup`
-//! (config-linux.md, "Control groups"). Every field of the specification becomes a limit or an error
-//! that names it. Limits that the host lacks are found when they are written to its cgroups. Zero means
-//! "no limit" unless the specification gives it another meaning, as in runc.
+//! `linux.resources` of config.json and of `update` (config-linux.md, "Control groups") as limits
+//! of the runtime's `Cgroup`. Every field of the specification becomes a limit, or an error that
+//! names the field. Whether the host supports a limit shows only when the limit is written to a
+//! cgroup. As in runc, 0 means "no limit" unless the specification gives it another meaning.
 
 use super::field::{MAX_ENTRIES, flag, refuse};
 use crate::error::Result;
@@ -11,16 +11,16 @@ use crate::runtime::spec::{
     HugePageLimit, RateKind, RdmaLimit, Resources,
 };
 
-/// The limits that `linux.resources` asks for. Its devices are read by `devices`.
+/// The limits in `linux.resources`, without the devices, which `device_access` reads.
 #[derive(Default)]
 pub struct Limits {
     pub resources: Resources,
     pub further: FurtherLimits,
-    /// Fail if a memory limit is below the present use.
+    /// Whether to fail if a memory limit is below the present use.
     pub checks_memory: bool,
 }
 
-/// All limits.
+/// Reads all limits. An error names the field.
 pub fn limits(resources: &Node<'_>) -> Result<Limits> {
     let mut limits = Limits::default();
     if let Some(memory) = resources.get("memory")? {
@@ -32,7 +32,7 @@ pub fn limits(resources: &Node<'_>) -> Result<Limits> {
     if let Some(pids) = resources.get("pids")?
         && let Some(limit) = signed(&pids, "limit")?
     {
-        // Zero is a limit, and the process itself counts (runtime-spec 1.3, runc 1.4).
+        // 0 is a limit here: it leaves only the process itself (runtime-spec 1.3, runc 1.4).
         limits.resources.pids = Some(if limit == 0 { 1 } else { limit });
     }
     if let Some(io) = resources.get("blockIO")? {
@@ -44,11 +44,11 @@ pub fn limits(resources: &Node<'_>) -> Result<Limits> {
 
 impl Limits {
     fn read_memory(&mut self, memory: &Node<'_>) -> Result<()> {
-        // The kernel has no such limit since Linux 5.4.
+        // Linux 5.4 deprecated this limit, and later kernels refuse it.
         if signed(memory, "kernel")?.is_some_and(|bytes| bytes > 0) {
             refuse(memory, "kernel")?;
         }
-        // -1 is no limit.
+        // 0 means that the field is not set, and -1 means no limit.
         let size =
             |key| Ok::<_, crate::error::Error>(signed(memory, key)?.filter(|size| *size != 0));
         self.resources.memory = size("limit")?;
@@ -65,7 +65,7 @@ impl Limits {
         self.resources.oom_kill_disable =
             Some(flag(memory, "disableOOMKiller")?).filter(|off| *off);
         self.checks_memory = flag(memory, "checkBeforeUpdate")?;
-        // Since Linux 5.11 every cgroup counts what is below it.
+        // Since Linux 5.11, every memory cgroup includes the cgroups below it. Only check the type.
         flag(memory, "useHierarchy").map(drop)
     }
 
@@ -184,7 +184,7 @@ fn weight(node: &Node<'_>, key: &str) -> Result<Option<u16>> {
     }
 }
 
-/// A text without blanks, because it becomes one word of a line.
+/// A text without white space, because it becomes a word in a cgroup file.
 fn word(node: &Node<'_>) -> Result<String> {
     let text = node.string()?;
     if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -193,18 +193,18 @@ fn word(node: &Node<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// The devices of a container whose configuration has no rules.
+/// The device access of a container whose configuration has no rules: none.
 pub fn none() -> DeviceAccess {
     DeviceAccess::Only(Vec::new())
 }
 
-/// The rule that names every access to every device.
+/// The rule for all devices and all kinds of access.
 fn every() -> DeviceRule {
     let access = "rwm".to_owned();
     DeviceRule { kind: DeviceKind::Any, major: None, minor: None, access }
 }
 
-/// The devices that the rules of `linux.resources` allow.
+/// The devices that the rules in `linux.resources` allow. Later rules override earlier ones.
 pub fn device_access(resources: &Node<'_>) -> Result<DeviceAccess> {
     let mut access = none();
     resources.list("devices", MAX_ENTRIES, |node| {
@@ -218,7 +218,7 @@ pub fn device_access(resources: &Node<'_>) -> Result<DeviceAccess> {
             },
             None => DeviceKind::Any,
         };
-        // A negative number is any.
+        // A negative number means every number.
         let number = |key| -> Result<Option<u32>> {
             let number = node.get(key)?.map(|number| number.signed()).transpose()?;
             let number = number.filter(|number| *number >= 0);

@@ -1,13 +1,13 @@
-//! How a process is scheduled: `scheduler`, `ioPriority` and `execCPUAffinity` of config.json's
-//! `process` (config.md), `memoryPolicy` and `personality` of its `linux` (config-linux.md). The
-//! kernel's numbers are those of linux/sched.h, linux/mempolicy.h and linux/personality.h.
+//! How the kernel schedules a process: `scheduler`, `ioPriority` and `execCPUAffinity` of `process`
+//! (config.md), `memoryPolicy` and `personality` of `linux` (config-linux.md). The constants are
+//! from linux/sched.h, linux/mempolicy.h and linux/personality.h.
 
 use super::field::{MAX_ENTRIES, one_of};
 use crate::error::Result;
 use crate::json::Node;
 use crate::runtime::spec::{Scheduler, Scheduling};
 
-/// The modes of a memory policy, by their numbers.
+/// The modes of a memory policy; each is at the index of its number.
 pub const MEMORY_MODES: [&str; 7] = [
     "MPOL_DEFAULT",
     "MPOL_PREFERRED",
@@ -17,15 +17,15 @@ pub const MEMORY_MODES: [&str; 7] = [
     "MPOL_PREFERRED_MANY",
     "MPOL_WEIGHTED_INTERLEAVE",
 ];
-/// Its flags: bits from 13 up.
+/// The flags of a memory policy: the first is bit 13, the next bit 14, and so on.
 pub const MEMORY_FLAGS: [&str; 3] =
     ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 /// The highest NUMA node that a kernel can be built for.
 const MAX_NODE: u32 = 1023;
-/// The highest CPU that sched_setaffinity(2) is called for.
+/// The highest CPU number that is passed to sched_setaffinity(2).
 const MAX_CPU: u32 = 1023;
 
-/// Reads the fields of `process`.
+/// Reads the fields of `process`. An error names the field.
 pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     Ok(Scheduling {
         scheduler: process.get("scheduler")?.map(|node| scheduler(&node)).transpose()?,
@@ -34,7 +34,7 @@ pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     })
 }
 
-/// Reads the fields of `linux`.
+/// Reads the fields of `linux`. An error names the field.
 pub fn of_linux(linux: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
     scheduling.memory_policy =
         linux.get("memoryPolicy")?.map(|node| memory_policy(&node)).transpose()?;
@@ -127,7 +127,7 @@ fn memory_policy(node: &Node<'_>) -> Result<(u32, Vec<u64>)> {
     Ok((mode, mask))
 }
 
-/// `execCPUAffinity`, which is for the processes of `exec` alone.
+/// Reads `execCPUAffinity`, which applies only to processes of `exec`.
 pub fn affinity(process: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
     let Some(node) = process.get("execCPUAffinity")? else { return Ok(()) };
     let list = |key| -> Result<Option<Vec<u32>>> {
@@ -138,7 +138,7 @@ pub fn affinity(process: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
     Ok(())
 }
 
-/// A list such as `0-3,7` (cpuset(7), "List format").
+/// Parses a list such as `0-3,7` (cpuset(7), "List format"). Fails on a number above `max`.
 fn numbers(node: &Node<'_>, max: u32) -> Result<Vec<u32>> {
     let mut all = Vec::new();
     for part in node.string()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {

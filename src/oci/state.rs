@@ -1,15 +1,16 @@
-//! The containers of the OCI face on disk: a directory for each below `--root`, on a tmpfs as a rule.
+//! The containers of the OCI runtime on disk: one directory each below `--root`, normally on a
+//! tmpfs.
 //!
 //! | file | content |
 //! |---|---|
-//! | `config.json` | the bundle's, as it was at `create` |
+//! | `config.json` | a copy of the bundle's file, as it was at `create` |
 //! | `state.json` | PID, start time, boot, bundle, annotations, cgroups |
 //! | `start` | the socket on which the first process waits; removed at `start` |
 //!
-//! The directory is created exclusively, which makes ids unique, and every command that changes
-//! something holds its flock(2). A process is identified by PID, start time and boot, so a recycled PID
-//! or a reboot is noticed: the container is `stopped` then. A directory that a killed `create` left half
-//! made is `stopped` too, and `delete` removes it with its cgroups.
+//! Creating the directory exclusively makes ids unique. Every command that changes the container
+//! holds the directory's flock(2). A process is identified by PID, start time and boot id, so after
+//! a reboot or the reuse of a PID the container is `stopped`. A directory that a killed `create`
+//! left half made is `stopped` too, and `delete` removes it with its cgroups.
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
@@ -31,16 +32,16 @@ use crate::runtime::cgroup::{self, freezer};
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::sys::process::{self, Found};
 
-/// The socket on which the first process waits.
+/// The socket on which the first process waits for `start`.
 pub const START: &str = "start";
-/// The most characters of an id.
+/// The longest id, in characters.
 const MAX_ID: usize = 1024;
 
-/// What state.json holds.
+/// The content of state.json.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     pub id: String,
-    /// 0 until `create` has the first process.
+    /// The first process; 0 until it exists.
     pub pid: i32,
     pub start_time: u64,
     pub boot_id: String,
@@ -48,13 +49,13 @@ pub struct State {
     pub rootfs: String,
     pub created: String,
     pub annotations: BTreeMap<String, String>,
-    /// Every path at which the container may have a cgroup.
+    /// The path of every cgroup that the container may have, in each hierarchy.
     pub cgroups: Vec<String>,
-    /// systemd's unit, if systemd made the cgroups.
+    /// The systemd unit, if systemd has made the cgroups.
     pub unit: Option<String>,
 }
 
-/// The specification's states of a container, and runc's `paused`.
+/// The states that the specification defines (runtime.md, "State"), and runc's `paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Created,
@@ -64,7 +65,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As the state document spells it.
+    /// The word in the state document.
     pub fn word(self) -> &'static str {
         match self {
             Status::Created => "created",
@@ -75,14 +76,15 @@ impl Status {
     }
 }
 
-/// A container's directory, locked.
+/// A container's directory, locked unless `look` or `all` returned it.
 pub struct Container {
     pub dir: PathBuf,
     pub state: State,
     _lock: Option<Lock>,
 }
 
-/// Fails if `id` can't name a container.
+/// Fails if `id` is not a valid id: 1 to 1,024 letters, digits, `_`, `+`, `-` or `.`, but not `.`
+/// or `..`.
 pub fn check_id(id: &str) -> Result<()> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
     if id.is_empty() || id.len() > MAX_ID || !id.chars().all(is_plain) || id == "." || id == ".." {
@@ -92,7 +94,7 @@ pub fn check_id(id: &str) -> Result<()> {
 }
 
 impl Container {
-    /// Makes the directory of a new container.
+    /// Makes the directory of a new container and locks it. Fails if the id is in use.
     pub fn make(root: &Path, id: &str) -> Result<Container> {
         check_id(id)?;
         store::make_dir(root)?;
@@ -111,7 +113,7 @@ impl Container {
         Ok(Container { dir, state, _lock: lock })
     }
 
-    /// The container `id`, to change it.
+    /// Opens and locks the container `id`, for a change. Fails if it does not exist.
     pub fn open(root: &Path, id: &str) -> Result<Container> {
         check_id(id)?;
         let dir = root.join(id);
@@ -121,7 +123,7 @@ impl Container {
         Ok(Container { state: read(&dir, id)?, dir, _lock: Some(lock) })
     }
 
-    /// The container `id`, to look at it.
+    /// Reads the container `id` without a lock. Fails if it does not exist.
     pub fn look(root: &Path, id: &str) -> Result<Container> {
         check_id(id)?;
         let dir = root.join(id);
@@ -131,7 +133,7 @@ impl Container {
         Ok(Container { state: read(&dir, id)?, dir, _lock: None })
     }
 
-    /// All containers. A directory that can't be read as one is left out, so that it hides no other.
+    /// All containers, without locks. Directories that can't be read are left out.
     pub fn all(root: &Path) -> Result<Vec<Container>> {
         let mut ids = store::list(root)?;
         ids.sort();
@@ -143,19 +145,19 @@ impl Container {
         store::replace_json(&self.dir.join("state.json"), &self.state, Durability::Lazy)
     }
 
-    /// Where the bundle's config.json is kept.
+    /// The path of the copy of config.json.
     pub fn config(&self) -> PathBuf {
         self.dir.join("config.json")
     }
 
-    /// The cgroups that exist: `state.cgroups` also lists paths where none was made.
+    /// The cgroups that exist. `state.cgroups` also lists paths that may never have existed.
     pub fn cgroups(&self) -> Vec<String> {
         let mut cgroups = self.state.cgroups.clone();
         cgroups.retain(|path| Path::new(path).is_dir());
         cgroups
     }
 
-    /// What the container is doing.
+    /// The container's present status.
     pub fn status(&self) -> Result<Status> {
         if self.process()?.is_none() {
             return Ok(Status::Stopped);
@@ -166,7 +168,7 @@ impl Container {
         Ok(if freezer::is_switched(&self.state.cgroups) { Status::Paused } else { Status::Running })
     }
 
-    /// The first process if it lives.
+    /// A pidfd of the first process; `None` if the process has ended.
     pub fn process(&self) -> Result<Option<OwnedFd>> {
         if self.state.pid <= 0 || self.state.boot_id != process::boot_id() {
             return Ok(None);
@@ -178,7 +180,7 @@ impl Container {
         }
     }
 
-    /// A socket to listen on for the start.
+    /// Listens on the socket `start`, on which the first process waits.
     pub fn listen(&self) -> Result<OwnedFd> {
         let (_directory, address) = address(&self.dir, START)?;
         let socket = self.socket()?;
@@ -188,7 +190,7 @@ impl Container {
         Ok(socket)
     }
 
-    /// Connects to the first process, which waits.
+    /// Connects to the first process, which waits on the socket `start`.
     pub fn connect(&self) -> Result<OwnedFd> {
         let (_directory, address) = address(&self.dir, START)?;
         let socket = self.socket()?;
@@ -202,20 +204,20 @@ impl Container {
             .context(|| "make a socket")
     }
 
-    /// Removes the cgroups, with every process in them, and then the directory.
+    /// Removes the cgroups with all their processes, then the directory.
     pub fn remove(self) -> Result<()> {
         if let Some(unit) = &self.state.unit {
-            // Before systemd is asked, because it would wait for processes that ignore SIGTERM.
+            // Kill first: systemd would wait for processes that ignore SIGTERM.
             cgroup::kill(&self.state.cgroups);
-            // A scope without processes ends by itself, so an error of systemd does not keep the container.
+            // Ignore an error of systemd: a scope without processes ends by itself.
             let _ = systemd::stop(unit);
         }
         cgroup::remove(&self.state.cgroups)?;
         store::remove_tree(&self.dir)
     }
 
-    /// The state as the specification has it, without the closing brace, status and PID, which
-    /// `runtime::hooks::input` adds.
+    /// The state document of the specification as JSON, without its status, PID and closing brace,
+    /// which `runtime::hooks::input` adds.
     pub fn document(&self) -> String {
         let quote = |text: &str| miniserde::json::to_string(text);
         let State { id, bundle, annotations, .. } = &self.state;
@@ -228,8 +230,8 @@ impl Container {
     }
 }
 
-/// The address of the socket `name` in a directory, by the directory's descriptor: a socket's path has
-/// 107 bytes at most (unix(7)).
+/// The address of the socket `name` in a directory, by way of the directory's descriptor, because a
+/// socket's path has at most 107 bytes (unix(7)).
 pub fn address(directory: &Path, name: &str) -> Result<(OwnedFd, SocketAddrUnix)> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = openat(CWD, directory, flags, Mode::empty())
@@ -243,7 +245,8 @@ fn absent(id: &str) -> Error {
     Error::absent(format!("container does not exist: {id}"))
 }
 
-/// The state, as far as it was written before `create` was killed or the disk was full.
+/// The state. Empty except for the id if state.json is missing or damaged, as after a killed
+/// `create` or on a full disk.
 fn read(dir: &Path, id: &str) -> Result<State> {
     let state: Option<State> = store::read_json(&dir.join("state.json")).unwrap_or_default();
     Ok(State { id: id.to_owned(), ..state.unwrap_or_default() })

@@ -1,11 +1,11 @@
 //! `--systemd-cgroup`: the container's cgroup is a transient scope of systemd, as kubelet and
-//! Podman ask for on hosts with systemd (org.freedesktop.systemd1(5), systemd.resource-control(5)).
+//! Podman request on hosts with systemd (org.freedesktop.systemd1(5), systemd.resource-control(5)).
 //!
-//! `linux.cgroupsPath` is then `SLICE:PREFIX:NAME`. systemd makes a scope only for processes that exist,
-//! but the container's first process is to be born in its cgroup. So a short-lived process, the holder,
-//! is the first in the scope, and ends when the container's process is in. systemd gets the limits too,
-//! because it would otherwise undo them with the unit's next change; the limits that it does not know
-//! are only written to the files.
+//! `linux.cgroupsPath` is then `SLICE:PREFIX:NAME`. systemd makes a scope only for existing
+//! processes, but the container's first process must start in its cgroup. So a short-lived process,
+//! the holder, is the first in the scope and ends when the container's process has joined. systemd
+//! also gets the limits, because otherwise its next change of the unit would undo them. Limits that
+//! systemd does not know are only written to the cgroup's files.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 
 const DEFAULT_SLICE: &str = "system.slice";
 const DEFAULT_PREFIX: &str = "mydocker";
-/// Microseconds of CPU time in a second of one CPU.
+/// Microseconds per second, the quota of one whole CPU.
 const SECOND_US: u64 = 1_000_000;
-/// systemd keeps a quota in steps of 10 ms in a second.
+/// systemd rounds quotas up to steps of 10 ms per second; in microseconds.
 const QUOTA_STEP_US: u64 = 10_000;
 
 const MANAGER: Object = Object {
@@ -32,7 +32,7 @@ const MANAGER: Object = Object {
     interface: "org.freedesktop.systemd1.Manager",
 };
 
-/// A scope, which may not exist yet.
+/// The names of a scope and its slice. The scope may not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     pub slice: String,
@@ -40,7 +40,8 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// The unit that `linux.cgroupsPath` names, for the container `id`.
+    /// Parses `linux.cgroupsPath` for the container `id`. Fails if it is not of the form
+    /// `SLICE:PREFIX:NAME`.
     pub fn parse(path: &str, id: &str) -> Result<Unit> {
         let words: Vec<&str> = path.split(':').collect();
         let (slice, prefix, name) = match words.as_slice() {
@@ -68,7 +69,8 @@ impl Unit {
         Ok(Unit { slice: slice.to_owned(), name: format!("{name}.scope") })
     }
 
-    /// The scope's cgroup below each hierarchy's root: `a-b.slice` lies in `a.slice`.
+    /// The scope's cgroup relative to a hierarchy's root. The cgroup of `a-b.slice` is inside that
+    /// of `a.slice`.
     pub fn cgroup(&self) -> String {
         let mut path = PathBuf::from("/");
         let stem = self.slice.strip_suffix(".slice").unwrap_or_default();
@@ -81,8 +83,8 @@ impl Unit {
     }
 }
 
-/// The process that keeps a scope alive until the container's first process is in it. It ends when this
-/// value is dropped, or with its parent.
+/// The process that keeps a scope alive until the container's first process joins it. It ends when
+/// this value is dropped, or when the parent ends.
 pub struct Holder {
     child: Child,
     _pipe: OwnedFd,
@@ -93,7 +95,8 @@ impl Holder {
         let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
         match clone3(Flags::default(), None).context(|| "fork")? {
             Fork::Child => {
-                // Only the parent has the other end, so this process sees when it closes.
+                // Only the parent has the other end, so the read below returns when the parent
+                // closes it or ends.
                 drop(ours);
                 let _ = sys::fds::close_all_but(&[theirs.as_fd()]);
                 while rustix::io::read(&theirs, &mut [0]) == Err(rustix::io::Errno::INTR) {}
@@ -110,7 +113,7 @@ impl Drop for Holder {
     }
 }
 
-/// Starts the scope with these limits.
+/// Makes the scope with these limits. Returns the holder, the first process in the scope.
 pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
     let mut bus = connect()?;
     listen(&mut bus).context(|| "listen to systemd")?;
@@ -132,7 +135,7 @@ pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
         bus.call(&MANAGER, "StartTransientUnit", body)
     };
     let started = call(&mut bus).or_else(|_| {
-        // systemd keeps a failed unit of this name until it is reset.
+        // A failed unit of this name exists, which systemd keeps until it is reset.
         reset(&mut bus, unit)?;
         call(&mut bus)
     });
@@ -142,7 +145,7 @@ pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
     Ok(holder)
 }
 
-/// Gives a scope that exists other limits.
+/// Changes the limits of an existing scope.
 pub fn update(unit: &str, resources: &Resources) -> Result<()> {
     let limits = limits(resources)?;
     let body = Body::default().with_text(unit).with_flag(true).with_properties(&limits);
@@ -152,7 +155,7 @@ pub fn update(unit: &str, resources: &Resources) -> Result<()> {
         .context(|| format!("set the limits of {unit}"))
 }
 
-/// Ends a scope whose processes have ended. A scope that does not exist is no error.
+/// Stops a scope whose processes have ended. A missing scope is no error.
 pub fn stop(unit: &str) -> Result<()> {
     let mut bus = connect()?;
     listen(&mut bus)?;
@@ -161,7 +164,7 @@ pub fn stop(unit: &str) -> Result<()> {
         await_job(&mut bus, &answer.body().string()?)?;
     }
     let unit = Unit { slice: String::new(), name: unit.to_owned() };
-    // Fails for a scope that ended well: it has nothing to reset.
+    // Ignore an error: only a scope that failed can be reset.
     let _ = reset(&mut bus, &unit);
     Ok(())
 }
@@ -180,7 +183,7 @@ fn connect() -> Result<Connection> {
     })
 }
 
-/// Asks systemd to send its signals, and the bus to pass on that of a job's end.
+/// Subscribes to systemd's signals about the end of jobs.
 fn listen(bus: &mut Connection) -> Result<()> {
     bus.listen(
         "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
@@ -189,7 +192,8 @@ fn listen(bus: &mut Connection) -> Result<()> {
     bus.call(&MANAGER, "Subscribe", Body::default()).map(drop)
 }
 
-/// `JobRemoved` has the job's number, its path, the unit and the result.
+/// Waits for the end of `job`. JobRemoved carries the job's number, its path, the unit and the
+/// result.
 fn await_job(bus: &mut Connection, job: &str) -> Result<()> {
     let result = bus.signal("JobRemoved", |mut body| {
         body.number()?;
@@ -200,7 +204,7 @@ fn await_job(bus: &mut Connection, job: &str) -> Result<()> {
     if result == "done" { Ok(()) } else { fail!("systemd reports '{result}'") }
 }
 
-/// The limits that systemd knows.
+/// The limits that systemd supports, as properties of the scope.
 fn limits(resources: &Resources) -> Result<Vec<(&'static str, Value)>> {
     let is_v2 = Layout::detect()?.v1.is_empty();
     Ok(properties(resources, is_v2))
@@ -217,7 +221,7 @@ fn properties(resources: &Resources, is_v2: bool) -> Vec<(&'static str, Value)> 
             all.push(("MemoryLow", most(low)));
         }
         if let Some(total) = resources.memory_swap {
-            // systemd counts only swap, not memory and swap together.
+            // systemd's limit is on swap alone; `memory_swap` is the sum of memory and swap.
             let swap = if total < 0 { -1 } else { total - resources.memory.unwrap_or(0).max(0) };
             all.push(("MemorySwapMax", most(swap)));
         }
@@ -254,13 +258,13 @@ fn properties(resources: &Resources, is_v2: bool) -> Vec<(&'static str, Value)> 
     all
 }
 
-/// A list such as `0-3,7` as bits, the lowest first.
+/// Parses a list such as `0-3,7` into a bit mask, the lowest bit first.
 fn mask(list: &str) -> Option<Vec<u8>> {
     let mut mask = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        // More CPUs than any kernel counts.
+        // No kernel supports more than 8,192 CPUs.
         if last > 8191 || first > last {
             return None;
         }

@@ -1,10 +1,10 @@
-//! `update`: new limits for a container that exists, from flags or from a JSON object of the form of
+//! `update`: changes the limits of a container, from flags or from a JSON object in the form of
 //! `linux.resources`.
 //!
-//! The new fields are merged into the container's current ones, because one limit may depend on another
-//! (memory and swap). The result is saved as `resources.json` in the container's directory before the
-//! cgroup's files are written. If an `update` is killed in between, the next `update` writes all limits
-//! again. The device rules can't change.
+//! The new fields are merged into the container's current ones, because one limit may depend on
+//! another (memory and swap). The result is saved as `resources.json` in the container's directory
+//! before the cgroup's files are written. If an `update` is killed in between, the next `update`
+//! writes all limits again. Device rules can't change.
 
 use std::io::Read as _;
 
@@ -19,7 +19,7 @@ use crate::runtime::cgroup::Update;
 use crate::store::{self, Durability};
 use crate::units::ByteSize;
 
-/// The most bytes of JSON that are read from stdin.
+/// The maximum size of the JSON on stdin, in bytes.
 const MAX_INPUT: u64 = 1 << 20;
 
 /// The flags, each with the object and key of `linux.resources` that it sets.
@@ -95,7 +95,7 @@ pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
         None => Ok(()),
     });
     if applied.is_err() {
-        // The old limits are in force again, so the file must hold them again.
+        // The update failed, so the old limits apply again, and the file must have them too.
         match former {
             Some(bytes) => store::replace(&kept, &bytes, Durability::Lazy)?,
             None => store::remove_file(&kept)?,
@@ -161,8 +161,8 @@ fn of_flags(args: &Args) -> Result<Value> {
     Ok(Value::Object(all))
 }
 
-/// Fails if the update changes the device rules. The same rules are accepted, because containerd sends
-/// them with every update.
+/// Fails if the update changes the device rules. Unchanged rules are accepted, because containerd
+/// sends them with every update.
 fn refuse_other_devices(asked: &Value, linux: &Node<'_>) -> Result<()> {
     let asked = Node::root("resources", asked);
     if asked.get("devices")?.is_none_or(|rules| rules.is_empty()) {

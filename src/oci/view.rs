@@ -1,6 +1,6 @@
-//! The commands that only read: `state`, `list`, `ps`, `events`; and `spec`, which writes a config.json
-//! to start from. The JSON is written by hand, because it is short and fixed. No command here takes a
-//! container's lock, so a caller can ask while another command works on it.
+//! The commands that only read: `state`, `list`, `ps` and `events`; also `spec`, which writes a
+//! template of config.json. The JSON is written by hand, because it is short and fixed. No command
+//! here locks a container, so callers can run them while another command works on it.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,10 +16,10 @@ use crate::runtime::cgroup::{self, usage};
 use crate::runtime::host_ps;
 use crate::units::parse_duration_ns;
 
-/// The container of `spec`, as runc's.
+/// The config.json that `spec` writes, the same as runc's.
 const DEFAULT_SPEC: &str = include_str!("spec.json");
 
-/// One container as `state` and `list --format json` print it.
+/// A container's state, as `state` and `list --format json` print it.
 fn describe(container: &Container) -> Result<String> {
     let status = container.status()?;
     let pid = if status == Status::Stopped { 0 } else { container.state.pid };
@@ -36,12 +36,12 @@ fn print(text: &str) -> Result<u8> {
     super::print_text(&format!("{text}\n"))
 }
 
-/// `state`
+/// The command `state`. Returns the exit status.
 pub fn state(globals: &Globals, args: &Args) -> Result<u8> {
     print(&describe(&Container::look(&globals.root, args.id()?)?)?)
 }
 
-/// `list`
+/// The command `list`. Returns the exit status.
 pub fn list(globals: &Globals, args: &Args) -> Result<u8> {
     let all = Container::all(&globals.root)?;
     if args.has("quiet") {
@@ -80,7 +80,7 @@ pub fn list(globals: &Globals, args: &Args) -> Result<u8> {
     }
 }
 
-/// `ps`: the container's processes, as the host's ps(1) shows them.
+/// The command `ps`: prints the container's processes in the format of the host's ps(1).
 pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     let Some((id, options)) = args.operands.split_first() else {
         fail!("the container id is missing")
@@ -101,8 +101,8 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     print(&shown.join("\n"))
 }
 
-/// `events`: with `--stats` prints once what the container uses. Otherwise prints it again after each
-/// interval, and each kill by the kernel's OOM killer, until the container ends.
+/// The command `events`. With `--stats` prints the container's resource use once. Otherwise prints
+/// it after each interval, and each kill by the kernel's OOM killer, until the container ends.
 pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     const INTERVAL_NS: i64 = 5_000_000_000;
     let interval = match args.value("interval") {
@@ -151,7 +151,7 @@ fn stats(container: &Container, quoted_id: &str) -> Result<u8> {
     ))
 }
 
-/// `spec`: a config.json to start from.
+/// The command `spec`: writes a config.json to start from. Fails if the file exists.
 pub fn spec(args: &Args) -> Result<u8> {
     let path = std::path::Path::new(args.value("bundle").unwrap_or(".")).join("config.json");
     let mut options = std::fs::OpenOptions::new();
