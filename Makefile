@@ -1,18 +1,20 @@
-# mydocker: one static binary. On a fresh Debian each target first installs what it needs, and says so.
+# mydocker: one static binary. On a fresh Debian each target first installs what it needs, and prints
+# which packages these are.
 #
 #   make             the static binary, target/$(TARGET)/release/mydocker
-#   make demo        build it, then show it: nginx on a network of its own, ping, curl, exec, logs
-#   make test        unit and integration tests, as root on this kernel
-#   make test-hosts  the same binary on small hosts: virtual machines that boot in seconds
-#   make bench       mydocker, crun, runc and podman side by side, against the budgets
-#   make fuzz        TIME seconds for each fuzz target of TARGETS, on the readers of archives, names, templates and Dockerfiles
-#   make mutants     one guard at a time taken out: does a test miss it? GUARDS chooses
-#   make check       formatting, lints, and what may enter the binary (deny.toml)
-#   make release     both architectures, stripped, with sha256 sums, below target/dist
-#   make reproducible  two releases built in two directories have the same bytes
-#   make install     into $(DESTDIR)$(PREFIX)
+#   make demo        build it, then run nginx on its own network, and use ping, curl, exec and logs
+#   make test        run the unit and integration tests, as root on this kernel
+#   make test-hosts  test the binary on small hosts: virtual machines that boot in seconds
+#   make bench       measure mydocker, crun, runc and podman, and compare with the budgets
+#   make fuzz        run each fuzz target of TARGETS for TIME seconds: parsers of archives, names,
+#                    templates and Dockerfiles
+#   make mutants     remove one guard at a time and check that a test fails; GUARDS chooses them
+#   make check       check formatting, lints and dependencies (deny.toml)
+#   make release     build both architectures, stripped, with SHA-256 sums, in target/dist
+#   make reproducible  build releases in two directories and compare their bytes
+#   make install     install into $(DESTDIR)$(PREFIX)
 #
-# make TARGET=aarch64-unknown-linux-musl builds for 64-bit Arm by rust's own linker.
+# make TARGET=aarch64-unknown-linux-musl builds for 64-bit Arm.
 
 SHELL := /bin/bash
 TARGET ?= $(shell uname -m)-unknown-linux-musl
@@ -21,30 +23,30 @@ binary := target/$(TARGET)/release/mydocker
 export PATH := $(PATH):$(HOME)/.cargo/bin
 sudo := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-# What the tests run against: busybox and Debian as images, stress in them, Arm's programs here.
-# docker.io, 36 MB, is what the formats are compared with. Podman's pods and --init need catatonit.
+# Packages that the tests use: images are made of busybox and Debian, the formats are compared with
+# docker.io (36 MB), and Podman's pods and --init need catatonit.
 test_packages := apache2-utils buildah busybox-static catatonit containerd curl debootstrap \
     docker-compose docker-registry docker.io e2fsprogs file fish python3-yaml \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
     iproute2 iptables iputils-ping libcap2-bin mandoc nftables openssl \
     podman qemu-user-static skopeo strace umoci util-linux zsh zstd
-# Virtual machines in software, and the tools that make their disks.
+# QEMU, and the tools that make the disks of its virtual machines.
 host_packages := dosfstools e2fsprogs f2fs-tools openssl qemu-system-arm qemu-system-x86 \
     squashfs-tools
 demo_packages := curl debootstrap iptables iputils-ping
-# The C++ compiler of libFuzzer.
+# libFuzzer needs a C++ compiler.
 fuzz_packages := g++ libc6-dev
-# The peers, and what they are measured with.
+# The peers, and the tools that measure them.
 bench_packages := buildah busybox-static crun docker-compose docker-registry docker.io iperf3 \
     iproute2 iptables podman runc skopeo time umoci util-linux
 
-# What compiles the C of the TLS library for a target; a build without it needs none. Build scripts are
-# linked with this machine's own C library.
+# The C compiler for the TLS library; a build without this library needs none. Build scripts are
+# linked with the C library of this machine.
 compiler_for = $(if $(filter aarch64-%,$(1)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,musl-tools)
 c_compiler := libc6-dev $(call compiler_for,$(TARGET))
 
-# What a target runs finds the programs of the packages named here and no others, whatever else this
-# machine has: a package that is missing above fails here as on a fresh machine.
+# Programs that a target runs are found only in the packages that are named here, even if this
+# machine has others. So a package that is missing above fails here as on a fresh machine.
 declared = PATH="$$(tests/support/declared-programs target/programs/$@ $(packages) $(c_compiler))"
 
 .PHONY: all bench check fuzz mutants test test-hosts demo release reproducible install clean toolchain
@@ -63,7 +65,7 @@ check: toolchain
 	@cargo deny --version >/dev/null 2>&1 || cargo install -q --locked cargo-deny
 	cargo deny -L error check bans licenses sources
 
-# As root by the runner, so that what is built belongs to who builds it.
+# Only the tests run as root, by cargo's runner, so that the user owns the files of the build.
 test: packages := $(test_packages)
 test: toolchain packages
 	@$(MAKE) --no-print-directory toolchain TARGET=aarch64-unknown-linux-musl
@@ -71,7 +73,7 @@ test: toolchain packages
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E env PATH=$$PATH") \
 	    cargo test --no-fail-fast --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
 
-# Debian's kernels come from its archive and stay below target/hosts. HOSTS chooses.
+# Debian's kernels are downloaded from its archive into target/hosts. HOSTS chooses the hosts.
 test-hosts: packages := $(host_packages)
 test-hosts: toolchain packages
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-musl" ] || \
@@ -82,20 +84,22 @@ demo: packages := $(demo_packages)
 demo: all packages
 	$(declared) && $(sudo) env "PATH=$$PATH" tests/demo $(binary)
 
-# Hours; below target/mutants. tests/mutants/run says how, and what the lists beside it hold.
+# Takes hours; writes to target/mutants. tests/mutants/run describes the steps and the format of the
+# lists.
 mutants: packages := $(test_packages)
 mutants: toolchain packages
 	$(declared) && $(sudo) env "PATH=$$PATH" tests/mutants/run $(GUARDS)
 
-# By cargo's own build of the same profile; MYDOCKER_BENCH_ROUNDS turns for each figure.
+# cargo bench builds with the release profile. MYDOCKER_BENCH_ROUNDS is the number of turns per
+# figure.
 bench: packages := $(bench_packages)
 bench: toolchain packages
 	$(declared) && \
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E env PATH=$$PATH") \
 	    cargo bench -q --bench bench --target $(TARGET) -- $(TOPICS)
 
-# Leaks are not looked for: a thread on its way out looks like one. What a fuzzer finds of interest stays
-# below target/fuzz; what breaks a target belongs in its corpus.
+# Leak detection is off, because it reports threads that are about to end. Inputs that reach new
+# code are kept in target/fuzz. An input that makes a target fail belongs in the target's corpus.
 TIME ?= 600
 TARGETS ?= unpack load documents reference template dockerfile
 fuzz: packages := $(fuzz_packages)
@@ -110,7 +114,7 @@ fuzz: toolchain packages
 	    -max_len=20000 -timeout=20 -detect_leaks=0 -max_total_time=$(TIME) -print_final_stats=1 || exit 1; \
 	done
 
-# Nothing of the machine is in a release: neither the source's directory nor cargo's.
+# A release contains no path of this machine: neither the source's directory nor cargo's.
 RELEASE_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 cargo_home := $(or $(CARGO_HOME),$(HOME)/.cargo)
 release_flags = "--remap-path-prefix=$(CURDIR)=/mydocker", "--remap-path-prefix=$(cargo_home)=/cargo"
@@ -127,7 +131,7 @@ release:
 	done
 	cd $(dist) && sha256sum mydocker-* | tee SHA256SUMS
 
-# REPRODUCIBLE_TARGETS are built twice, each time from a fresh copy of the files that git tracks.
+# Each of REPRODUCIBLE_TARGETS is built twice, each time from a fresh copy of the files in git.
 REPRODUCIBLE_TARGETS ?= $(TARGET)
 reproducible: toolchain
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
@@ -154,8 +158,8 @@ install: all
 clean:
 	cargo clean
 
-# Rust itself is the user's own affair; its standard library for the target and the C compiler for it
-# are not.
+# The user installs Rust; this target installs Rust's standard library and the C compiler for
+# $(TARGET).
 toolchain:
 	@command -v rustup >/dev/null || { \
 	    echo "make: rust is missing: install rustup, it brings cargo" >&2; exit 1; }
@@ -164,7 +168,7 @@ toolchain:
 	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" ] || { \
 	    echo "make: adding rust's target $(TARGET)"; rustup -q target add $(TARGET); }
 
-# Those of $(packages) that aren't installed.
+# Installs the packages of $(packages) that are missing.
 .PHONY: packages
 packages:
 	@missing=$$(comm -23 <(printf '%s\n' $(packages) | sort) \

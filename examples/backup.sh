@@ -1,10 +1,11 @@
 #!/bin/sh
 # Writes volumes to an archive. Usage: backup.sh FILE.tar.gz VOLUME…
 #
-# Each running container that uses one of the volumes is paused while its files are read, so that the
-# archive holds them as they were at one moment. The archive appears by rename when it is complete.
-# To restore: mydocker volume create NAME, then tar -xzf FILE.tar.gz -C "$(volume_directory NAME)" NAME
-# with --strip-components=1.
+# Each running container that uses one of the volumes is paused while its files are read, so the
+# archive has the files of one moment. The archive gets its name when it is complete.
+#
+# To restore a volume: mydocker volume create NAME, then tar -xzf FILE.tar.gz --strip-components=1
+# -C "$(mydocker volume inspect --format '{{.Mountpoint}}' NAME)" NAME
 set -eu
 archive=${1:?usage: backup.sh FILE.tar.gz VOLUME…}
 shift
@@ -32,7 +33,8 @@ for volume; do
         fi
     done
 done
-# The names in the archive are the volumes'; the link to each volume's directory is followed once.
+# The archive has a directory for each volume, named as the volume. The /. makes tar follow the link
+# to the volume's directory, but no other link.
 tar -C "$staging" -cf - $(for volume; do printf '%s/. ' "$volume"; done) | gzip >"$archive.partial"
 resume
 sync "$archive.partial" 2>/dev/null || sync

@@ -1,8 +1,8 @@
 #!/bin/sh
-# A web server on a network of its own. Usage: nginx.sh IMAGE
+# A web server on its own network. Usage: nginx.sh IMAGE
 #
-# The site is a directory of the host, mounted read-only. The container may use 64 MB of memory and
-# half a processor, and starts again if it fails. http://HOST:8888 answers from any machine.
+# The site is a directory of the host, mounted read-only. The container gets at most 64 MB of memory
+# and half a CPU, and starts again if it fails. http://HOST:8888 answers from every machine.
 set -eu
 image=${1:?usage: nginx.sh IMAGE}
 site=${SITE:-/srv/www}

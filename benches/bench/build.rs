@@ -1,8 +1,8 @@
 //! Builds: mydocker, buildah and Docker's classic builder with the same Dockerfile and context.
 //!
-//! The file has 20 steps, RUN and COPY in turn. buildah commits each step only with `--layers`; without
-//! them it commits once, which is its fastest form and the one that a build without a cache is
-//! compared with.
+//! The Dockerfile has 20 steps, RUN and COPY alternating. buildah commits each step only with
+//! `--layers`; without it, buildah commits once. A build without a cache is compared with this
+//! faster form.
 
 use std::cell::Cell;
 use std::fs;
@@ -16,9 +16,9 @@ use super::turns::{Contender, output, take, time};
 
 const BUILDAH: &str = "buildah";
 const DOCKER: &str = "docker";
-/// Files of the large context.
+/// The number of files in the large context.
 const FILES: usize = 20_000;
-/// A build takes a second or more with the peers.
+/// A build takes the peers a second or more, so few turns are enough.
 const MAX_ROUNDS: usize = 5;
 
 pub fn measure(bench: &Bench, table: &mut Table) {
@@ -58,12 +58,12 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     row("build-many", "build with 20,000 small files, no cache", Work::New, &many, quarter);
 }
 
-/// What a build finds.
+/// How much of the build is in the cache.
 #[derive(Clone, Copy)]
 enum Work {
     New,
     Cached,
-    /// A file that a step in the middle copies is new.
+    /// One file has changed, which a step in the middle copies.
     Changed,
 }
 
@@ -105,7 +105,7 @@ impl Peers {
         let mut command = match (name, &self.docker) {
             (DOCKER, Some(docker)) => {
                 let mut command = docker.command(DOCKER);
-                // It says at each build that this builder is deprecated.
+                // Drop stderr: docker prints at each build that this builder is deprecated.
                 command.env("DOCKER_BUILDKIT", "0").stderr(Stdio::null());
                 command.args(["build", "--network", "none"]);
                 command
@@ -128,7 +128,7 @@ impl Peers {
     }
 }
 
-/// 20 steps, each of a file of its own.
+/// 20 steps; each COPY copies its own file.
 fn make_steps(dir: &Path) {
     fs::create_dir_all(dir).expect("make a context");
     let mut dockerfile = "FROM bb\n".to_owned();

@@ -1,5 +1,5 @@
-//! A project of ten services on one network, brought up and taken down: `mydocker compose` beside
-//! Debian's docker-compose with a dockerd that runs already.
+//! A project of ten services on one network, up and down: `mydocker compose` beside Debian's
+//! docker-compose, whose dockerd is already running.
 
 use std::fs;
 use std::path::Path;
@@ -47,7 +47,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     }
 }
 
-/// The time of `up` or of `down`; both are done.
+/// The time of `up`, or of `down`. Each turn runs both.
 fn turn(compose: impl Fn() -> Command, project: &Path, is_up: bool) -> f64 {
     let call = |words: &[&str]| {
         let mut command = compose();

@@ -1,6 +1,6 @@
-//! A dockerd for the measurements beside Docker, with its state below the bench's directory and the
-//! image `bb`. It has a network namespace of its own, so that its bridge and its firewall rules stay
-//! away from the host's. It runs before the first turn: its start is not measured.
+//! A dockerd to measure beside, with its state in the benchmark's directory and the image `bb`. It
+//! has its own network namespace, which keeps its bridge and firewall rules off the host. It starts
+//! before the first turn, so its start is not measured.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::peers::{Bench, is_installed};
 use super::turns::output;
 
-/// After so long dockerd has surely failed.
+/// If dockerd does not answer within this time, it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ended when dropped.
+/// A running dockerd. Dropping this stops it.
 pub struct Dockerd {
     daemon: Child,
     socket: String,
@@ -22,7 +22,8 @@ pub struct Dockerd {
 }
 
 impl Dockerd {
-    /// `None` if it or `client` is not installed, or if it does not start; a line says so.
+    /// Starts dockerd. Prints a line and returns `None` if a program is not installed or dockerd
+    /// does not start.
     pub fn start(bench: &Bench, client: &str) -> Option<Dockerd> {
         if let Some(missing) =
             [client, "dockerd", "docker", "ip"].iter().find(|program| !is_installed(program))
@@ -39,7 +40,7 @@ impl Dockerd {
         let socket = format!("unix://{}", path("socket").display());
         let log = fs::File::create(path("log")).expect("make dockerd's log");
         fs::write(path("none.json"), "{}").expect("write dockerd's configuration");
-        // Not by `ip netns exec`, which hides the cgroups behind a /sys of its own.
+        // `ip netns exec` would mount a new /sys, which has no cgroups.
         let mut daemon = Command::new("nsenter");
         daemon.arg(format!("--net=/run/netns/{namespace}"));
         daemon.args(["unshare", "-m", "--propagation", "private"]);
@@ -69,7 +70,7 @@ impl Dockerd {
         Some(dockerd)
     }
 
-    /// A client of this dockerd.
+    /// A command of the client `program` for this dockerd.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("DOCKER_HOST", &self.socket);
@@ -79,7 +80,7 @@ impl Dockerd {
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
-        // By its own process, so that it takes its containers and mounts with it.
+        // Send SIGTERM, so that dockerd removes its containers and mounts.
         let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
         let _ = self.daemon.wait();
         output(Command::new("ip").args(["netns", "del", &self.namespace]));

@@ -1,4 +1,4 @@
-//! `events`: the time from an event to its reader, and the processor time of a reader that waits.
+//! `events`: the delay from an event to its reader, and the CPU time of a reader that waits.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -33,7 +33,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
             let _ = sender.send(now.saturating_sub(then).as_secs_f64() * 1e3);
         }
     });
-    // The creation was written before the follower started.
+    // Skip the event of the container's creation, which was written before the reader started.
     delays.recv().expect("an event");
     let mut delay = |round: usize| {
         output(bench.us().arg("rename").args([NAMES[round % 2], NAMES[(round + 1) % 2]]));
@@ -53,7 +53,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
         let stat = stat.expect("schedstat");
         stat.split(' ').next().unwrap_or("").parse::<f64>().expect("a number") / 1e6
     };
-    // What it does for the last event is over.
+    // Wait until the work for the last event is finished.
     sleep(Duration::from_millis(500));
     let before = cpu();
     sleep(IDLE);

@@ -1,4 +1,4 @@
-//! `exec` of a command that does nothing in a container that sleeps.
+//! `exec` of `true` in a running container, without and with each runtime.
 
 use super::peers::{Bench, CRUN, PODMAN, RUNC, US};
 use super::table::{Budget, Table, Value};
@@ -11,7 +11,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     let mut contenders = vec![Contender::new(US, || time(bench.us().args(["exec", NAME, "true"])))];
     let bundle = bench.bundle("sleep", &["sleep", "100000"]);
     for runtime in [CRUN, RUNC].into_iter().filter(|name| bench.has(name)) {
-        // With `output` it would wait for the container, which inherits the pipes.
+        // `output` would wait for the container's end, because the container inherits the pipes.
         time(bench.runtime(runtime).args(["run", "-d", "-b"]).arg(&bundle).arg(id(runtime)));
         contenders.push(Contender::new(runtime, move || {
             time(bench.runtime(runtime).args(["exec", id(runtime), "true"]))
@@ -43,7 +43,8 @@ pub fn measure(bench: &Bench, table: &mut Table) {
 
 const SLEEP: [&str; 3] = ["bb", "sleep", "100000"];
 
-/// crun's and runc's cgroups have the container's id alone: two of one id would be one.
+/// The names of cgroups of crun and runc contain only the container's id, so two runtimes can't use
+/// the same id.
 fn id(runtime: &str) -> &'static str {
     if runtime == CRUN { "bench-exec-crun" } else { "bench-exec-runc" }
 }

@@ -1,7 +1,6 @@
-//! The floor: the least that the kernel takes for a container, without cgroups, records, checks or
-//! a supervisor. One process clones a child into five new namespaces, which mounts an overlay and
-//! eight more file systems, pivots and execs; then it is reaped. Nothing can be faster and be a
-//! container.
+//! The lower bound of a container's time: the kernel's work without cgroups, records, checks or a
+//! monitor. One process clones a child into five new namespaces. The child mounts an overlay and
+//! eight more file systems, calls pivot_root and execve, and is reaped.
 
 use std::ffi::CString;
 use std::fs;
@@ -22,7 +21,7 @@ pub struct Floor {
     vectors: Vectors,
 }
 
-/// Eight, in the order in which they are mounted.
+/// The eight file systems, in the order of their mounts: type, directory, options.
 const MOUNTS: [(&str, &str, &str); 8] = [
     ("proc", "proc", ""),
     ("sysfs", "sys", ""),
@@ -50,9 +49,10 @@ impl Floor {
         }
     }
 
-    /// One container; gives the time from before its clone to its reaping.
+    /// Runs one container. Returns the time in milliseconds from before the clone until after the
+    /// reaping.
     pub fn turn(&self) -> f64 {
-        // An overlay that was volatile refuses to be mounted again.
+        // A volatile overlay leaves this directory and can't be mounted again while it exists.
         let _ = fs::remove_dir_all(self.merged.with_file_name("work").join("work/incompat"));
         let flags =
             Flags::PID.with(Flags::MOUNT).with(Flags::UTS).with(Flags::IPC).with(Flags::NETWORK);

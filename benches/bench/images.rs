@@ -1,4 +1,4 @@
-//! Unpacking: a root file system made of this host's own files, by `import` and by tar.
+//! Unpacking a root file system that is made from this host's files: `import` beside tar.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::peers::{Bench, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take, time};
 
-/// What goes into the archive: many small files, and some large ones.
+/// The content of the archive: many small files and some large ones.
 const SOURCES: [&str; 3] = ["usr/sbin", "usr/share/doc", "etc"];
 
 pub fn measure(bench: &Bench, table: &mut Table) {
@@ -36,14 +36,15 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     super::pull::measure(bench, table);
 }
 
-/// Time to import; the image is removed again, or the next import would find its layer there.
+/// The time of `import`. The image is removed afterwards, because otherwise the next import would
+/// find the layer.
 fn import(bench: &Bench, archive: &Path) -> f64 {
     let took = time(bench.us().arg("import").arg(archive).arg("files"));
     output(bench.us().args(["rmi", "files"]));
     took
 }
 
-/// tar, and the file system told to make it durable, as `import` does.
+/// The time of tar and a sync of the file system, because `import` also syncs.
 fn untar(bench: &Bench, archive: &Path, flag: &str) -> f64 {
     let directory = bench.dir.join("untarred");
     fs::create_dir_all(&directory).expect("make a directory");

@@ -1,12 +1,12 @@
 //! `make bench`: mydocker and its peers side by side.
 //!
-//! Each topic measures one thing for all of them turn by turn (A B C D, A B C D, …), so that
-//! whatever else the machine does falls on all alike. Medians and ratios are printed in one table
-//! against the budgets; every single figure is kept as CSV under target/bench/. Peers that are not
-//! installed are left out, and said so.
+//! Each topic measures one operation for all contenders in turns (A B C D, A B C D, …), so that
+//! other load on the machine affects all of them alike. A table shows the medians, the ratios and
+//! the budgets; all figures are written as CSV to target/bench. If a peer is not installed, a line
+//! says so and the peer is left out.
 //!
-//! `cargo bench -- run exec` measures these topics alone; MYDOCKER_BENCH_ROUNDS is the number of
-//! turns (100).
+//! `cargo bench -- run exec` measures only these topics. MYDOCKER_BENCH_ROUNDS is the number of
+//! turns, by default 100.
 
 mod build;
 mod compose;
@@ -50,7 +50,7 @@ const TOPICS: [Topic; 13] = [
 ];
 
 fn main() {
-    // Cargo adds `--bench`.
+    // Cargo adds `--bench` to the arguments.
     let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if let Some(unknown) = chosen.iter().find(|arg| TOPICS.iter().all(|(name, _)| arg != name)) {
         let names: Vec<_> = TOPICS.iter().map(|(name, _)| *name).collect();

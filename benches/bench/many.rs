@@ -1,12 +1,12 @@
-//! A thousand containers: whether the last costs more than the first, and what it takes to list
-//! them, running and ended.
+//! A thousand containers: the start of the last against the first, and the time to list them, while
+//! they run and after they have ended.
 
 use super::peers::{Bench, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Figures, cpu_time, median, output, time};
 
 const MANY: usize = 1000;
-/// As many at each end are compared.
+/// The number of starts that are compared at each end.
 const SAMPLE: usize = 50;
 
 pub fn measure(bench: &Bench, table: &mut Table) {

@@ -1,5 +1,5 @@
-//! What an idle container costs: the memory of the process that watches over it, as PSS (its own
-//! pages and its share of those that several have), alone and as one of ten.
+//! The memory of an idle container's monitor, for one container and for each of ten. The figures
+//! are PSS: private pages, and a proportional share of the shared pages (proc_pid_smaps(5)).
 
 use std::fs;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
             theirs.push(output(bench.podman().args(format)));
         }
         if number == 0 || number == MANY - 1 {
-            // Idle, not just started.
+            // Wait until the container is idle: a start needs more memory.
             std::thread::sleep(SETTLED);
             let pss = |pids: &[String]| pids.iter().map(|pid| pss(pid)).collect::<Vec<f64>>();
             let (ours, theirs) = (pss(&ours), pss(&theirs));
@@ -58,7 +58,7 @@ fn parent(pid: &str) -> String {
     parent.expect("a parent").trim().to_owned()
 }
 
-/// In KiB.
+/// The PSS of a process in KiB.
 fn pss(pid: &str) -> f64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("read its memory");
     let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));

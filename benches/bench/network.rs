@@ -1,4 +1,4 @@
-//! What a network adds to a `run`, and how fast bytes go over it.
+//! The time that a network adds to `run`, and the throughput over a network.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,10 +7,10 @@ use super::peers::{Bench, CRUN, PODMAN, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take, time};
 
-/// Ports that nobody else on the host should want: below those of outgoing connections.
+/// Ports below the range of outgoing connections, so that no other program is likely to use them.
 const OUR_PORT: u16 = 18_080;
 const THEIR_PORT: u16 = 18_081;
-/// iperf3's own.
+/// iperf3's default port.
 const IPERF_PORT: u16 = 5201;
 const NAME: &str = "bench-iperf";
 
@@ -25,7 +25,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     }
     let serve = |mut command: Command, port: u16| {
         command.args(["-d", "--name", NAME, "-p", &format!("{port}:{IPERF_PORT}")]);
-        // The host's own programs: the image has none but busybox.
+        // Mount the host's directories, because iperf3 and its libraries are not in the image.
         for directory in ["/usr", "/lib", "/lib64"].iter().filter(|dir| Path::new(dir).exists()) {
             command.args(["-v", &format!("{directory}:{directory}:ro")]);
         }
@@ -65,8 +65,8 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     output(bench.podman().args(["rm", "-f", "-t", "0", NAME]));
 }
 
-/// A `run` on the default bridge, with a port published by that firewall; crun configures no
-/// network at all.
+/// `run` on the default bridge and with a published port, with this firewall. crun configures no
+/// network.
 fn starts(
     bench: &Bench,
     table: &mut Table,
@@ -104,7 +104,7 @@ fn starts(
     }
 }
 
-/// The address of the server's container, once it has one.
+/// The address of the server's container. Waits until the container has one.
 fn address(command: impl Fn() -> Command) -> String {
     const MAX_TRIES: u32 = 100;
     for _ in 0..MAX_TRIES {
@@ -119,7 +119,8 @@ fn address(command: impl Fn() -> Command) -> String {
     panic!("the container of iperf3 has no address; it says: {told:?}");
 }
 
-/// Megabytes a second from a server in a container to us, for a second.
+/// The throughput from a server in a container to the host, in megabytes per second, measured for a
+/// second.
 fn throughput(address: &str, port: u16) -> f64 {
     const MAX_TRIES: u32 = 200;
     let mut told = None;
@@ -138,7 +139,7 @@ fn throughput(address: &str, port: u16) -> f64 {
         if let Some(speed) = speed {
             return speed * 1.048_576;
         }
-        // Not listening yet, or still busy with the one before.
+        // iperf3 is not listening yet, or is still busy with the previous client.
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     panic!("iperf3 gets nothing from {address}:{port}: {told:?}");

@@ -1,6 +1,6 @@
-//! The binary as an OCI runtime, on the bundles that crun and runc get: `run`, the three steps that
-//! engines take, `exec`, a hundred in a row, eight at once, the peak memory of `create`, and Podman
-//! from end to end by each runtime.
+//! The binary as an OCI runtime, with the same bundles as crun and runc: `run`; `create`, `start`
+//! and `delete`; `exec`; a hundred runs in a row; eight at the same time; the peak memory of
+//! `create`; and `podman run` with each runtime.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -90,7 +90,7 @@ fn report(what: &str, figures: &Figures, table: &mut Table) {
     }
 }
 
-/// The runtimes share cgroups of the container's id: each has ids of its own.
+/// Runtimes name a cgroup after the container's id, so each runtime gets its own id.
 fn id(topic: &str, name: &str) -> String {
     format!("bench-oci-{topic}-{name}")
 }
@@ -109,7 +109,7 @@ fn peak(bench: &Bench, name: &'static str, bundle: &Path) -> f64 {
     text.trim().parse().expect("a number")
 }
 
-/// `podman run --rm` by each runtime.
+/// `podman run --rm` with each runtime.
 fn podman(bench: &Bench, table: &mut Table) {
     let link: PathBuf = bench.dir.join("mydocker-runtime");
     std::fs::copy(env!("CARGO_BIN_EXE_mydocker"), &link).expect("copy the binary");

@@ -1,4 +1,4 @@
-//! How fast what a container writes reaches the user: in the foreground, and by `logs`.
+//! How fast a container's output reaches the user: in the foreground, and by `logs`.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -8,8 +8,8 @@ use super::peers::{Bench, LINES, LINES_BYTES, PODMAN, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take};
 
-/// How often the file of lines is written in the foreground, and in what `logs` shows: less than
-/// the log keeps.
+/// How often the container prints the file: first in the foreground, then into the log. The log
+/// keeps all of the second output.
 const TIMES: usize = 16;
 const LOGGED_TIMES: usize = 2;
 
@@ -55,7 +55,8 @@ fn report(what: &str, figures: &super::turns::Figures, table: &mut Table) {
     }
 }
 
-/// Megabytes a second from start to end, read by us from a pipe; all of `bytes` must come.
+/// Megabytes per second from the command's start to its end, read from a pipe. Fails unless `bytes`
+/// bytes arrive.
 fn speed(command: &mut Command, bytes: usize) -> f64 {
     let begun = Instant::now();
     let mut child =

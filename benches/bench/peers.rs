@@ -1,5 +1,5 @@
-//! The contenders: mydocker, crun, runc and podman, all with the same root of busybox. Each has a state
-//! directory of its own, below one that is removed at the end.
+//! The contenders: mydocker, crun, runc and podman, all with the same busybox root file system.
+//! Each has its own state directory. `Bench` removes all of them at the end.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,10 +13,10 @@ pub const CRUN: &str = "crun";
 pub const RUNC: &str = "runc";
 pub const PODMAN: &str = "podman";
 
-/// busybox's applets that the measurements call.
+/// The applets of busybox that the measurements use.
 const APPLETS: [&str; 6] = ["true", "sleep", "cat", "sh", "wget", "nc"];
 
-/// The file of lines in the root file system, for the measurements of output.
+/// The path in the root file system of the file that measurements of output print.
 pub const LINES: &str = "/lines";
 pub const LINES_BYTES: usize = 8 << 20;
 
@@ -30,10 +30,10 @@ impl Bench {
     pub fn set_up() -> Bench {
         let rounds = std::env::var("MYDOCKER_BENCH_ROUNDS").ok();
         let rounds = rounds.and_then(|text| text.parse().ok()).unwrap_or(100);
-        // Not below /tmp: there it may be a tmpfs, whose figures would be too good.
+        // Don't use /tmp: it may be a tmpfs, which would make the figures too good.
         let dir = PathBuf::from(format!("/var/tmp/mydocker-bench.{}", std::process::id()));
         fs::create_dir_all(&dir).expect("make the state directory");
-        // What is volatile lies in memory for all of them, as below /run on most hosts.
+        // Volatile state is in memory for all contenders, like /run on most hosts.
         let run = dir.join("run");
         fs::create_dir_all(&run).expect("make the run directory");
         output(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=700", "tmpfs"]).arg(&run));
@@ -60,7 +60,7 @@ impl Bench {
         self.installed.contains(&peer)
     }
 
-    /// The root directory that every contender's container has.
+    /// The root file system of every contender's containers.
     pub fn root(&self) -> PathBuf {
         self.dir.join("root")
     }
@@ -69,7 +69,7 @@ impl Bench {
         self.dir.join("bb.tar")
     }
 
-    /// mydocker, before its command.
+    /// A command of mydocker with its directories; the caller adds the rest.
     pub fn us(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mydocker"));
         command.arg("--root").arg(self.dir.join("us"));
@@ -84,14 +84,14 @@ impl Bench {
         command
     }
 
-    /// `podman run`, with limits that a shell with few privileges can give.
+    /// `podman run` with resource limits that also a shell with few privileges can set.
     pub fn podman_run(&self) -> Command {
         let mut command = self.podman();
         command.args(["run", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]);
         command
     }
 
-    /// crun or runc, or ourselves as an OCI runtime, before its command.
+    /// A command of crun, runc or mydocker as an OCI runtime; the caller adds the rest.
     pub fn runtime(&self, name: &str) -> Command {
         let mut command = if name == US {
             let mut command = Command::new(env!("CARGO_BIN_EXE_mydocker"));
@@ -104,7 +104,7 @@ impl Bench {
         command
     }
 
-    /// A bundle that runs `args`.
+    /// Makes a bundle whose container runs `args`.
     pub fn bundle(&self, name: &str, args: &[&str]) -> PathBuf {
         let bundle = self.dir.join(format!("bundle-{name}"));
         fs::create_dir_all(&bundle).expect("make the bundle");
@@ -125,16 +125,17 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // Whatever a measurement that failed has left.
+        // Remove the containers that a failed measurement has left.
         let ids = output(self.us().args(["ps", "-aq"]));
         if !ids.is_empty() {
             output(self.us().args(["rm", "-f"]).args(ids.lines()));
         }
-        // The default network's bridge and rules.
+        // Remove the default network's bridge and rules.
         output(self.us().args(["network", "prune", "-f"]));
         if self.has(PODMAN) {
             output(self.podman().args(["rm", "-af", "-t", "0"]));
-            // Its store is not removed by hand alone: it may be mounted.
+            // Reset podman first: its store may have mounts, so removing the directory is not
+            // enough.
             let _ = self.podman().args(["system", "reset", "-f"]).output();
         }
         output(Command::new("umount").arg("-l").arg(self.dir.join("run")));
@@ -160,8 +161,8 @@ fn make_root(root: &Path) {
     fs::write(root.join(&LINES[1..]), line.repeat(LINES_BYTES / line.len())).expect("write lines");
 }
 
-/// crun wants every controller of a hybrid host in version 1, and this host's kernel may still hold
-/// some in version 2.
+/// Mounts the controllers of cgroup v1 on a hybrid host: crun needs all of them in v1, but the
+/// kernel may still use some in v2.
 fn claim_controllers() {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let is_hybrid = mounts.contains("- cgroup cgroup") && mounts.contains("- cgroup2 ");

@@ -1,8 +1,8 @@
-//! A pull from a registry on this machine, beside the peers that can pull: time, peak memory, bytes
-//! written to disk. Also the unpacking of the same layers alone, beside tar and umoci.
+//! A pull from a local registry, beside the peers: time, peak memory and bytes written to disk.
+//! Also the unpacking of the same layers, beside tar and umoci.
 //!
-//! The image is of this host's own files, 150 MB in twelve layers; the registry is Debian's. Peers
-//! are told to sync what they wrote, as mydocker does: otherwise it would be left to later.
+//! The image consists of this host's files: 150 MB in twelve layers. The registry is Debian's. The
+//! peers' writes are synced within the measured time, because mydocker syncs too.
 
 use std::cell::RefCell;
 use std::fs;
@@ -19,7 +19,7 @@ use super::turns::{Contender, Figures, median, milliseconds, output, take};
 
 const LAYERS: usize = 12;
 const LAYER_BYTES: u64 = 12_500_000;
-/// Every so many of the files: libraries, programs and texts in turn.
+/// Every seventh file is in the image, so that libraries, programs and texts are all included.
 const STRIDE: usize = 7;
 const LARGEST_FILE: u64 = 2_000_000;
 const ROUNDS: usize = 10;
@@ -32,7 +32,7 @@ struct Registry {
     address: String,
 }
 
-/// What one turn cost.
+/// The cost of one turn.
 #[derive(Clone, Copy)]
 struct Cost {
     milliseconds: f64,
@@ -96,7 +96,7 @@ fn measure_pull(bench: &Bench, table: &mut Table, layout: &Path, size: u64) {
     let costs: Vec<Vec<Cost>> = costs.into_iter().map(RefCell::into_inner).collect();
     let ours = Value::Milliseconds(figures.median(US));
     for (peer, theirs) in figures.peers() {
-        // skopeo doesn't unpack.
+        // skopeo does not unpack the layers, so it has no budget.
         let budget = if peer == PODMAN { Budget::AtMost(1.0) } else { Budget::None };
         table.against("pull, 150 MB", ours, peer, Value::Milliseconds(theirs), budget);
     }
@@ -128,7 +128,7 @@ fn measure_pull(bench: &Bench, table: &mut Table, layout: &Path, size: u64) {
     }
 }
 
-/// All layers of the image, from its OCI layout.
+/// Unpacks all layers of the image from its OCI layout.
 fn measure_unpack(bench: &Bench, table: &mut Table, layout: &Path, size: u64) {
     let archive = bench.dir.join("layout.tar");
     let source = format!("oci:{}:t", layout.display());
@@ -170,7 +170,8 @@ fn measure_unpack(bench: &Bench, table: &mut Table, layout: &Path, size: u64) {
     }
 }
 
-/// Runs a command, and syncs after it if it doesn't by itself. What its children used counts too.
+/// Runs a command, and a sync after it if the command does not sync. The cost includes the
+/// command's children.
 fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
     let peak = bench.dir.join("peak");
     let mut timed = Command::new("time");
@@ -185,7 +186,8 @@ fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
         rustix::fs::syncfs(&directory).expect("sync");
     }
     let took = begun.elapsed();
-    // Before it is reaped. What was removed before it came to the disk was never written.
+    // Read this before the process is reaped. Bytes that were removed before they reached the disk
+    // do not count.
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).expect("read /proc/PID/io");
     let number = |name: &str| -> f64 {
         let line = io.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
@@ -199,7 +201,7 @@ fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
     Cost { milliseconds: milliseconds(took), peak_kib, written }
 }
 
-/// An OCI layout with the image `t`; gives the bytes of its files.
+/// Makes an OCI layout with the image `t`. Returns the size of its files in bytes.
 fn make_image(bench: &Bench, layout: &Path) -> u64 {
     let found = output(Command::new("find").args([
         "/usr/bin",
@@ -243,7 +245,7 @@ fn make_image(bench: &Bench, layout: &Path) -> u64 {
     total
 }
 
-/// The layers' blobs, base first.
+/// The blobs of the image's layers, the base layer first.
 fn layers_of(layout: &Path) -> Vec<String> {
     let raw = output(Command::new(SKOPEO).args([
         "inspect",

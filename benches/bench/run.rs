@@ -1,11 +1,11 @@
-//! `run` of a command that does nothing: all that a container costs.
+//! `run` of `true`: the whole cost of a container.
 
 use super::floor::Floor;
 use super::peers::{Bench, CRUN, PODMAN, RUNC, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, take, time};
 
-/// Ourselves, with a user namespace.
+/// mydocker with a user namespace.
 const MAPPED: &str = "mydocker --userns auto";
 
 pub fn measure(bench: &Bench, table: &mut Table) {

@@ -1,4 +1,4 @@
-//! The binaries, stripped as they are shipped.
+//! The sizes of the binaries, stripped.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
         |path: &str| fs::metadata(path).ok().map(|file| Value::KiB(file.len() as f64 / 1024.0));
     let ours = size(env!("CARGO_BIN_EXE_mydocker")).expect("our own binary");
     table.alone("binary", ours, Budget::Absolute(Value::KiB(2500.0)));
-    // `make bench` builds it.
+    // If MYDOCKER_SMALL is set, it is the path of a binary that was built without TLS.
     if let Some(small) = std::env::var("MYDOCKER_SMALL").ok().and_then(|path| size(&path)) {
         table.alone("binary without TLS", small, Budget::Absolute(Value::KiB(1000.0)));
     }

@@ -1,4 +1,5 @@
-//! The one table at the end: what was measured, for us and for each peer, and the budget.
+//! The table at the end: for each measurement the value of mydocker, those of the peers, and the
+//! budget.
 
 use std::fmt::{self, Display};
 
@@ -38,14 +39,14 @@ impl Display for Value {
     }
 }
 
-/// What a ratio or a value may be.
+/// The limit for a ratio or a value.
 #[derive(Clone, Copy)]
 pub enum Budget {
-    /// Ours over theirs, at most.
+    /// The maximum of the ratio of mydocker's value to the peer's.
     AtMost(f64),
-    /// Ours over theirs, at least.
+    /// The minimum of the ratio of mydocker's value to the peer's.
     AtLeast(f64),
-    /// Ours alone, at most.
+    /// The maximum of mydocker's value.
     Absolute(Value),
     None,
 }
@@ -57,7 +58,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A line with nothing to compare with.
+    /// Adds a line without a peer.
     pub fn alone(&mut self, what: &str, ours: Value, budget: Budget) {
         self.line(what, ours, None, budget);
     }
@@ -88,7 +89,7 @@ impl Table {
             Some((peer, theirs)) => (peer, theirs.to_string()),
             None => ("", String::new()),
         };
-        // Of nothing to nothing there is none.
+        // The ratio of 0 to 0 is not a number, so leave it out.
         let ratio = ratio.filter(|ratio| !ratio.is_nan());
         let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"));
         self.lines.push(format!(

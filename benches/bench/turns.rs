@@ -1,4 +1,4 @@
-//! Measuring several contenders turn by turn, and what is kept of it.
+//! Measures several contenders in turns, and keeps the figures.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-/// A contender: a name, and a function that does the work once and returns the figure.
+/// A contender: its name, and a function that does the work once and returns the figure.
 pub struct Contender<'a> {
     pub name: &'static str,
     pub turn: Box<dyn FnMut() -> f64 + 'a>,
@@ -20,10 +20,10 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// The figures of each contender, in the order given.
+/// The figures of each contender, in the order of the contenders.
 pub struct Figures(Vec<(&'static str, Vec<f64>)>);
 
-/// Lets each have its turn `rounds` times after one that isn't counted; keeps the raw figures as
+/// Runs each contender once without counting, then `rounds` times in turns. Writes the figures to
 /// target/bench/`topic`.csv.
 pub fn take(topic: &str, rounds: usize, mut contenders: Vec<Contender<'_>>) -> Figures {
     let mut figures: Vec<_> =
@@ -50,7 +50,7 @@ impl Figures {
         self.0.iter().find(|(known, _)| *known == name).map_or(f64::NAN, |(_, v)| median(v))
     }
 
-    /// All but ourselves.
+    /// The medians of all contenders except mydocker.
     pub fn peers(&self) -> impl Iterator<Item = (&'static str, f64)> {
         let peers = self.0.iter().filter(|(name, _)| *name != super::peers::US);
         peers.map(|(name, values)| (*name, median(values)))
@@ -72,7 +72,7 @@ impl Figures {
     }
 }
 
-/// target/bench
+/// The directory target/bench.
 pub fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/bench")
 }
@@ -87,7 +87,7 @@ pub fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Runs a command to its end, which must be a success; gives the time in milliseconds.
+/// Runs a command, which must succeed. Returns the time in milliseconds.
 pub fn time(command: &mut Command) -> f64 {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let begun = Instant::now();
@@ -97,8 +97,8 @@ pub fn time(command: &mut Command) -> f64 {
     milliseconds(took)
 }
 
-/// The same, but the processor time of the process itself, from its scheduler's clock
-/// (/proc/PID/schedstat), read before it is reaped.
+/// Runs a command, which must succeed. Returns the CPU time of its process in milliseconds, from
+/// /proc/PID/schedstat before the process is reaped.
 pub fn cpu_time(command: &mut Command) -> f64 {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("start the command");
@@ -111,7 +111,7 @@ pub fn cpu_time(command: &mut Command) -> f64 {
     nanoseconds / 1e6
 }
 
-/// Runs a command and gives what it printed, without the last line's end.
+/// Runs a command, which must succeed. Returns its stdout without trailing white space.
 pub fn output(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().expect("start the command");
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,6 @@
-//! What flash has to bear: bytes written and flushes, by the counters of a loop device
-//! (Documentation/admin-guide/iostats.rst) with an ext4 on it that holds the roots of all. What is
-//! volatile lies in memory, as below /run on most hosts.
+//! The wear of flash memory: bytes written and flushes, from the counters of a loop device
+//! (Documentation/admin-guide/iostats.rst of the kernel). Its ext4 holds the state directories of
+//! all engines. Volatile state is in memory, like /run on most hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use super::table::{Budget, Table, Value};
 use super::turns::{median, output};
 
 const MEGABYTES: u64 = 512;
-/// Every figure is a sum of few things that don't vary: not many turns are needed.
+/// The figures hardly vary, so few turns are enough.
 const MAX_ROUNDS: usize = 5;
 const IDLE: Duration = Duration::from_secs(60);
-/// Until what was written to the log in the background is there.
+/// The time after which the log's background writes have reached the disk.
 const SETTLE: Duration = Duration::from_secs(4);
 
-/// The disk, unmounted at the end.
+/// The file system on a loop device. Dropping this unmounts it.
 struct Disk {
     mount: PathBuf,
     device: String,
@@ -36,7 +36,7 @@ impl Disk {
         let file = fs::File::create(&image).expect("make the disk");
         file.set_len(MEGABYTES << 20).expect("make the disk");
         fs::create_dir_all(&mount).expect("make the mount point");
-        // Nothing is left for the kernel to initialise during the measurement.
+        // Initialise everything now, so that the kernel does not do this during the measurement.
         let at_once = "lazy_itable_init=0,lazy_journal_init=0";
         output(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-E", at_once]).arg(&image));
         let device = output(Command::new("losetup").args(["--find", "--show"]).arg(&image));
@@ -57,7 +57,7 @@ impl Disk {
         output(Command::new("sync").arg("-f").arg(&self.mount));
     }
 
-    /// Flushes that `act` asks for itself, and all bytes that it leads to.
+    /// The flushes during `act`, and the bytes that are written by `act` and by a sync after it.
     fn wear_of(&self, act: impl FnOnce()) -> Wear {
         self.sync();
         let before = self.so_far();
@@ -122,7 +122,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     }
 }
 
-/// One engine's wear, thing by thing.
+/// The wear of one engine, for each operation.
 fn turns(
     bench: &Bench,
     disk: &Disk,
@@ -133,7 +133,7 @@ fn turns(
     let once = || {
         output(run().args(["--rm", "--network", "none", "bb", "true"]));
     };
-    // What is made once, ever.
+    // Run once before measuring: the first run makes files that later runs only read.
     once();
     let rounds = bench.rounds.clamp(1, MAX_ROUNDS);
     let middle = |wears: Vec<Wear>| Wear {

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Flask and Redis, two containers that find each other by name. Usage: run.sh FLASK-IMAGE REDIS-IMAGE
 #
-# Redis keeps its data in the volume "visits", so the count survives `mydocker rm`. Only Flask's port
-# is published: nothing outside the network "app" reaches Redis.
+# Redis stores its data in the volume "visits", so the count survives `mydocker rm`. Only Flask's
+# port is published: only containers on the network "app" reach Redis.
 set -eu
 flask=${1:?usage: run.sh FLASK-IMAGE REDIS-IMAGE}
 redis=${2:?usage: run.sh FLASK-IMAGE REDIS-IMAGE}

@@ -1,20 +1,20 @@
 # The default system call filter, compiled to BPF when mydocker is built.
 #
-# A line that begins at the margin opens a group: an action, then what it depends on; the indented
-# names below it are the calls it is for. The first group that names a call and whose conditions
-# hold decides. A call of syscalls.tbl that no group decides is answered EPERM, one that isn't even
-# there ENOSYS, so that libraries fall back to older calls.
+# An unindented line starts a group: an action and its conditions. The indented names below it are
+# the calls to which it applies. The first group that names a call and whose conditions hold
+# decides. A call of syscalls.tbl that no group decides fails with EPERM. A call that syscalls.tbl
+# lacks fails with ENOSYS, so that libraries fall back to an older call.
 #
-#   allow | EPERM | EINVAL | ENOSYS       what the program gets
-#   with CAP [CAP…]                       only if the container has one of these capabilities
-#   if ARG is N [N…]                      only if the argument, arg0 to arg5, is one of the numbers
-#   if ARG & MASK is N                    only if the argument's bits under the mask are the number
-#   … and ARG …                           a further condition
+#   allow | EPERM | EINVAL | ENOSYS       the action: allow the call, or fail with this error
+#   with CAP [CAP…]                       the container has one of these capabilities
+#   if ARG is N [N…]                      the argument, arg0 to arg5, is one of these numbers
+#   if ARG & MASK is N                    the argument's bits in MASK are N
+#   … and ARG …                           a further condition on an argument
 #
-# Arguments are compared by their low 32 bits: all those named here are ints to the kernel, which
-# drops the upper half, so that a comparison of 64 bits could be led astray by setting it.
+# Only the low 32 bits of arguments are compared. All arguments that are named here are ints: the
+# kernel ignores their upper half, so a program could evade a comparison of 64 bits by setting it.
 
-# Files, memory, time, processes, sockets: what ordinary programs use.
+# Files, memory, time, processes, sockets: the calls of ordinary programs.
 allow
     accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown chown32
     clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64
@@ -58,37 +58,37 @@ allow
     truncate64 ugetrlimit umask uname unlink unlinkat uretprobe utime utimensat utimensat_time64
     utimes vfork wait4 waitid waitpid write writev
 
-# Left out though others allow them: io_uring_* acts behind every filter's back and has been the
-# richest source of kernel exploits; vmsplice and io_pgetevents have few users (Podman denies both).
+# Not allowed, although other engines allow some of them: the operations of io_uring_* bypass every
+# filter, and io_uring has had many exploitable bugs. vmsplice and io_pgetevents have few users, and
+# Podman denies both.
 
-# One architecture's own.
+# Calls that only one architecture has.
 allow
     arch_prctl modify_ldt
     arm_fadvise64_64 arm_sync_file_range sync_file_range2 breakpoint cacheflush set_tls
 
-# AF_ALG (38) and AF_VSOCK (40): the first is a wide door to the kernel's crypto code
-# (CVE-2026-31431), the second leads past every network namespace to the hypervisor.
+# AF_ALG (38) opens much of the kernel's crypto code to programs (CVE-2026-31431). AF_VSOCK (40)
+# reaches the hypervisor from every network namespace.
 EPERM if arg0 is 38 40
     socket
 allow with AUDIT_WRITE
     socket
-# NETLINK_AUDIT; EINVAL is what libaudit takes for "no audit here".
+# NETLINK_AUDIT (9) of AF_NETLINK (16): libaudit takes EINVAL for "this kernel has no audit".
 EINVAL if arg0 is 16 and arg2 is 9
     socket
 allow
     socket
 
-# i386's multiplexer keeps the address family behind a pointer, out of a filter's reach: as a way to
-# make sockets (SYS_SOCKET, 1) it would undo the lines above. Its libraries have had socket(2) since
-# Linux 4.3.
+# socketcall, i386's multiplexer, passes the address family behind a pointer, which a filter can't
+# read. Deny it for SYS_SOCKET (1), because it would bypass the groups above. i386 has had socket(2)
+# since Linux 4.3.
 ENOSYS if arg0 is 1
     socketcall
 allow
     socketcall
 
-# Namespaces come with capabilities over more kernel code than any container needs (CVE-2022-0185):
-# no CLONE_NEW flag without SYS_ADMIN. clone3 has its flags behind a pointer; ENOSYS sends libraries
-# to clone.
+# A new namespace gives capabilities over much kernel code (CVE-2022-0185), so CLONE_NEW* flags need
+# SYS_ADMIN. clone3 passes its flags behind a pointer: with ENOSYS, libraries fall back to clone.
 allow with SYS_ADMIN
     bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr
     lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree open_tree_attr
@@ -99,11 +99,11 @@ allow if arg0 & 0x7e020000 is 0
 ENOSYS
     clone3
 
-# Linux, PER_LINUX32, and both with UNAME26; the last asks without setting.
+# PER_LINUX, PER_LINUX32, and each with UNAME26. 0xffffffff only reads the present personality.
 allow if arg0 is 0 8 0x20000 0x20008 0xffffffff
     personality
 
-# What goes with a single capability.
+# Calls that a single capability allows.
 allow with BPF
     bpf
 allow with DAC_READ_SEARCH
@@ -131,6 +131,6 @@ allow with SYS_TIME
 allow with SYS_TTY_CONFIG
     vhangup
 
-# Too new for programs to rely on.
+# Calls that are too new for programs to depend on.
 ENOSYS
     file_getattr file_setattr
