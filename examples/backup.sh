@@ -4,8 +4,10 @@
 # Each running container that uses one of the volumes is paused while its files are read, so the
 # archive has the files of one moment. The archive gets its name when it is complete.
 #
-# To restore a volume: mydocker volume create NAME, then tar -xzf FILE.tar.gz --strip-components=1
-# -C "$(mydocker volume inspect --format '{{.Mountpoint}}' NAME)" NAME
+# To restore a volume:
+#   mydocker volume create NAME
+#   tar -xzf FILE.tar.gz --strip-components=1 \
+#       -C "$(mydocker volume inspect --format '{{.Mountpoint}}' NAME)" NAME
 set -eu
 archive=${1:?usage: backup.sh FILE.tar.gz VOLUME…}
 shift

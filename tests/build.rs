@@ -1,4 +1,4 @@
-//! build: images from Dockerfiles, their files, config and history, and what a build must not do.
+//! `build`: images from Dockerfiles with their files, config and history, and limits of a build.
 
 mod support;
 
@@ -11,7 +11,7 @@ fn build(host: &Host, files: &[(&str, &str)]) -> support::Done {
 }
 
 #[test]
-fn files_config_and_history() {
+fn an_image_has_its_files_config_and_history() {
     let host = Host::with_busybox();
     let dockerfile = "ARG BASE=bb\nFROM $BASE AS first\nRUN echo made >/made && rm -r /home\n\
         FROM first\nARG V=1\nENV A=x$V B=\"two words\"\nLABEL l=$A\nWORKDIR /srv/app\n\
@@ -37,12 +37,12 @@ fn files_config_and_history() {
     assert_eq!(lines[0], "/bin/sh -c #(nop)  CMD [\"v\"]");
     assert!(lines.contains(&"|1 V=1 /bin/sh -c echo $V-$A >v; pwd >>v"), "{history}");
     assert!(lines.contains(&"/bin/sh -c #(nop) WORKDIR /srv/app"), "{history}");
-    // No container of a step stays.
+    // No container of a step is left.
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
 #[test]
-fn dockerignore_wildcards_and_heredocs() {
+fn a_build_knows_dockerignore_wildcards_and_heredocs() {
     let host = Host::with_busybox();
     let dockerfile = "FROM bb\nCOPY *.txt /t/\nCOPY . /all/\nCOPY <<one <<\"two\" /h/\n$PATH\none\n$PATH\ntwo\n\
         RUN <<EOF\necho a >/r\necho b >>/r\nEOF\nRUN cat <<X >/s\nin s\nX\n";
@@ -64,7 +64,7 @@ fn dockerignore_wildcards_and_heredocs() {
 }
 
 #[test]
-fn a_failed_step_leaves_nothing_and_says_how_to_look() {
+fn a_failed_step_leaves_nothing_and_names_an_image_to_look_into() {
     let host = Host::with_busybox();
     let done = build(&host, &[("Dockerfile", "FROM bb\nRUN touch /a\nRUN echo out; exit 3\n")]);
     done.exits(1)
@@ -92,7 +92,7 @@ fn a_killed_build_is_cleaned_up_by_the_next() {
 }
 
 #[test]
-fn links_lead_out_of_neither_context_nor_image() {
+fn links_lead_neither_out_of_the_context_nor_out_of_the_image() {
     let host = Host::with_busybox();
     let secret = host.file("secret", "host's own");
     let dockerfile = "FROM bb\nRUN ln -s ../../../../../.. /up\nCOPY a.txt /up/tmp/made-here/\n";
@@ -111,7 +111,7 @@ fn links_lead_out_of_neither_context_nor_image() {
 }
 
 #[test]
-fn the_target_and_the_stages_that_it_needs() {
+fn a_build_runs_the_target_and_the_stages_that_it_needs() {
     let host = Host::with_busybox();
     let dockerfile = "FROM bb AS a\nRUN echo stage-a\nFROM bb AS b\nRUN false\nFROM scratch\n\
         COPY --from=0 /bin/busybox /bin/sh\nONBUILD COPY f /f\n";
@@ -128,7 +128,7 @@ fn the_target_and_the_stages_that_it_needs() {
     host.feed("FROM bb\nCOPPY a b\n", ["build", "-"]).exits(1).stderr_has("did you mean COPY?");
 }
 
-/// Answers each request on 127.0.0.1 with the response for its path; returns the address.
+/// Serves on 127.0.0.1: answers each request with the response for its path. Returns the address.
 fn serve(responses: &'static [(&'static str, &'static str)]) -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -155,7 +155,7 @@ fn serve(responses: &'static [(&'static str, &'static str)]) -> String {
 }
 
 #[test]
-fn add_of_urls() {
+fn add_downloads_urls() {
     let address = serve(&[
         ("/moved", "302 Found\r\nLocation: /a%20file.txt?x\r\nContent-Length: 0\r\n\r\n"),
         ("/a%20file.txt?x", "200 OK\r\nContent-Length: 6\r\n\r\nmoved\n"),
@@ -194,14 +194,14 @@ fn add_of_urls() {
     }
 }
 
-/// The time of the context's a.txt.
+/// The modification time of the context's a.txt.
 fn mtime(host: &Host) -> u64 {
     let file = std::fs::metadata(host.scratch().join("context/a.txt")).unwrap();
     file.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 #[test]
-fn copy_with_parents_symbolic_modes_and_excludes() {
+fn copy_has_parents_symbolic_modes_and_excludes() {
     let host = Host::with_busybox();
     let dockerfile = "FROM bb\nCOPY --parents x/./y/*.txt x/d /p/\nCOPY --parents **/*.cs /cs/\n\
         COPY --chmod=u=rwX,go= --exclude=**/no* x /m/\n\
@@ -231,7 +231,7 @@ fn copy_with_parents_symbolic_modes_and_excludes() {
 }
 
 #[test]
-fn heredocs_that_are_programs() {
+fn heredocs_can_be_programs() {
     let host = Host::with_busybox();
     let dockerfile = "FROM bb\nRUN <<EOF\n#!/bin/cat\n$PATH\nEOF\nRUN <<-X\n\t#!/bin/sh\n\techo $0 >/n\nX\n\
         RUN <<A cat >/a && cat <<-'B' >/b\nin $PATH\nA\n\tin $PATH\n\tB\nRUN <<EOF sh\necho piped >/c\nEOF\n";
@@ -281,10 +281,10 @@ fn mistakes_get_suggestions() {
     done.stderr_has("[Warning] One or more build-args [b] were not consumed");
 }
 
-/// The shape of images on top of Debian: a package from a repository without a network, a user by
-/// the tools of the distribution, a step as this user.
+/// Typical images on top of Debian: a package from a local repository, a user that the
+/// distribution's tools add, and a step as this user.
 #[test]
-fn packages_and_users_of_debian() {
+fn a_build_installs_packages_and_adds_users_on_debian() {
     let host = Host::new();
     host.debian("deb", &[]);
     let dockerfile = "FROM deb AS package\nWORKDIR /repo\n\
@@ -311,9 +311,10 @@ fn packages_and_users_of_debian() {
         .stdout("app\n1777 app:app\nStatus: install ok installed\n");
 }
 
-/// A program in C, made by Debian's gcc in one stage and alone in the last: beside buildah, byte for byte.
+/// A C program that Debian's gcc builds in one stage and the last stage copies: the same bytes as
+/// with buildah.
 #[test]
-fn a_program_in_c_by_debians_compiler() {
+fn a_c_program_is_the_same_as_with_buildah() {
     let packages = &["gcc", "libc6-dev"];
     let host = Host::new();
     host.debian("gcc", packages);
@@ -357,10 +358,11 @@ fn a_program_in_c_by_debians_compiler() {
     assert_eq!(list(&ours), list(&theirs));
 }
 
-/// The layer of a step is the upper directory, moved. With the containers on another file system it is a
-/// copy: unpacked from a tar. The tar's digest is the layer's name, so both must come out the same.
+/// A step's layer is its upper directory, moved. If the containers are on another file system, the
+/// layer is unpacked from a tar instead. The digest of the tar names the layer, so both must give
+/// the same tar.
 #[test]
-fn a_layer_that_is_moved_is_the_one_that_a_copy_would_be() {
+fn a_moved_layer_has_the_same_digest_as_a_copied_layer() {
     let host = Host::with_busybox();
     let script = "ln -s /sock /dev/log && syslogd && sleep 0.2; test -S /sock && mkdir -p /d/e && \
         touch -d 2031-01-01 /d/late /d/e && echo a >/d/a && ln /d/a /d/b && mkfifo /d/fifo && \
@@ -381,7 +383,7 @@ fn a_layer_that_is_moved_is_the_one_that_a_copy_would_be() {
     elsewhere.arg(build.get_program()).args(build.get_args());
     let copied = support::run(elsewhere, None).text();
     assert_eq!(moved, copied);
-    // Another host unpacks the tar that the recipe makes, and has the same files.
+    // Another host unpacks the tar that the recipe produces, and gets the same files.
     let listing = "cd / && find . -xdev ! -path './dev*' ! -path './proc*' ! -path './sys*' \
         ! -path ./.dockerenv -exec stat -c '%n %F %a %u %g %Y' {} + | \
         grep -vE '^[.](/etc(/hosts|/hostname|/resolv.conf)?)? ' | sort && cat /d/a /c/a/b && md5sum /d/holes";
@@ -400,7 +402,7 @@ fn a_layer_that_is_moved_is_the_one_that_a_copy_would_be() {
     host.mydocker(["system", "check"]);
 }
 
-/// A step that waits for the one of the other stage, by the shared cache mount `r`.
+/// A step that waits for the step of the other stage. Both use the shared cache mount `r`.
 fn meeting(own: &str, other: &str, then: &str) -> String {
     format!(
         "RUN --mount=type=cache,id=r,target=/r touch /r/{own}; echo met-{own}; \
@@ -421,7 +423,7 @@ fn stages_that_do_not_need_each_other_run_at_the_same_time() {
     let done = build(&host, &[("Dockerfile", &dockerfile)]);
     let log = done.stderr_text();
     host.mydocker(["run", "--rm", "x", "cat", "/a", "/b"]).stdout("12\n/w\n");
-    // Each step has one number, and each line of output has that of its step.
+    // Each step has one number, and each line of output has the number of its step.
     for stage in ["a", "b"] {
         let titles = log.lines().filter(|line| line.contains(&format!("touch /r/{stage};")));
         let mut numbers: Vec<&str> = titles.map(|title| title.split(' ').next().unwrap()).collect();
@@ -435,7 +437,7 @@ fn stages_that_do_not_need_each_other_run_at_the_same_time() {
     host.mydocker(["system", "check"]);
 }
 
-/// The steps of ONBUILD count when the stages are chosen and ordered, those of a stage and of an image.
+/// The steps of ONBUILD, in a stage or in an image, count when the stages are chosen and ordered.
 #[test]
 fn steps_of_onbuild_need_the_stages_that_they_name() {
     let host = Host::with_busybox();
@@ -443,7 +445,7 @@ fn steps_of_onbuild_need_the_stages_that_they_name() {
     host.feed(format!("FROM bb\n{trigger}"), ["build", "-t", "parent", "-"]);
     let made = "FROM bb AS made\nRUN sleep 0.5; echo made >/f\n";
     for last in ["FROM parent\n".to_owned(), format!("FROM bb AS base\n{trigger}FROM base\n")] {
-        // Beside the others stands a stage that nothing needs.
+        // No stage needs this one, so it must not run.
         let dockerfile = format!("{made}FROM bb AS unused\nRUN exit 1\n{last}");
         build(&host, &[("Dockerfile", &dockerfile)]);
         host.mydocker(["run", "--rm", "x", "cat", "/copied"]).stdout("made\n");

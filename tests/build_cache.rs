@@ -1,5 +1,5 @@
-//! The build cache: which steps a build takes from it, what makes a step new, what a kill or damage does
-//! to it, and how it is pruned.
+//! The build cache: which steps a build takes from it, what makes a step run again, what a kill or
+//! damage does to the cache, and how it is pruned.
 
 mod support;
 
@@ -10,16 +10,16 @@ use std::path::PathBuf;
 use support::Host;
 use support::chance::Chance;
 
-/// A host and the files of a build.
+/// A host and a build context.
 struct Project {
     host: Host,
     dir: PathBuf,
 }
 
-/// What a build did.
+/// The result of a build.
 struct Built {
     id: String,
-    /// The instructions that were taken from the cache, and those that were done.
+    /// The instructions that were taken from the cache, and those that were executed.
     cached: Vec<String>,
     done: Vec<String>,
 }
@@ -63,7 +63,7 @@ impl Project {
         built
     }
 
-    /// The files of the cache.
+    /// The files of the cache's entries.
     fn entries(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.host.state_root().join("build")).unwrap().flatten();
         let entries = entries.map(|entry| entry.path());
@@ -81,9 +81,9 @@ fn chain() -> Project {
     project
 }
 
-/// A build that takes nothing from the cache leaves it what the next one needs.
+/// A build without the cache writes its steps to the cache.
 #[test]
-fn what_is_built_without_the_cache_is_in_it() {
+fn a_build_without_the_cache_writes_to_it() {
     let project = chain();
     let first = project.build(&["--no-cache"]);
     let again = project.build(&[]);
@@ -96,14 +96,14 @@ fn what_is_built_without_the_cache_is_in_it() {
 }
 
 #[test]
-fn a_rebuild_does_no_step_and_makes_the_same_image() {
+fn a_rebuild_runs_no_step_and_makes_the_same_image() {
     let project = chain();
     let first = project.build(&[]);
     assert_eq!((first.cached.len(), first.done.len()), (0, 5));
     let second = project.build(&[]);
     assert_eq!((second.cached.len(), second.done.len()), (5, 0));
     assert_eq!(second.id, first.id);
-    // No image of a step is listed, and nothing is amiss.
+    // The images of steps are not listed, and the check finds nothing.
     assert_eq!(project.host.mydocker(["images", "-aq"]).lines().len(), 2);
     project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
     project
@@ -115,7 +115,7 @@ fn a_rebuild_does_no_step_and_makes_the_same_image() {
 }
 
 #[test]
-fn what_a_step_reads_decides_and_times_do_not() {
+fn the_content_that_a_step_reads_decides_and_times_do_not() {
     let project = chain();
     project.build(&[]);
     let expect = |project: &Project, cached: usize, what: &str| {
@@ -123,7 +123,7 @@ fn what_a_step_reads_decides_and_times_do_not() {
         assert_eq!(built.cached.len(), cached, "{what}: {:?}", built.cached);
         assert_eq!(project.build(&[]).cached.len(), 5, "{what}, again");
     };
-    // A time is no content.
+    // A changed time alone does not change the digest.
     let file = fs::File::open(project.dir.join("f")).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     expect(&project, 5, "a time");
@@ -140,14 +140,14 @@ fn what_a_step_reads_decides_and_times_do_not() {
     project.write("Dockerfile", &CHAIN.replace("A=1", "A=2"));
     expect(&project, 0, "a variable");
     project.write("Dockerfile", &CHAIN.replace("pwd", "echo other"));
-    // The variable is as at first, so all above is known.
+    // The variable has its first value again, so all steps above are in the cache.
     fs::remove_file(project.dir.join("d/l")).unwrap();
     expect(&project, 3, "a command");
 }
 
-/// CVE-2024-24557: a cache that hands out images would hand out their config too.
+/// CVE-2024-24557: a cache that returns images also returns their config.
 #[test]
-fn the_config_comes_from_the_file_and_never_from_the_cache() {
+fn the_config_comes_from_the_dockerfile_and_never_from_the_cache() {
     let project =
         Project::new("FROM bb\nRUN echo 1 >/one\nHEALTHCHECK CMD true\nONBUILD RUN old\n");
     project.build(&[]);
@@ -159,9 +159,9 @@ fn the_config_comes_from_the_file_and_never_from_the_cache() {
     assert!(project.host.inspect("x", "{{json .Config.Healthcheck}}").contains("false"));
 }
 
-/// CVE-2024-24557: an image that was loaded claims steps that it did not do.
+/// CVE-2024-24557: a loaded image claims steps that it did not execute.
 #[test]
-fn an_image_that_was_loaded_is_no_candidate() {
+fn a_loaded_image_is_not_used_as_a_cache() {
     let project = Project::new("FROM bb\nRUN echo 1 >/one\n");
     let host = &project.host;
     project.build(&[]);
@@ -180,12 +180,12 @@ fn arguments_count_where_they_are_used() {
     assert_eq!(cached(&["--build-arg", "V=1"]), 0);
     assert_eq!(cached(&["--build-arg", "V=2"]), 1);
     assert_eq!(cached(&["--build-arg", "V=1"]), 3);
-    // A proxy makes no step new.
+    // A proxy argument does not make a step run again.
     assert_eq!(cached(&["--build-arg", "V=1", "--build-arg", "http_proxy=http://127.0.0.1:1"]), 3);
 }
 
 #[test]
-fn stages_are_cached_apart_and_a_copy_by_what_it_takes() {
+fn stages_are_cached_separately_and_a_copy_by_its_content() {
     let project = Project::new(
         "FROM bb AS a\nCOPY in /in\nRUN cp /in/one /out1; cat /in/* >/out2\n\
          FROM bb AS b\nRUN echo b\nCOPY --from=a /out1 /got\nRUN echo c >/c\n",
@@ -194,7 +194,7 @@ fn stages_are_cached_apart_and_a_copy_by_what_it_takes() {
     project.write("in/two", "2");
     project.build(&[]);
     project.write("in/two", "3");
-    // Stage `a` is new, but the file that is taken from it is the same.
+    // Stage `a` runs again, but the file that is copied from it is the same.
     let built = project.build(&[]);
     assert_eq!(built.done.len(), 2, "{:?}", built.done);
     assert_eq!(built.cached, ["RUN echo b", "COPY --from=a /out1 /got", "RUN echo c >/c"]);
@@ -203,7 +203,7 @@ fn stages_are_cached_apart_and_a_copy_by_what_it_takes() {
 }
 
 #[test]
-fn a_damaged_entry_or_a_missing_layer_is_no_entry() {
+fn a_damaged_entry_or_a_missing_layer_makes_the_step_run() {
     let project = chain();
     project.build(&[]);
     let entries = project.entries();
@@ -212,7 +212,7 @@ fn a_damaged_entry_or_a_missing_layer_is_no_entry() {
         match at % 4 {
             0 => fs::write(path, &text[..text.len() / 2]).unwrap(),
             1 => fs::write(path, "").unwrap(),
-            // Another step's entry under this name.
+            // Replace the entry by the entry of another step.
             2 => drop(fs::copy(&entries[at - 1], path).unwrap()),
             _ => {
                 text[100] ^= 1;
@@ -228,7 +228,7 @@ fn a_damaged_entry_or_a_missing_layer_is_no_entry() {
     let built = project.build(&[]);
     assert_eq!(built.cached.len(), 0);
     project.host.mydocker(["run", "--rm", "x", "cat", "/one"]).stdout("1\n");
-    // All layers but the base's go, as by a hand that knows no better.
+    // Remove all layers except the base's, as a user could by hand.
     let base = project.host.inspect("bb", "{{index .RootFS.Layers 0}}");
     project.host.mydocker(["rmi", "x"]);
     for entry in fs::read_dir(project.host.state_root().join("layers")).unwrap().flatten() {
@@ -237,13 +237,13 @@ fn a_damaged_entry_or_a_missing_layer_is_no_entry() {
         }
     }
     let built = project.build(&[]);
-    // `RUN true` has no layer that could be gone.
+    // `RUN true` makes no layer, so its entry stays valid.
     assert!(built.cached.len() <= 1, "{:?}", built.cached);
     project.host.mydocker(["run", "--rm", "x", "cat", "/two"]).stdout("/w\n");
 }
 
 #[test]
-fn a_failed_step_keeps_what_came_before_and_an_image_to_look_into() {
+fn a_failed_step_keeps_the_steps_before_and_an_image_to_look_into() {
     let project = Project::new("FROM bb\nRUN echo 1 >/one\nRUN cat /one /none\n");
     let fail = || {
         let done = project.host.mydocker(["build", "-t", "x", project.path()]).exits(1);
@@ -256,7 +256,7 @@ fn a_failed_step_keeps_what_came_before_and_an_image_to_look_into() {
     assert!(!cached);
     project.host.mydocker(["run", "--rm", &first, "cat", "/one"]).stdout("1\n");
     assert_eq!(fail(), (first.clone(), true));
-    // One at most, and only shown with all.
+    // At most one image of a failed build is kept, and only `images -a` lists it.
     project.write("Dockerfile", "FROM bb\nRUN echo 2 >/one\nRUN cat /one /none\n");
     let (second, _) = fail();
     assert_ne!(first, second);
@@ -266,7 +266,7 @@ fn a_failed_step_keeps_what_came_before_and_an_image_to_look_into() {
 }
 
 #[test]
-fn prunes_and_the_disk_use_know_the_cache() {
+fn prune_and_df_include_the_cache() {
     let project =
         Project::new("FROM bb\nRUN head -c 3000000 /dev/urandom >/big\nRUN echo 2 >/two\n");
     let host = &project.host;
@@ -277,13 +277,13 @@ fn prunes_and_the_disk_use_know_the_cache() {
     };
     assert_eq!(df(), "Build Cache 0 0B");
     project.build(&[]);
-    // The image has the layers: without -a they stay.
+    // The image uses the layers, so they stay without -a.
     assert_eq!(df(), "Build Cache 2 0B");
     host.mydocker(["builder", "prune", "-f"]).stdout("Total reclaimed space: 0B\n");
     assert_eq!(project.build(&[]).cached.len(), 2);
     host.mydocker(["image", "prune", "-af", "--filter", "label=none"]);
     host.mydocker(["rmi", "x"]);
-    // Without the image the cache keeps them.
+    // Without the image, only the cache keeps the layers.
     assert!(df().starts_with("Build Cache 2 3"), "{}", df());
     host.mydocker(["system", "df", "-v"])
         .stdout_has("Build cache usage: 3")
@@ -295,7 +295,7 @@ fn prunes_and_the_disk_use_know_the_cache() {
         .stdout("Total reclaimed space: 0B\n");
     assert_eq!(project.build(&[]).cached.len(), 2);
     host.mydocker(["rmi", "x"]);
-    // Both go: a step is of no use without the one before it.
+    // Both entries are removed: a step is useless without the step before it.
     host.mydocker(["builder", "prune", "-f", "--keep-storage", "1mb"])
         .stdout_has("Deleted build cache objects:\n")
         .stdout_has("Total reclaimed space: 3");
@@ -309,7 +309,8 @@ fn prunes_and_the_disk_use_know_the_cache() {
     }
 }
 
-/// The id of an image from the same input, with other times and names of files around it.
+/// The id of an image that is built from the same content, with other times and file names around
+/// it.
 fn reproduced(base: &std::path::Path, epoch: Option<&str>, touched: u64) -> String {
     let host = Host::new();
     host.mydocker(["load", "-i", base.to_str().unwrap()]);
@@ -342,7 +343,7 @@ fn with_source_date_epoch_the_same_input_makes_the_same_image() {
     host.mydocker(["save", "-o", base.to_str().unwrap(), "bb"]);
     let reproduced = |epoch, touched| reproduced(&base, epoch, touched);
     let first = reproduced(epoch, 1_000_000_000);
-    // Times have seconds.
+    // File times may be whole seconds, so wait for more than one.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(reproduced(epoch, 1_600_000_000), first);
     assert_eq!(reproduced(epoch, 1_900_000_000), first);
@@ -352,9 +353,9 @@ fn with_source_date_epoch_the_same_input_makes_the_same_image() {
         .stderr_has("bad SOURCE_DATE_EPOCH 'soon'");
 }
 
-/// Kills builds at random instants; the next one continues, and nothing half made is left.
+/// Kills builds at random moments. The next build continues, and nothing half made is left.
 #[test]
-fn a_build_that_was_killed_anywhere_is_continued_by_the_next() {
+fn a_killed_build_is_continued_by_the_next() {
     let mut chance = Chance::new();
     let mut dockerfile = "FROM bb\nARG ROUND\n".to_owned();
     for step in 0..6 {
@@ -369,7 +370,7 @@ fn a_build_that_was_killed_anywhere_is_continued_by_the_next() {
         let build = project.host.background(args);
         std::thread::sleep(std::time::Duration::from_millis(chance.below(900)));
         build.signal(rustix::process::Signal::KILL);
-        // It may have ended by itself.
+        // The build may have ended before the signal.
         let _ = build.wait().status();
         let built = project.build(&["--build-arg", &argument]);
         assert_eq!(built.cached.len() + built.done.len(), 12);
@@ -386,10 +387,10 @@ fn a_build_that_was_killed_anywhere_is_continued_by_the_next() {
     project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
 }
 
-/// The digest of what was copied is the one that was computed before the copy, whatever the form of it:
-/// otherwise the steps are never found again.
+/// The digest of the files before a copy must equal the digest of the copied files, for each form
+/// of COPY and ADD. Otherwise the step is never taken from the cache.
 #[test]
-fn each_form_of_a_copy_is_found_again() {
+fn each_form_of_a_copy_is_taken_from_the_cache() {
     let project = Project::new(
         "FROM bb\nCOPY f /\nCOPY --chmod=u+x --chown=7:8 f /one\nCOPY f sub /d/\nCOPY sub /sub/\n\
          ADD t.tar f /t/\nADD --chmod=600 --chown=3 t.tar /u/\nCOPY --exclude=*.x . /all\n",
@@ -401,7 +402,7 @@ fn each_form_of_a_copy_is_found_again() {
     let mut command = std::process::Command::new("tar");
     let status = command.arg("-cf").arg(&tar).arg("-C").arg(&project.dir).arg("sub").status();
     assert!(status.unwrap().success());
-    // A tar whose end is a hole.
+    // A tar that ends with a hole.
     fs::File::options().write(true).open(&tar).unwrap().set_len(4 << 20).unwrap();
     let first = project.build(&[]);
     assert_eq!(first.done.len(), 7, "{:?}", first.done);
@@ -413,12 +414,12 @@ fn each_form_of_a_copy_is_found_again() {
     assert_eq!((again.cached.len(), again.id), (7, first.id), "{:?}", again.done);
 }
 
-/// The file changes after it was read for the key and before it is copied.
+/// The file changes after it is read for the cache key and before it is copied.
 #[test]
 fn a_file_that_changes_before_it_is_copied_does_not_poison_the_cache() {
     use rustix::fs::inotify;
     let project = Project::new("FROM bb\nCOPY . /c/\n");
-    // It comes first, so that the copy reaches the file late.
+    // This file is copied first, so the copy reaches the other file late.
     fs::write(project.dir.join("a-large"), vec![b'x'; 48 << 20]).unwrap();
     project.write("f", "A");
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
@@ -437,7 +438,7 @@ fn a_file_that_changes_before_it_is_copied_does_not_poison_the_cache() {
     project.write("f", "B");
     let built = project.build(&[]);
     assert_eq!(content(&project), "B");
-    // The layer of the first build has the key of what it holds.
+    // The entry of the first build has the key of the content that its layer has.
     assert_eq!(built.cached.len(), usize::from(copied == "B"));
 }
 
@@ -446,7 +447,7 @@ fn a_file_that_changes_while_a_step_has_it_mounted_does_not_poison_the_cache() {
     let script = "echo waiting; until [ -e /m/go ]; do sleep 0.1; done; cp /m/f /got";
     let project = Project::new(&format!("FROM bb\nRUN --mount=type=bind,target=/m {script}\n"));
     for content in ["A", "B"] {
-        // The first build sees A before the step and B in it, the second one A all the time.
+        // The first build sees A before the step and B during it; the second build sees only A.
         project.write("f", "A");
         let _ = fs::remove_file(project.dir.join("go"));
         let args = ["build", "-t", "x", project.path()];

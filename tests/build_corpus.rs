@@ -1,10 +1,10 @@
-//! build beside Docker's classic builder and `buildah bud`: the Dockerfiles of `tests/corpus`, the same
-//! contexts, and the images compared: files with type, mode, owner and content, the config, and with
-//! Docker the history. What differs for a reason is listed with its case. A case that only BuildKit's
-//! language can say (`only`) has its expected lines beside it.
+//! Builds the Dockerfiles of `tests/corpus` with mydocker, Docker's classic builder and `buildah
+//! bud`, and compares the images: files with type, mode, owner and content, the config, and with
+//! Docker also the history. Each known difference is listed with its case. A case in BuildKit's
+//! language (`only`) has its expected lines in the case.
 //!
-//! The answers of the peers are kept below `target/rootfs` under a digest of all cases, because Docker
-//! takes half a minute for them; a changed case asks the peers again.
+//! The peers' results are kept below `target/rootfs` under a digest of all cases, because Docker
+//! takes half a minute for them. If a case changes, the peers build again.
 
 mod corpus {
     pub mod cases;
@@ -24,11 +24,11 @@ use corpus::image;
 use support::Host;
 use support::dockerd::Dockerd;
 
-/// The lines that describe each image; a case that did not build has one line.
+/// The lines that describe each image. A failed build has one line.
 type Answers = BTreeMap<String, Vec<String>>;
 
 const FAILED: &str = "the build fails";
-/// Builds of one program beside each other.
+/// The number of parallel builds of one program.
 const AT_ONCE: usize = 3;
 
 #[test]
@@ -64,7 +64,8 @@ fn images_are_those_of_docker_and_buildah() {
             if !case.is_for(peer) {
                 continue;
             }
-            let (found, told) = (differences(peer, ours, &answers[&case.name]), case.told(peer));
+            let (found, told) =
+                (differences(peer, ours, &answers[&case.name]), case.differences_from(peer));
             match found == told {
                 true if told.is_empty() => same += 1,
                 true => justified += 1,
@@ -84,14 +85,15 @@ fn images_are_those_of_docker_and_buildah() {
         "{} Dockerfiles: {same} images are the same, {justified} differ for a reason\n",
         cases.len()
     );
-    // Not by println, which cargo hides for a test that passes.
+    // println would not work: cargo hides its output for a test that passes.
     let _ = std::io::Write::write_all(&mut std::io::stderr(), story.as_bytes());
     assert!(faults.is_empty(), "\n{faults}");
 }
 
-/// The lines that only one of them has.
+/// The lines that only one of the two lists has.
 fn differences(peer: &str, ours: &[String], theirs: &[String]) -> Vec<String> {
-    // The wording of buildah's history is its own, and its RUN leaves the files that it mounts on.
+    // Do not compare these: buildah's history has its own wording, and its RUN leaves the files on
+    // which it mounts.
     let places = ["history ", "/etc/hosts:", "/etc/hostname:", "/etc/resolv.conf:", "/run:"];
     let compared =
         |line: &&String| peer == "docker" || !places.iter().any(|place| line.starts_with(place));
@@ -112,7 +114,7 @@ fn differences(peer: &str, ours: &[String], theirs: &[String]) -> Vec<String> {
     [only("<", ours, theirs), only(">", theirs, ours)].concat()
 }
 
-/// The answers of a peer, from the last run of the same cases if there was one.
+/// The results of a peer; those of an earlier run if the cases are the same.
 fn kept(peer: &str, ask: impl FnOnce() -> Result<Answers, String>) -> Answers {
     let name = format!("build-corpus-{peer}-{:016x}.txt", cases::fingerprint());
     let file = support::cached(&name, |partial| {
@@ -136,7 +138,7 @@ fn kept(peer: &str, ask: impl FnOnce() -> Result<Answers, String>) -> Answers {
     answers
 }
 
-/// Builds each case, then describes the images of those that succeeded, all in one archive.
+/// Builds each case, and describes the images of all successful builds from one archive.
 fn ask(
     host: &Host,
     peer: &str,

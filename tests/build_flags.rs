@@ -1,4 +1,4 @@
-//! The flags of build: where the image goes, what its steps get, and where the context comes from.
+//! The flags of `build`: its outputs, the settings of its steps, and the sources of its context.
 
 mod support;
 
@@ -11,7 +11,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// What tar lists of an archive.
+/// The names in an archive, as tar lists them.
 fn listed(archive: &Path) -> String {
     let listed = Command::new("tar").arg("-tf").arg(archive).output().unwrap();
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
@@ -19,7 +19,7 @@ fn listed(archive: &Path) -> String {
 }
 
 #[test]
-fn outputs_are_archives_and_directories() {
+fn an_output_is_an_archive_or_a_directory() {
     let host = Host::with_busybox();
     let context = host.directory(
         "context",
@@ -41,7 +41,7 @@ fn outputs_are_archives_and_directories() {
     assert!(files.contains("\nmade\n") && !files.contains("home"), "{files}");
     let tar = build(&["-o", "-"]).bytes();
     assert_eq!(tar, std::fs::read(path("files.tar")).unwrap());
-    // Files alone leave no image.
+    // An output of only files leaves no image.
     assert_eq!(host.mydocker(["images", "-aq"]).lines().len(), before);
     build(&["-t", "x:1", "-o", &format!("type=docker,dest={}", text(&path("docker.tar")))]);
     assert!(listed(&path("docker.tar")).contains("manifest.json"));
@@ -62,7 +62,7 @@ fn outputs_are_archives_and_directories() {
 }
 
 #[test]
-fn files_about_the_image() {
+fn the_id_and_metadata_are_written_to_files() {
     let host = Host::with_busybox();
     let context = host.directory("context", &[("Dockerfile", "FROM bb\nENV A=1\n")]);
     let (id, metadata) = (host.scratch().join("id"), host.scratch().join("metadata"));
@@ -99,7 +99,7 @@ fn steps_get_limits_and_hosts() {
 }
 
 #[test]
-fn contexts_from_archives_and_other_directories() {
+fn a_context_is_an_archive_or_has_further_directories() {
     let host = Host::with_busybox();
     let files = [
         (
@@ -120,7 +120,7 @@ fn contexts_from_archives_and_other_directories() {
     host.mydocker([&["build"][..], &args, &[text(&context)]].concat());
     let read = ["run", "--rm", "x", "sh", "-c", "cat /o/a.txt /a.txt; ls /o"];
     host.mydocker(read).stdout("othermaina.txt\nb1\nc\n");
-    // An archive as the context, as a file and on stdin; -f is a path in it.
+    // The context is an archive, in a file or on stdin; -f is a path in the archive.
     let archive = host.scratch().join("context.tar.gz");
     let tar =
         Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&context).arg(".").status();
@@ -130,11 +130,11 @@ fn contexts_from_archives_and_other_directories() {
     let bytes = std::fs::read(&archive).unwrap();
     host.feed(bytes, ["build", "-t", "z", "-f", "ci/Dockerfile", "-"]);
     host.mydocker(["run", "--rm", "z", "cat", "/ci"]).stdout("main");
-    // An archive that can't be read is no Dockerfile.
+    // An archive with an unsupported compression is not taken for a Dockerfile.
     let xz = [&b"\xfd7zXZ\0"[..], &[0; 600]].concat();
     let refused = host.feed(xz, ["build", "-"]).exits(1);
     refused.stderr_has("xz compression is not supported");
-    // A Dockerfile on stdin beside a directory.
+    // The Dockerfile comes from stdin, the context from a directory.
     let dockerfile = "FROM bb\nCOPY a.txt /stdin\n";
     host.feed(dockerfile, ["build", "-t", "w", "-f", "-", text(&context)]);
     host.mydocker(["run", "--rm", "w", "cat", "/stdin"]).stdout("main");
@@ -154,7 +154,7 @@ fn contexts_from_archives_and_other_directories() {
 }
 
 #[test]
-fn what_can_not_be_done_is_refused() {
+fn unsupported_flags_are_refused() {
     let host = Host::with_busybox();
     let context = host.directory("context", &[("Dockerfile", "FROM bb\n")]);
     for (flag, message) in [
@@ -179,15 +179,15 @@ fn what_can_not_be_done_is_refused() {
     let dockerfile = context.join("Dockerfile");
     std::fs::write(&dockerfile, format!("FROM --platform={native} bb\n")).unwrap();
     host.mydocker(["build", text(&context)]);
-    // Its name only begins like this machine's.
+    // The platform only starts with the name of this machine's.
     std::fs::write(&dockerfile, format!("FROM --platform={native}x bb\n")).unwrap();
     host.mydocker(["build", text(&context)]).exits(1).stderr_has("here is for linux/");
 }
 
 #[test]
-fn base_images_are_pulled_if_they_are_missing_or_pull_says_so() {
+fn base_images_are_pulled_if_they_are_missing_or_with_pull() {
     let host = Host::with_busybox();
-    // A registry that nobody serves: the attempt is what is seen.
+    // No registry listens there; the error shows that the build tried to pull.
     let name = "127.0.0.1:1/base:1";
     let context = host.directory("context", &[("Dockerfile", &format!("FROM {name}\n"))]);
     let done = host.mydocker(["build", text(&context)]);
@@ -227,7 +227,7 @@ fn check_prints_warnings_and_builds_nothing() {
         .stderr_has("did you mean COPY?");
 }
 
-/// The root of an image, listed with the contents of its files.
+/// The root file system of an image: a list of its files with their contents.
 fn files_of(host: &Host, image: &str) -> String {
     let script = "cd / && find . -xdev ! -path './dev*' ! -path './proc*' ! -path './sys*' \
         ! -path './bin/*' ! -path './etc*' ! -path . -exec stat -c '%n %F %a %u %g %Y' {} + | sort; \
@@ -258,12 +258,12 @@ fn squash_makes_one_layer_with_the_same_files() {
     let history = host.mydocker(history).text();
     assert!(history.starts_with("4 layers of the build as one"), "{history}");
     assert!(history.contains("ENV X=1"), "{history}");
-    // The layers and their only one come from the cache, and the image is the same.
+    // Both the layers and the squashed layer come from the cache, and the image is the same.
     let id = host.inspect("one", "{{.Id}}");
     let again = host.mydocker(["build", "-t", "one", "--squash", text(&context)]);
     again.stderr_has("CACHED");
     assert_eq!(host.inspect("one", "{{.Id}}"), id);
-    // Nothing to squash.
+    // There is nothing to squash.
     host.feed("FROM bb\nCMD [\"x\"]\n", ["build", "--squash", "-t", "none", "-"]);
     assert_eq!(layers("none").len(), 1);
     host.mydocker(["system", "check"]);
@@ -284,14 +284,14 @@ fn a_cache_in_a_directory_serves_another_host() {
         layers
             + &host.mydocker(["history", "--format", "{{.CreatedAt}}", "x"]).lines()[..3].concat()
     };
-    // All from the directory: the same layers and times.
+    // All steps come from the directory, with the same layers and times.
     let other = host.neighbour();
     let args = ["build", "-t", "x", &from, text(&context)];
     let log = other.mydocker(args).stderr_text();
     assert_eq!(log.matches("CACHED").count(), 4, "{log}");
     assert_eq!(layers(&other), layers(&host));
     other.mydocker(["run", "--rm", "x", "cat", "/made", "/f", "/o"]).stdout("made\nfother\n");
-    // From its own cache now.
+    // Now the steps come from the host's own cache.
     std::fs::remove_dir_all(&cache).unwrap();
     let log = other.mydocker(args).stderr_text();
     assert_eq!(log.matches("CACHED").count(), 4, "{log}");
@@ -317,7 +317,7 @@ fn a_damaged_cache_in_a_directory_is_not_used() {
     let other = host.neighbour();
     let args = ["build", "-t", "x", &from, text(&context)];
     other.mydocker(args).exits(1).stderr_has("is damaged: its digest is sha256:");
-    // Without the layer the entry is of no use.
+    // Without the layer, the entry is useless.
     std::fs::remove_file(&tar).unwrap();
     let log = other.mydocker(args).stderr_text();
     assert!(log.contains("DONE") && !log.contains("CACHED"), "{log}");
@@ -340,8 +340,8 @@ fn an_archive_has_the_annotations() {
     assert!(all.contains(r#""annotations":{"a.b":"c d","e":""}"#), "{all:.500}");
 }
 
-/// Programs of another machine run by qemu-user, if binfmt_misc has it. The registration has a name of
-/// its own, is seen in a mount namespace of its own alone, and ends with the test.
+/// qemu-user runs programs of another architecture, if binfmt_misc has it. The test's registration
+/// has a unique name, is visible only in its own mount namespace, and ends with the test.
 #[test]
 fn another_platform_is_built_by_an_emulator() {
     const NAME: &str = "mydocker-test";
@@ -366,7 +366,7 @@ fn another_platform_is_built_by_an_emulator() {
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let out = host.scratch().join("out");
     let flags = ["build", "--platform", "linux/arm64", "-t", "arm", text(&context)];
-    // Without a registration the build is refused before it does anything.
+    // Without a registration, the build fails before it runs a step.
     let within = |script: &str, args: &[&str]| {
         let build = host.command(args);
         let mut inside = std::process::Command::new("unshare");

@@ -1,5 +1,5 @@
-//! build against hostile contexts, archives and images: what links, `..` and names in them could reach
-//! on the host. A directory of the host is the canary: nothing may be read from it or made in it.
+//! `build` with hostile contexts, archives and images: links, `..` and file names that could reach
+//! the host. A directory of the host is the canary: no build may read from it or write to it.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::Host;
 use support::tar::Tar;
 
 const SECRET: &str = "the host's own secret";
-/// Prints STOLEN-2 if the secret is in the image.
+/// A step that prints STOLEN-2 if the secret is in the image.
 const STOLEN: &str = "RUN if grep -rq 'own sec[r]et' /d; then echo STOLEN-$((1 + 1)); fi\n";
 
 /// A directory of the host with one file, which no build may read or change.
@@ -28,7 +28,7 @@ impl Canary {
         self.0.to_str().unwrap()
     }
 
-    /// Nothing was made or changed there.
+    /// Fails if anything was made or changed in the directory.
     fn check(&self, what: &str) {
         let entries = std::fs::read_dir(&self.0).unwrap().flatten();
         let names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
@@ -46,7 +46,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The archives: their entries lead outside by a name, a link or a hard link.
+/// Archives whose entries lead outside by a name, a symbolic link or a hard link.
 fn hostile_archives(canary: &Canary) -> Vec<(&'static str, Vec<u8>)> {
     let outside = canary.path();
     let up = "../".repeat(20);
@@ -86,7 +86,7 @@ fn archives_that_add_unpacks_stay_in_the_image() {
     for (what, archive) in hostile_archives(&canary) {
         let directory = context(&host, &format!("FROM bb\nADD a.tar /d/\n{STOLEN}"));
         std::fs::write(directory.join("a.tar"), archive).unwrap();
-        // Some are refused, the others stay inside.
+        // Some archives are refused; the others must be unpacked inside.
         let done = host.mydocker(["build", text(&directory)]);
         assert!(!done.story().contains("STOLEN-2"), "{what}: {}", done.story());
         done.status();
@@ -95,7 +95,7 @@ fn archives_that_add_unpacks_stay_in_the_image() {
 }
 
 #[test]
-fn archives_that_are_the_context_stay_in_the_workplace() {
+fn archives_as_context_stay_in_the_workplace() {
     let host = Host::with_busybox();
     let canary = Canary::new(&host);
     for (what, archive) in hostile_archives(&canary) {
@@ -140,12 +140,12 @@ fn links_of_a_context_lead_nowhere_outside() {
             done.story()
         );
     }
-    // As a part of a directory a link is copied as a link.
+    // A link that is part of a copied directory is copied as a link.
     std::fs::write(directory.join("Dockerfile"), "FROM bb\nCOPY d /d\n").unwrap();
     host.mydocker(["build", "-t", "x", text(&directory)]);
     host.mydocker(["run", "--rm", "x", "readlink", "/d/out"])
         .stdout(&format!("{}\n", canary.path()));
-    // The files that a build reads itself.
+    // The files that the build itself reads: the Dockerfile and .dockerignore.
     let dockerfile = directory.join("Dockerfile");
     std::fs::remove_file(&dockerfile).unwrap();
     symlink(canary.0.join("secret"), &dockerfile).unwrap();
@@ -158,9 +158,9 @@ fn links_of_a_context_lead_nowhere_outside() {
     canary.check("links of the context");
 }
 
-/// Followed, the two links lead on in 2^40 ways before the kernel's limit of links ends each.
+/// Following the two links would give 2^40 paths before the kernel's limit of links ends each.
 #[test]
-fn links_in_an_ignored_directory_are_not_followed_in_search_of_what_is_taken_back() {
+fn links_in_an_ignored_directory_are_not_followed() {
     let host = Host::with_busybox();
     let directory = context(&host, "FROM bb\nCOPY . /c\n");
     std::fs::create_dir_all(directory.join("d/below")).unwrap();
@@ -202,11 +202,11 @@ fn links_of_an_image_lead_nowhere_outside() {
         let directory = context(&host, &format!("FROM bb\n{links}\n{line}\n"));
         std::fs::write(directory.join("a"), "a").unwrap();
         std::fs::write(directory.join("a.tar"), Tar::default().file("t", "t").end()).unwrap();
-        // A volume on a link may be refused.
+        // A volume on a link may be refused, so ignore the status.
         let _ = host.mydocker(["build", text(&directory)]).status();
         canary.check(line);
     }
-    // A stage's links, as sources.
+    // Now the links are in a stage that is the source of a copy.
     let dockerfile = format!("FROM bb AS one\n{links}\nFROM bb\n");
     for line in
         ["COPY --from=one /abs/secret /x", "COPY --from=one /rel/* /x/", "COPY --from=one /file /x"]
@@ -219,7 +219,7 @@ fn links_of_an_image_lead_nowhere_outside() {
 }
 
 #[test]
-fn names_of_heredocs_and_stages_are_no_paths() {
+fn names_of_heredocs_and_stages_are_not_used_as_paths() {
     let host = Host::with_busybox();
     let canary = Canary::new(&host);
     for (dockerfile, message) in [

@@ -1,5 +1,5 @@
-//! RUN --mount: what a step sees of the context, of stages, of caches and of secrets, and that none of it
-//! leads out of its tree or stays where it must not.
+//! RUN --mount: what a step sees of the context, stages, caches and secrets. No mount leads out of
+//! its tree, and no secret stays in the image.
 
 mod support;
 
@@ -32,14 +32,14 @@ impl Project {
     }
 }
 
-/// Whether a file below `dir` holds the text.
+/// Whether any file below `dir` contains the text.
 fn holds(dir: &Path, text: &str) -> bool {
     let grep = std::process::Command::new("grep").args(["-rqsF", "--", text]).arg(dir).status();
     grep.unwrap().success()
 }
 
 #[test]
-fn files_of_the_context_of_stages_and_of_images() {
+fn a_mount_shows_files_of_the_context_a_stage_or_an_image() {
     let project = Project::new();
     project.write("in/f", "from the context\n");
     project.write("in/hidden", "");
@@ -60,10 +60,10 @@ fn files_of_the_context_of_stages_and_of_images() {
     project.host.mydocker(["run", "--rm", "x", "cat", "/one"]).stdout(expected);
     project.host.mydocker(["run", "--rm", "x", "cat", "/names"]).stdout("f\n");
     assert_eq!(fs::read_to_string(project.dir.join("in/f")).unwrap(), "from the context\n");
-    // No mount point is in a layer.
+    // The mount points are in no layer.
     let script = "[ ! -e /m ] && [ ! -e /t ] && [ ! -e /rel ]";
     project.host.mydocker(["run", "--rm", "x", "sh", "-c", script]);
-    // What a mount shows decides, what it does not show does not.
+    // A change of the mounted files makes the step run again; a change of other files does not.
     let cached = |name: &str| {
         project.write(name, "changed\n");
         let log = project.build(dockerfile, &[]).stderr_text();
@@ -73,9 +73,9 @@ fn files_of_the_context_of_stages_and_of_images() {
     assert_eq!(cached("in/f"), 1);
 }
 
-/// CVE-2024-1753, CVE-2024-9407: the source of a mount leads to the host.
+/// CVE-2024-1753, CVE-2024-9407: the source of a mount led to the host.
 #[test]
-fn a_source_leads_out_of_neither_context_nor_stage() {
+fn a_source_leads_neither_out_of_the_context_nor_out_of_a_stage() {
     let project = Project::new();
     let canary = project.host.file("canary", "host's own");
     let canary = canary.to_str().unwrap();
@@ -103,7 +103,7 @@ fn a_source_leads_out_of_neither_context_nor_stage() {
             project.build(&format!("{stage}RUN {mount} cat /m\n"), &[]).exits(1).stderr_text();
         assert!(!log.contains("host's own"), "{log}");
     }
-    // The root of the links is the stage's own.
+    // Absolute links are resolved in the stage's own root.
     let own = format!("{stage}RUN --mount=from=a,source=/whole,target=/m [ -L /m/absolute ]\n");
     project.build(&own, &[]);
     for option in ["bind-propagation=rshared", "Z", "suid", "idmap", "type=devpts"] {
@@ -112,9 +112,9 @@ fn a_source_leads_out_of_neither_context_nor_stage() {
     }
 }
 
-/// CVE-2024-9675, CVE-2024-11218: a cache's id leads outside.
+/// CVE-2024-9675, CVE-2024-11218: a cache's id led outside.
 #[test]
-fn a_cache_stays_between_builds_and_its_id_names_nothing_outside() {
+fn a_cache_stays_between_builds_and_its_id_names_no_path_outside() {
     let project = Project::new();
     let state = project.host.state_root();
     let list = |dir: &Path| {
@@ -133,14 +133,14 @@ fn a_cache_stays_between_builds_and_its_id_names_nothing_outside() {
         assert!(!log.contains("build") && !log.contains("layers"), "{log}");
     }
     assert_eq!((list(&state), list(&project.host.scratch())), before);
-    // A link in a cache means a place in the container.
+    // A link in a cache is resolved in the container.
     let link = format!("ln -s {} /c/link", project.host.scratch().display());
     project.build(&format!("FROM bb\nRUN --mount=type=cache,target=/c {link}\n"), &[]);
     let write = "RUN --mount=type=cache,target=/c touch /c/link/in || cat /c/n >/seen\n";
     project.build(&format!("FROM bb\n{write}"), &[]);
     assert_eq!(list(&project.host.scratch()), before.1);
     project.host.mydocker(["run", "--rm", "x", "cat", "/seen"]).stdout("1\n");
-    // Owner, mode and content of a new one.
+    // The owner, mode and content of a new cache.
     let mount = "--mount=type=cache,id=new,target=/c,from=bb,source=bin,mode=0711,uid=5,gid=6";
     let dockerfile = format!("FROM bb\nRUN {mount} stat -c '%u:%g %a' /c; ls /c/busybox\n");
     project.build(&dockerfile, &[]).stderr_has("5:6 711").stderr_has("/c/busybox");
@@ -150,10 +150,10 @@ fn a_cache_stays_between_builds_and_its_id_names_nothing_outside() {
     assert!(list(&state.join("build/mounts")).is_empty());
 }
 
-/// CVE-2024-23651: two steps at the same time on one cache.
-/// All cache mounts together have a bound, a tenth of a small disk: those used last stay.
+/// The size of all cache mounts together is limited to a tenth of the disk. The last used caches
+/// stay.
 #[test]
-fn cache_mounts_have_a_bound() {
+fn the_size_of_cache_mounts_is_limited() {
     let project = Project::new();
     let (host, dir) = (&project.host, project.dir.to_str().unwrap());
     for id in ["a", "b", "c"] {
@@ -161,7 +161,7 @@ fn cache_mounts_have_a_bound() {
         let lines = format!("FROM bb\nRUN {mount} dd if=/dev/zero of=/c/f bs=1M count=4\n");
         project.write(&format!("{id}.docker"), &lines);
     }
-    // The state lies on a disk of its own, of 100 MB.
+    // The state root is on its own disk of 100 MB.
     let script = "root=$1; shift; mount -t tmpfs -o size=100m none $root && \"$@\" import -q $0 bb >/dev/null && \
         for id in a b c; do \"$@\" build -q -f $1/$id.docker $1 >/dev/null || exit; sleep 0.1; done; \
         \"$@\" system df -v | grep -o 'cache mount .'";
@@ -175,6 +175,7 @@ fn cache_mounts_have_a_bound() {
     support::run_command(inside).stdout("cache mount b\ncache mount c\n");
 }
 
+/// CVE-2024-23651: two steps at the same time on one cache.
 #[test]
 fn steps_that_lock_a_cache_wait_for_each_other() {
     let project = Project::new();
@@ -192,7 +193,8 @@ fn steps_that_lock_a_cache_wait_for_each_other() {
         .map(|name| start(name, step("locked", &format!("echo {name}; {alone}"))))
         .collect();
     builds.into_iter().for_each(|build| drop(build.wait().exits(0)));
-    // While one has it, a private step gets another one, and a prune leaves it.
+    // While a step holds the cache, a private step gets another cache, and a prune leaves the
+    // cache.
     let held = start("d", step("locked", "touch /c/mine; until [ -e /c/end ]; do sleep 0.1; done"));
     let mounts = project.host.state_root().join("build/mounts");
     let file = |name: &str| {
@@ -206,9 +208,10 @@ fn steps_that_lock_a_cache_wait_for_each_other() {
     held.wait().exits(0);
 }
 
-/// CVE-2024-23652: after a step its mount points are not looked for by path on the host.
+/// CVE-2024-23652: the engine removed a step's mount points by their paths, after the step had
+/// replaced a parent by a link.
 #[test]
-fn a_mount_points_parent_that_became_a_link_removes_nothing() {
+fn a_link_in_place_of_a_mount_points_parent_removes_nothing() {
     let project = Project::new();
     let canary = project.host.scratch().join("canary");
     fs::create_dir_all(canary.join("b")).unwrap();
@@ -219,7 +222,7 @@ fn a_mount_points_parent_that_became_a_link_removes_nothing() {
 }
 
 #[test]
-fn a_secret_is_seen_by_its_step_alone_and_stays_nowhere() {
+fn only_its_step_sees_a_secret_and_no_file_keeps_it() {
     let project = Project::new();
     let secret = "s3cr3t-of-the-test";
     let file = project.host.file("secret", secret);
@@ -231,7 +234,7 @@ fn a_secret_is_seen_by_its_step_alone_and_stays_nowhere() {
     let log = project.build(dockerfile, &["--secret", &flag]);
     log.stderr_has("7:0 440").stderr_has("S3CR3T-OF-THE-TEST").stderr_has("absent");
     assert!(!holds(&project.host.state_root(), secret) && !holds(&project.host.run_root(), secret));
-    // Another value makes no step new, and a variable is as good as a file.
+    // Another value does not make the step run again. A variable can be the source, like a file.
     let other = ["--secret", "id=s,env=PATH"];
     assert!(!project.build(dockerfile, &other).stderr_text().contains("7:0 440"));
     let required = "FROM bb\nRUN --mount=type=secret,id=r,required true\n";
@@ -240,7 +243,7 @@ fn a_secret_is_seen_by_its_step_alone_and_stays_nowhere() {
     let long = project.host.file("long", vec![b'x'; (500 << 10) + 1]);
     let long = format!("id=r,src={}", long.display());
     project.build(required, &["--secret", &long]).exits(1).stderr_has("longer than");
-    // A killed build's secret is removed by the next.
+    // The next build removes the secret of a killed build.
     let wait = "FROM bb\nRUN --mount=type=secret,id=s sleep 1000\n";
     project.write("Dockerfile", wait);
     let build =

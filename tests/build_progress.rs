@@ -1,4 +1,4 @@
-//! What a build shows, on a terminal and elsewhere, and how a signal ends it.
+//! The progress that a build shows on a terminal and elsewhere, and how a signal ends a build.
 
 mod support;
 
@@ -24,7 +24,7 @@ fn a_terminal_shows_each_step_in_place() {
         terminal.expect("[+] Building ");
         terminal.expect(" => => # 0.");
         terminal.expect("line-39");
-        // The lines are drawn again, over the ones before.
+        // The new lines are drawn over the former ones.
         terminal.expect("A\x1b[J[+] Building ");
         terminal.expect(" (4/4) FINISHED");
         let (status, shown) = terminal.wait();
@@ -49,7 +49,7 @@ fn a_terminal_shows_what_a_step_that_failed_printed() {
 }
 
 #[test]
-fn elsewhere_the_lines_are_plain() {
+fn without_a_terminal_the_lines_are_plain() {
     let host = Host::with_busybox();
     let dockerfile = "FROM bb\nRUN echo hello\n";
     let plain = |mut terminal: Terminal| {
@@ -64,7 +64,7 @@ fn elsewhere_the_lines_are_plain() {
         command.env(name, value);
         plain(Terminal::spawn(&command));
     }
-    // Not a terminal: the same, also where that of a terminal is asked for.
+    // Without a terminal, --progress=tty prints the same plain lines.
     let done = host.mydocker(build(&host, dockerfile, &["--progress=tty"]));
     done.stderr_has("#2 [2/2] RUN echo hello\n").stderr_has("\n#2 DONE ");
     let quiet = host.mydocker(build(&host, dockerfile, &["--progress=quiet"])).stderr("").text();
@@ -86,7 +86,7 @@ fn a_key_on_the_terminal_ends_a_build_and_leaves_nothing() {
 fn a_signal_ends_a_build_wherever_it_is() {
     let host = Host::with_busybox();
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        // It waits for a Dockerfile on stdin.
+        // The build waits for a Dockerfile on stdin.
         let build = host.background(["build", "-"]);
         support::eventually("the build has a workplace", || {
             let names = std::fs::read_dir(host.state_root().join("containers")).unwrap().flatten();
@@ -97,7 +97,7 @@ fn a_signal_ends_a_build_wherever_it_is() {
         build.signal(signal);
         build.wait().exits(status).stderr_has("the build was interrupted by SIG");
         host.nothing_of_builds_is_left();
-        // It waits for a file that it copies.
+        // The build waits for a server during ADD.
         let args = build_of_fifo(&host);
         let mut build = host.background(args);
         build.expect_error("ADD");
@@ -105,7 +105,7 @@ fn a_signal_ends_a_build_wherever_it_is() {
         build.wait().exits(status).stderr_has("the build was interrupted by SIG");
         host.nothing_of_builds_is_left();
     }
-    // The layer that was whole is in the cache.
+    // The completed layer is in the cache.
     let directory =
         host.directory("context", &[("Dockerfile", "FROM bb\nRUN echo 1 >/one\nRUN sleep 1000\n")]);
     let args = ["build", directory.to_str().unwrap()];
@@ -119,11 +119,11 @@ fn a_signal_ends_a_build_wherever_it_is() {
     host.mydocker(args).stderr_has("#2 CACHED");
 }
 
-/// A build whose ADD waits for a server that never answers.
+/// A build whose ADD waits for a server that never answers. Returns the arguments.
 fn build_of_fifo(host: &Host) -> Vec<String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/f", listener.local_addr().unwrap());
-    // It stays open for as long as the test runs.
+    // Keep the listener open until the test ends.
     std::mem::forget(listener);
     build(host, &format!("FROM bb\nRUN echo ADD\nADD {url} /f\n"), &[])
 }
@@ -143,12 +143,12 @@ fn a_second_signal_ends_the_cleaning_up_too() {
     let story = build.wait().exits(130).stderr_text();
     assert!(!story.contains("interrupted"), "{story}");
     drop(lock);
-    // The next build does what is left to do.
+    // The next build finishes the clean-up.
     host.feed("FROM bb\n", ["build", "-"]);
     host.nothing_of_builds_is_left();
 }
 
-/// nohup(1) ignores SIGHUP: the build goes on when the terminal goes.
+/// nohup(1) makes the build ignore SIGHUP, so the build continues after the terminal has closed.
 #[test]
 fn a_build_under_nohup_outlives_its_terminal() {
     let host = Host::with_busybox();

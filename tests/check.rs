@@ -1,4 +1,5 @@
-//! `system check` finds what kills, power cuts and others left, each in one line, and mends it.
+//! `system check` finds what kills, power cuts and other programs have left, one line each, and
+//! repairs it.
 
 mod support;
 
@@ -9,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::machine::Side;
 use support::{Host, eventually};
 
-/// What the check says, which is these lines and no other, in any order; that it says it twice; and
-/// what `--repair` says.
+/// Checks that `system check` prints exactly the lines `expected`, in any order, and prints them
+/// again the second time. Returns the output of `--repair`.
 #[track_caller]
 fn finds(host: &Host, expected: &[&str]) -> Vec<String> {
     let mut found = host.mydocker(["system", "check"]).exits(1).lines();
@@ -28,7 +29,7 @@ fn finds(host: &Host, expected: &[&str]) -> Vec<String> {
     String::from_utf8(repair.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Finds `expected`, mends all of it, and finds no more.
+/// Checks that `system check` finds `expected` and repairs all of it.
 #[track_caller]
 fn mends(host: &Host, expected: &[&str]) {
     let mended = finds(host, expected);
@@ -79,7 +80,7 @@ fn names_without_an_image() {
 }
 
 #[test]
-fn damaged_images_are_told_and_can_be_removed() {
+fn damaged_images_are_reported_and_can_be_removed() {
     let host = Host::with_busybox();
     let archive = host.scratch().join("bb.tar");
     host.mydocker(["save", "-o", archive.to_str().unwrap(), "bb"]);
@@ -95,7 +96,8 @@ fn damaged_images_are_told_and_can_be_removed() {
     host.mydocker(["load", "-i", archive.to_str().unwrap()]);
     host.mydocker(["system", "check"]).stdout("");
     host.mydocker(["run", "--rm", "bb", "true"]);
-    // Its layer might be any: none is taken for nobody's.
+    // A damaged config names no layers, so every layer might belong to the image: none may be
+    // removed.
     let config = host.state_root().join("images/blobs/sha256").join(&id);
     for content in ["{\"rootfs\":{}}", ""] {
         fs::write(&config, content).unwrap();
@@ -113,7 +115,7 @@ fn damaged_images_are_told_and_can_be_removed() {
 }
 
 #[test]
-fn volumes_keep_what_they_hold() {
+fn volumes_keep_their_files() {
     let host = Host::with_busybox();
     host.mydocker(["volume", "create", "v"]);
     let volumes = host.state_root().join("volumes");
@@ -131,7 +133,8 @@ fn volumes_keep_what_they_hold() {
     let cat = ["run", "--rm", "-v", "foreign:/f", "-v", "v:/v", "bb", "cat", "/f/file"];
     host.mydocker(cat).stdout("kept");
     host.mydocker(["volume", "ls", "-q"]).stdout("foreign\nv\n");
-    // A whole copy of which a part is in the volume: the rest follows.
+    // A copy was interrupted after its first move from the copy into the volume: the repair moves
+    // the rest.
     write(&volumes.join("v/_data/first"), "moved");
     write(&volumes.join("v/_data.filled/second/file"), "to move");
     mends(&host, &["volume v holds a copy from its image that was cut short"]);
@@ -141,9 +144,9 @@ fn volumes_keep_what_they_hold() {
 }
 
 #[test]
-fn containers_that_begin_at_once_fill_a_volume_once() {
+fn containers_that_start_at_the_same_time_fill_a_volume_once() {
     let host = Host::with_busybox();
-    // So many that the copy takes longer than the starts lie apart.
+    // The copy of so many files takes longer than the delay between the starts.
     let script = "mkdir /big; cd /big; seq 4000 | xargs touch";
     host.mydocker(["run", "--name", "c", "bb", "sh", "-c", script]);
     host.mydocker(["commit", "c", "big"]);
@@ -157,7 +160,7 @@ fn containers_that_begin_at_once_fill_a_volume_once() {
 }
 
 #[test]
-fn what_networks_hold_for_containers_that_are_gone() {
+fn networks_of_containers_that_are_gone() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.77.0.0/24", "n"]);
     let networks = host.state_root().join("networks");
@@ -181,7 +184,7 @@ fn what_networks_hold_for_containers_that_are_gone() {
     host.machine().run(Side::Here, &["iptables", "-t", "nat", "-F"]);
     mends(&host, &["the firewall's rules of this engine were changed by others"]);
     assert!(rules().contains("--dport 8000 "));
-    // As a power cut that took the run directory alone would leave it.
+    // As after a power cut that removed only the run directory.
     let (name, pids) = (host.inspect(&id, "{{.Name}}"), [host.monitor(&id), host.pid(&id)]);
     for pid in pids {
         let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
@@ -202,7 +205,7 @@ fn what_networks_hold_for_containers_that_are_gone() {
         .find_map(|entry| Some(entry.path().join("mydocker")).filter(|parent| parent.exists()));
     fs::create_dir(parent.unwrap_or("/sys/fs/cgroup/mydocker".into()).join(&id)).unwrap();
     mends(&host, &["is not running but has a cgroup"]);
-    // One network that can't be read doesn't hide the rest.
+    // One damaged network record does not hide the others.
     write(&networks.join("torn/config.json"), "");
     write(&networks.join("n/leases/10.77.0.9"), &format!("{nobody}\nx\n"));
     let told = finds(&host, &["network torn can't be read", "address 10.77.0.9"]);
@@ -210,7 +213,7 @@ fn what_networks_hold_for_containers_that_are_gone() {
     fs::remove_dir_all(networks.join("torn")).unwrap();
 }
 
-/// As a cleaner of temporary files: removes all that the run root holds.
+/// Removes all files of the run root, like a cleaner of temporary files.
 fn wipe(host: &Host) {
     for entry in fs::read_dir(host.run_root()).unwrap().flatten() {
         let path = entry.path();
@@ -218,8 +221,8 @@ fn wipe(host: &Host) {
     }
 }
 
-/// Each line is a command that took something from a running container when its files in the run
-/// directory were gone, and the exit status it must have.
+/// Each line is a command that once damaged a running container whose files in the run directory
+/// were gone, and its expected exit status.
 #[test]
 fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     let host = Host::on_machine();
@@ -253,7 +256,7 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
         (&["system", "check", "--repair"], 0),
         (&["start", "c"], 0),
         (&["boot"], 0),
-        // It makes all rules again, because their record was wiped too.
+        // This command makes all rules again, because the wipe removed their record.
         (&["run", "--rm", "--net", "n", "-p", "8001:80", "bb", "true"], 0),
         (&["run", "--rm", "--net", "container:c", "bb", "true"], 0),
         (&["network", "reload"], 0),
@@ -270,14 +273,14 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["rename", "c", "other"]);
     host.mydocker(["rename", "other", "c"]);
     has_all(&["rename"]);
-    // Paused.
+    // The same while the containers are paused.
     host.mydocker(["pause", "c"]);
     wipe(&host);
     assert_eq!(host.mydocker(["ps", "--format", "{{.State}}"]).text(), "paused");
     host.mydocker(["start", "c"]).exits(1).stderr_has("paused");
     host.mydocker(["unpause", "c"]);
     has_all(&["unpause"]);
-    // Ended and started again, with all that it had.
+    // The same after a stop and a start, with the same settings.
     wipe(&host);
     host.mydocker(["restart", "c"]);
     eventually("the program handles the signal", || {
@@ -294,7 +297,7 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["system", "check"]).stdout("");
 }
 
-/// Nobody is left to clean up, and nothing says what there is: `rm -f` finds all of it.
+/// No monitor can clean up, and no file lists what exists: `rm -f` finds all of it.
 #[test]
 fn a_wiped_container_without_a_monitor_leaves_nothing() {
     let host = Host::on_machine();
@@ -312,7 +315,7 @@ fn a_wiped_container_without_a_monitor_leaves_nothing() {
         host.kill(monitor);
         let found = host.mydocker(["system", "check"]).exits(1).text();
         assert!(found.contains(&format!("the monitor of container {name} was killed")), "{found}");
-        // The kernel ends a program with its monitor, but not while it is frozen.
+        // The kernel ends a program with its monitor, but not while the program is frozen.
         assert!(!is_paused || fs::exists(format!("/proc/{pid}")).unwrap(), "a look ends nothing");
         host.mydocker([ends, &[name]].concat());
         eventually("it has ended", || !fs::exists(format!("/proc/{pid}")).unwrap());
@@ -328,7 +331,7 @@ fn a_wiped_container_without_a_monitor_leaves_nothing() {
 }
 
 #[test]
-fn a_state_file_that_is_wiped_alone() {
+fn a_wiped_state_file_is_written_again() {
     let host = Host::with_busybox();
     let ends: [&[&str]; 3] = [&["stop", "-t", "0"], &["kill"], &["rm", "-f"]];
     for (at, end) in ends.into_iter().enumerate() {
@@ -337,7 +340,7 @@ fn a_state_file_that_is_wiped_alone() {
         let id = host.mydocker(run).text();
         let pid = host.pid(&name);
         let state = host.run_root().join(&id).join("state.json");
-        // The title is taken after the start was answered.
+        // The monitor sets its title after the start has been answered.
         let title = format!("/proc/{}/cmdline", host.monitor(&name));
         eventually("it has its title", || {
             fs::read(&title).unwrap().starts_with(b"mydocker: monitor of ")
@@ -359,9 +362,10 @@ fn a_state_file_that_is_wiped_alone() {
     host.mydocker(["system", "check"]);
 }
 
-/// What a cleaner of temporary files does to the run directory orphans no program and loses no data.
+/// A cleaner of temporary files wipes the run directory: no program becomes an orphan, and no data
+/// is lost.
 #[test]
-fn a_run_directory_that_is_wiped() {
+fn a_wiped_run_directory_harms_nothing() {
     let host = Host::with_busybox();
     for (name, flags) in
         [("kept", &[][..]), ("brief", &["--rm"]), ("gone", &["--restart", "always"])]
@@ -385,15 +389,15 @@ fn a_run_directory_that_is_wiped() {
     }
 }
 
-/// The monitor waits to start the program again. It has no cgroup then.
+/// The monitor waits before it starts the program again, and has no cgroup during this time.
 #[test]
-fn a_run_directory_that_is_wiped_while_a_restart_is_awaited() {
+fn a_run_directory_that_is_wiped_during_a_restart_pause() {
     let host = Host::with_busybox();
     let rests = |name: &str| host.inspect(name, "{{.State.Status}}") == "restarting";
     let run = ["run", "-d", "--net", "none", "--restart", "always", "--name"];
     for name in ["c", "again"] {
         host.mydocker([&run[..], &[name, "bb", "sh", "-c", "exit 3"]].concat());
-        // A pause of some seconds, so that the wipe is in it.
+        // Wait for a pause of some seconds, so that the wipe is within it.
         eventually("it waits a while", || {
             rests(name) && host.inspect(name, "{{.RestartCount}}").parse::<u32>().unwrap() >= 5
         });
@@ -401,7 +405,7 @@ fn a_run_directory_that_is_wiped_while_a_restart_is_awaited() {
     let ids = ["c", "again"].map(|name| host.inspect(name, "{{.Id}}"));
     assert_eq!(ids.each_ref().map(|id| monitors(id)), [1, 1]);
     wipe(&host);
-    // It waits until the old monitor has gone.
+    // This start waits until the old monitor has ended.
     host.mydocker(["start", "again"]);
     let told = host.inspect("c", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}");
     assert!(told.starts_with("exited 3 its restart policy did not start it again"), "{told}");
@@ -410,8 +414,8 @@ fn a_run_directory_that_is_wiped_while_a_restart_is_awaited() {
     host.mydocker(["rm", "-f", "c", "again"]);
 }
 
-/// How many processes have the title of a monitor of the container `id`. A program that is being started
-/// has it too until execve, in a PID namespace of its own.
+/// The number of processes with the title of a monitor of the container `id`. A process that starts
+/// the program also has this title until execve, but is in another PID namespace.
 fn monitors(id: &str) -> usize {
     let title = format!("({})", &id[..12]);
     let is_on_host = |process: &fs::DirEntry| {

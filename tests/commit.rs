@@ -1,4 +1,5 @@
-//! commit, diff, export, save: what a container changed, and how it gets away.
+//! commit, diff, export and save: the changes of a container, and archives of containers and
+//! images.
 
 mod support;
 
@@ -17,7 +18,7 @@ fn changed(host: &Host) {
 }
 
 #[test]
-fn diff_tells_what_was_added_changed_and_deleted() {
+fn diff_lists_added_changed_and_deleted_files() {
     let host = Host::with_busybox();
     host.mydocker(["create", "--name", "fresh", "bb", "true"]);
     host.mydocker(["diff", "fresh"]).stdout("");
@@ -34,7 +35,7 @@ fn diff_tells_what_was_added_changed_and_deleted() {
 }
 
 #[test]
-fn a_commit_is_a_layer_of_what_changed() {
+fn a_commit_makes_a_layer_of_the_changes() {
     let host = Host::with_busybox();
     changed(&host);
     let id = host
@@ -59,12 +60,12 @@ fn a_commit_is_a_layer_of_what_changed() {
                 stat -c %s /sparse; cat /usr";
     let done = host.mydocker(["run", "--rm", "made:1", "sh", "-c", look]);
     done.stdout("/home:\nfile\n7:8 644\n0:0 700\n1\nb\n/nowhere\nfifo\n10000000\nfile\n");
-    // The base's layer is shared, the new one holds only what changed.
+    // The image shares the base's layer; the new layer has only the changes.
     let layers = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", "made:1"]).text();
     let base = host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", "bb"]).text();
     assert!(layers.starts_with(base.trim_end_matches(']')), "{layers} {base}");
     assert_eq!(layers.matches("sha256:").count(), 2);
-    // Committed again, the changes of both are there.
+    // A second commit has the changes of both.
     host.mydocker(["run", "--name", "again", "made:1", "rm", "/new"]);
     host.mydocker(["commit", "again", "made:2"]);
     host.mydocker(["run", "--rm", "made:2", "sh", "-c", "ls /new /home"])
@@ -82,9 +83,10 @@ fn a_commit_without_changes_adds_no_layer() {
 }
 
 #[test]
-fn a_running_container_is_held_still_and_goes_on() {
+fn a_commit_pauses_a_running_container() {
     let host = Host::with_busybox();
-    // Both files are written in one breath: a torn pair shows that the program ran during the commit.
+    // The program writes both files one after the other: if they differ by more than one, it ran
+    // during the commit.
     let script = "i=0; while :; do i=$((i+1)); echo $i >/a; echo $i >/b; done";
     host.mydocker(["run", "-d", "--name", "busy", "bb", "sh", "-c", script]);
     support::eventually("it runs", || host.mydocker(["exec", "busy", "ls", "/b"]).status() == 0);
@@ -92,7 +94,7 @@ fn a_running_container_is_held_still_and_goes_on() {
         host.mydocker(["commit", "busy", "snap"]);
         let pair = host.mydocker(["run", "--rm", "snap", "cat", "/a", "/b"]).lines();
         let number = |at: usize| pair.get(at).map_or(0, |line| line.parse::<i64>().unwrap());
-        // At most the one write that was under way.
+        // At most the one write that was in progress at the pause.
         assert!((number(0) - number(1)).abs() <= 1 || pair.len() < 2, "{round}: {pair:?}");
     }
     let before = host.mydocker(["exec", "busy", "cat", "/a"]).text();
@@ -121,8 +123,7 @@ fn a_killed_commit_leaves_the_container_running() {
     }
 }
 
-/// What they hold may be secret, whatever the caller's umask and whatever file they replace.
-/// As Docker: `-` is no name for the standard output here.
+/// As in Docker, `-` is a file name here, not stdout.
 #[test]
 fn a_dash_after_output_names_a_file() {
     let host = Host::with_busybox();
@@ -132,8 +133,9 @@ fn a_dash_after_output_names_a_file() {
     assert!(host.scratch().join("-").metadata().unwrap().len() > 1000);
 }
 
+/// An archive may contain secrets, so its mode is 0600 whatever the umask and the replaced file are.
 #[test]
-fn an_archive_is_readable_by_its_owner_alone() {
+fn only_its_owner_can_read_an_archive() {
     let host = Host::with_busybox();
     host.mydocker(["create", "--name", "c", "bb", "true"]);
     let archive = host.file("a.tar", "of everybody");
@@ -149,7 +151,7 @@ fn an_archive_is_readable_by_its_owner_alone() {
 }
 
 #[test]
-fn the_flattened_root_goes_to_any_path() {
+fn an_export_writes_the_root_to_any_path() {
     let host = Host::with_busybox();
     changed(&host);
     let flat = host.scratch().join("flat.tar");
@@ -168,7 +170,7 @@ fn the_flattened_root_goes_to_any_path() {
 }
 
 #[test]
-fn an_export_has_no_volumes_and_no_mounts() {
+fn an_export_has_no_files_of_volumes_or_mounts() {
     let host = Host::with_busybox();
     host.mydocker([
         "run",
@@ -199,7 +201,7 @@ fn an_export_has_no_volumes_and_no_mounts() {
 }
 
 #[test]
-fn a_saved_image_comes_back_as_the_same_image() {
+fn a_saved_image_loads_as_the_same_image() {
     let host = Host::with_busybox();
     changed(&host);
     host.mydocker(["commit", "c", "made:1"]);
@@ -215,10 +217,10 @@ fn a_saved_image_comes_back_as_the_same_image() {
             assert_eq!(id(&host, name), id(&other, name), "{format} {name}");
         }
         other.mydocker(["run", "--rm", "made:1", "cat", "/new"]).stdout("new\n");
-        // The same bytes again from there.
+        // Saving the image from there gives the same bytes.
         let again = other.mydocker(["save", "--format", format, "made", "bb"]).bytes();
         assert!(again == std::fs::read(&archive).unwrap(), "{format}");
-        // And other tools read it.
+        // skopeo reads it, and so do other tools.
         let inspected = Command::new("skopeo")
             .args(["inspect", "--raw"])
             .arg(format!("{format}:{path}:made:1"))
@@ -235,7 +237,7 @@ fn a_saved_image_comes_back_as_the_same_image() {
 }
 
 #[test]
-fn a_container_of_the_image_has_the_same_tree() {
+fn a_container_of_a_committed_image_has_the_same_tree() {
     let host = Host::with_busybox();
     let base = "mkdir -p /t/dir/sub /t/gone/sub /t/opq /t/ren/in /t/f2d; echo 1 >/t/dir/a; \
         echo 2 >/t/gone/sub/f; echo low >/t/opq/low; echo r >/t/ren/in/f; echo f >/t/file; \
@@ -268,14 +270,14 @@ fn a_container_of_the_image_has_the_same_tree() {
         (host.mydocker(["export", "c"]).bytes(), host.mydocker(["export", "d"]).bytes());
     assert!(before.windows(9).any(|part| part == b"user.note"));
     assert!(before == after);
-    // Whole or by its changes: the same once more.
+    // Exported whole or committed, the tree is still the same.
     host.mydocker(["commit", "d", "same"]);
     let layers = |image| host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", image]).text();
     assert_eq!(layers("made"), layers("same"));
 }
 
 #[test]
-fn what_was_made_to_mount_on_is_not_in_the_layer() {
+fn mount_points_are_not_in_the_layer() {
     let host = Host::with_busybox();
     let file = host.file("file", "host's");
     let bind = format!("{}:/made/for/file", file.display());
@@ -301,7 +303,7 @@ fn what_was_made_to_mount_on_is_not_in_the_layer() {
 }
 
 #[test]
-fn the_roots_own_owner_and_mode_are_kept() {
+fn a_commit_keeps_the_owner_and_mode_of_the_root() {
     let host = Host::with_busybox();
     let look = |image: &str| host.mydocker(["run", "--rm", image, "stat", "-c", "%a %u:%g", "/"]);
     host.mydocker(["run", "--name", "c", "bb", "sh", "-c", "chmod 711 /; chown 5:6 /"]);
@@ -320,14 +322,14 @@ fn the_roots_own_owner_and_mode_are_kept() {
 }
 
 #[test]
-fn other_tools_take_what_is_saved_and_it_stays_the_same() {
+fn other_tools_read_a_saved_image_unchanged() {
     let host = Host::new();
     let drop = host.state_root().join("images/drop");
     std::fs::create_dir_all(&drop).unwrap();
     std::fs::copy(support::busybox_archive(), drop.join("dropped.tar")).unwrap();
     host.mydocker(["run", "--name", "c", "dropped", "sh", "-c", "echo 1 >/f; rm -r /home"]);
     host.mydocker(["commit", "c", "made:1"]);
-    // A file that is named twice can't be given out as it came.
+    // A file with two entries in a tar can't be written again with the same bytes.
     let script = "echo a >a; tar -cf twice.tar a; echo bb >a; tar -rf twice.tar a";
     let sh = Command::new("sh").args(["-ec", script]).current_dir(host.scratch()).status();
     assert!(sh.unwrap().success());

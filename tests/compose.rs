@@ -1,5 +1,5 @@
-//! `compose`: what a compose file means, by `config`, also beside Debian's docker-compose 1.29 on the
-//! same files; and projects that come up, change and go down.
+//! `compose`: the meaning of a compose file, as `config` prints it, also beside Debian's
+//! docker-compose 1.29; and projects that are started, changed and removed.
 
 mod compose {
     mod corpus;
@@ -15,7 +15,7 @@ use std::process::Command;
 use server::Registry;
 use support::Host;
 
-/// A directory with these files, and `mydocker compose` in it.
+/// A directory with a project's files, and `mydocker compose` in it.
 struct Project {
     host: Host,
     dir: PathBuf,
@@ -48,7 +48,7 @@ fn config(files: &[(&str, &str)], line: &str) -> support::Done {
 }
 
 #[test]
-fn a_project_is_found_upwards_and_named_by_its_directory() {
+fn a_project_is_found_in_a_directory_above_and_named_after_it() {
     let project = Project::new(&[
         ("My App/compose.yaml", "services: {web: {image: bb}}"),
         ("My App/compose.override.yaml", "services: {web: {command: echo hi}}"),
@@ -172,7 +172,7 @@ fn mistakes_are_reported_by_file_line_and_key() {
 }
 
 #[test]
-fn profiles_extends_includes_and_env_files() {
+fn profiles_extends_includes_and_env_files_are_read() {
     let project = Project::new(&[
         (
             "compose.yaml",
@@ -206,7 +206,7 @@ fn the_hash_ignores_order_and_style() {
     assert_ne!(one, hash("services: {a: {image: bb, environment: [A=1, B=3]}}"));
 }
 
-/// A web server with two replicas that waits for a database and a job.
+/// A web server with two replicas, which waits for a database and a job.
 const SHOP: &str = "
 services:
   web:
@@ -231,7 +231,7 @@ volumes:
 ";
 
 impl Project {
-    /// The ids of the project's containers by name.
+    /// The names of the project's containers, each with its id.
     fn ids(&self) -> Vec<String> {
         let format = "{{.Names}} {{.ID}}";
         let mut lines: Vec<String> = self
@@ -284,7 +284,7 @@ fn a_project_comes_up_in_order_and_goes_down() {
     assert_eq!(label("shop-web-1", "project.working_dir"), project.dir.to_str().unwrap());
     let hash = project.compose("-p shop config --hash web").text();
     assert_eq!(format!("web {}", label("shop-web-1", "config-hash")), hash);
-    // Names of services and of replicas lead to containers, from both sides.
+    // The names of services and replicas resolve to addresses, from both sides.
     let hosts = project.host.mydocker(["exec", "shop-db-1", "cat", "/etc/hosts"]).text();
     assert_eq!(hosts.matches(" web").count(), 2, "{hosts}");
     let log = project.compose("-p shop logs web").text();
@@ -296,11 +296,11 @@ fn a_project_comes_up_in_order_and_goes_down() {
     project
         .compose("ls --format json")
         .stdout_has(r#""Name":"shop","Status":"exited(1), running(3)""#);
-    // Nothing has changed: the same containers stay.
+    // Nothing has changed, so the same containers stay.
     let before = project.ids();
     project.compose("-p shop up -d").stderr_has("Container shop-web-1  Running");
     assert_eq!(project.ids(), before);
-    // The file is not needed for this.
+    // `down` does not need the file.
     std::fs::remove_file(project.dir.join("compose.yaml")).unwrap();
     let down = project.compose("-p shop down").stderr_text();
     let place = |line: &str| down.find(line).unwrap_or_else(|| panic!("{line} in {down}"));
@@ -370,14 +370,14 @@ fn only_what_changed_is_made_again() {
     assert_ne!(id("c-web-1"), web);
     assert_eq!(id("c-db-1"), db);
     project.host.mydocker(["exec", "c-web-1", "sh", "-c", "echo $A"]).stdout("2\n");
-    // An anonymous volume goes on to the next container, and is still anonymous.
+    // The next container gets the anonymous volume, which is still anonymous.
     project.host.mydocker(["exec", "c-db-1", "sh", "-c", "echo hi >/kept/file"]);
     project.compose("-p c up -d --force-recreate db");
     assert_ne!(id("c-db-1"), db);
     project.host.mydocker(["exec", "c-db-1", "cat", "/kept/file"]).stdout("hi\n");
     project.compose("-p c up -d --force-recreate -V db");
     project.host.mydocker(["exec", "c-db-1", "ls", "/kept"]).stdout("");
-    // Another image of the same name makes another container.
+    // Another image with the same name makes another container.
     let web = id("c-web-1");
     let archive = support::busybox_archive();
     project.host.mydocker(["import", "--change", "ENV NEW=1", archive.to_str().unwrap(), "bb"]);
@@ -395,7 +395,7 @@ fn only_what_changed_is_made_again() {
     project.compose("-p c down -v");
 }
 
-/// What an `up` that was killed leaves: the new container under a name of its own, beside the old.
+/// The state after a killed `up`: the new container has a temporary name, beside the old container.
 #[test]
 fn an_interrupted_change_is_finished() {
     let file = |value: u32| {
@@ -424,7 +424,7 @@ fn an_interrupted_change_is_finished() {
     project.compose("-p i down");
 }
 
-/// CVE-2026-53488: the labels of an image are its author's.
+/// CVE-2026-53488: the author of an image chooses its labels.
 #[test]
 fn labels_of_an_image_make_no_project() {
     let project = Project::new(&[(
@@ -456,7 +456,7 @@ fn labels_of_an_image_make_no_project() {
 }
 
 #[test]
-fn a_service_that_is_off_is_no_container_of_its_name() {
+fn a_service_without_an_active_profile_does_not_run() {
     let project = Project::new(&[(
         "compose.yaml",
         "services:\n  web: {image: bb, network_mode: 'service:db', command: sleep 1000, init: true,\n        \
@@ -467,7 +467,7 @@ fn a_service_that_is_off_is_no_container_of_its_name() {
 }
 
 #[test]
-fn a_service_for_another_machine_says_so_with_its_platform() {
+fn a_service_for_another_machine_is_reported_with_its_platform() {
     let far = "services: {a: {image: far, command: 'true', platform: linux/s390x}}";
     let undeclared = "services: {a: {image: far, command: 'true'}}";
     let project = Project::new(&[("compose.yaml", far), ("undeclared.yaml", undeclared)]);
@@ -483,7 +483,7 @@ fn a_service_for_another_machine_says_so_with_its_platform() {
 }
 
 #[test]
-fn networks_and_volumes_that_are_not_the_projects() {
+fn networks_and_volumes_of_others_are_not_changed() {
     let external = "services: {a: {image: bb, command: 'true', networks: [n], volumes: ['v:/v']}}\n\
                     networks: {n: {external: true, name: NET}}\nvolumes: {v: {external: true, name: outside}}";
     let net = support::unique("n");
@@ -506,7 +506,7 @@ fn networks_and_volumes_that_are_not_the_projects() {
 }
 
 #[test]
-fn an_endpoint_has_the_interface_that_its_service_asks_for() {
+fn an_endpoint_has_the_options_of_its_service() {
     let project = Project::new(&[(
         "compose.yaml",
         "services:
@@ -580,7 +580,7 @@ fn a_second_signal_kills() {
 }
 
 #[test]
-fn the_end_of_one_container_can_end_all() {
+fn the_end_of_one_container_can_stop_all() {
     let file = "services:\n  a: {image: bb, init: true, command: sleep 1000}\n  \
                 b: {image: bb, command: \"sh -c 'sleep 0.2; exit 7'\", depends_on: [a]}\n  \
                 c: {image: bb, command: 'true'}";
@@ -619,7 +619,7 @@ fn logs_follow_several_containers_until_they_end() {
     project.compose("-p l down");
 }
 
-/// Each line of `a` says how often its container has been started.
+/// Each line of `a` has the number of its container's starts.
 #[test]
 fn containers_that_come_later_are_followed_too() {
     let file = |word: &str| {
@@ -656,7 +656,7 @@ fn containers_that_come_later_are_followed_too() {
     up.expect("a-2      | three 1\n");
     up.signal(rustix::process::Signal::INT);
     up.wait().exits(130).stderr_has("Container w-a-2  Stopped");
-    // Nothing is printed twice.
+    // No line is printed twice.
     let mut printed = logs.wait().lines();
     printed.sort();
     let wanted = ["one 1", "one 2", "one 3", "three 1", "two 1", "two 2"];
@@ -670,7 +670,7 @@ fn containers_that_come_later_are_followed_too() {
     project.compose("-p w down -t 0");
 }
 
-/// The container that takes the place of the only one that is followed.
+/// `logs` follows the container that replaces the only one it followed.
 #[test]
 fn logs_go_on_with_the_container_that_replaces_another() {
     let file = |word: &str| {
@@ -690,7 +690,7 @@ fn logs_go_on_with_the_container_that_replaces_another() {
 }
 
 #[test]
-fn one_command_runs_in_a_container_of_its_own() {
+fn run_makes_a_separate_container() {
     let file = "services:\n  app: {image: bb, entrypoint: [sh, -c], command: ['echo usual'], depends_on: \
                 {db: {condition: service_healthy}}, ports: ['127.0.0.1:1:1'], environment: [A=1], \
                 container_name: fixed, restart: always}\n  \
@@ -707,7 +707,7 @@ fn one_command_runs_in_a_container_of_its_own() {
     assert!(labels.contains(r#""com.docker.compose.oneoff":"True""#), "{labels}");
     assert_eq!(project.host.inspect(&names[0], "{{.HostConfig.RestartPolicy.Name}}"), "no");
     project.compose("-p r run --no-deps --entrypoint echo app a b").stdout("a b\n");
-    // It is no replica.
+    // The container of `run` is not a replica.
     project.compose("-p r up -d --no-deps app");
     project.compose("-p r exec -T db sh -c pwd").stdout("/\n");
     project.compose("-p r exec app true").exits(1).stderr_has("waits to be restarted");
@@ -816,7 +816,7 @@ fn builds_have_secrets_caches_and_images_of_other_services() {
         Project::new(&[("compose.yaml", file), (".env", "TOKEN=of .env"), ("key", " of a file\n")]);
     project.compose("-p d up --no-log-prefix").stdout("base\nof .env of a file\n");
     project.compose("-p d down --rmi all");
-    // The cache beside the compose file has the steps, wherever the command runs.
+    // The steps are in the cache beside the compose file, wherever the command runs.
     project.host.mydocker(["builder", "prune", "-af"]);
     project.host.mydocker(["image", "prune", "-f"]);
     let mut command = project.command("-p d -f");
@@ -826,7 +826,7 @@ fn builds_have_secrets_caches_and_images_of_other_services() {
 }
 
 #[test]
-fn images_are_pushed_and_pulled_as_their_policies_say() {
+fn images_are_pushed_and_pulled_by_their_policies() {
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
     let name = registry.name("app:1");
@@ -855,7 +855,7 @@ fn images_are_pushed_and_pulled_as_their_policies_say() {
     assert_eq!(pulls(&project), 1);
     project.compose("-p y create");
     assert_eq!(pulls(&project), 1);
-    // Ten days pass.
+    // Set the time of the image's file ten days back.
     let (repository, tag) = name.split_once("/app:").unwrap();
     let path = project.host.state_root().join(format!("images/refs/{repository}+app/{tag}"));
     let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10 * 24 * 60 * 60);
@@ -887,7 +887,7 @@ fn images_are_pushed_and_pulled_as_their_policies_say() {
     project.compose("-p y down");
 }
 
-/// The objects have the keys and types that Docker Compose's have.
+/// The objects have the same keys and types as Docker Compose's.
 #[test]
 fn listings_are_printed_as_json() {
     let file = "services: {a: {image: bb, init: true, command: sleep 1000, ports: ['127.0.0.1::80'], volumes: ['v:/v']}}\n\
@@ -930,7 +930,7 @@ fn listings_are_printed_as_json() {
 }
 
 #[test]
-fn variables_of_compose_itself_count() {
+fn variables_of_compose_itself_are_read() {
     let file =
         "services: {web: {image: bb, init: true, command: sleep 1000, hostname: '${NAME-none}'}}";
     let project = Project::new(&[("compose.yaml", file), (".env", "NAME=file\n")]);
@@ -988,7 +988,7 @@ fn secrets_and_configs_come_from_files_variables_and_the_text() {
         "-c",
         "echo x >>/run/secrets/token"
     ]));
-    // Its content is not in the record, and another value makes another container.
+    // The content is not in the record, and another value makes another container.
     let record = project.host.mydocker(["inspect", "s-a-1"]).text();
     assert!(!record.contains("s3cret"), "{record}");
     let before = project.ids();
@@ -1046,8 +1046,7 @@ fn hooks_run_after_the_start_and_before_the_stop() {
     project.compose("-p p down");
 }
 
-/// The container that has an hour to stop is asked first; the hook of another one waits until that one
-/// ends, which is when the third one was killed.
+/// One container has an hour to stop. The others, of which one has a hook, do not wait for its end.
 #[test]
 fn each_container_has_its_own_time_to_stop() {
     let deaf = "image: bb, command: \"sh -c 'trap : TERM; echo on; while :; do sleep 0.1; done'\"";
@@ -1069,7 +1068,7 @@ fn each_container_has_its_own_time_to_stop() {
     assert!(project.host.is_running("u-a-1") && project.dir.join("log/hook").exists());
     project.host.mydocker(["kill", "u-a-1"]);
     stop.wait().stderr_has("Container u-b-1  Stopped");
-    // The same of `stop` itself.
+    // The same with `stop`.
     project.compose("-p u start");
     for name in ["a", "b"] {
         let lines = || project.compose(&format!("-p u logs {name}")).lines().len();

@@ -1,7 +1,7 @@
-//! How a container is confined, seen from inside: this very file's binary, static as it is, is
-//! mounted into containers and run there as a probe that lists what it can see and do. The listing
-//! of a default container is held against a table, and against Podman's on the same host: wherever
-//! ours allows more, that is a bug.
+//! How a container is confined, as its processes see it. The test binary, which is static, is
+//! mounted into containers and runs there as a probe that lists what it can see and do. The list of
+//! a default container is compared with a table, and with the list in a container of Podman on the
+//! same host: if mydocker allows more than Podman, that is a bug.
 
 mod confinement {
     pub mod podman;
@@ -16,10 +16,10 @@ use std::process::Command;
 use confinement::{podman, probe};
 use support::Host;
 
-/// Facts by name; a name may have many.
+/// Facts by name. A name may have many facts.
 type Listing = BTreeMap<String, BTreeSet<String>>;
 
-/// Not a test of its own: what runs inside the containers.
+/// Not a test: the probe that runs inside the containers.
 #[test]
 fn probe_from_inside() {
     if std::env::var_os(probe::ASKED).is_some() {
@@ -44,7 +44,7 @@ fn parse(text: &str) -> Listing {
     listing
 }
 
-/// The listing from inside a container of ours.
+/// The probe's list in a container of mydocker.
 fn ours(host: &Host, flags: &[&str]) -> Listing {
     let mount = mounted_probe();
     let mut args = vec!["run", "--rm", "--network", "none", "-v", &mount, "-e", "PROBE=1"];
@@ -122,20 +122,20 @@ fn a_default_container_sees_nothing_of_the_host() {
     assert!(!seen.contains_key("unmasked"), "{:?}", seen["unmasked"]);
     assert!(!seen.contains_key("abstract"), "{:?}", seen["abstract"]);
     assert_eq!(seen["device"], set(&["c1:3", "c1:5", "c1:7", "c1:8", "c1:9", "c5:0"]),);
-    // Files of /proc and /sys that a container may change are its own processes' and no others.
+    // Below /proc and /sys a container may only change files of its own processes.
     assert!(!seen.contains_key("writable"), "{:#?}", seen["writable"]);
     assert_eq!(one(&seen, "umask"), "0022");
 }
 
 #[test]
-fn system_calls_that_have_led_outside_are_refused() {
+fn system_calls_of_past_escapes_are_refused() {
     let host = Host::with_busybox();
     let seen = ours(&host, &[]);
     for (name, expected) in probe::EXPECTED {
         assert_eq!(one(&seen, &format!("try/{name}")), *expected, "{name}");
     }
-    // Without the filter most of them get as far as the kernel's own checks: the table above does
-    // test the filter.
+    // Without the filter, the kernel executes most of the calls. So the comparison above tests the
+    // filter.
     let open = ours(&host, &["--security-opt", "seccomp=unconfined"]);
     assert_eq!(one(&open, "Seccomp"), "0");
     for name in ["unshare_user", "clone3", "keyctl", "setns", "socket_alg_upper_half", "unknown"] {
@@ -147,7 +147,7 @@ fn system_calls_that_have_led_outside_are_refused() {
 }
 
 #[test]
-fn a_user_who_is_not_root_has_no_capabilities() {
+fn a_user_other_than_root_has_no_capabilities() {
     let host = Host::with_busybox();
     for flags in [&["-u", "1000:1000"][..], &["-u", "1000:1000", "--init"]] {
         let seen = ours(&host, flags);
@@ -157,7 +157,7 @@ fn a_user_who_is_not_root_has_no_capabilities() {
         assert_eq!(one(&seen, "Seccomp"), "2");
         assert!(!seen.contains_key("writable"), "{:#?}", seen["writable"]);
     }
-    // Unless asked otherwise it may become another by a program that lets it.
+    // By default the user may become root through a set-user-ID program.
     let mut args = vec!["run", "--rm", "-u", "1000", "bb", "sh", "-c"];
     args.push("cat /proc/self/status");
     host.mydocker(&args).stdout_has("NoNewPrivs:\t0");
@@ -204,7 +204,7 @@ fn exec_is_confined_as_the_container_is() {
 }
 
 #[test]
-fn capabilities_as_asked() {
+fn capabilities_are_added_and_dropped() {
     let host = Host::with_busybox();
     let effective = |flags: &[&str]| {
         let mut args = vec!["run", "--rm"];
@@ -219,7 +219,7 @@ fn capabilities_as_asked() {
     assert_eq!(effective(&["--cap-drop", "all", "--cap-add", "cap_chown"]), 1);
     assert_eq!(effective(&["--cap-add", "ALL", "--cap-drop", "SYS_ADMIN"]), all & !(1 << 21));
     assert_eq!(effective(&["--cap-add", "NET_ADMIN", "--cap-drop", "MKNOD"]), 0xa00435fb);
-    // What a capability is for works once it is there, filter and all.
+    // An operation works if the container has its capability: the filter allows the call.
     host.mydocker(["run", "--rm", "bb", "mount", "-t", "tmpfs", "x", "/tmp"])
         .exits(1)
         .stderr_has("denied");
@@ -242,14 +242,14 @@ fn capabilities_as_asked() {
 }
 
 #[test]
-fn privileged_is_no_safer_than_the_host() {
+fn a_privileged_container_is_as_open_as_the_host() {
     let host = Host::with_busybox();
     let seen = ours(&host, &["--privileged"]);
     assert_eq!(one(&seen, "Seccomp"), "0");
     for name in ["unshare_user", "unshare_mount", "mount"] {
         assert_eq!(one(&seen, &format!("try/{name}")), "ok", "{name}");
     }
-    // Whether or not the kernel has it.
+    // The call must pass the filter; the kernel may still refuse it.
     assert_ne!(one(&seen, "try/memory_device"), "EPERM");
     let script = "cat /proc/sys/vm/swappiness >/proc/sys/vm/swappiness && \
                   cd /sys/fs/cgroup && { cd memory 2>/dev/null || true; } && \
@@ -258,7 +258,7 @@ fn privileged_is_no_safer_than_the_host() {
 }
 
 #[test]
-fn a_profile_of_the_users_own() {
+fn a_user_can_give_a_seccomp_profile() {
     let host = Host::with_busybox();
     let profile = host.file(
         "profile.json",
@@ -275,9 +275,9 @@ fn a_profile_of_the_users_own() {
     };
     run(&[], "mkdir /x").exits(1).stderr_has("Read-only file system");
     run(&["-u", "1000", "--init"], "mkdir /tmp/x").exits(1).stderr_has("Read-only file system");
-    // SIGSYS
+    // SIGSYS killed it: 128 + 31.
     run(&[], "hostname x; echo $?").stdout("159\n").stderr_has("");
-    // It is on record: the file may go.
+    // The profile is in the record, so the file may be removed.
     host.mydocker(["create", "--name", "c", "--security-opt", &option, "bb", "mkdir", "/x"]);
     std::fs::remove_file(&profile).unwrap();
     host.mydocker(["start", "-a", "c"]).exits(1).stderr_has("Read-only file system");
@@ -289,7 +289,8 @@ fn a_profile_of_the_users_own() {
         .refused("syscalls[0] has no field 'action'");
 }
 
-/// Takes one connection of a runtime; the state that it sends, and the filter's descriptors.
+/// Accepts one connection of a runtime. Returns the state that the runtime sends and the filter's
+/// descriptors.
 fn agent(listener: &std::os::unix::net::UnixListener) -> (String, Vec<std::os::fd::OwnedFd>) {
     use rustix::net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, accept_with, recvmsg,
@@ -315,7 +316,7 @@ fn agent(listener: &std::os::unix::net::UnixListener) -> (String, Vec<std::os::f
 }
 
 #[test]
-fn an_agent_outside_decides_calls() {
+fn an_agent_on_the_host_decides_calls() {
     let host = Host::with_busybox();
     let socket = host.scratch().join("agent.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -339,7 +340,7 @@ fn an_agent_outside_decides_calls() {
         ] {
             assert!(state.contains(part), "{state}");
         }
-        // Without an agent the kernel lets the calls fail.
+        // Without an agent the kernel refuses the calls.
         drop(fds);
     };
     std::thread::scope(|scope| {
@@ -357,7 +358,7 @@ fn an_agent_outside_decides_calls() {
         let exec = ["exec", "n", "mkdir", "/z"];
         host.mydocker(exec).exits(1).stderr_has("Function not implemented");
     });
-    // An agent that is gone is an error before anything runs.
+    // If no agent listens, the run fails before the program starts.
     drop(listener);
     let run = ["run", "--rm", "--security-opt", &option, "bb", "echo", "ran"];
     host.mydocker(run).refused("connect to the seccomp agent at");
@@ -380,7 +381,7 @@ fn podmans_profile_works_with_every_kind_of_process() {
 }
 
 #[test]
-fn labels_are_refused_where_the_host_has_none() {
+fn labels_are_refused_on_a_host_without_selinux() {
     let host = Host::with_busybox();
     let refuse = |option: &str, part: &str| {
         host.mydocker(["run", "--security-opt", option, "bb", "true"]).refused(part);
@@ -411,7 +412,7 @@ fn system_paths_open_on_request() {
 }
 
 #[test]
-fn a_fork_bomb_ends_at_2048_unless_asked_otherwise() {
+fn a_fork_bomb_ends_at_2048_processes_by_default() {
     let host = Host::with_busybox();
     if !std::fs::read_to_string("/proc/cgroups").unwrap().contains("pids") {
         skip!("this kernel has no pids controller");
@@ -428,8 +429,8 @@ fn a_fork_bomb_ends_at_2048_unless_asked_otherwise() {
     assert_eq!(limit(&["--pids-limit", "77"]), "77");
 }
 
-/// Runs a line of shell on a host as it would be with cgroup v2 alone: the same root, with nothing
-/// mounted in it but what a container engine needs.
+/// Runs a line of shell on the host as if it had only cgroup v2: in the same root, with only the
+/// mounts that a container engine needs.
 fn on_cgroup_v2(host: &Host, line: &str) -> std::process::Output {
     let root = host.scratch().join("v2");
     std::fs::create_dir_all(&root).unwrap();
@@ -468,7 +469,7 @@ fn devices_are_restricted_by_a_program_on_cgroup_v2() {
         assert!(output.status.success(), "{errors}");
         String::from_utf8(output.stdout).unwrap()
     };
-    // Any node can be made; only those of the container's own can be opened.
+    // A container can make any device node, but can open only its own devices.
     assert_eq!(run(""), "no c 1 1\nno b 7 0\nno c 10 229\nstandard\n");
     let rule = "--device-cgroup-rule \"c 10:229 rw\" --device-cgroup-rule \"b 7:* r\"";
     assert_eq!(run(rule), "no c 1 1\nstandard\n");
@@ -476,7 +477,7 @@ fn devices_are_restricted_by_a_program_on_cgroup_v2() {
 }
 
 #[test]
-fn devices_as_asked() {
+fn devices_are_added_with_their_access() {
     let host = Host::with_busybox();
     let run = |flags: &[&str], script: &str| {
         let mut args = vec!["run", "--rm"];
@@ -500,7 +501,7 @@ fn devices_as_asked() {
 }
 
 #[test]
-fn a_user_of_the_host_can_read_or_reach_nothing() {
+fn another_user_of_the_host_can_read_nothing() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "echo secret; exec sleep 600"]);
     support::eventually("it has said so", || host.mydocker(["logs", "c"]).text() == "secret");
@@ -524,12 +525,12 @@ fn a_user_of_the_host_can_read_or_reach_nothing() {
         assert!(!listed.status.success(), "{}", root.display());
     }
     for file in files {
-        // Not even whether it exists.
+        // `nobody` can't even see whether the file exists.
         let read = nobody("stat", &[file.to_str().unwrap()]);
         let roots = [host.state_root(), host.run_root()];
         assert!(!read.status.success() || roots.contains(&file), "{}", file.display());
     }
-    // Asked for anything, mydocker says what it needs.
+    // Every command reports that it needs root.
     let mut args = vec!["--root".to_owned(), host.state_root().display().to_string()];
     args.extend(["--run-root".to_owned(), host.run_root().display().to_string()]);
     args.push("ps".to_owned());
@@ -540,7 +541,7 @@ fn a_user_of_the_host_can_read_or_reach_nothing() {
     assert!(complaint.contains("root"), "{complaint}");
 }
 
-/// The command line and environment of a process, as the host's root sees them.
+/// The command line and the environment of a process, as root on the host sees them.
 fn seen_of(pid: i32) -> (String, String) {
     let text = |file: &str| {
         let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
@@ -555,7 +556,7 @@ fn a_monitor_is_named_after_its_container_and_shows_no_secret() {
     let host = Host::with_busybox();
     let flags = ["-d", "-e", "DBPASS=hunter2", "bb", "sleep", "1000"];
     let mut long = host.command(["run", "--name", "long"].iter().chain(&flags));
-    // A command line that is shorter than the title.
+    // A command line that is shorter than the monitor's title.
     let mut short = Command::new(support::MYDOCKER);
     short.arg0("md").env("MYDOCKER_ROOT", host.state_root());
     short.env("MYDOCKER_RUN_ROOT", host.run_root());
@@ -569,7 +570,7 @@ fn a_monitor_is_named_after_its_container_and_shows_no_secret() {
         let environment = seen_of(pid).1;
         assert!(environment.ends_with("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "{environment}");
         assert!(!environment.contains("hunter2") && !environment.contains("DBPASS"));
-        // A name that is longer than the one before, then a shorter one.
+        // First a longer name, then a shorter one.
         for new in [format!("{name}-{}", "x".repeat(100)), format!("{name}2")] {
             let old = host.inspect(&id, "{{.Name}}");
             host.mydocker(["rename", &old[1..], &new]);
@@ -583,7 +584,7 @@ fn a_monitor_is_named_after_its_container_and_shows_no_secret() {
 }
 
 #[test]
-fn a_command_that_stays_shows_no_variable_of_the_container() {
+fn a_waiting_command_shows_no_variable_of_the_container() {
     let host = Host::with_busybox();
     let script = "echo $DBPASS; exec sleep 1000";
     for (at, flags) in
@@ -619,7 +620,7 @@ fn a_command_that_stays_shows_no_variable_of_the_container() {
 }
 
 #[test]
-fn info_tells_what_confines_containers_here() {
+fn info_lists_what_confines_containers() {
     let host = Host::new();
     let info = host.mydocker(["info"]).text();
     assert!(info.contains("Security Options:\n  seccomp\n   Profile: default\n"), "{info}");
@@ -627,7 +628,7 @@ fn info_tells_what_confines_containers_here() {
     let options = host.mydocker(["info", "-f", "{{json .SecurityOptions}}"]).text();
     assert!(options.contains("\"name=seccomp,profile=default\""), "{options}");
     assert!(has_apparmor || !options.contains("apparmor"), "{options}");
-    // A host that only shows cgroup v2 here has none of its controllers.
+    // On this hybrid host, cgroup v2 has no controllers.
     let mydocker = format!(
         "{} --root {} --run-root {} info",
         support::MYDOCKER,
@@ -637,7 +638,7 @@ fn info_tells_what_confines_containers_here() {
     let controllers = std::fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers");
     if controllers.is_ok_and(|controllers| controllers.trim().is_empty()) {
         let output = on_cgroup_v2(&host, &mydocker);
-        // As Docker's warnings, which a pipe into grep must not meet.
+        // The warnings go to stderr, as Docker's do, so `info | grep` does not get them.
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("WARNING: no pids controller"), "{text}");
     }

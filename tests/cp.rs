@@ -1,4 +1,4 @@
-//! cp: Docker's rules, streams, volumes, and containers that try to lead it astray.
+//! cp: Docker's rules, tar streams, volumes, and containers that try to redirect a copy.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use support::Host;
 
-/// A running container `live` and one at rest, `rest`, alike.
+/// Two containers with the same files: `live` runs, `rest` is stopped.
 fn pair(host: &Host) {
     let script = "mkdir -p /src/sub; echo 1 >/src/a; echo 2 >/src/sub/b; ln -s a /src/link; \
                   ln -s /src /dirlink; mkdir /dst; chown -R 5:6 /src; echo vol >/data/v";
@@ -23,7 +23,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What GNU tar lists of the archive.
+/// The names in the archive, as GNU tar lists them.
 fn tar_names(tar: Vec<u8>) -> String {
     let mut command = std::process::Command::new("tar");
     command.arg("-t");
@@ -111,7 +111,7 @@ fn files_and_directories_go_in() {
 }
 
 #[test]
-fn streams_of_tar_both_ways() {
+fn tar_streams_go_in_and_come_out() {
     let host = Host::with_busybox();
     pair(&host);
     let tar = host.mydocker(["cp", "live:/src", "-"]).bytes();
@@ -161,14 +161,14 @@ fn links_of_a_container_lead_nowhere_on_the_host() {
     let secret = host.file("payload", "overwritten");
     let payload = secret.to_str().unwrap();
     for _ in 0..2 {
-        // Out: what the links lead to inside.
+        // Copies out read what the links lead to inside the container.
         let got = host.scratch().join("got");
         for path in ["/out/canary", "/up/canary", "/file"] {
             let from = format!("c:{path}");
             host.mydocker(["cp", "-L", &from, got.to_str().unwrap()]);
             assert!(["inside\n", "overwritten"].contains(&read(&got).as_str()), "{path}");
         }
-        // In: never past the root.
+        // Copies in never write outside the container's root.
         for path in ["/out/canary", "/up/canary", "/file", "/dangling", "/out/new"] {
             host.mydocker(["cp", payload, &format!("c:{path}")]);
         }
@@ -179,7 +179,7 @@ fn links_of_a_container_lead_nowhere_on_the_host() {
 }
 
 #[test]
-fn a_swapped_link_never_opens_the_host() {
+fn a_link_that_is_swapped_during_cp_never_opens_the_host() {
     const ROUNDS: usize = 60;
     let host = Host::with_busybox();
     let canary = host.file("canary", "alive");
@@ -201,7 +201,7 @@ fn a_swapped_link_never_opens_the_host() {
 }
 
 #[test]
-fn nothing_powerful_comes_out_by_itself() {
+fn set_id_bits_and_devices_need_a_flag_to_come_out() {
     let host = Host::with_busybox();
     let script = "mkdir /d; cp /bin/busybox /d/su; chmod 4755 /d/su; chown 1234 /d/su; \
                   chmod 6755 /d/su";
@@ -216,7 +216,7 @@ fn nothing_powerful_comes_out_by_itself() {
     assert!(!node.exists());
     host.mydocker(["cp", "-a", "dev:/d", node.to_str().unwrap()]);
     assert!(node.exists());
-    // A link that is there on the host is not followed by what comes out.
+    // A link that exists on the host is not followed by a copy.
     let link = host.scratch().join("link");
     std::fs::create_dir(&link).unwrap();
     symlink("/etc", link.join("d")).unwrap();
@@ -224,7 +224,7 @@ fn nothing_powerful_comes_out_by_itself() {
 }
 
 #[test]
-fn files_without_a_size_come_out_whole() {
+fn files_with_a_wrong_size_come_out_complete() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "live", "bb", "sleep", "1000"]);
     let out = host.scratch().join("out");
@@ -232,7 +232,7 @@ fn files_without_a_size_come_out_whole() {
         host.mydocker(["cp", &format!("live:{path}"), out.to_str().unwrap()]);
         read(&out)
     };
-    // stat(2) says 0 bytes of the first two, 4096 of the others.
+    // stat(2) reports 0 bytes for the first two files, and 4096 for the others.
     assert!(copied("/proc/1/status").contains("\nPid:\t"));
     assert!(copied("/proc/cpuinfo").ends_with("\n\n"));
     assert_eq!(copied("/sys/class/net/lo/mtu"), "65536\n");
@@ -249,7 +249,7 @@ fn files_without_a_size_come_out_whole() {
 }
 
 #[test]
-fn a_whole_root_comes_out_without_what_the_kernel_shows() {
+fn a_copy_of_the_root_leaves_out_proc_and_sys() {
     let host = Host::with_busybox();
     pair(&host);
     for name in ["live", "rest"] {
@@ -271,7 +271,7 @@ fn a_whole_root_comes_out_without_what_the_kernel_shows() {
 }
 
 #[test]
-fn a_container_at_rest_shows_its_own_names() {
+fn a_stopped_container_has_its_own_name_files() {
     let host = Host::with_busybox();
     let names = ["--hostname", "alpha", "--add-host", "beta:10.1.2.3", "--dns", "10.4.5.6"];
     let run = ["run", "--name", "rest", "--network", "none"];
@@ -289,7 +289,7 @@ fn a_container_at_rest_shows_its_own_names() {
             assert!(read(&out).contains(part), "{name} {file}: {:?}", read(&out));
         }
     }
-    // One that never started has none yet.
+    // A container that was never started has no such files yet.
     host.mydocker(["create", "--name", "fresh", "bb", "true"]);
     host.mydocker(["cp", "fresh:/etc/hosts", "-"]).stdout_has("hosts");
     host.mydocker(["diff", "rest"]).stdout("");
@@ -314,9 +314,9 @@ fn an_empty_path_is_refused() {
     assert!(!Path::new(out).exists());
 }
 
-/// A copy that replaced the name would unmount the file in the container.
+/// Replacing the name would unmount the file in the container.
 #[test]
-fn what_is_mounted_is_written_in_place() {
+fn a_mounted_file_is_written_in_place() {
     let host = Host::with_busybox();
     let (open, closed) = (host.file("open", "old"), host.file("closed", "old"));
     let new = host.file("new", "new\n");
@@ -344,7 +344,7 @@ fn what_is_mounted_is_written_in_place() {
     std::os::unix::fs::symlink("x", host.scratch().join("link")).unwrap();
     let link = host.scratch().join("link");
     host.mydocker(["cp", link.to_str().unwrap(), "c:/open"]).refused("a file is mounted there");
-    // A container that may mount leads the host's root to a file of the kernel's.
+    // A container that may mount has put a kernel file on the path.
     let mount = "touch /trap; mount -o bind /proc/1/comm /trap; echo ready; exec sleep 1000";
     let flags = ["run", "-d", "--name", "trap", "--cap-add", "SYS_ADMIN", "bb"];
     host.mydocker([&flags[..], &["sh", "-ec", mount]].concat());
@@ -354,7 +354,7 @@ fn what_is_mounted_is_written_in_place() {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_copied_spoils_nothing() {
+fn a_file_that_changes_during_a_copy_damages_nothing_else() {
     let host = Host::with_busybox();
     let script = "touch /d; mkdir /w; i=0; while :; do i=$((i+1)); echo line >>/w/grows; \
                   seq 20000 >/w/shrinks; : >/w/shrinks; : >/w/new$i; rm -f /w/new*; done";
@@ -377,7 +377,7 @@ fn a_file_that_changes_while_it_is_copied_spoils_nothing() {
 }
 
 #[test]
-fn sockets_fifos_and_holes() {
+fn sockets_fifos_and_holes_are_copied() {
     let host = Host::with_busybox();
     let dir = host.scratch().join("dir");
     std::fs::create_dir(&dir).unwrap();

@@ -1,5 +1,5 @@
-//! Kills at any moment, of any process of ours, leave nothing that `ps -a` doesn't own, and nothing
-//! that `system check` finds once it has repaired.
+//! Kills at any moment, of any process of mydocker. After one repair, everything that is left
+//! belongs to a container of `ps -a`, and `system check` finds nothing.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::chance::Chance;
 use support::{Host, eventually, remove_cgroup};
 
 fn kill(pid: i32) {
-    // It may be gone by itself.
+    // Ignore an error: the process may have ended by itself.
     let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
 }
 
@@ -21,7 +21,7 @@ fn parent_of(pid: i32) -> i32 {
     line.map_or(0, |pid| pid.trim().parse().unwrap())
 }
 
-/// The commands and monitors of this host.
+/// The PIDs of this host's commands and monitors.
 fn processes(host: &Host) -> Vec<i32> {
     host.processes().into_iter().map(|(pid, _)| pid).collect()
 }
@@ -31,9 +31,9 @@ fn spawn(host: &Host, args: &[&str]) -> Child {
     host.command(args).stdin(null()).stdout(null()).stderr(null()).spawn().unwrap()
 }
 
-/// Nothing is left but what `ps -a` owns, after one repair.
+/// Fails if, after one repair, anything is left that belongs to no container of `ps -a`.
 fn assert_clean(host: &Host) {
-    // What was killed may take its time to die: until then its lock is held.
+    // A killed process may need some time to end, and holds its lock until then.
     eventually("a repair leaves nothing to find", || {
         host.mydocker(["system", "check", "--repair"]);
         host.mydocker(["system", "check"]).status() == 0
@@ -44,7 +44,7 @@ fn assert_clean(host: &Host) {
         entries.filter(|entry| entry.file_name().len() == 64).count()
     };
     let containers = host.state_root().join("containers");
-    // A monitor may be at its last step this very moment.
+    // A monitor may be at its last step, so wait.
     eventually("all is owned", || {
         let owned = host.mydocker(["ps", "-aq"]).lines().len();
         count(containers.join("names")) == owned
@@ -55,13 +55,13 @@ fn assert_clean(host: &Host) {
     assert!(!mounts.contains(host.run_root().to_str().unwrap()));
 }
 
-/// The cgroups of this host's containers, running or not.
+/// The cgroups of these containers, whether they run or not.
 fn cgroups(ids: &[String]) -> Vec<std::path::PathBuf> {
     ids.iter().flat_map(|id| support::cgroups(&format!("mydocker/{id}"))).collect()
 }
 
 #[test]
-fn fifty_start_at_once() {
+fn fifty_containers_start_at_the_same_time() {
     let host = Host::with_busybox();
     let names: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
     let mut starts: Vec<Child> = names
@@ -85,7 +85,7 @@ fn fifty_start_at_once() {
 }
 
 #[test]
-fn a_killed_monitor_is_told_of_truly() {
+fn a_killed_monitor_is_reported() {
     let host = Host::with_busybox();
     let id = host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]).text();
     let program = host.pid("c");
@@ -127,9 +127,9 @@ fn two_hundred_kills_at_random_moments() {
         std::thread::sleep(Duration::from_micros(chance.below(12_000)));
         let all = processes(&host);
         match chance.below(3) {
-            // The command itself.
+            // Kill the command of this round.
             0 => kill(command.id() as i32),
-            // Whoever: client or monitor, this round's or an earlier one's.
+            // Kill any process: a command or a monitor, of this round or an earlier one.
             1 if !all.is_empty() => kill(all[chance.below(all.len() as u64) as usize]),
             _ => all.iter().for_each(|pid| kill(*pid)),
         }
@@ -150,7 +150,7 @@ fn two_hundred_kills_at_random_moments() {
 }
 
 #[test]
-fn a_power_cut_wipes_what_ran_and_boot_brings_it_back() {
+fn after_a_power_cut_boot_starts_the_containers_again() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "plain", "bb", "sleep", "1000"]);
     host.mydocker(["run", "-d", "--name", "gone", "--rm", "bb", "sleep", "1000"]);
@@ -182,13 +182,13 @@ fn a_power_cut_wipes_what_ran_and_boot_brings_it_back() {
     host.mydocker(["halt", "-t", "0"]);
     host.mydocker(["ps", "-q"]).stdout("");
     assert_eq!(host.mydocker(["boot"]).lines().len(), 2);
-    // Addresses are kept for those that didn't run again, until they are wanted.
+    // The other containers keep their addresses until these are requested.
     host.mydocker(["system", "check", "--repair"]);
     host.mydocker(["system", "check"]).stdout("");
 }
 
 #[test]
-fn policies_begin_a_program_again() {
+fn restart_policies_start_a_program_again() {
     let host = Host::with_busybox();
     let script = "echo x >>/runs; exit 3";
     host.mydocker([
@@ -207,7 +207,7 @@ fn policies_begin_a_program_again() {
     assert_eq!(host.inspect("three", "{{.RestartCount}}"), "3");
     host.mydocker(["run", "-d", "--name", "fine", "--restart", "on-failure", "bb", "true"]);
     host.mydocker(["wait", "fine"]).stdout("0\n");
-    // Stopped while it waits for the next try, and while it runs.
+    // Stop it while it waits for the next attempt, and while it runs.
     host.mydocker(["run", "-d", "--name", "ever", "--restart", "always", "bb", "false"]);
     eventually("it waits a while", || {
         host.inspect("ever", "{{.RestartCount}}").parse::<u32>().unwrap() >= 3
@@ -226,7 +226,7 @@ fn policies_begin_a_program_again() {
 }
 
 #[test]
-fn two_commands_at_once_on_one_container() {
+fn two_commands_at_the_same_time_on_one_container() {
     let host = Host::with_busybox();
     for _ in 0..15 {
         host.mydocker(["create", "--name", "c", "bb", "sleep", "0.01"]);
@@ -260,7 +260,8 @@ fn the_check_mends_what_it_finds() {
     std::fs::create_dir_all(containers.join(format!(".{made}.removing/upper"))).unwrap();
     std::fs::remove_file(containers.join("names/good")).unwrap();
     std::fs::write(containers.join(&id).join(".config.json.4194305.tmp"), "{").unwrap();
-    // The number of a maker that is in use again says nothing: the process here has none of it open.
+    // The PID in these names belongs to a running process, but the process has none of the files
+    // open.
     let manifests = host.state_root().join("images/manifests");
     let leases = host.state_root().join("networks/n/leases");
     std::fs::create_dir_all(&manifests).unwrap();
@@ -294,7 +295,7 @@ fn the_check_mends_what_it_finds() {
     host.mydocker(["start", "-a", "good"]);
 }
 
-/// Nobody else would reap its processes, take its log or hear of its end.
+/// No other process would reap its processes, read its output or notice its end.
 #[test]
 fn a_container_ends_with_its_monitor() {
     let host = Host::with_busybox();

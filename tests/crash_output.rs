@@ -1,5 +1,5 @@
-//! A program's output reaches the log and every client completely, however slow or stuck a client is,
-//! and no client delays the container, whether it reads or not.
+//! A program's output reaches the log and every client completely, however slow a client is. No
+//! client delays the container, whether the client reads or not.
 
 mod support;
 
@@ -13,7 +13,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Host, eventually};
 
-/// `seq 1 LAST`'s output.
+/// The output of `seq 1 LAST`.
 fn numbers(last: u32) -> String {
     (1..=last).map(|number| format!("{number}\n")).collect()
 }
@@ -29,7 +29,7 @@ fn read_all(child: &mut Child) -> String {
 }
 
 #[test]
-fn the_last_words_are_never_lost() {
+fn the_last_output_is_never_lost() {
     let host = Host::with_busybox();
     let expected = numbers(3000);
     for round in 0..20 {
@@ -37,13 +37,13 @@ fn the_last_words_are_never_lost() {
         host.mydocker(["run", "--name", &name, "bb", "seq", "1", "3000"]).stdout(&expected);
         host.mydocker(["logs", &name]).stdout(&expected);
     }
-    // On a terminal too, which is another kind of file.
+    // The same on a terminal.
     let name = ["run", "-t", "--name", "tty", "bb", "seq", "1", "3000"];
     host.mydocker(name).stdout(&expected.replace('\n', "\r\n"));
 }
 
 #[test]
-fn input_that_nobody_reads_is_no_loss_of_the_end() {
+fn unread_input_does_not_hide_the_exit_status() {
     let host = Host::with_busybox();
     for _ in 0..10 {
         host.feed(vec![b'y'; 1 << 20], ["run", "--rm", "-i", "bb", "sh", "-c", "echo bye; exit 7"])
@@ -53,9 +53,9 @@ fn input_that_nobody_reads_is_no_loss_of_the_end() {
 }
 
 #[test]
-fn a_stuck_client_gets_it_all_later_and_holds_nobody_up() {
+fn a_stuck_client_gets_all_output_later_and_delays_nothing() {
     let host = Host::with_busybox();
-    // Some 5 MB: far more than any socket holds, and the log rotates during it.
+    // About 5 MB: much more than a socket's buffer, and the log rotates.
     let line = ["run", "--name", "talker", "--log-opt", "max-size=2m", "--log-opt", "max-file=5"];
     let mut first = spawn(&host, &[&line[..], &["bb", "seq", "1", "700000"]].concat());
     eventually("the program has ended, unread", || {
@@ -68,13 +68,13 @@ fn a_stuck_client_gets_it_all_later_and_holds_nobody_up() {
 }
 
 #[test]
-fn a_stopped_attacher_holds_nobody_up() {
+fn a_stopped_client_delays_nothing() {
     let host = Host::with_busybox();
     let script = "while ! read -t 1 go; do echo ready; done; seq 1 200000; read go; echo end";
     host.mydocker(["run", "-di", "--name", "talker", "bb", "sh", "-c", script]);
     let mut attached = spawn(&host, &["attach", "--no-stdin", "talker"]);
     let mut other = host.background(["attach", "talker"]);
-    // Both are attached: only then may one be stopped.
+    // Both clients must be attached before one of them is stopped.
     let mut ready = [0; 6];
     attached.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
     other.expect("ready\n");
@@ -91,15 +91,15 @@ fn a_stopped_attacher_holds_nobody_up() {
 }
 
 #[test]
-fn a_pipeline_goes_at_its_readers_pace_and_loses_nothing() {
+fn a_slow_reader_of_a_pipeline_loses_nothing() {
     let host = Host::with_busybox();
-    // A log that can hold next to nothing of it.
+    // The log is too small for the output.
     let line = ["run", "--rm", "--log-opt", "max-size=64k", "--log-opt", "max-file=1"];
     let mut child = spawn(&host, &[&line[..], &["bb", "seq", "1", "500000"]].concat());
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert!(read_all(&mut child) == numbers(500_000), "the pipeline lost some");
     assert!(child.wait().unwrap().success());
-    // Without any log likewise.
+    // The same without a log.
     let mut child =
         spawn(&host, &["run", "--rm", "--log-driver", "none", "bb", "seq", "1", "300000"]);
     std::thread::sleep(std::time::Duration::from_millis(1500));
@@ -131,8 +131,8 @@ fn logs_follow_through_rotation() {
     let lines: Vec<&str> = all.lines().collect();
     assert_eq!(lines.len(), 100_001);
     for follower in followers {
-        // One that rotation overtakes misses a stretch, which may begin and end within a line, but
-        // nothing is doubled, out of order or made up.
+        // Rotation may overtake a follower. Then it misses a part, which may start and end within a
+        // line, but no line is repeated, out of order or invented.
         let followed = follower.wait().text();
         let (mut next, mut torn) = (0, 0);
         for line in followed.lines() {
@@ -143,7 +143,7 @@ fn logs_follow_through_rotation() {
             }
         }
         assert_eq!(next, lines.len());
-        // Some 700 kB went through files of 100 kB.
+        // About 700 kB were written through files of 100 kB.
         assert!(torn <= 2 * 8, "{torn} parts of lines");
     }
     let files = std::fs::read_dir(host.state_root().join("containers")).unwrap();
@@ -169,7 +169,7 @@ fn the_log_is_bounded_by_default() {
 }
 
 #[test]
-fn too_many_attachers_are_turned_away_and_commands_go_on() {
+fn too_many_clients_are_refused_and_commands_still_work() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "talker", "bb", "sleep", "1000"]);
     let mut attached: Vec<Child> =
@@ -189,7 +189,8 @@ fn too_many_attachers_are_turned_away_and_commands_go_on() {
     }
 }
 
-/// A pipe of a page; the end that the command gets doesn't block, as node and CI runners leave it.
+/// A pipe with a buffer of one page. The command's end is non-blocking, as node and CI runners
+/// leave it.
 fn narrow_pipe(commands_end_writes: bool) -> (OwnedFd, OwnedFd) {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     fcntl_setpipe_size(&writer, 4096).unwrap();
@@ -198,21 +199,21 @@ fn narrow_pipe(commands_end_writes: bool) -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// The standard output of a command that succeeds on streams that don't block, and on which the
-/// other side is slow.
+/// The stdout of a command that succeeds, with non-blocking standard streams and a slow process at
+/// the other ends.
 fn on_streams_that_do_not_block(host: &Host, args: &[&str], input: &[u8]) -> Vec<u8> {
     let (stdin, type_in) = narrow_pipe(false);
     let (output, stdout) = narrow_pipe(true);
     let (complaints, stderr) = narrow_pipe(true);
     let mut command = host.command(args);
     let mut child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
-    // The command holds its ends open too.
+    // Close the copies of the command's ends, which `command` holds open.
     drop(command);
     let input = input.to_vec();
     let slowness = std::time::Duration::from_millis(50);
     let typist = std::thread::spawn(move || {
         std::thread::sleep(slowness);
-        // A command that doesn't read to the end says so by its status.
+        // Ignore an error: if the command does not read all, its exit status shows it.
         let _ = File::from(type_in).write_all(&input);
     });
     let read = |from: OwnedFd| {
@@ -267,7 +268,7 @@ fn streams_that_do_not_block_lose_nothing() {
     host.mydocker(["volume", "ls", "-q"]).stdout("");
     let config = host.scratch().join("auth");
     let login = ["login", "-u", "me", "--password-stdin", "127.0.0.1:1"];
-    // No registry is there: what counts is that the password was waited for.
+    // No registry listens there; the test checks that the command waits for the password.
     let (stdin, type_in) = narrow_pipe(false);
     let mut command = host.command(login);
     command.env("DOCKER_CONFIG", &config).stdin(stdin).stderr(Stdio::piped());
@@ -277,7 +278,7 @@ fn streams_that_do_not_block_lose_nothing() {
     let complaint = child.wait_with_output().unwrap().stderr;
     let complaint = String::from_utf8_lossy(&complaint).into_owned();
     assert!(!complaint.contains("temporarily unavailable"), "{complaint}");
-    // Nor do many complaints, or one long one, get cut.
+    // Neither many errors nor a long one are cut.
     let (output, stderr) = narrow_pipe(true);
     let missing: Vec<String> = (0..400).map(|number| format!("missing{number}")).collect();
     let mut command = host.command([&["rm".to_owned()][..], &missing].concat());

@@ -1,5 +1,5 @@
-//! Trees as a hostile container makes them: as deep as names reach and deeper, with odd names and
-//! many hard links. They are handled by few descriptors, and errors about them are short.
+//! Directory trees of hostile containers: deeper than a path may be, with odd names and many hard
+//! links. The engine handles them with few descriptors, and its errors are short.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use support::Host;
 
-/// Runs `mydocker ARGS` with 128 descriptors.
+/// Runs `mydocker ARGS` with at most 128 descriptors.
 fn few(host: &Host, args: &[&str]) -> Output {
     let command = host.command(args);
     Command::new("sh")
@@ -29,7 +29,7 @@ fn succeeds(host: &Host, args: &[&str]) -> Vec<u8> {
     done.stdout
 }
 
-/// Makes so many directories of that name in each other, with a file in the last.
+/// Makes `levels` nested directories with this name, and a file in the last.
 fn nest(top: &Path, name: &str, levels: usize) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut current: OwnedFd = openat(CWD, top, flags, Mode::empty()).unwrap();
@@ -41,13 +41,13 @@ fn nest(top: &Path, name: &str, levels: usize) {
     openat(&current, "f", flags, Mode::from_raw_mode(0o644)).unwrap();
 }
 
-/// A stopped container `c` and its upper directory.
+/// Makes the stopped container `c`. Returns its upper directory.
 fn container(host: &Host) -> std::path::PathBuf {
     let id = host.mydocker(["create", "--name", "c", "bb", "true"]).text();
     host.state_root().join("containers").join(id).join("upper")
 }
 
-/// How many directories of that name are in each other below `top`, with the file in the last.
+/// The number of nested directories with this name below `top`, if the last has the file.
 fn levels(top: &Path, name: &str) -> usize {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut current: OwnedFd = openat(CWD, top, flags, Mode::empty()).unwrap();
@@ -60,13 +60,13 @@ fn levels(top: &Path, name: &str) -> usize {
 }
 
 #[test]
-fn a_tree_of_many_levels_goes_everywhere() {
+fn a_tree_of_many_levels_works_in_every_command() {
     goes_everywhere("d", 2000);
 }
 
-/// The kernel resolves paths of at most 4,095 bytes: this one has 10,000.
+/// The kernel resolves paths of at most 4,095 bytes; this path has 10,000.
 #[test]
-fn a_tree_whose_paths_are_longer_than_the_kernel_resolves_goes_everywhere() {
+fn a_tree_deeper_than_a_path_works_in_every_command() {
     goes_everywhere(&"n".repeat(199), 50);
 }
 
@@ -109,7 +109,7 @@ fn goes_everywhere(name: &str, depth: usize) {
 fn errors_about_a_tree_that_is_too_deep_are_short() {
     let host = Host::with_busybox();
     let upper = container(&host);
-    // An archive holds paths of at most 128 KiB.
+    // An archive can hold paths of at most 128 KiB.
     let name = "d".repeat(255);
     nest(&upper, &name, 520);
     let half = host.scratch().join("half");

@@ -1,23 +1,23 @@
-//! Docker's flags of `run` and `create`, each by its effect inside the container.
+//! Flags of Docker's `run` and `create`, tested by their effect inside the container.
 
 mod support;
 
 use support::{Host, eventually};
 
-/// `run --rm --network none FLAGS bb sh -c SCRIPT`
+/// Runs `run --rm --network none FLAGS bb sh -c SCRIPT`.
 fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
     let run = ["run", "--rm", "--network", "none"];
     host.mydocker([&run[..], flags, &["bb", "sh", "-c", script]].concat())
 }
 
-/// A container `c` that runs until it is removed.
+/// Starts a container `c` that runs until it is removed.
 fn running(host: &Host, flags: &[&str]) {
     let run = ["run", "-d", "--name", "c", "--network", "none"];
     host.mydocker([&run[..], flags, &["bb", "sleep", "1000"]].concat());
 }
 
 #[test]
-fn further_groups_by_name_and_number() {
+fn group_add_takes_names_and_numbers() {
     let host = Host::with_busybox();
     shell(&host, &["--group-add", "audio", "--group-add", "777"], "id -G").stdout("0 29 777\n");
     let of_app = ["--user", "app", "--group-add", "777", "--group-add", "1234"];
@@ -29,7 +29,7 @@ fn further_groups_by_name_and_number() {
 }
 
 #[test]
-fn options_of_the_resolver() {
+fn dns_flags_are_in_resolv_conf() {
     let host = Host::with_busybox();
     let flags = ["--dns-option", "ndots:2", "--dns-opt", "rotate", "--dns", "192.0.2.1"];
     let text = shell(&host, &flags, "grep -v ^search /etc/resolv.conf").text();
@@ -51,7 +51,7 @@ fn the_hosts_file_has_the_domain_and_no_name_twice() {
 }
 
 #[test]
-fn a_domain_of_its_own() {
+fn a_container_can_have_a_domain_name() {
     let host = Host::with_busybox();
     let read = "cat /proc/sys/kernel/domainname; hostname";
     shell(&host, &["--domainname", "example.org", "-h", "web"], read).stdout("example.org\nweb\n");
@@ -64,7 +64,7 @@ fn a_domain_of_its_own() {
 }
 
 #[test]
-fn the_hosts_cgroups_are_seen_on_request_alone() {
+fn the_hosts_cgroups_are_visible_only_on_request() {
     let host = Host::with_busybox();
     let own = "cat /proc/self/cgroup | cut -d: -f3 | sort -u";
     shell(&host, &[], own).stdout("/\n");
@@ -94,7 +94,7 @@ fn an_ipc_namespace_without_shared_memory() {
 }
 
 #[test]
-fn labels_of_a_file_and_annotations() {
+fn labels_come_from_a_file_and_annotations_are_kept() {
     let host = Host::with_busybox();
     let file = host.file("labels", "# mine\na=1\n\n  b\nc=x=y\n");
     let file = file.to_str().unwrap();
@@ -106,7 +106,7 @@ fn labels_of_a_file_and_annotations() {
 }
 
 #[test]
-fn swappiness_the_oom_killer_and_rates_of_devices() {
+fn swappiness_oom_killer_and_device_rates_are_set() {
     let host = Host::with_busybox();
     if !std::path::Path::new("/sys/fs/cgroup/memory/memory.oom_control").exists() {
         skip!("the memory controller is not on cgroup v1");
@@ -147,7 +147,7 @@ fn swappiness_the_oom_killer_and_rates_of_devices() {
 }
 
 #[test]
-fn only_the_streams_that_are_attached_to() {
+fn only_the_streams_of_attach_are_connected() {
     let host = Host::with_busybox();
     let script = "echo out; echo err >&2";
     shell(&host, &["-a", "stdout"], script).stdout("out\n").stderr("");
@@ -155,11 +155,11 @@ fn only_the_streams_that_are_attached_to() {
     shell(&host, &["-a", "stdout", "-a", "stderr"], script).stdout("out\n").stderr("err\n");
     let cat = ["run", "--rm", "-i", "-a", "stdin", "-a", "stdout", "bb", "cat"];
     host.feed("typed", cat).stdout("typed");
-    // Its input is open and not ours.
+    // Its stdin is open, but is not the caller's.
     let read = ["sh", "-c", "read -t 1 line; echo got=$line"];
     let unread = [&["run", "--rm", "-i", "-a", "stdout", "bb"][..], &read].concat();
     host.feed("typed\n", unread).stdout("got=\n");
-    // The input alone: the id is printed, and the output is in the log.
+    // Only stdin is attached: the id is printed, and the output goes to the log.
     let cat = ["run", "-i", "-a", "stdin", "--network", "none", "bb", "cat"];
     let id = host.feed("typed", cat).text();
     host.mydocker(["wait", &id]);
@@ -170,7 +170,7 @@ fn only_the_streams_that_are_attached_to() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_by_a_sentence_and_what_is_ours_accepted() {
+fn unsupported_flags_are_refused_and_harmless_ones_accepted() {
     let host = Host::with_busybox();
     for flags in [
         ["--runtime", "runc"],
@@ -215,7 +215,7 @@ fn log_options_are_checked_and_shown() {
 }
 
 #[test]
-fn a_restart_asks_with_the_signal_that_is_given() {
+fn a_restart_sends_the_given_signal() {
     let host = Host::with_busybox();
     let script = "trap 'echo asked; exit' USR1; echo started; while :; do sleep 0.05; done";
     host.mydocker(["run", "-d", "--name", "c", "--network", "none", "bb", "sh", "-c", script]);
@@ -226,14 +226,14 @@ fn a_restart_asks_with_the_signal_that_is_given() {
     });
 }
 
-/// A container on a network of the test's own machine.
+/// Runs a container on a network of the test's own machine.
 fn on(host: &Host, name: &str, flags: &[&str], script: &str) {
     let run = ["run", "-d", "--name", name];
     host.mydocker([&run[..], flags, &["bb", "sh", "-c", script]].concat());
 }
 
 #[test]
-fn a_network_by_its_keys() {
+fn network_takes_keys_and_values() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.77.0.0/24", "front"]);
     host.mydocker(["network", "create", "--subnet", "10.78.0.0/24", "back"]);
@@ -261,7 +261,7 @@ fn a_network_by_its_keys() {
 }
 
 #[test]
-fn a_link_brings_name_ports_and_variables() {
+fn a_link_gives_the_name_ports_and_variables() {
     let host = Host::on_machine();
     on(&host, "store", &["--expose", "5432", "-e", "USER=me"], "sleep 1000");
     let address = host.mydocker(["exec", "store", "hostname", "-i"]).text();
@@ -278,7 +278,7 @@ fn a_link_brings_name_ports_and_variables() {
          {port}=tcp://{address}:5432\n{port}_ADDR={address}\n{port}_PORT=5432\n{port}_PROTO=tcp\n"
     ));
     run(&["--link", "store:db", "-e", "DB_PORT=mine"], "echo $DB_PORT").stdout("mine\n");
-    // Made once, it finds the other where that is now.
+    // The container is created once, and finds the other container at its present address.
     host.mydocker([
         "create", "--name", "later", "--link", "store", "bb", "ping", "-c", "1", "store",
     ]);
@@ -301,7 +301,7 @@ fn a_link_brings_name_ports_and_variables() {
 }
 
 #[test]
-fn ps_shows_sizes_on_request() {
+fn ps_prints_sizes_on_request() {
     let host = Host::with_busybox();
     running(&host, &[]);
     host.mydocker(["exec", "c", "sh", "-c", "head -c 3000 /dev/zero >/file"]);

@@ -1,12 +1,13 @@
 //! The documents name files and functions that exist, and the sources are documented.
 //!
-//! In `docs/*.md`, README, CONTRIBUTING and SECURITY a code span that begins with `src/`,
-//! `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` is a path of the project. `path.rs::name` also says that the
-//! file defines a function, type, constant or test of that name. A relative link leads to a file.
+//! In `docs/*.md`, README, CONTRIBUTING and SECURITY, a code span that starts with `src/`,
+//! `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` must be a path of the
+//! project. For `path.rs::name` the file must define a function, type, constant or test of that
+//! name. A relative link must lead to a file.
 
 use std::path::Path;
 
-/// Every Markdown page of the project.
+/// Every Markdown page of the project, as pairs of name and text.
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = Vec::new();
@@ -22,7 +23,7 @@ fn pages() -> Vec<(String, String)> {
     pages
 }
 
-/// What stands between single backticks, outside of fenced blocks.
+/// The code spans in single backticks, outside of fenced blocks.
 fn code_spans(page: &str) -> Vec<&str> {
     let mut spans = Vec::new();
     let mut is_fenced = false;
@@ -47,14 +48,14 @@ fn defines(source: &str, name: &str) -> bool {
     }) || source.contains(&format!("by_each_firewall!({name})"))
 }
 
-/// What is wrong with a code span, if it names a part of the project.
+/// The fault of a code span that names a part of the project; `None` if it has none.
 fn fault(span: &str) -> Option<String> {
     const FOLDERS: [&str; 6] =
         ["src/", "seccomp-compiler/", "tests/", "benches/", "contrib/", "examples/"];
     if !FOLDERS.iter().any(|folder| span.starts_with(folder)) {
         return None;
     }
-    // A command line such as `tests/demo BINARY` names a file first.
+    // A command line such as `tests/demo BINARY` starts with a path.
     let word = span.split(' ').next().unwrap();
     let (path, name) =
         word.split_once("::").map_or((word, None), |(path, name)| (path, Some(name)));
@@ -84,23 +85,23 @@ fn every_name_in_the_documents_exists() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_found() {
+fn the_check_finds_a_name_that_does_not_exist() {
     assert_eq!(fault("src/main.rs::main"), None);
     assert_eq!(fault("src/no_such.rs").unwrap(), "src/no_such.rs does not exist");
     assert_eq!(fault("src/main.rs::mai").unwrap(), "src/main.rs defines no mai");
 }
 
-/// The sources of the product's crates.
+/// The source directories of the product's crates.
 const CRATES: [&str; 2] = ["src", "seccomp-compiler/src"];
 
-/// Every Rust file of the product, as its path and its lines.
+/// Every Rust file of the product, as pairs of path and lines.
 fn sources() -> Vec<(String, Vec<String>)> {
     let sources: Vec<_> = CRATES.into_iter().flat_map(sources_of).collect();
     assert!(sources.len() > 100, "hardly any source was found: {}", sources.len());
     sources
 }
 
-/// Every Rust file of one crate, as its path and its lines.
+/// Every Rust file of one crate, as pairs of path and lines.
 fn sources_of(root: &str) -> Vec<(String, Vec<String>)> {
     let mut sources = Vec::new();
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(root)];
@@ -120,7 +121,7 @@ fn sources_of(root: &str) -> Vec<(String, Vec<String>)> {
     sources
 }
 
-/// The public functions, types, constants and statics without a doc comment, up to the unit tests.
+/// The public functions, types, constants and statics without a doc comment, outside of unit tests.
 fn undocumented(lines: &[String]) -> Vec<&str> {
     const ITEMS: [&str; 8] =
         ["fn ", "struct ", "enum ", "const ", "static ", "trait ", "type ", "unsafe fn "];
@@ -133,7 +134,7 @@ fn undocumented(lines: &[String]) -> Vec<&str> {
             break;
         }
         if line.starts_with("#[") || line == ")]" {
-            // An attribute may stand between the comment and the item.
+            // Attributes may be between the comment and the item.
             continue;
         }
         let item = line
@@ -157,7 +158,7 @@ fn every_public_item_has_a_doc_comment() {
 }
 
 #[test]
-fn an_item_without_a_doc_comment_is_found() {
+fn the_check_finds_an_item_without_a_doc_comment() {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     assert!(
         undocumented(&lines("/// Runs.\n#[inline]\npub fn run() {}\npub use other;")).is_empty()
@@ -176,7 +177,8 @@ fn every_source_starts_with_a_head() {
     assert!(faults.is_empty(), "these heads have fewer than 3 lines: {faults:#?}");
 }
 
-/// The modules that the head of a `mod.rs` lists, lowest first: lines such as `//! 1. `naming`: …`.
+/// The modules that the head of a `mod.rs` lists in lines such as `//! 1. `naming`: …`, the lowest
+/// first.
 fn listed_modules(head: &str) -> Vec<String> {
     let name = |line: &str| {
         let (number, rest) = line.strip_prefix("//! ")?.split_once(". `")?;
@@ -186,7 +188,7 @@ fn listed_modules(head: &str) -> Vec<String> {
     head.lines().filter_map(name).collect()
 }
 
-/// The code of a file up to its unit tests. A file of unit tests that is declared above stays in.
+/// The code of a file without its unit tests. A declaration of a file with unit tests stays.
 fn before_unit_tests(source: &str) -> &str {
     const TESTS: &str = "#[cfg(test)]\nmod ";
     let opens_here = |at: usize| source[at + TESTS.len()..].lines().next().unwrap().contains('{');
@@ -194,8 +196,8 @@ fn before_unit_tests(source: &str) -> &str {
     &source[..found.find(|at| opens_here(*at)).unwrap_or(source.len())]
 }
 
-/// The names right after `prefix` in the code, such as `a` and `b` of `use super::{a, b::C};`, up to
-/// the unit tests.
+/// The names directly after `prefix` in the code without its unit tests, such as `a` and `b` in
+/// `use super::{a, b::C};`.
 fn names_after(source: &str, prefix: &str) -> Vec<String> {
     let code = before_unit_tests(source);
     let code: Vec<&str> =
@@ -237,9 +239,9 @@ fn names_after(source: &str, prefix: &str) -> Vec<String> {
     names
 }
 
-/// The imports of a file that go to a module which is not below it. `file` has the modules beside it
-/// in `order`, and those of the directory above, if any, in `above`: the last of each is the file's
-/// own.
+/// The imports of a file that lead to a module which is not below it. `order` has the modules of
+/// its directory, and `above` those of the directory above, if there is one. Each list is in the
+/// order of imports and ends with the file's own module.
 fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> Vec<String> {
     let lower = |order: &[String]| order[..order.len() - 1].to_vec();
     let (beside, network) = (lower(order), lower(above.unwrap_or(order)));
@@ -248,7 +250,7 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .into_iter()
         .filter(|name| !network.contains(name))
         .map(|name| format!("network::{name}"));
-    /// The layers below `network`, and what every layer uses.
+    /// The layers below `network`, and the modules that every layer uses.
     const LOWER: [&str; 13] = [
         "address",
         "container_id",
@@ -308,9 +310,10 @@ fn imports_in_network_go_one_way() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// The modules below `engine` that a file of `cli` or `compose` imports, by `crate::` or by as many
-/// `super::` as lead to it from the file's module, `depth` below it. Output and prompts use the standard
-/// streams of `sys::stdio` directly, and `compose up` the signals of `sys::signal`.
+/// The modules below `engine` that a file of `cli` or `compose` imports. The file's module is
+/// `depth` levels below the crate, so `depth` times `super::` leads to the crate. Allowed are the
+/// standard streams of `sys::stdio`, for output and prompts, and the signals of `sys::signal`, for
+/// `compose up`.
 fn imports_below_engine(source: &str, depth: usize) -> Vec<String> {
     const BELOW: [&str; 8] =
         ["container", "image", "network", "oci", "runtime", "store", "sys", "volume"];
@@ -332,7 +335,7 @@ fn the_command_line_imports_nothing_below_the_engine() {
             continue;
         }
         files += 1;
-        // `cli/mod.rs` is one below the crate, and `cli/a.rs` two.
+        // `cli/mod.rs` is one level below the crate, and `cli/a.rs` two.
         let depth = below.components().count() - usize::from(below.ends_with("mod.rs"));
         let below = imports_below_engine(&lines.join("\n"), depth);
         assert!(below.is_empty(), "{path} imports {below:?}");
@@ -346,7 +349,7 @@ fn the_command_line_imports_nothing_below_the_engine() {
 }
 
 #[test]
-fn an_upward_import_is_found() {
+fn the_check_finds_an_upward_import() {
     let order = |names: &str| names.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let order = (order("rules backend"), order("naming record firewall"));
     let faults = |source: &str| upward_imports(source, &order.0, Some(&order.1));
@@ -362,8 +365,8 @@ fn an_upward_import_is_found() {
     assert_eq!(faults("use crate::container::record;"), ["crate::container"]);
 }
 
-/// The paths that the code of a file names from `crate::` or `super::` on, such as `a::b` of
-/// `use crate::{a::b::C, d}`; the first part is `crate` or `super`.
+/// All paths in the code that start with `crate::` or `super::`, as lists of parts: for `use
+/// crate::{a::b::C, d}` these are `crate, a, b, C` and `crate, d`.
 fn named_paths(source: &str) -> Vec<Vec<String>> {
     let code = before_unit_tests(source);
     let code: String = code.lines().map(|line| line.split("//").next().unwrap()).collect();
@@ -380,8 +383,8 @@ fn named_paths(source: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// Reads one item of an import up to the comma or brace behind it; `before` is the path on which its
-/// group stands.
+/// Reads one item of an import, up to the comma or brace after it. `before` is the path of the
+/// item's group.
 fn collect_paths(
     text: &mut std::iter::Peekable<std::str::Chars<'_>>,
     before: &[String],
@@ -409,15 +412,15 @@ fn collect_paths(
         text.next();
     }
     path.push(word);
-    // What follows a name, such as ` as other`, up to the end of the item.
+    // Skip the rest of the item, such as ` as other`.
     if !before.is_empty() {
         while text.next_if(|&next| next != ',' && next != '}').is_some() {}
     }
     paths.push(path);
 }
 
-/// The module path of each file of a crate, such as `["image", "tar"]`, and its code, but for the files
-/// that only the unit tests have.
+/// Each file of a crate except files with only unit tests, as pairs of module path (`["image",
+/// "tar"]`) and code.
 fn modules(root: &str) -> Vec<(Vec<String>, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let module = |(path, lines): (String, Vec<String>)| {
@@ -446,8 +449,8 @@ fn modules(root: &str) -> Vec<(Vec<String>, String)> {
     modules
 }
 
-/// The imports between modules that lie side by side, as (directory, from, to). What a module's own
-/// submodules import counts as its own.
+/// The imports between modules of the same directory, as (directory, from, to). The imports of a
+/// module's submodules count as the module's.
 fn imports_beside(modules: &[(Vec<String>, String)]) -> Vec<(Vec<String>, String, String)> {
     let known = |path: &[String]| modules.iter().any(|(module, _)| module == path);
     let mut imports = Vec::new();
@@ -474,8 +477,8 @@ fn imports_beside(modules: &[(Vec<String>, String)]) -> Vec<(Vec<String>, String
     imports
 }
 
-/// The modules that import each other in a circle, beside each other. Those that import none of the
-/// others are taken away until no such one is left.
+/// The imports between modules of the same directory that form circles. Removes the modules that
+/// import no other module, again and again, until every module that is left imports one.
 fn circles(modules: &[(Vec<String>, String)]) -> Vec<String> {
     let mut left = imports_beside(modules);
     loop {
@@ -512,7 +515,7 @@ fn no_modules_beside_each_other_import_in_a_circle() {
 }
 
 #[test]
-fn a_circle_is_found() {
+fn the_check_finds_a_circle() {
     let modules = |files: &[(&str, &str)]| {
         let split = |path: &str| path.split("::").map(str::to_owned).collect::<Vec<_>>();
         files.iter().map(|(path, code)| (split(path), (*code).to_owned())).collect::<Vec<_>>()

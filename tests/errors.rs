@@ -1,11 +1,11 @@
-//! A wrong call is reported in one line that names the mistake, with Docker's exit status.
+//! Wrong command lines: one line on stderr that names the mistake, and Docker's exit status.
 
 mod support;
 
 use support::Host;
 
 #[test]
-fn wrong_calls_of_run() {
+fn wrong_command_lines_of_run() {
     let host = Host::with_busybox();
     for (line, part) in [
         ("run --pull never nosuchimage true", "no such image: 'nosuchimage'"),
@@ -67,7 +67,7 @@ fn the_nearest_word_is_suggested() {
 }
 
 #[test]
-fn wrong_calls_of_the_others() {
+fn wrong_command_lines_of_other_commands() {
     let host = Host::with_busybox();
     for (line, status, part) in [
         ("start", 1, "CONTAINER"),
@@ -130,14 +130,14 @@ fn wrong_calls_of_the_others() {
 }
 
 #[test]
-fn a_removal_by_force_of_what_does_not_exist_succeeds() {
+fn a_forced_removal_of_a_missing_object_succeeds() {
     let host = Host::with_busybox();
     for line in ["rm -f nobody", "rmi -f nosuch", "network rm -f nosuch"] {
         let name = line.rsplit(' ').next().unwrap();
         host.mydocker(line.split(' ')).exits(0).stdout("").complains(name);
     }
     host.mydocker(["volume", "rm", "-f", "nosuch"]).exits(0).stdout("nosuch\n");
-    // The others are removed, and a failure of another kind still is one.
+    // The other container is removed, and other errors still count as errors.
     host.mydocker(["create", "--name", "c", "bb", "true"]).exits(0);
     host.mydocker(["rm", "-f", "nobody", "c"]).exits(0).stdout("c\n");
     host.mydocker(["network", "rm", "-f", "host"]).exits(1).complains("host");
@@ -153,11 +153,11 @@ fn a_group_alone_prints_its_help() {
 }
 
 #[test]
-fn it_says_so_when_it_is_not_root() {
+fn a_user_other_than_root_gets_an_error() {
     let host = Host::with_busybox();
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid", "65534", "--clear-groups", support::MYDOCKER, "ps"]);
-    // The binary may lie where others can't reach it.
+    // Copy the binary to a directory that other users can read.
     let reachable = host.scratch().join("mydocker");
     std::fs::copy(support::MYDOCKER, &reachable).unwrap();
     let mut dir = Some(reachable.as_path());
@@ -178,7 +178,7 @@ fn it_says_so_when_it_is_not_root() {
 }
 
 #[test]
-fn debug_tells_the_whole_chain() {
+fn debug_prints_the_chain_of_an_error() {
     let host = Host::with_busybox();
     let told = host.mydocker(["--debug", "run", "--rm", "bb", "/no/such"]).exits(127);
     told.stderr_has("/no/such").stderr_has("\n");
@@ -201,7 +201,7 @@ fn a_broken_record_hides_no_other_container() {
 }
 
 #[test]
-fn absent_commands_say_why_and_what_to_do() {
+fn commands_that_do_not_exist_here_explain_why() {
     let host = Host::new();
     for (line, part) in [
         ("search nginx", "only Docker Hub has that API"),
@@ -221,9 +221,9 @@ fn absent_commands_say_why_and_what_to_do() {
 }
 
 #[test]
-fn another_hosts_daemon_is_refused_and_the_local_default_accepted() {
+fn a_remote_docker_host_is_refused_and_the_local_default_accepted() {
     let host = Host::new();
-    // The exit status and the complaint.
+    // Runs `ps -q`. Returns the exit status and stderr.
     let ps = |variable: &str, value: &str, flags: &[&str]| {
         let mut command = host.command(flags.iter().chain(&["ps", "-q"]));
         command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env(variable, value);
@@ -254,7 +254,7 @@ fn another_hosts_daemon_is_refused_and_the_local_default_accepted() {
     ] {
         assert_eq!(ps(variable, value, &[]), accepted, "{variable}={value}");
     }
-    // A flag wins over the variables.
+    // A flag overrides the variables.
     assert_eq!(
         ps("DOCKER_HOST", "tcp://10.0.0.1:2375", &["-H", "unix:///run/docker.sock"]),
         accepted
@@ -263,7 +263,7 @@ fn another_hosts_daemon_is_refused_and_the_local_default_accepted() {
 }
 
 #[test]
-fn dockers_other_flags_before_the_command() {
+fn dockers_global_flags_are_accepted() {
     let host = Host::new();
     let flags =
         "--tls --tlsverify=false --tlscacert a --tlscert b --tlskey c -D --config d -l warn";

@@ -1,4 +1,4 @@
-//! `exec`: a further process in a running container, and what it finds there.
+//! `exec`: another process in a running container.
 
 mod support;
 
@@ -14,7 +14,7 @@ fn sleeper(flags: &[&str]) -> Host {
 }
 
 #[test]
-fn the_commands_own_status_and_output() {
+fn exec_returns_the_status_and_output_of_the_command() {
     let host = sleeper(&[]);
     host.mydocker(["exec", "c", "sh", "-c", "echo out; echo err >&2; exit 7"])
         .exits(7)
@@ -26,7 +26,7 @@ fn the_commands_own_status_and_output() {
 }
 
 #[test]
-fn input_with_i_alone() {
+fn only_i_connects_stdin() {
     let host = sleeper(&[]);
     host.feed("typed\n", ["exec", "c", "cat"]).stdout("");
     host.feed("typed\n", ["exec", "-i", "c", "cat"]).stdout("typed\n");
@@ -36,7 +36,7 @@ fn input_with_i_alone() {
 }
 
 #[test]
-fn in_the_same_namespaces_and_cgroup() {
+fn exec_joins_the_namespaces_and_the_cgroup() {
     let host = sleeper(&["-m", "64m"]);
     let pid = host.pid("c");
     for kind in ["pid", "mnt", "uts", "ipc", "net", "cgroup"] {
@@ -53,7 +53,7 @@ fn in_the_same_namespaces_and_cgroup() {
     further.wait().exits(137);
 }
 
-/// The processes in the memory cgroup (v1) or the only one (v2) of a /proc/PID/cgroup.
+/// The processes of the cgroup in a /proc/PID/cgroup: the memory cgroup of v1, or the cgroup of v2.
 fn members(cgroup: &str) -> Vec<String> {
     let v1 = cgroup.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path);
     let path = match v1 {
@@ -68,7 +68,7 @@ fn members(cgroup: &str) -> Vec<String> {
 }
 
 #[test]
-fn environment_directory_and_user() {
+fn exec_has_an_environment_a_directory_and_a_user() {
     let host = sleeper(&["-e", "A=run", "-e", "B=run", "-w", "/tmp", "-u", "app", "-h", "box"]);
     host.mydocker([
         "exec",
@@ -89,14 +89,14 @@ fn environment_directory_and_user() {
     host.mydocker(["exec", "-w", "/nowhere", "c", "pwd"]).exits(126).complains("/nowhere");
     host.mydocker(["exec", "-u", "nobodyknows", "c", "id"]).exits(126).complains("nobodyknows");
     host.mydocker(["exec", "-d", "-u", "nobodyknows", "c", "id"]).exits(1).complains("nobodyknows");
-    // The caller's own environment stays outside.
+    // The process does not get the caller's environment.
     let mut command = host.command(["exec", "c", "env"]);
     let output = command.env("LEAK", "never").output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stdout).contains("LEAK"));
 }
 
 #[test]
-fn capabilities_unless_privileged() {
+fn exec_has_the_containers_capabilities_unless_privileged() {
     let host = sleeper(&[]);
     let caps = |flags: &[&str]| {
         let mut args = vec!["exec"];
@@ -115,7 +115,7 @@ fn capabilities_unless_privileged() {
 }
 
 #[test]
-fn in_the_background() {
+fn exec_runs_in_the_background() {
     let host = sleeper(&[]);
     host.mydocker(["exec", "-d", "c", "sh", "-c", "sleep 0.2; echo done >/done"]).stdout("");
     eventually("it has run", || host.mydocker(["exec", "c", "test", "-e", "/done"]).status() == 0);
@@ -123,7 +123,7 @@ fn in_the_background() {
 }
 
 #[test]
-fn only_in_a_running_container() {
+fn exec_needs_a_running_container() {
     let host = sleeper(&[]);
     host.mydocker(["create", "--name", "new", "bb", "true"]);
     host.mydocker(["exec", "new", "true"]).exits(1).complains("not running");
@@ -133,7 +133,7 @@ fn only_in_a_running_container() {
 }
 
 #[test]
-fn nothing_but_three_descriptors() {
+fn exec_has_only_three_descriptors() {
     let host = sleeper(&[]);
     let file = std::fs::File::open("/etc/passwd").unwrap();
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
@@ -141,7 +141,7 @@ fn nothing_but_three_descriptors() {
 }
 
 #[test]
-fn sees_files_made_by_the_first_and_the_other_way() {
+fn exec_and_the_first_process_see_each_others_files() {
     let host = Host::with_busybox();
     let script = "echo one >/f; until [ -e /g ]; do sleep 0.02; done; cat /g; sleep 1000";
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
@@ -153,7 +153,7 @@ fn sees_files_made_by_the_first_and_the_other_way() {
 }
 
 #[test]
-fn orphans_of_an_exec_hold_nobody_up() {
+fn orphans_of_an_exec_delay_no_command() {
     let host = sleeper(&["--init"]);
     host.mydocker(["exec", "c", "sh", "-c", "sleep 1000 & echo left"]).stdout("left\n");
 }

@@ -1,5 +1,6 @@
-//! A disk without room: whatever step meets it fails with a clear line and leaves nothing half
-//! made, what runs goes on, and nothing keeps `stop`, `rm` and the prunes from making room.
+//! A full disk: any step that meets it fails with a clear error and leaves nothing half made.
+//! Running containers continue. `stop`, `rm` and the prunes still work, so that the user can free
+//! space.
 
 mod registry {
     #[allow(dead_code)]
@@ -16,7 +17,7 @@ use support::Host;
 /// A small ext4 on a loop device, mounted as the host's state root.
 struct SmallDisk {
     mount: PathBuf,
-    /// Takes the default network's bridge away, which is found by the state on this disk.
+    /// Removes the default network's bridge, for which it needs the state on this disk.
     prune: Command,
 }
 
@@ -32,7 +33,7 @@ impl SmallDisk {
         SmallDisk { mount, prune }
     }
 
-    /// Fills it but for about so many kilobytes.
+    /// Fills the disk until about this many kilobytes are free.
     fn leave(&self, kilobytes: u64) {
         let filler = self.mount.join("filler");
         let stat = rustix::fs::statvfs(&self.mount).unwrap();
@@ -42,7 +43,7 @@ impl SmallDisk {
             std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(filler);
         let size = (size + free).saturating_sub(kilobytes << 10);
         let file = file.unwrap();
-        // The last blocks may go to the file system's own use.
+        // Ignore an error: the file system may need the last blocks itself.
         let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size.max(1));
         if kilobytes == 0 {
             use std::io::{Seek, Write};
@@ -68,7 +69,7 @@ fn run(command: &mut Command) {
     assert!(command.status().unwrap().success(), "{command:?}");
 }
 
-/// Every file and directory below, for the difference that a failed command must not make.
+/// Every file and directory below. A failed command must not change this list.
 fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
@@ -81,7 +82,7 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The image `bb` on a disk of its own.
+/// A host whose state is on a small disk, with the image `bb`.
 fn small_host() -> (Host, SmallDisk, PathBuf) {
     let host = Host::new();
     let disk = SmallDisk::new(&host, 16);
@@ -89,9 +90,9 @@ fn small_host() -> (Host, SmallDisk, PathBuf) {
     (host, disk, archive)
 }
 
-/// Lets `command`, which makes an image, meet the full disk at every step: with no room at all, then
-/// with a little more each time, until it has enough. It fails with one line that tells why, makes
-/// nothing by half, and succeeds as soon as there is room. `undo` removes what it made.
+/// Runs `command`, which makes an image, on a full disk, then with a little more free space each
+/// time until the command succeeds. Each failure must print one line with the reason and leave
+/// nothing half made. `undo` removes what the command made.
 fn meets_a_full_disk(host: &Host, disk: &SmallDisk, step: usize, command: &[&str], undo: &[&str]) {
     host.mydocker(["ps"]);
     let images = host.mydocker(["images", "-q"]).text();
@@ -107,9 +108,9 @@ fn meets_a_full_disk(host: &Host, disk: &SmallDisk, step: usize, command: &[&str
         failures += 1;
         done.exits(1).complains("No space left on device");
         assert_eq!(host.mydocker(["images", "-q"]).text(), images);
-        // What a pull brought is kept for the next one, until room is wanted.
+        // A failed pull keeps its downloads for the next pull; this prune removes them.
         host.mydocker(["image", "prune", "-f"]);
-        // Directories and locks may have come to be.
+        // The command may have made directories and lock files.
         let after = tree(&disk.mount).len();
         assert!(after <= before + 8, "{kilobytes} KB: {:#?}", tree(&disk.mount));
         host.mydocker(["system", "check"]).stdout("");
@@ -122,14 +123,14 @@ fn meets_a_full_disk(host: &Host, disk: &SmallDisk, step: usize, command: &[&str
 }
 
 #[test]
-fn import_at_every_degree_of_fullness() {
+fn an_import_fails_cleanly_on_a_full_disk() {
     let (host, disk, archive) = small_host();
     let import = ["import", archive.to_str().unwrap(), "bb"];
     meets_a_full_disk(&host, &disk, 128, &import, &["rmi", "bb"]);
 }
 
 #[test]
-fn load_at_every_degree_of_fullness() {
+fn a_load_fails_cleanly_on_a_full_disk() {
     let (host, disk, archive) = small_host();
     host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
     let saved = host.scratch().join("saved.tar");
@@ -140,7 +141,7 @@ fn load_at_every_degree_of_fullness() {
 }
 
 #[test]
-fn pull_at_every_degree_of_fullness() {
+fn a_pull_fails_cleanly_on_a_full_disk() {
     let (host, disk, _) = small_host();
     let registry = Registry::plain(&host);
     let name = registry.name("bb");
@@ -149,7 +150,7 @@ fn pull_at_every_degree_of_fullness() {
 }
 
 #[test]
-fn commit_at_every_degree_of_fullness() {
+fn a_commit_fails_cleanly_on_a_full_disk() {
     let (host, disk, archive) = small_host();
     host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
     let script = "head -c 500000 /dev/urandom >/new; rm /etc/group";
@@ -157,7 +158,7 @@ fn commit_at_every_degree_of_fullness() {
     meets_a_full_disk(&host, &disk, 32, &["commit", "c", "made"], &["rmi", "made"]);
 }
 
-/// What is asked for to make room works where there is none, and so does what is needed to live on.
+/// On a full disk, commands that free space work, and so do those that end containers.
 #[test]
 fn a_full_disk_blocks_neither_stop_nor_rm_nor_prune() {
     let (host, disk, archive) = small_host();
@@ -187,7 +188,7 @@ fn a_full_disk_blocks_neither_stop_nor_rm_nor_prune() {
 }
 
 #[test]
-fn create_and_start_at_every_degree_of_fullness() {
+fn create_and_start_fail_cleanly_on_a_full_disk() {
     let (host, disk, archive) = small_host();
     host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
     let mut failures = 0;
@@ -197,7 +198,8 @@ fn create_and_start_at_every_degree_of_fullness() {
             host.mydocker(["run", "-d", "--name", "c", "-v", "/data", "bb", "sleep", "1000"]);
         if done.status() != 0 {
             failures += 1;
-            // Made, but not begun, is Docker's way; half made is nobody's.
+            // As in Docker, the container may exist without having been started. It must not be
+            // half made.
             let _ = host.mydocker(["rm", "-v", "c"]).status();
             host.mydocker(["ps", "-aq"]).stdout("");
             host.mydocker(["volume", "ls", "-q"]).stdout("");
@@ -216,7 +218,7 @@ fn create_and_start_at_every_degree_of_fullness() {
 }
 
 #[test]
-fn a_full_disk_costs_log_lines_and_nothing_else() {
+fn a_full_disk_loses_only_log_lines() {
     let (host, disk, archive) = small_host();
     host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
     let script = "echo before; read x; seq 1 100000; echo during; read x; echo after; exit 4";
@@ -236,7 +238,7 @@ fn a_full_disk_costs_log_lines_and_nothing_else() {
 }
 
 #[test]
-fn how_it_ended_is_known_even_on_a_full_disk() {
+fn the_exit_status_is_kept_on_a_full_disk() {
     let (host, disk, archive) = small_host();
     host.mydocker(["import", archive.to_str().unwrap(), "bb"]);
     host.mydocker(["run", "-di", "--name", "c", "bb", "sh", "-c", "read x; exit 9"]);

@@ -1,4 +1,5 @@
-//! Health checks: what they find, what `ps`, `inspect` and `wait` show of it, and what follows.
+//! Health checks: their results, the output of `ps`, `inspect` and `wait`, and the actions on a
+//! failure.
 
 mod support;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 use sha2::Digest;
 use support::{Host, eventually};
 
-/// A check each 100 ms that two failures in a row make unhealthy.
+/// A check every 100 ms. Two failures in a row make the container unhealthy.
 const OFTEN: [&str; 4] = ["--health-interval", "100ms", "--health-retries", "2"];
 
 fn run(host: &Host, name: &str, check: &str, flags: &[&str]) {
@@ -30,7 +31,7 @@ fn a_container_is_starting_then_unhealthy_then_healthy() {
     let host = Host::with_busybox();
     run(&host, "c", "echo looked; test -e /ok", &["--health-start-period", "1h"]);
     assert!(shown(&host, "c").ends_with(" (health: starting)"), "{}", shown(&host, "c"));
-    // Failures in the start period don't count.
+    // Failures in the start period do not count.
     eventually("five probes failed", || {
         let results = host.mydocker(["inspect", "c"]).text().matches("\"ExitCode\": 1").count();
         assert!(results <= 5, "{results}");
@@ -62,7 +63,7 @@ fn a_probe_runs_as_exec_does_and_its_output_is_bounded() {
     assert!(text.contains("1234\\nseen\\n/tmp\\n"), "{text}");
     assert!(text.contains("CapBnd:\\t0000000000000000"), "{text}");
     let output = text.lines().find(|line| line.contains("\"Output\"")).unwrap();
-    // Its 4,096 bytes, the name and the escapes of the line ends.
+    // The 4,096 bytes of output, the key, and the escapes of the line ends.
     assert!(output.contains("...\"") && output.len() < 2 * 4096 + 40, "{}", output.len());
     run(&host, "d", "/no/such/program", &[]);
     eventually("it is unhealthy", || status(&host, "d") == "unhealthy");
@@ -72,7 +73,7 @@ fn a_probe_runs_as_exec_does_and_its_output_is_bounded() {
 #[test]
 fn a_probe_is_killed_at_its_timeout_with_all_that_it_started() {
     let host = Host::with_busybox();
-    // In the background, in a session of its own, and after the end of its parent.
+    // In the background, in a new session, and after the end of its parent.
     let check = "sleep 901 & setsid sleep 902 & (sleep 903 &); sleep 904";
     run(&host, "c", check, &["--health-timeout", "300ms"]);
     eventually("it is unhealthy", || status(&host, "c") == "unhealthy");
@@ -81,7 +82,7 @@ fn a_probe_is_killed_at_its_timeout_with_all_that_it_started() {
         .stdout_has("Health check exceeded timeout (300ms)");
     host.mydocker(["pause", "c"]);
     host.mydocker(["unpause", "c"]);
-    // One probe may be running now; none of the earlier ones is.
+    // The present probe may be running, but no earlier one.
     let seen = host.mydocker(["top", "c"]).text();
     for sleep in ["sleep 901", "sleep 902", "sleep 903", "sleep 904"] {
         assert!(seen.matches(sleep).count() <= 1, "{seen}");
@@ -103,14 +104,14 @@ fn one_probe_runs_at_a_time() {
 }
 
 #[test]
-fn a_paused_container_is_not_probed_and_a_restarted_one_starts_anew() {
+fn a_paused_container_is_not_probed_and_a_restart_resets_the_health() {
     let host = Host::with_busybox();
     run(&host, "c", "echo x >>/n", &[]);
     host.mydocker(["wait", "--condition", "healthy", "c"]);
     let probes = || host.inspect("c", "{{json .State.Health.Log}}");
     host.mydocker(["pause", "c"]);
     assert!(shown(&host, "c").ends_with(" (Paused)"));
-    // The one that ran may end; there is no next.
+    // The running probe may end, but no other starts.
     std::thread::sleep(Duration::from_millis(400));
     let before = probes();
     std::thread::sleep(Duration::from_millis(400));
@@ -128,7 +129,7 @@ fn a_paused_container_is_not_probed_and_a_restarted_one_starts_anew() {
 }
 
 #[test]
-fn an_image_brings_its_check_and_flags_change_it() {
+fn flags_change_the_health_check_of_an_image() {
     let host = Host::with_busybox();
     let archive = support::busybox_archive();
     let archive = archive.to_str().unwrap();
@@ -147,7 +148,7 @@ fn an_image_brings_its_check_and_flags_change_it() {
     run("c", "checked", &["--no-healthcheck"]);
     assert!(!shown(&host, "c").contains("health"));
     host.mydocker(["wait", "--condition", "healthy", "c"]).exits(1).stderr_has("no health check");
-    // Commit keeps what the container was made with; save and load keep the image's.
+    // Commit keeps the check of the container. Save and load keep the check of the image.
     host.mydocker(["commit", "b", "of-b"]);
     host.mydocker(["inspect", "of-b"]).stdout_has("CMD-SHELL").stdout_has("100000000");
     host.mydocker(["commit", "c", "of-c"]);
@@ -162,9 +163,9 @@ fn an_image_brings_its_check_and_flags_change_it() {
     eventually("it is unhealthy", || status(&host, "e") == "unhealthy");
 }
 
-/// `SHELL` of a Dockerfile.
+/// `SHELL` in a Dockerfile.
 #[test]
-fn a_line_runs_by_the_images_shell() {
+fn a_shell_command_runs_in_the_images_shell() {
     let host = Host::new();
     let layer = std::fs::read(support::busybox_archive()).unwrap();
     let digest = sha2::Sha256::digest(&layer);
@@ -197,7 +198,7 @@ fn an_unhealthy_container_can_be_killed_stopped_or_restarted() {
     run("s", "false", &["--health-on-failure", "stop", "--restart", "always"]);
     host.mydocker(["wait", "s"]).stdout("5\n");
     host.mydocker(["logs", "s"]).stdout("started\nasked\n");
-    // Healthy from its second start on.
+    // The container is healthy from its second start on.
     let check = "test -e /twice || { test -e /once && touch /twice; touch /once; false; }";
     run("r", check, &["--health-on-failure", "restart"]);
     host.mydocker(["wait", "--condition", "healthy", "r"]);
@@ -255,7 +256,7 @@ fn wait_knows_dockers_conditions() {
     host.mydocker(["exec", "a", "touch", "/end"]);
     next.wait().stdout("3\n");
     host.mydocker(["wait", "--condition", "not-running", "a"]).stdout("3\n");
-    // It has ended already, and the next end is one that follows.
+    // The container has ended already, so this waits for the next end.
     let next = wait("next-exit", "a");
     std::thread::sleep(Duration::from_millis(200));
     host.mydocker(["start", "a"]);
@@ -267,10 +268,10 @@ fn wait_knows_dockers_conditions() {
     assert!(!host.succeeds(["wait", "--condition", "sad", "b"]));
 }
 
-/// A prober is a fork of the monitor: with the monitor's lock open it would keep a container whose
-/// monitor was killed from being taken back.
+/// A prober is a fork of the monitor. If the prober kept the monitor's lock open, a container whose
+/// monitor was killed could not be reclaimed.
 #[test]
-fn a_prober_has_nothing_of_the_monitors_open() {
+fn a_prober_has_no_descriptor_of_the_monitor() {
     let host = Host::with_busybox();
     run(&host, "c", "touch /probed; sleep 1000", &["--health-timeout", "1h"]);
     eventually("it is probed", || host.succeeds(["exec", "c", "test", "-e", "/probed"]));
@@ -293,7 +294,7 @@ fn a_prober_has_nothing_of_the_monitors_open() {
     assert!(host.is_running("c"));
 }
 
-/// What a sleeping monitor holds that no other process has.
+/// The private memory of a process, in KiB.
 fn private_kib(pid: i32) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let private = rollup.lines().filter(|line| line.starts_with("Private_"));
@@ -301,13 +302,13 @@ fn private_kib(pid: i32) -> u64 {
 }
 
 #[test]
-fn a_sleeping_monitor_with_a_check_holds_no_more_than_one_without() {
+fn a_monitor_with_a_health_check_uses_no_more_memory() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "plain", "--network", "none", "bb", "sleep", "1000"]);
     let flags = ["--health-interval", "3s"];
     run(&host, "checked", "yes | head -c 100000", &flags);
     host.mydocker(["wait", "--condition", "healthy", "checked"]);
-    // A few pages of stack and heap that the first probe touched.
+    // The first probe used a few pages of stack and heap.
     const MORE_KIB: u64 = 24;
     let (plain, checked) = (host.monitor("plain"), host.monitor("checked"));
     eventually("it sleeps between two probes", || {

@@ -1,11 +1,11 @@
-//! Containers that do their worst leave the host, other containers and mydocker's own commands
-//! working. Each attack is bounded by a limit of its container.
+//! Hostile containers: whatever they do, the host, other containers and mydocker's commands keep
+//! working. A limit of the container bounds each attack.
 
 mod support;
 
 use support::{Host, eventually};
 
-/// A bystander runs, and every command works on it and on the hostile one.
+/// Fails unless another container runs and every command works on it and on the hostile one.
 fn others_go_on(host: &Host) {
     host.mydocker(["exec", "bystander", "echo", "well"]).stdout("well\n");
     host.mydocker(["ps"]).stdout_has("bystander").stdout_has("hostile");
@@ -27,36 +27,36 @@ fn attack(flags: &[&str], script: &str) -> Host {
 
 #[test]
 fn a_fork_bomb() {
-    // In a child of its own: the first shell may be refused its second fork, and would exit.
+    // Fork in a child: the shell itself exits if its second fork fails.
     let script = "b() { b | b & }; (b 2>/dev/null) & while :; do read x; done";
     let host = attack(&["--pids-limit", "100"], script);
     std::thread::sleep(std::time::Duration::from_millis(500));
-    // Entering may fail for want of a process, but it ends, with one line.
+    // exec may fail because there is no free process, but it must end with one line.
     let _ = host.mydocker(["exec", "hostile", "true"]).status();
     others_go_on(&host);
 }
 
 #[test]
-fn memory_filled_to_the_brim() {
+fn memory_up_to_the_limit() {
     let host = attack(&["-m", "32m"], "while :; do tail /dev/zero; done");
     std::thread::sleep(std::time::Duration::from_millis(500));
     others_go_on(&host);
 }
 
 #[test]
-fn a_log_filled_without_end() {
+fn a_log_without_end() {
     let host = attack(&["--log-opt", "max-size=1m"], "yes 'and on and on and on'");
     let id = host.inspect("hostile", "{{.Id}}");
     let rotated = host.state_root().join("containers").join(id).join("log.1");
     eventually("its log was rotated", || rotated.exists());
     let logs = host.mydocker(["logs", "--tail", "2", "hostile"]).lines();
-    // The last may be half written yet.
+    // The last line may be half written.
     assert_eq!((logs.len(), logs[0].as_str()), (2, "and on and on and on"));
     others_go_on(&host);
 }
 
 #[test]
-fn every_descriptor_open() {
+fn as_many_open_files_as_possible() {
     let script = "cd /tmp; seq 1 1015 | xargs touch; exec tail -f $(seq 1 1015)";
     let host = attack(&["--ulimit", "nofile=1024"], script);
     std::thread::sleep(std::time::Duration::from_millis(500));
@@ -65,7 +65,7 @@ fn every_descriptor_open() {
 }
 
 #[test]
-fn thousands_of_children_at_the_end() {
+fn thousands_of_children_at_the_exit() {
     let script = "i=0; while [ $i -lt 2000 ]; do sleep 1000 & i=$((i+1)); done; echo all; read x";
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "bystander", "bb", "sleep", "1000"]);
@@ -76,8 +76,8 @@ fn thousands_of_children_at_the_end() {
     others_go_on(&host);
 }
 
-/// As many as the kernel allows a namespace (fs.mount-max, 100,000 unless the host's owner says
-/// otherwise): doubled as long as that goes, then filled up by ever smaller pieces.
+/// The number of mounts that the kernel allows in a namespace (fs.mount-max, by default 100,000).
+/// The script doubles the mounts as long as that works, then adds smaller and smaller numbers.
 #[test]
 fn a_hundred_thousand_mounts_of_its_own() {
     let script = "mkdir /m; mount -t tmpfs none /m; i=0; while [ $i -lt 17 ]; do mkdir /m/$i; \
@@ -98,8 +98,8 @@ fn a_hundred_thousand_mounts_of_its_own() {
     others_go_on(&host);
 }
 
-/// Deeper than the kernel resolves a path (PATH_MAX): it is compared, committed, exported, copied and
-/// removed as any other tree.
+/// Directories deeper than a path that the kernel resolves (PATH_MAX). The tree can be compared,
+/// committed, exported, copied and removed like any other.
 #[test]
 fn directories_without_a_bottom() {
     let script = "p=$(printf 'd/%.0s' $(seq 1000)); mkdir old; for i in 1 2 3; do \
@@ -135,21 +135,22 @@ fn a_flood_from_an_attached_terminal() {
     others_go_on(&host);
 }
 
-/// What a process has had of memory at most, in KiB.
+/// The peak memory of a process in KiB.
 fn peak_memory(pid: i32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Of a debug build; what passes through is many times as much.
+/// The limit of that memory in KiB, for a debug build. The data that passes through is many times
+/// as much.
 const MODEST: usize = 16 << 10;
 
 #[test]
-fn input_that_nobody_reads_and_a_line_without_end() {
+fn unread_input_and_a_line_without_end() {
     let script = "while :; do head -c 50m /dev/zero | tr '\\0' x; sleep 1; done";
     let host = attack(&[], script);
-    // Far more than any pipe or socket holds.
+    // Much more than a pipe or socket holds.
     let mut attached = host.background(["attach", "hostile"]);
     attached.type_in(vec![b'y'; 40 << 20]);
     eventually("much is written", || {
@@ -158,7 +159,7 @@ fn input_that_nobody_reads_and_a_line_without_end() {
             host.state_root().join("containers").join(id).join("log.1").exists()
         }
     });
-    // It takes no more, for now or for good.
+    // The command has stopped reading, or pauses.
     let taken = || {
         let io = std::fs::read_to_string(format!("/proc/{}/io", attached.pid())).unwrap();
         io.lines().next().unwrap().to_owned()
@@ -179,9 +180,9 @@ fn input_that_nobody_reads_and_a_line_without_end() {
     others_go_on(&host);
 }
 
-/// CVE-2022-1708, CVE-2022-31030: output of `exec` was gathered in memory.
+/// CVE-2022-1708, CVE-2022-31030: the output of `exec` was collected in memory.
 #[test]
-fn output_of_exec_that_nobody_reads() {
+fn unread_output_of_exec() {
     let host = attack(&[], "exec sleep 1000");
     let mut exec = host.command(["exec", "hostile", "cat", "/dev/zero"]);
     let mut exec = exec.stdout(std::process::Stdio::piped()).spawn().unwrap();
@@ -193,8 +194,8 @@ fn output_of_exec_that_nobody_reads() {
     others_go_on(&host);
 }
 
-/// CVE-2025-64329 and kin: clients that come, talk nonsense, hang up half and go, or stay without a
-/// word, each left something behind.
+/// CVE-2025-64329 and similar: clients that send nonsense, close one direction and leave, or stay
+/// without sending anything, left something behind.
 #[test]
 fn an_attach_socket_flooded_with_nonsense() {
     use rustix::net::{
@@ -213,13 +214,13 @@ fn an_attach_socket_flooded_with_nonsense() {
     for turn in 0..2000u32 {
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         if connect(&socket, &address).is_err() {
-            // Its queue is full: it has not come to this yet.
+            // The queue is full, so wait until the monitor accepts the clients before.
             std::thread::sleep(std::time::Duration::from_millis(1));
             continue;
         }
         let noise: Vec<u8> = (0..turn % 5000).map(|at| (at * 31 + turn * 7) as u8).collect();
         for packet in [&noise[..], b"h\x01", b"h", b"w\0\0\0", b"w\xff\xff\xff\xff", b"e", b"zzz"] {
-            // It may have hung up already, as it should.
+            // The monitor may have closed the connection already, which is right.
             let _ = send(&socket, packet, SendFlags::NOSIGNAL);
         }
         match turn % 3 {
@@ -235,7 +236,7 @@ fn an_attach_socket_flooded_with_nonsense() {
     others_go_on(&host);
 }
 
-/// Each client costs the monitor a descriptor and what it has not read yet.
+/// Each client costs the monitor a descriptor and a buffer of unread output.
 #[test]
 fn more_clients_than_a_monitor_takes() {
     use rustix::net::{
@@ -251,12 +252,12 @@ fn more_clients_than_a_monitor_takes() {
             let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
             let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
             connect(&socket, &address).unwrap();
-            // It wants the output. One that is turned away may have been so by now.
+            // Request the output. The monitor may have refused this client already.
             let _ = send(&socket, b"h\x01", SendFlags::NOSIGNAL);
             socket
         })
         .collect();
-    // The first types until each of them had a line of output, or was told that it is too many.
+    // The first client types until each of the others has got a line of output or a refusal.
     let mut answers = [0; CLIENTS];
     eventually("each is answered", || {
         send(&clients[0], b"ix\n", SendFlags::NOSIGNAL).unwrap();
@@ -276,7 +277,7 @@ fn more_clients_than_a_monitor_takes() {
     others_go_on(&host);
 }
 
-/// The kernel counts the terminals of all of the host together: a container has a share.
+/// The kernel limits the terminals of the whole host, so each container gets a share.
 #[test]
 fn more_terminals_than_its_share() {
     let script = "exec tail -f $(yes /dev/ptmx | head -n 400)";
@@ -286,7 +287,7 @@ fn more_terminals_than_its_share() {
         listed.iter().filter(|name| name.parse::<u32>().is_ok()).count()
     };
     eventually("it has its share", || terminals() >= 256);
-    // It is refused more, while others still get theirs.
+    // The container gets no more terminals, while other containers do.
     eventually("it is refused", || {
         let logs = host.command(["logs", "hostile"]).output().unwrap();
         String::from_utf8_lossy(&logs.stderr).contains("No space left on device")
@@ -296,7 +297,8 @@ fn more_terminals_than_its_share() {
     others_go_on(&host);
 }
 
-/// The kernel counts the instances of each user of the host: root's in containers with the host's.
+/// The kernel limits the inotify instances of each user. Root in a container counts as root of the
+/// host.
 #[test]
 fn every_inotify_instance_taken() {
     use rustix::fs::inotify;
@@ -326,10 +328,11 @@ fn every_inotify_instance_taken() {
     drop(taken);
 }
 
-/// The files by which a container finds names are its own to write, and lie neither in its layer nor in
-/// a volume. Guard: they are in a file system of 1 MiB. Full, they hold nothing else up.
+/// A container may fill its hosts, hostname and resolv.conf, which are neither in its layer nor in
+/// a volume. Guard: they are on a file system of 1 MiB. If it is full, no command fails because of
+/// it.
 #[test]
-fn files_for_names_that_are_filled() {
+fn full_hosts_hostname_and_resolv_conf_files() {
     const BOUND: u64 = 1 << 20;
     let host = Host::on_machine();
     for network in ["one", "two"] {
@@ -343,13 +346,13 @@ fn files_for_names_that_are_filled() {
     ] {
         host.mydocker([&run[..], flags, &["bb", "sleep", "1000"]].concat());
         let path = format!("/etc/{file}");
-        // Without a bound it ends after 16 MiB.
+        // Without the limit, the script writes 16 MiB.
         let fill = format!("dd if=/dev/zero of={path} bs=64k count=256");
         let exec = |script: &str| host.mydocker(["exec", "hostile", "sh", "-c", script]);
         exec(&fill).exits(1).stderr_has("No space left");
         let size: u64 = exec(&format!("stat -c %s {path}")).text().trim().parse().unwrap();
         assert!((BOUND / 2..=BOUND).contains(&size), "{file}: {size}");
-        // The others lie in the same room.
+        // The other files share the same 1 MiB.
         let more = "dd if=/dev/zero bs=64k count=256 2>&1 >>";
         exec(&format!("for f in hosts hostname resolv.conf; do {more}/etc/$f; done"))
             .exits(1)
@@ -362,10 +365,10 @@ fn files_for_names_that_are_filled() {
             let on_disk = host.state_root().join("containers").join(&id).join(name);
             assert!(on_disk.metadata().unwrap().len() < 4096, "{name}");
         }
-        // Neither half a section nor an error: a warning.
+        // A command neither writes half a section nor fails; it prints a warning.
         let hosts = exec("sha256sum /etc/hosts").text();
         host.mydocker(["network", "connect", "two", "hostile"]).complains("has filled it");
-        // A section that grows before what fills the file.
+        // This container's section grows, before the text that fills the file.
         host.mydocker(["run", "-d", "--name", "early", "--network", "one", "bb", "sleep", "1000"]);
         assert_eq!(exec("sha256sum /etc/hosts").text(), hosts);
         let big = host.file("big", vec![b'x'; 2 << 20]);
@@ -381,7 +384,7 @@ fn files_for_names_that_are_filled() {
             host.mydocker(peer).stdout(&format!("{}\n", exec(all).text()));
         }
         host.mydocker(["commit", "hostile", "committed"]);
-        // The next start writes them again, and a neighbour comes into them.
+        // The next start writes the files again, and they get a neighbour's name.
         host.mydocker(["restart", "-t", "0", "hostile"]);
         host.mydocker(["run", "-d", "--name", "late", "--network", "one", "bb", "sleep", "1000"]);
         exec("grep -qw late /etc/hosts && grep -q localhost /etc/hosts").stdout("");

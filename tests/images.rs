@@ -1,4 +1,4 @@
-//! Images from archives: import, load, the drop folder, names, defaults, removal.
+//! Images from archives: import, load, the drop folder, names, defaults and removal.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use support::{Host, eventually};
 
-/// The output of a shell on the host, which must succeed.
+/// The output of a shell script on the host, which must succeed.
 fn sh(script: &str) -> Vec<u8> {
     let done = Command::new("sh").args(["-ec", script]).stderr(Stdio::inherit()).output().unwrap();
     assert!(done.status.success(), "{script}");
@@ -19,7 +19,7 @@ fn busybox_tar() -> String {
 }
 
 #[test]
-fn an_import_reads_files_and_pipes_plain_and_packed() {
+fn an_import_reads_files_and_pipes_plain_and_compressed() {
     let tar = busybox_tar();
     let host = Host::new();
     let plain = std::fs::read(&tar).unwrap();
@@ -72,7 +72,7 @@ fn a_dropped_tar_is_an_image() {
 }
 
 #[test]
-fn a_plain_directory_is_a_root() {
+fn a_directory_can_be_the_root() {
     let tar = busybox_tar();
     let host = Host::new();
     let root = host.scratch().join("root");
@@ -84,7 +84,7 @@ fn a_plain_directory_is_a_root() {
     assert_eq!(std::fs::read_to_string(root.join("made")).unwrap(), "hi\n");
 }
 
-/// A tree of everything that a tar can hold.
+/// A script that makes a tree with every kind of entry that a tar can hold.
 const TREE: &str = "mkdir -p d/e deep; echo hi >d/f; ln d/f d/hard; ln d/f hard2; ln -s ../x d/link; \
     ln -s /abs abs; : >empty; head -c 70000 /dev/urandom >big; chmod 4755 big; chmod 1777 d/e; \
     chmod 2750 deep; truncate -s 5M hole; printf x | dd of=hole bs=1 seek=2097152 conv=notrunc \
@@ -95,13 +95,13 @@ with newline'; printf x >\"$(printf 'latin\\351')\"; chown 70000:3000000 empty; 
     cp /bin/busybox caps; setcap cap_net_raw+ep caps; touch -d 1960-01-02 old; \
     touch -d 2200-01-01 future; touch -d @1234567890.5 d; chmod 000 empty; touch -d 2001-02-03 .";
 
-/// What `find` and friends tell of every entry below the working directory.
+/// A script that lists every entry below the working directory with its attributes and its content.
 const LIST: &str = "find . -printf '%p %y %m %U:%G %s %Ts %l %n\\n' | sort; \
     find . -type f -print0 | sort -z | xargs -0 sha256sum; getcap caps; \
     stat -c '%n %t:%T' null disk; stat -c %b hole";
 
 #[test]
-fn layers_hold_what_gnu_tar_unpacks() {
+fn layers_have_the_same_files_as_with_gnu_tar() {
     if Command::new("getcap").arg("-h").output().is_err() {
         skip!("getcap and setcap are missing: apt-get install libcap2-bin");
     }
@@ -138,7 +138,7 @@ fn layers_hold_what_gnu_tar_unpacks() {
     }
 }
 
-/// A docker-archive made by the host's tools: each layer is a script that fills a directory.
+/// A docker-archive, made by the host's tools. Each layer is a script that fills a directory.
 fn archive(host: &Host, name: &str, config: &str, layers: &[String]) -> String {
     let dir = host.scratch().join(format!("archive-{}", name.replace([':', '/'], "-")));
     std::fs::create_dir(&dir).unwrap();
@@ -178,7 +178,7 @@ fn base() -> String {
 }
 
 #[test]
-fn whiteouts_hide_and_opaque_directories_start_anew() {
+fn whiteouts_hide_files_and_opaque_directories_hide_all_below() {
     let host = Host::new();
     let layers = [
         base(),
@@ -201,7 +201,7 @@ fn whiteouts_hide_and_opaque_directories_start_anew() {
 }
 
 #[test]
-fn a_hundred_layers_make_one_root() {
+fn an_image_can_have_a_hundred_layers() {
     let host = Host::new();
     let mut layers = vec![base()];
     for at in 1..100 {
@@ -224,7 +224,7 @@ fn a_hundred_layers_make_one_root() {
 }
 
 #[test]
-fn an_images_defaults_are_honoured() {
+fn a_container_gets_the_defaults_of_its_image() {
     let host = Host::new();
     let config = r#"{"Env":["PATH=/bin","A=image","B=image"],"Entrypoint":["sh","-c"],
         "Cmd":["echo $A $B $PWD $(id -u):$(id -g) $0","zero"],"WorkingDir":"/dir/sub","User":"12:34",
@@ -257,7 +257,7 @@ fn an_images_defaults_are_honoured() {
 }
 
 #[test]
-fn a_stop_signal_that_does_not_exist_is_term() {
+fn an_unknown_stop_signal_of_an_image_becomes_sigterm() {
     let host = Host::new();
     let config = r#"{"Env":["PATH=/bin"],"StopSignal":"SIGNOSUCH"}"#;
     let layer = base() + "; ln -s busybox bin/sleep";
@@ -284,7 +284,7 @@ fn an_image_with_tens_of_thousands_of_variables() {
     }
 }
 
-/// A container whose record could not be read again is not made.
+/// A container is not created if its record would be too large to be read again.
 #[test]
 fn an_image_with_more_labels_than_a_record_holds() {
     let host = Host::new();
@@ -299,7 +299,7 @@ fn an_image_with_more_labels_than_a_record_holds() {
     }
     host.mydocker(["ps", "-aq"]).stdout("");
     host.mydocker(["system", "check"]).stdout("");
-    // One that fits can be read by every command.
+    // A record that is not too large can be read by every command.
     host.mydocker(["run", "-d", "--name", "c", "labels", "sh", "-c", "echo said; read x"]);
     host.mydocker(["wait", "c"]);
     host.mydocker(["logs", "c"]).stdout("said\n");
@@ -307,7 +307,7 @@ fn an_image_with_more_labels_than_a_record_holds() {
 }
 
 #[test]
-fn names_come_and_go() {
+fn images_are_tagged_and_removed() {
     let host = Host::with_busybox();
     let id = host.mydocker(["images", "-q", "--no-trunc"]).text();
     host.mydocker(["tag", "bb", "me/two:2"]);
@@ -330,7 +330,7 @@ fn names_come_and_go() {
     host.mydocker(["system", "df"]).stdout_has("Images").stdout_has("Local Volumes");
     host.mydocker(["container", "prune", "-f"]).stdout_has("Deleted Containers:");
     host.mydocker(["system", "prune", "-a", "-f", "--volumes"])
-        // In lower case in a prune, as in Docker.
+        // A prune prints this in lower case, as in Docker.
         .stdout_has(&format!("Deleted Images:\ndeleted: {id}\ndeleted: sha256:"));
     host.mydocker(["images", "-q"]).stdout("");
     let layers = std::fs::read_dir(host.state_root().join("layers")).unwrap();
@@ -340,7 +340,7 @@ fn names_come_and_go() {
 }
 
 #[test]
-fn images_lists_what_a_pattern_names() {
+fn images_takes_a_pattern_of_names() {
     let host = Host::with_busybox();
     for name in ["me/web:1", "me/web:2", "me/mail:1", "you/web:1"] {
         host.mydocker(["tag", "bb", name]);
@@ -362,19 +362,19 @@ fn images_lists_what_a_pattern_names() {
 }
 
 #[test]
-fn rmi_with_force_passes_over_what_is_not_there() {
+fn rmi_with_force_ignores_missing_images() {
     let host = Host::with_busybox();
     host.mydocker(["rmi", "nosuch"]).exits(1).stderr_has("no such image: nosuch");
     host.mydocker(["rmi", "-f", "nosuch", "bb"])
         .exits(0)
         .stderr_has("no such image: nosuch")
         .stdout_has("Untagged: bb:latest");
-    // Only what isn't there is passed over.
+    // Only errors about missing images are ignored.
     host.mydocker(["rmi", "-f", "BAD"]).exits(1);
 }
 
 #[test]
-fn a_platform_that_is_not_the_images_is_refused() {
+fn a_platform_other_than_the_images_is_refused() {
     let host = Host::with_busybox();
     let tar = busybox_tar();
     let ours = host.inspect("bb", "linux/{{.Architecture}}");
@@ -404,7 +404,7 @@ fn a_platform_that_is_not_the_images_is_refused() {
     host.mydocker(["rmi", "--platform", &ours, "far"]).exits(1).stderr_has(&far_is_for);
     host.mydocker(["rmi", "--no-prune", "--platform", "linux/s390x", "far"])
         .stdout_has("Untagged: far:latest");
-    // An archive of both: the one that is asked for is loaded.
+    // The archive has both platforms: the requested one is loaded.
     host.mydocker(["load", "-i", &file, "--platform", &ours])
         .refused(&format!("the archive has no image for {ours}, only for linux/s390x"));
     host.mydocker(["load", "-i", &file, "--platform", "linux/s390x"]).stdout_has("far:latest");
@@ -417,7 +417,7 @@ fn a_platform_that_is_not_the_images_is_refused() {
 }
 
 #[test]
-fn dockers_flag_for_signatures_changes_nothing() {
+fn disable_content_trust_has_no_effect() {
     let host = Host::with_busybox();
     let run = ["run", "--rm", "--disable-content-trust", "--net", "none", "bb", "echo", "hi"];
     host.mydocker(run).stdout("hi\n");
@@ -498,7 +498,7 @@ fn every_prune_keeps_what_its_filters_do_not_match() {
         prune(&["--filter", "until=0s", "--filter", "label!=env=prod"]).exits(0);
         assert_eq!(left(noun), [keep.as_str()], "{noun}");
     }
-    // All kinds by one command. A volume with a name stays.
+    // One command prunes all kinds. Named volumes stay.
     host.mydocker(["system", "prune", "-a", "-f", "--volumes", "--filter", "label=env=other"]);
     for noun in ["container", "network", "image"] {
         assert_eq!(left(noun), [keep.as_str()], "{noun}");
@@ -515,11 +515,11 @@ fn every_prune_keeps_what_its_filters_do_not_match() {
 }
 
 #[test]
-fn a_history_in_words_or_exactly() {
+fn history_prints_human_or_exact_values() {
     let host = Host::with_busybox();
     let columns = "{{.CreatedSince}} {{.Size}}";
     host.mydocker(["history", "--format", columns, "bb"]).stdout_has(" ago ").stdout_has("MB\n");
-    // As with Docker, only the columns without a format change to exact times.
+    // As in Docker, only the columns without a format change to exact times.
     host.mydocker(["history", "-H=false", "--format", columns, "bb"]).stdout_has(" ago ");
     let columns = "{{.CreatedAt}} {{.Size}}";
     let exact = host.mydocker(["history", "-H=false", "--format", columns, "bb"]).text();
@@ -530,7 +530,7 @@ fn a_history_in_words_or_exactly() {
 }
 
 #[test]
-fn each_thing_on_disk_with_its_room() {
+fn df_lists_each_object_with_its_size() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--name", "c", "-v", "data:/d", "bb", "sh", "-c", "seq 999 >/d/f"]);
     host.mydocker(["commit", "-c", "ENV A=1", "c", "two"]);
@@ -544,7 +544,7 @@ fn each_thing_on_disk_with_its_room() {
     for heading in ["Images", "Containers", "Local Volumes"] {
         assert!(told.contains(&format!("{heading} space usage:\n\n")), "{told}");
     }
-    // Both are of the same one layer, or nearly so.
+    // Both images have the same single layer.
     let (image, two) = (row("bb "), row("two "));
     assert_eq!((image[4], image[5], image[6], image[7]), (two[5], two[5], "0B", "2"));
     assert_eq!(two[7], "0");
@@ -557,7 +557,7 @@ fn each_thing_on_disk_with_its_room() {
 }
 
 #[test]
-fn an_import_of_what_gnu_tar_alone_reads_is_saved_for_all() {
+fn an_imported_gnu_tar_is_saved_in_a_standard_format() {
     let host = Host::new();
     let dir = host.scratch();
     let tar = format!("tar -C {}/tree", dir.display());
@@ -578,7 +578,7 @@ fn an_import_of_what_gnu_tar_alone_reads_is_saved_for_all() {
         let id = id.trim_matches(['[', ']', '"']).replace("sha256:", "");
         let archive = host.file("saved.tar", &saved);
         let layer = sh(&format!("tar -xOf {} blobs/sha256/{id}", archive.display()));
-        // The types of all entries, the sizes of their data skipped.
+        // Collect the types of all entries, and skip the data.
         let (mut at, mut kinds) = (0, Vec::new());
         while layer[at] != 0 {
             let size = std::str::from_utf8(&layer[at + 124..at + 135]).unwrap();
@@ -647,7 +647,7 @@ fn explain_shows_how_a_container_its_image_and_its_network_are_made() {
 }
 
 #[test]
-fn sizes_count_files_and_no_directories() {
+fn sizes_count_only_files() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--name", "idle", "--network", "none", "bb", "mkdir", "/a", "/b"]);
     host.mydocker([

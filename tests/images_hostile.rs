@@ -1,4 +1,5 @@
-//! Archives that try to get out, and broken ones: nothing outside is touched, nothing half-made left.
+//! Broken archives, and archives that try to write outside: nothing outside changes, and nothing
+//! half made is left.
 
 mod support;
 
@@ -8,7 +9,7 @@ use std::path::Path;
 use support::Host;
 use support::tar::Tar;
 
-/// What is in the state directory, locks aside.
+/// The files of the state root, except locks.
 fn left(host: &Host) -> Vec<String> {
     let mut names = Vec::new();
     for dir in ["layers", "images/refs", "images/blobs/sha256", "images"] {
@@ -22,7 +23,7 @@ fn left(host: &Host) -> Vec<String> {
 }
 
 #[test]
-fn what_leads_outside_is_refused_or_stays_inside() {
+fn entries_that_lead_outside_are_refused_or_stay_inside() {
     let host = Host::new();
     let canary = host.file("canary", "alive");
     let dir = host.scratch();
@@ -68,7 +69,8 @@ fn what_leads_outside_is_refused_or_stays_inside() {
         ),
     ];
     for (what, tar) in inside {
-        // Some are refused for want of a directory; none may reach the host.
+        // An archive may be refused because a directory is missing. In no case may it reach the
+        // host.
         host.feed(tar.end(), ["import", "-", "x"]).status();
         assert_eq!(std::fs::read_to_string(&canary).unwrap(), "alive", "{what}");
         assert!(!Path::new(out).metadata().unwrap().file_type().is_fifo(), "{what}");
@@ -83,7 +85,7 @@ fn what_leads_outside_is_refused_or_stays_inside() {
 fn a_broken_archive_leaves_nothing() {
     let host = Host::new();
     let tar = Tar::default().file("a", &"x".repeat(5000)).file("b", "y").end();
-    // The end mark's second block may be missing, as other tools have it.
+    // The second block of the end mark may be missing, as in archives of other tools.
     for length in [0, 1, 511, 512, 700, 5632, tar.len() - 1024] {
         host.feed(&tar[..length], ["import", "-", "x"]).exits(1);
         assert_eq!(left(&host), [""; 0], "{length}");
@@ -97,7 +99,7 @@ fn a_broken_archive_leaves_nothing() {
 }
 
 #[test]
-fn a_killed_import_leaves_nothing_that_matters() {
+fn a_killed_import_leaves_only_a_leftover_that_the_check_removes() {
     let host = Host::with_busybox();
     let mut tar = Tar::default();
     for at in 0..2000 {

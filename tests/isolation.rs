@@ -1,4 +1,4 @@
-//! What a container sees of the host, and shares with others when asked to.
+//! What a container sees of the host, and what it shares with other containers on request.
 
 mod support;
 
@@ -16,7 +16,7 @@ fn host_namespace(kind: &str) -> String {
 }
 
 #[test]
-fn every_namespace_is_its_own() {
+fn a_container_has_its_own_namespaces() {
     let host = Host::with_busybox();
     for kind in ["pid", "mnt", "uts", "ipc", "net", "cgroup"] {
         let own =
@@ -28,7 +28,7 @@ fn every_namespace_is_its_own() {
 }
 
 #[test]
-fn the_hosts_namespaces_when_asked_for() {
+fn a_container_can_share_the_hosts_namespaces() {
     let host = Host::with_busybox();
     for (flag, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--net", "net")] {
         shell(&host, &[flag, "host"], &format!("readlink /proc/self/ns/{kind}"))
@@ -38,15 +38,15 @@ fn the_hosts_namespaces_when_asked_for() {
     shell(&host, &["--uts", "host"], "hostname").stdout(&format!("{name}\n"));
     shell(&host, &["--net", "host"], "hostname").stdout(&format!("{name}\n"));
     shell(&host, &["--uts", "host", "-h", "x"], "hostname").refused("--hostname");
-    // The host's processes are seen, and this test's among them.
+    // The container sees the host's processes, also this test's.
     let test = std::process::id();
     shell(&host, &["--pid", "host"], &format!("test -d /proc/{test} && echo seen"))
         .stdout("seen\n");
 }
 
-/// The restart policy joins what the other container has now, not what it had.
+/// A restart by policy joins the present namespaces of the other container, not the former ones.
 #[test]
-fn anothers_namespaces_after_both_began_anew() {
+fn a_container_joins_the_new_namespaces_after_a_restart() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "one", "bb", "sleep", "1000"]);
     let script = "readlink /proc/self/ns/net; exec sleep 1000";
@@ -63,7 +63,7 @@ fn anothers_namespaces_after_both_began_anew() {
 }
 
 #[test]
-fn anothers_namespaces() {
+fn a_container_can_share_another_containers_namespaces() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "one", "-h", "uno", "bb", "sleep", "1000"]);
     for (flag, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--net", "net")] {
@@ -81,7 +81,7 @@ fn anothers_namespaces() {
 }
 
 #[test]
-fn hostname_and_hosts_and_resolv_conf() {
+fn a_container_has_its_own_hostname_hosts_and_resolv_conf() {
     let host = Host::with_busybox();
     let id = host.mydocker(["create", "--name", "c", "bb", "hostname"]).text();
     host.mydocker(["start", "-a", "c"]).stdout(&format!("{}\n", &id[..12]));
@@ -107,7 +107,7 @@ fn hostname_and_hosts_and_resolv_conf() {
     shell(&host, &flags, "cat /etc/resolv.conf")
         .stdout_has("nameserver 10.0.0.53\n")
         .stdout_has("search lan\n");
-    // The container may change its own, and only its own.
+    // The container may change its own hosts file, and no other.
     shell(&host, &[], "echo 1.2.3.4 x >>/etc/hosts && grep -c 1.2.3.4 /etc/hosts").stdout("1\n");
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap();
     assert!(!hosts.contains("1.2.3.4 x"));
@@ -124,7 +124,7 @@ fn without_a_network_there_is_loopback() {
 }
 
 #[test]
-fn the_standard_devices_and_links() {
+fn a_container_has_the_standard_devices_and_links() {
     let host = Host::with_busybox();
     let script = "cd /dev; for d in null zero full random urandom tty ptmx; do \
         test -c $d && echo $d; done; for l in fd stdin stdout stderr; do readlink $l; done; ls -d pts shm mqueue";
@@ -144,7 +144,7 @@ fn the_standard_devices_and_links() {
 }
 
 #[test]
-fn file_systems_of_the_kernel() {
+fn proc_sys_and_mqueue_are_mounted() {
     let host = Host::with_busybox();
     let script = "for m in /proc /sys /dev /dev/pts /dev/shm /dev/mqueue; do \
         grep \" $m \" /proc/mounts | cut -d' ' -f2,3; done";
@@ -159,14 +159,14 @@ fn file_systems_of_the_kernel() {
 }
 
 #[test]
-fn the_cgroup_tree_begins_at_its_own() {
+fn the_cgroup_tree_starts_at_the_containers_cgroup() {
     let host = Host::with_busybox();
     let id = host.mydocker(["create", "--name", "c", "bb", "cat", "/proc/self/cgroup"]).text();
     host.mydocker(["start", "-a", "c"]).stdout_lacks(&id).stdout_lacks("mydocker");
 }
 
 #[test]
-fn settings_of_its_namespaces() {
+fn sysctls_of_the_containers_namespaces_are_set() {
     let host = Host::with_busybox();
     let flags =
         ["--net", "none", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "kernel.msgmax=9000"];
@@ -182,9 +182,9 @@ fn settings_of_its_namespaces() {
 #[test]
 fn users_listen_on_all_ports_and_may_ping() {
     let host = Host::with_busybox();
-    // Goes to the background once it listens.
+    // The server goes to the background when it listens.
     let script = "httpd -p 80 && echo listens";
-    // By the setting, not by a capability.
+    // The setting allows this, not a capability.
     for flags in [&["--net", "none"][..], &["--userns", "auto", "--net", "none"]] {
         let flags = [flags, &["-u", "4242:4343", "--cap-drop", "all"]].concat();
         shell(&host, &flags, script).stdout("listens\n");
@@ -196,7 +196,7 @@ fn users_listen_on_all_ports_and_may_ping() {
     let own = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=81", "--sysctl"];
     let own = [&["--net", "none"][..], &own, &["net.ipv4.ping_group_range=1 0"]].concat();
     shell(&host, &own, settings).stdout("81\n1\t0\n");
-    // The host's are its own.
+    // The host's settings do not change.
     let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
     let hosts = read("ip_unprivileged_port_start") + &read("ping_group_range");
     shell(&host, &["--net", "host"], settings).stdout(&hosts);
@@ -204,7 +204,7 @@ fn users_listen_on_all_ports_and_may_ping() {
 }
 
 #[test]
-fn a_directory_of_devices() {
+fn device_takes_a_directory() {
     let host = Host::with_busybox();
     let sound = host.scratch().join("snd");
     std::fs::create_dir_all(sound.join("by-path")).unwrap();
@@ -226,11 +226,11 @@ fn a_directory_of_devices() {
 }
 
 #[test]
-fn a_device_of_the_host() {
+fn device_takes_a_device_of_the_host() {
     let host = Host::with_busybox();
     shell(&host, &["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")
         .stdout("ok\n");
-    // Of a kind that no container has by default.
+    // A device that no container has by default.
     let disk = host.scratch().join("loop");
     let disk = disk.to_str().unwrap();
     let made = std::process::Command::new("mknod").args([disk, "b", "7", "0"]).status();
@@ -244,7 +244,7 @@ fn a_device_of_the_host() {
 }
 
 #[test]
-fn a_warning_when_a_capability_gives_the_host_away() {
+fn a_warning_names_capabilities_that_give_control_of_the_host() {
     let host = Host::with_busybox();
     let run = |flags: &[&str]| host.mydocker([&["run", "--rm"], flags, &["bb", "true"]].concat());
     let dangers = ["SYS_ADMIN", "DAC_READ_SEARCH", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "BPF"];

@@ -1,4 +1,4 @@
-//! From `create` to `rm`: what a container is at each moment, and that every command says so truly.
+//! The life of a container from `create` to `rm`: each command reports its real state.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn cgroups_of(id: &str) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn created_started_stopped_started_again_removed() {
+fn a_container_is_created_started_stopped_started_again_and_removed() {
     let host = Host::with_busybox();
     let script =
         "echo run >>/count; wc -l </count; trap 'exit 0' TERM; while :; do sleep 0.05; done";
@@ -73,7 +73,7 @@ fn wait_prints_the_statuses() {
 }
 
 #[test]
-fn stop_asks_then_kills() {
+fn stop_sends_the_stop_signal_then_kills() {
     let host = Host::with_busybox();
     let asks = "trap 'exit 3' TERM; echo r; while :; do sleep 0.05; done";
     let deaf = "trap '' TERM; echo r; while :; do sleep 0.05; done";
@@ -105,14 +105,14 @@ fn kill_sends_any_signal() {
 }
 
 #[test]
-fn named_by_id_prefix_and_name() {
+fn a_container_is_found_by_id_prefix_and_name() {
     let host = Host::with_busybox();
     let ids: Vec<String> = (0..17)
         .map(|number| {
             host.mydocker(["create", "--name", &format!("n{number}"), "bb", "true"]).text()
         })
         .collect();
-    // Of seventeen, two begin with the same digit.
+    // With seventeen ids, at least two start with the same digit.
     let first = |id: &String| id[..1].to_owned();
     let shared = ids
         .iter()
@@ -140,7 +140,7 @@ fn named_by_id_prefix_and_name() {
 }
 
 #[test]
-fn several_at_once_and_each_failure_told() {
+fn a_command_takes_several_containers_and_reports_each_failure() {
     let host = Host::with_busybox();
     host.mydocker(["create", "--name", "a", "bb", "true"]);
     host.mydocker(["create", "--name", "b", "bb", "true"]);
@@ -203,7 +203,7 @@ fn ps_shows_dockers_columns() {
 }
 
 #[test]
-fn inspect_speaks_docker() {
+fn inspect_has_dockers_fields() {
     let host = Host::with_busybox();
     let run = [
         "run",
@@ -249,7 +249,8 @@ fn inspect_speaks_docker() {
     let mounts = host.inspect("c", "{{json .Mounts}}");
     assert!(mounts.contains(r#""Destination":"/host""#) && mounts.contains(r#""RW":false"#));
     let command = format!("/proc/{}/cmdline", host.pid("c"));
-    // An execve has closed its descriptors, by which its success is seen, before this is there.
+    // execve closes the descriptors, which tells the engine of the success, before this file
+    // changes.
     eventually("the PID is the program's", || {
         std::fs::read_to_string(&command).unwrap() == "sleep\x001000\0"
     });
@@ -271,7 +272,7 @@ fn a_killed_monitor_takes_its_container_with_it() {
 }
 
 #[test]
-fn a_container_that_dies_by_itself_is_shown_so() {
+fn a_container_that_exits_is_listed_as_exited() {
     let host = Host::with_busybox();
     let id = host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]).text();
     kill(host.pid("c"));
@@ -281,10 +282,10 @@ fn a_container_that_dies_by_itself_is_shown_so() {
 }
 
 #[test]
-fn after_a_power_cut_nothing_is_said_to_run() {
+fn after_a_power_cut_no_container_is_listed_as_running() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
-    // The volatile root is lost, and every process.
+    // Everything in the volatile run root is lost, and every process.
     let (pid, monitor) = (host.pid("c"), host.monitor("c"));
     kill(monitor);
     eventually("all are gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
@@ -296,7 +297,7 @@ fn after_a_power_cut_nothing_is_said_to_run() {
 }
 
 #[test]
-fn a_failed_start_leaves_a_container_that_can_be_mended() {
+fn a_failed_start_leaves_a_container_that_can_be_started_later() {
     let host = Host::with_busybox();
     let dir = host.scratch().join("d");
     std::fs::create_dir(&dir).unwrap();
@@ -309,9 +310,9 @@ fn a_failed_start_leaves_a_container_that_can_be_mended() {
     host.mydocker(["start", "-a", "c"]);
 }
 
-/// As systemd does it, which knows a service's processes by their cgroup.
+/// As systemd does it: it finds the processes of a service by their cgroup.
 #[test]
-fn a_container_outlives_the_service_that_began_it() {
+fn a_container_outlives_the_service_that_started_it() {
     let host = Host::with_busybox();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let Some(mount) = mounts.lines().find(|line| line.contains(" - cgroup2 ")) else {
@@ -335,10 +336,10 @@ fn a_container_outlives_the_service_that_began_it() {
 }
 
 #[test]
-fn the_engine_tells_about_itself() {
+fn version_and_info_describe_the_engine() {
     let host = Host::with_busybox();
     host.mydocker(["version"]).stdout_has(env!("CARGO_PKG_VERSION"));
-    // Scripts that ask for "at least 17.03" take the third word, or the first number.
+    // Scripts that need "at least 17.03" read the third word or the first number.
     let line = host.mydocker(["--version"]).text();
     assert!(line.starts_with("Docker version 20.10.0+mydocker."), "{line}");
     for (command, format) in [
@@ -353,7 +354,7 @@ fn the_engine_tells_about_itself() {
     let versions = text.lines().filter(|line| line.trim_start().starts_with("Version:"));
     assert_eq!(versions.count(), 2, "{text}");
     host.mydocker(["info"]).stdout_has("Containers: 0").stdout_has("Images: 1");
-    // The line that scripts look for.
+    // Scripts look for this line.
     host.mydocker(["info"]).stdout_has(" Storage Driver: overlay2\n");
     let format = "{{.Driver}} {{.Containers}} {{.DockerRootDir}}";
     let root = host.state_root();
@@ -374,13 +375,13 @@ fn restart_keeps_a_container_made_with_rm() {
     eventually("its files are there", || host.mydocker(["logs", "c"]).text() == "1\n2");
     assert_eq!(host.inspect("c", "{{.Id}}"), id);
     host.mydocker(["kill", "c"]);
-    // A network's id may begin with the same letter.
+    // The id of a network may start with the same letter.
     host.mydocker(["inspect", "--type", "container", "c"]).exits(1);
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
 #[test]
-fn a_restart_that_is_killed_loses_no_container_made_with_rm() {
+fn a_killed_restart_loses_no_container_made_with_rm() {
     let host = Host::with_busybox();
     let deaf =
         "trap '' TERM; test -e /file || echo kept >/file; echo r; while :; do sleep 0.05; done";
@@ -400,7 +401,7 @@ fn a_restart_that_is_killed_loses_no_container_made_with_rm() {
     host.mydocker(["start", "a"]).stdout("a\n");
     host.mydocker(["exec", "a", "cat", "/file"]).stdout("kept\n");
     host.mydocker(["rm", "-f", "a"]);
-    // A stop after that means what it always means for such a container.
+    // A stop after that removes the container, as always with --rm.
     host.mydocker(["stop", "-t", "0", "b"]).stdout("b\n");
     host.mydocker(["ps", "-aq"]).stdout("");
 }
@@ -419,7 +420,7 @@ fn a_start_makes_the_source_of_a_volume_flag_again() {
     }
     std::fs::remove_dir_all(&source).unwrap();
     host.mydocker(["cp", "c:/etc/passwd", "-"]).exits(0);
-    // Between two runs of a restart policy too.
+    // The same for a restart by policy.
     let script = "[ -e /d/stop ] && exec sleep 1000; exit 1";
     let run = ["run", "-d", "--restart", "always", "--name", "r", "-v", &flag, "bb", "sh", "-c"];
     host.mydocker(run.iter().chain(&[script]));
@@ -444,13 +445,13 @@ fn a_start_that_fails_keeps_its_reason() {
     assert!(state("c", "Error").contains("does not exist"), "{}", state("c", "Error"));
     assert_eq!(state("c", "Status"), "exited");
     assert!(host.mydocker(["ps", "-a", "--format", "{{.Status}}"]).text().contains("(127)"));
-    // A program that isn't there, in a container that has never run.
+    // The program does not exist, in a container that has never run.
     host.mydocker(["create", "--name", "n", "bb", "no-such-program"]);
     host.mydocker(["start", "n"]).exits(1).complains("not found");
     assert_eq!(state("n", "ExitCode"), "127");
     assert!(state("n", "Error").contains("not found"));
     assert_eq!(state("n", "Status"), "created");
-    // The next start that succeeds ends that.
+    // The next successful start clears the error.
     std::fs::create_dir(&source).unwrap();
     host.mydocker(["start", "-a", "c"]).exits(4);
     assert_eq!((state("c", "ExitCode"), state("c", "Error")), ("4".into(), String::new()));
@@ -460,7 +461,7 @@ fn a_start_that_fails_keeps_its_reason() {
 fn several_containers_end_at_the_same_time() {
     let host = Host::with_busybox();
     let names = ["a", "b", "c"];
-    // Each ends only after it has seen that all others were asked to end too.
+    // Each container ends only after it has seen that all others got the signal.
     let shared = host.scratch();
     let flag = format!("{}:/d", shared.display());
     let script = "trap 'touch /d/$0; while [ $(ls /d | wc -l) -lt 3 ]; do sleep 0.05; done; \
@@ -482,18 +483,18 @@ fn several_containers_end_at_the_same_time() {
     host.mydocker(["start", "a", "b", "c"]);
     host.mydocker(["kill", "a", "nobody", "c"]).exits(1).stdout("a\nc\n");
     host.mydocker(["rm", "-f", "a", "b", "c"]).stdout("a\nb\nc\n");
-    // Those that remove themselves may be gone before their turn comes.
+    // Containers with --rm may be gone before their turn.
     for name in names {
         host.mydocker(["run", "-d", "--rm", "--name", name, "bb", "sleep", "1000"]);
     }
     host.mydocker(["rm", "-f", "a", "b", "c"]).stdout("a\nb\nc\n");
-    // The second goes while the first is waited for.
+    // The second container ends while the command waits for the first.
     host.mydocker(["run", "-d", "--rm", "--name", "s", "bb", "sh", "-c", "sleep 3; exit 4"]);
     host.mydocker(["run", "-d", "--rm", "--name", "t", "bb", "sh", "-c", "sleep 2.5; exit 5"]);
     host.mydocker(["wait", "s", "t"]).stdout("4\n5\n");
 }
 
-/// What `events` shows of the container `name`, one action a line.
+/// The actions of the container `name` in `events`, one per line.
 fn actions_of(host: &Host, name: &str) -> String {
     let filter = format!("container={name}");
     let format = "{{.Action}} {{.Actor.Attributes.name}}";
@@ -504,7 +505,7 @@ fn actions_of(host: &Host, name: &str) -> String {
 }
 
 #[test]
-fn events_come_while_they_happen() {
+fn events_are_printed_while_they_happen() {
     let host = Host::with_busybox();
     let format = "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}";
     let mut events = host.background(["events", "--since", "1970-01-01", "--format", format]);
@@ -512,7 +513,7 @@ fn events_come_while_they_happen() {
     host.mydocker(["run", "--rm", "--network", "none", "--name", "c", "bb", "true"]);
     let life = ["create", "attach", "start", "die", "destroy"];
     events.expect(&life.map(|action| format!("container {action} c\n")).concat());
-    // A cleaner of temporary files must not end it.
+    // The removal of these files by a cleaner must not end the command.
     std::fs::remove_dir_all(host.run_root().join(".events")).unwrap();
     host.mydocker(["create", "--name", "d", "bb", "true"]);
     events.expect("container create d\n");
@@ -521,7 +522,7 @@ fn events_come_while_they_happen() {
 }
 
 #[test]
-fn events_tell_of_restarts_new_names_and_killed_monitors() {
+fn events_report_restarts_new_names_and_killed_monitors() {
     let host = Host::with_busybox();
     let none = ["run", "-d", "--network", "none", "--name"];
     host.mydocker([&none[..], &["again", "--restart", "on-failure:1", "bb", "false"]].concat());
@@ -532,7 +533,7 @@ fn events_tell_of_restarts_new_names_and_killed_monitors() {
     );
     let id = host.mydocker([&none[..], &["old", "bb", "sleep", "1000"]].concat()).text();
     host.mydocker(["rename", "old", "new"]);
-    // The monitor reads the new name in its own time.
+    // The monitor reads the new name some time later.
     eventually("the monitor has the new name", || {
         let title = std::fs::read(format!("/proc/{}/cmdline", host.monitor("new"))).unwrap();
         String::from_utf8_lossy(&title).contains(" new ")
@@ -560,7 +561,7 @@ fn a_journal_that_cannot_be_written_fails_no_command() {
 }
 
 #[test]
-fn ps_shows_the_id_of_an_image_whose_name_went_to_another() {
+fn ps_prints_the_id_of_an_image_that_lost_its_name() {
     let host = Host::with_busybox();
     host.mydocker(["tag", "bb", "app:1"]);
     host.mydocker(["create", "--name", "old", "app:1", "true"]);
@@ -605,7 +606,7 @@ fn ps_has_the_filters_of_docker() {
         (&["publish=8080/udp"], ""),
         (&["publish=80"], ""),
         (&["expose=6000-7000/tcp"], "my-web"),
-        // What is published is exposed by that.
+        // A published port also counts as exposed.
         (&["expose=80"], "my-web"),
         (&["isolation=default", "status=running"], "my-web"),
         (&["status=removing"], ""),
@@ -625,7 +626,7 @@ fn stop_kills_each_without_waiting_for_the_cleanup_of_another() {
     for name in ["a", "b"] {
         host.mydocker(["run", "-d", "--name", name, "bb", "sleep", "1000"]);
     }
-    // The monitor of the first can't clean up.
+    // The monitor of the first container is stopped, so it can't clean up.
     let monitor = Pid::from_raw(host.monitor("a")).unwrap();
     kill_process(monitor, Signal::STOP).unwrap();
     let stopping = host.background(["stop", "-t", "0", "a", "b"]);

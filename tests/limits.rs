@@ -1,4 +1,5 @@
-//! Limits hold on the real kernel: each is met, and what can't be limited is refused.
+//! Limits on the real kernel: each limit has its effect, and a limit that the kernel lacks is
+//! refused.
 
 mod support;
 
@@ -6,7 +7,7 @@ use std::path::PathBuf;
 
 use support::{Host, eventually};
 
-/// The container's cgroup directory with `controller`'s files, on v1 or v2.
+/// The container's cgroup directory that has the files of `controller`, with v1 or v2.
 fn cgroup(host: &Host, name: &str, controller: &str) -> PathBuf {
     let lines = std::fs::read_to_string(format!("/proc/{}/cgroup", host.pid(name))).unwrap();
     for line in lines.lines() {
@@ -20,7 +21,7 @@ fn cgroup(host: &Host, name: &str, controller: &str) -> PathBuf {
     PathBuf::from(format!("/sys/fs/cgroup{path}"))
 }
 
-/// The content of the first of these files that is there: v1's name and v2's.
+/// The content of the first of these files that exists: the names are those of v1 and v2.
 fn setting(host: &Host, name: &str, controller: &str, files: [&str; 2]) -> String {
     let dir = cgroup(host, name, controller);
     let found = files.iter().find_map(|file| std::fs::read_to_string(dir.join(file)).ok());
@@ -31,11 +32,11 @@ fn is_v2() -> bool {
     std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
-/// As `run` and `update` take them.
+/// The limits as flags of `run` and `update`.
 const LIMITS: &str = "-m 64m --memory-swap 96m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 \
                       --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 20";
 
-/// `LIMITS` are those of the container `c`: the kernel's and the reported ones.
+/// Fails unless the container `c` has the limits of `LIMITS`, in the kernel and in `inspect`.
 fn hold(host: &Host) {
     let is = |controller: &str, files: [&str; 2], v1: &str, v2: &str| {
         let expected = if is_v2() { v2 } else { v1 };
@@ -61,7 +62,7 @@ fn hold(host: &Host) {
 }
 
 #[test]
-fn every_limit_reaches_the_kernel() {
+fn every_limit_is_set_in_the_kernel() {
     let host = Host::with_busybox();
     let args = ["run", "-d", "--name", "c"].into_iter().chain(LIMITS.split_whitespace());
     host.mydocker(args.chain(["bb", "sleep", "1000"]));
@@ -69,7 +70,7 @@ fn every_limit_reaches_the_kernel() {
 }
 
 #[test]
-fn quota_and_period() {
+fn a_quota_and_a_period_are_set() {
     let host = Host::with_busybox();
     host.mydocker([
         "run",
@@ -90,7 +91,7 @@ fn quota_and_period() {
 }
 
 #[test]
-fn out_of_memory_is_137_and_said_so() {
+fn out_of_memory_exits_with_137_and_is_reported() {
     let host = Host::with_busybox();
     let eat = "tail /dev/zero";
     host.mydocker(["run", "--name", "o", "-m", "16m", "bb", "sh", "-c", &format!("exec {eat}")])
@@ -98,13 +99,13 @@ fn out_of_memory_is_137_and_said_so() {
     assert_eq!(host.inspect("o", "{{.State.OOMKilled}} {{.State.ExitCode}}"), "true 137");
     host.mydocker(["run", "--name", "k", "bb", "sh", "-c", "exit 137"]).exits(137);
     assert_eq!(host.inspect("k", "{{.State.OOMKilled}}"), "false");
-    // The limit is the container's, not the process's: an exec is in it too.
+    // The limit is for the whole container, so it includes the exec.
     host.mydocker(["run", "-d", "--name", "e", "-m", "16m", "bb", "sleep", "1000"]);
     host.mydocker(["exec", "e", "sh", "-c", &format!("exec {eat}")]).exits(137);
 }
 
 #[test]
-fn stress_meets_the_memory_limit() {
+fn stress_reaches_the_memory_limit() {
     let host = Host::new();
     host.debian("stress", &["stress-ng"]);
     let stress = |flags: &[&str], args: &[&str]| {
@@ -153,7 +154,7 @@ fn stress_meets_the_memory_limit() {
 }
 
 #[test]
-fn stress_meets_the_cpu_limit() {
+fn stress_reaches_the_cpu_limit() {
     let host = Host::new();
     host.debian("stress", &["stress-ng"]);
     host.mydocker([
@@ -176,7 +177,7 @@ fn stress_meets_the_cpu_limit() {
         line.parse::<u64>().unwrap()
     };
     eventually("it is throttled", || throttled() > 5);
-    // The limit itself, over some seconds: its processes' CPU time against wall time.
+    // Measure the limit for some seconds: CPU time of its processes against wall time.
     let ticks = || -> u64 {
         let procs =
             std::fs::read_to_string(cgroup(&host, "c", "cpu").join("cgroup.procs")).unwrap();
@@ -189,7 +190,7 @@ fn stress_meets_the_cpu_limit() {
         };
         stats.map(used).sum()
     };
-    // Too long a time, if any, so too small a share.
+    // A delay makes the measured time longer and the share smaller, so the test can't fail by it.
     let (begun, before) = (std::time::Instant::now(), ticks());
     std::thread::sleep(std::time::Duration::from_secs(3));
     let share = (ticks() - before) as f64 / 100.0 / begun.elapsed().as_secs_f64();
@@ -230,7 +231,7 @@ fn forks_stop_at_the_pids_limit() {
 }
 
 #[test]
-fn a_cpuset_is_seen_inside() {
+fn a_cpuset_is_visible_inside() {
     let host = Host::with_busybox();
     let script = "grep Cpus_allowed_list /proc/self/status; nproc";
     host.mydocker(["run", "--rm", "--cpuset-cpus", "0", "bb", "sh", "-c", script])
@@ -238,7 +239,7 @@ fn a_cpuset_is_seen_inside() {
 }
 
 #[test]
-fn a_cgroup_parent_of_ones_own() {
+fn a_user_can_choose_the_cgroup_parent() {
     let host = Host::with_busybox();
     let parent = support::unique("mydockertest");
     let flag = format!("/{parent}/deep");
@@ -263,7 +264,7 @@ fn a_cgroup_parent_of_ones_own() {
     assert!(dir.ends_with(format!("{parent}/deep/{id}")), "{}", dir.display());
     host.mydocker(["rm", "-f", "c"]);
     assert!(!dir.exists());
-    // The parents were asked for by name and stay; they are this test's to remove.
+    // The parents were named by the user and stay, so the test removes them.
     for dir in ["deep/monitors", "deep", ""] {
         support::remove_cgroup(&format!("{parent}/{dir}"));
     }
@@ -273,7 +274,7 @@ fn a_cgroup_parent_of_ones_own() {
 }
 
 #[test]
-fn what_cannot_be_limited_is_refused() {
+fn an_unsupported_limit_is_refused() {
     let host = Host::with_busybox();
     for (flags, part) in [
         (["--cpuset-cpus", "4095"], "4095"),
@@ -302,7 +303,7 @@ fn the_weight_of_disks_is_set_or_refused() {
 }
 
 #[test]
-fn a_container_without_limits_has_that_of_processes() {
+fn a_container_without_limits_has_a_limit_of_processes() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
     let pids = setting(&host, "c", "pids", ["pids.max", "pids.max"]);
@@ -313,7 +314,7 @@ fn a_container_without_limits_has_that_of_processes() {
 }
 
 #[test]
-fn cpus_that_are_not_there_are_refused_with_those_that_are() {
+fn missing_cpus_are_refused_and_the_error_lists_the_present_ones() {
     let host = Host::with_busybox();
     let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     let available = format!("available: {}", online.trim());
@@ -325,7 +326,7 @@ fn cpus_that_are_not_there_are_refused_with_those_that_are() {
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
-/// Makes a container without any limit, whose shell waits.
+/// Starts a container without limits, whose shell waits.
 fn unlimited(host: &Host) {
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1000 & sleep 1000; wait"]);
 }
@@ -337,7 +338,7 @@ fn update_changes_the_limits_of_a_running_container_and_of_its_next_start() {
     let args = ["update"].into_iter().chain(LIMITS.split_whitespace()).chain(["c"]);
     host.mydocker(args).stdout("c\n");
     hold(&host);
-    // All processes of the container are in the cgroups that the update made, new ones too.
+    // All processes of the container, also new ones, are in the cgroups that the update has made.
     let members = |controller: &str| {
         let procs = cgroup(&host, "c", controller).join("cgroup.procs");
         std::fs::read_to_string(procs).unwrap()
@@ -350,7 +351,7 @@ fn update_changes_the_limits_of_a_running_container_and_of_its_next_start() {
     hold(&host);
     host.mydocker(["kill", "c"]);
     assert!(!made.exists());
-    // Memory is raised above the former sum of memory and swap, and lowered again.
+    // Memory is set above the former sum of memory and swap, then lowered again.
     host.mydocker(["start", "c"]);
     host.mydocker(["update", "-m", "256m", "--memory-swap", "512m", "c"]);
     host.mydocker(["container", "update", "-m", "32m", "--memory-swap", "48m", "c"]);
@@ -384,7 +385,7 @@ fn an_update_that_fails_changes_nothing() {
         assert_eq!(host.inspect("c", "{{.HostConfig.PidsLimit}}"), "50");
     }
     host.mydocker(["update", "-m", "64m", "none", "c"]).exits(1).stdout("c\n").stderr_has("none");
-    // The record is the last step: its directory can't be written.
+    // The record is written last; here its directory is read-only.
     let pids = cgroup(&host, "c", "pids").join("pids.max");
     let dir = host.state_root().join("containers").join(host.inspect("c", "{{.Id}}"));
     let script = "mount --bind $0 $0; mount -o remount,ro,bind $0; exec \"$@\"";
@@ -403,7 +404,7 @@ fn an_update_that_fails_changes_nothing() {
 fn an_update_that_was_killed_is_undone() {
     let host = Host::with_busybox();
     unlimited(&host);
-    // As it was killed after the kernel's files and before the record.
+    // As if it was killed between the kernel's files and the record.
     let pids = cgroup(&host, "c", "pids").join("pids.max");
     let half_done = || {
         let mark = host.run_root().join(host.inspect("c", "{{.Id}}")).join("updated.json");
@@ -423,7 +424,7 @@ fn an_update_that_was_killed_is_undone() {
 }
 
 #[test]
-fn an_updated_restart_policy_is_that_of_the_next_exit() {
+fn an_updated_restart_policy_applies_to_the_next_exit() {
     let host = Host::with_busybox();
     let script = "echo run; while [ ! -e /tmp/stop ]; do sleep 0.1; done; rm /tmp/stop";
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);

@@ -1,4 +1,4 @@
-//! `logs`: what a container wrote, from where on, how much, and as it is written.
+//! `logs`: a container's output, all of it or a part, and while it is written.
 
 mod support;
 
@@ -8,18 +8,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::{Host, eventually};
 
 #[test]
-fn output_and_error_apart() {
+fn stdout_and_stderr_are_separate() {
     let host = Host::with_busybox();
     let script = "echo out1; echo err1 >&2; echo out2; printf unended";
     host.mydocker(["run", "--name", "c", "bb", "sh", "-c", script]);
     host.mydocker(["logs", "c"]).stdout("out1\nout2\nunended").stderr("err1\n");
-    // A terminal has but one output.
+    // A terminal has only one output.
     host.mydocker(["run", "-t", "--name", "t", "bb", "sh", "-c", "echo out; echo err >&2"]);
     host.mydocker(["logs", "t"]).stdout("out\r\nerr\r\n").stderr("");
 }
 
 #[test]
-fn the_last_lines() {
+fn tail_prints_the_last_lines() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--name", "c", "bb", "seq", "100"]);
     host.mydocker(["logs", "--tail", "3", "c"]).stdout("98\n99\n100\n");
@@ -31,7 +31,7 @@ fn the_last_lines() {
 }
 
 #[test]
-fn between_two_moments() {
+fn since_and_until_limit_the_lines() {
     let host = Host::with_busybox();
     let script = "echo early; sleep 1.2; echo late";
     host.mydocker(["run", "--name", "c", "bb", "sh", "-c", script]);
@@ -47,7 +47,7 @@ fn between_two_moments() {
 }
 
 #[test]
-fn details_stand_before_each_line() {
+fn details_are_printed_before_each_line() {
     let host = Host::with_busybox();
     let run = "run --name c --label a=1 --label b=x,y --label c=3 -e E=1 -e F2=2 --log-opt labels=a,b \
                --log-opt env=E --log-opt env-regex=^F bb printf one\\ntwo";
@@ -58,7 +58,7 @@ fn details_stand_before_each_line() {
     host.mydocker(["logs", "--details", "-n", "1", "c"]).stdout(&format!("{details} two"));
     host.mydocker(["logs", "--details", "-t", "c"]).stdout_has(&format!("Z {details} one\n"));
     host.mydocker(["logs", "c"]).stdout("one\ntwo");
-    // Without one Docker prints the blank alone.
+    // If there are no details, Docker prints only the space.
     host.mydocker(["run", "--name", "d", "bb", "echo", "one"]);
     host.mydocker(["logs", "--details", "d"]).stdout(" one\n");
     let tag = ["--log-opt", "tag={{.ImageName}}/{{.Name}} {{slice .FullID 0 12}}{{.ID}}"];
@@ -73,7 +73,7 @@ fn details_stand_before_each_line() {
     }
 }
 
-/// The datagrams that come to `socket` until one ends with `last`.
+/// The datagrams that arrive at `socket`, up to one that ends with `last`.
 fn received(socket: &UnixDatagram, last: &str) -> Vec<String> {
     socket.set_read_timeout(Some(support::PATIENCE)).unwrap();
     let mut all: Vec<String> = Vec::new();
@@ -101,7 +101,7 @@ fn lines_go_to_syslog_and_to_the_log() {
         "--log-opt",
         &address,
     ];
-    // No daemon reads there.
+    // No daemon listens there.
     let refused = host.mydocker([&run[..], &["--rm", "bb", "true"]].concat());
     refused.exits(125).stderr_has("needs a daemon that reads").stderr_has("syslog");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -115,7 +115,7 @@ fn lines_go_to_syslog_and_to_the_log() {
     assert!(lines[0].starts_with("<134>c[") && lines[1].starts_with("<131>c["), "{lines:?}");
     host.mydocker(["logs", "c"]).stdout(&format!("one\n{long}\nend")).stderr("two\n");
     assert_eq!(host.inspect("c", "{{.HostConfig.LogConfig.Type}}"), "syslog");
-    // The daemon was started again: the next line finds it.
+    // The daemon has restarted, and gets the next line.
     let script = "echo first; read wait; echo second";
     let again = [&run[..4], &["d", "-d", "-i"], &run[5..], &["bb", "sh", "-c", script]].concat();
     host.mydocker(again);
@@ -128,7 +128,7 @@ fn lines_go_to_syslog_and_to_the_log() {
 }
 
 #[test]
-fn a_daemon_that_does_not_read_stops_no_container() {
+fn a_syslog_daemon_that_does_not_read_stops_no_container() {
     let host = Host::with_busybox();
     let path = host.scratch().join("syslog");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -145,7 +145,7 @@ fn lines_go_to_the_journal_with_dockers_fields() {
     let dir = host.scratch().join("journal");
     std::fs::create_dir(&dir).unwrap();
     let socket = UnixDatagram::bind(dir.join("socket")).unwrap();
-    // The journal's socket has one place, which is the host's: a mount namespace has another.
+    // The journal's socket has one fixed path, so bind another socket there in a mount namespace.
     let run = "run --rm --network none --name c --log-driver journald --log-opt labels=a.b --log-opt \
                tag=mine -l a.b=1 bb sh -c";
     let mut command = std::process::Command::new("unshare");
@@ -167,13 +167,13 @@ fn lines_go_to_the_journal_with_dockers_fields() {
 }
 
 #[test]
-fn of_two_lines_at_once_stdout_comes_first() {
+fn if_both_outputs_are_ready_stdout_comes_first() {
     let host = Host::with_busybox();
     let script =
         "until test -e /go; do sleep 0.02; done; echo one; echo two >&2; touch /done; sleep 1000";
     let run = ["run", "-d", "--network", "none", "--name", "c", "bb", "sh", "-c", script];
     host.mydocker(run);
-    // While the monitor is stopped, both outputs get ready.
+    // While the monitor is stopped, both outputs become readable.
     let monitor = Pid::from_raw(host.monitor("c")).unwrap();
     kill_process(monitor, Signal::STOP).unwrap();
     host.mydocker(["exec", "c", "touch", "/go"]);
@@ -187,7 +187,7 @@ fn of_two_lines_at_once_stdout_comes_first() {
 }
 
 #[test]
-fn followed_until_the_end() {
+fn follow_ends_with_the_container() {
     let host = Host::with_busybox();
     let script = "echo first; read line; echo $line; read line; echo $line >&2";
     host.mydocker(["run", "-di", "--name", "c", "bb", "sh", "-c", script]);
@@ -203,7 +203,7 @@ fn followed_until_the_end() {
 }
 
 #[test]
-fn followed_through_a_removal() {
+fn follow_ends_with_a_removal() {
     let host = Host::with_busybox();
     let script = "echo here; sleep 1000";
     host.mydocker(["run", "-d", "--rm", "--name", "c", "bb", "sh", "-c", script]);
@@ -222,7 +222,7 @@ fn a_restart_appends() {
 }
 
 #[test]
-fn files_rotate_and_the_oldest_go() {
+fn log_files_rotate_and_the_oldest_is_removed() {
     let host = Host::with_busybox();
     let options = ["--log-opt", "max-size=64k", "--log-opt", "max-file=3"];
     let mut args = vec!["run", "-d", "--name", "c"];
@@ -243,7 +243,7 @@ fn files_rotate_and_the_oldest_go() {
     assert!(logs.iter().all(|(_, size)| *size <= 66_000), "{logs:?}");
     let lines = host.mydocker(["logs", "c"]).lines();
     assert_eq!(lines.last().unwrap(), "200000");
-    // No gap in what is kept, however the files were cut.
+    // The lines that are left have no gap, wherever the files were cut.
     let kept: Vec<u32> = lines.iter().skip(1).map(|line| line.parse().unwrap()).collect();
     assert!(kept.len() > 5000 && kept.windows(2).all(|pair| pair[1] == pair[0] + 1));
     host.mydocker(["run", "--log-opt", "max-size=tiny", "bb", "true"]).refused("max-size");
@@ -277,14 +277,14 @@ fn following_misses_nothing_while_files_rotate() {
 }
 
 #[test]
-fn none_is_kept_when_none_is_wanted() {
+fn the_driver_none_keeps_no_output() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--log-driver", "none", "--name", "c", "bb", "echo", "x"]).stdout("x\n");
     host.mydocker(["logs", "c"]).exits(1).complains("was made with --log-driver none");
 }
 
 #[test]
-fn every_byte_is_kept_as_it_was() {
+fn every_byte_of_output_is_kept() {
     let host = Host::with_busybox();
     let script = "head -c 300000 /dev/urandom | tee /copy";
     let written = host.mydocker(["run", "--name", "c", "bb", "sh", "-c", script]).bytes();

@@ -1,10 +1,10 @@
-//! What the engine takes of memory at most, for the worst input that we could make for each reader.
+//! The peak memory of the engine for the worst known input of each parser.
 //!
-//! The figure is the most pages that the process had at once: `ru_maxrss` of getrusage(2), as
-//! wait4(2) gives it of one child. A process begins with the figure of the one that forked it, and
-//! this one holds large inputs. So setsid(1) forks the command and exits, and the command becomes a
-//! child of this process, its subreaper. A shell would not do: it may reap the command first. The
-//! binary is a debug build; its own pages count too.
+//! The figure is `ru_maxrss` of getrusage(2), which wait4(2) returns for one child. A process
+//! inherits the figure of the process that forked it, and this test has large inputs. So setsid(1)
+//! forks the command and exits, and the command becomes a child of this process, its subreaper. A
+//! shell would not work, because it may reap the command first. The binary is a debug build, whose
+//! own pages count too.
 
 mod support;
 
@@ -14,12 +14,12 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use support::{Host, tar};
 
-/// For any image, archive or answer, however hostile.
+/// The limit in KiB for any image, archive or registry's answer, however hostile.
 const HOSTILE_KIB: i64 = 64 << 10;
-/// For an image as builders make them, whatever its size. README states it.
+/// The limit in KiB for an image of any size from a usual builder. README states it.
 const USUAL_KIB: i64 = 16 << 10;
 
-/// How a command ended, and the most memory that it had.
+/// The result of a command, and its peak memory.
 struct Measured {
     line: String,
     status: ExitStatus,
@@ -27,7 +27,7 @@ struct Measured {
     peak_kib: i64,
 }
 
-/// Runs `mydocker ARGS` to its end.
+/// Runs `mydocker ARGS` to its end and measures it.
 fn measure<'a>(host: &Host, args: impl IntoIterator<Item = &'a str>) -> Measured {
     let args: Vec<&str> = args.into_iter().collect();
     measure_command(host, &host.command(&args), args.join(" "))
@@ -42,7 +42,7 @@ fn measure_command(host: &Host, command: &Command, line: String) -> Measured {
     let pid = fork.output().unwrap().stdout;
     let pid = String::from_utf8(pid).unwrap().trim().parse().unwrap();
     let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::uninit());
-    // SAFETY: both pointers are to memory of that type, which the kernel fills in on success.
+    // SAFETY: both pointers are to memory of the right type, which the kernel fills in on success.
     let usage = unsafe {
         assert_eq!(libc::wait4(pid, &mut status, 0, usage.as_mut_ptr()), pid);
         usage.assume_init()
@@ -67,7 +67,7 @@ impl Measured {
         self
     }
 
-    /// One line under our name, with `part` in it.
+    /// Fails unless the command failed with one line that contains `part`.
     #[track_caller]
     fn refused(self, part: &str) -> Measured {
         let Measured { line, status, stderr, .. } = &self;
@@ -79,14 +79,14 @@ impl Measured {
     }
 }
 
-/// What nobody has finished unpacking.
+/// The directories of layers whose unpacking was not completed.
 fn half_made(host: &Host) -> Vec<PathBuf> {
     let Ok(layers) = std::fs::read_dir(host.state_root().join("layers")) else { return Vec::new() };
     let layers = layers.map(|entry| entry.unwrap().path());
     layers.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with('.')).collect()
 }
 
-/// Bytes that don't compress, the same for the same seed.
+/// Bytes that do not compress, the same for the same seed.
 fn noise(mut seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
@@ -117,7 +117,7 @@ fn packed(host: &Host, name: &str, data: &[&[u8]], program: &[&str]) -> PathBuf 
     path
 }
 
-/// A zstd frame of one block of 128 KiB of `x`, then the compressed block `block`.
+/// A zstd frame: a block of 128 KiB of `x`, then the compressed block `block`.
 fn zstd_frame(block: &[u8]) -> Vec<u8> {
     // A window of 8 MiB.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3];
@@ -130,10 +130,10 @@ fn zstd_frame(block: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_window_is_bounded_and_what_is_half_made_goes() {
+fn a_window_is_bounded_and_a_half_made_layer_is_removed() {
     let host = Host::new();
     let (zeros, far) = (vec![0; 64 << 20], noise(1, 40 << 20));
-    // Each claims more than any host should give.
+    // Each frame claims a window larger than the decoder allows.
     for long in ["28", "31"] {
         let long = format!("--long={long}");
         let path =
@@ -141,7 +141,7 @@ fn a_window_is_bounded_and_what_is_half_made_goes() {
         let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
         import.within(USUAL_KIB).refused("a window of more than 128 MiB");
     }
-    // It claims much and uses all of it.
+    // This frame claims a large window and uses all of it.
     let path = packed(&host, "used", &[&far, &far], &["zstd", "-qc", "-1", "--long=27"]);
     let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
     import.within(HOSTILE_KIB).refused("a window of more than 30 MiB");
@@ -153,11 +153,11 @@ fn a_window_is_bounded_and_what_is_half_made_goes() {
 fn real_windows_are_decoded() {
     let host = Host::new();
     let (zeros, near) = (vec![0; 64 << 20], noise(2, 14 << 20));
-    // What a builder's best level states for a layer of unknown length.
+    // The window that a builder's best level states for a layer of unknown length.
     let program = ["zstd", "-qc", "--ultra", "-22"];
     let path = packed(&host, "claims", &[&zeros], &program);
     measure(&host, ["import", path.to_str().unwrap(), "claims"]).within(HOSTILE_KIB).succeeds();
-    // Each second half is copied from the first, as far back as the window goes.
+    // The second half is a copy of the first, at the distance of the window.
     for (name, long) in [("a", "--long=24"), ("b", "--long=25"), ("c", "--long=27")] {
         let path = packed(&host, name, &[&near, &near], &["zstd", "-qc", "-1", long]);
         let import = measure(&host, ["import", path.to_str().unwrap(), name]);
@@ -172,7 +172,7 @@ fn real_windows_are_decoded() {
 #[test]
 fn a_zstd_block_that_unpacks_to_gigabytes() {
     let host = Host::new();
-    // No literals; 65,000 sequences by run-length tables: each copies 65,539 bytes.
+    // No literals, and 65,000 sequences with run-length tables: each copies 65,539 bytes.
     let mut block = vec![0, 0xff, (65_000 - 0x7f00) as u8, ((65_000 - 0x7f00) >> 8) as u8];
     block.extend_from_slice(&[0x54, 0, 0, 52]);
     block.resize(block.len() + 2 * 65_000, 0);
@@ -191,7 +191,7 @@ fn gzip_of_any_size() {
     let path = packed(&host, "gzip", &[&noise, &zeros], &["gzip", "-1"]);
     let path = path.to_str().unwrap();
     measure(&host, ["import", path, "x"]).within(USUAL_KIB).succeeds();
-    // A name in the header that never ends.
+    // A name in the header that does not end.
     let mut endless = vec![0x1f, 0x8b, 8, 0x08, 0, 0, 0, 0, 0, 3];
     endless.resize(200 << 20, b'x');
     let path = host.file("name", endless);
@@ -199,7 +199,7 @@ fn gzip_of_any_size() {
     import.within(USUAL_KIB).refused("read the archive");
 }
 
-/// A docker-archive of one image without layers, by the name `x`.
+/// A docker-archive of one image `x` without layers.
 fn docker_archive(host: &Host, config: &str) -> PathBuf {
     let manifest = r#"[{"Config":"config","RepoTags":["x:latest"],"Layers":[]}]"#;
     archive(host, &[("config", config), ("manifest.json", manifest)])
@@ -216,7 +216,7 @@ fn archive(host: &Host, members: &[(&str, &str)]) -> PathBuf {
     host.file("archive.tar", tar)
 }
 
-/// The longest document that is read.
+/// The largest document that is read, in bytes.
 const DOCUMENT: usize = 8 << 20;
 
 fn objects(count: usize) -> String {
@@ -224,7 +224,7 @@ fn objects(count: usize) -> String {
 }
 
 #[test]
-fn documents_that_are_larger_parsed_are_refused() {
+fn documents_that_become_too_large_are_refused() {
     let host = Host::new();
     let many = objects((DOCUMENT - 100) / 7);
     let deep = "[".repeat(DOCUMENT);
@@ -248,8 +248,8 @@ fn documents_that_are_larger_parsed_are_refused() {
 }
 
 #[test]
-fn a_config_as_large_as_is_taken() {
-    // The most values, the most fields, the longest text.
+fn the_largest_config() {
+    // The most values, the most fields and the longest string that are allowed.
     let fields: Vec<String> = (0..1 << 16).map(|at| format!(r#""k{at}":"v{at}""#)).collect();
     let labels = format!(r#""Labels":{{{}}}"#, fields.join(","));
     let long = format!(r#""Labels":{{"k":"{}"}}"#, "v".repeat(DOCUMENT - 100));
@@ -265,7 +265,7 @@ fn a_config_as_large_as_is_taken() {
     }
 }
 
-/// An earlier version may have taken it.
+/// An earlier version may have accepted a larger one.
 #[test]
 fn an_image_is_removed_without_its_config() {
     use sha2::Digest;
@@ -301,7 +301,7 @@ fn top_of_processes_with_megabytes_of_arguments() {
     support::eventually("all have begun", || begun() == 40);
     measure(&host, ["top", "c"]).within(HOSTILE_KIB).succeeds();
     let mut lines = Vec::new();
-    // A shell that has forked and not yet executed `sleep` is listed twice.
+    // A shell that has forked and has not yet executed `sleep` is listed twice.
     support::eventually("each process is listed once", || {
         lines = host.mydocker(["top", "c"]).lines();
         lines.iter().filter(|line| line.contains(" begun xxx")).count() == 40
@@ -319,17 +319,17 @@ fn memory_that_the_kernel_refuses_is_one_line() {
     let mut command = Command::new("prlimit");
     command.arg("--as=40000000").arg(import.get_program()).args(import.get_args());
     measure_command(&host, &command, args.join(" ")).within(HOSTILE_KIB).refused("out of memory");
-    // It was killed, so to say. The next command that unpacks removes what it left.
+    // This counts as a kill: the next command that unpacks removes the leftover.
     host.mydocker(args);
     assert!(half_made(&host).is_empty());
 }
 
-/// PAX records of 1 MiB, as one header may have.
+/// PAX records of 1 MiB, the maximum for one header.
 fn records(record: impl Fn(usize) -> String) -> String {
     let mut text = String::new();
     for at in 0.. {
         let record = record(at);
-        // The length counts its own digits.
+        // The length of a record includes its own digits.
         let length = record.len() + 4;
         let line = if length < 100 {
             format!("{} {record}", length - 1)
@@ -344,14 +344,14 @@ fn records(record: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// Headers of all kinds, each as large as it may be, and one after the other.
+/// Headers of all kinds with their maximum size, one after the other.
 #[test]
 fn headers_of_a_tar_as_large_as_they_may_be() {
     let host = Host::new();
     let attributes = records(|at| format!("SCHILY.xattr.user.{at:07}=\n"));
     let long = "n".repeat(1 << 20);
     let sparse = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=0\n";
-    // Pieces without a byte, four bytes each: the most that are taken, and many more.
+    // Empty pieces, four bytes each: the maximum number that is accepted, and many more.
     let mapped = |pieces: usize| {
         let mut map = format!("{pieces}\n{}", "0\n0\n".repeat(pieces)).into_bytes();
         map.resize(map.len().next_multiple_of(512), 0);
@@ -370,7 +370,7 @@ fn headers_of_a_tar_as_large_as_they_may_be() {
         let path = host.file("headers.tar", tar.end());
         measure(&host, ["import", path.to_str().unwrap(), name]).within(HOSTILE_KIB)
     };
-    // The kernel keeps no such attributes of a link.
+    // The kernel stores no such attributes for a link.
     import("attributes", attributes).refused("set the attribute");
     import("names", names).succeeds();
     import("map", mapped(1 << 20)).succeeds();
@@ -379,7 +379,7 @@ fn headers_of_a_tar_as_large_as_they_may_be() {
     assert!(half_made(&host).is_empty());
 }
 
-/// As many members as are taken, with the longest names.
+/// The maximum number of members, with the longest names.
 #[test]
 fn an_archive_of_many_members() {
     let host = Host::new();
@@ -392,7 +392,7 @@ fn an_archive_of_many_members() {
     load.within(HOSTILE_KIB).refused("more than");
 }
 
-/// Names of 250 bytes, and more files with two names than are remembered.
+/// Names of 250 bytes, and more files with several links than are remembered.
 #[test]
 fn a_directory_of_many_long_names() {
     let host = Host::with_busybox();
@@ -410,7 +410,7 @@ fn a_directory_of_many_long_names() {
     }
 }
 
-/// A log of lines without an end.
+/// A log without line ends.
 #[test]
 fn a_log_without_lines() {
     let host = Host::with_busybox();

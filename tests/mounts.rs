@@ -1,4 +1,5 @@
-//! `-v`, `--mount`, `--tmpfs`, `--read-only`: files of the host and of others in a container.
+//! `-v`, `--mount`, `--tmpfs` and `--read-only`: files of the host, of volumes and of images in a
+//! container.
 
 mod support;
 
@@ -15,7 +16,7 @@ fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
 }
 
 #[test]
-fn a_directory_of_the_host() {
+fn a_bind_mounts_a_directory_of_the_host() {
     let host = Host::with_busybox();
     let dir = host.scratch().join("data");
     std::fs::create_dir(&dir).unwrap();
@@ -41,13 +42,13 @@ fn a_missing_directory_is_made_and_a_file_can_be_bound() {
     shell(&host, &["-v", &flag], "cat /etc/app/conf; echo more >>/etc/app/conf")
         .stdout("content\n");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "content\nmore\n");
-    // Over a file of the image.
+    // A file of the image is covered.
     let flag = format!("{}:/etc/passwd:ro", file.display());
     shell(&host, &["-v", &flag], "head -n 1 /etc/passwd").stdout("content\n");
 }
 
 #[test]
-fn relative_to_the_current_directory() {
+fn a_bind_source_is_relative_to_the_working_directory() {
     let host = Host::with_busybox();
     host.file("near", "near\n");
     for source in [".", "./"] {
@@ -59,7 +60,7 @@ fn relative_to_the_current_directory() {
 }
 
 #[test]
-fn many_and_one_inside_another() {
+fn mounts_can_be_nested_in_any_order() {
     let host = Host::with_busybox();
     let dir = host.scratch();
     for name in ["a", "b", "c"] {
@@ -67,7 +68,7 @@ fn many_and_one_inside_another() {
         std::fs::write(dir.join(name).join("name"), format!("{name}\n")).unwrap();
     }
     let flag = |name: &str, to: &str| format!("{}:{to}", dir.join(name).display());
-    // The inner one first: the order given must not matter.
+    // The inner mount comes first: the order on the command line must not matter.
     let flags = [&flag("b", "/m/inner"), &flag("a", "/m"), &flag("c", "/other")];
     shell(
         &host,
@@ -100,11 +101,11 @@ fn an_empty_volume_is_filled_from_the_image() {
     shell(&host, &["-v", "etc:/e"], "ls /e/mine /e/passwd").stdout("/e/mine\n/e/passwd\n");
     shell(&host, &["--mount", "type=volume,src=bare,dst=/etc,volume-nocopy"], "ls /etc/passwd")
         .exits(1);
-    // Owner and mode of the directory come along.
+    // The volume also gets the owner and the mode of the directory.
     shell(&host, &["-v", "tmp:/tmp"], "stat -c %a /tmp").stdout("1777\n");
 }
 
-/// An image `full` that has files at /d, made by that script in /d.
+/// Makes the image `full` with files at /d, which `script` makes in /d.
 fn full(host: &Host, script: &str) {
     let root = host.scratch().join("full");
     std::fs::create_dir_all(root.join("d")).unwrap();
@@ -120,7 +121,7 @@ fn full(host: &Host, script: &str) {
 }
 
 #[test]
-fn filling_a_volume_takes_nothing_from_a_container_that_has_it() {
+fn filling_a_volume_keeps_the_files_of_a_container() {
     let host = Host::with_busybox();
     full(&host, "mkdir sub; echo one >sub/file; echo two >other; chmod 750 .; chown 3:4 .");
     host.mydocker(["run", "-d", "--name", "a", "-v", "v:/d", "bb", "sleep", "1000"]);
@@ -131,7 +132,7 @@ fn filling_a_volume_takes_nothing_from_a_container_that_has_it() {
     host.mydocker(["exec", "a"].iter().chain(&look)).stdout("one\ntwo\n750 3:4\n");
     assert_eq!(std::fs::metadata(&data).unwrap().ino(), before);
     host.mydocker(["run", "--rm", "-v", "v:/d", "full", "cat", "/d/mine"]).stdout("mine\n");
-    // Cut short after the first rename, with a file that was made by a container in between.
+    // The move was cut short after its first rename, and then a container made a file.
     let (volume, cut) = (host.state_root().join("volumes/w"), "echo a; cat /d/a /d/b; ls /d");
     for (place, file, text) in [
         ("_data", "a", "container's\n"),
@@ -148,7 +149,7 @@ fn filling_a_volume_takes_nothing_from_a_container_that_has_it() {
     host.mydocker(["run", "--rm", "-v", "w:/d", "full", "sh", "-c", cut])
         .stdout("a\ncontainer's\nrest\na\nb\n");
     assert!(!volume.join("_data.filled").exists() && !volume.join("_data.filling").exists());
-    // Cut short before: the copy is made again.
+    // The copy was cut short before the move, so it is made again.
     host.mydocker(["volume", "create", "x"]);
     let half = host.state_root().join("volumes/x/_data.filling");
     std::fs::create_dir(&half).unwrap();
@@ -157,7 +158,7 @@ fn filling_a_volume_takes_nothing_from_a_container_that_has_it() {
 }
 
 #[test]
-fn a_volume_is_filled_with_holes_links_and_depth_by_few_descriptors() {
+fn a_volume_is_filled_with_holes_links_and_deep_directories() {
     let host = Host::with_busybox();
     full(
         &host,
@@ -196,7 +197,7 @@ fn anonymous_volumes_go_with_their_container() {
 }
 
 #[test]
-fn mount_says_it_in_words() {
+fn mount_takes_keys_and_values() {
     let host = Host::with_busybox();
     let dir = host.scratch();
     host.file("x", "x\n");
@@ -243,14 +244,14 @@ fn tmpfs_is_empty_and_in_memory() {
     .exits(1)
     .stdout_has("1777")
     .stdout_has("No space left");
-    // Docker's defaults.
+    // Docker's default options.
     shell(&host, &["--tmpfs", "/t"], "grep ' /t ' /proc/mounts").stdout_has("nosuid,nodev,noexec");
     shell(&host, &["--tmpfs", "/t:exec"], "cp /bin/busybox /t/echo && /t/echo ran").stdout("ran\n");
     shell(&host, &["--tmpfs", "/t:bogus=1"], "true").refused("bogus");
 }
 
 #[test]
-fn a_read_only_root_with_writable_holes() {
+fn a_read_only_root_can_have_writable_mounts() {
     let host = Host::with_busybox();
     shell(&host, &["--read-only"], "touch /x").exits(1).stderr_has("Read-only");
     shell(&host, &["--read-only"], "echo x >/dev/null; touch /dev/shm/x && echo ok").stdout("ok\n");
@@ -263,7 +264,7 @@ fn a_read_only_root_with_writable_holes() {
     shell(&host, &["--read-only", "-w", "/made/deep"], "pwd").stdout("/made/deep\n");
     shell(&host, &["--read-only", "-w", "/made"], "touch x").exits(1).stderr_has("Read-only");
     shell(&host, &["--read-only", "-w", "/made", "--userns", "auto"], "stat -c %u .").stdout("0\n");
-    // Nor to the host's disk by the files that the engine mounts.
+    // The files that the engine mounts do not reach the host's disk either.
     for file in ["hosts", "hostname", "resolv.conf"] {
         let script = format!("echo x >>/etc/{file}");
         shell(&host, &["--read-only"], &script).exits(1).stderr_has("Read-only");
@@ -272,7 +273,7 @@ fn a_read_only_root_with_writable_holes() {
 }
 
 #[test]
-fn what_is_written_stays_in_the_container() {
+fn changes_stay_in_the_container() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--name", "w", "bb", "sh", "-c", "echo mine >/file; rm /etc/group"]);
     shell(&host, &[], "ls /file /etc/group 2>/dev/null").exits(1).stdout("/etc/group\n");
@@ -288,7 +289,7 @@ fn a_mount_point_through_a_link_stays_inside() {
     let rootfs = host.scratch().join("rootfs");
     std::fs::create_dir_all(rootfs.join("bin")).unwrap();
     std::fs::copy("/bin/busybox", rootfs.join("bin/busybox")).unwrap();
-    // The same path inside, or the mount would be refused.
+    // The same path must exist inside, or the mount would be refused.
     std::fs::create_dir_all(rootfs.join(outside.strip_prefix("/").unwrap())).unwrap();
     std::os::unix::fs::symlink(&outside, rootfs.join("absolute")).unwrap();
     std::os::unix::fs::symlink("../../../../../..", rootfs.join("up")).unwrap();
@@ -323,10 +324,10 @@ fn host_files_keep_their_owners() {
     assert_eq!(std::fs::metadata(dir.join("x")).unwrap().uid(), 1234);
 }
 
-/// A host whose mounts are shared, as most are, sees none of those that a container is put together
-/// from.
+/// The mounts of a container's root are not visible on the host, also if the host's mounts are
+/// shared, as on most hosts.
 #[test]
-fn what_is_mounted_for_a_container_is_not_mounted_on_the_host() {
+fn mounts_of_a_containers_root_are_not_visible_on_the_host() {
     let host = Host::with_busybox();
     let run = host.command(["run", "-d", "--name", "c", "-v", "/tmp:/t", "bb", "sleep", "1000"]);
     let mut shared = std::process::Command::new("unshare");
@@ -341,7 +342,7 @@ fn what_is_mounted_for_a_container_is_not_mounted_on_the_host() {
     assert!(host.is_running("c"));
 }
 
-/// A tmpfs on `dir` that is a shared mount of the host, until it is dropped.
+/// A tmpfs on `dir` that is a shared mount of the host. Dropping this unmounts it.
 struct Shared {
     dir: std::path::PathBuf,
 }
@@ -358,7 +359,7 @@ impl Shared {
         Shared { dir }
     }
 
-    /// Another tmpfs, below it, with a file in it.
+    /// Mounts another tmpfs below it, with a file in it.
     fn mount_below(&self, name: &str) {
         let dir = self.dir.join(name);
         let flags = rustix::mount::MountFlags::empty();
@@ -377,7 +378,7 @@ impl Drop for Shared {
 }
 
 #[test]
-fn later_mounts_of_the_host_show_in_a_slave_alone() {
+fn later_mounts_of_the_host_are_visible_only_in_a_slave() {
     let host = Host::with_busybox();
     let shared = Shared::mount(host.scratch().join("shared"));
     shared.mount_below("early");
@@ -397,7 +398,7 @@ fn later_mounts_of_the_host_show_in_a_slave_alone() {
     assert!(sees("slave", "/p/early/file") && !sees("slave", "/p/late/file"), "another bind of it");
     assert!(sees("private", "/m/early/file") && !sees("private", "/m/late/file"));
     host.mydocker(["inspect", "key"]).stdout_has("\"Propagation\": \"rslave\"");
-    // The container's own mounts stay its own.
+    // Mounts inside the container are not visible outside.
     let mount = ["mount", "-t", "tmpfs", "tmpfs", "/m/inner"];
     host.mydocker([&["exec", "--privileged", "slave"][..], &mount].concat());
     host.mydocker(["exec", "--privileged", "slave", "touch", "/m/inner/file"]);
@@ -406,7 +407,7 @@ fn later_mounts_of_the_host_show_in_a_slave_alone() {
 }
 
 #[test]
-fn mounts_of_a_container_show_on_the_host_if_the_bind_is_shared() {
+fn mounts_of_a_container_are_visible_on_the_host_if_the_bind_is_shared() {
     let host = Host::with_busybox();
     let shared = Shared::mount(host.scratch().join("shared"));
     let bind = format!("{}:/m:rshared", shared.dir.display());
@@ -416,7 +417,7 @@ fn mounts_of_a_container_show_on_the_host_if_the_bind_is_shared() {
     support::eventually("it shows", || shared.dir.join("inner/file").exists());
     shared.mount_below("late");
     host.mydocker(["exec", "c", "cat", "/m/late/file"]).stdout("late");
-    // Nothing else of the container's reaches the host.
+    // No other mount of the container reaches the host.
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let id = host.inspect("c", "{{.Id}}");
     assert!(!mounts.contains(&format!("containers/{id}")), "{mounts}");
@@ -435,7 +436,7 @@ fn mounts_of_a_container_show_on_the_host_if_the_bind_is_shared() {
 }
 
 #[test]
-fn a_bind_without_what_is_mounted_below_or_read_only_without_it() {
+fn a_bind_can_leave_out_submounts_or_be_read_only_without_them() {
     let host = Host::with_busybox();
     let shared = Shared::mount(host.scratch().join("shared"));
     shared.mount_below("early");
@@ -459,7 +460,7 @@ fn a_bind_without_what_is_mounted_below_or_read_only_without_it() {
 }
 
 #[test]
-fn a_part_of_a_volume_and_labels_for_a_new_one() {
+fn mount_takes_a_subpath_and_labels_of_a_volume() {
     let host = Host::with_busybox();
     let run = |keys: &str, script: &str| {
         let mount = format!("type=volume,src=data,dst=/m{keys}");
@@ -472,7 +473,7 @@ fn a_part_of_a_volume_and_labels_for_a_new_one() {
     run(",volume-subpath=a/b", "cat /m/file; ls /m").stdout("inside\nfile\n");
     run(",volume-subpath=a/b/file", "cat /m").stdout("inside\n");
     run(",volume-subpath=in", "cat /m/file").stdout("inside\n");
-    // A link out of the volume leads to the volume itself.
+    // A link that leads out of the volume is resolved inside the volume.
     run(",volume-subpath=out", "ls /m").stdout("a\nin\nout\n");
     run(",volume-subpath=none", "true").exits(125).stderr_has("open none in");
     let mount = "type=volume,src=data,dst=/m,volume-subpath=a/b";
@@ -483,7 +484,7 @@ fn a_part_of_a_volume_and_labels_for_a_new_one() {
 }
 
 #[test]
-fn volumes_of_another_container_outlive_it() {
+fn volumes_from_another_container_outlive_it() {
     let host = Host::with_busybox();
     let bind = format!("{}:/bound", host.scratch().display());
     let run =
@@ -503,7 +504,7 @@ fn volumes_of_another_container_outlive_it() {
     };
     from("a").stdout("1\n2\n3\nwrote\n");
     from("a:ro").exits(1).stdout("1\n2\n3\n").stderr_has("Read-only");
-    // One's own mount at a place wins.
+    // The container's own mount takes precedence at the same path.
     let own = ["run", "--rm", "--network", "none", "--volumes-from", "a", "--tmpfs", "/n"];
     host.mydocker([&own[..], &["bb", "ls", "/n"]].concat()).stdout("");
     let keep = ["create", "--name", "b", "--network", "none", "--volumes-from", "a"];
@@ -520,7 +521,7 @@ fn volumes_of_another_container_outlive_it() {
 }
 
 #[test]
-fn another_image_to_read() {
+fn an_image_can_be_mounted_read_only() {
     let host = Host::with_busybox();
     let make = "mkdir -p /data/in; echo one >/data/in/file; ln -s / /data/out";
     host.mydocker(["run", "--name", "made", "--network", "none", "bb", "sh", "-c", make]);
@@ -533,10 +534,10 @@ fn another_image_to_read() {
     run("", &[], "cat /m/data/in/file; test -e /m/bin/busybox && echo all").stdout("one\nall\n");
     run(",image-subpath=data/in", &[], "ls /m").stdout("file\n");
     run(",image-subpath=data/in/file", &[], "cat /m").stdout("one\n");
-    // A link leads to the image's root, not to the host's.
+    // A link is resolved in the image's root, not in the host's.
     run(",image-subpath=data/out", &[], "cat /m/data/in/file").stdout("one\n");
     run(",image-subpath=none", &[], "true").exits(125).stderr_has("open none in the image");
-    // Of one layer or of several, not even a container that may mount writes to it.
+    // Even a container that may mount can't write to the image, with one layer or several.
     let write = "mount -o remount,rw /m 2>/dev/null; touch /m/x 2>/dev/null && echo wrote";
     let may_mount = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
     run("", &may_mount, write).exits(1).stdout("");
@@ -581,7 +582,7 @@ fn volumes_are_named_and_filtered_as_in_docker() {
 }
 
 #[test]
-fn what_is_mounted_on_a_volume_is_not_removed_with_it() {
+fn removing_a_volume_keeps_files_that_are_mounted_on_it() {
     let host = Host::with_busybox();
     host.mydocker(["volume", "create", "v"]);
     let data = host.inspect("v", "{{.Mountpoint}}");
@@ -596,7 +597,7 @@ fn what_is_mounted_on_a_volume_is_not_removed_with_it() {
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(disk.join("kept").exists(), "{stderr}");
     assert!(stderr.contains("unmount it first"), "{stderr}");
-    // The volume is still there, not hidden by half a removal.
+    // The volume still exists, and is not hidden by a half removal.
     host.mydocker(["volume", "ls", "-q"]).stdout("v\n");
     host.mydocker(["volume", "rm", "v"]);
 }
@@ -620,7 +621,7 @@ fn volumes_with_options_are_mounted_while_containers_use_them() {
     };
     create("fast", &["type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec"]);
     create("served", &["type=none", &format!("device={served}"), "o=bind,ro"]);
-    // As in Docker, a second call with the same options changes nothing.
+    // As in Docker, a second call with the same options has no effect.
     create("fast", &["type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec"]);
     create("fast", &["type=tmpfs", "device=tmpfs"]).exits(1).stderr_has("other options");
     host.mydocker(["volume", "inspect", "-f", "{{.Options.o}} {{.Driver}}", "fast"])
@@ -659,12 +660,12 @@ fn volumes_with_options_are_mounted_while_containers_use_them() {
     host.mydocker(["volume", "rm", "fast"]).exits(1).stderr_has("in use by container b");
     host.mydocker(["stop", "-t", "0", "b"]);
     assert!(mounted_volumes(&host).is_empty());
-    // A stopped container's files: mounted for the command alone.
+    // The files of a stopped container: the volume is mounted only during the command.
     host.mydocker(["cp", "b:/served/page", "-"]).stdout_has("served");
     assert!(mounted_volumes(&host).is_empty());
     host.mydocker(["start", "b"]);
     host.mydocker(["exec", "b", "cat", "/served/page"]).stdout("served");
-    // The mount outlives neither a killed monitor nor a wiped /run for good.
+    // The mount is removed after the monitor was killed and /run was wiped.
     host.kill(host.monitor("b"));
     eventually("the mounts go", || {
         host.mydocker(["ps", "-a"]);
@@ -684,7 +685,7 @@ fn volumes_with_options_are_mounted_while_containers_use_them() {
 }
 
 #[test]
-fn options_of_volumes_by_mount_and_those_that_fail() {
+fn mount_takes_volume_options_and_bad_ones_fail() {
     let host = Host::with_busybox();
     let mount = "type=volume,dst=/x,volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=t,\
                  \"volume-opt=o=size=2m,uid=5\"";

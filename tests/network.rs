@@ -1,5 +1,5 @@
-//! Networks: bridges, addresses and names. Each test has a machine of its own to run on
-//! (`support::machine`), or networks that no other test uses.
+//! Networks: bridges, addresses and names. Each test runs on its own machine (`support::machine`),
+//! or uses networks that no other test uses.
 
 mod support;
 
@@ -21,16 +21,17 @@ fn containers_reach_the_host_each_other_and_beyond(host: Host) {
     for target in ["10.1.0.1", "10.1.0.3", "b", MACHINE, OUTSIDE] {
         host.mydocker(["exec", "a", "ping", "-c1", "-W60", target]);
     }
-    // `a` was there before `b` came, and is known to it as well.
+    // `a` started before `b`, and `b` finds it too.
     host.mydocker(["exec", "b", "ping", "-c1", "-W60", "a"]);
     assert!(host.machine().pings(Side::Here, "10.1.0.2"));
-    // The way out is by the machine's own address: others know no way to ours.
+    // Packets leave with the machine's own address, because other machines have no route to the
+    // containers.
     host.serve(Side::Outside, 80, "outside");
     host.answers_within("a", OUTSIDE, 80, "outside");
 }
 
 #[test]
-fn the_default_network_is_there_without_asking() {
+fn the_default_network_exists_without_being_created() {
     let host = Host::on_machine();
     host.idle("a", &[]);
     host.idle("b", &["--net", "bridge"]);
@@ -42,7 +43,7 @@ fn the_default_network_is_there_without_asking() {
     assert_eq!(by_name, address(&host, "a"));
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", &address(&host, "b")]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
-    // Only user networks know names.
+    // Only user networks resolve names.
     host.mydocker(["exec", "a", "ping", "-c1", "b"]).exits(1);
     for name in ["bridge", "mydocker0", "host", "none"] {
         host.mydocker(["network", "rm", name]).exits(1).stderr_has("always exists");
@@ -50,9 +51,9 @@ fn the_default_network_is_there_without_asking() {
     }
 }
 
-by_each_firewall!(options_of_a_network_do_what_they_say);
+by_each_firewall!(options_of_a_network_have_their_effect);
 
-fn options_of_a_network_do_what_they_say(host: Host) {
+fn options_of_a_network_have_their_effect(host: Host) {
     let bridge = "mydocker-lan";
     let option = |name: &str, value: &str| format!("com.docker.network.bridge.{name}={value}");
     let (name, icc) = (option("name", bridge), option("enable_icc", "false"));
@@ -63,12 +64,12 @@ fn options_of_a_network_do_what_they_say(host: Host) {
     assert!(host.machine().run(Side::Here, &["ip", "link", "show", bridge]).contains("UP"));
     host.idle("a", &["--net", "apart"]);
     host.idle("b", &["--net", "apart"]);
-    // The auxiliary address is not given out.
+    // No container gets the auxiliary address.
     assert_eq!((address(&host, "a"), address(&host, "b")), ("10.1.0.3".into(), "10.1.0.4".into()));
     host.mydocker(["run", "--net", "apart", "--ip", "10.1.0.2", "bb", "true"])
         .exits(125)
         .stderr_has("reserved by --aux-address");
-    // Without neighbours, but with the host and the others beyond it.
+    // The containers can't reach each other, but reach the host and other machines.
     host.mydocker(["exec", "a", "ping", "-c1", "-W1", "10.1.0.4"]).exits(1);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", "10.1.0.1"]);
@@ -83,7 +84,7 @@ fn options_of_a_network_do_what_they_say(host: Host) {
              \"Gateway\":\"10.1.0.1\",\"AuxiliaryAddresses\":{{\"router\":\"10.1.0.2\"}}}}]}}"
         )
     );
-    // Without the host's address, others see the container's own and know no way back.
+    // Without the host's address as source, other machines have no route for their answers.
     let bare = option("enable_ip_masquerade", "false");
     host.mydocker(["network", "create", "-o", &bare, "--subnet", "10.2.0.0/24", "bare"]);
     host.idle("c", &["--net", "bare"]);
@@ -129,7 +130,7 @@ fn options_that_a_network_cannot_have_are_refused() {
     ] {
         create(flags).exits(1).stderr_has(word);
     }
-    // As in Docker, an option that no driver knows is kept and shown; we say so.
+    // As in Docker, an unknown option is kept and printed. mydocker also prints a warning.
     create("-o BR.gateway_mode_ipv4=nat -o a=b").stderr_has("-o a has no effect on a bridge");
     host.mydocker(["network", "inspect", "-f", "{{.Options.a}}", "n"]).stdout("b\n");
     host.mydocker(["network", "rm", "n"]);
@@ -156,7 +157,7 @@ fn records_with_the_former_name_of_the_default_network_are_read() {
     let host = Host::on_machine();
     host.idle("a", &[]);
     host.idle("b", &[]);
-    // As an earlier version wrote them.
+    // Write the records as an earlier version did.
     let (state, run, id) = (host.state_root(), host.run_root(), host.inspect("a", "{{.Id}}"));
     let container = state.join("containers").join(&id);
     for (file, times) in [
@@ -247,7 +248,7 @@ fn networks_are_listed_filtered_and_found_by_id_as_in_docker() {
         host.mydocker(["network", "ls", "-f", filter]).exits(1).stderr_has(word);
     }
     host.mydocker(["network", "ls", "-f", "x"]).exits(125).stderr_has("write KEY=VALUE");
-    // Ids, and what they start with, work wherever names do.
+    // Ids and prefixes of ids can be used in place of names.
     let name = |id: &str| host.mydocker(["network", "inspect", "-f", "{{.Name}}", id]).text();
     assert_eq!(name(&short), "net1");
     let none = host.mydocker(["network", "inspect", "-f", "{{.Id}}", "none"]).text();
@@ -266,7 +267,7 @@ fn networks_are_listed_filtered_and_found_by_id_as_in_docker() {
 }
 
 #[test]
-fn subnets_that_are_taken_are_refused_by_name() {
+fn a_taken_subnet_is_refused_and_its_network_named() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.1/24", "one"]);
     host.mydocker([
@@ -286,7 +287,7 @@ fn subnets_that_are_taken_are_refused_by_name() {
     create("10.1.1/24").exits(125).stderr_has("bad subnet '10.1.1/24'");
     host.mydocker(["network", "create", "one"]).exits(1).stderr_has("network one already exists");
     host.mydocker(["network", "create", "host"]).exits(1).stderr_has("the name is reserved");
-    // A free one is chosen.
+    // A free subnet is chosen.
     host.mydocker(["network", "create", "three"]);
     host.idle("a", &["--net", "three"]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
@@ -312,7 +313,7 @@ fn routes_of_a_vpn_leave_subnets_free() {
 }
 
 #[test]
-fn a_host_name_is_for_its_own_container_alone() {
+fn a_host_name_is_only_known_to_its_own_container() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
     for (name, flags) in [
@@ -328,7 +329,7 @@ fn a_host_name_is_for_its_own_container_alone() {
     for name in ["a", "b", "c", "d", "etcd-0"] {
         assert_eq!(own(name), address(&host, name), "{name}");
     }
-    // `d` calls itself `a`; to the others that is the container of this name.
+    // `d` has the host name `a`. For the other containers, `a` is the container with this name.
     let finds = |from: &str, name: &str| {
         let found = host.command(["exec", from, "ping", "-c1", "-W60", name]).output().unwrap();
         let found = String::from_utf8(found.stdout).unwrap();
@@ -341,7 +342,7 @@ fn a_host_name_is_for_its_own_container_alone() {
     host.mydocker(["rename", "etcd-0", "other"]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", "other"]);
     assert_eq!(own("a"), address(&host, "a"));
-    // With the network comes its name.
+    // A container that joins the network namespace gets the host name too.
     let joined = ["run", "--rm", "--net", "container:b", "bb", "sh", "-c"];
     host.mydocker(
         joined.iter().chain(&["hostname; hostname -i; echo $HOSTNAME; cat /etc/hostname"]),
@@ -352,8 +353,8 @@ fn a_host_name_is_for_its_own_container_alone() {
         .stderr_has("--hostname can't be set with --network container:NAME");
 }
 
-/// What `mydocker ARGS` prints and reports on a host with this resolv.conf and, if it isn't empty, this
-/// one of systemd-resolved.
+/// What `mydocker ARGS` prints on stdout and stderr, on a host with this resolv.conf and, unless it
+/// is empty, with this upstream file of systemd-resolved.
 fn resolving_by(host: &Host, resolv_conf: &str, upstream: &str, args: &[&str]) -> (String, String) {
     let file = host.file("host-resolv.conf", resolv_conf);
     let script = format!(
@@ -372,8 +373,8 @@ fn resolving_by(host: &Host, resolv_conf: &str, upstream: &str, args: &[&str]) -
     (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
 }
 
-/// A socket on that address of the machine. A process that another test forks at this moment may
-/// still hold the last one.
+/// A UDP socket on this address of the machine. A process that another test forks at this moment
+/// may hold the previous socket for a short time.
 fn listen(host: &Host, address: &str) -> std::net::UdpSocket {
     let mut socket = None;
     eventually(&format!("{address} is free"), || {
@@ -385,7 +386,7 @@ fn listen(host: &Host, address: &str) -> std::net::UdpSocket {
 }
 
 #[test]
-fn a_host_that_asks_itself_has_name_servers_for_containers() {
+fn containers_of_a_host_with_a_local_resolver_have_name_servers() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
     let run = ["run", "--rm", "--net", "n", "bb", "grep", "-v", "options", "/etc/resolv.conf"];
@@ -394,25 +395,25 @@ fn a_host_that_asks_itself_has_name_servers_for_containers() {
     let silent = |text: &str| (text.to_owned(), String::new());
     let by = |resolv_conf, upstream| resolving_by(&host, resolv_conf, upstream, &run);
     assert_eq!(by(stub, upstream), silent("nameserver 192.0.2.53\nsearch lan\n"));
-    // The public ones, which is reported once.
+    // The public name servers are used, and reported once.
     let (found, told) = by(stub, "");
     assert_eq!(found, "search lan\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n");
     assert!(told.contains("they use 8.8.8.8 and 8.8.4.4") && told.lines().count() == 1, "{told}");
     assert_eq!(by("", ""), silent("nameserver 8.8.8.8\nnameserver 8.8.4.4\n"));
-    // A resolver of the host, on all addresses or on the bridge's alone.
+    // A name server of the host, on all addresses or only on the bridge's.
     for address in ["0.0.0.0:53", "10.1.0.1:53", "[::]:53"] {
         let _server = listen(&host, address);
         assert_eq!(by("nameserver 127.0.0.1\n", ""), silent("nameserver 10.1.0.1\n"), "{address}");
     }
     let _server = listen(&host, "127.0.0.1:53");
     assert!(by("nameserver 127.0.0.1\n", "").0.contains("8.8.8.8"));
-    // What is asked for is what there is.
+    // A name server that the user gives is the only one.
     let given = ["run", "--rm", "--dns", "192.0.2.1", "bb", "cat", "/etc/resolv.conf"];
     assert_eq!(resolving_by(&host, "", "", &given), silent("nameserver 192.0.2.1\n"));
 }
 
 #[test]
-fn an_interface_is_as_the_network_says() {
+fn an_interface_has_the_options_of_its_network() {
     let host = Host::on_machine();
     let create = ["network", "create", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.9"];
     host.mydocker(create.iter().chain(&["--opt", "mtu=1400", "--ip-range", "10.1.0.64/28", "n"]));
@@ -436,7 +437,7 @@ fn an_interface_is_as_the_network_says() {
 }
 
 #[test]
-fn a_container_is_on_several_networks_and_changes_them() {
+fn a_container_can_join_and_leave_several_networks() {
     let host = Host::on_machine();
     for (name, subnet) in [("one", "10.1.0.0/24"), ("two", "10.2.0.0/24"), ("three", "10.3.0.0/24")]
     {
@@ -455,7 +456,7 @@ fn a_container_is_on_several_networks_and_changes_them() {
     host.mydocker(["network", "disconnect", "two", "a"]);
     host.mydocker(["exec", "b", "ping", "-c1", "a"]).exits(1);
     host.mydocker(["exec", "a", "ping", "-c1", "b"]).exits(1);
-    // It lasts.
+    // The change survives a restart.
     host.mydocker(["restart", "-t0", "a"]);
     host.mydocker(["exec", "c", "ping", "-c1", "-W60", "a"]).stdout_has("10.3.0.33");
     host.mydocker(["exec", "b", "ping", "-c1", "a"]).exits(1);
@@ -487,7 +488,7 @@ fn names_follow_starts_restarts_and_renames() {
 }
 
 #[test]
-fn a_joined_network_ends_with_the_container_that_it_was_made_for() {
+fn a_shared_network_namespace_loses_its_links_with_its_owner() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
     let hosts_ends = || {
@@ -506,7 +507,7 @@ fn a_joined_network_ends_with_the_container_that_it_was_made_for() {
     assert_eq!((hosts_ends(), links_of("dep").as_str()), (0, "lo"));
     host.mydocker(["start", "base"]);
     host.mydocker(["restart", "-t0", "dep"]);
-    // Whoever looks next takes back what a killed monitor left.
+    // The next command reclaims what a killed monitor left.
     host.kill(host.monitor("base"));
     host.mydocker(["ps"]);
     assert_eq!((hosts_ends(), links_of("dep").as_str()), (0, "lo"));
@@ -522,7 +523,7 @@ fn a_joined_network_ends_with_the_container_that_it_was_made_for() {
 }
 
 #[test]
-fn a_network_namespace_that_another_program_holds_answers_no_more() {
+fn a_namespace_that_outlives_its_container_does_not_answer() {
     let host = Host::on_machine();
     host.idle("a", &[]);
     let was = address(&host, "a");
@@ -547,9 +548,9 @@ fn a_network_namespace_that_another_program_holds_answers_no_more() {
     host.machine().stop();
 }
 
-by_each_firewall!(networks_are_walled_off_from_each_other);
+by_each_firewall!(networks_cannot_reach_each_other);
 
-fn networks_are_walled_off_from_each_other(host: Host) {
+fn networks_cannot_reach_each_other(host: Host) {
     for (name, subnet) in [("one", "10.1.0.0/24"), ("two", "10.2.0.0/24")] {
         host.mydocker(["network", "create", "--subnet", subnet, name]);
     }
@@ -558,9 +559,9 @@ fn networks_are_walled_off_from_each_other(host: Host) {
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "a");
     host.mydocker(["exec", "b", "ping", "-c1", "-W1", "10.1.0.2"]).exits(1);
     assert_eq!(host.fetch_within("b", "10.1.0.2", 80), "");
-    // Nor by the way of the other network's bridge.
+    // The same through the address of the other network's bridge.
     assert_eq!(host.fetch_within("b", "10.1.0.1", 8080), "");
-    // Nobody comes in from outside but by a published port.
+    // Packets from outside only reach published ports.
     host.machine().run(Side::Outside, &["ip", "route", "add", "10.1.0.0/24", "via", MACHINE]);
     assert!(host.machine().fetch(Side::Outside, "10.1.0.2:80").is_none());
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "a");
@@ -576,10 +577,10 @@ fn an_internal_network_has_no_way_out(host: Host) {
     host.mydocker(["exec", "a", "ping", "-c1", "-W1", OUTSIDE]).exits(1);
     let routes = host.mydocker(["exec", "a", "ip", "route"]).text();
     assert!(!routes.contains("default"), "{routes}");
-    // Not even by a route of its own making.
+    // A route that the container adds itself does not help.
     let escape = ["run", "--rm", "--cap-add", "NET_ADMIN", "--net", "in", "bb", "sh", "-c"];
     let script = format!("ip route add default via 10.1.0.1 && ! ping -c1 -W1 {OUTSIDE}");
-    // Not so much as a packet without an answer.
+    // Not even a packet without an answer leaves.
     let count = "nft add table ip seen; \
                  nft add chain ip seen input { type filter hook input priority 0 \\; }; \
                  nft add rule ip seen input ip saddr 10.1.0.0/24 counter";
@@ -593,17 +594,17 @@ fn an_internal_network_has_no_way_out(host: Host) {
 }
 
 #[test]
-fn addresses_come_back_however_a_container_ends() {
+fn addresses_are_released_however_a_container_ends() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/29", "n"]);
-    // Six hosts less the gateway.
+    // The subnet has six addresses, and the gateway takes one.
     for name in ["a", "b", "c", "d", "e"] {
         host.idle(name, &["--net", "n"]);
     }
     host.mydocker(["run", "--rm", "--net", "n", "bb", "true"])
         .exits(125)
         .stderr_has("network n has no free address left in 10.1.0.0/29");
-    // A monitor that is killed gives nothing back itself.
+    // A killed monitor does not release its container's address.
     let (monitor, lost) = (host.monitor("c"), address(&host, "c"));
     host.kill(monitor);
     let given = host.mydocker(["run", "--rm", "--net", "n", "bb", "ip", "addr"]).text();
@@ -622,9 +623,9 @@ fn addresses_come_back_however_a_container_ends() {
     assert_eq!(std::fs::read_dir(leases).unwrap().count(), 0);
 }
 
-by_each_firewall!(many_containers_start_at_once_and_leave_nothing_behind);
+by_each_firewall!(many_containers_start_at_the_same_time_and_leave_nothing);
 
-fn many_containers_start_at_once_and_leave_nothing_behind(host: Host) {
+fn many_containers_start_at_the_same_time_and_leave_nothing(host: Host) {
     const COUNT: usize = 60;
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
     std::thread::scope(|scope| {
@@ -673,7 +674,7 @@ fn two_state_roots_share_a_host(one: Host) {
     let two = one.neighbour();
     one.web("a", &["-p", "8081:80"], "one");
     two.idle("b", &["-p", "8082:80"]);
-    // Neither reaches the other, nor does one's end disturb the other.
+    // The containers can't reach each other, and the end of one does not affect the other.
     two.mydocker(["exec", "b", "ping", "-c1", "-W1", &address(&one, "a")]).exits(1);
     two.mydocker(["rm", "-f", "b"]);
     two.mydocker(["network", "prune", "-f"]);
@@ -700,9 +701,9 @@ fn listings_and_prune() {
     host.mydocker(["network", "inspect", &name]).exits(1).stderr_has("no such network");
 }
 
-by_each_firewall!(boot_brings_networks_back_and_nothing_else);
+by_each_firewall!(boot_makes_only_the_networks_again);
 
-fn boot_brings_networks_back_and_nothing_else(host: Host) {
+fn boot_makes_only_the_networks_again(host: Host) {
     host.mydocker(["network", "create", "--subnet", "10.8.0.0/24", "web"]);
     let forever = ["run", "-d", "--name", "c", "--net", "none", "--restart", "always"];
     host.mydocker(forever.iter().chain(&["bb", "sleep", "100000"]));
@@ -717,14 +718,14 @@ fn boot_brings_networks_back_and_nothing_else(host: Host) {
 }
 
 #[test]
-fn a_kill_amid_the_first_rules_is_found_and_mended() {
+fn a_kill_during_the_first_rules_is_found_and_repaired() {
     let host = Host::with_firewall("iptables");
     let path = path_with_restore(&host, "/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID");
     let mut run = host.command(["run", "-d", "--name", "c", "bb", "sleep", "100000"]);
     assert!(!run.env("PATH", path).output().unwrap().status.success());
     assert_ne!(host.rules(), [""; 0], "they were made");
     host.mydocker(["rm", "-f", "c"]);
-    assert_cut_short_rules_go(&host);
+    assert_half_made_rules_are_removed(&host);
 }
 
 #[test]
@@ -741,7 +742,7 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
         assert!(!change.env("PATH", &path).output().unwrap().status.success());
     };
     let interfaces = || host.mydocker(["exec", "c", "ls", "/sys/class/net"]).text();
-    // The link is there and the record doesn't have it: the next command takes it away.
+    // The link exists but the record lacks the network: the next command removes the link.
     killed("connect", "two");
     assert_eq!(interfaces(), "eth0\neth1\nlo");
     host.mydocker(["network", "disconnect", "two", "c"]);
@@ -749,11 +750,12 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
     host.mydocker(["network", "disconnect", "two", "c"]).exits(1).complains("is not on network");
     host.mydocker(["network", "rm", "two"]);
     host.mydocker(["network", "create", "two"]);
-    // Or the next command makes it whole.
+    // Or the next command completes the connection.
     killed("connect", "two");
     host.mydocker(["network", "connect", "two", "c"]);
     assert_eq!(interfaces(), "eth0\neth1\nlo");
-    // The way of the ports is gone: the next change leads them by the other network.
+    // The network of the ports is disconnected: the next change leads them through the other
+    // network.
     killed("disconnect", "one");
     assert_eq!(interfaces(), "eth1\nlo");
     host.mydocker(["network", "disconnect", "one", "c"]);
@@ -766,13 +768,13 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
 }
 
 #[test]
-fn the_last_of_two_state_roots_that_go_at_once_takes_the_owners_chain_along() {
+fn the_last_of_two_state_roots_removes_the_users_chain() {
     let host = Host::with_firewall("iptables");
     host.mydocker(["run", "--rm", "bb", "true"]);
     let iptables = |args: &[&str]| host.machine().run(Side::Here, &[&["iptables"], args].concat());
     iptables(&["-N", "MYDOCKER-FORWARD-other"]);
     iptables(&["-A", "MYDOCKER-FORWARD-other", "-j", "MYDOCKER-USER"]);
-    // The other goes when this one has seen that it is there.
+    // The other root is removed when this one has seen its chain.
     let go = "iptables -F MYDOCKER-FORWARD-other; iptables -X MYDOCKER-FORWARD-other";
     let script = format!("({go}) 2>/dev/null; /usr/sbin/iptables-nft-restore \"$@\"");
     let path = path_with_restore(&host, &script);
@@ -781,7 +783,7 @@ fn the_last_of_two_state_roots_that_go_at_once_takes_the_owners_chain_along() {
     assert_eq!(host.rules(), [""; 0]);
 }
 
-/// A PATH in which iptables-restore is `script`.
+/// A PATH with `script` as iptables-restore.
 fn path_with_restore(host: &Host, script: &str) -> String {
     let tools = host.scratch().join("tools");
     std::fs::create_dir(&tools).unwrap();
@@ -789,27 +791,27 @@ fn path_with_restore(host: &Host, script: &str) -> String {
     for tool in ["iptables-save", "ip6tables-restore", "ip6tables-save"] {
         link(tool, "/usr/sbin/xtables-nft-multi");
     }
-    // What kind of iptables it is shows in the name.
+    // The file's name shows the kind of iptables.
     link("iptables-restore", "script-nft");
     support::script(&tools.join("script-nft"), script);
     support::path_with(&tools)
 }
 
-by_each_firewall!(rules_that_nobody_finished_are_found_and_mended);
+by_each_firewall!(half_made_rules_are_found_and_repaired);
 
-fn rules_that_nobody_finished_are_found_and_mended(host: Host) {
+fn half_made_rules_are_found_and_repaired(host: Host) {
     host.mydocker(["run", "--rm", "bb", "true"]);
-    // As it is while they are made.
+    // The state file during a change of the rules.
     let path = host.run_root().join("firewall.json");
     let noted = std::fs::read_to_string(&path).unwrap();
     let maker = format!("\"backend\":\"{}\"", host.firewall.unwrap());
     assert!(noted.contains(&maker), "{noted}");
     std::fs::write(&path, noted.replace(&maker, "\"backend\":\"\"")).unwrap();
-    assert_cut_short_rules_go(&host);
+    assert_half_made_rules_are_removed(&host);
 }
 
 #[track_caller]
-fn assert_cut_short_rules_go(host: &Host) {
+fn assert_half_made_rules_are_removed(host: &Host) {
     let finding = "a change of the firewall's rules was cut short";
     host.mydocker(["system", "check"]).exits(1).stdout_has(finding);
     host.mydocker(["system", "check", "--repair"]).stdout(&format!("{finding}: repaired\n"));
@@ -828,7 +830,7 @@ fn bridges_that_no_network_needs_are_found_and_removed() {
     std::fs::remove_dir_all(host.state_root().join("networks/web")).unwrap();
     host.mydocker(["system", "check"]).stdout("");
     host.mydocker(["rm", "-f", "c"]);
-    // The container's end of the bridge goes when the kernel has time.
+    // The kernel removes the container's port of the bridge some time later.
     eventually("it is found", || !host.succeeds(["system", "check"]));
     let found = host.mydocker(["system", "check"]).exits(1).text();
     let whose = format!("was made for web of {}, which is gone", host.state_root().display());
@@ -863,7 +865,8 @@ fn a_network_that_is_removed_while_a_container_starts_leaves_nothing() {
     assert_eq!(host.traces(), [""; 0]);
 }
 
-/// A machine with a macvlan network on its wire, whose containers get 203.0.113.128 and up.
+/// A machine with a macvlan network on its LAN, whose containers get addresses from 203.0.113.128
+/// on.
 fn with_macvlan() -> Host {
     let host = Host::on_machine();
     let create = ["network", "create", "-d", "macvlan", "--subnet", "203.0.113.0/24"];
@@ -889,7 +892,7 @@ fn containers_of_a_macvlan_network_are_neighbours_of_the_host() {
     assert!(host.machine().pings(Side::Outside, "203.0.113.7"));
     let neighbours = host.machine().run(Side::Outside, &["ip", "neigh", "show", "203.0.113.7"]);
     assert!(neighbours.contains("02:11:22:33:44:55"), "{neighbours}");
-    // The kernel keeps them off the host, and no rule of the firewall is needed.
+    // The kernel lets no packet pass to the host, and the firewall needs no rule for this.
     host.mydocker(["exec", "a", "ping", "-c1", "-W1", MACHINE]).exits(1);
     let routes = host.mydocker(["exec", "a", "ip", "route"]).text();
     assert!(routes.contains(&format!("default via {OUTSIDE} dev eth0")), "{routes}");
@@ -910,7 +913,7 @@ fn containers_of_a_macvlan_network_are_neighbours_of_the_host() {
     host.mydocker(["rm", "-f", "a", "b"]);
     host.mydocker(["system", "check"]).stdout("");
     host.mydocker(["network", "rm", "lan"]);
-    // The parent is the host's own.
+    // The parent belongs to the host and stays.
     assert!(host.machine().pings(Side::Outside, MACHINE));
 }
 
@@ -922,19 +925,19 @@ fn macvlan_interfaces_come_and_go_while_containers_run() {
     host.mydocker(["network", "connect", "--alias", "see", "lan", "c"]);
     assert_eq!(interfaces("c"), "eth0\neth1\nlo");
     assert!(host.machine().pings(Side::Outside, "203.0.113.129"));
-    // A restart has both again, and the port leads to the bridge.
+    // After a restart the container has both interfaces, and the port leads to the bridge.
     host.mydocker(["restart", "-t", "0", "c"]);
     assert_eq!(interfaces("c"), "eth0\neth1\nlo");
     host.mydocker(["port", "c"]).stdout("80/tcp -> 0.0.0.0:8080\n");
     host.mydocker(["network", "disconnect", "lan", "c"]);
     assert_eq!(interfaces("c"), "eth0\nlo");
-    // An address goes with its owner, though another container keeps the namespace.
+    // The interface is removed with its container, even if another container keeps the namespace.
     host.idle("owner", &["--net", "lan"]);
     host.idle("guest", &["--net", "container:owner"]);
     assert_eq!(interfaces("guest"), "eth0\nlo");
     host.mydocker(["rm", "-f", "owner"]);
     assert_eq!(interfaces("guest"), "lo");
-    // And so it does if the monitor is killed.
+    // The same if the monitor is killed.
     host.idle("owner", &["--net", "lan"]);
     host.mydocker(["rm", "-f", "guest"]);
     host.idle("guest", &["--net", "container:owner"]);
@@ -943,7 +946,7 @@ fn macvlan_interfaces_come_and_go_while_containers_run() {
         host.mydocker(["ps", "-a"]);
         interfaces("guest") == "lo"
     });
-    // A cleaner of temporary files took the run directory: the leases know the interface.
+    // The run directory was removed: the interface is found from the leases.
     host.idle("lost", &["--net", "lan"]);
     let attachment = host.run_root().join(host.inspect("lost", "{{.Id}}")).join("network.json");
     std::fs::remove_file(attachment).unwrap();
@@ -958,7 +961,7 @@ fn macvlan_interfaces_come_and_go_while_containers_run() {
 }
 
 #[test]
-fn modes_and_parents_of_networks_without_a_bridge() {
+fn macvlan_and_ipvlan_networks_have_modes_and_parents() {
     let host = Host::on_machine();
     let create = |line: &str| {
         host.mydocker(["network", "create"].into_iter().chain(line.split_whitespace()))
@@ -991,14 +994,14 @@ fn modes_and_parents_of_networks_without_a_bridge() {
     let parent = host.machine().run(Side::Here, &["ip", "link", "show", "wire0"]);
     assert!(parent.contains(&shown), "{shown} is not the MAC address of {parent}");
     host.mydocker(["network", "rm", "alone"]);
-    // Without a way out.
+    // A network without a route outside.
     create("-d macvlan -o parent=wire0 --internal inside");
     let routes = host.mydocker(["run", "--rm", "--net", "inside", "bb", "ip", "route"]).text();
     assert!(!routes.contains("default"), "{routes}");
     create("-d macvlan -o parent=wire0 beside");
     host.mydocker(["run", "--rm", "--net", "beside", "bb", "true"]);
     host.mydocker(["network", "prune", "-f"]);
-    // Without a parent, on a dummy that goes with the network.
+    // A network without a parent gets a dummy interface, which is removed with the network.
     let links = || host.machine().run(Side::Here, &["ip", "-o", "link"]);
     let has_dummies =
         host.machine().succeeds(Side::Here, &["ip", "link", "add", "d", "type", "dummy"]);
@@ -1032,12 +1035,12 @@ fn kills_at_any_moment_leave_no_macvlan_interface() {
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let mut command = command.spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_micros(u64::from(chance >> 16) % 12_000));
-        // It may be done.
+        // Ignore an error: the command may have ended.
         let _ = command.kill();
         command.wait().unwrap();
         host.command(["rm", "-f", "r"]).output().unwrap();
     }
-    // The next changes finish what was cut short.
+    // The next commands complete the killed ones.
     host.command(["network", "connect", "lan", "c"]).output().unwrap();
     host.mydocker(["network", "disconnect", "lan", "c"]);
     host.mydocker(["exec", "c", "ls", "/sys/class/net"]).stdout("eth0\nlo\n");
@@ -1066,14 +1069,15 @@ fn a_container_is_named_with_a_slash_and_never_finds_itself() {
     run("--pid container:/db").exits(0);
     run("--depends-on /db").exits(0);
     host.mydocker(["run", "--rm", "--link", "/db", "bb", "grep", "-w", "db", "/etc/hosts"]);
-    // By its own name.
+    // A container can't use its own name.
     for flag in ["--volumes-from me", "--link me", "--pid container:me"] {
         run(&format!("--name me {flag}")).refused("no such container");
     }
     for own in ["me", "/me"] {
         run(&format!("--name me --net container:{own}")).refused("cannot join own network");
     }
-    // Or by the first digit of its own id, which one of many has; that of db is left out.
+    // Nor the first digit of its own id, which one of many containers has; the digit of `db` is
+    // left out.
     let taken = host.inspect("db", "{{.Id}}");
     for digit in "0123456789abcdef".chars().filter(|&digit| !taken.starts_with(digit)) {
         for _ in 0..4 {

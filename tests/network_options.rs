@@ -1,13 +1,13 @@
-//! What a user chooses of networks and of a container's interfaces on them, by Docker's options: names
-//! of bridges and interfaces, sysctls, link-local addresses, links, networks without addresses. Each
-//! test has a machine of its own to run on (`support::machine`).
+//! Docker's options of networks and interfaces: names of bridges and interfaces, sysctls,
+//! link-local addresses, links, and networks without addresses. Each test runs on its own machine
+//! (`support::machine`).
 
 mod support;
 
 use support::Host;
 use support::machine::{OUTSIDE, Side};
 
-/// A network's option, by the end of its key.
+/// A network option, from the end of its key and its value.
 fn option(key: &str, value: &str) -> String {
     format!("com.docker.network.{key}={value}")
 }
@@ -19,7 +19,7 @@ fn create(host: &Host, options: &[&str], subnet: &str, name: &str) {
 }
 
 #[test]
-fn an_interface_has_the_name_the_sysctls_and_the_addresses_that_the_user_chose() {
+fn an_interface_has_the_users_name_sysctls_and_addresses() {
     let host = Host::on_machine();
     create(&host, &[&option("container_iface_prefix", "lan")], "10.1.0.0/24", "one");
     create(&host, &[], "10.2.0.0/24", "two");
@@ -45,7 +45,7 @@ fn an_interface_has_the_name_the_sysctls_and_the_addresses_that_the_user_chose()
     let settings = "{{json .NetworkSettings.Networks.two.IPAMConfig}}";
     assert_eq!(host.inspect("a", settings), "{\"LinkLocalIPs\":[\"169.254.7.8\"]}");
 
-    // The same for a container that runs. The first free number is of each prefix.
+    // The same for a running container. Each prefix has its own first free number.
     create(&host, &[], "10.3.0.0/24", "three");
     let ifname = option("endpoint.ifname", "wan");
     host.mydocker(["network", "connect", "--driver-opt", &ifname, "three", "a"])
@@ -53,12 +53,12 @@ fn an_interface_has_the_name_the_sysctls_and_the_addresses_that_the_user_chose()
         .stderr_has("interface name wan: the container's interface on network two has it");
     host.mydocker(["network", "connect", "--link-local-ip", "fe80::99", "three", "a"]);
     shown("eth0").stdout_has("10.3.0.2/24").stdout_has("fe80::99/64");
-    // And after the next start.
+    // The options survive a restart.
     host.mydocker(["restart", "-t", "0", "a"]);
     shown("wan").stdout_has("169.254.7.8/16");
     shown("eth0").stdout_has("fe80::99/64");
     assert_eq!(sysctl("wan", "arp_announce"), "2");
-    // Two containers reach each other by these addresses too.
+    // Two containers reach each other at these addresses too.
     host.mydocker([
         "run",
         "--rm",
@@ -93,13 +93,13 @@ fn a_link_is_a_name_that_only_one_container_knows() {
     finds("other", "database").exits(1);
     let links = "{{json .NetworkSettings.Networks.n.Links}}";
     assert_eq!(host.inspect("web", links), "[\"db:database\",\"other:other\"]");
-    // The name follows the other container to another address, and outlasts a start.
+    // The name follows the other container to a new address, and survives a restart.
     host.mydocker(["network", "disconnect", "n", "db"]);
     host.mydocker(["network", "connect", "--ip", "10.1.0.77", "n", "db"]);
     finds("web", "database").stdout_has("10.1.0.77");
     host.mydocker(["restart", "-t", "0", "web"]);
     finds("web", "database").stdout_has("10.1.0.77");
-    // `none` can be left before a network is joined, as Docker wants it.
+    // As in Docker, `none` must be disconnected before another network is joined.
     host.idle("last", &["--net", "none"]);
     host.mydocker(["network", "disconnect", "none", "last"]);
     host.mydocker(["network", "connect", "n", "last"]);
@@ -109,9 +109,9 @@ fn a_link_is_a_name_that_only_one_container_knows() {
         .stderr_has("cannot join own network");
 }
 
-by_each_firewall!(bridges_with_names_of_the_users_own_are_walled_off_too);
+by_each_firewall!(networks_with_chosen_bridge_names_cannot_reach_each_other);
 
-fn bridges_with_names_of_the_users_own_are_walled_off_too(host: Host) {
+fn networks_with_chosen_bridge_names_cannot_reach_each_other(host: Host) {
     create(&host, &[&option("bridge.name", "br-one")], "10.1.0.0/24", "one");
     create(&host, &[&option("bridge.name", "two0")], "10.2.0.0/24", "two");
     create(&host, &[], "10.3.0.0/24", "three");
@@ -132,7 +132,7 @@ fn bridges_with_names_of_the_users_own_are_walled_off_too(host: Host) {
         assert!(!pings(from, to), "{from} reaches {to}");
     }
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
-    // The host's loopback stays out of reach: neither its ports nor one that is published there.
+    // The host's loopback can't be reached, neither its own ports nor a published one.
     drop(host.machine().run(Side::Here, &["ip", "link", "show", "two0"]));
     assert_eq!(host.fetch_within("b", "127.0.0.1", 8080), "");
 
@@ -141,7 +141,7 @@ fn bridges_with_names_of_the_users_own_are_walled_off_too(host: Host) {
         .exits(1)
         .stderr_has("belongs to network two");
     host.mydocker(["rm", "-f", "b"]);
-    // Another program's link of that name is neither used nor removed.
+    // Another program's link with this name is neither used nor removed.
     drop(host.machine().run(Side::Here, &["ip", "link", "del", "two0"]));
     drop(host.machine().run(Side::Here, &["ip", "link", "add", "two0", "type", "bridge"]));
     host.mydocker(["run", "--net", "two", "bb", "true"])
@@ -191,7 +191,7 @@ fn containers_of_a_network_without_addresses_have_none_and_are_counted() {
     host.mydocker(["run", "--net", "wire", "--add-host", "h:host-gateway", "bb", "true"])
         .exits(125)
         .stderr_has("has no addresses");
-    // A cleaner of temporary files removes the record: the membership says what it said.
+    // If a cleaner of temporary files removes the record, the membership still has its content.
     let id = host.inspect("a", "{{.Id}}");
     std::fs::remove_file(host.run_root().join(&id).join("network.json")).unwrap();
     assert_eq!(mac("a"), before);

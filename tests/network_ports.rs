@@ -1,5 +1,5 @@
-//! Published ports, from everywhere that they must answer, and the firewall around them, by each of
-//! its back ends. Each test has a machine of its own (`support::machine`).
+//! Published ports, from everywhere that they must answer, and the firewall rules, with each back
+//! end. Each test runs on its own machine (`support::machine`).
 
 mod support;
 
@@ -20,7 +20,7 @@ fn a_port_answers_from_everywhere(host: Host) {
     }
     host.answers(Side::Here, "10.1.0.2:80", "hello");
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
-    // By hairpin, from the container itself and from one beside it.
+    // By hairpin: from the container itself and from a neighbour.
     for container in ["web", "neighbour"] {
         for address in [MACHINE, "10.1.0.1"] {
             host.answers_within(container, address, 8080, "hello");
@@ -34,9 +34,9 @@ fn a_port_answers_from_everywhere(host: Host) {
     host.mydocker(["ps", "-a", "--format", "json"]).stdout_has("\"Addresses\":\"10.1.0.2\"");
 }
 
-by_each_firewall!(rules_end_with_the_container_and_come_back_with_it);
+by_each_firewall!(rules_are_removed_and_added_with_the_container);
 
-fn rules_end_with_the_container_and_come_back_with_it(host: Host) {
+fn rules_are_removed_and_added_with_the_container(host: Host) {
     host.web("web", &["-p", "8080:80"], "hello");
     let id = host.inspect("web", "{{.Id}}");
     assert_eq!(host.rules_with(&id).len(), 1);
@@ -44,7 +44,7 @@ fn rules_end_with_the_container_and_come_back_with_it(host: Host) {
     assert_eq!(host.rules_with(&id), [""; 0]);
     host.mydocker(["start", "web"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
-    // Whoever looks next takes back what a killed monitor left.
+    // The next command reclaims what a killed monitor left.
     host.kill(host.monitor("web"));
     host.mydocker(["ps"]);
     assert_eq!(host.rules_with(&id), [""; 0]);
@@ -65,10 +65,10 @@ fn rules_that_were_flushed_are_restored(host: Host) {
     host.mydocker(["network", "reload"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
     host.flush_rules();
-    // The next start does it too, though it needs no rule itself.
+    // The next start also makes the rules, although it needs none itself.
     host.mydocker(["run", "--rm", "bb", "true"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
-    // Once each, whoever made them.
+    // Each rule exists only once, whichever command made it.
     assert_eq!(host.rules().len(), rules.len(), "{rules:#?} {:#?}", host.rules());
     host.flush_rules();
     host.mydocker(["rm", "-f", "web"]);
@@ -76,9 +76,9 @@ fn rules_that_were_flushed_are_restored(host: Host) {
 }
 
 #[test]
-fn rules_of_others_cost_us_nothing() {
+fn other_programs_iptables_rules_cause_no_work() {
     let host = Host::with_firewall("iptables");
-    // An iptables that tells when it is run.
+    // An iptables that records each of its runs.
     let tools = host.scratch().join("tools");
     std::fs::create_dir_all(&tools).unwrap();
     let told = tools.join("told");
@@ -100,7 +100,7 @@ fn rules_of_others_cost_us_nothing() {
     assert_eq!(runs_of_iptables(), 0);
     iptables(&["iptables", "-A", "FORWARD", "-s", OUTSIDE, "-j", "ACCEPT"]);
     assert_eq!(runs_of_iptables(), 0);
-    // One of ours is gone, and then none.
+    // First one of mydocker's rules is removed, then all.
     let jump = &host.rules_with("-A POSTROUTING")[0];
     let delete = jump.replace("-A", "iptables -t nat -D");
     iptables(&delete.split(' ').collect::<Vec<_>>());
@@ -110,10 +110,10 @@ fn rules_of_others_cost_us_nothing() {
 }
 
 #[test]
-fn nftables_of_others_make_us_do_nothing() {
+fn other_programs_nftables_rules_cause_no_work() {
     let host = Host::with_firewall("nftables");
     let nft = |command: &str| host.machine().run(Side::Here, &["sh", "-ec", command]);
-    // A rule that is made again has another handle.
+    // The handles show whether a rule was made again.
     let ours = || {
         let listed = nft("nft -a list ruleset");
         let rules = listed.lines().filter(|line| line.contains("mydocker"));
@@ -124,7 +124,7 @@ fn nftables_of_others_make_us_do_nothing() {
     nft("nft add table ip theirs");
     host.mydocker(["run", "--rm", "bb", "true"]);
     assert_eq!(ours(), made);
-    // One of ours is gone, and then none.
+    // First one of mydocker's rules is removed, then all.
     let table = host.rules_with("table ip mydocker")[0].replace(" {", "");
     nft(&format!("nft flush chain {} forward", table.replace("table ", "")));
     assert_ne!(ours().len(), made.len());
@@ -132,13 +132,13 @@ fn nftables_of_others_make_us_do_nothing() {
     assert_eq!(ours().len(), made.len());
 }
 
-by_each_firewall!(rules_that_were_never_noted_go_too);
+by_each_firewall!(unrecorded_rules_are_removed_too);
 
-fn rules_that_were_never_noted_go_too(host: Host) {
+fn unrecorded_rules_are_removed_too(host: Host) {
     host.idle("first", &[]);
     host.idle("web", &["-p", "8080:80"]);
     let id = host.inspect("web", "{{.Id}}");
-    // As if a kill had come between the rule and the note of it.
+    // As if the command was killed between adding the rule and recording it.
     let path = host.run_root().join("firewall.json");
     let noted = std::fs::read_to_string(&path).unwrap();
     let (stamp, _) = noted.split_once("\",\"fingerprint\"").unwrap();
@@ -153,7 +153,7 @@ fn rules_that_were_never_noted_go_too(host: Host) {
 }
 
 #[test]
-fn the_old_iptables_does_as_well() {
+fn legacy_iptables_works_too() {
     let host = Host::with_firewall("iptables");
     let legacy = host.scratch().join("legacy");
     std::fs::create_dir_all(&legacy).unwrap();
@@ -186,7 +186,7 @@ fn the_old_iptables_does_as_well() {
     assert!(!saved().contains("MYDOCKER"), "{}", saved());
 }
 
-/// Runs `mydocker ARGS` where the tools of iptables can't be executed.
+/// Runs `mydocker ARGS` with iptables made not executable.
 fn without_iptables(host: &Host, args: &[&str]) -> (bool, String) {
     let hide = "for tool in /usr/sbin/xtables-*-multi; do mount --bind /dev/null $tool; done";
     let script = format!("{hide} && exec \"$@\"");
@@ -205,7 +205,7 @@ fn without_iptables(host: &Host, args: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn without_iptables_nftables_does() {
+fn without_iptables_nftables_is_used() {
     let mut host = Host::on_machine();
     let site = format!("{}:/www", host.site("web", "hello"));
     let server = ["bb", "httpd", "-f", "-p", "80", "-h", "/www"];
@@ -218,7 +218,8 @@ fn without_iptables_nftables_does() {
     host.serve(Side::Outside, 80, "outside");
     host.answers_within("web", OUTSIDE, 80, "outside");
     assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
-    // On a host that has one now, the interrupted change is completed.
+    // iptables is installed now: the state still names nftables, which completes the interrupted
+    // change.
     host.idle("other", &["-p", "8081:80"]);
     assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
     host.firewall = Some("nftables");
@@ -230,7 +231,7 @@ fn without_iptables_nftables_does() {
 }
 
 #[test]
-fn without_iptables_the_rest_works() {
+fn without_iptables_everything_but_ports_works() {
     let host = Host::with_firewall("iptables");
     let hidden = |args: &[&str]| without_iptables(&host, args);
     let (made, told) = hidden(&["network", "create", "--subnet", "10.1.0.0/24", "n"]);
@@ -247,7 +248,7 @@ fn without_iptables_the_rest_works() {
 }
 
 #[test]
-fn another_firewall_takes_all_over() {
+fn another_back_end_replaces_all_rules() {
     let mut host = Host::with_firewall("iptables");
     host.web("web", &["-p", "8080:80"], "hello");
     let by = |host: &mut Host, firewall: &'static str| {
@@ -262,7 +263,7 @@ fn another_firewall_takes_all_over() {
         host.firewall = Some(other);
         assert_eq!(host.rules(), [""; 0], "{next} left something of {other}");
     }
-    // Without a word it stays with what it is; the end finds it whatever the word.
+    // Without --firewall the back end stays; the end of a container finds its rules with any flag.
     host.firewall = None;
     host.mydocker(["run", "--rm", "bb", "true"]);
     assert_eq!((by(&mut host, "iptables"), by(&mut host, "nftables")), (1, 0));
@@ -275,7 +276,7 @@ fn another_firewall_takes_all_over() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_refused_by_name() {
+fn a_taken_port_is_refused_and_its_owner_named() {
     let host = Host::on_machine();
     host.web("web", &["-p", "8080:80"], "hello");
     let port = |port: &str| host.mydocker(["run", "--rm", "-p", port, "bb", "echo", "ran"]);
@@ -286,12 +287,12 @@ fn a_port_that_is_taken_is_refused_by_name() {
     port("9090:80").exits(125).stdout("").stderr_has("9090/tcp is in use by process");
     port("9090:80").exits(125).stderr_has("(busybox)");
     port("198.51.100.1:81:80").exits(125).stderr_has("is not an address of the host");
-    // And the host can't take what a container has.
+    // The host can't bind a port that a container publishes.
     let taken = host
         .machine()
         .within(Side::Here, || std::net::TcpListener::bind("0.0.0.0:8080").unwrap_err().kind());
     assert_eq!(taken, std::io::ErrorKind::AddrInUse);
-    // A failed start leaves the name, not the port.
+    // A failed start keeps the name, but not the port.
     host.mydocker(["create", "--name", "late", "-p", "8080:80", "bb", "sleep", "1000"]);
     host.mydocker(["start", "late"]).exits(1).stderr_has("in use by container web");
     host.mydocker(["rm", "-f", "web"]);
@@ -318,7 +319,7 @@ fn ports_of_a_container_change_while_it_runs(host: Host) {
     host.answers(Side::Here, "127.0.0.1:8082", "hello");
     host.answers_within("web", MACHINE, 8081, "hello");
     silent(8082);
-    // The port is the container's: no other program can bind it.
+    // The container holds the port, so no other program can bind it.
     bind(8081).unwrap_err();
     let ports = "80/tcp -> 0.0.0.0:8080\n80/tcp -> 0.0.0.0:8081\n80/tcp -> 127.0.0.1:8082\n";
     host.mydocker(["port", "web"]).stdout(ports);
@@ -333,19 +334,19 @@ fn ports_of_a_container_change_while_it_runs(host: Host) {
     drop(bind(8080).unwrap());
     host.answers(Side::Outside, &at(8081), "hello");
     assert_eq!(host.rules_with(&host.inspect("web", "{{.Id}}")).len(), 2);
-    // One port of the host leads to another of the container, without a moment in which it is free.
+    // A host port leads to another container port without being free for a moment.
     update("--publish-rm 8081:80 --publish-add 8081:81");
     silent(8081);
     bind(8081).unwrap_err();
     host.mydocker(["exec", "-d", "web", "httpd", "-f", "-p", "81", "-h", "/www"]);
     host.answers(Side::Outside, &at(8081), "hello");
-    // A port of the host's choice keeps its number.
+    // A port that the engine chose keeps its number.
     update("--publish-add 82");
     let chosen = host.mydocker(["port", "web", "82"]).text();
     update("--publish-add 83:83/udp -m 64m");
     host.mydocker(["port", "web", "82"]).stdout(&format!("{chosen}\n"));
     update(&format!("--publish-rm {}:82", chosen.strip_prefix("0.0.0.0:").unwrap()));
-    // Its next start, too.
+    // The ports survive a restart.
     let ports = "81/tcp -> 0.0.0.0:8081\n80/tcp -> 127.0.0.1:8082\n83/udp -> 0.0.0.0:83\n";
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -375,7 +376,7 @@ fn a_change_of_ports_that_fails_changes_nothing() {
     host.web("web", &["-p", "8080:80"], "hello");
     host.mydocker(["run", "-d", "--name", "bare", "--net", "none", "bb", "sleep", "1000"]);
     host.serve(Side::Here, 9090, "busy");
-    // Those of two containers may have changed places.
+    // The rules of two containers may be in another order.
     let rules = || {
         let mut rules = host.rules();
         rules.sort();
@@ -405,7 +406,7 @@ fn a_change_of_ports_that_fails_changes_nothing() {
     host.mydocker(["update", "--publish-add", "80", "bare"]).exits(1).stderr_has("--net none");
     host.mydocker(["update", "--publish-add", "x", "web"]).exits(125).stderr_has("bad port");
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
-    // The record, which comes last, can't be written.
+    // The record, which is written last, can't be written.
     let dir = host.state_root().join("containers").join(host.inspect("web", "{{.Id}}"));
     let script = "mount --bind $0 $0; mount -o remount,ro,bind $0; exec \"$@\"";
     let update = host.command(["update", "--publish-rm", "80", "--publish-add", "8081:80", "web"]);
@@ -431,7 +432,8 @@ fn a_change_of_ports_that_was_killed_is_undone() {
     let update =
         host.command(["update", "--publish-rm", "8080:80", "--publish-add", "81:80", "web"]);
     let mut kills = 0;
-    // Before each of these calls in turn: it does nothing to the host without one of them.
+    // Kill the command before each of these calls in turn: every change of the host needs one of
+    // them.
     for calls in ["sendmsg,sendto", "rename,renameat,renameat2", "fork,vfork,clone,clone3"] {
         for nth in 1.. {
             let mut strace = std::process::Command::new("strace");
@@ -447,7 +449,8 @@ fn a_change_of_ports_that_was_killed_is_undone() {
             kills += 1;
             let now = (host.inspect("web", record), host.rules());
             if now != former {
-                // It was killed after the record, which is the last step but for the ports that went.
+                // The kill came after the record was written; then only removed ports were left to
+                // close.
                 host.mydocker(["port", "web"])
                     .stdout("80/tcp -> 0.0.0.0:8079\n80/tcp -> 0.0.0.0:81\n");
                 host.mydocker([
@@ -470,16 +473,16 @@ fn a_change_of_ports_that_was_killed_is_undone() {
     assert!(kills > 10, "{kills}");
 }
 
-by_each_firewall!(ranges_any_port_and_all_exposed);
+by_each_firewall!(ports_can_be_ranges_any_free_port_or_all_exposed);
 
-fn ranges_any_port_and_all_exposed(host: Host) {
+fn ports_can_be_ranges_any_free_port_or_all_exposed(host: Host) {
     host.web("range", &["-p", "8000-8002:80-82", "-p", "127.0.0.1:9000:80"], "range");
     host.answers(Side::Outside, &format!("{MACHINE}:8000"), "range");
     host.answers(Side::Here, "127.0.0.1:9000", "range");
     assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:9000")).is_none());
     let ports = host.mydocker(["ps", "--filter", "name=range", "--format", "{{.Ports}}"]).text();
     assert_eq!(ports, "0.0.0.0:8000-8002->80-82/tcp, 127.0.0.1:9000->80/tcp");
-    // The first of the range that is free.
+    // The first free port of the range.
     host.web("one-of", &["-p", "8000-8010:80"], "one-of");
     host.answers(Side::Outside, &format!("{MACHINE}:8003"), "one-of");
     host.web("any", &["-P", "--expose", "80"], "any");
@@ -502,9 +505,9 @@ fn ranges_any_port_and_all_exposed(host: Host) {
     host.answers(Side::Here, "127.0.0.1:8889", "shy");
 }
 
-by_each_firewall!(others_port_80_is_theirs);
+by_each_firewall!(port_80_of_another_machine_is_not_redirected);
 
-fn others_port_80_is_theirs(host: Host) {
+fn port_80_of_another_machine_is_not_redirected(host: Host) {
     host.web("web", &["-p", "80:80"], "ours");
     host.serve(Side::Outside, 80, "theirs");
     host.idle("a", &[]);
@@ -514,12 +517,12 @@ fn others_port_80_is_theirs(host: Host) {
     host.answers(Side::Here, &format!("{OUTSIDE}:80"), "theirs");
 }
 
-by_each_firewall!(the_hosts_owner_filters_first);
+by_each_firewall!(the_administrators_rules_come_first);
 
-fn the_hosts_owner_filters_first(host: Host) {
+fn the_administrators_rules_come_first(host: Host) {
     host.web("web", &["-p", "8080:80"], "hello");
     let port = format!("{MACHINE}:8080");
-    // By nftables he has a table of his own.
+    // With nftables, the administrator uses a separate table.
     let (drops, lets) = match host.firewall {
         Some("nftables") => (
             format!(
@@ -537,7 +540,7 @@ fn the_hosts_owner_filters_first(host: Host) {
     let shell = |script: &str| host.machine().run(Side::Here, &["sh", "-ec", script]);
     shell(&drops);
     assert!(host.machine().fetch(Side::Outside, &port).is_none());
-    // It outlives what we do.
+    // The administrator's rules outlive commands of mydocker.
     host.mydocker(["network", "reload"]);
     host.mydocker(["restart", "-t0", "web"]);
     assert!(host.machine().fetch(Side::Outside, &port).is_none());
@@ -545,10 +548,10 @@ fn the_hosts_owner_filters_first(host: Host) {
     host.answers(Side::Outside, &port, "hello");
 }
 
-by_each_firewall!(state_roots_come_and_go_beside_each_other);
+by_each_firewall!(state_roots_on_one_host_keep_their_own_rules);
 
-/// What they share, the owner's chain, is made and removed by whoever comes first and goes last.
-fn state_roots_come_and_go_beside_each_other(host: Host) {
+/// State roots share the administrator's chain. The first root makes it, and the last removes it.
+fn state_roots_on_one_host_keep_their_own_rules(host: Host) {
     let others = [host.neighbour(), host.neighbour()];
     std::thread::scope(|scope| {
         for host in [&host, &others[0], &others[1]] {
@@ -564,7 +567,7 @@ fn state_roots_come_and_go_beside_each_other(host: Host) {
 }
 
 #[test]
-fn a_host_that_forwards_nothing_still_works() {
+fn a_host_that_drops_forwarded_packets_still_works() {
     let host = Host::with_firewall("iptables");
     host.machine().run(Side::Here, &["iptables", "-P", "FORWARD", "DROP"]);
     host.serve(Side::Outside, 80, "outside");
@@ -593,10 +596,10 @@ fn containers_cant_reach_the_hosts_loopback(host: Host) {
     host.answers_within("web", MACHINE, 8081, "hello");
 }
 
-/// Flushes the rules in each way that hosts do, and makes them again in between.
+/// Flushes the rules as hosts do, in each way, and makes them again each time.
 fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
-    // firewalld's reload flushes and deletes the chains of all tables of iptables, ufw's the filter
-    // table's.
+    // firewalld's reload flushes and deletes the chains of all tables of iptables; ufw does this
+    // with the filter table only.
     let firewalld = "for table in filter nat mangle raw; do \
                      iptables -w -t $table -F; iptables -w -t $table -X; done";
     let ufw = "for chain in INPUT OUTPUT FORWARD; do iptables -P $chain ACCEPT; \
@@ -609,7 +612,8 @@ fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
         firewalld,
         ufw,
     ] {
-        // A chain that is still in use can't be deleted; their scripts go on, too.
+        // Ignore errors: a chain that is in use can't be deleted, and their scripts ignore this
+        // too.
         host.machine().run(Side::Here, &["sh", "-c", &format!("{{ {flush}; }} 2>&1; true")]);
         assert_safe(flush);
         host.mydocker(["network", "reload"]);
@@ -617,8 +621,8 @@ fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
     assert_safe("after the last reload");
 }
 
-/// Sends datagrams from a container to the host's 127.0.0.1 as raw frames, with up to three VLAN tags,
-/// and a last one to the gateway. Gives those that arrived.
+/// Sends raw frames with datagrams to the host's 127.0.0.1 from a container, with up to three VLAN
+/// tags, and a last one to the gateway. Returns those that arrived.
 fn knock_at_loopback(host: &Host, container: &str) -> Vec<String> {
     const PORT: u16 = 7071;
     let gateway = host.inspect(container, "{{.NetworkSettings.Gateway}}");
@@ -650,7 +654,7 @@ fn knock_at_loopback(host: &Host, container: &str) -> Vec<String> {
     arrived
 }
 
-/// An Ethernet frame with a UDP datagram.
+/// An Ethernet frame with an IPv4 UDP datagram and `tags` VLAN tags.
 fn frame(to: &[u8], tags: usize, from: &str, address: &str, port: u16, text: &str) -> Vec<u8> {
     let octets = |address: &str| address.parse::<std::net::Ipv4Addr>().unwrap().octets();
     let length = 20 + 8 + text.len() as u16;
@@ -675,20 +679,20 @@ fn frame(to: &[u8], tags: usize, from: &str, address: &str, port: u16, text: &st
     frame
 }
 
-/// Sends frames by eth0 of the network namespace that process `pid` is in.
+/// Sends frames through eth0 in the network namespace of process `pid`.
 fn send_frames(pid: i32, frames: Vec<Vec<u8>>) {
     use std::os::fd::{AsFd, FromRawFd, OwnedFd};
     let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
     let send = move || {
         let kind = Some(rustix::thread::LinkNameSpaceType::Network);
         rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).unwrap();
-        // SAFETY: takes no pointer but to a literal; the new descriptor is nobody else's.
+        // SAFETY: the only pointer is to a literal; nothing else owns the new descriptor.
         let (socket, index) = unsafe {
             let socket = libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0);
             assert!(socket >= 0);
             (OwnedFd::from_raw_fd(socket), libc::if_nametoindex(c"eth0".as_ptr()))
         };
-        // SAFETY: all zeros is a valid address, of no link.
+        // SAFETY: an address of zero bytes is valid.
         let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         to.sll_family = libc::AF_PACKET as u16;
         to.sll_ifindex = index as i32;
@@ -696,7 +700,7 @@ fn send_frames(pid: i32, frames: Vec<Vec<u8>>) {
             let (bytes, length) = (frame.as_ptr().cast(), frame.len());
             let socket = std::os::fd::AsRawFd::as_raw_fd(&socket);
             let size = std::mem::size_of_val(&to) as libc::socklen_t;
-            // SAFETY: frame and address outlive the call, and their sizes are passed.
+            // SAFETY: frame and address are valid during the call and have the given lengths.
             let sent =
                 unsafe { libc::sendto(socket, bytes, length, 0, (&raw const to).cast(), size) };
             assert_eq!(sent, length as isize);
@@ -705,7 +709,7 @@ fn send_frames(pid: i32, frames: Vec<Vec<u8>>) {
     std::thread::spawn(send).join().unwrap();
 }
 
-/// Not a test: this very binary, static as it is, answers datagrams inside a container.
+/// Not a test: this test binary, which is static, answers datagrams inside a container.
 #[test]
 #[ignore = "is the service that `udp_ports_answer_too` runs in its container"]
 fn udp_echo_service() {
@@ -735,9 +739,9 @@ fn udp_ports_answer_too(host: Host) {
     host.mydocker(["port", "echo"]).stdout("53/udp -> 0.0.0.0:5353\n");
 }
 
-by_each_firewall!(a_sender_that_never_pauses_finds_the_container_too);
+by_each_firewall!(a_udp_client_that_never_pauses_reaches_a_new_container);
 
-fn a_sender_that_never_pauses_finds_the_container_too(host: Host) {
+fn a_udp_client_that_never_pauses_reaches_a_new_container(host: Host) {
     let volume = format!("{}:/echo:ro", std::env::current_exe().unwrap().display());
     let service = ["bb", "/echo", "--ignored", "--exact", "udp_echo_service"];
     host.machine().within(Side::Outside, || {
@@ -748,10 +752,10 @@ fn a_sender_that_never_pauses_finds_the_container_too(host: Host) {
         let mut answered = || {
             sent += 1;
             let hello = format!("hello {sent}");
-            // Refused, or not answered, as long as nobody is there.
+            // While no container is there, this is refused or not answered.
             let _ = socket.send(hello.as_bytes());
             let mut buffer = [0; 512];
-            // An answer to an earlier one that comes late is none to this.
+            // Ignore a late answer to an earlier datagram.
             while let Ok(length) = socket.recv(&mut buffer) {
                 if buffer[..length] == *hello.as_bytes() {
                     return true;
@@ -763,7 +767,7 @@ fn a_sender_that_never_pauses_finds_the_container_too(host: Host) {
         let run = ["run", "-d", "--name", "echo", "-p", "5353:53/udp", "-v", &volume];
         host.mydocker(run.iter().chain(&service));
         eventually("the first container answers", &mut answered);
-        // Another one, at another address.
+        // Another container takes the address, so the next one gets another.
         host.idle("between", &[]);
         host.mydocker(["rm", "-f", "echo"]);
         assert!(!answered());

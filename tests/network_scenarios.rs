@@ -1,4 +1,4 @@
-//! Whole stories with the real programs, a second machine looking on, by each firewall.
+//! Scenarios with real programs, as a second machine sees them, with each firewall.
 
 mod support;
 
@@ -16,9 +16,9 @@ fn fetch(host: &Host, side: Side, address: &str) -> String {
     answer.unwrap()
 }
 
-by_each_firewall!(nginx_on_a_network_of_its_own);
+by_each_firewall!(nginx_on_its_own_network);
 
-fn nginx_on_a_network_of_its_own(host: Host) {
+fn nginx_on_its_own_network(host: Host) {
     host.debian("mynginx", &["nginx-light"]);
     let create = ["network", "create", "--driver", "bridge", "--subnet", "192.168.99.0/24"];
     host.mydocker(create.iter().chain(&["--gateway", "192.168.99.1", "mynginxbridge"]));
@@ -47,7 +47,7 @@ fn nginx_on_a_network_of_its_own(host: Host) {
     assert!(!seen.concat().contains("192.168.99"), "{seen:?}");
 }
 
-/// Counts visits in Redis, found by name and by address.
+/// A web server that counts its visits in Redis, which it finds by name and by address.
 const APP: &str = "
 import os
 from flask import Flask
@@ -91,7 +91,7 @@ fn flask_counts_in_redis(host: Host) {
             panic!("{path}: {answer:?}: {}", String::from_utf8_lossy(&logs.stderr))
         })
     };
-    // Redis may still have been on its way up at the first visit.
+    // Redis may still be starting at the first visit.
     eventually("the counter works", || {
         host.machine()
             .get(Side::Outside, &address, "/")

@@ -1,10 +1,10 @@
-//! Engines that people have, with mydocker as their OCI runtime: Podman, Docker and containerd from
-//! Debian's packages, driven as their users do, containerd by Kubernetes' interface too. Each has its
-//! state in the test's directory and its daemon on a socket there; Docker and containerd are in a network
-//! namespace of the test's own.
+//! Engines with mydocker as their OCI runtime: Podman, Docker and containerd from Debian's
+//! packages, driven by their usual clients; containerd also by the Kubernetes interface (CRI). Each
+//! has its state in the test's directory and its daemon on a socket there. Docker and containerd
+//! run in the test's own network namespace.
 //!
-//! Not here: a kubelet and k3s, which no package of Debian has; CRI's streams; cgroup managers other than
-//! cgroupfs, which `tests/host` tries where systemd is PID 1.
+//! Not tested: a kubelet and k3s, which Debian does not have; CRI's streams; cgroups by systemd,
+//! which `tests/host` tests with systemd as PID 1.
 
 mod support;
 
@@ -16,7 +16,7 @@ use support::daemon::Daemon;
 use support::dockerd::Dockerd;
 use support::{Background, Done, Host, MYDOCKER, Terminal, eventually, run_command, unique};
 
-/// The binary under the name by which engines call a runtime.
+/// The binary under the name by which engines call the runtime.
 fn runtime(host: &Host) -> PathBuf {
     let link = host.scratch().join("mydocker-runtime");
     if !link.exists() {
@@ -27,21 +27,21 @@ fn runtime(host: &Host) -> PathBuf {
     link
 }
 
-/// Podman with its image `bb`.
+/// Podman with an image `bb`.
 struct Podman {
     host: Host,
-    /// Removed with its containers and pods.
+    /// Whether there are pods to remove at the end.
     has_pods: bool,
 }
 
-/// Without these Podman asks for more than this process may give.
+/// Without these limits, Podman requests more than this process may have.
 const ULIMITS: [&str; 6] =
     ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"];
 
 impl Podman {
     fn new() -> Podman {
         let podman = Podman { host: Host::new(), has_pods: false };
-        // Locks in shared memory would be the whole machine's.
+        // Locks in shared memory would be shared with the whole machine.
         let limits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\n\
                       [engine]\nlock_type = \"file\"\n";
         podman.host.file("containers.conf", limits);
@@ -58,7 +58,7 @@ impl Podman {
         command
     }
 
-    /// A call with IDs for `--userns auto`, which takes them from /etc/subuid and no flag.
+    /// A call with IDs for `--userns auto`. Podman reads them only from /etc/subuid.
     fn call_with_ids(&self, args: &[&str]) -> Done {
         let podman = self.command(args);
         let mut command = Command::new("unshare");
@@ -76,7 +76,7 @@ impl Podman {
         run_command(self.command(args))
     }
 
-    /// `podman run ARGS`
+    /// Runs `podman run ARGS` with these limits.
     fn run(&self, args: &[&str]) -> Done {
         self.call(&[&["run"], &ULIMITS[..], args].concat())
     }
@@ -175,7 +175,7 @@ fn podman_checks_health_and_attaches_a_terminal() {
     terminal.type_in("echo $((40+2))\r");
     terminal.expect("42");
     terminal.type_in("exit 3\r");
-    // Its status is lost by this version, whatever the runtime.
+    // This version loses the exit status with every runtime.
     terminal.wait();
     podman.call(&["wait", "t"]).stdout("3\n");
 }
@@ -231,7 +231,7 @@ fn podman_builds_images() {
     podman.run(&["--rm", "made"]).stdout("made\n");
 }
 
-/// A dockerd whose default runtime is mydocker, with the image `bb`.
+/// A dockerd with mydocker as its default runtime and an image `bb`.
 fn docker(host: &Host) -> Result<Dockerd, String> {
     let runtime = format!("mydocker={}", runtime(host).display());
     let args = ["--add-runtime", &runtime, "--default-runtime", "mydocker"];
@@ -320,16 +320,16 @@ fn docker_runs_fifty_at_once() {
     docker.docker([&["rm", "-f"], &names[..]].concat()).text();
 }
 
-/// containerd on a socket of its own.
+/// A containerd with its own socket.
 struct Containerd {
-    // Ended before its files go.
+    // Dropped first, before its files.
     _daemon: Daemon,
     host: Host,
     namespace: String,
 }
 
 impl Containerd {
-    /// Without the plugin for Kubernetes.
+    /// Starts it without the plugin for Kubernetes.
     fn start() -> Result<Containerd, String> {
         Containerd::start_with(
             Host::new(),
@@ -338,7 +338,7 @@ impl Containerd {
         )
     }
 
-    /// With settings before and after the sections that every containerd here has.
+    /// Starts it with settings before and after the sections that all tests use.
     fn start_with(host: Host, before: &str, after: &str) -> Result<Containerd, String> {
         let dir = host.scratch();
         let config = format!(
@@ -348,7 +348,7 @@ impl Containerd {
         );
         let config = host.file("containerd.toml", config);
         let line = ["containerd", "-c", config.to_str().unwrap()];
-        // Its cgroup has the name of the namespace.
+        // The name of the cgroup is that of the namespace.
         let namespace = unique("mydocker-ctr-");
         let client = ctr(&host, &namespace, &["version"]);
         let daemon = Daemon::start(&line, &dir.join("log"), &namespace, client)?;
@@ -371,7 +371,7 @@ impl Drop for Containerd {
     }
 }
 
-/// `ctr ARGS` for the containerd of `host`.
+/// The command `ctr ARGS` for the containerd of `host`.
 fn ctr(host: &Host, namespace: &str, args: &[&str]) -> Command {
     let mut command = Command::new("ctr");
     command.arg("-a").arg(host.scratch().join("socket"));
@@ -397,7 +397,7 @@ fn containerd_runs_tasks_by_its_shim() {
     let run =
         |args: &[&str]| ctr(&[&["run", "--runc-binary", binary.to_str().unwrap()], args].concat());
     let image = IMAGE;
-    // Once, on a busy machine, ctr printed nothing of a task that ended at once.
+    // Repeat this: on a busy machine, ctr may print no output of a task that ends at once.
     eventually("a task's output", || run(&["--rm", image, "one", "echo", "hi"]).text() == "hi");
     run(&["--rm", image, "one", "sh", "-c", "exit 7"]).exits(7);
     run(&["-d", image, "two", "sleep", "1000"]).text();
@@ -413,10 +413,10 @@ fn containerd_runs_tasks_by_its_shim() {
     ctr(&["containers", "rm", "two"]).text();
 }
 
-/// containerd as a kubelet finds it: mydocker is the runtime of the class `mydocker`, the default is none.
+/// containerd configured for a kubelet: the runtime class `mydocker`, and no default runtime.
 struct Kubernetes {
     containerd: Containerd,
-    /// Removed at the end, with their containers.
+    /// The pods to remove at the end, with their containers.
     pods: std::cell::RefCell<Vec<String>>,
 }
 
@@ -425,7 +425,7 @@ impl Kubernetes {
         let host = Host::new();
         let dir = host.scratch();
         let archive = dir.join("bb.tar");
-        // The container of a pod itself is of this image too, and runs until the pod ends.
+        // The pod's sandbox container also uses this image, and runs until the pod ends.
         let busybox = support::busybox_archive();
         let command = ["-c", "CMD [\"sleep\", \"100000\"]", busybox.to_str().unwrap(), "bb"];
         host.mydocker([&["import"], &command[..]].concat()).text();
@@ -438,7 +438,7 @@ impl Kubernetes {
         std::fs::create_dir(dir.join("cni")).unwrap();
         std::fs::write(dir.join("cni/10-pods.conflist"), network).unwrap();
         let plugin = "plugins.\"io.containerd.grpc.v1.cri\"";
-        // A test has not always the power to give a pod kubelet's score of -998.
+        // The test may lack the privilege to set kubelet's OOM score of -998.
         let config = format!(
             "[{plugin}]\nrestrict_oom_score_adj = true\nsandbox_image = \"{IMAGE}\"\n\
              [{plugin}.cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = \"{}/cni\"\n\
@@ -465,8 +465,9 @@ impl Kubernetes {
         cri::call(&socket, method, &message).unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    /// A pod of this name, its sandbox's id and its namespaces. `on_node` has the node's network, and its
-    /// containers share their processes.
+    /// Runs a pod with this name. Returns its configuration, the id of its sandbox and its
+    /// namespace options. With `on_node` it uses the node's network, and its containers share a PID
+    /// namespace.
     fn pod(&self, name: &str, on_node: bool) -> (Message, String, Message) {
         const CONTAINER: u64 = 1;
         const NODE: u64 = 2;
@@ -489,7 +490,7 @@ impl Kubernetes {
         (pod, id, namespaces)
     }
 
-    /// Creates and starts a container in a pod, with 64 MiB of memory; gives its id.
+    /// Creates and starts a container in a pod, with 64 MiB of memory. Returns its id.
     fn container(&self, pod: &(Message, String, Message), name: &str, script: &str) -> String {
         let mut config = Message::default()
             .with(1, Message::default().text(1, name))
@@ -497,7 +498,7 @@ impl Kubernetes {
         for (field, word) in [(3, "sh"), (4, "-c"), (4, script)] {
             config = config.text(field, word);
         }
-        // Read-only, as user 1000.
+        // With a read-only root, as user 1000.
         let user = Message::default().number(1, 1000);
         let security = Message::default().with(3, pod.2.clone()).with(5, user).number(7, 1);
         let linux = Message::default().with(1, memory(64 << 20)).with(2, security);
@@ -508,7 +509,7 @@ impl Kubernetes {
         id
     }
 
-    /// What a command in a container prints, and its status.
+    /// The output and the exit status of a command in a container.
     fn exec(&self, container: &str, script: &str) -> (String, u64) {
         let request = Message::default().text(1, container);
         let request = ["sh", "-c", script].iter().fold(request, |all, word| all.text(2, word));
@@ -530,7 +531,7 @@ impl Drop for Kubernetes {
 
 const IMAGE: &str = "docker.io/library/bb:latest";
 
-/// Resources with a limit of memory.
+/// Resources with a memory limit in bytes.
 fn memory(bytes: u64) -> Message {
     Message::default().number(4, bytes)
 }
@@ -550,7 +551,7 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     );
     assert!(said.starts_with("67108864\n") && said.contains("inet 10.99.0."), "{said}");
     assert_eq!(status, 3);
-    // The containers of a pod share its network and its IPC, and no more.
+    // The containers of a pod share its network and IPC namespaces, and no others.
     let second = kubernetes.container(&pod, "second", "exec sleep 1000");
     let of = |container: &str, kind: &str| {
         kubernetes.exec(container, &format!("readlink /proc/self/ns/{kind}")).0
@@ -580,7 +581,7 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     kubernetes.call("StopContainer", Message::default().text(1, &first).number(2, 1));
     assert_eq!(status(&first), (EXITED, 137));
     kubernetes.call("RemoveContainer", Message::default().text(1, &first));
-    // A pod ends with the containers that are left.
+    // Stopping a pod ends the containers that are left.
     kubernetes.call("StopPodSandbox", Message::default().text(1, &pod.1));
     eventually("the second has ended", || status(&second).0 == EXITED);
 
@@ -588,6 +589,6 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     let container = kubernetes.container(&pod, "c", "exec sleep 1000");
     let uts = std::fs::read_link("/proc/self/ns/uts").unwrap();
     assert_eq!(of(&container, "uts").trim(), uts.to_str().unwrap());
-    // Its first process is the sandbox's.
+    // The first process in its PID namespace is the sandbox's.
     assert_eq!(kubernetes.exec(&container, "tr '\\0' ' ' < /proc/1/cmdline").0, "sleep 100000 ");
 }

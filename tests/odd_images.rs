@@ -1,4 +1,4 @@
-//! Images that other tools make and that look odd: the same layer several times, no layer at all.
+//! Unusual images that other tools make: with repeated layers, or without any layer.
 
 mod support;
 
@@ -14,8 +14,8 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A docker-archive of the image `name`. Each layer of the list is a member of its own, even if its
-/// bytes are those of another.
+/// A docker-archive of the image `name`. Each layer is a separate member, even if two have the same
+/// bytes.
 fn archive(name: &str, layers: &[&[u8]]) -> Vec<u8> {
     let ids: Vec<String> =
         layers.iter().map(|layer| format!("\"sha256:{}\"", sha256(layer))).collect();
@@ -85,7 +85,7 @@ fn an_image_may_have_a_layer_several_times() {
         if !matches!(name, "bottom" | "deleted" | "thrice") {
             continue;
         }
-        // Away and back with the same id.
+        // Saved and loaded again, it has the same id.
         let id = host.mydocker(["images", "-q", "--no-trunc", name]).text();
         for format in ["docker-archive", "oci-archive"] {
             let saved = host.mydocker(["save", "--format", format, name]).bytes();
@@ -115,7 +115,7 @@ fn a_hundred_and_twenty_layers_may_repeat_each_other() {
     host.mydocker(["run", "--rm", "many", "sh", "-c", script]).stdout("60\n58");
 }
 
-/// What a layer has of one name.
+/// An entry of a layer.
 #[derive(Clone)]
 enum Node {
     File(String),
@@ -123,7 +123,7 @@ enum Node {
     Directory { opaque: bool, below: BTreeMap<String, Node> },
 }
 
-/// The same numbers for the same seed.
+/// Pseudo-random numbers, the same for the same seed.
 struct Chance(u64);
 
 impl Chance {
@@ -170,7 +170,7 @@ fn write(mut tar: Tar, above: &str, nodes: &BTreeMap<String, Node>) -> Tar {
     tar
 }
 
-/// Applies a layer to a tree as the image specification says it.
+/// Applies a layer to a tree, as the image specification defines it.
 fn apply(tree: &mut BTreeMap<String, Node>, layer: &BTreeMap<String, Node>) {
     for (name, node) in layer {
         match node {
@@ -188,7 +188,7 @@ fn apply(tree: &mut BTreeMap<String, Node>, layer: &BTreeMap<String, Node>) {
     }
 }
 
-/// A line for each entry.
+/// Adds a line for each entry to `lines`.
 fn listed(tree: &BTreeMap<String, Node>, above: &str, lines: &mut Vec<String>) {
     for (name, node) in tree {
         let path = format!("{above}/{name}");
@@ -218,8 +218,8 @@ fn found(directory: &Path, above: &str, lines: &mut Vec<String>) {
     }
 }
 
-/// The merged tree of layers by chance, some of them repeated, is what the layers give when they
-/// are applied one after the other.
+/// The merged tree of random layers, some of them repeated, equals the result of applying the
+/// layers one after the other.
 #[test]
 fn repeated_layers_merge_as_if_applied_in_order() {
     let host = Host::new();

@@ -1,7 +1,7 @@
-//! Every `--format` beside Docker's own: the same containers, image, network and volume in Docker
-//! 20.10 and here, the same command line for both, the same output. Ids, times, sizes and paths are
-//! normalised, because they differ by nature. The formats are listed in `oracle/formats`; those that
-//! print something else, and why, in `oracle/differences`.
+//! Compares each `--format` with Docker's: the same containers, image, network and volume in Docker
+//! 20.10 and in mydocker, the same command lines, and the same output. Ids, times, sizes and paths
+//! are normalised, because they always differ. `oracle/formats` lists the formats.
+//! `oracle/differences` lists those with another output, and the reasons.
 
 mod oracle {
     mod events;
@@ -14,14 +14,14 @@ use std::io::Write;
 use support::Host;
 use support::dockerd::Dockerd;
 
-/// `= COMMAND`, and below it one format a line.
+/// Lines `= COMMAND`, each followed by its formats, one per line.
 const FORMATS: &str = include_str!("oracle/formats");
 
-/// The formats that print something else, below the reason: as `FORMATS`, and `# REASON` for what
-/// follows. A reason that starts with "missing" is work to do.
+/// The formats with another output, in the same form, after lines `# REASON`. A reason that starts
+/// with "missing" means that the difference is still to be removed.
 const DIFFERENCES: &str = include_str!("oracle/differences");
 
-/// What both have when the formats are compared.
+/// The commands that make the compared objects in both programs.
 const SETUP: &[&str] = &[
     "network create --subnet 10.77.0.0/24 --label a=1 net1",
     "volume create --label a=1 vol1",
@@ -41,15 +41,15 @@ const SETUP: &[&str] = &[
 const IMPORT: &[&str] =
     &["CMD [\"sh\"]", "ENV A=1 B=2", "LABEL org.example.x=1", "EXPOSE 80", "WORKDIR /w"];
 
-/// One command line with a format.
+/// A command line and a format.
 struct Case {
     command: &'static str,
     format: &'static str,
-    /// To differ; empty in `FORMATS`.
+    /// Why the output differs; empty in `FORMATS`.
     reason: &'static str,
 }
 
-/// The outcome of a command line, made comparable.
+/// The normalised result of a command line.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     succeeded: bool,
@@ -99,7 +99,7 @@ fn formats_print_what_docker_prints() {
         cases.iter().any(|other| (other.command, other.format) == (case.command, case.format))
     };
     assert!(differences.iter().all(known), "oracle/differences has a format that is not compared");
-    // Not by println, which cargo hides for a test that passes.
+    // println would not work: cargo hides its output for a test that passes.
     let _ = writeln!(
         std::io::stderr(),
         "{} formats: {same} print the same as Docker, {justified} differ for a reason, {missing} are \
@@ -110,7 +110,7 @@ fn formats_print_what_docker_prints() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The address of `host` on its default network, which Docker is given too.
+/// The address of the default network of `host`. Docker gets the same address.
 fn bip(host: &Host) -> String {
     let format = "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}}{{end}}";
     let addresses = host.mydocker(["network", "inspect", "-f", format, "bridge"]).text();
@@ -118,7 +118,7 @@ fn bip(host: &Host) -> String {
     format!("{gateway}/{}", subnet.split_once('/').unwrap().1)
 }
 
-/// Makes what the formats are about; `run` executes one command line.
+/// Makes the compared objects; `run` executes one command line.
 fn prepare(run: impl Fn(&[&str]) -> String) {
     let archive = support::busybox_archive();
     let changes = ["--message", "imported"];
@@ -131,7 +131,7 @@ fn prepare(run: impl Fn(&[&str]) -> String) {
     }
 }
 
-/// Whether a word of a command line belongs to the command's name.
+/// Whether a word of a command line is part of the command's name.
 fn is_verb(word: &str) -> bool {
     [
         "ps", "images", "history", "network", "volume", "image", "ls", "stats", "system", "df",
@@ -160,26 +160,26 @@ fn outcome(mut command: std::process::Command, root: &str) -> Outcome {
     let succeeded = done.status.success();
     let mut text = String::from_utf8_lossy(&done.stdout).into_owned();
     if !succeeded {
-        // Docker prints what came before the error.
+        // Docker also prints output from before the error.
         text.clear();
-        // From the template's name on: what stands before it is the program's.
+        // Compare from the template's name on. The text before it differs between the programs.
         let stderr = String::from_utf8_lossy(&done.stderr);
         let at = stderr.rfind("template: ").unwrap_or(0);
         text.push_str(stderr[at..].trim());
     }
     let text = text.replace(root, "ROOT");
-    // Docker lists labels in no order.
+    // Docker prints labels in random order.
     let text = text.replace("x=1,org.example.x=1", "org.example.x=1,x=1");
     Outcome { succeeded, text: normalised(&text) }
 }
 
-/// `text` with ids, times, spans and sizes replaced by their kind.
+/// Replaces ids, times, durations and sizes in `text` by the name of their kind.
 fn normalised(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut before = ' ';
     while let Some(c) = rest.chars().next() {
-        // The columns of a table are as wide as what was normalised.
+        // Compare columns without their width, which depends on the replaced values.
         if rest.starts_with("    ") {
             rest = &rest[1..];
             continue;
@@ -193,7 +193,7 @@ fn normalised(text: &str) -> String {
     out
 }
 
-/// The length of what stands at the start of `text`, and the word for it.
+/// If `text` starts with a value to replace: the value's length and the name of its kind.
 fn kind(text: &str) -> Option<(usize, &'static str)> {
     let run = |is: fn(char) -> bool| text.find(|c| !is(c)).unwrap_or(text.len());
     let hex = run(|c| matches!(c, '0'..='9' | 'a'..='f'));
@@ -212,7 +212,7 @@ fn kind(text: &str) -> Option<(usize, &'static str)> {
                 b'h' => byte.is_ascii_hexdigit(),
                 _ => byte == wanted,
             });
-        // Docker's time for "never" stays.
+        // Docker's time for "never" is not replaced.
         if fits && !text.starts_with("0001-") {
             let fraction = &text[pattern.len()..];
             let fraction = match (*word, fraction.strip_prefix('.')) {
@@ -250,7 +250,7 @@ fn kind(text: &str) -> Option<(usize, &'static str)> {
 }
 
 #[test]
-fn what_differs_by_nature_is_normalised() {
+fn ids_times_and_sizes_are_normalised() {
     let id = "0123456789ab";
     assert_eq!(normalised(&format!("{id} {id}cd… x{id}")), format!("ID ID… x{id}"));
     assert_eq!(

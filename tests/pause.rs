@@ -1,4 +1,4 @@
-//! pause, unpause, and what becomes of a paused container; what top and stats tell.
+//! pause and unpause, the state of a paused container, and the output of top and stats.
 
 mod support;
 
@@ -14,7 +14,7 @@ fn counting(flags: &[&str]) -> Host {
     host
 }
 
-/// How far it has counted, seen without the help of its processes.
+/// The present count, read without a process of the container.
 fn count(host: &Host) -> u64 {
     let upper = host.inspect("c", "{{.GraphDriver.Data.UpperDir}}");
     let text = std::fs::read_to_string(format!("{upper}/n")).unwrap_or_default();
@@ -22,7 +22,7 @@ fn count(host: &Host) -> u64 {
 }
 
 #[test]
-fn a_paused_container_stands_still_and_goes_on() {
+fn a_paused_container_stops_and_continues() {
     let host = counting(&[]);
     host.mydocker(["pause", "c"]).stdout("c\n");
     let held = count(&host);
@@ -35,7 +35,7 @@ fn a_paused_container_stands_still_and_goes_on() {
     );
     host.mydocker(["pause", "c"]).exits(1).stderr_has("paused already");
     host.mydocker(["exec", "c", "true"]).refused("is paused; `unpause` it first");
-    // What needs none of its processes works.
+    // Commands that need none of its processes work.
     host.mydocker(["cp", "c:/n", host.scratch().join("n").to_str().unwrap()]);
     host.mydocker(["commit", "c", "snap"]);
     host.mydocker(["top", "c"]).stdout_has("while :");
@@ -71,7 +71,7 @@ fn a_paused_container_can_be_ended_in_every_way() {
 }
 
 #[test]
-fn a_stop_signal_is_met_on_the_way_out_of_a_pause() {
+fn stop_delivers_its_signal_to_a_paused_container() {
     let host = Host::with_busybox();
     let script = "trap 'echo met; exit 7' TERM; echo ready; while :; do sleep 0.05; done";
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
@@ -97,7 +97,7 @@ fn a_killed_monitor_of_a_paused_container_leaves_nothing() {
 }
 
 #[test]
-fn top_lists_what_runs() {
+fn top_lists_the_processes() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1001 & sleep 1002; true"]);
     eventually("all run", || {
@@ -107,7 +107,7 @@ fn top_lists_what_runs() {
     let told = host.mydocker(["top", "c"]);
     let pid = host.pid("c").to_string();
     told.stdout_has("UID                 PID                 PPID").stdout_has(&pid);
-    // Options of ps follow the name, and the helper processes of `exec` are none of the container's.
+    // Options of ps follow the name. Helper processes of `exec` are not listed.
     let exec = host.background(["exec", "c", "sleep", "1003"]);
     eventually("exec runs", || host.mydocker(["top", "c"]).text().contains("sleep 1003"));
     host.mydocker(["top", "c", "aux"]).stdout_has("%CPU").stdout_has("sleep 1001");
@@ -118,14 +118,14 @@ fn top_lists_what_runs() {
     host.mydocker(["top", "c", "-o", "args"]).exits(1).stderr_has("no column PID");
     host.mydocker(["top", "c", "-o", "ppid=PID"]).exits(1).stderr_has("only the column pid");
     host.mydocker(["top", "c", "-x", "y"]).exits(1).stderr_has("ps -x y: error:");
-    // A host without ps has its own table.
+    // On a host without ps, mydocker prints its own table.
     let mut bare = host.command(["top", "c", "-o", "pid"]);
     let bare = support::run_command({
         bare.env("PATH", "/nonexistent");
         bare
     });
     bare.stderr_has("this host has no ps").stdout_has("CMD").stdout_has("sleep 1002");
-    // Each process that `exec` runs has a name, which events know too.
+    // Each process of `exec` has an id, which events contain too.
     let ids = host.inspect("c", "{{range .ExecIDs}}{{.}} {{end}}");
     assert_eq!(ids.trim().len(), 64, "{ids}");
     host.mydocker(["events", "--since", "0", "--until", "0s"]).stdout_has(ids.trim());
@@ -140,7 +140,7 @@ fn top_lists_what_runs() {
 }
 
 #[test]
-fn stats_of_containers_at_rest() {
+fn stats_of_stopped_containers() {
     let host = Host::with_busybox();
     host.mydocker(["create", "--name", "made", "bb", "true"]);
     host.mydocker(["run", "-d", "--name", "runs", "bb", "sleep", "1000"]);
@@ -158,7 +158,7 @@ fn stats_of_containers_at_rest() {
 }
 
 #[test]
-fn stats_tell_what_is_used() {
+fn stats_print_the_resource_use() {
     let host = Host::with_busybox();
     let busy = "while :; do :; done";
     host.mydocker(["run", "-d", "--name", "busy", "-m", "64m", "bb", "sh", "-c", busy]);
@@ -170,7 +170,7 @@ fn stats_tell_what_is_used() {
     };
     let percent = |text: String| text.trim_end_matches('%').parse::<f64>().unwrap();
     eventually("it is seen to be busy", || percent(stats("busy", "CPUPerc")) > 1.0);
-    // Not while it fills its memory, or while others keep the first one from its CPU.
+    // Wait until other load on the machine no longer disturbs the measurement.
     eventually("the other is seen to be idle", || {
         percent(stats("idle", "CPUPerc")) < percent(stats("busy", "CPUPerc"))
     });
@@ -210,14 +210,13 @@ fn a_paused_container_is_neither_started_nor_attached_to() {
     host.mydocker(["rm", "-f", "c"]);
 }
 
-/// Processes that fork and exit all the time are held too, go on afterwards, and lose none of their
-/// forks.
+/// Processes that fork and exit all the time are paused too, and lose no fork when they continue.
 #[test]
-fn a_fork_storm_stands_still_and_goes_on() {
+fn a_paused_fork_storm_stops_and_continues() {
     let host = Host::with_busybox();
     let script = "w() { while (:); do :; done; echo failed; }; i=0; \
         while [ $i -lt 200 ]; do w & i=$((i+1)); done; echo all; wait";
-    // Bounded, so that the host stays usable.
+    // With a CPU limit, so that the host stays usable.
     let run = ["run", "-d", "--name", "c", "--cpus", "0.5"];
     host.mydocker(run.iter().chain(&["bb", "sh", "-c", script]));
     let logs = || String::from_utf8(host.mydocker(["logs", "c"]).bytes()).unwrap();

@@ -1,10 +1,10 @@
-//! What the command of `run` finds as a process: environment, directory, arguments, limits, signals.
+//! The command of `run` as a process: its environment, directory, arguments, limits and signals.
 
 mod support;
 
 use support::Host;
 
-/// `run --rm FLAGS bb sh -c SCRIPT`
+/// Runs `run --rm FLAGS bb sh -c SCRIPT`.
 fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
     let mut args = vec!["run", "--rm"];
     args.extend(flags);
@@ -13,7 +13,7 @@ fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
 }
 
 #[test]
-fn the_environment_is_dockers() {
+fn the_environment_is_the_same_as_dockers() {
     let host = Host::with_busybox();
     let mut command = host.command([
         "run",
@@ -54,7 +54,7 @@ fn the_environment_is_dockers() {
 }
 
 #[test]
-fn variables_from_a_file() {
+fn env_file_sets_variables() {
     let host = Host::with_busybox();
     let file = host.file("env", "# a comment\n\nA=from file\nB=1=2\n  C=3\n");
     let file = file.to_str().unwrap();
@@ -64,7 +64,7 @@ fn variables_from_a_file() {
 }
 
 #[test]
-fn the_working_directory_is_made() {
+fn a_missing_working_directory_is_made() {
     let host = Host::with_busybox();
     shell(&host, &[], "pwd").stdout("/\n");
     shell(&host, &["-w", "/tmp"], "pwd").stdout("/tmp\n");
@@ -85,7 +85,7 @@ fn the_entrypoint_goes_before_the_command() {
 #[test]
 fn init_reaps_orphans_and_forwards_signals() {
     let host = Host::with_busybox();
-    // Until none of them is left, not even as a zombie.
+    // Wait until no orphan is left, not even as a zombie.
     let orphans = "for i in 1 2 3 4 5; do (sleep 0.01 &) ; done; \
         while ps -o comm | grep -q sleep; do :; done; echo $$";
     assert_ne!(shell(&host, &["--init"], orphans).exits(0).text(), "1");
@@ -97,7 +97,7 @@ fn init_reaps_orphans_and_forwards_signals() {
 }
 
 #[test]
-fn resource_limits_of_the_process() {
+fn ulimits_are_set() {
     let host = Host::with_busybox();
     let flags = ["--ulimit", "nofile=100:200", "--ulimit", "core=0", "--ulimit", "nproc=50"];
     shell(
@@ -113,7 +113,7 @@ fn resource_limits_of_the_process() {
 }
 
 #[test]
-fn signals_begin_at_their_defaults_and_none_is_blocked() {
+fn signals_have_their_defaults_and_none_is_blocked() {
     let host = Host::with_busybox();
     let fields = "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status";
     let expected = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n";
@@ -122,19 +122,20 @@ fn signals_begin_at_their_defaults_and_none_is_blocked() {
     shell(&host, &["--init"], fields).stdout_has("SigBlk:\t0000000000000000\n");
 }
 
-/// Lets `command` inherit what a careless or a special caller leaves: SIGCHLD ignored (cron), all
-/// else blocked, files of 4 kB at most, little else, low priority, one CPU, no randomised addresses.
+/// Makes `command` inherit unusual settings: SIGCHLD ignored (as from cron), all other signals
+/// blocked, files of at most 4 kB, low limits, low priority, one CPU, no address randomisation.
 fn left_by_a_bad_caller(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     let leave = || {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-        // SAFETY: system calls with numbers and initialised structures, after a fork.
+        // SAFETY: system calls with integers and initialised structures, after a fork.
         unsafe {
             libc::signal(libc::SIGCHLD, libc::SIG_IGN);
             let mut all = std::mem::zeroed();
             libc::sigfillset(&raw mut all);
             libc::sigprocmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
-            // Soft ones alone: to raise a hard one takes a power that not every test machine gives.
+            // Only soft limits: raising a hard limit needs a privilege that not every test machine
+            // gives.
             for (resource, most) in [
                 (libc::RLIMIT_FSIZE, 4096),
                 (libc::RLIMIT_NOFILE, 64),
@@ -154,12 +155,12 @@ fn left_by_a_bad_caller(command: &mut std::process::Command) {
         }
         std::fs::write("/proc/self/oom_score_adj", "700")
     };
-    // SAFETY: the closure allocates nothing but a path; the child has one thread.
+    // SAFETY: the closure allocates only a path; the child has one thread.
     unsafe { command.pre_exec(leave) };
 }
 
 #[test]
-fn what_a_caller_leaves_reaches_neither_container_nor_monitor() {
+fn a_callers_settings_reach_neither_the_container_nor_the_monitor() {
     let host = Host::with_busybox();
     let script = "grep -E '^(Sig(Blk|Ign)|Cpus_allowed):' /proc/self/status; \
         cat /proc/self/oom_score_adj /proc/self/personality /proc/self/limits \
@@ -184,7 +185,7 @@ fn what_a_caller_leaves_reaches_neither_container_nor_monitor() {
 }
 
 #[test]
-fn a_callers_limits_cut_no_log_and_leave_the_container_in_hand() {
+fn a_callers_limits_cut_no_log_and_the_container_can_be_stopped() {
     let host = Host::with_busybox();
     let script = "yes 0123456 | head -c 80000; exec sleep 1000";
     let mut run = host.command(["run", "-d", "--name", "box", "bb", "sh", "-c", script]);
@@ -195,7 +196,7 @@ fn a_callers_limits_cut_no_log_and_leave_the_container_in_hand() {
     });
     host.mydocker(["stop", "-t", "0", "box"]);
     assert_eq!(host.inspect("box", "{{.State.ExitCode}}"), "137");
-    // Closed standard streams.
+    // With closed standard streams.
     let closed = host.command(["run", "--rm", "bb", "sh", "-c", "echo x; exit 4"]);
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);
@@ -203,14 +204,14 @@ fn a_callers_limits_cut_no_log_and_leave_the_container_in_hand() {
     assert_eq!(shell.status().unwrap().code(), Some(4));
 }
 
-/// Runs `mydocker ARGS`, which may write files of 4 kB and can't lift that.
+/// Runs `mydocker ARGS` with a limit of 4 kB per file, which it can't raise.
 fn with_short_files(host: &Host, args: &[&str]) -> std::process::Output {
     use std::os::unix::process::CommandExt;
     const CAP_SYS_RESOURCE: libc::c_ulong = 24;
     let mut command = host.command(args);
     let leave = || {
         let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
-        // SAFETY: two system calls with numbers and an initialised structure, after a fork.
+        // SAFETY: two system calls with integers and an initialised structure, after a fork.
         unsafe {
             libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0);
             libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit);
@@ -223,7 +224,7 @@ fn with_short_files(host: &Host, args: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn a_limit_of_files_that_cannot_be_lifted_is_reported() {
+fn a_file_size_limit_that_cannot_be_raised_is_reported() {
     let host = Host::with_busybox();
     let long = format!("A={}", "x".repeat(9000));
     let done = with_short_files(&host, &["run", "--name", "half", "-e", &long, "bb", "true"]);
@@ -240,19 +241,19 @@ fn a_limit_of_files_that_cannot_be_lifted_is_reported() {
 }
 
 #[test]
-fn nothing_but_three_descriptors() {
+fn exec_has_only_three_descriptors() {
     let host = Host::with_busybox();
     let file = std::fs::File::open("/etc/passwd").unwrap();
-    // Left open on purpose, as a careless caller would.
+    // Leave the descriptor open across execve, as a careless caller does.
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
-    // 3 is ls's own.
+    // Descriptor 3 belongs to ls.
     host.mydocker(["run", "--rm", "bb", "ls", "/proc/self/fd"]).stdout("0\n1\n2\n3\n");
     host.mydocker(["run", "--rm", "-t", "bb", "ls", "-1", "/proc/self/fd"])
         .stdout("0\r\n1\r\n2\r\n3\r\n");
 }
 
 #[test]
-fn the_stop_signal_and_its_patience() {
+fn the_stop_signal_and_timeout_are_used() {
     let host = Host::with_busybox();
     let script = "trap 'echo hup; exit 3' HUP; trap '' TERM; echo ready; \
         while :; do sleep 0.05; done";
@@ -283,13 +284,13 @@ fn scripts_need_their_interpreter_line() {
     host.mydocker(["run", "--rm", "-v", &mount("u"), "bb", "/u"]).exits(126).complains("/u");
 }
 
-/// Arguments of the command line, not all of them UTF-8.
+/// Arguments of the command line that may not be UTF-8.
 fn bytes<const N: usize>(words: [&[u8]; N]) -> [std::ffi::OsString; N] {
     words.map(|word| std::os::unix::ffi::OsStringExt::from_vec(word.to_vec()))
 }
 
 #[test]
-fn bytes_that_are_no_utf8_pass_as_they_are() {
+fn bytes_that_are_not_utf8_are_passed_unchanged() {
     let host = Host::with_busybox();
     let scratch = host.scratch();
     let caf: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9");
@@ -302,7 +303,7 @@ fn bytes_that_are_no_utf8_pass_as_they_are() {
     };
     std::fs::write(scratch.join("env"), b"FILED=\xfe\xff\n").unwrap();
     let env_file = scratch.join("env").into_os_string().into_encoded_bytes();
-    // What stands for a byte inside mydocker is passed as it is too, when it is typed.
+    // A character that encodes a byte inside mydocker is also passed unchanged.
     let stand_in = "\u{10ffff}";
     let mut run = host.command(bytes([
         b"run",
@@ -337,7 +338,7 @@ fn bytes_that_are_no_utf8_pass_as_they_are() {
     });
     let expected = [b"\xff\xc3 ", stand_in.as_bytes(), b" \xff \x80 \xfe\xff /w\xe9\nin it\n"];
     assert_eq!(host.mydocker(["logs", "c"]).bytes(), expected.concat());
-    // Again after a restart, from what was kept.
+    // The restart uses the stored arguments.
     host.mydocker(["restart", "-t", "0", "c"]);
     support::eventually("it has written again", || {
         host.mydocker(["logs", "c"]).bytes() == [expected.concat(), expected.concat()].concat()
@@ -354,7 +355,7 @@ fn bytes_that_are_no_utf8_pass_as_they_are() {
         b"printf '%s' $E \xff; ls",
     ]);
     assert_eq!(host.mydocker(exec).bytes(), b"\xfd\xfffile\n");
-    // cp in both directions, of directories and files, and as a stream.
+    // cp in both directions, with directories, files and streams.
     host.mydocker(bytes([b"cp", &named("", b""), b"c:/tmp"]));
     host.mydocker(bytes([b"exec", b"c", b"cat", b"/tmp/caf\xe9/file"])).stdout("in it\n");
     host.mydocker(bytes([b"cp", b"c:/tmp/caf\xe9/file", &named("", b"/b\xff")]));
@@ -369,7 +370,7 @@ fn bytes_that_are_no_utf8_pass_as_they_are() {
     host.mydocker(bytes([b"load", b"-i", &named("", b"/s\xff.tar")])).stdout_has("bb:latest");
     host.mydocker(bytes([b"create", b"--cidfile", &named("", b"/id\xff"), b"bb", b"true"]));
     assert!(std::fs::exists(bytes([&named("", b"/id\xff")])[0].clone()).unwrap());
-    // Printed, the bytes are escapes of JSON, whatever prints them.
+    // Printed as JSON, the bytes become escapes.
     let inspected = host.mydocker(["inspect", "c"]).bytes();
     let inspected = String::from_utf8(inspected).expect("inspect writes UTF-8");
     assert!(inspected.contains("V=\\udcff\"") && inspected.contains("/w\\udce9\""), "{inspected}");
@@ -378,7 +379,7 @@ fn bytes_that_are_no_utf8_pass_as_they_are() {
     host.mydocker(bytes([b"rm", b"no\xffsuch"])).exits(1).complains("no\\udcffsuch");
     host.mydocker(bytes([b"b\xff"])).refused("unknown command 'b\\udcff'");
     host.mydocker(bytes([b"tag", b"bb", b"b\xff"])).exits(1).complains("the character '\\udcff'");
-    // A document for other programs can't hold them.
+    // A document for other programs must be UTF-8.
     host.mydocker(bytes([b"create", b"-l", b"a=\xff", b"bb"]))
         .refused("label '\\udcff' is not UTF-8");
     host.mydocker(["commit", "c", "new"]).refused("is not UTF-8");
@@ -430,7 +431,7 @@ fn a_variable_that_the_caller_lacks_is_removed() {
 }
 
 #[test]
-fn a_device_in_the_place_of_passwd_or_group_lists_nobody() {
+fn a_device_in_place_of_passwd_or_group_counts_as_empty() {
     let host = Host::with_busybox();
     for place in ["/etc/passwd", "/etc/group"] {
         let mount = format!("/dev/null:{place}");

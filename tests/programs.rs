@@ -1,7 +1,8 @@
 //! Every program that the tests, the demo and the benchmarks start belongs to a package that the
-//! Makefile names. `make` runs them with a PATH that holds no other program
-//! (`support/declared-programs`); this file tests that script, and looks up by it each program that
-//! the sources start by name, so that a package is missed before the test that needs it runs.
+//! Makefile names. `make` runs them with a PATH of only these packages' programs
+//! (`support/declared-programs`). This file tests that script, and uses it to look up each program
+//! that the sources start by name. So a missing package is found before the test that needs it
+//! runs.
 
 mod support;
 
@@ -13,14 +14,15 @@ use support::Host;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Which of the Makefile's lists holds for which sources. The unit tests run by `make test` too.
+/// The Makefile's lists, each with the directories of its sources. `make test` also runs the unit
+/// tests.
 const LISTS: [(&str, &[&str]); 3] = [
     ("test_packages", &["tests", "src"]),
     ("host_packages", &["tests/host"]),
     ("bench_packages", &["benches"]),
 ];
 
-/// The packages of a list of the Makefile.
+/// The packages in a list of the Makefile.
 fn list(name: &str) -> Vec<String> {
     let makefile = std::fs::read_to_string(Path::new(PROJECT).join("Makefile")).unwrap();
     let makefile = makefile.replace("\\\n", " ");
@@ -28,7 +30,7 @@ fn list(name: &str) -> Vec<String> {
     value.unwrap().split_whitespace().map(str::to_owned).collect()
 }
 
-/// A directory with the programs of `packages`.
+/// A directory with links to the programs of `packages`.
 fn programs(host: &Host, packages: &[String]) -> PathBuf {
     let directory = host.scratch().join("programs");
     let script = Path::new(PROJECT).join("tests/support/declared-programs");
@@ -37,7 +39,7 @@ fn programs(host: &Host, packages: &[String]) -> PathBuf {
     PathBuf::from(String::from_utf8(made.stdout).unwrap().trim())
 }
 
-/// The text that follows each `opening` up to the next quotation mark.
+/// The texts between each `opening` and the next quotation mark.
 fn quoted<'a>(source: &'a str, opening: &'a str) -> impl Iterator<Item = &'a str> {
     source.split(opening).skip(1).filter_map(|rest| rest.split_once('"').map(|(name, _)| name))
 }
@@ -78,8 +80,8 @@ fn each_program_that_is_started_by_name_belongs_to_a_declared_package() {
             let mut wanted: BTreeSet<&str> = quoted(&source, "Command::new(\"")
                 .filter(|program| !program.starts_with('/'))
                 .collect();
-            // The first word of a list may be a program, or anything: it counts if this machine has
-            // a program of that name.
+            // The first word of a list may be a program. It counts as one if this machine has a
+            // program of this name.
             let path = "/usr/sbin:/usr/bin:/sbin:/bin";
             let lists = quoted(&source, "&[\"").filter(|word| !commands.contains(word));
             wanted.extend(lists.filter(|word| has(path, word)));
@@ -91,7 +93,7 @@ fn each_program_that_is_started_by_name_belongs_to_a_declared_package() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// Whether `file` lies below a narrower directory of `LISTS`.
+/// Whether `file` is in a more specific directory of another list.
 fn is_of_another_list(file: &Path, directories: &[&str]) -> bool {
     let others = LISTS.iter().filter(|(_, of)| *of != directories).flat_map(|(_, of)| of.iter());
     others.into_iter().any(|other| {
@@ -109,7 +111,7 @@ fn a_program_of_a_package_left_out_is_not_found() {
     let without: Vec<_> = all.iter().filter(|package| *package != "nftables").cloned().collect();
     assert_eq!(without.len() + 1, all.len());
     assert!(!has_nft(&without), "nothing else brings nft");
-    // What every Debian has, what a dependency brings, and what is a link to an alternative.
+    // A program of every Debian, one of a dependency, and one that is a link to an alternative.
     let few = programs(&host, &["podman", "iptables"].map(str::to_owned));
     for (program, is_there) in [
         ("sh", true),

@@ -1,12 +1,12 @@
-//! What the README says of the binary is what the binary says of itself.
+//! The README says the same as the binary prints.
 
 mod support;
 
 use support::machine::Side;
 use support::{Host, Terminal};
 
-/// `(command, what it does)` of the overview that `help` prints.
-fn told_by_help(help: &str) -> Vec<(String, String)> {
+/// The commands in the overview of `help`, each with its description.
+fn commands_of_help(help: &str) -> Vec<(String, String)> {
     let groups = help.lines().skip_while(|line| *line != "Run containers:");
     let groups = groups.take_while(|line| !line.starts_with("Flags before"));
     let rows = groups.filter_map(|line| line.strip_prefix("  ")).filter_map(|line| {
@@ -16,8 +16,8 @@ fn told_by_help(help: &str) -> Vec<(String, String)> {
     rows.collect()
 }
 
-/// The rows of the README's table of commands.
-fn told_by_readme(readme: &str) -> Vec<(String, String)> {
+/// The commands in the README's table, each with its description.
+fn commands_of_readme(readme: &str) -> Vec<(String, String)> {
     let table = readme.lines().skip_while(|line| *line != "## Commands").skip(1);
     let table = table.take_while(|line| !line.starts_with("## "));
     let rows = table.filter_map(|line| {
@@ -30,12 +30,12 @@ fn told_by_readme(readme: &str) -> Vec<(String, String)> {
 #[test]
 fn the_readme_lists_the_commands_that_help_lists() {
     let host = Host::with_busybox();
-    let help = told_by_help(&host.mydocker(["help"]).text());
+    let help = commands_of_help(&host.mydocker(["help"]).text());
     assert!(help.len() > 20, "help lists hardly anything: {help:?}");
-    assert_eq!(told_by_readme(include_str!("../README.md")), help);
+    assert_eq!(commands_of_readme(include_str!("../README.md")), help);
 }
 
-/// Whether `line` is `pattern`, in which each `…` stands for any text.
+/// Whether `line` matches `pattern`, in which each `…` stands for any text.
 fn is_like(line: &str, pattern: &str) -> bool {
     let Some((before, after)) = pattern.split_once('…') else { return line == pattern };
     let Some(rest) = line.strip_prefix(before) else { return false };
@@ -43,7 +43,7 @@ fn is_like(line: &str, pattern: &str) -> bool {
     ends.into_iter().any(|at| is_like(&rest[at..], after))
 }
 
-/// Whether `printed` is `pasted`, in which a line `…` stands for any lines.
+/// Whether `printed` matches `pasted`, in which a line `…` stands for any lines.
 fn is_as_pasted(printed: &[&str], pasted: &[&str]) -> bool {
     let Some((first, rest)) = pasted.split_first() else { return printed.is_empty() };
     if *first == "…" {
@@ -53,7 +53,7 @@ fn is_as_pasted(printed: &[&str], pasted: &[&str]) -> bool {
     is_like(line, first) && is_as_pasted(others, rest)
 }
 
-/// The blocks of code of a kind (`sh`, `console`), as lines.
+/// The code blocks of a kind (`sh` or `console`), as lists of lines.
 fn blocks<'a>(readme: &'a str, kind: &str) -> Vec<Vec<&'a str>> {
     let mut blocks: Vec<Vec<&str>> = Vec::new();
     let (mut is_inside, mut is_wanted) = (false, false);
@@ -73,7 +73,7 @@ fn blocks<'a>(readme: &'a str, kind: &str) -> Vec<Vec<&'a str>> {
     blocks
 }
 
-/// The commands of the `console` blocks, each with the output below it.
+/// The commands of the `console` blocks, each with its output.
 fn pasted(readme: &str) -> Vec<(&str, Vec<&str>)> {
     let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in blocks(readme, "console").concat() {
@@ -85,9 +85,9 @@ fn pasted(readme: &str) -> Vec<(&str, Vec<&str>)> {
     commands
 }
 
-/// Runs the commands of a README in their order on the host's machine, and compares what they print.
-/// A command with `-it` runs on a terminal, on which the word `exit` is typed: what its shell shows
-/// there is not compared.
+/// Runs the commands of a README in order on the host's machine, and compares their output. A
+/// command with `-it` runs on a terminal on which `exit` is typed; the output of its shell is not
+/// compared.
 fn run_commands(host: &Host, readme: &str) {
     let (mut directory, path) = (host.scratch(), host.path_with_mydocker());
     let commands = pasted(readme);
@@ -122,11 +122,11 @@ fn run_commands(host: &Host, readme: &str) {
 }
 
 #[test]
-fn the_chinese_tour_prints_what_it_says() {
+fn the_commands_of_the_chinese_readme_print_the_shown_output() {
     run_commands(&Host::on_machine(), include_str!("../README.zh-CN.md"));
 }
 
-/// The first lines of the README's commands that this test can't run, and why.
+/// The starts of README commands that this test can't run, each with the reason.
 const NOT_RUN: [(&str, &str); 4] = [
     ("make test ", "this test is a part of it; the others take long and have tests of their own"),
     ("mydocker pull alpine ", "registries of the Internet; tests/registry has its own"),
@@ -135,14 +135,15 @@ const NOT_RUN: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn the_readme_prints_what_it_says() {
+fn the_commands_of_the_readme_print_the_shown_output() {
     let readme = include_str!("../README.md");
     let unrun = blocks(readme, "sh");
     let listed = |block: &Vec<&str>| NOT_RUN.iter().any(|(start, _)| block[0].starts_with(start));
     let missing: Vec<_> = unrun.iter().filter(|block| !listed(block)).collect();
     assert!(missing.is_empty() && unrun.len() == NOT_RUN.len(), "{missing:#?}");
     let host = Host::on_machine();
-    // Programs of the README's images that take minutes to install: their names and ports alone.
+    // Stand-ins for programs of the README's images that take minutes to install, with the same
+    // names and ports.
     for (image, program, script) in [
         ("mynginx", "nginx", "mkdir -p /www && echo hi >/www/index.html && exec httpd -f -h /www"),
         ("flask", "python3", "exec sleep 1000"),
@@ -177,8 +178,8 @@ while read -l line
 end <lines
 "#;
 
-/// zsh completes only what is typed on a terminal: `zpty` makes one. Its `compadd`, which gets all
-/// candidates, notes those that fit what is typed.
+/// zsh completes only on a terminal, which `zpty` makes. The script's `compadd`, which gets all
+/// candidates, prints those that fit the typed text.
 const ZSH: &str = r#"
 zmodload zsh/zpty
 cat >init.zsh <<'INIT'
@@ -210,8 +211,8 @@ zpty -d terminal
 cat found
 "#;
 
-/// The last word of each of `lines` as `shell` would complete it by the script of `mydocker
-/// completion`: all candidates. The script calls `mydocker`, which is the host's here.
+/// For each of `lines`, all candidates with which `shell` would complete the last word, by the
+/// script of `mydocker completion`. The script calls the mydocker of this host.
 fn completed(host: &Host, shell: &str, lines: &[String]) -> Vec<Vec<String>> {
     let path = host.path_with_mydocker();
     host.file(&format!("completion.{shell}"), host.mydocker(["completion", shell]).text());
@@ -256,7 +257,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("exec ", &["awake"]),
         ("unpause ", &["frozen"]),
         ("start a", &["asleep"]),
-        // Names alone: fish's own script for Docker offers ids too.
+        // Only names; fish's own script for Docker offers ids too.
         ("start ", &["asleep"]),
         ("rm a", &["asleep", "awake"]),
         ("run b", &["bb:latest"]),
@@ -273,7 +274,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("run --pull-not-there", &[]),
     ];
     for (shell, status, pull) in [
-        // bash takes what stands before the sign for another word, the others do not.
+        // bash completes only the part after the sign, the others the whole word.
         ("bash", "paused", "always"),
         ("zsh", "status=paused", "--pull=always"),
         ("fish", "status=paused", "--pull=always"),

@@ -1,8 +1,9 @@
-//! The files of `contrib/` and `examples/` do what their heads say.
+//! The files of `contrib/` and `examples/` do what their comments say.
 //!
-//! Each init file is run with the binary under test in place of `/usr/bin/mydocker`: its stop ends a
-//! container, its start brings the container back. What the init itself provides (openrc-run's
-//! `ebegin`, procd's `rc.common`) is replaced by nothing. `tests/host` boots a machine with the
+//! Each init file runs with the binary under test in place of `/usr/bin/mydocker`: its stop ends a
+//! container, and its start starts the container again. Functions of the init itself (openrc-run's
+//! `ebegin`, procd's `rc.common`) are replaced by nothing. `tests/host` boots a machine with the
+//! inittab. The examples run with `mydocker` in the path, each on its own machine.
 //! inittab. The examples run with `mydocker` in the path, on a machine of their own.
 
 mod support;
@@ -14,12 +15,12 @@ use support::Host;
 use support::eventually;
 use support::machine::{MACHINE, Side};
 
-/// A file of the project.
+/// The path of a file of the project.
 fn project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A file of `contrib/` that names the binary under test.
+/// The text of a file of `contrib/`, with the path of the binary under test.
 fn contrib(name: &str) -> String {
     const INSTALLED: &str = "/usr/bin/mydocker";
     let text = std::fs::read_to_string(project("contrib").join(name)).unwrap();
@@ -27,7 +28,7 @@ fn contrib(name: &str) -> String {
     text.replace(INSTALLED, support::MYDOCKER)
 }
 
-/// The state directories of `host`, for a command that has no flags of ours.
+/// Adds the state directories of `host` to the environment of a command.
 fn with_roots(host: &Host, mut command: Command) -> Command {
     command.env("MYDOCKER_ROOT", host.state_root()).env("MYDOCKER_RUN_ROOT", host.run_root());
     command
@@ -41,7 +42,7 @@ fn succeeds(mut command: Command) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// `stop` ends a container that restarts always, `start` brings it back.
+/// Checks that `stop` ends a container with the restart policy always, and `start` starts it again.
 #[track_caller]
 fn stops_and_starts(start: &str, stop: &str) {
     let host = Host::with_busybox();
@@ -58,7 +59,7 @@ fn stops_and_starts(start: &str, stop: &str) {
     assert!(host.is_running("served"));
 }
 
-/// The command lines of a file, each after `key`.
+/// The rest of each line that starts with `key`.
 fn lines_after(text: &str, key: &str) -> String {
     let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(key)).collect();
     assert!(!lines.is_empty(), "no line begins with {key}");
@@ -66,33 +67,33 @@ fn lines_after(text: &str, key: &str) -> String {
 }
 
 #[test]
-fn inittab_of_busybox() {
+fn the_inittab_starts_and_stops_containers() {
     let text = contrib("inittab");
     stops_and_starts(&lines_after(&text, "::once:"), &lines_after(&text, "::shutdown:"));
 }
 
 #[test]
-fn systemd_unit() {
+fn the_systemd_unit_starts_and_stops_containers() {
     let text = contrib("mydocker.service");
     stops_and_starts(&lines_after(&text, "ExecStart="), &lines_after(&text, "ExecStop="));
 }
 
 #[test]
-fn openrc_script() {
+fn the_openrc_script_starts_and_stops_containers() {
     const OPENRC_RUN: &str = "ebegin() { :; }\neend() { return $1; }\n";
     let text = format!("{OPENRC_RUN}{}", contrib("mydocker.openrc"));
     stops_and_starts(&format!("{text}\nstart"), &format!("{text}\nstop"));
 }
 
 #[test]
-fn procd_script() {
+fn the_procd_script_starts_and_stops_containers() {
     let text = contrib("mydocker.procd");
     stops_and_starts(&format!("{text}\nstart"), &format!("{text}\nstop"));
 }
 
-/// Both boards start and stop containers by the same two lines.
+/// The example's inittab has the same two lines as that of contrib.
 #[test]
-fn inittab_of_the_example() {
+fn the_inittab_of_the_example_has_the_same_lines() {
     let example = std::fs::read_to_string(project("examples/inittab")).unwrap();
     let lines = std::fs::read_to_string(project("contrib/inittab")).unwrap();
     for line in lines.lines().filter(|line| !line.starts_with('#')) {
@@ -100,7 +101,7 @@ fn inittab_of_the_example() {
     }
 }
 
-/// An example's script, on the machine of `host`, with `mydocker` in the path.
+/// Runs an example's script on the machine of `host`, with `mydocker` in the path.
 #[track_caller]
 fn example(host: &Host, name: &str, arguments: &[&str]) -> String {
     let script = project("examples").join(name);
@@ -111,19 +112,19 @@ fn example(host: &Host, name: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn nginx_example() {
+fn the_nginx_example_serves_a_page() {
     let host = Host::on_machine();
     host.debian("nginx", &["nginx-light"]);
     let listed = example(&host, "nginx.sh", &["nginx"]);
     assert!(listed.contains("web"), "{listed}");
     host.answers(Side::Outside, &format!("{MACHINE}:8888"), "<h1>It works</h1>\n");
-    // A second call replaces the first container.
+    // A second run replaces the first container.
     example(&host, "nginx.sh", &["nginx"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8888"), "<h1>It works</h1>\n");
 }
 
 #[test]
-fn flask_and_redis_example() {
+fn the_flask_example_counts_visits() {
     let host = Host::on_machine();
     host.debian("redis", &["redis-server"]);
     host.debian("flask", &["python3-flask", "python3-redis"]);
@@ -140,11 +141,11 @@ fn flask_and_redis_example() {
     };
     let first = visit();
     assert_eq!(visit(), first + 1);
-    // Redis wrote the visits to the volume: a new pair of containers goes on counting.
+    // Redis stores the visits in the volume, so a new pair of containers continues to count.
     host.mydocker(["stop", "redis"]);
     example(&host, "flask-redis/run.sh", &["flask", "redis"]);
     assert!(visit() > first + 1);
-    // The same as services, with a volume of their own.
+    // The same as services, with another volume.
     host.mydocker(["rm", "-f", "flask", "redis"]);
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/flask-redis/compose.yaml");
     let compose = |words: &[&str]| {
@@ -158,7 +159,7 @@ fn flask_and_redis_example() {
 }
 
 #[test]
-fn backup_example() {
+fn the_backup_example_writes_volumes() {
     let host = Host::on_machine();
     let write = "echo one >/data/a; mkdir /data/d; echo two >/data/d/b; sleep 100000";
     let run = ["run", "-d", "--name", "app", "--net", "none", "-v", "data:/data"];
@@ -171,7 +172,7 @@ fn backup_example() {
     let mut tar = Command::new("tar");
     tar.arg("-xzOf").arg(&archive).args(["data/./a", "data/./d/b"]);
     assert_eq!(succeeds(tar), "one\ntwo\n");
-    // Nothing stays paused, nothing is left beside the archive.
+    // No container is still paused, and no other file is beside the archive.
     assert_eq!(host.mydocker(["ps", "--filter", "status=paused", "-q"]).text(), "");
     assert!(!host.scratch().join("backup.tar.gz.partial").exists());
 }

@@ -1,4 +1,4 @@
-//! Real root file systems: a plain directory, and Debian with a server in it.
+//! Real root file systems: a directory, and Debian with a server.
 
 mod support;
 
@@ -12,7 +12,7 @@ fn plain_root(host: &Host) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_plain_directory() {
+fn a_directory_can_be_the_root() {
     let host = Host::new();
     let root = plain_root(&host);
     let dir = root.to_str().unwrap();
@@ -20,19 +20,19 @@ fn a_plain_directory() {
     assert!(root.join("made").exists());
     host.mydocker(["run", "--rm", "--rootfs", dir, "--read-only", "/bin/busybox", "touch", "/x"])
         .exits(1);
-    // Relative to where the caller is, and started again from elsewhere.
+    // The path is relative to the caller's directory, and the restart has another directory.
     let mut command =
         host.command(["create", "--name", "c", "--rootfs", "root", "/bin/busybox", "ls"]);
     assert!(command.current_dir(host.scratch()).status().unwrap().success());
     host.mydocker(["start", "-a", "c"]).stdout_has("made\n");
     host.mydocker(["rm", "c"]);
     assert!(root.join("made").exists());
-    // Nothing of the engine's mounts is left in it.
+    // No mount of the engine has left a file in it.
     assert_eq!(std::fs::read_dir(root.join("proc")).map_or(0, Iterator::count), 0);
 }
 
 #[test]
-fn debian_is_itself() {
+fn debian_runs() {
     let host = Host::new();
     host.debian("debian", &[]);
     host.mydocker(["run", "--rm", "debian", "cat", "/etc/os-release"]).stdout_has("ID=debian");

@@ -1,4 +1,4 @@
-//! `run`: a command in a container of its own, and what comes back of it.
+//! `run`: a command in a new container, and its output and status.
 
 mod support;
 
@@ -6,24 +6,24 @@ use rustix::process::Signal;
 use support::{Host, eventually};
 
 #[test]
-fn the_readmes_first_line() {
+fn the_first_command_of_the_readme() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--rm", "bb", "echo", "hi"]).stdout("hi\n").stderr("");
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
 #[test]
-fn the_commands_own_status_comes_back() {
+fn run_returns_the_status_of_the_command() {
     let host = Host::with_busybox();
     for status in [0, 1, 3, 255] {
         host.mydocker(["run", "--rm", "bb", "sh", "-c", &format!("exit {status}")]).exits(status);
     }
-    // Process 1 of a PID namespace is deaf to its own SIGKILL; behind --init it is no process 1.
+    // PID 1 of a PID namespace ignores SIGKILL from inside. With --init the shell is not PID 1.
     host.mydocker(["run", "--rm", "--init", "bb", "sh", "-c", "kill -9 $$"]).exits(137);
 }
 
 #[test]
-fn what_cannot_be_executed_is_126_and_what_is_not_there_127() {
+fn a_program_that_cannot_be_executed_is_126_and_a_missing_one_127() {
     let host = Host::with_busybox();
     for (command, status, part) in [
         ("/bin/nothing", 127, "/bin/nothing"),
@@ -37,7 +37,7 @@ fn what_cannot_be_executed_is_126_and_what_is_not_there_127() {
 }
 
 #[test]
-fn output_and_error_stay_apart() {
+fn stdout_and_stderr_stay_separate() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--rm", "bb", "sh", "-c", "echo out; echo err >&2"])
         .stdout("out\n")
@@ -45,11 +45,11 @@ fn output_and_error_stay_apart() {
 }
 
 #[test]
-fn input_is_passed_only_when_asked_for() {
+fn stdin_is_passed_only_with_i() {
     let host = Host::with_busybox();
     host.feed("heard\n", ["run", "--rm", "bb", "cat"]).stdout("");
     host.feed("heard\n", ["run", "--rm", "-i", "bb", "cat"]).stdout("heard\n");
-    // Its end is passed on too, and no earlier.
+    // The end of the input is passed on, but not before it.
     let mut cat = host.background(["run", "--rm", "-i", "bb", "cat"]);
     cat.type_in("one\n");
     cat.expect("one\n");
@@ -72,18 +72,18 @@ fn the_end_of_a_clients_input_ends_no_detached_container() {
     second.type_in("two\n");
     second.expect("two\n");
     second.close_stdin();
-    // Both stay, as Docker's do, until the container ends.
+    // As with Docker, both clients stay until the container ends.
     host.mydocker(["rm", "-f", "c"]).exits(0);
     first.wait().exits(137).stdout("one\ntwo\n");
     second.wait().exits(137).stdout("two\n");
-    // Started by a client that stays, its input ends with the client's.
+    // If a client that stays has started the container, its input ends with the client's.
     host.mydocker(["create", "-i", "--name", "d", "bb", "cat"]).exits(0);
     host.mydocker(["inspect", "-f", "{{.Config.StdinOnce}}", "d"]).stdout("true\n");
     host.feed("three\n", ["start", "-ai", "d"]).stdout("three\n");
 }
 
 #[test]
-fn a_hundred_megabytes_pass_both_ways_unharmed() {
+fn a_hundred_megabytes_pass_unchanged_in_both_directions() {
     let host = Host::with_busybox();
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
     let data: Vec<u8> = (0..100 << 17)
@@ -100,7 +100,7 @@ fn a_hundred_megabytes_pass_both_ways_unharmed() {
 }
 
 #[test]
-fn the_last_words_are_never_lost() {
+fn the_last_output_is_never_lost() {
     let host = Host::with_busybox();
     let script = "head -c 200000 /dev/zero | tr '\\0' x; echo end >&2; exit 7";
     let done = host.mydocker(["run", "--rm", "bb", "sh", "-c", script]).exits(7).stderr("end\n");
@@ -117,12 +117,12 @@ fn a_closed_output_ends_the_client_quietly() {
     command.args(["-c", run, support::MYDOCKER]).args(flags);
     let output = command.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "y\n");
-    // The container lives on, as Docker's does; its output goes to its log alone.
+    // As with Docker, the container continues, and its output only goes to its log.
     assert_eq!(host.mydocker(["ps", "-q"]).lines().len(), 1);
 }
 
 #[test]
-fn in_the_background_it_prints_its_id() {
+fn a_detached_run_prints_the_id() {
     let host = Host::with_busybox();
     let id = host.mydocker(["run", "-d", "--name", "bg", "bb", "sleep", "1000"]).text();
     assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
@@ -153,7 +153,7 @@ fn a_shell_with_input_waits_in_the_background() {
 }
 
 #[test]
-fn removed_at_its_end_whatever_that_is() {
+fn rm_removes_a_container_however_it_ends() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--rm", "--name", "gone", "bb", "sleep", "1000"]);
     host.mydocker(["kill", "gone"]);
@@ -176,7 +176,7 @@ fn signals_reach_the_command() {
     run.expect("ready");
     run.signal(Signal::USR1);
     run.wait().exits(9).stdout("ready\ncaught\n");
-    // Without the proxy the signal is the client's alone, and the container stays.
+    // Without the proxy only the client gets the signal, and the container stays.
     let args = ["run", "--sig-proxy=false", "--name", "stays", "bb", "sh", "-c", script];
     let mut run = host.background(args);
     run.expect("ready");
@@ -186,7 +186,7 @@ fn signals_reach_the_command() {
 }
 
 #[test]
-fn a_killed_client_leaves_the_container_alone() {
+fn a_killed_client_does_not_end_the_container() {
     let host = Host::with_busybox();
     let script = "echo ready; while :; do echo tick; sleep 0.05; done";
     let mut run = host.background(["run", "--name", "lives", "bb", "sh", "-c", script]);
@@ -201,7 +201,7 @@ fn a_killed_client_leaves_the_container_alone() {
 #[test]
 fn a_killed_client_leaves_the_monitor_idle() {
     let host = Host::with_busybox();
-    // The program never reads: its input is full when its client dies.
+    // The program never reads, so its input buffer is full when the client is killed.
     let mut run = host.background(["run", "-i", "--name", "deaf", "bb", "sleep", "1000"]);
     run.type_in(vec![b'x'; 4 << 20]);
     eventually("it runs", || host.mydocker(["ps", "-q"]).text() != "");
@@ -267,7 +267,7 @@ fn flags_end_at_the_image_and_quoting_is_kept() {
 }
 
 #[test]
-fn hello_needs_nothing() {
+fn hello_needs_no_image_file() {
     let host = Host::new();
     let hello = host.mydocker(["run", "--rm", "--memory", "64m", "-h", "box", "hello"]);
     hello
@@ -281,7 +281,7 @@ fn hello_needs_nothing() {
 }
 
 #[test]
-fn many_at_once() {
+fn many_containers_at_the_same_time() {
     let host = Host::with_busybox();
     let runs: Vec<_> = (0..50)
         .map(|number| host.background(["run", "--rm", "bb", "echo", &number.to_string()]))
@@ -323,13 +323,13 @@ fn a_flag_with_an_empty_value_is_not_given() {
     host.mydocker(["stop", "-s", "", "-t", "0", c]).stdout(&format!("{c}\n"));
     host.mydocker(["start", "--detach-keys=", c]);
     host.mydocker(["kill", "-s", "", c]).stdout(&format!("{c}\n"));
-    // Where an empty value has no such meaning it stays a mistake.
+    // For these flags, an empty value is an error.
     for flag in ["-e", "-v", "-p", "--label", "--memory", "--device", "--mount"] {
         host.mydocker(["create", flag, "", "bb"]).refused(flag);
     }
 }
 
-/// The calls of a log's lines in their order, of one process.
+/// The calls of one process in a log, in order.
 fn logged_calls<'a>(log: &'a str, process: &str) -> Vec<&'a str> {
     let lines = log.lines().filter_map(|line| line.split_once(" ms  "));
     let lines = lines.map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
@@ -337,7 +337,7 @@ fn logged_calls<'a>(log: &'a str, process: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn debug_logs_the_birth_and_the_end_of_a_container_in_order() {
+fn debug_logs_the_start_and_the_end_of_a_container_in_order() {
     let host = Host::on_machine();
     let flags = ["--rm", "--pids-limit", "77", "-v", "/etc:/given:ro", "--ulimit", "nofile=99:99"];
     let run = [&["run", "--debug"][..], &flags, &["bb", "echo", "hi"]].concat();
@@ -364,16 +364,16 @@ fn debug_logs_the_birth_and_the_end_of_a_container_in_order() {
     ] {
         assert!(log.contains(text), "no {text} in {log}");
     }
-    // By version 1 of cgroups, or 2.
+    // The call depends on the version of cgroups.
     assert!(log.contains("c 1:3 rwm to ") || log.contains("rules for devices"), "{log}");
     assert!(log.contains("nofile=99:99 = ok") && log.contains("NET_BIND_SERVICE"), "{log}");
-    // The log's descriptor is not the program's.
+    // The program does not get the log's descriptor.
     let list = ["run", "--debug", "--rm", "--network", "none", "bb", "ls", "/proc/self/fd"];
     host.mydocker(list).stdout("0\n1\n2\n3\n");
     let failed = host.mydocker(["-D", "run", "--rm", "--network", "none", "bb", "/no/such"]);
     let log = failed.exits(127).stderr_text();
     assert!(log.contains(" = exec '/no/such' in the container: No such file"), "{log}");
-    // Nothing is logged without a wish, and a container in the background does not hold stderr.
+    // Without --debug nothing is logged, and a detached container does not hold stderr open.
     host.mydocker(["run", "--rm", "--network", "none", "bb", "true"]).stderr("");
     let behind = ["run", "-d", "--debug", "--network", "none", "bb", "sleep", "1000"];
     assert!(host.mydocker(behind).stderr_text().contains("execve"));

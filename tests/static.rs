@@ -1,16 +1,16 @@
-//! One static binary, here and on 64-bit Arm.
+//! The binary is static, here and on 64-bit Arm.
 
 mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// ELF program headers of the types that make a binary depend on others (elf(5)).
+/// The types of ELF program headers that make a binary dynamic (elf(5)).
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 const DT_NEEDED: u64 = 1;
 
-/// Whether the ELF file asks for a dynamic loader or for shared libraries.
+/// Whether the ELF file needs a dynamic loader or shared libraries.
 fn is_dynamic(elf: &[u8]) -> bool {
     let half = |at: usize| u16::from_le_bytes(elf[at..at + 2].try_into().unwrap());
     let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
@@ -19,7 +19,7 @@ fn is_dynamic(elf: &[u8]) -> bool {
     let (table, size, count) = (long(0x20) as usize, half(0x36) as usize, half(0x38) as usize);
     (0..count).map(|number| table + number * size).any(|header| match word(header) {
         PT_INTERP => true,
-        // A position-independent static binary has one too, to relocate itself by.
+        // A static position-independent binary has this header too, to relocate itself.
         PT_DYNAMIC => {
             let (offset, length) = (long(header + 8) as usize, long(header + 32) as usize);
             (offset..offset + length).step_by(16).any(|entry| long(entry) == DT_NEEDED)
@@ -31,7 +31,7 @@ fn is_dynamic(elf: &[u8]) -> bool {
 #[test]
 fn the_binary_is_static() {
     assert!(!is_dynamic(&std::fs::read(support::MYDOCKER).unwrap()));
-    // The check itself sees the difference.
+    // Check the check: it must find a dynamic binary.
     assert!(is_dynamic(&std::fs::read("/bin/tar").unwrap()));
     let told = Command::new("file").arg(support::MYDOCKER).output().unwrap();
     assert!(String::from_utf8_lossy(&told.stdout).contains("static"), "{told:?}");
@@ -55,7 +55,7 @@ fn it_is_built_for_arm_and_runs_there() {
     if !sysroot.join("lib/rustlib").join(TARGET).exists() {
         skip!("rust's target {TARGET} is missing: rustup target add {TARGET}");
     }
-    // A directory of its own: the tests' own build holds the lock of the usual one.
+    // Use another directory: the tests' own build holds the lock of the default one.
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("arm");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--target", TARGET, "--target-dir"])

@@ -1,4 +1,5 @@
-//! A user at a real terminal: -it, keys, sizes, detaching, attaching, and the terminal afterwards.
+//! A user at a terminal: -it, keys, sizes, detaching, attaching, and the terminal's settings
+//! afterwards.
 
 mod support;
 
@@ -6,7 +7,7 @@ use rustix::process::Signal;
 use support::{Host, Terminal};
 
 #[test]
-fn a_shell_to_talk_to() {
+fn an_interactive_shell() {
     let host = Host::with_busybox();
     let mut terminal = host.terminal(["run", "--rm", "-it", "bb", "sh"]);
     terminal.expect("# ");
@@ -19,7 +20,7 @@ fn a_shell_to_talk_to() {
 }
 
 #[test]
-fn the_terminal_is_put_back_whatever_happens() {
+fn the_terminals_settings_are_always_restored() {
     let host = Host::with_busybox();
     let ends: [(&str, &[&str], i32); 3] =
         [("exit", &["sh"], 0), ("fails", &["sh"], 7), ("gone", &["/no/such"], 127)];
@@ -47,7 +48,7 @@ fn the_terminal_is_put_back_whatever_happens() {
 }
 
 #[test]
-fn a_new_size_follows() {
+fn a_new_size_is_passed_on() {
     let host = Host::with_busybox();
     let mut terminal = host.terminal(["run", "--rm", "-it", "bb", "sh"]);
     terminal.expect("# ");
@@ -60,26 +61,26 @@ fn a_new_size_follows() {
 }
 
 #[test]
-fn keys_are_the_programs() {
+fn keys_reach_the_program() {
     let host = Host::with_busybox();
     let mut terminal = host.terminal(["run", "--rm", "-it", "bb", "sh"]);
     terminal.expect("# ");
-    // ctrl-c ends what runs in the container, not the client.
-    // One process, in the foreground by the time it speaks: between two the shell takes the key.
+    // ctrl-c ends the program in the container, not the client. The program is one process that is
+    // in the foreground when it prints: between two processes, the shell would get the key.
     terminal.type_in("sh -c 'echo fall$((1))asleep; exec sleep 1000'\n");
     terminal.expect("fall1asleep");
     terminal.type_in("\x03");
     terminal.expect("# ");
     terminal.type_in("echo still $((1 + 1)) here\n");
     terminal.expect("still 2 here");
-    // ctrl-d at the prompt ends the shell. Before the prompt it is no key but an end of input.
+    // ctrl-d at the prompt ends the shell. Before the prompt it would be the end of the input.
     terminal.expect("# ");
     terminal.type_in("\x04");
     assert_eq!(terminal.wait().0, 0);
 }
 
 #[test]
-fn detached_by_keys_and_attached_again() {
+fn keys_detach_and_attach_works_again() {
     let host = Host::with_busybox();
     let mut terminal = host.terminal(["run", "-it", "--name", "c", "bb", "sh"]);
     terminal.expect("# ");
@@ -92,7 +93,7 @@ fn detached_by_keys_and_attached_again() {
     let mut again = host.terminal(["attach", "c"]);
     again.type_in("echo $mine\n");
     again.expect("kept");
-    // ctrl-p alone is passed on: here it fetches the line before.
+    // ctrl-p without ctrl-q is passed on, and the shell shows the previous line.
     again.type_in("\x10\n");
     again.expect("kept");
     again.type_in("exit 8\n");
@@ -101,7 +102,7 @@ fn detached_by_keys_and_attached_again() {
 }
 
 #[test]
-fn other_keys_to_detach() {
+fn detach_keys_can_be_changed() {
     let host = Host::with_busybox();
     let args = ["run", "-it", "--name", "c", "--detach-keys", "ctrl-x,q", "bb", "sh"];
     let mut terminal = host.terminal(args);
@@ -130,7 +131,7 @@ fn a_killed_client_leaves_its_container_attachable() {
 }
 
 #[test]
-fn two_at_one_terminal_see_the_same() {
+fn two_clients_of_one_terminal_see_the_same() {
     let host = Host::with_busybox();
     let mut one = host.terminal(["run", "-it", "--name", "c", "bb", "sh"]);
     one.expect("# ");
@@ -143,7 +144,7 @@ fn two_at_one_terminal_see_the_same() {
 }
 
 #[test]
-fn exec_has_a_terminal_of_its_own() {
+fn exec_has_its_own_terminal() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
     let mut terminal = host.terminal(["exec", "-it", "c", "sh"]);
@@ -168,7 +169,7 @@ fn full_screen_programs_work() {
     let mut vi = host.terminal(["exec", "-it", "c", "vi", "/note"]);
     vi.expect("/note");
     vi.type_in("iwritten in vi\x1b");
-    // In one go with it, the escape would be the beginning of a key's name.
+    // Together with the next keys, the escape would start a key sequence.
     vi.expect("[Modified]");
     vi.type_in(":wq\n");
     assert_eq!(vi.wait().0, 0);
@@ -180,23 +181,23 @@ fn full_screen_programs_work() {
 }
 
 #[test]
-fn a_terminal_without_input() {
+fn t_works_without_i() {
     let host = Host::with_busybox();
     let mut terminal = host.terminal(["run", "--rm", "-t", "bb", "sh", "-c", "tty; exit 2"]);
     terminal.expect("/dev/pts/0");
     assert_eq!(terminal.wait().0, 2);
-    // And input without a terminal here, but one there: scripts do that.
+    // Without a terminal here, but with one in the container, as scripts use it.
     host.feed("", ["run", "--rm", "-t", "bb", "tty"]).stdout("/dev/pts/0\r\n");
 }
 
 #[test]
-fn input_for_a_terminal_must_come_from_one() {
+fn it_needs_a_terminal_as_stdin() {
     let host = Host::with_busybox();
     let refused = |args: &[&str]| {
         host.feed("exit\n", args).exits(1).stdout("").complains("the input device is not a TTY");
     };
     refused(&["run", "-it", "--name", "c", "bb", "sh"]);
-    // Nothing was made, and the image isn't even looked for.
+    // Nothing was made, and the image was not looked up.
     host.mydocker(["ps", "-aq"]).stdout("");
     refused(&["run", "-it", "no.such.registry.invalid/image", "sh"]);
     host.mydocker(["run", "-dit", "--name", "c", "bb", "sh"]);
@@ -206,7 +207,7 @@ fn input_for_a_terminal_must_come_from_one() {
     host.mydocker(["stop", "-t", "0", "c"]);
     refused(&["start", "-ai", "c"]);
     host.mydocker(["ps", "-q"]).stdout("");
-    // Without the terminal, or without the input, there is nothing to refuse.
+    // Without -t or without -i nothing is refused.
     host.mydocker(["start", "c"]);
     host.feed("echo hi\n", ["exec", "-i", "c", "sh"]).stdout("hi\n");
     host.mydocker(["exec", "-t", "c", "echo", "hi"]).stdout("hi\r\n");
@@ -215,7 +216,7 @@ fn input_for_a_terminal_must_come_from_one() {
 }
 
 #[test]
-fn a_background_shell_waits_for_its_user() {
+fn a_detached_shell_waits_for_a_client() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-dit", "--name", "c", "bb", "sh"]);
     let mut terminal = host.terminal(["attach", "c"]);
@@ -225,7 +226,8 @@ fn a_background_shell_waits_for_its_user() {
     assert_eq!(terminal.wait().0, 0);
 }
 
-/// A shell's command line on a terminal of that kind, in which `mydocker` is the host's.
+/// The output of a line of shell on a terminal with this environment, where `mydocker` is that of
+/// the host.
 fn on_terminal(host: &Host, environment: &[(&str, &str)], line: &str) -> String {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", line]).env("PATH", host.path_with_mydocker());
@@ -236,7 +238,7 @@ fn on_terminal(host: &Host, environment: &[(&str, &str)], line: &str) -> String 
 }
 
 #[test]
-fn what_takes_long_shows_its_bytes_on_a_terminal_alone() {
+fn a_long_command_shows_its_progress_only_on_a_terminal() {
     let host = Host::with_busybox();
     host.mydocker(["create", "--name", "box", "--network", "none", "bb", "true"]).text();
     let archive = support::busybox_archive();
@@ -244,7 +246,7 @@ fn what_takes_long_shows_its_bytes_on_a_terminal_alone() {
     let saved = host.scratch().join("saved.tar");
     let saved = saved.display();
     host.mydocker(["save", "-o", &saved.to_string(), "bb"]).text();
-    // So much comes, or goes, before the second half.
+    // The input pauses after the first part.
     let slowly =
         |file: &str| format!("(head -c 1000000 {file}; sleep 1.5; tail -c +1000001 {file})");
     let reader = "(sleep 1.5; cat >/dev/null)";
@@ -267,7 +269,7 @@ fn what_takes_long_shows_its_bytes_on_a_terminal_alone() {
             assert!(!seen.contains('\x1b') && !seen.contains(word), "{dull:?}: {seen:?}");
         }
     }
-    // Below a second nothing is drawn; `-q` shows nothing at all.
+    // A command that takes less than a second draws nothing, and with `-q` none does.
     for line in [
         "mydocker commit box y".to_owned(),
         format!("{} | mydocker import -q - x", slowly(&archive.to_string())),
@@ -278,7 +280,7 @@ fn what_takes_long_shows_its_bytes_on_a_terminal_alone() {
 }
 
 #[test]
-fn colours_and_cursor_codes_are_for_terminals_that_have_them() {
+fn colours_and_cursor_codes_need_a_capable_terminal() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "up", "--network", "none", "bb", "sleep", "1000"]).text();
     host.mydocker(["run", "--name", "down", "--network", "none", "bb", "false"]).exits(1);
@@ -287,7 +289,7 @@ fn colours_and_cursor_codes_are_for_terminals_that_have_them() {
         ("mydocker ps -a", "\x1b[31mExited (1) "),
         ("mydocker explain up", "\x1b[1m"),
         ("mydocker rm nobody || true", "\x1b[31mmydocker rm\x1b[0m: no such container"),
-        // timeout ends it with 124.
+        // timeout exits with 124.
         ("timeout 2 mydocker stats || true", "\x1b[H\x1b[2JCONTAINER ID"),
     ];
     for (line, code) in codes {

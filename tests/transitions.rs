@@ -1,14 +1,14 @@
-//! The moments while a container starts, ends, is restarted or removed: a command that meets one
-//! waits for the state that follows and answers for that.
+//! Commands on a container that is starting, ending, being restarted or being removed: the command
+//! waits for the next state and uses that one.
 //!
-//! Short programs make the moments frequent, and each command meets some hundreds of them.
+//! Short programs make such moments frequent, and each command runs some hundreds of times.
 
 mod support;
 
 use support::{Host, eventually};
 
 #[test]
-fn the_files_of_a_container_that_ends_at_once_are_there() {
+fn a_container_that_ends_at_once_has_its_files() {
     let host = Host::with_busybox();
     for round in 0..10 {
         let id = host.mydocker(["run", "-d", "bb", "sh", "-c", "echo said; echo x >/made"]).text();
@@ -25,7 +25,7 @@ fn the_files_of_a_container_that_ends_at_once_are_there() {
 }
 
 #[test]
-fn exec_in_a_container_that_ends_says_that_it_does_not_run() {
+fn exec_in_an_ending_container_reports_that_it_does_not_run() {
     let host = Host::with_busybox();
     let script = "for i in 1 2 3 4 5 6 7 8; do sleep 9 & done; usleep $0";
     for round in 0..30 {
@@ -47,7 +47,7 @@ fn exec_in_a_container_that_ends_says_that_it_does_not_run() {
 }
 
 #[test]
-fn a_container_that_removes_itself_is_there_or_is_not() {
+fn a_container_that_removes_itself_exists_or_does_not() {
     let host = Host::with_busybox();
     let name = "c";
     for round in 0..30 {
@@ -76,7 +76,7 @@ fn a_container_that_removes_itself_is_there_or_is_not() {
 }
 
 #[test]
-fn a_container_is_never_seen_half_made() {
+fn no_command_sees_a_half_made_container() {
     let host = Host::with_busybox();
     for _ in 0..12 {
         let run = host.background(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
@@ -100,20 +100,20 @@ fn rm_while_a_container_is_made_waits_for_it() {
     let host = Host::with_busybox();
     for _ in 0..12 {
         let run = host.background(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
-        // A removal by force also succeeds while there is no container, so its output decides.
+        // A forced removal also succeeds without a container, so check its output.
         while host.mydocker(["rm", "-f", "c"]).exits(0).text() != "c" {}
-        // It was removed before or after its program had started, and nothing is left of it.
+        // The removal came before or after the program started, and left nothing.
         drop(run);
         eventually("it is gone", || host.mydocker(["ps", "-aq"]).text().is_empty());
     }
 }
 
 #[test]
-fn a_container_between_restarts_can_be_read_and_says_that_it_waits() {
+fn a_container_between_restarts_is_listed_as_restarting() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--restart", "always", "--name", "c", "bb", "sh", "-c", "exit 3"]);
     let state = || host.inspect("c", "{{.State.Status}}");
-    // The pause doubles, so that soon a whole command fits into one.
+    // The pause doubles each time, so a command soon fits into one pause.
     eventually("it has been restarted often", || {
         host.inspect("c", "{{.RestartCount}}").parse::<u32>().unwrap() >= 4
     });

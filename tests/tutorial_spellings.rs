@@ -1,11 +1,11 @@
-//! The tutorial engines' ways to write a command line work as they did there.
+//! Command lines in the style of the engines from container tutorials work.
 
 mod support;
 
 use support::Host;
 
 #[test]
-fn bundled_in_any_order() {
+fn short_flags_can_be_combined_in_any_order() {
     let host = Host::with_busybox();
     for spelling in ["-it", "-ti", "--it", "--ti"] {
         let mut terminal = host.terminal(["run", "--rm", spelling, "bb", "sh"]);
@@ -21,7 +21,7 @@ fn bundled_in_any_order() {
 }
 
 #[test]
-fn one_dash_and_whole_words() {
+fn long_flags_can_have_one_dash() {
     let host = Host::with_busybox();
     host.mydocker([
         "run",
@@ -66,7 +66,7 @@ fn one_dash_and_whole_words() {
 }
 
 #[test]
-fn drop_a_root_file_system_in_and_run_it() {
+fn a_tar_in_the_drop_folder_can_be_run() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--name", "c", "bb", "true"]);
     let drop = host.state_root().join("images").join("drop");

@@ -1,4 +1,5 @@
-//! `--userns`: the container's root is nobody on the host, and nobody in it notices.
+//! `--userns`: the container's root has an unprivileged ID on the host, and programs in it notice
+//! no difference.
 
 mod support;
 
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use support::{Host, eventually};
 
-/// `UID:GID:SIZE` of a container, as the kernel has it.
+/// The mapping `UID:GID:SIZE` of a container, read from the kernel.
 fn map(host: &Host, name: &str) -> (u32, u32, u32) {
     let read = |file: &str| -> (u32, u32) {
         let map = std::fs::read_to_string(format!("/proc/{}/{file}", host.pid(name))).unwrap();
@@ -27,7 +28,7 @@ fn owner(path: impl AsRef<Path>) -> (u32, u32) {
     (stat.uid(), stat.gid())
 }
 
-/// An image, `owned`, with a file of `app` in its directory.
+/// Makes the image `owned`, which has a file of the user `app`.
 fn image_of_app(host: &Host) {
     let script = "echo image >/home/app/file; chown -R app:app /home/app";
     host.mydocker(["run", "--name", "maker", "bb", "sh", "-c", script]);
@@ -40,7 +41,7 @@ fn leases(host: &Host) -> usize {
 }
 
 #[test]
-fn root_inside_is_nobody_outside() {
+fn root_in_the_container_is_unprivileged_on_the_host() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "--userns", "auto", "bb", "sleep", "1000"]);
     let (uid, gid, size) = map(&host, "c");
@@ -60,16 +61,16 @@ fn root_inside_is_nobody_outside() {
 }
 
 #[test]
-fn its_root_has_no_power_over_the_host() {
+fn root_in_the_container_has_no_power_over_the_host() {
     let host = Host::with_busybox();
     let secret = host.file("secret", "of the host");
     std::fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
     let bind = format!("{}:/host:noidmap", host.scratch().display());
-    // Even one that has every capability, and sees every process of the host.
+    // Even with every capability and all processes of the host in view.
     let run = ["run", "--rm", "--userns", "auto", "--cap-add", "ALL", "--pid", "host", "-v", &bind];
     let run = run.iter().chain(&["--security-opt", "seccomp=unconfined"]);
     let run = run.chain(&["--security-opt", "systempaths=unconfined", "bb", "sh", "-c"]);
-    // Not this process, which is root of the host: it would end with a guard that fails.
+    // Use another process as the victim: if the guard fails, this test would end.
     let mut victim = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let script = format!(
         "cat /host/secret; kill -9 {pid}; cat /proc/{pid}/environ; ls /proc/{pid}/fd;
@@ -83,7 +84,7 @@ fn its_root_has_no_power_over_the_host() {
     victim.wait().unwrap();
     seen.stdout("here\n");
     assert!(lives, "it killed a process of the host");
-    // The other way round: nor a file that it leaves there.
+    // It also can't open a set-user-ID file that it leaves on the host.
     std::fs::set_permissions(host.scratch(), Permissions::from_mode(0o777)).unwrap();
     let run = ["run", "--rm", "--userns", "100000:200000:65536", "-v", &bind, "bb", "sh", "-c"];
     let script = "cp /bin/busybox /host/suid; chmod 6755 /host/suid; chown 0 /host/suid";
@@ -92,7 +93,7 @@ fn its_root_has_no_power_over_the_host() {
 }
 
 #[test]
-fn users_and_groups_of_the_image() {
+fn a_container_has_the_users_and_groups_of_its_image() {
     let host = Host::with_busybox();
     let script = "echo $(id -u) $(id -g) $(id -G) $HOME; echo >/dev/stdout; echo >/dev/stderr";
     let run = ["run", "--rm", "--userns", "auto"];
@@ -101,7 +102,7 @@ fn users_and_groups_of_the_image() {
     host.mydocker(run.iter().chain(&["-u", "app", "bb", "touch", "/x"])).exits(1);
     host.mydocker(run.iter().chain(&["-u", "70000", "bb", "id"])).refused("70000");
     host.mydocker(run.iter().chain(&["-u", "0:70000", "bb", "id"])).refused("70000");
-    // Files of users beyond its range are nobody's, and nobody's to change.
+    // Files of users outside the mapping belong to nobody, and can't be changed.
     image_of_app(&host);
     let run = ["run", "--rm", "--userns", "100000:200000:1", "owned", "sh", "-c"];
     let script =
@@ -123,7 +124,7 @@ fn a_volume_has_the_same_owners_in_every_container() {
     let script = "stat -c %u:%g /v/a /v/root; echo more >>/v/a; cat /v/a";
     run("100000:200000:65536", script).stdout("5:6\n0:0\nhi\nmore\n");
     run("host", "stat -c %u:%g /v/a /v/root").stdout("5:6\n0:0\n");
-    // Filled from the image, with its owners.
+    // The volume is filled from the image, with the image's owners.
     image_of_app(&host);
     let seen = "stat -c %u:%g /home /home/app /home/app/file; cat /home/app/file";
     let run = ["run", "--rm", "--userns", "auto", "-v", "home:/home", "owned", "sh", "-c", seen];
@@ -132,7 +133,7 @@ fn a_volume_has_the_same_owners_in_every_container() {
 }
 
 #[test]
-fn binds_have_the_hosts_owners_unless_they_are_left_alone() {
+fn binds_are_mapped_unless_noidmap_is_given() {
     let host = Host::with_busybox();
     let file = host.file("of-root", "");
     std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
@@ -149,7 +150,7 @@ fn binds_have_the_hosts_owners_unless_they_are_left_alone() {
         "-c",
         script,
     ]);
-    // The second is not writable to the host's nobody.
+    // The second bind is not mapped, so the container's root can't write to it.
     run.exits(1).stdout("0:0\n65534:65534\n");
     assert_eq!(owner(b.join("new")), (0, 0));
     assert!(!b.join("new2").exists());
@@ -159,7 +160,7 @@ fn binds_have_the_hosts_owners_unless_they_are_left_alone() {
 }
 
 #[test]
-fn tmpfs_terminal_and_shared_memory_are_its_own() {
+fn tmpfs_terminal_and_shared_memory_belong_to_its_root() {
     let host = Host::with_busybox();
     let script = "stat -c %u:%g /t /t5 /dev/shm /dev/mqueue; touch /t/x /dev/shm/x";
     let run = ["run", "--rm", "--userns", "auto", "--tmpfs", "/t", "--tmpfs", "/t5:uid=5,gid=6"];
@@ -173,7 +174,7 @@ fn tmpfs_terminal_and_shared_memory_are_its_own() {
 }
 
 #[test]
-fn exec_enters_it() {
+fn exec_enters_the_user_namespace() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "--userns", "auto", "bb", "sleep", "1000"]);
     let namespace = |pid: &str| {
@@ -187,7 +188,7 @@ fn exec_enters_it() {
     assert_eq!(seen, [inside.as_str(), "CapEff:\t00000000a80425fb"]);
     host.mydocker(["exec", "-u", "app", "c", "sh", "-c", "id -u; echo x >/dev/stderr"])
         .stdout("1234\n");
-    // All of the capabilities, and none over the host.
+    // The process has all capabilities, but none over the host.
     let script =
         "readlink /proc/self/ns/user; mount -t tmpfs x /mnt; echo 1 >/proc/sys/vm/swappiness";
     let seen = host.mydocker(["exec", "--privileged", "c", "sh", "-c", script]);
@@ -196,7 +197,7 @@ fn exec_enters_it() {
 }
 
 #[test]
-fn cp_minds_the_owners_both_ways_running_or_not() {
+fn cp_keeps_the_owners_in_both_directions() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "--userns", "auto", "bb", "sleep", "1000"]);
     let original = host.file("original", "text");
@@ -224,7 +225,7 @@ fn cp_minds_the_owners_both_ways_running_or_not() {
 }
 
 #[test]
-fn what_is_committed_and_exported_belongs_to_the_images_users() {
+fn commit_and_export_have_the_owners_of_the_image() {
     let host = Host::with_busybox();
     let script = "touch /root-file /app-file; chown app:app /app-file; rm /etc/group; sleep 1000";
     host.mydocker(["run", "-d", "--name", "c", "--userns", "auto", "bb", "sh", "-c", script]);
@@ -251,7 +252,7 @@ fn what_is_committed_and_exported_belongs_to_the_images_users() {
 }
 
 #[test]
-fn the_range_stays_with_the_container_and_is_freed_with_it() {
+fn the_id_range_is_kept_and_freed_with_the_container() {
     let host = Host::with_busybox();
     for name in ["a", "b"] {
         host.mydocker(["run", "-d", "--name", name, "--userns", "auto", "bb", "sleep", "1000"]);
@@ -270,13 +271,13 @@ fn the_range_stays_with_the_container_and_is_freed_with_it() {
     host.mydocker(["run", "--userns", "auto", "--name", "b", "bb", "true"]).refused("b");
     assert_eq!(leases(&host), 1);
     host.mydocker(["system", "check"]).stdout("");
-    // Left by a kill.
+    // Left by a killed command.
     let lost = host.state_root().join("ids/1879048192");
     std::os::unix::fs::symlink("0".repeat(64), &lost).unwrap();
     host.mydocker(["system", "check"]).exits(1).stdout_has("is leased, but its container is gone");
     host.mydocker(["system", "check", "--repair"]);
     assert!(!lost.exists() && leases(&host) == 1);
-    // Lost by a file system that was.
+    // As if the file system had lost the link.
     std::fs::remove_file(host.state_root().join(format!("ids/{}", b.0))).unwrap();
     host.mydocker(["system", "check"]).exits(1).stdout_has("container b");
     host.mydocker(["system", "check", "--repair"]);
@@ -284,7 +285,7 @@ fn the_range_stays_with_the_container_and_is_freed_with_it() {
 }
 
 #[test]
-fn limits_and_settings_hold_as_ever() {
+fn limits_and_settings_work_as_without_a_user_namespace() {
     let host = Host::with_busybox();
     let run = ["run", "--rm", "--userns", "auto"];
     let with = |flags: &[&str], script: &str| {
@@ -308,7 +309,7 @@ fn limits_and_settings_hold_as_ever() {
 }
 
 #[test]
-fn networks_names_and_published_ports() {
+fn networks_names_and_published_ports_work() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.77.0.0/24", "net"]);
     let run = ["run", "-d", "--userns", "auto", "--net", "net", "--name"];
@@ -321,11 +322,11 @@ fn networks_names_and_published_ports() {
     let address = format!("{}:8080", support::machine::MACHINE);
     host.answers(support::machine::Side::Outside, &address, "served\n");
     host.mydocker(["exec", "other", "ping", "-c", "1", "web"]);
-    // A capability that it is given holds for its own network.
+    // A capability that is added holds for the container's own network.
     let run = ["run", "--rm", "--userns", "auto", "--cap-add", "NET_ADMIN", "bb"];
     let add = ["ip", "address", "add", "10.9.9.9/32", "dev", "lo"];
     host.mydocker(run.iter().chain(&add));
-    // The host's is not its own.
+    // It does not hold for the host's network.
     let run = ["run", "--rm", "--userns", "auto", "--net", "host", "--cap-add", "NET_ADMIN", "bb"];
     assert_ne!(host.mydocker(run.iter().chain(&add)).status(), 0);
     host.mydocker(run.iter().chain(&["ls", "/sys/class/net/lo"]));
@@ -347,7 +348,7 @@ fn containers_of_the_same_ids_share_namespaces() {
         let pid = host.pid("one").to_string();
         assert_eq!(own, [seen(&pid, "user"), seen(&pid, kind), "0".to_owned()]);
     }
-    // With the powers over the network that its own root has.
+    // With the capabilities of its root over the network.
     let run = ["run", "--rm", "--userns", userns, "--network", "container:one", "bb"];
     let script = "timeout 1 nc -l -p 80; echo $?";
     host.mydocker(run.iter().chain(&["sh", "-c", script])).stdout("143\n");
@@ -355,7 +356,7 @@ fn containers_of_the_same_ids_share_namespaces() {
 }
 
 #[test]
-fn what_cannot_go_together_is_refused() {
+fn conflicting_flags_are_refused() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "host", "bb", "sleep", "1000"]);
     host.mydocker(["run", "-d", "--name", "own", "--userns", "auto", "bb", "sleep", "1000"]);

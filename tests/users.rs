@@ -1,4 +1,4 @@
-//! `-u`: names are looked up in the image, numbers are taken as they are.
+//! `-u`: names are looked up in the image, and numbers are used directly.
 
 mod support;
 
@@ -10,7 +10,7 @@ fn id(host: &Host, user: &str) -> support::Done {
 }
 
 #[test]
-fn names_numbers_and_groups() {
+fn a_user_is_a_name_or_a_number_with_a_group() {
     let host = Host::with_busybox();
     for (user, expected) in [
         ("root", "0 0 0 /root"),
@@ -31,13 +31,13 @@ fn names_numbers_and_groups() {
 #[test]
 fn a_number_is_never_a_name() {
     let host = Host::with_busybox();
-    // The image has a user called "1000" that is root.
+    // The image has a user named "1000" with UID 0.
     let script = "echo $(id -u)";
     host.mydocker(["run", "--rm", "-u", "1000", "bb", "sh", "-c", script]).stdout("1000\n");
 }
 
 #[test]
-fn unknown_and_impossible_users_are_refused() {
+fn unknown_and_invalid_users_are_refused() {
     let host = Host::with_busybox();
     for (user, part) in [
         ("nobodyknows", "nobodyknows"),
@@ -65,11 +65,11 @@ fn an_ordinary_user_has_no_capabilities() {
 }
 
 #[test]
-fn a_directory_closed_to_the_user_is_no_place_to_start() {
+fn a_working_directory_that_the_user_cannot_enter_is_refused() {
     let host = Host::with_busybox();
     let make = "mkdir -m 700 /secret";
     host.mydocker(["run", "--name", "c", "bb", "sh", "-c", make]);
-    // A volume carries the closed directory over.
+    // The volume gets the closed directory.
     host.mydocker(["run", "--rm", "-v", "v:/v", "bb", "chmod", "700", "/v"]);
     host.mydocker(["run", "--rm", "-v", "v:/v", "-w", "/v", "-u", "app", "bb", "pwd"])
         .exits(126)

@@ -1,5 +1,5 @@
-//! The projects of corpus.txt: `config` says what docker-compose 1.29 says, and every one of them comes
-//! up, runs and goes down, with busybox in the place of its images.
+//! The projects of corpus.txt: `config` prints the same as docker-compose 1.29, and each project
+//! comes up, runs and goes down. busybox stands in for the images.
 
 use std::path::Path;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn files() -> Vec<File> {
 }
 
 /// Writes all projects below the host's scratch directory. Returns their names, and whether only
-/// newer programs than docker-compose 1.29 read them.
+/// programs newer than docker-compose 1.29 read them.
 fn projects(host: &Host) -> Vec<(&'static str, bool)> {
     let mut projects: Vec<(&str, bool)> = Vec::new();
     for file in files() {
@@ -47,7 +47,7 @@ fn projects(host: &Host) -> Vec<(&'static str, bool)> {
 }
 
 fn tool(name: &str) -> Command {
-    // Debian's own: docker-compose is a library of that Python alone.
+    // docker-compose is a library of Debian's Python only.
     let mut command = Command::new("/usr/bin/python3");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose").join(name));
     command
@@ -60,7 +60,7 @@ fn compose(host: &Host, project: &str, words: &[&str]) -> support::Done {
 }
 
 #[test]
-fn config_says_what_docker_compose_says() {
+fn config_prints_the_same_as_docker_compose() {
     let host = Host::new();
     let mut compare = tool("compare.py");
     for (project, is_new) in projects(&host) {
@@ -80,7 +80,7 @@ fn sorted(done: support::Done) -> Vec<String> {
     lines
 }
 
-/// What `config` prints means the same when it is read.
+/// `config` reads its own output with the same result.
 #[test]
 fn config_reads_its_own_output() {
     let host = Host::new();
@@ -100,7 +100,7 @@ fn config_reads_its_own_output() {
 
 #[test]
 fn every_project_comes_up_and_goes_down() {
-    // Ports and networks are those of a machine of the test's own.
+    // Use a machine of the test's own: the projects publish ports and make networks.
     let host = Host::on_machine();
     let mut names: Vec<String> = vec!["bb".to_owned()];
     for (project, _) in projects(&host) {
@@ -130,7 +130,7 @@ fn every_project_comes_up_and_goes_down() {
         let services = run(&["config", "--services"]).lines().len();
         let containers = run(&["ps", "-aq"]).lines().len();
         assert!(containers >= services, "{project}: {containers} containers, {services} services");
-        // Nothing has changed.
+        // Nothing has changed, so no container is made again.
         let again = run(&["up", "-d"]).stderr_text();
         assert!(!again.contains("Recreate"), "{project}: {again}");
         run(&["down", "-v", "-t", "0"]);

@@ -1,5 +1,5 @@
-//! The same listing from inside a container of Podman's on the same host, and what it means that one
-//! is looser than the other.
+//! Runs the probe in a container of Podman on the same host, and compares two lists: what one
+//! allows beyond the other.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,11 +7,11 @@ use std::process::Command;
 use crate::support::Host;
 use crate::{Listing, PROBE, bits, mounted_probe, one, parse};
 
-/// What Docker's default container may do beyond Podman's.
+/// The capabilities that Docker's default container has and Podman's lacks.
 const DOCKERS: u64 = 1 << 27 | 1 << 13 | 1 << 29;
 
-/// The listing from inside a container of Podman's with the same flags, if it is here; by `exec`, of
-/// a process that joined it.
+/// The probe's list in a container of Podman with the same flags, or with `by_exec` of a process
+/// that joined the container; `None` if Podman is not installed.
 pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
     Command::new("podman").arg("--version").output().ok()?;
     let rootfs = host.scratch().join("rootfs");
@@ -41,8 +41,9 @@ pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
     Some(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Every way in which `ours` allows more than both `theirs`, which was taken before it, and another
-/// taken now: the host's devices, and what /sys has of them, come and go.
+/// What `ours` allows beyond both Podman's list `theirs`, which was taken before `ours`, and another
+/// list that is taken now. The host's devices and their files in /sys come and go, so one list of
+/// Podman is not enough.
 pub fn looser_still(
     host: &Host,
     flags: &[&str],
@@ -58,7 +59,7 @@ pub fn looser_still(
     found
 }
 
-/// Every way in which the one listing allows more than the other.
+/// What `ours` allows beyond `theirs`, one line each.
 fn looser(ours: &Listing, theirs: &Listing) -> Vec<String> {
     let mut looser = Vec::new();
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
@@ -73,18 +74,18 @@ fn looser(ours: &Listing, theirs: &Listing) -> Vec<String> {
             looser.push(format!("{fact}: {} < {}", one(ours, fact), one(theirs, fact)));
         }
     }
-    // Each of these is something that a container has; none may be ours alone.
+    // For each of these names, `ours` must have no fact that `theirs` lacks.
     for name in ["writable", "unmasked", "device", "usable", "fd", "abstract", "group"] {
         let none = BTreeSet::new();
         let theirs = theirs.get(name).unwrap_or(&none);
         for fact in ours.get(name).unwrap_or(&none).difference(theirs) {
-            // Old versions of Podman leave the process's own group out (CVE-2022-2989).
+            // Old versions of Podman leave out the process's own group (CVE-2022-2989).
             if name != "group" || *fact != one(ours, "gid") {
                 looser.push(format!("{name}: {fact}"));
             }
         }
     }
-    // A namespace that theirs doesn't share with the host.
+    // If Podman's container has its own namespace of a kind, ours must too.
     for name in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
         let key = format!("ns/{name}");
         let hosts = std::fs::read_link(format!("/proc/self/{key}")).unwrap();

@@ -1,13 +1,14 @@
-//! What runs inside: lists what can be seen and done, one fact a line, each under `MARK`.
+//! The probe: lists what a process in the container can see and do, one fact per line, after
+//! `MARK`.
 
 use std::ffi::CStr;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The variable that asks for a report.
+/// The environment variable that makes the test binary run the probe.
 pub const ASKED: &str = "PROBE";
-/// Begins each line of it.
+/// The start of each line of the list.
 pub const MARK: &str = "@@ ";
 
 fn fact(name: &str, value: impl std::fmt::Display) {
@@ -15,7 +16,7 @@ fn fact(name: &str, value: impl std::fmt::Display) {
 }
 
 pub fn report() {
-    // The test harness has started a line of its own.
+    // The test harness has printed the start of a line.
     println!();
     let status = fs::read_to_string("/proc/self/status").unwrap();
     for line in status.lines() {
@@ -40,13 +41,13 @@ pub fn report() {
         let name = entry.file_name().to_string_lossy().into_owned();
         fact(&format!("ns/{name}"), fs::read_link(entry.path()).unwrap().display());
     }
-    // One of them is the listing's own.
+    // One of the descriptors is that of this listing.
     let fds = fs::read_dir("/proc/self/fd").unwrap().flatten();
     for fd in fds.filter(|fd| fs::metadata(fd.path()).is_ok_and(|to| !to.is_dir())) {
         fact("fd", fd.file_name().display());
     }
     for (name, _) in std::env::vars() {
-        // Podman's own word.
+        // Podman sets the variable `container` itself.
         if name != "container" && name != "TERM" {
             fact("env", name);
         }
@@ -67,7 +68,7 @@ pub fn report() {
     fact("end", "");
 }
 
-/// What tells of the host.
+/// Files that reveal facts about the host.
 const HIDDEN: [&str; 13] = [
     "/proc/acpi",
     "/proc/asound",
@@ -103,8 +104,8 @@ fn masks() {
     }
 }
 
-/// Every file below that can be opened for writing, but for those of processes, which are the
-/// container's own.
+/// Reports every file below that can be opened for writing, except the files of processes, which
+/// are the container's own.
 fn writable(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -119,8 +120,9 @@ fn writable(directory: &Path) {
             continue;
         }
         let opened = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&path);
-        // Left out: files without write permission, which root may open all the same, files covered by the null
-        // device, and the triggers of pressure stalls, which only notify their writer.
+        // Leave out files without write permission, which root can open anyway; files that the null
+        // device covers; and the triggers of pressure stall information, which only notify their
+        // writer.
         let is_file = |file: fs::File| {
             file.metadata().is_ok_and(|stat| stat.is_file() && stat.mode() & 0o222 != 0)
         };
@@ -134,7 +136,7 @@ fn devices(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let Ok(stat) = entry.path().symlink_metadata() else { continue };
         if stat.is_dir() {
-            // Pseudo-terminals come and go.
+            // Skip pseudo-terminals, which come and go.
             if !entry.path().ends_with("pts") {
                 devices(&entry.path());
             }
@@ -155,7 +157,7 @@ fn devices(directory: &Path) {
     }
 }
 
-/// What becomes of each attempt in a default container.
+/// The result of each attempt in a default container.
 pub const EXPECTED: &[(&str, &str)] = &[
     ("acct", "EPERM"),
     ("add_key", "EPERM"),
@@ -268,7 +270,7 @@ fn attempts() -> Vec<(&'static str, String)> {
     results
 }
 
-/// Makes a node for the host's memory and opens it.
+/// Makes a device node for the host's memory and opens it.
 fn memory() -> i32 {
     let path = c"/tmp/mem";
     let number = libc::makedev(1, 1) as usize;
@@ -284,10 +286,10 @@ fn memory() -> i32 {
     opened.err().map_or(0, |error| error.raw_os_error().unwrap())
 }
 
-/// The name of the error, or `ok`, of what `attempt` gives in a process of its own: some of the
-/// attempts change the caller if they are allowed.
+/// Runs `attempt` in a child process and returns the name of its error, or `ok`. An attempt may
+/// change its process if it is allowed.
 fn in_child(attempt: impl FnOnce() -> i32) -> String {
-    // SAFETY: the probe has one thread that does anything; the child makes a call and ends.
+    // SAFETY: no other thread of the probe does anything; the child makes one call and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let errno = attempt();
@@ -308,22 +310,22 @@ fn in_child(attempt: impl FnOnce() -> i32) -> String {
     }
 }
 
-/// The error number, or 0.
+/// Makes a system call. Returns errno, or 0 after a success.
 fn call(number: libc::c_long, arguments: &[usize]) -> i32 {
     let mut all = [0; 6];
     all[..arguments.len()].copy_from_slice(arguments);
     let [a, b, c, d, e, f] = all;
-    // SAFETY: every pointer among the arguments is null or a C string; what the call may change is
-    // this process, which ends after it.
+    // SAFETY: every pointer in the arguments is null or a C string. The call may change only this
+    // process, which exits afterwards.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     if number == libc::SYS_clone && result == 0 {
-        // SAFETY: the grandchild that should not have been.
+        // SAFETY: ends the new process, which only exists if the filter failed.
         unsafe { libc::_exit(0) };
     }
     if result == -1 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
 }
 
-/// `socket` by i386's multiplexer, which any 64-bit program can call.
+/// socket(2) by way of i386's socketcall, which every 64-bit program can call.
 #[cfg(target_arch = "x86_64")]
 fn socketcall_of_i386() -> i32 {
     let result: i32;

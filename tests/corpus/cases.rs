@@ -1,13 +1,14 @@
-//! The cases of the corpus: a text of sections, each a Dockerfile with its context.
+//! The cases of the corpus: a text with one section per Dockerfile and its context.
 //!
 //! ```text
 //! @case NAME FLAG…         a case, with flags of build
+//! @about …                 the subject, or the sentence of the reference that the case tests
 //! @about …                 what it is about, or the sentence of the reference
-//! @only PEER… REASON       the other peers don't know the language, and are not asked (`none`: all)
+//! @only PEER… REASON       only these peers can build it (`none`: no peer)
 //! @file PATH [MODE [crlf]] a file of the context; its lines follow (`PATH/`: a directory)
 //! @link PATH TARGET        a symbolic link of the context
 //! @archive ARG…            an archive of files of the context, by `tar ARG…`
-//! @differs PEER REASON     how a peer's image differs: lines `< ours` and `> theirs` follow
+//! @differs PEER REASON     a known difference: lines `< ours` and `> theirs` follow
 //! @has LINE                a line that our image must have
 //! ```
 
@@ -29,30 +30,30 @@ const TEXT: &[&str] = &[
 pub struct Case {
     pub name: String,
     pub flags: Vec<String>,
-    /// Lines of our image.
+    /// Lines that our image must have.
     pub expected: Vec<String>,
     only: Option<String>,
     files: Vec<(String, u32, String)>,
     links: Vec<(String, String)>,
-    /// Arguments of tar(1).
+    /// Arguments of tar(1), one list per archive.
     archives: Vec<Vec<String>>,
-    /// Peer and line.
+    /// Known differences: pairs of peer and line.
     differences: Vec<(String, String)>,
 }
 
 impl Case {
-    /// Whether the peer is asked.
+    /// Whether the peer builds this case.
     pub fn is_for(&self, peer: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only == peer)
     }
 
-    /// The differences from the peer that are known.
-    pub fn told(&self, peer: &str) -> Vec<String> {
+    /// The known differences from the peer.
+    pub fn differences_from(&self, peer: &str) -> Vec<String> {
         let known = self.differences.iter().filter(|(known, _)| known == peer);
         known.map(|(_, line)| line.clone()).collect()
     }
 
-    /// Writes the context.
+    /// Writes the context to a directory. Returns the path.
     pub fn write(&self, host: &Host) -> PathBuf {
         let directory = host.scratch().join("corpus").join(&self.name);
         std::fs::create_dir_all(&directory).unwrap();
@@ -86,14 +87,14 @@ impl Case {
         directory
     }
 
-    /// Whether it starts from the image of another case.
+    /// Whether the case starts from the image of another case.
     pub fn is_late(&self, cases: &[(&Case, &std::path::Path)]) -> bool {
         let is_case = |name: &str| cases.iter().any(|(case, _)| case.name == name);
         let mut lines = self.files.iter().flat_map(|(_, _, content)| content.lines());
         lines.any(|line| line.strip_prefix("FROM ").is_some_and(is_case))
     }
 
-    /// Whether the build should fail.
+    /// Whether the build must fail.
     pub fn fails(&self) -> bool {
         self.name.starts_with("fails_")
     }
@@ -111,10 +112,10 @@ pub fn fingerprint() -> u64 {
 }
 
 pub fn read() -> Vec<Case> {
-    /// What the lines without a mark belong to.
+    /// What lines without a mark belong to.
     enum In {
         Nothing,
-        /// With the end of its lines.
+        /// A file, with the end of its lines.
         File(&'static str),
         Differences(String),
     }
@@ -124,7 +125,7 @@ pub fn read() -> Vec<Case> {
         let mut words = line.split(' ');
         let mark = words.next().filter(|word| word.starts_with('@'));
         if mark == Some("@case") {
-            // The empty line before a case belongs to no file.
+            // The empty line before a case does not belong to the file.
             if let (In::File(_), Some((_, _, content))) =
                 (&within, cases.last_mut().and_then(|case| case.files.last_mut()))
             {

@@ -1,22 +1,22 @@
-//! An archive of `docker save`, described line by line so that the images of two programs can be
-//! compared: the files after all layers, the config and the history. Times, ids and digests are left
-//! out, because they differ by nature.
+//! Describes an archive of `docker save` line by line, so that the images of two programs can be
+//! compared: the files after all layers, the config and the history. Times, ids and digests are
+//! left out, because they always differ.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use miniserde::json::{self, Value};
 
-/// The files of the image `bb`, which every case has.
+/// The directory of the base image `bb`, which every case has.
 const BASE: &str = "bin/";
 
-/// The name of each image and its lines.
+/// The name of each image in the archive, with its lines.
 pub fn describe(archive: &[u8]) -> Vec<(String, Vec<String>)> {
     let files: BTreeMap<String, Entry> =
         entries(archive).into_iter().map(|entry| (entry.name.clone(), entry)).collect();
     let resolve = |name: &str| -> &[u8] {
         let entry = &files[name];
-        // Docker saves a layer that it has twice as a link.
+        // If two layers are the same, Docker saves the second as a link.
         if entry.kind == b'2' {
             let target = entry.link.trim_start_matches("../");
             return files[target].data;
@@ -52,7 +52,7 @@ struct Entry<'a> {
     data: &'a [u8],
 }
 
-/// The entries of a tar: ustar with the records of PAX and GNU for long names.
+/// The entries of a tar: ustar, with the PAX and GNU records for long names.
 fn entries(mut tar: &[u8]) -> Vec<Entry<'_>> {
     let number = |field: &[u8]| {
         let digits = String::from_utf8_lossy(field);
@@ -112,7 +112,7 @@ fn entries(mut tar: &[u8]) -> Vec<Entry<'_>> {
     entries
 }
 
-/// Puts a layer over the files below it.
+/// Applies a layer to the files of the layers below.
 fn apply(tree: &mut BTreeMap<String, String>, layer: Vec<Entry<'_>>) {
     let remove = |tree: &mut BTreeMap<String, String>, name: &str, with_top: bool| {
         let below = format!("{name}/");
@@ -159,7 +159,7 @@ fn apply(tree: &mut BTreeMap<String, String>, layer: Vec<Entry<'_>>) {
             b'2' => format!("/{name}: {uid}:{gid} {what}"),
             _ => format!("/{name}: {mode:o} {uid}:{gid} {what}"),
         };
-        // What is in every image makes the lines long and says nothing.
+        // Leave out the applets of the base, which are in every image.
         if !name.starts_with(BASE) || name.contains("busybox") {
             tree.insert(entry.name, line);
         }
@@ -202,17 +202,18 @@ fn config_lines(config: &Value) -> Vec<String> {
     lines
 }
 
-/// One line for each step: its number, whether it made a layer, and the command.
+/// One line for each step: its number, whether it made a layer, and its command.
 fn history_lines(config: &Value) -> Vec<String> {
     let steps = list(get(config, "history"));
-    // The base was imported, each program in its own words.
+    // Leave out the import of the base, which each program describes in its own words.
     let steps = steps.iter().filter(|step| {
         let by = text(get(step, "created_by"));
         !by.is_empty() && !text(get(step, "comment")).contains("mported")
     });
     let steps = steps.enumerate().map(|(at, step)| {
         let mut by = text(get(step, "created_by")).replace('\n', "\\n");
-        // Docker names what is copied by a digest, even from a stage, and puts no blank after --chown.
+        // Docker names copied files by a digest, also those from a stage, and writes no space after
+        // --chown.
         let copies = ["#(nop) COPY ", "#(nop) ADD "];
         if let Some((start, _)) = copies.iter().find_map(|copy| by.match_indices(copy).next())
             && let Some(end) = by.rfind(" in ")

@@ -1,4 +1,4 @@
-//! The engine's own binary, which every process that enters a container is at first.
+//! Attacks on the engine's own binary, which runs first in every process that enters a container.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,13 +10,13 @@ use rustix::fs::XattrFlags;
 use super::support::{Background, Host, MYDOCKER, eventually};
 use super::{attack, must_be_inside, with_attack};
 
-/// CVE-2019-5736: an image whose program is /proc/self/exe runs the runtime's binary inside, and a
-/// process beside it overwrites it through /proc/PID/exe. Guard: what enters a container was
-/// executed through a read-only mount of its own.
+/// CVE-2019-5736: if an image's program is /proc/self/exe, the runtime's binary runs inside the
+/// container, and a process of the container overwrites it through /proc/PID/exe. Guard: every
+/// process that enters a container has executed the binary from a read-only mount.
 #[test]
 fn the_binary_cannot_be_changed_from_inside() {
     let host = Host::with_busybox();
-    // A copy: if the attack succeeds, it is lost for this test alone.
+    // Attack a copy: if the attack succeeds, only this test loses its binary.
     let binary = host.scratch().join("mydocker");
     fs::copy(MYDOCKER, &binary).unwrap();
     fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
@@ -27,7 +27,7 @@ fn the_binary_cannot_be_changed_from_inside() {
         command.args(like.get_args());
         command
     };
-    // The victim: our binary as a container's first program, kept busy by an input that stays open.
+    // The victim is the binary as a container's first program. It waits for input that stays open.
     let attack_here = with_attack();
     let victim = Background::spawn(ours(&[
         "run",
@@ -61,7 +61,7 @@ fn the_binary_cannot_be_changed_from_inside() {
     assert_eq!(facts(&binary), before.1, "the binary's mode, owner or attributes were changed");
 }
 
-/// All that can be changed of a file beside its content.
+/// The metadata of a file that an attack could change.
 fn facts(path: &Path) -> (u32, u32, u32, i64, Vec<u8>) {
     let stat = fs::metadata(path).unwrap();
     let mut names = vec![0; 4096];

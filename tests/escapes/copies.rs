@@ -1,4 +1,5 @@
-//! `cp` and its kin: files that move while somebody inside moves what they go through.
+//! Attacks on `cp`, `export` and similar commands: links that are swapped while a command copies
+//! files.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -9,13 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::support::{Done, Host, eventually};
 use super::{CANARY, attack, canary, with_attack};
 
-/// How often each direction is tried, while the container swaps as fast as it can.
+/// The number of attempts in each direction, while the container swaps the links as fast as it can.
 const ROUNDS: usize = 500;
 
-/// How many containers are made whose mount points `cp` makes, four times each.
+/// The number of containers whose mount points `cp` makes, four times each.
 const MOUNT_POINTS: usize = 40;
 
-/// What may not change of the host's directory.
+/// The state of the host's directory that must not change.
 pub fn state(canary: &Path) -> Vec<(String, u32, u32, i64, u64)> {
     let mut state = Vec::new();
     for path in [canary.to_owned(), canary.join("secret")] {
@@ -28,11 +29,12 @@ pub fn state(canary: &Path) -> Vec<(String, u32, u32, i64, u64)> {
     state
 }
 
-/// CVE-2018-15664, CVE-2019-18466, CVE-2019-10152: `cp` resolved a path of the container's and then
-/// used it by name, when a link had taken its place: the host's files were read and written.
-/// Guards: the kernel resolves below the container's root, and what it finds is used by descriptor.
+/// CVE-2018-15664, CVE-2019-18466, CVE-2019-10152: `cp` resolved a path of the container and used
+/// it by name later, when a link had taken its place. So it read and wrote the host's files.
+/// Guards: the kernel resolves paths below the container's root, and the result is used by
+/// descriptor.
 #[test]
-fn a_path_that_is_swapped_while_cp_uses_it_stays_inside() {
+fn cp_stays_inside_while_a_link_is_swapped() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     let volume = host.scratch().join("shared");
@@ -93,10 +95,10 @@ fn a_path_that_is_swapped_while_cp_uses_it_stays_inside() {
     host.mydocker(["rm", "-f", "box"]);
 }
 
-/// CVE-2026-42306: `cp` on a stopped container mounts its volumes, while another container swaps their
-/// targets.
+/// CVE-2026-42306: `cp` on a stopped container mounts its volumes, while another container swaps
+/// the mounts' targets.
 #[test]
-fn a_mount_target_that_is_swapped_while_cp_mounts_stays_inside() {
+fn cp_mounts_volumes_inside_while_a_target_is_swapped() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     let volume = host.scratch().join("shared");
@@ -126,10 +128,11 @@ fn a_mount_target_that_is_swapped_while_cp_mounts_stays_inside() {
 }
 
 /// CVE-2026-41568: `cp` on a container that never ran makes the mount points of its volumes, while
-/// another container swaps what they go through: empty files and directories came to be anywhere on
-/// the host. Guard: `beneath::make_dirs` and `make_file` resolve inside the root, in `view::bind`.
+/// another container swaps directories on their paths. So empty files and directories appeared
+/// anywhere on the host. Guard: `beneath::make_dirs` and `make_file`, which `view::bind` calls,
+/// resolve inside the root.
 #[test]
-fn a_mount_point_that_cp_makes_is_made_inside() {
+fn cp_makes_mount_points_inside() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     let volume = host.scratch().join("shared");
@@ -160,14 +163,14 @@ fn a_mount_point_that_cp_makes_is_made_inside() {
     host.mydocker(["rm", "-f", "swapper"]);
 }
 
-/// CVE-2019-14271, CVE-2026-41567, CVE-2022-1227: a helper that had entered the container's root
-/// loaded a library, or ran a program, that lay there, as root of the host. Guard: nothing of a
-/// container is loaded or run by any command that looks into it.
+/// CVE-2019-14271, CVE-2026-41567, CVE-2022-1227: a helper entered the container's root and then
+/// loaded a library or executed a program from it, as root of the host. Guard: a command that reads
+/// a container's files neither loads nor executes any of them.
 #[test]
-fn nothing_in_a_container_is_run_or_loaded_by_what_looks_into_it() {
+fn no_command_runs_or_loads_a_file_of_a_container() {
     let host = Host::with_busybox();
-    // Whatever it were that is run, it leaves its mark; whatever library is loaded isn't one, and
-    // ends its loader.
+    // Every program leaves a mark when it runs. Every library is not a valid one, so the process
+    // that loads it fails.
     let script = "b=/bin/busybox; echo '#!/bin/busybox sh' >/poison; \
         echo 'echo $0 >>/mark' >>/poison; $b chmod 755 /poison; \
         for d in bin sbin usr/sbin usr/bin usr/local/bin; do $b mkdir -p /$d; \
@@ -203,8 +206,8 @@ fn nothing_in_a_container_is_run_or_loaded_by_what_looks_into_it() {
     assert!(!host.mydocker(["diff", "box"]).text().contains("/mark"));
 }
 
-/// CVE-2022-23648: a volume of the image's whose path climbs up was filled from the host's files.
-/// Guard: the path is cleaned, and what it names is looked up below the image's root.
+/// CVE-2022-23648: an image's volume with a path such as /../../etc was filled from the host's
+/// files. Guard: the path is cleaned and looked up below the image's root.
 #[test]
 fn an_images_volume_is_filled_from_the_image() {
     let host = Host::with_busybox();
@@ -215,22 +218,22 @@ fn an_images_volume_is_filled_from_the_image() {
     host.mydocker(import);
     let there = canary.to_str().unwrap();
     host.mydocker(["run", "--rm", "volumes", "ls", "-A", there]).stdout("");
-    // By a link of the image's.
+    // The same through a link of the image.
     let root = host.scratch().join("root");
     fs::create_dir_all(root.join("bin")).unwrap();
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     symlink(&canary, root.join("link")).unwrap();
     let path = root.to_str().unwrap();
     let args = ["run", "--rm", "-v", "data:/link", "--rootfs", path, "/bin/busybox", "true"];
-    // Refused or not: nothing may be copied.
+    // The command may be refused. In any case it must copy nothing.
     host.mydocker(args).status();
     let data = host.state_root().join("volumes/data/_data");
     assert!(!data.join("secret").exists(), "the host's files were copied into a volume");
 }
 
-/// The same by what is mounted in the image's root: a volume there was filled by the host's root
-/// with what the kernel tells in /proc and /sys, before that was hidden, or with another mount's
-/// files. Guard: what is mounted isn't looked at.
+/// The same through mounts in the image's root: a volume was filled with files of /proc and /sys
+/// before these were masked, or with files of another mount. Guard: a mount in the image's root is
+/// never read.
 #[test]
 fn an_images_volume_is_filled_with_nothing_that_is_mounted() {
     let host = Host::with_busybox();
@@ -247,7 +250,7 @@ fn an_images_volume_is_filled_with_nothing_that_is_mounted() {
     for target in ["/sys/kernel", "/link", "/proc/sys", "/net", "/shared", "/there", "/dev/pts"] {
         let volume = format!("data:{target}");
         let args = ["run", "--rm", "-v", &shared, "-v", &volume, "--rootfs", path];
-        // Refused or not: nothing may be copied.
+        // The command may be refused. In any case it must copy nothing.
         host.mydocker([&args[..], &["/bin/busybox", "true"]].concat()).status();
         let data = host.state_root().join("volumes/data/_data");
         let copied = fs::read_dir(&data).map_or(0, Iterator::count);
@@ -258,8 +261,8 @@ fn an_images_volume_is_filled_with_nothing_that_is_mounted() {
     }
 }
 
-/// CVE-2020-1726: a volume that held files was filled again from the image when a second container
-/// took it, over what was there.
+/// CVE-2020-1726: when a second container used a volume that had files, the volume was filled from
+/// the image again and its files were overwritten.
 #[test]
 fn a_volume_that_holds_files_is_never_filled() {
     let host = Host::with_busybox();

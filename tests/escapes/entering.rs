@@ -1,4 +1,4 @@
-//! Processes that enter a running container, looked at from inside while they do.
+//! Attacks on processes that enter a running container, by processes that are inside already.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,10 +10,11 @@ use std::time::Instant;
 use super::support::{Host, PATIENCE};
 use super::{CANARY, attack, canary, must_be_inside, with_attack};
 
-/// CVE-2016-9962: a process entering by exec could be traced, and its descriptors and root reached,
-/// before it was set up. The attacker is as strong as any: it may trace every process it sees.
+/// CVE-2016-9962: a process that entered by exec could be traced, and its descriptors and root
+/// directory reached, before its setup was complete. This attacker has every power in its
+/// container, and may trace every process that it sees.
 #[test]
-fn a_process_that_enters_shows_nothing_of_the_host() {
+fn an_entering_process_shows_nothing_of_the_host() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     let attack_here = with_attack();
@@ -21,12 +22,12 @@ fn a_process_that_enters_shows_nothing_of_the_host() {
     host.mydocker(flags.iter().copied().chain(attack("entering::look_into_those_that_enter")));
     let secret = canary.join("secret");
     for _ in rounds(&host, 200) {
-        // Everything of the caller's leads to the canary: a descriptor, the working directory, the
-        // environment, the command line.
+        // Everything that the caller has leads to the canary: a descriptor, the working directory,
+        // the environment, the command line.
         let mut command = host.command(["exec", "-e", &slow_path(), "box", "true"]);
         command.current_dir(&canary).env("CANARY", CANARY).stdin(File::open(&secret).unwrap());
         if !command.status().unwrap().success() {
-            // The attack has found something, and ended.
+            // The attack has found something and has ended.
             break;
         }
     }
@@ -79,15 +80,15 @@ fn look_into_those_that_enter() {
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
-/// At least this many rounds, and more until the attack in `box` has seen a process that enters, which
-/// may take longer on a machine with one CPU.
+/// Runs at least `least` rounds, and more until the attack in `box` has seen a process that enters.
+/// On a machine with one CPU this may take longer.
 fn rounds(host: &Host, least: usize) -> impl Iterator<Item = usize> {
     let begun = Instant::now();
     let has_seen = || host.succeeds(["exec", "box", "test", "-e", "/seen"]);
     (0..).take_while(move |round| *round < least || begun.elapsed() < PATIENCE && !has_seen())
 }
 
-/// Ends the attack in `box`. It must have seen the processes that enter, and nothing of the host.
+/// Ends the attack in `box`. It must have seen processes that enter, but nothing of the host.
 #[track_caller]
 fn assert_found_nothing(host: &Host) {
     let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
@@ -96,7 +97,7 @@ fn assert_found_nothing(host: &Host) {
     assert_eq!(status, "0", "{}", log.story());
 }
 
-/// Tells `rounds`.
+/// Notifies `rounds` that the attack has seen a process.
 fn note_that_one_was_seen(seen: &mut bool) {
     if !*seen {
         *seen = true;
@@ -104,24 +105,30 @@ fn note_that_one_was_seen(seen: &mut bool) {
     }
 }
 
-/// A PATH in which a program is found late: what enters is there to be seen until then.
+/// A PATH in which a program is found late, so that the entering process is visible for longer.
 fn slow_path() -> String {
     format!("PATH={}/bin", "/x:".repeat(1000))
 }
 
-/// The same, of its powers: a container that may trace (SYS_PTRACE, for a debugger) took over what
-/// entered while that was root of the host still. Guard: it is confined before it can be seen.
+/// The same with capabilities: a container with SYS_PTRACE, as for a debugger, took over an
+/// entering process that still was root of the host. Guard: the process drops its privileges before
+/// the container can see it.
 #[test]
-fn a_process_that_enters_has_no_more_power_than_the_container() {
+fn an_entering_process_has_no_more_capabilities_than_the_container() {
     let host = Host::with_busybox();
     let attack_here = with_attack();
     let flags = ["run", "-d", "--name", "box", "--cap-add", "SYS_PTRACE", "-v", &attack_here, "bb"];
-    host.mydocker(flags.iter().copied().chain(attack("entering::watch_the_powers_of_who_enters")));
+    host.mydocker(
+        flags
+            .iter()
+            .copied()
+            .chain(attack("entering::watch_the_capabilities_of_entering_processes")),
+    );
     for user in ["0", "1000"] {
         for _ in rounds(&host, 50) {
             let exec = ["exec", "-u", user, "-e", &slow_path(), "box", "true"];
             if host.mydocker(exec).status() != 0 {
-                // The attack has found something, and ended.
+                // The attack has found something and has ended.
                 break;
             }
         }
@@ -131,7 +138,7 @@ fn a_process_that_enters_has_no_more_power_than_the_container() {
 
 #[test]
 #[ignore = "an attack, run inside a container"]
-fn watch_the_powers_of_who_enters() {
+fn watch_the_capabilities_of_entering_processes() {
     must_be_inside();
     let field = |status: &str, name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -141,7 +148,7 @@ fn watch_the_powers_of_who_enters() {
     let most = field(&own, "CapBnd").unwrap();
     let mut seen = false;
     while !Path::new("/stop").exists() {
-        // Numbers come one after the other: whoever enters next is met at its birth.
+        // PIDs are assigned in order, so the attack sees the next process that enters early.
         let entries = fs::read_dir("/proc").unwrap().flatten();
         for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
             for pid in [pid, pid + 1] {
@@ -162,18 +169,18 @@ fn watch_the_powers_of_who_enters() {
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
-/// CVE-2016-9962 again, from a container with the default powers, whose root may trace processes of
-/// its own user that have no more power than itself. Guard: what enters is not dumpable until it
-/// executes the program.
+/// CVE-2016-9962 again, in a container with the default capabilities, whose root may trace
+/// processes of its own user that have no more capabilities. Guard: an entering process is not
+/// dumpable until it executes the program (prctl(2), PR_SET_DUMPABLE).
 #[test]
-fn a_process_that_enters_cannot_be_traced() {
+fn an_entering_process_cannot_be_traced() {
     let host = Host::with_busybox();
     let attack_here = with_attack();
     let flags = ["run", "-d", "--name", "box", "-v", &attack_here, "bb"];
     host.mydocker(flags.iter().copied().chain(attack("entering::try_to_trace_what_enters")));
     for _ in rounds(&host, 50) {
         if host.mydocker(["exec", "-e", &slow_path(), "box", "true"]).status() != 0 {
-            // The attack has found something, and ended.
+            // The attack has found something and has ended.
             break;
         }
     }
@@ -195,9 +202,9 @@ fn try_to_trace_what_enters() {
                 if !enters() {
                     continue;
                 }
-                // Opened with the right to attach (proc_pid_mem(5)).
+                // Opening needs the right to attach (proc_pid_mem(5)).
                 let memory = File::open(proc.join("mem"));
-                // Still no other program's.
+                // Count it only if the process has not executed its program yet.
                 if enters() {
                     note_that_one_was_seen(&mut seen);
                     assert!(memory.is_err(), "process {pid} can be traced as it enters");
@@ -208,10 +215,10 @@ fn try_to_trace_what_enters() {
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
-/// A process of ours that stays, `--init`, holds what the engine had in memory. Guard: it is not
-/// dumpable.
+/// With `--init`, a process of mydocker stays in the container, with the engine's memory. Guard:
+/// the process is not dumpable.
 #[test]
-fn an_init_of_ours_cannot_be_looked_into() {
+fn the_init_process_cannot_be_read() {
     let host = Host::with_busybox();
     let script = "for file in environ maps; do cat /proc/1/$file >/dev/null 2>&1 && echo $file; \
                   done; readlink /proc/1/exe /proc/1/cwd /proc/1/fd/0; grep Name /proc/1/status";
@@ -219,9 +226,9 @@ fn an_init_of_ours_cannot_be_looked_into() {
     assert_eq!(seen.split_whitespace().next(), Some("Name:"), "{seen}");
 }
 
-/// CVE-2024-21626: a descriptor that the runtime had left open served as working directory, by
-/// `-w /proc/self/fd/N`: a way to the host's files. Guards: descriptors are closed or close-on-exec,
-/// and no magic link is followed to the working directory.
+/// CVE-2024-21626: a descriptor that the runtime had left open was used as the working directory,
+/// by `-w /proc/self/fd/N`, and led to the host's files. Guards: descriptors are closed or
+/// close-on-exec, and the working directory is opened without following magic links.
 #[test]
 fn no_descriptor_is_a_working_directory() {
     let host = Host::with_busybox();
@@ -243,9 +250,9 @@ fn no_descriptor_is_a_working_directory() {
     }
 }
 
-/// The same, from the other side: a program sees no descriptor but its three.
+/// The same from inside: a program has only three descriptors.
 #[test]
-fn no_descriptor_of_the_callers_is_inherited() {
+fn no_descriptor_of_the_caller_is_inherited() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     let leaked = File::open(&canary).unwrap();
@@ -260,10 +267,10 @@ fn no_descriptor_of_the_callers_is_inherited() {
     }
 }
 
-/// A process inherits its caller's session keyring, whose keys it could read. Guard: each process of
-/// a container joins a new one.
+/// A process inherits its caller's session keyring and could read its keys. Guard: each process of
+/// a container joins a new session keyring (keyrings(7)).
 #[test]
-fn no_key_of_the_callers_session_is_inherited() {
+fn no_key_of_the_callers_keyring_is_inherited() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "box", "--privileged", "bb", "sleep", "1000"]);
     let mut caller = std::process::Command::new("cat");
@@ -278,8 +285,8 @@ fn no_key_of_the_callers_session_is_inherited() {
     }
 }
 
-/// Gives `command` a session keyring with the key `of-the-caller`, which /proc/keys shows to those
-/// alone that have the keyring (keyctl(2), add_key(2)).
+/// Gives `command` a session keyring with the key `of-the-caller`. Only processes with this keyring
+/// see the key in /proc/keys (keyctl(2), add_key(2)).
 fn with_a_key(mut command: std::process::Command) -> std::process::Command {
     use std::os::unix::process::CommandExt;
     const JOIN_SESSION_KEYRING: libc::c_int = 1;
@@ -288,7 +295,7 @@ fn with_a_key(mut command: std::process::Command) -> std::process::Command {
     const POSSESSOR_ALL: libc::c_int = 0x3f00_0000;
     let add = move || {
         let (kind, name) = (c"user".as_ptr(), c"of-the-caller".as_ptr());
-        // SAFETY: constant strings, a null name for a new keyring, and numbers.
+        // SAFETY: constant strings, a null name for a new keyring, and integers.
         let result = unsafe {
             let anonymous = std::ptr::null::<libc::c_char>();
             libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous);
@@ -297,14 +304,14 @@ fn with_a_key(mut command: std::process::Command) -> std::process::Command {
         };
         if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
     };
-    // SAFETY: system calls alone.
+    // SAFETY: `add` only makes system calls.
     unsafe { command.pre_exec(add) };
     command
 }
 
-/// Lets `command` inherit `leaked`.
+/// Makes `command` inherit `leaked`.
 fn leaking(mut command: std::process::Command, leaked: &File) -> std::process::Command {
-    // The shell copies it to descriptors that survive its exec.
+    // The shell copies it to descriptors that stay open across its exec.
     let fd = leaked.as_raw_fd();
     let mut shell = std::process::Command::new("bash");
     rustix::io::fcntl_setfd(leaked, rustix::io::FdFlags::empty()).unwrap();

@@ -1,5 +1,5 @@
-//! The kernel's own doors: what a default container's processes may not even knock at, and the
-//! powers that they must not inherit.
+//! System calls that a default container may not even make, and capabilities that it must not
+//! inherit.
 
 use std::fs;
 use std::process::Command;
@@ -7,12 +7,12 @@ use std::process::Command;
 use super::support::Host;
 use super::{attack, call, must_be_inside, with_attack};
 
-/// CVE-2022-0492: in a user namespace of its own a container mounted a cgroup hierarchy and had the
-/// kernel run its release_agent as root of the host. CVE-2022-0185: the same namespace let it
-/// overflow a buffer by fsconfig. CVE-2023-25809: the cgroup tree was there to be written. Guards:
-/// the filter, the capabilities, and the read-only cgroup mounts.
+/// CVE-2022-0492: in a new user namespace a container mounted a cgroup hierarchy and made the
+/// kernel run its release_agent as root of the host. CVE-2022-0185: in such a namespace a container
+/// overflowed a buffer by fsconfig. CVE-2023-25809: the cgroup tree was writable. Guards: the
+/// seccomp filter, the capabilities, and read-only cgroup mounts.
 #[test]
-fn neither_new_namespaces_nor_file_systems_nor_cgroups_are_to_be_had() {
+fn a_container_gets_no_new_namespaces_file_systems_or_cgroups() {
     let host = Host::with_busybox();
     let attack_here = with_attack();
     let run = |flags: &[&str]| {
@@ -44,7 +44,7 @@ fn climb_by_namespaces_and_cgroups() {
         libc::CLONE_NEWNET,
         libc::CLONE_NEWPID,
     ] {
-        // SAFETY: takes integers.
+        // SAFETY: the call takes an integer.
         let got = unsafe { libc::unshare(flag) };
         assert_eq!((got, errno()), (-1, libc::EPERM), "unshare {flag:#x}");
     }
@@ -54,7 +54,7 @@ fn climb_by_namespaces_and_cgroups() {
     let long = [b'A'; 4096];
     for _ in 0..2 {
         let (key, value) = (c"".as_ptr(), long.as_ptr());
-        // SAFETY: the texts live; no descriptor stands for a context.
+        // SAFETY: the strings are valid during the call; descriptor 3 is not a file system context.
         let got = unsafe { libc::syscall(libc::SYS_fsconfig, 3, 1, key, value, 0) };
         assert_eq!((got, errno()), (-1, libc::EPERM), "fsconfig");
     }
@@ -79,10 +79,11 @@ fn climb_by_namespaces_and_cgroups() {
     }
 }
 
-/// CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: a program began with inheritable or ambient
-/// capabilities, which files in the image could turn into more. The caller has many.
+/// CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: a program started with inheritable or ambient
+/// capabilities, to which files of the image could add permitted ones. The caller of this test has
+/// many capabilities.
 #[test]
-fn nothing_is_inherited_of_the_callers_capabilities() {
+fn no_capability_of_the_caller_is_inherited() {
     const MANY: &str = "+chown,+sys_admin,+net_admin,+sys_ptrace,+dac_override";
     let host = Host::with_busybox();
     let with_all = |args: &[&str]| {

@@ -1,10 +1,10 @@
-//! Every known way out of a container, or into the engine from one, of the past ten years: one test
-//! (or a family) for each advisory, which runs the attack against the real binary. The comment over
-//! a test says what the advisory was; a test fails when the guard that its comment names is taken
-//! out.
+//! Known escapes from containers, and attacks on the engine from a container, of the past ten
+//! years. There is a test or several for each advisory, which run the attack against the real
+//! binary. The comment of a test describes the advisory and the guard. Without the guard the test
+//! fails.
 //!
-//! Attacks that need more than a shell are functions of this very program, marked `ignored`:
-//! `attack` mounts it into a container and runs one of them there.
+//! Attacks that need more than a shell are functions of this test binary, marked `ignored`.
+//! `attack` returns the command that runs such a function inside a container.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,32 +24,32 @@ use std::path::PathBuf;
 
 use support::{Background, Done, Host};
 
-/// Where this program is inside a container.
+/// The path of this test binary inside a container.
 const ATTACK: &str = "/attack";
 
-/// The flags that bring this program into a container.
+/// The value of `-v` that mounts this test binary into a container.
 fn with_attack() -> String {
     format!("{}:{ATTACK}:ro", std::env::current_exe().unwrap().display())
 }
 
-/// The command that runs the attack `name` there: `module::function`.
+/// The command that runs the attack `name`, given as `module::function`, inside a container.
 fn attack(name: &str) -> [&str; 6] {
     [ATTACK, "--ignored", "--exact", "--nocapture", "--test-threads=1", name]
 }
 
-/// Keeps an attack from being run anywhere but in a container of a test's.
+/// Fails outside of a test's container, so that no attack runs on the host.
 fn must_be_inside() {
     assert!(std::path::Path::new(ATTACK).exists(), "an attack is run in a container only");
 }
 
-/// Runs a command that isn't quite `mydocker ARGS`, to its end.
+/// Runs a command that differs slightly from `mydocker ARGS`, to its end.
 fn call(command: std::process::Command) -> Done {
     let mut running = Background::spawn(command);
     running.close_stdin();
     running.wait()
 }
 
-/// A directory of the host's with a file that no container may reach.
+/// A directory of the host with a file that no container may reach.
 fn canary(host: &Host) -> PathBuf {
     let canary = host.scratch().join("canary");
     std::fs::create_dir_all(&canary).unwrap();

@@ -1,4 +1,4 @@
-//! Mounts and their targets: links, races, and files that pretend to be the kernel's.
+//! Attacks on mounts and their targets: links, races, and files that imitate the kernel's.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,10 +9,10 @@ use rustix::fs::{CWD, FileType, Mode, RenameFlags, makedev, renameat_with};
 use super::support::Host;
 use super::{CANARY, attack, canary, must_be_inside, with_attack};
 
-/// How often two containers race. Each round is a start.
+/// The number of rounds of a race between two containers. Each round starts a container.
 const ROUNDS: usize = 150;
 
-/// A root directory of the user's with busybox in it, for `--rootfs`.
+/// A root directory with busybox, for `--rootfs`.
 fn root(host: &Host, name: &str) -> std::path::PathBuf {
     let root = host.scratch().join(name);
     fs::create_dir_all(root.join("bin")).unwrap();
@@ -21,10 +21,10 @@ fn root(host: &Host, name: &str) -> std::path::PathBuf {
 }
 
 /// CVE-2019-16884, CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-52881, CVE-2025-62596:
-/// a volume, or a link, over /proc made the runtime write its security labels and sysctls into files
-/// of the attacker's, or anywhere.
+/// a volume or a link in place of /proc made the runtime write its security labels and sysctls into
+/// files that the attacker chose.
 #[test]
-fn nothing_stands_in_for_proc() {
+fn no_volume_or_link_replaces_proc() {
     let host = Host::with_busybox();
     let fake = host.scratch().join("fake");
     fs::create_dir_all(fake.join("self/attr")).unwrap();
@@ -37,7 +37,7 @@ fn nothing_stands_in_for_proc() {
         let tmpfs = format!("type=tmpfs,dst={target}");
         host.mydocker(["run", "--rm", "--mount", &tmpfs, "bb", "true"]).refused("/proc");
     }
-    // By another name, that the image leads there.
+    // The image has a link from another name to /proc.
     let root_dir = root(&host, "link-to-proc");
     fs::create_dir_all(root_dir.join("proc")).unwrap();
     symlink("/proc/sys", root_dir.join("x")).unwrap();
@@ -50,8 +50,8 @@ fn nothing_stands_in_for_proc() {
     }
 }
 
-/// CVE-2026-41579, CVE-2026-47766 and kin: the image's /dev, /proc or /sys is a link, and what is
-/// made there is made on the host.
+/// CVE-2026-41579, CVE-2026-47766 and similar: the image's /dev, /proc or /sys is a link, and the
+/// runtime makes files behind the link on the host.
 #[test]
 fn an_image_whose_kernel_directories_are_links_is_refused() {
     let host = Host::with_busybox();
@@ -71,10 +71,10 @@ fn an_image_whose_kernel_directories_are_links_is_refused() {
     assert_eq!(left, ["secret"]);
 }
 
-/// CVE-2025-31133, CVE-2025-62161: /dev/null was swapped for a link before it was mounted over what
-/// is to be hidden, which then was shown instead.
+/// CVE-2025-31133, CVE-2025-62161: /dev/null was replaced by a link before the runtime mounted it
+/// over a file to mask. The file stayed visible, or the link's target was mounted.
 #[test]
-fn what_masks_is_the_null_device() {
+fn masked_files_are_covered_by_the_null_device() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     for kind in ["link", "file", "block device", "other device"] {
@@ -101,10 +101,10 @@ fn what_masks_is_the_null_device() {
     }
 }
 
-/// CVE-2025-52565: /dev/pts/N was swapped for a link before it was mounted on the console, so that
-/// anything could be made writable there.
+/// CVE-2025-52565: /dev/pts/N was replaced by a link before the runtime mounted it on /dev/console,
+/// so the link's target became writable there.
 #[test]
-fn the_console_is_a_terminal_of_the_containers_own() {
+fn the_console_is_the_containers_own_terminal() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     let pts = host.scratch().join("pts");
@@ -119,17 +119,17 @@ fn the_console_is_a_terminal_of_the_containers_own() {
     assert_eq!(fs::read_to_string(canary.join("secret")).unwrap(), CANARY);
 }
 
-/// CVE-2021-30465: one container swaps a directory of a shared volume for a link while another is
-/// started whose mount target goes through it; the mount then lands on the host. CVE-2024-45310: the
-/// same race made directories on the host. Guard: targets are resolved by the kernel inside the
-/// root, and used by descriptor.
+/// CVE-2021-30465: a container replaces a directory of a shared volume by a link, while another
+/// container starts with a mount target in this directory. So the mount was made on the host.
+/// CVE-2024-45310: the same race made directories on the host. Guard: the kernel resolves targets
+/// inside the root, and they are used by descriptor.
 #[test]
 fn a_mount_target_that_is_swapped_stays_inside() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     let volume = host.scratch().join("shared");
     fs::create_dir_all(volume.join("a/inner")).unwrap();
-    // Where the links lead: the host's canary, by its own path and by way of `..`.
+    // The links lead to the host's canary, by its absolute path and by `..`.
     symlink(&canary, volume.join("b")).unwrap();
     let shared = format!("{}:/shared", volume.display());
     let attack_here = with_attack();
@@ -148,7 +148,7 @@ fn a_mount_target_that_is_swapped_stays_inside() {
         match done.status() {
             0 => started += 1,
             125 => refused += 1,
-            // The canary can't be there: its path leads nowhere inside.
+            // The canary can't be mounted on: its path leads nowhere inside.
             other => panic!("round {round}: status {other}"),
         }
     }
@@ -161,9 +161,9 @@ fn a_mount_target_that_is_swapped_stays_inside() {
     assert!(!ours.contains(dir.to_str().unwrap()), "mounted on the host: {} mounts", mounts());
 }
 
-/// CVE-2026-55686: a working directory that leads through a link was made, or changed its owner, on
-/// the host. Guards: it is made from inside, after pivot_root; for a read-only root, which it must be
-/// made in before, the kernel resolves it below a descriptor of the root.
+/// CVE-2026-55686: a working directory behind a link was made, or got another owner, on the host.
+/// Guards: it is made inside, after pivot_root. In a read-only root it must be made before, so
+/// there the kernel resolves it below a descriptor of the root.
 #[test]
 fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
     let host = Host::with_busybox();
@@ -194,7 +194,7 @@ fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
                 ("run", vec!["--rm", "--userns", "auto", "workdir"]),
                 ("run", vec!["--rm", "-w", &cwd, "linked"]),
                 ("run", vec!["--rm", "-v", &shared, "-w", &volume, "linked"]),
-                // Made before the root is left, because it is read-only from then on.
+                // With a read-only root the directory is made before pivot_root.
                 ("run", vec!["--rm", "--read-only", "-w", &cwd, "linked"]),
                 ("run", vec!["--rm", "--read-only", "workdir"]),
                 ("run", vec!["--rm", "--read-only", "-v", &shared, "-w", &volume, "linked"]),
@@ -202,7 +202,8 @@ fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
                 ("exec", vec!["-w", &cwd, "box"]),
                 ("exec", vec!["-w", &cwd, "-u", "1234:1234", "box"]),
             ] {
-                // A link that dangles inside is refused; what matters is where nothing was made.
+                // A link to a missing directory may be refused. In any case nothing may be made
+                // outside.
                 let done = host.mydocker([&[command][..], &args, &program].concat());
                 let story = done.story();
                 assert!([0, 125, 126, 127].contains(&done.status()), "{story}");
@@ -218,7 +219,7 @@ fn swap_for_ever() {
     must_be_inside();
     let (a, b) = (Path::new("/shared/a"), Path::new("/shared/b"));
     loop {
-        // `a` is the directory, then the link, then the directory again.
+        // `a` is the directory, then the link, and so on.
         let _ = renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE);
     }
 }

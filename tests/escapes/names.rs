@@ -1,4 +1,4 @@
-//! Paths in the clothes of names.
+//! Attacks by names: paths in place of names, control characters, and names beyond limits.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::{CANARY, canary};
 const TRICKS: [&str; 10] =
     ["..", ".", "../x", "../../etc", "/etc/passwd", "a/../../x", "a/b", "-x", "a\nb", "a\u{202e}b"];
 
-/// Everything below `dir`, to see whether anything came or went.
+/// Every file below `dir`, to see whether a command made or removed one.
 fn tree(dir: &Path) -> Vec<String> {
     let find = Command::new("find").arg(dir).args(["-printf", "%p %s %m\\n"]).output().unwrap();
     let mut lines: Vec<String> =
@@ -19,7 +19,7 @@ fn tree(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn names_are_no_paths() {
+fn names_are_not_used_as_paths() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     host.mydocker(["create", "--name", "box", "bb", "true"]);
@@ -49,7 +49,7 @@ fn names_are_no_paths() {
         refused(&["run", "--rm", &flag("--hostname"), "bb", "true"]);
         refused(&["create", &flag("--net=container:"), "bb", "true"]);
         refused(&["cp", "--", &format!("{name}:/etc/passwd"), "-"]);
-        // CVE-2021-20206: the name of a network's plugin was a path to run.
+        // CVE-2021-20206: the name of a network plugin was the path of a program.
         refused(&["network", "create", &flag("--driver"), "new"]);
         if name != "a/b" {
             refused(&["tag", "--", "bb", name]);
@@ -65,8 +65,7 @@ fn names_are_no_paths() {
     assert_eq!(host.inspect("box", "{{.Name}}"), "/box");
 }
 
-/// A name in the drop folder is an image's; a link there is the user's own, a name that leads out
-/// of it is none.
+/// A name that leads out of the drop folder is no image.
 #[test]
 fn drop_folder_names_stay_in_it() {
     let host = Host::with_busybox();
@@ -97,8 +96,9 @@ fn a_cidfile_replaces_nothing() {
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
-/// Names and values beyond what a length field of 16 bits, a file's name or the kernel holds
-/// (CVE-2021-43784: they overflowed the field, and their end was read as further settings).
+/// Names and values that are longer than a 16-bit length field, a file name or the kernel allows.
+/// CVE-2021-43784: such a value overflowed a length field, and its end was read as further
+/// settings.
 #[test]
 fn long_names_and_values_are_refused_or_kept_whole() {
     let host = Host::with_busybox();
@@ -137,12 +137,13 @@ fn long_names_and_values_are_refused_or_kept_whole() {
     assert_eq!(told, label);
 }
 
-/// What an image or a container is called, says of itself or is made of is shown on terminals: it
-/// must not command them, nor pass for a line of ours.
+/// Names, labels and files of an image or a container are printed on terminals. They must neither
+/// control the terminal nor look like a line of mydocker.
 #[test]
-fn nothing_of_an_image_commands_the_terminal() {
+fn an_image_does_not_control_the_terminal() {
     let host = Host::with_busybox();
-    // Clear the screen, a title, a forged line, the one-byte beginning of such, a turn of the line.
+    // Clear the screen, set a title, forge a line, start a sequence with one byte (CSI), reverse
+    // the direction.
     let wild = "w\u{1b}[2J\u{1b}]0;title\u{7}\rforged\nforged\u{9b}2J\u{202e}drow";
     let label = format!("a={wild}");
     let variable = format!("E={wild}");
@@ -174,7 +175,7 @@ fn nothing_of_an_image_commands_the_terminal() {
         &["volume", "inspect", "v"],
         &["network", "ls", "--format", "{{.Labels}}"],
         &["network", "inspect", "n"],
-        // Complaints.
+        // Errors.
         &["exec", "box", wild],
         &["exec", "-w", &format!("/{wild}"), "box", "true"],
         &["exec", "-u", wild, "box", "true"],
@@ -190,7 +191,7 @@ fn nothing_of_an_image_commands_the_terminal() {
             let text = String::from_utf8(stream).unwrap();
             let wild = |c: &char| c.is_control() && *c != '\n' || *c == '\u{202e}';
             assert_eq!(text.chars().find(wild), None, "{line:?}: {text:?}");
-            // A template of the user's own prints a value's lines as they are.
+            // A template of the user prints the lines of a value unchanged.
             let forged = text.lines().any(|line| line.starts_with("forged"));
             assert!(!forged || line[0] == "inspect", "{line:?}: {text}");
         }
@@ -203,7 +204,7 @@ fn nothing_of_an_image_commands_the_terminal() {
 
 /// A user of the host guesses the temporary name of an archive and puts a link there.
 #[test]
-fn an_archive_is_written_through_no_link() {
+fn an_archive_is_not_written_through_a_link() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     host.mydocker(["create", "--name", "box", "bb", "true"]);
@@ -237,7 +238,7 @@ fn environment_files_are_lines_of_names_and_values() {
     }
 }
 
-/// CVE-2026-50195: whoever names an image would have it run in place of the one that is pinned.
+/// CVE-2026-50195: whoever can name an image could run it in place of a pinned image.
 #[test]
 fn a_digest_is_never_given_to_an_image() {
     let host = Host::with_busybox();
@@ -253,7 +254,7 @@ fn a_digest_is_never_given_to_an_image() {
         refused(&["tag", "bb", &name]);
         refused(&["commit", "c", &name]);
         refused(&["import", archive, &name]);
-        // As the archive's own name for it, in each of its two documents.
+        // The name is inside the archive, in each of its two documents.
         for document in ["manifest.json", "index.json"] {
             let unpacked = host.scratch().join("unpacked");
             let unpacked = unpacked.to_str().unwrap();
@@ -275,10 +276,10 @@ fn a_digest_is_never_given_to_an_image() {
     }
 }
 
-/// CVE-2026-53488: an image's labels are its own words. They are shown as labels, of the container
-/// alone, and nothing is done by them.
+/// CVE-2026-53488: the author of an image chooses its labels. They are shown only as labels of the
+/// container, and no command acts on them.
 #[test]
-fn labels_of_an_image_steer_nothing() {
+fn labels_of_an_image_have_no_effect() {
     let host = Host::with_busybox();
     let labels = "LABEL com.docker.compose.project=x com.docker.compose.service=y restart=always \
         mydocker.privileged=true io.podman.annotations.privileged=TRUE log-driver=none \
@@ -303,11 +304,11 @@ fn labels_of_an_image_steer_nothing() {
     ] {
         assert_eq!(host.inspect("labelled", fact), host.inspect("plain", fact), "{fact}");
     }
-    // The image's own volume is none that the user asked for.
+    // The image's own volume is not listed among the user's bind mounts.
     assert_eq!(host.inspect("labelled", "{{json .HostConfig.Binds}}"), "null");
     let mounts = "{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}};{{end}}";
     assert_eq!(host.inspect("labelled", mounts), "volume /data true;");
-    // Only `compose` itself gives the labels by which it knows its containers (CVE-2026-53488).
+    // Only `compose` sets the labels by which it finds its containers (CVE-2026-53488).
     let kept = host.inspect("labelled", "{{json .Config.Labels}}");
     assert!(kept.contains("mydocker.privileged") && !kept.contains("com.docker.compose"), "{kept}");
     for volume in host.mydocker(["volume", "ls", "-q"]).lines() {

@@ -1,4 +1,4 @@
-//! One container against the others on its network, and against the host's network.
+//! Attacks by a container on others of its network, and on the host's network.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -7,9 +7,9 @@ use super::support::machine::Side;
 use super::support::{Host, eventually};
 use super::{attack, must_be_inside, with_attack};
 
-/// CVE-2020-13401: a container advertised itself as an IPv6 router, and the host took it for its way
-/// to the world. Guard: the bridge accepts no advertisements. (Where a network has IPv6 the host
-/// forwards it, and the kernel takes none either.)
+/// CVE-2020-13401: a container advertised itself as an IPv6 router, and the host used it as its
+/// default route. Guard: the bridge accepts no router advertisements. (On a network with IPv6 the
+/// host forwards packets, so its kernel accepts none either.)
 #[test]
 fn no_container_becomes_the_hosts_router() {
     let host = Host::on_machine();
@@ -24,7 +24,8 @@ fn no_container_becomes_the_hosts_router() {
         let line = received.lines().find(|line| line.starts_with("Icmp6InRouterAdvertisements"));
         line.and_then(|line| line.split_whitespace().last()).unwrap() != "0"
     });
-    // While it is there: routes go with the bridge's last port.
+    // Look while the container runs: the host's routes over the bridge disappear with the last
+    // port.
     let routes = host.machine().run(Side::Here, &["ip", "-6", "route"]);
     assert!(!routes.contains("fe80::bad"), "{routes}");
     let addresses = host.machine().run(Side::Here, &["ip", "-6", "address"]);
@@ -36,7 +37,7 @@ fn no_container_becomes_the_hosts_router() {
 #[ignore = "an attack, run inside a container"]
 fn advertise_a_router() {
     must_be_inside();
-    // Neighbor Discovery (RFC 4861): a router for 1,800 s, with a prefix to make addresses of.
+    // Neighbor Discovery (RFC 4861): a router for 1,800 s, with a prefix for addresses.
     let source = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b, 0xad];
     let everyone = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     let mut message = vec![134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -54,18 +55,19 @@ fn advertise_a_router() {
     frame.extend([0x60, 0, 0, 0, 0, message.len() as u8, 58, 255]);
     frame.extend([source, everyone].concat());
     frame.extend(message);
-    // SAFETY: plain integers in, a descriptor or -1 out.
+    // SAFETY: integers in, a descriptor or -1 out.
     let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
     assert!(socket >= 0, "no raw socket: the attack proves nothing");
-    // SAFETY: all zeroes is a valid address; the name is a C string.
+    // SAFETY: an address of zero bytes is valid; the name is a C string.
     let (mut to, eth0) = unsafe {
         (std::mem::zeroed::<libc::sockaddr_ll>(), libc::if_nametoindex(c"eth0".as_ptr()))
     };
     to.sll_family = libc::AF_PACKET as u16;
     to.sll_ifindex = eth0 as i32;
-    // The host listens a while after its bridge has a first port, not at once.
+    // The host accepts advertisements only some time after the bridge has its first port, so repeat
+    // this.
     for _ in 0..30 {
-        // SAFETY: frame and address live, and are as long as is said.
+        // SAFETY: frame and address are valid during the call and have the given lengths.
         let sent = unsafe {
             let length = size_of::<libc::sockaddr_ll>() as u32;
             libc::sendto(
@@ -82,11 +84,10 @@ fn advertise_a_router() {
     }
 }
 
-/// The files by which a container knows its neighbours are its own to lock and to spoil; while it
-/// does, others come and go. Guards: the lock that writers hold is not on that file, and what is in
-/// it is taken as it comes.
+/// A container may lock and overwrite its hosts file, while containers join and leave its network.
+/// Guards: the engine locks another file, and accepts any content of the hosts file.
 #[test]
-fn a_hosts_file_in_hostile_hands_holds_nobody_up() {
+fn a_hostile_hosts_file_delays_no_command() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "shared"]);
     let attack_here = with_attack();
@@ -107,7 +108,7 @@ fn a_hosts_file_in_hostile_hands_holds_nobody_up() {
     );
     let see = "grep -c -w -e locks -e spoils -e swells /etc/hosts";
     host.mydocker(["run", "--rm", "--net", "shared", "bb", "sh", "-c", see]).stdout("3\n");
-    // And they themselves are told still, where they can be.
+    // The hostile containers also get the new name, if their hosts file allows it.
     host.mydocker(["run", "-d", "--name", "late", "--net", "shared", "bb", "sleep", "1000"]);
     for name in ["locks", "spoils"] {
         host.mydocker(["exec", name, "grep", "-qw", "late", "/etc/hosts"]);
@@ -115,11 +116,11 @@ fn a_hosts_file_in_hostile_hands_holds_nobody_up() {
     host.mydocker(["rm", "-f", "locks", "spoils", "swells", "late"]);
 }
 
-/// A lease on the hosts file makes the kernel hold up the engine, which opens it to write, for
-/// /proc/sys/fs/lease-break-time. Guard: it is opened without waiting, and that container alone does
-/// without the name; had the engine waited, the lease would be broken and the name be there.
+/// A lease on the hosts file makes open(2) wait for /proc/sys/fs/lease-break-time when the engine
+/// opens the file for writing. Guard: the engine opens it without waiting, and only this container
+/// lacks the name. If the engine waited, the lease would be broken and the name would be there.
 #[test]
-fn a_lease_on_a_hosts_file_holds_nobody_up() {
+fn a_lease_on_a_hosts_file_delays_no_command() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "shared"]);
     let attack_here = with_attack();
@@ -133,7 +134,7 @@ fn a_lease_on_a_hosts_file_holds_nobody_up() {
     host.mydocker(["exec", "early", "grep", "-qw", "late", "/etc/hosts"]);
     host.mydocker(["exec", "leases", "grep", "-w", "-e", "early", "-e", "late", "/etc/hosts"])
         .exits(1);
-    // A command that reads the file names the reason, and waits no more.
+    // A command that reads the file reports the reason and does not wait.
     host.mydocker(["cp", "leases:/leased", "-"]).exits(1).complains("holds a lease");
     host.mydocker(["export", "-o", host.scratch().join("x").to_str().unwrap(), "leases"])
         .exits(1)
@@ -141,10 +142,10 @@ fn a_lease_on_a_hosts_file_holds_nobody_up() {
     host.mydocker(["rm", "-f", "leases", "early", "late"]);
 }
 
-/// The hosts file that is leased is the container's own, and networks come and go. Guard: each of them
-/// does all but write that file, and a warning names the reason.
+/// The container leases its own hosts file while networks are connected and disconnected. Guard:
+/// each command does everything except writing the file, and a warning names the reason.
 #[test]
-fn a_lease_on_its_own_hosts_file_keeps_no_network_from_coming_or_going() {
+fn a_container_with_a_leased_hosts_file_joins_and_leaves_networks() {
     let host = Host::on_machine();
     for network in ["one", "two"] {
         host.mydocker(["network", "create", network]);
@@ -172,10 +173,10 @@ fn a_lease_on_its_own_hosts_file_keeps_no_network_from_coming_or_going() {
     host.mydocker(["rm", "-f", "other"]);
 }
 
-/// A peer that shares the network leases the files, and the container goes. Guard: nothing of the
-/// removal opens them. Nor can the peer run one of them as a program.
+/// A container that shares the network namespace leases the files, and the owner is removed. Guard:
+/// the removal opens none of the files. The container can't execute one of them either.
 #[test]
-fn a_lease_on_anothers_hosts_file_keeps_nobody_from_its_removal() {
+fn a_container_whose_hosts_file_another_leases_can_be_removed() {
     let host = Host::on_machine();
     host.mydocker(["run", "-d", "--name", "base", "bb", "sleep", "1000"]);
     let attack_here = with_attack();
@@ -190,10 +191,10 @@ fn a_lease_on_anothers_hosts_file_keeps_nobody_from_its_removal() {
     host.mydocker(["rm", "-f", "leases"]);
 }
 
-/// The files by which `exec -u NAME` finds a user are leased. Guard: they are opened without waiting
-/// and the failure is named.
+/// The container leases the files in which `exec -u NAME` looks up a user. Guard: the engine opens
+/// them without waiting and reports the failure.
 #[test]
-fn a_lease_on_the_users_file_fails_an_entry_by_name_at_once() {
+fn a_lease_on_passwd_or_group_fails_exec_by_name_at_once() {
     let host = Host::with_busybox();
     for (file, user) in [("/etc/passwd", "alice"), ("/etc/group", "0:staff")] {
         let attack_here = with_attack();
@@ -204,7 +205,7 @@ fn a_lease_on_the_users_file_fails_an_entry_by_name_at_once() {
         eventually("it has struck", || host.mydocker(["logs", "leases"]).text().contains("struck"));
         let entry = host.mydocker(["exec", "-u", user, "leases", "true"]);
         entry.exits(126).complains("holds a lease").complains(file);
-        // Numbers need no file.
+        // A user and a group by number need no file.
         let show = ["grep", "-E", "^[UG]id", "/proc/self/status"];
         let entry = [&["exec", "-u", "7:8", "leases"], &show[..]].concat();
         host.mydocker(entry).stdout("Uid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\n");
@@ -212,10 +213,11 @@ fn a_lease_on_the_users_file_fails_an_entry_by_name_at_once() {
     }
 }
 
-/// A container that may mount has put something else on its hosts file, and another one comes to share
-/// its network. Guard: what is shared lies in memory, as a hosts file does, or else is not shared.
+/// A container that may mount has mounted another file over its hosts file, and another container
+/// joins its network. Guard: only files on a memory file system, as the real hosts file is, are
+/// shared.
 #[test]
-fn a_peers_files_for_names_are_no_files_of_anothers_disk() {
+fn only_hosts_files_in_memory_are_shared() {
     let host = Host::with_busybox();
     let flags = ["run", "-d", "--name", "base", "--net", "none", "--cap-add", "SYS_ADMIN"];
     host.mydocker([&flags[..], &["bb", "sleep", "1000"]].concat()).complains("SYS_ADMIN");
@@ -232,10 +234,11 @@ fn a_peers_files_for_names_are_no_files_of_anothers_disk() {
     host.mydocker(["rm", "-f", "base"]);
 }
 
-/// The same by a container that shares another's network, and with it the files: the other one starts
-/// again without waiting, with a new file. Had the engine waited, both would still share the old one.
+/// A container that shares another's network, and so its files, leases them. The other container
+/// starts again without waiting, with new files. If the engine waited, both would still have the
+/// old file.
 #[test]
-fn a_lease_on_anothers_hosts_file_holds_no_start_up() {
+fn a_container_whose_hosts_file_another_leases_can_start() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "base", "--net", "none", "bb", "sleep", "1000"]);
     let attack_here = with_attack();
@@ -250,9 +253,9 @@ fn a_lease_on_anothers_hosts_file_holds_no_start_up() {
     host.mydocker(["rm", "-f", "base", "leases"]);
 }
 
-/// A program that another container leases holds execve up: the start can be seen and ended.
+/// A program that another container leases delays execve(2). The start is visible and can be ended.
 #[test]
-fn a_start_through_a_leased_program_is_seen_and_ended() {
+fn a_start_of_a_leased_program_is_visible_and_can_be_ended() {
     let host = Host::with_busybox();
     let attack_here = with_attack();
     let run = ["run", "-d", "--net", "none", "-v", "shared:/shared"];
@@ -269,10 +272,11 @@ fn a_start_through_a_leased_program_is_seen_and_ended() {
     host.mydocker(["rm", "-f", "leases"]);
 }
 
-/// A first process that hangs as it starts would keep the lock of a monitor that is gone, and the
-/// container would be "starting" for ever. Guard: it closes what is the monitor's first of all.
+/// If a first process hangs during its start and its monitor is killed, the process could keep the
+/// monitor's lock, and the container would be "starting" forever. Guard: the process first closes
+/// all descriptors of the monitor.
 #[test]
-fn a_first_process_has_nothing_of_the_monitors_open() {
+fn a_first_process_has_no_descriptor_of_the_monitor() {
     let host = Host::with_busybox();
     let (mut seen, mut started) = (0, 0);
     while seen < 5 {
@@ -296,7 +300,7 @@ fn a_first_process_has_nothing_of_the_monitors_open() {
     }
 }
 
-/// Takes a lease (fcntl(2), F_SETLEASE) and keeps it whatever the kernel asks.
+/// Takes a lease (fcntl(2), F_SETLEASE) and keeps it when the kernel asks for it.
 fn lease(file: &File, kind: libc::c_int) {
     // SAFETY: a constant handler, an open descriptor and constants.
     let leased = unsafe {
@@ -306,7 +310,7 @@ fn lease(file: &File, kind: libc::c_int) {
     assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Says that the attack has struck, and stays.
+/// Prints that the attack is in place, and sleeps.
 fn stay() -> ! {
     println!("struck");
     loop {

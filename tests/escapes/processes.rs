@@ -1,9 +1,9 @@
-//! Limits, sockets and what else a container's processes could reach the engine by.
+//! Attacks by limits, sysctls and sockets.
 
 use super::call;
 use super::support::Host;
 
-/// CVE-2018-20699: `--cpuset-cpus 0-4294967295` was written out CPU by CPU and ate the engine's
+/// CVE-2018-20699: `--cpuset-cpus 0-4294967295` was expanded CPU by CPU and used up the engine's
 /// memory.
 #[test]
 fn a_giant_cpuset_is_refused_at_once() {
@@ -16,13 +16,13 @@ fn a_giant_cpuset_is_refused_at_once() {
     }
 }
 
-/// CVE-2022-0811 and kin: a sysctl's value or name smuggled in another one.
+/// CVE-2022-0811 and similar: the value of a sysctl contained another sysctl.
 #[test]
 fn sysctls_are_one_key_and_one_value_of_the_containers_own() {
     let host = Host::with_busybox();
     let read = |path: &str| std::fs::read_to_string(path).unwrap();
     let before = read("/proc/sys/kernel/core_pattern");
-    // The value that is there: were it written after all, the host would be none the worse.
+    // Use the present value, so that the host is unchanged if the guard fails.
     let core_pattern = format!("kernel.core_pattern={}", before.trim_end());
     for bad in [
         core_pattern.as_str(),
@@ -43,8 +43,8 @@ fn sysctls_are_one_key_and_one_value_of_the_containers_own() {
     assert_eq!(read("/proc/sys/kernel/core_pattern"), before);
 }
 
-/// CVE-2020-15257: the control socket was an abstract one, open to every container on the host's
-/// network.
+/// CVE-2020-15257: the control socket was an abstract socket, which every container on the host's
+/// network could open.
 #[test]
 fn no_control_socket_is_in_reach() {
     let host = Host::with_busybox();
@@ -55,7 +55,7 @@ fn no_control_socket_is_in_reach() {
         let abstract_one = line.split_whitespace().nth(7).is_some_and(|path| path.starts_with('@'));
         assert!(!(abstract_one && line.contains("mydocker")), "an abstract socket: {line}");
     }
-    // As another user of the host: neither the socket nor anything beside it.
+    // Another user of the host can reach neither the socket nor the files beside it.
     let id = host.inspect("box", "{{.Id}}");
     for path in
         [run_root.clone(), format!("{run_root}/{id}"), format!("{run_root}/{id}/attach.sock")]

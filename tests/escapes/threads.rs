@@ -1,10 +1,10 @@
-//! A container whose first process has lost its main thread: a zombie by /proc/PID/stat, while the
-//! rest of its threads run on. Every command must still have it under control.
+//! A container whose first process has lost its main thread: /proc/PID/stat shows a zombie, while
+//! other threads of the process still run. Every command must treat the container as running.
 
 use super::support::{Host, eventually};
 use super::{attack, must_be_inside, with_attack};
 
-/// Starts `box`, and waits until its first process is such a one.
+/// Starts `box`. Waits until its first process has lost its main thread.
 fn start(host: &Host, flags: &[&str]) -> i32 {
     let attack_here = with_attack();
     let run = ["run", "-d", "--name", "box", "--restart", "unless-stopped", "-v", &attack_here];
@@ -15,7 +15,7 @@ fn start(host: &Host, flags: &[&str]) -> i32 {
     pid
 }
 
-/// The main thread's state.
+/// The state of the main thread in /proc/PID/stat.
 fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
@@ -26,11 +26,11 @@ fn state(pid: i32) -> Option<char> {
 fn lose_the_main_thread() {
     extern "C" fn say_so(_signal: libc::c_int) {
         let text = b"caught\n";
-        // SAFETY: write(2) may be called in a handler; the buffer is as long as is said.
+        // SAFETY: write(2) is async-signal-safe; the buffer has the given length.
         unsafe { libc::write(1, text.as_ptr().cast(), text.len()) };
     }
     extern "C" fn end_this_thread(_signal: libc::c_int) {
-        // SAFETY: the system call ends the thread that it is made in, whose stack stays mapped.
+        // SAFETY: the call ends only the calling thread, whose stack stays mapped.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
     }
     must_be_inside();
@@ -41,7 +41,7 @@ fn lose_the_main_thread() {
         "the harness runs this in a thread beside the main one"
     );
     let own = own.as_raw_nonzero().get();
-    // SAFETY: both handlers do nothing but a system call.
+    // SAFETY: both handlers only make a system call.
     unsafe {
         libc::signal(libc::SIGTERM, say_so as *const () as libc::sighandler_t);
         libc::signal(libc::SIGUSR1, end_this_thread as *const () as libc::sighandler_t);
@@ -69,7 +69,7 @@ fn a_container_without_its_main_thread_is_signalled_and_stopped() {
 fn a_container_without_its_main_thread_counts_as_running() {
     let host = Host::with_busybox();
     let pid = start(&host, &[]);
-    // Nothing to do, and said so at once.
+    // The container runs already, so this returns at once.
     host.mydocker(["start", "box"]);
     assert_eq!(host.pid("box"), pid);
     host.mydocker(["rm", "box"]).exits(1).stderr_has("is running");
@@ -130,11 +130,11 @@ fn a_halt_ends_a_container_without_its_main_thread() {
     assert!(!host.is_running("box"));
 }
 
-/// A container that can't be ended is reported, and no other command waits for it: here the monitor is
-/// stopped, so it can't clean up. Guards: the bound of `await_cleanup`, and that `start` releases
-/// the lock of changes while it waits.
+/// If a container can't be ended, this is reported, and no other command waits for it. Here the
+/// monitor is stopped and can't clean up. Guards: the time limit of `await_cleanup`, and that
+/// `start` releases the lock of changes while it waits.
 #[test]
-fn a_container_that_does_not_end_is_no_success() {
+fn a_container_that_does_not_end_is_an_error() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "box", "bb", "sleep", "1000"]);
     let (pid, monitor) = (host.pid("box"), host.monitor("box"));
@@ -146,9 +146,9 @@ fn a_container_that_does_not_end_is_no_success() {
     signal(rustix::process::Signal::STOP);
     let stop = host.background(["stop", "-t", "0", "box"]);
     eventually("it is killed", || state(pid) == Some('Z'));
-    // By its id: the new name may come before this looks for the old one.
+    // Use the id: the rename may come before this command looks up the name.
     let start = host.background(["start", &id]);
-    // Not held up by the other two.
+    // The two waiting commands do not block this one.
     host.mydocker(["rename", "box", "case"]);
     stop.wait().exits(1).complains("box has not exited");
     start.wait().exits(1).complains("has not exited");

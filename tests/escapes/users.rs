@@ -1,13 +1,13 @@
-//! Who a container's process becomes.
+//! Attacks on the user and groups that a container's process gets.
 
 use std::fs::File;
 
 use super::support::Host;
 use super::{ATTACK, attack, call, with_attack};
 
-/// CVE-2016-3697 (a numeric user was looked up as a name), CVE-2024-40635 and CVE-2026-46680 (a
-/// number beyond 2^31 or 2^32 wrapped around to root), CVE-2026-30892. The image's passwd has an
-/// entry named "1000" with UID 0.
+/// CVE-2016-3697: a numeric user was looked up as a name. CVE-2024-40635, CVE-2026-46680: a number
+/// above 2^31 or 2^32 wrapped around to root. Also CVE-2026-30892. The image's passwd has an entry
+/// named "1000" with UID 0.
 #[test]
 fn a_numeric_user_is_that_user_or_an_error() {
     let host = Host::with_busybox();
@@ -33,7 +33,7 @@ fn a_numeric_user_is_that_user_or_an_error() {
     ] {
         let done = host.mydocker(["run", "--rm", &format!("--user={bad}"), "bb", "id", "-u"]);
         match bad {
-            // No user at all is the image's.
+            // An empty user means the image's.
             "" => done.stdout("0\n"),
             _ => done.refused(bad.trim_start_matches("1:").trim()),
         };
@@ -45,7 +45,8 @@ fn a_numeric_user_is_that_user_or_an_error() {
     }
 }
 
-/// CVE-2022-29162, CVE-2022-36109: supplementary groups were the caller's, or not the image's.
+/// CVE-2022-29162, CVE-2022-36109: a process got the supplementary groups of the caller, or lacked
+/// those of the image.
 #[test]
 fn supplementary_groups_are_the_images() {
     let host = Host::with_busybox();
@@ -53,7 +54,7 @@ fn supplementary_groups_are_the_images() {
         let mut args = vec!["run", "--rm"];
         args.extend(flags);
         args.extend(["bb", "id", "-G"]);
-        // The caller has a group that no image knows.
+        // The caller is in a group that the image does not have.
         let like = host.command(args);
         let mut command = std::process::Command::new("setpriv");
         command.args(["--groups", "4242"]).arg(like.get_program()).args(like.get_args());
@@ -69,16 +70,16 @@ fn supplementary_groups_are_the_images() {
     assert_eq!(groups(&["-u", "app:daemon"]), [1]);
 }
 
-/// Where the set-group-ID copy of this program is in the image of the test below.
+/// The path of the set-group-ID copy of this test binary in the image of the test below.
 const SET_GROUP_ID: &str = "/set-group-id";
 
 /// CVE-2022-36109, CVE-2022-2989, CVE-2022-2990, CVE-2022-2995: the user's primary group was not
-/// among the supplementary groups. A set-group-ID program then sheds it, and reads a file that all
-/// but this group may read. Guard: `user::look_up` puts the primary group first.
+/// among the supplementary groups. So a set-group-ID program could drop this group and read a file
+/// that refuses access only to this group. Guard: `user::look_up` puts the primary group first.
 #[test]
 fn a_set_group_id_program_keeps_the_group_that_a_file_refuses() {
     let host = Host::with_busybox();
-    // Group 1 is that of no user here; the files are everybody's but their group's.
+    // No user here has group 1. The mode of the files refuses access only to their group.
     let script = format!(
         "cp {ATTACK} {SET_GROUP_ID} && chown 0:1 {SET_GROUP_ID} && chmod 2755 {SET_GROUP_ID} &&
          for group in 29 1234 4343; do echo secret >/but-$group; chown 0:$group /but-$group;
@@ -117,7 +118,7 @@ fn a_set_group_id_program_keeps_the_group_that_a_file_refuses() {
 #[test]
 #[ignore = "an attack, run inside a container"]
 fn read_what_the_group_may_not() {
-    // The kernel has changed the group, or this is no attack.
+    // If the kernel has not changed the group, the attack proves nothing.
     assert_eq!(std::env::current_exe().unwrap(), std::path::Path::new(SET_GROUP_ID));
     let (real, effective) = (rustix::process::getgid(), rustix::process::getegid());
     assert!(real != effective && effective.as_raw() == 1, "{real:?} {effective:?}");
@@ -126,9 +127,9 @@ fn read_what_the_group_may_not() {
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{denied}: {error}");
 }
 
-/// What a container's root may not read is not read for it by the host's root.
+/// The host's root does not read a file for the container that the container's root may not read.
 #[test]
-fn a_passwd_file_is_read_with_the_containers_powers() {
+fn a_passwd_file_is_read_with_the_containers_capabilities() {
     let host = Host::with_busybox();
     let script = "echo app:x:1234:1234::/:/bin/sh >/etc/passwd; chmod 600 /etc/passwd; \
         chown 4242 /etc/passwd";
@@ -139,14 +140,14 @@ fn a_passwd_file_is_read_with_the_containers_powers() {
             let line = ["run", "--rm", "--net", "none", "--userns", userns, "-u", "app"];
             host.mydocker([&line[..], flags, &["closed", "id", "-u"]].concat())
         };
-        // By its CAP_DAC_OVERRIDE, and not without.
+        // The container's root reads the file by CAP_DAC_OVERRIDE, and can't read it without.
         run(&[]).stdout("1234\n");
         run(&["--cap-drop", "ALL"]).exits(125).complains("Permission denied");
     }
 }
 
-/// The groups of the command's caller open no file to the container. Guard: `look_up_user` leaves
-/// them first.
+/// The groups of the command's caller do not help to read a container's file. Guard: `look_up_user`
+/// first drops these groups.
 #[test]
 fn a_passwd_file_is_read_without_the_callers_groups() {
     let host = Host::with_busybox();
@@ -169,8 +170,8 @@ fn a_passwd_file_is_read_without_the_callers_groups() {
     }
 }
 
-/// CVE-2026-47262: a passwd or group file without end filled the engine's memory, or held it for
-/// hours. Guards: MAX_LINE bounds the memory, MAX_FILE the time.
+/// CVE-2026-47262: an endless passwd or group file used up the engine's memory, or took hours to
+/// read. Guards: MAX_LINE limits the memory, and MAX_FILE the time.
 #[test]
 fn a_giant_passwd_file_is_bounded() {
     let host = Host::with_busybox();
@@ -180,7 +181,7 @@ fn a_giant_passwd_file_is_bounded() {
     }
     std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     for file in ["passwd", "group"] {
-        // Sparse: zero bytes without a newline, and no room needed.
+        // A sparse file: zero bytes without a newline, which take no disk space.
         let file = std::fs::File::create(root.join("etc").join(file)).unwrap();
         file.set_len(1 << 42).unwrap();
     }
@@ -191,7 +192,7 @@ fn a_giant_passwd_file_is_bounded() {
         let args = ["run", "--rm", "-u", user, "--rootfs", root, "/bin/busybox", "true"];
         let like = host.command(args);
         let mut command = std::process::Command::new("prlimit");
-        // Bytes of address space, for the engine and all that it starts.
+        // The limit in bytes of address space for the engine and all its children.
         command.arg("--as=16777216").arg(like.get_program()).args(like.get_args());
         let done = call(command);
         match complaint {
@@ -201,10 +202,10 @@ fn a_giant_passwd_file_is_bounded() {
     }
 }
 
-/// A FIFO in the place of passwd or group held the engine until somebody wrote to it. Guard:
-/// `user::for_each_line` opens with O_NONBLOCK, and reads only files.
+/// A FIFO in place of passwd or group blocked the engine until a process wrote to it. Guard:
+/// `user::for_each_line` opens the path with O_NONBLOCK and reads only regular files.
 #[test]
-fn a_passwd_file_that_is_no_file_is_refused_at_once() {
+fn a_fifo_in_place_of_passwd_is_refused_at_once() {
     let host = Host::with_busybox();
     for (file, user) in [("passwd", "app"), ("passwd", "1234"), ("group", "app:staff")] {
         for make in ["mkfifo", "mkdir"] {
@@ -222,9 +223,10 @@ fn a_passwd_file_that_is_no_file_is_refused_at_once() {
     }
 }
 
-/// A device in their place did what its opening does. Guard: it is never read, and lists nobody.
+/// Opening a device in place of passwd or group could have an effect on the host. Guard: a device
+/// is never read, and counts as an empty file.
 #[test]
-fn a_device_in_the_place_of_passwd_is_not_read() {
+fn a_device_in_place_of_passwd_is_not_read() {
     let host = Host::with_busybox();
     let script =
         "rm /etc/passwd /etc/group; ln -s /dev/zero /etc/passwd; ln -s /dev/zero /etc/group";
@@ -239,11 +241,12 @@ fn a_device_in_the_place_of_passwd_is_not_read() {
     run("1234:staff").refused("no group 'staff'");
 }
 
-/// CVE-2021-41091, CVE-2021-41103, CVE-2024-25621: the engine's directories were open to walk
-/// through, so that any user of the host could run setuid programs out of images and talk to
-/// sockets. Here even the roots were made beforehand, and open. Guard: what is below is root's alone.
+/// CVE-2021-41091, CVE-2021-41103, CVE-2024-25621: the engine's directories were open to other
+/// users, so a user of the host could run set-user-ID programs of images and connect to sockets. In
+/// this test the root directories exist before and are open. Guard: only root may enter the
+/// directories below.
 #[test]
-fn users_of_the_host_reach_nothing_of_a_container() {
+fn other_users_of_the_host_reach_no_file_of_a_container() {
     let host = Host::new();
     for root in [host.state_root(), host.run_root()] {
         std::fs::create_dir_all(&root).unwrap();

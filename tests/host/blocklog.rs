@@ -1,11 +1,10 @@
-//! What a disk holds after its plug was pulled, worked out from a log of all that was written to it.
+//! Computes the content of a disk after a power cut, from a log of all writes to the disk.
 //!
-//! qemu's driver blklogwrites keeps, in the format of dm-log-writes (Linux,
-//! Documentation/admin-guide/device-mapper/log-writes.rst), every write and flush in the order in
-//! which the guest issued them. A real disk has promised to keep what came before the last
-//! completed flush, and what was written through (FUA); of the rest, in its volatile cache, any
-//! part may be lost, in any order. Killing qemu alone would prove little: the host's page cache
-//! keeps all that it was ever given.
+//! qemu's driver blklogwrites records every write and flush in the order of the guest's requests.
+//! The format is that of dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst of
+//! the kernel). A disk guarantees to keep writes before the last completed flush, and forced writes
+//! (FUA). Of the other writes, which are in its volatile cache, it may lose any part, in any order.
+//! Killing qemu is not enough for this test, because the host's page cache keeps all writes.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -13,19 +12,18 @@ use std::path::Path;
 
 use crate::chance::Chance;
 
-/// qemu's default, in which the log counts.
+/// The size of a sector in bytes: qemu's default, which the log uses.
 pub const SECTOR: u64 = 512;
 const FLUSH: u64 = 1;
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
 
-/// What a disk does with writes that no flush has followed.
+/// What a disk does with writes after the last flush.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cache {
-    /// It keeps each or loses it, as chance has it: to be used with barriers.
+    /// The disk keeps or loses each of them at random. Used with file systems that have barriers.
     Volatile,
-    /// It has none: what was written is kept, up to the very moment. What file systems mounted
-    /// without barriers rely on.
+    /// The disk has no cache and keeps all writes. File systems without barriers rely on this.
     None,
 }
 
@@ -33,7 +31,7 @@ struct Entry {
     sector: u64,
     sectors: u64,
     flags: u64,
-    /// Where the data begins in the log.
+    /// The offset of the data in the log.
     data: u64,
 }
 
@@ -47,7 +45,7 @@ impl Log {
         let file = File::open(path).unwrap();
         let length = file.metadata().unwrap().len();
         let mut entries = Vec::new();
-        // After the superblock, which isn't looked at: it is brought up to date by flushes only.
+        // Skip the superblock, which is only current after a flush.
         let mut at = SECTOR;
         while at + SECTOR <= length {
             let mut header = [0; 32];
@@ -64,12 +62,13 @@ impl Log {
         Log { file, entries }
     }
 
-    /// How many writes there are.
+    /// The number of writes.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// What was written to a sector: when, counted in writes, and the text, up to its first zero.
+    /// The texts that were written to a sector, each up to its first zero byte, with the number of
+    /// the write.
     pub fn texts_at(&self, sector: u64) -> Vec<(usize, String)> {
         let written = self.entries.iter().enumerate();
         let there = written.filter(|(_, entry)| entry.sector == sector && entry.sectors > 0);
@@ -83,8 +82,8 @@ impl Log {
             .collect()
     }
 
-    /// Makes `disk`, which holds what it held before the log began, what it is if the power goes
-    /// after `cut` writes.
+    /// Changes `disk` from its content before the log to its content if the power fails after `cut`
+    /// writes.
     pub fn replay(&self, disk: &Path, cut: usize, cache: Cache, chance: &mut Chance) {
         let disk = OpenOptions::new().write(true).open(disk).unwrap();
         let written = &self.entries[..cut];

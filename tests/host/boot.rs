@@ -1,5 +1,5 @@
-//! Checks of restarts, of `boot` and of `halt`. The reboot itself is tested by the plugs that are
-//! pulled (`power`); here the host only stops its containers and loses its network.
+//! Checks of restarts, of `boot` and of `halt`. `power` tests real power cuts; here the host only
+//! stops its containers and removes its network.
 
 use crate::checks::check;
 use crate::host::Check;
@@ -43,7 +43,7 @@ pub fn restarts() -> Vec<Check> {
     ]
 }
 
-/// The same with networks, which `boot` makes again.
+/// Checks that `boot` makes the networks again.
 pub fn boots_networks() -> Vec<Check> {
     vec![check(
         "boot restores networks",
@@ -62,7 +62,7 @@ pub fn boots_networks() -> Vec<Check> {
     )]
 }
 
-/// The last check before a shutdown.
+/// The last check before the host shuts down.
 pub fn before_reboot() -> Vec<Check> {
     vec![check(
         "life before a reboot",
@@ -75,7 +75,7 @@ pub fn before_reboot() -> Vec<Check> {
     )]
 }
 
-/// What there is when the host is back: init has called `halt` and `boot`.
+/// The checks after the reboot: init has called `halt` and `boot`.
 pub fn reboot() -> Vec<Check> {
     vec![check(
         "boot and halt by inittab",

@@ -1,4 +1,4 @@
-//! Numbers by chance, the same for the same seed (splitmix64).
+//! Pseudo-random numbers from a seed (splitmix64).
 
 pub struct Chance {
     state: u64,

@@ -1,13 +1,13 @@
-//! Checks that more than one host goes through.
+//! Checks that several hosts run.
 
 use crate::host::Check;
 
-/// A check whose script has no one to type to it.
+/// A check whose script gets no input.
 pub const fn check(name: &'static str, script: &'static str, expect: &'static str) -> Check {
     Check { name, script, expect, typed: &[] }
 }
 
-/// The life of a container, as every host must give it.
+/// The life cycle of a container, on every host.
 pub fn basics() -> Vec<Check> {
     vec![
         check("import", "mydocker import /share/bb.tar bb", "*"),
@@ -94,8 +94,8 @@ pub fn basics() -> Vec<Check> {
     ]
 }
 
-/// Networks without a bridge, each of two containers that ping each other: the drivers and their modes,
-/// a parent of the host's and a VLAN that the engine makes and removes.
+/// Networks without a bridge, each with two containers that ping each other: both drivers and their
+/// modes, a parent of the host, and a VLAN that mydocker makes and removes.
 pub fn direct_networks() -> Vec<Check> {
     vec![check(
         "macvlan, ipvlan, VLAN",
@@ -134,7 +134,7 @@ pub fn direct_networks() -> Vec<Check> {
     )]
 }
 
-/// Networks, on a host that carries no iptables.
+/// Networks on a host without iptables.
 pub fn networks() -> Vec<Check> {
     vec![
         check(
@@ -165,7 +165,7 @@ pub fn networks() -> Vec<Check> {
     ]
 }
 
-/// User namespaces, on a kernel and a file system that can map owners.
+/// User namespaces on a kernel and a file system that support ID-mapped mounts.
 pub fn user_namespaces() -> Vec<Check> {
     vec![check(
         "user namespaces",
@@ -203,7 +203,7 @@ pub fn user_namespaces() -> Vec<Check> {
     )]
 }
 
-/// The same, where they can't be had.
+/// User namespaces on a host that does not support them.
 pub fn no_user_namespaces() -> Vec<Check> {
     vec![check(
         "user namespaces are refused",
@@ -216,7 +216,7 @@ pub fn no_user_namespaces() -> Vec<Check> {
     )]
 }
 
-/// What a host's flash has to bear: bytes written and flushes, from /proc/diskstats.
+/// The wear of the host's flash: bytes written and flushes, from /proc/diskstats.
 pub fn wear() -> Vec<Check> {
     vec![check(
         "flash wear",
@@ -243,7 +243,7 @@ pub fn wear() -> Vec<Check> {
     )]
 }
 
-/// The binary as an OCI runtime, on a host whose controllers are cgroup v2's, but may be mounted nowhere yet.
+/// The binary as an OCI runtime on a host with cgroup v2, which may not be mounted yet.
 pub fn oci() -> Vec<Check> {
     vec![check(
         "OCI runtime on v2",
@@ -291,7 +291,7 @@ pub fn oci() -> Vec<Check> {
     )]
 }
 
-/// The binary as an OCI runtime whose cgroups systemd makes.
+/// The binary as an OCI runtime with cgroups by systemd.
 pub fn oci_by_systemd() -> Vec<Check> {
     vec![check(
         "OCI scopes of systemd",
@@ -360,7 +360,8 @@ pub fn oci_by_systemd() -> Vec<Check> {
     )]
 }
 
-/// Podman over it, whose default on such a host is systemd's cgroups, with `exec`, `update` and the end.
+/// Podman with the binary as its runtime. Its default on such a host is cgroups by systemd.
+/// Includes `exec`, `update` and the end of a container.
 pub fn podman_by_systemd() -> Vec<Check> {
     vec![check(
         "Podman with systemd's cgroups",
@@ -407,7 +408,7 @@ pub fn podman_by_systemd() -> Vec<Check> {
     )]
 }
 
-/// Limits, on a host whose controllers are cgroup v2's.
+/// Limits on a host with cgroup v2.
 pub fn limits() -> Vec<Check> {
     vec![
         check(

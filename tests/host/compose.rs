@@ -1,6 +1,6 @@
-//! Checks of `compose`: a project of two services with a network, a volume, a health check and a
-//! published port, on hosts that have networks. The commands' details are the integration tests';
-//! here it counts that all that they need exists on a small host.
+//! Checks of `compose` on hosts with networks: a project of two services with a network, a volume,
+//! a health check and a published port. The integration tests cover the details of the commands;
+//! these checks show that a small host has all that `compose` needs.
 
 use crate::checks::check;
 use crate::host::Check;
@@ -170,7 +170,7 @@ END
     ]
 }
 
-/// The last check before a shutdown, as `boot::before_reboot`. The file is lost with /run.
+/// The last check before a shutdown. The compose file is in /run, so the shutdown removes it.
 pub fn before_reboot() -> Vec<Check> {
     vec![check(
         "a project before a reboot",
@@ -197,7 +197,7 @@ END
     )]
 }
 
-/// What there is of it when the host is back.
+/// The checks after the reboot.
 pub fn reboot() -> Vec<Check> {
     vec![check(
         "a project after a reboot",

@@ -1,7 +1,7 @@
-//! Kernels and busybox, out of packages of Debian's archive, for any release and architecture.
+//! Gets kernels and busybox from packages of Debian's archive, for any release and architecture.
 //!
-//! apt-get is given directories of its own below target/hosts, so that the machine's own sources,
-//! lists and packages stay as they are; packages are unpacked there and never installed.
+//! apt-get uses directories below target/hosts, so the machine's own sources, lists and packages do
+//! not change. The packages are unpacked there and are never installed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use crate::run;
 
-/// A release and an architecture of Debian.
+/// A release of Debian and an architecture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Suite {
     pub release: &'static str,
@@ -22,11 +22,11 @@ pub struct Suite {
 pub const BOOKWORM: Suite = Suite { release: "bookworm", architecture: "amd64" };
 /// Linux 6.1 for aarch64.
 pub const BOOKWORM_ARM: Suite = Suite { release: "bookworm", architecture: "arm64" };
-/// Linux 5.10, the oldest in the archive and the oldest that mydocker promises to run on.
+/// Linux 5.10: the oldest kernel in the archive, and the oldest that mydocker supports.
 pub const BULLSEYE: Suite = Suite { release: "bullseye", architecture: "amd64" };
 
 impl Suite {
-    /// What rust calls the architecture's target.
+    /// Rust's name of the target for the architecture.
     pub fn target(self) -> &'static str {
         match self.architecture {
             "arm64" => "aarch64-unknown-linux-musl",
@@ -69,10 +69,11 @@ impl Suite {
         files.join("bin/busybox")
     }
 
-    /// A root file system with systemd as its init, the D-Bus that it is called by, and Podman: the
-    /// packages are unpacked over each other, and none of their scripts runs.
+    /// A root file system with systemd as init, D-Bus and Podman. The packages are unpacked over
+    /// each other, and none of their scripts runs.
     pub fn systemd(self, work: &Path) -> PathBuf {
-        // A new root needs no conversion to the merged /usr, whose package would bring Perl.
+        // A new root needs no conversion to the merged /usr; the package that does it depends on
+        // Perl.
         const PACKAGES: [&str; 4] = ["systemd", "dbus", "podman", "usr-is-merged"];
         let files = self.directory(work).join("systemd");
         if files.exists() {
@@ -95,7 +96,8 @@ impl Suite {
                 let mut read = Command::new("dpkg-deb");
                 let status = read.arg("--fsys-tarfile").arg(&file).stdout(made).status().unwrap();
                 assert!(status.success(), "{read:?}");
-                // Not through the links of the merged /usr as if they were directories to replace.
+                // Keep the links of the merged /usr, which tar would otherwise replace by
+                // directories.
                 let options = ["--keep-directory-symlink", "-xf"];
                 run(Command::new("tar").args(options).arg(&tar).arg("-C").arg(&half));
                 fs::remove_file(tar).unwrap();
@@ -106,9 +108,10 @@ impl Suite {
         files
     }
 
-    /// Appears by rename once complete, so that an interrupted run leaves nothing half there.
+    /// Unpacks to another directory and renames it, so that an interrupted run leaves nothing half
+    /// made.
     fn unpack(self, work: &Path, package: &str, to: &Path) {
-        // Hosts are made two at a time.
+        // Two hosts are tested at the same time, so lock.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _one = ONE_AT_A_TIME.lock().unwrap();
         if to.exists() {
@@ -132,7 +135,7 @@ impl Suite {
         fs::rename(half, to).unwrap();
     }
 
-    /// An apt tool that knows this suite only; its lists are fetched at first use.
+    /// An apt tool that uses only this suite. The first use downloads its lists.
     fn apt(self, tool: &str, work: &Path) -> Command {
         let directory = self.directory(work);
         let ready = directory.join("lists.ready");
@@ -179,8 +182,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The files of modules `wanted` and of those that they need, in the order to load them; what
-    /// this kernel doesn't have is left out.
+    /// The files of the modules `wanted` and of those that they need, in loading order. Modules
+    /// that this kernel lacks are left out.
     pub fn modules(&self, wanted: &[&str]) -> Vec<PathBuf> {
         let mut all = Vec::new();
         list_modules(&self.modules, &mut all);
@@ -204,7 +207,7 @@ fn list_modules(directory: &Path, all: &mut Vec<PathBuf>) {
 }
 
 fn add_module(name: &str, all: &[PathBuf], ordered: &mut Vec<PathBuf>) {
-    // File names and module names differ in dashes.
+    // The names of files and modules differ in dashes and underscores.
     let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().replace('-', "_");
     let Some(path) = all.iter().find(|path| stem(path) == name.replace('-', "_")) else { return };
     if ordered.contains(path) {
@@ -216,7 +219,7 @@ fn add_module(name: &str, all: &[PathBuf], ordered: &mut Vec<PathBuf>) {
     ordered.push(path.clone());
 }
 
-/// What `modinfo` shows as depends: a string in the module's .modinfo section.
+/// The dependencies of a module, as `modinfo` prints them: a string in the section .modinfo.
 fn depends(module: &[u8]) -> Vec<String> {
     const KEY: &[u8] = b"\0depends=";
     let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
@@ -228,7 +231,7 @@ fn depends(module: &[u8]) -> Vec<String> {
     value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// Where this machine has its own packages from.
+/// The site from which this machine gets its own packages.
 fn mirror() -> String {
     let sites = run(Command::new("apt-get").args(["indextargets", "--format", "$(SITE)"]));
     let sites = sites.lines().filter(|site| !site.ends_with("-security"));

@@ -1,7 +1,7 @@
-//! A running guest: qemu as a child, its serial line as the way to type and to read.
+//! A running guest: qemu as a child process, with the guest's serial line for input and output.
 //!
-//! Everything is emulated in software (TCG), so that the tests need no KVM. The serial line carries
-//! the harness's protocol: a script's name goes in, and what it says comes back between the lines
+//! The guest is emulated in software (TCG), so the tests need no KVM. The serial line carries the
+//! harness's protocol: the name of a script is sent, and its output comes back between the lines
 //! `@@begin NAME` and `@@end STATUS` (guest/agent).
 
 use std::io::{Read, Write};
@@ -10,18 +10,18 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// A guest that says nothing for so long hangs.
+/// A guest that prints nothing for this long has failed.
 const MAX_SILENCE: Duration = Duration::from_secs(90);
 
 pub struct Guest {
     child: Child,
     keyboard: ChildStdin,
     screen: Receiver<Vec<u8>>,
-    /// Received, not yet looked at.
+    /// The received text that was not examined yet.
     pending: String,
 }
 
-/// What a guest is made of.
+/// The parts of a guest.
 #[derive(Clone)]
 pub struct Machine {
     pub architecture: &'static str,
@@ -37,7 +37,7 @@ impl Machine {
         if self.architecture == "arm64" { "ttyAMA0" } else { "ttyS0" }
     }
 
-    /// With `disks`, each by qemu's options for it.
+    /// Boots the guest with `disks`, each given as qemu's options.
     pub fn boot(&self, disks: &[Vec<String>]) -> Guest {
         let mut command = match self.architecture {
             "arm64" => {
@@ -88,7 +88,7 @@ impl Machine {
 }
 
 impl Guest {
-    /// Waits for `mark`; gives what came before it.
+    /// Waits for `mark`, and returns the text before it.
     pub fn expect(&mut self, mark: &str) -> Result<String, String> {
         loop {
             if let Some(at) = self.pending.find(mark) {
@@ -105,7 +105,7 @@ impl Guest {
         }
     }
 
-    /// The next whole line, or none if the guest has ended or `until` is past.
+    /// The next complete line; `None` if the guest has ended or `until` has passed.
     pub fn line(&mut self, until: Instant) -> Option<String> {
         loop {
             if let Some(at) = self.pending.find('\n') {
@@ -127,12 +127,12 @@ impl Guest {
     }
 
     pub fn send(&mut self, text: &str) {
-        // A guest that has ended is noticed by the next `expect`.
+        // Ignore an error: the next `expect` notices that the guest has ended.
         let _ = self.keyboard.write_all(text.as_bytes());
         let _ = self.keyboard.flush();
     }
 
-    /// Runs a script of the share; gives what it wrote and its exit status.
+    /// Runs a script of the share. Returns its output and its exit status.
     pub fn run(&mut self, name: &str, typed: &[(&str, &str)]) -> Result<(String, String), String> {
         self.send(&format!("{name}\n"));
         self.expect(&format!("@@begin {name}\n"))?;
@@ -147,13 +147,13 @@ impl Guest {
         Ok((output, status))
     }
 
-    /// Has the guest's init take it down, and waits for that.
+    /// Makes the guest's init shut it down, and waits for the end.
     pub fn shut_down(mut self) {
         self.send("poweroff\n");
         while self.receive(MAX_SILENCE).is_ok() {}
     }
 
-    /// Pulls the plug.
+    /// Kills the guest, like a power cut.
     pub fn kill(self) {}
 }
 
@@ -164,14 +164,14 @@ impl Drop for Guest {
     }
 }
 
-/// A raw image as a virtio disk. The host's own syncing is left out: the images don't outlive the
-/// test.
+/// A raw image as a virtio disk. The host does not sync the image, because it is only used during
+/// the test.
 pub fn disk(image: &Path) -> Vec<String> {
     let path: PathBuf = image.to_owned();
     vec!["-drive".to_owned(), format!("file={},if=virtio,format=raw,cache=unsafe", path.display())]
 }
 
-/// A raw image whose writes are all logged, in the order in which the guest issues them.
+/// A raw image whose writes are logged, in the order of the guest's requests.
 pub fn logged_disk(image: &Path, log: &Path) -> Vec<String> {
     let file = |name: &str, path: &Path| {
         format!("driver=file,node-name={name},filename={},cache.no-flush=on", path.display())
@@ -189,7 +189,7 @@ pub fn logged_disk(image: &Path, log: &Path) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
-/// Dies with the harness, however that dies.
+/// A qemu that the kernel kills when the harness ends.
 fn emulator(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", program]);

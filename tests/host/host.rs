@@ -1,4 +1,4 @@
-//! What a host is, and how a description becomes a running guest.
+//! The description of a host, and how a guest is made from it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,62 +12,62 @@ use crate::run;
 use crate::tools;
 use crate::tree::{Tree, blank};
 
-/// A small host, and what is to hold there.
+/// A small host and its checks.
 pub struct Host {
     pub name: &'static str,
     pub about: &'static str,
-    /// Where its kernel and busybox come from.
+    /// The source of the kernel and of busybox.
     pub suite: Suite,
     pub memory_megabytes: u32,
     pub root: Root,
     pub command_line: &'static str,
-    /// /dev/vda and so on, after the root's where that is a disk.
+    /// The disks after the root's: /dev/vda and so on, or from /dev/vdb on if the root is a disk.
     pub disks: &'static [Disk],
-    /// Of an image `big` in the registry; 0: there is none.
+    /// The size of the image `big` in the registry; 0 for none.
     pub big_megabytes: usize,
-    /// Runs once, before the checks: mounts and the like.
+    /// A script that runs once before the checks, such as mounts.
     pub set_up: &'static str,
-    /// Variables that the checks' shell has.
+    /// Variables of the checks' shell.
     pub environment: &'static str,
     pub checks: Vec<Check>,
-    /// If there are any: the host shuts down after the others and boots again, `mydocker boot` and
-    /// `mydocker halt` being in its inittab.
+    /// If there are any, the host shuts down after the other checks and boots again, with `mydocker
+    /// boot` and `mydocker halt` in its inittab.
     pub checks_after_reboot: Vec<Check>,
 }
 
 pub enum Root {
-    /// The initramfs itself: `/` is the kernel's rootfs, a tmpfs, or with `rootfstype=ramfs` a
-    /// ramfs.
+    /// The initramfs: `/` is the kernel's rootfs, a tmpfs, or with `rootfstype=ramfs` a ramfs.
     Initramfs,
     Ext4 {
         megabytes: u64,
     },
-    /// A disk too, from which Debian's systemd boots and not busybox's init.
+    /// A disk with Debian's systemd as init, not busybox.
     Systemd {
         megabytes: u64,
     },
     Squashfs,
 }
 
-/// An empty file system.
+/// A disk with an empty file system.
 pub struct Disk {
-    /// The host's tool that makes it, with its options.
+    /// The command that makes the file system.
     pub make: &'static [&'static str],
     pub megabytes: u64,
 }
 
-/// A script that the guest runs, and what it must say.
+/// A script that the guest runs, and the expected output.
 #[derive(Clone)]
 pub struct Check {
     pub name: &'static str,
     pub script: &'static str,
-    /// Line by line; `*` stands for anything within a line, a line `...` for any number of lines.
+    /// The expected lines. `*` matches anything in a line; a line `...` matches any number of
+    /// lines.
     pub expect: &'static str,
-    /// Prompts to wait for and what is typed then: the script has the serial line as its input.
+    /// Pairs of a prompt to wait for and the text to type. The script's input is the serial line.
     pub typed: &'static [(&'static str, &'static str)],
 }
 
-/// What a guest needs to boot and to run containers.
+/// The modules that a guest needs to boot and to run containers.
 const FEW_MODULES: [&str; 8] = [
     "virtio_pci",
     "virtio_blk",
@@ -79,7 +79,7 @@ const FEW_MODULES: [&str; 8] = [
     "overlay",
 ];
 
-/// What guests that aren't short of memory load besides, if their kernel has it.
+/// Further modules, for guests with enough memory, if their kernel has them.
 const MODULES: [&str; 30] = [
     "f2fs",
     "squashfs",
@@ -113,7 +113,7 @@ const MODULES: [&str; 30] = [
     "8021q",
 ];
 
-/// The directories that a root needs for what is mounted there.
+/// The directories of a root, for programs and mounts.
 const MOUNT_POINTS: [&str; 12] =
     ["bin", "dev", "etc", "modules", "mnt", "proc", "root", "run", "share", "sys", "tmp", "var"];
 
@@ -124,18 +124,18 @@ impl Host {
         machine.boot(&images.iter().map(|image| disk(image)).collect::<Vec<_>>())
     }
 
-    /// Boots again from the root disk as it was left.
+    /// Boots again from the root disk in its present state.
     pub fn boot_again(&self, work: &Path, binary: &Path) -> Guest {
         let image = self.directory(work).join("root.img");
         self.machine(work, binary).boot(&[disk(&image)])
     }
 
-    /// Where this host's files are made.
+    /// The directory of this host's files.
     pub fn directory(&self, work: &Path) -> PathBuf {
         work.join("run").join(self.name)
     }
 
-    /// All of it but the disks.
+    /// The guest without its disks.
     pub fn machine(&self, work: &Path, binary: &Path) -> Machine {
         let directory = self.directory(work);
         fs::create_dir_all(&directory).unwrap();
@@ -176,14 +176,14 @@ impl Host {
         disks
     }
 
-    /// busybox, mydocker and the harness's agent; nothing else.
+    /// The files of the guest: busybox, mydocker and the harness's agent.
     fn tree(&self, work: &Path, binary: &Path) -> Tree {
         let mut tree = Tree::default();
         for name in MOUNT_POINTS {
             tree.directory(name);
         }
         tree.program("bin/busybox", fs::read(self.suite.busybox(work)).unwrap());
-        // Its applets are the same for each architecture; this one can run here.
+        // The applets are the same on each architecture; this binary can run here.
         for applet in run(Command::new(BOOKWORM.busybox(work)).arg("--list")).lines() {
             if applet != "busybox" {
                 tree.link(&format!("bin/{applet}"), "/bin/busybox");
@@ -195,7 +195,7 @@ impl Host {
         let console = if self.suite.architecture == "arm64" { "ttyAMA0" } else { "ttyS0" };
         let mut inittab = "::sysinit:/bin/agent set-up\n".to_owned();
         if !self.checks_after_reboot.is_empty() {
-            // The output of `boot` would come between the agent's marks.
+            // Drop the output of `boot`, which would come between the agent's marks.
             let recipe = include_str!("../../contrib/inittab")
                 .replace("/usr/bin/mydocker", "/bin/mydocker")
                 .replace("mydocker boot\n", "mydocker boot >/dev/null 2>&1\n");
@@ -216,7 +216,7 @@ impl Host {
     }
 
     fn initramfs(&self, work: &Path, binary: &Path) -> Vec<u8> {
-        // A root on disk brings its own binary; memory is scarce.
+        // A root on a disk has the binary itself, and memory is scarce.
         let mut tree = match self.root {
             Root::Initramfs => self.tree(work, binary),
             _ => {
@@ -245,7 +245,7 @@ impl Host {
         tree.cpio()
     }
 
-    /// What the guest sees as /share: its scripts, an image to import and a registry to pull from.
+    /// The guest's /share: its scripts, an image to import, and a registry to pull from.
     fn share(&self, work: &Path, directory: &Path) -> PathBuf {
         let share = directory.join("share");
         let _ = fs::remove_dir_all(&share);
@@ -261,7 +261,7 @@ impl Host {
         };
         fs::write(share.join("root"), format!("root={root}\ninit={init}\n")).unwrap();
         fs::write(share.join("setup"), self.set_up).unwrap();
-        // The guest's console is a terminal, and checks compare text without colours.
+        // The guest's console is a terminal, but checks compare text without colours.
         let environment = format!("export NO_COLOR=1\n{}", self.environment);
         fs::write(share.join("environment"), environment).unwrap();
         for check in self.checks.iter().chain(&self.checks_after_reboot) {
@@ -272,13 +272,14 @@ impl Host {
             for name in tools::NAMES {
                 std::os::unix::fs::symlink("tools", share.join(name)).unwrap();
             }
-            // Valid from this moment on.
+            // The certificate is valid from now on.
             let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
                         -subj /CN=registry -addext subjectAltName=IP:127.0.0.1 -keyout tls.key -out \
                         tls.crt";
             run(Command::new("openssl").args(line.split_whitespace()).current_dir(&share));
         }
-        // Bullseye's static busybox doesn't look into /etc/hosts: its libc wants a library for that.
+        // The static busybox of bullseye can't read /etc/hosts, because its libc needs a library
+        // for this.
         let suite = if self.suite == BULLSEYE { BOOKWORM } else { self.suite };
         busybox_image(&suite.busybox(work), &share.join("bb.tar"));
         let registry = Registry::new(share.join("registry"), self.suite.architecture);
@@ -303,7 +304,8 @@ impl Check {
         format!("{kind}-{}", self.name.replace(' ', "-"))
     }
 
-    /// What is wrong with what the guest said, if anything.
+    /// Compares the guest's output and status with the expected ones. The error lists the
+    /// difference.
     pub fn judge(&self, output: &str, status: &str) -> Result<(), String> {
         let got: Vec<&str> = output.lines().collect();
         let wanted: Vec<&str> = self.expect.lines().map(str::trim).collect();
@@ -338,12 +340,12 @@ fn matches_line(line: &str, pattern: &str) -> bool {
     }
 }
 
-/// A root file system of busybox alone, as a tar archive.
+/// Writes a tar archive of a root file system with only busybox.
 fn busybox_image(busybox: &Path, archive: &Path) {
     image_with(busybox, archive, &[]);
 }
 
-/// The same with further files.
+/// Writes such an archive with further files.
 pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &[u8])]) {
     let mut tree = Tree::default();
     for name in ["bin", "etc", "tmp", "root"] {
@@ -362,7 +364,7 @@ pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &[u8])]) {
     tree.tar(archive);
 }
 
-/// A layer of some files.
+/// Writes a layer with some files.
 pub fn layer_of(archive: &Path, files: &[(&str, &[u8])]) {
     let mut tree = Tree::default();
     tree.directory("etc");

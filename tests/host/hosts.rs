@@ -1,4 +1,4 @@
-//! The hosts, and what is checked on each.
+//! The hosts and their checks.
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{
@@ -15,7 +15,7 @@ const EXT4: &[&str] = &["mke2fs", "-q", "-F", "-t", "ext4"];
 const F2FS: &[&str] = &["mkfs.f2fs", "-q", "-f"];
 const VFAT: &[&str] = &["mkfs.vfat"];
 
-/// A volatile /run and cgroup v2 alone, where systemd and others put them.
+/// Mounts of most hosts: a volatile /run, and cgroup v2 where systemd mounts it.
 const USUAL: &str = "mount -t tmpfs -o mode=755 run /run
                      mount -t cgroup2 cgroup2 /sys/fs/cgroup\n";
 
@@ -23,7 +23,7 @@ pub fn all() -> Vec<Host> {
     vec![initramfs(), ramfs(), disk(), read_only(), small(), clock(), arm(), oldest(), systemd()]
 }
 
-/// What most hosts are; each says what it is besides.
+/// The defaults of the hosts; each host changes some of them.
 pub fn plain() -> Host {
     Host {
         name: "",
@@ -41,18 +41,18 @@ pub fn plain() -> Host {
     }
 }
 
-/// What must hold on every host.
+/// The checks for every host.
 fn life() -> Vec<Check> {
     [basics(), images(), restarts()].concat()
 }
 
-/// And where there are networks.
+/// The checks for hosts with networks.
 fn networking() -> Vec<Check> {
     [networks(), direct_networks(), ports(), boots_networks(), compose::compose()].concat()
 }
 
-/// A board that boots a kernel and an initramfs and stays in it: nothing is mounted but /proc,
-/// /sys and /dev.
+/// A board that boots a kernel and an initramfs and stays in it. Only /proc, /sys and /dev are
+/// mounted.
 fn initramfs() -> Host {
     Host {
         name: "a",
@@ -80,7 +80,7 @@ fn initramfs() -> Host {
             ],
             limits(),
             oci(),
-            // A tmpfs can map owners since Linux 6.3.
+            // A tmpfs supports ID-mapped mounts since Linux 6.3.
             no_user_namespaces(),
         ]
         .concat(),
@@ -88,13 +88,13 @@ fn initramfs() -> Host {
     }
 }
 
-/// The same, and no cgroups at all.
+/// A board as above, on a ramfs and without cgroups.
 fn ramfs() -> Host {
     Host {
         name: "ar",
         about: "initramfs, rootfs on ramfs, no cgroups",
         command_line: "rootfstype=ramfs",
-        // Nowhere to mount them.
+        // This mount hides the directory on which cgroups are mounted.
         set_up: "mount -t tmpfs -o mode=555 none /sys/fs
                  mydocker images >/mydocker.said 2>&1
                  mydocker run --rm --net none hello >>/mydocker.said 2>&1\n",
@@ -227,9 +227,9 @@ fn read_only() -> Host {
     }
 }
 
-/// A board with little memory. Debian's kernel, made for everything, keeps some 50 MB for itself
-/// where a board's own keeps a few: what is given here leaves less than 64 MB to all programs and
-/// the page cache, the memory check says how much.
+/// A board with little memory. Debian's kernel uses about 50 MB itself, where a board's own kernel
+/// uses a few. So less than 64 MB are left for programs and the page cache; the memory check prints
+/// how much.
 fn small() -> Host {
     Host {
         name: "d",
@@ -271,7 +271,7 @@ fn small() -> Host {
     }
 }
 
-/// A board without a clock: it wakes up in 1970.
+/// A board without a clock, which boots in 1970.
 fn clock() -> Host {
     Host {
         name: "e",
@@ -336,7 +336,7 @@ fn arm() -> Host {
         name: "f",
         about: "aarch64, initramfs, cgroup v2",
         suite: BOOKWORM_ARM,
-        // The harness, whose part that one is, is built for this machine only.
+        // The harness's tool is built for this machine only.
         checks: [life(), networking()]
             .concat()
             .into_iter()
@@ -354,7 +354,7 @@ fn oldest() -> Host {
         root: Root::Ext4 { megabytes: 256 },
         checks: [life(), limits(), networking(), no_user_namespaces()]
             .concat()
-            // The busybox of that time can't hand over an interface to another machine.
+            // This release's busybox can't move an interface to another network namespace.
             .into_iter()
             .filter(|check| check.name != "another machine")
             .collect(),
@@ -362,16 +362,17 @@ fn oldest() -> Host {
     }
 }
 
-/// A server of today: what engines ask of a runtime's `--systemd-cgroup` is answered by a real systemd.
+/// A present-day server: a real systemd makes the cgroups that engines request by
+/// `--systemd-cgroup`.
 fn systemd() -> Host {
     Host {
         name: "h",
         about: "systemd as PID 1, ext4 disk, cgroup v2",
         root: Root::Systemd { megabytes: 768 },
-        // Podman is large.
+        // Podman needs more memory.
         memory_megabytes: 768,
         command_line: "systemd.unit=agent.service systemd.show_status=false",
-        // It has mounted all that the other hosts mount.
+        // systemd has made the mounts of the other hosts already.
         set_up: "",
         checks: [basics(), oci_by_systemd(), podman_by_systemd()].concat(),
         ..plain()

@@ -1,9 +1,9 @@
-//! Checks of images and of what becomes of containers' files.
+//! Checks of images, and of containers' files.
 
 use crate::checks::check;
 use crate::host::Check;
 
-/// Each needs the image `bb` that `basics` has imported, and leaves it.
+/// The checks. Each needs the image `bb`, which `basics` has imported, and keeps it.
 pub fn images() -> Vec<Check> {
     vec![
         check(

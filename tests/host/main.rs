@@ -1,11 +1,11 @@
-//! mydocker on small hosts: virtual machines that boot in seconds, with a kernel, busybox, our one
-//! binary, and nothing else.
+//! Tests mydocker on small hosts: virtual machines that boot in seconds, with only a kernel,
+//! busybox and the mydocker binary.
 //!
 //! `cargo test --test hosts` boots each host of `hosts`, runs its checks over the serial line and
-//! prints a table host × check. Arguments after `--` choose: names of hosts; `power` for pulled
-//! plugs (`power`); `--rounds N`, `--seed N`; `--binary PATH` to test another build; `--verbose` to
-//! see what the guests say. Kernels come from Debian's archive (`debian`) and stay below
-//! target/hosts, so that a second run needs no network.
+//! prints a table of hosts and checks. Arguments after `--`: names of hosts; `power` for power
+//! cuts; `--rounds N`; `--seed N`; `--binary PATH` for another binary; `--verbose` for the guests'
+//! output. Kernels are downloaded from Debian's archive (`debian`) to target/hosts, so a second run
+//! needs no network.
 
 mod blocklog;
 mod boot;
@@ -67,7 +67,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does `work` for each, two at a time: a guest is busy on one processor. Gives the results in order.
+/// Calls `work` for each item, two at a time, because a guest keeps one CPU busy. Returns the
+/// results in the order of the items.
 fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     const WORKERS: usize = 2;
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -119,7 +120,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
         seconds: 0.0,
         checks: Vec::new(),
     };
-    // Printed in one piece at the end, since another host is tested concurrently.
+    // Print this at the end in one write, because another host is tested at the same time.
     let mut said = format!("{}: {}\n", host.name, host.about);
     let binary = binary_for(host, &arguments.binary);
     let mut guest = host.boot(work, &binary);
@@ -158,7 +159,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
     if !host.checks_after_reboot.is_empty() {
         guest.shut_down();
         let mut guest = host.boot_again(work, &binary);
-        // What isn't ready answers nothing.
+        // Ignore an error: the checks fail if the guest is not ready.
         let _ = guest.expect("@@ready\n");
         go_through(&mut guest, &host.checks_after_reboot);
     }
@@ -167,7 +168,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
     outcome
 }
 
-/// The binary under test, built for the architecture of `host`: cargo has built this one's only.
+/// The binary for the architecture of `host`. Cargo has only built the one for this machine.
 fn binary_for(host: &Host, binary: &Path) -> PathBuf {
     let target = host.suite.target();
     let built_for = env!("CARGO_BIN_EXE_mydocker");
@@ -183,7 +184,7 @@ fn binary_for(host: &Host, binary: &Path) -> PathBuf {
     built_for.replace(debian::BOOKWORM.target(), target).into()
 }
 
-/// Runs a tool of the host's; gives its output.
+/// Runs a tool of the host, which must succeed. Returns its output.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);

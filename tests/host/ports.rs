@@ -1,4 +1,4 @@
-//! Checks of what the firewall does, on hosts without iptables: nf_tables is spoken to directly.
+//! Checks of published ports and of separated networks, with nf_tables on hosts without iptables.
 
 use crate::checks::check;
 use crate::host::Check;

@@ -1,15 +1,13 @@
-//! Pulled plugs: the guest works, loses its power in the midst of it, and must answer truly after.
+//! Power cuts: the guest loses its power while it works, and afterwards everything that was
+//! reported done must be there.
 //!
-//! A sitting is a guest that pulls, imports, commits and removes images, runs and removes
-//! containers, makes and removes volumes and networks, by a script made by chance. As each command
-//! comes back the script writes its number past the end of the file system, straight to the disk:
-//! so the log of all that was written to the disk (`blocklog`) holds also what had been reported
-//! done by when. qemu is killed at a random moment. From the log the disk is made again as it would
-//! be after the plug was pulled then, and for some random moments before: each is a round. A guest
-//! boots from it and tells what is there. What was reported done must be there and work, what was
-//! reported removed must not, what was under way may be either, and nothing may be there by half.
-//!
-//! Sittings take turns between the file systems and disks of `KINDS`; two go on at a time.
+//! In a sitting, a guest pulls, imports, commits and removes images, and makes and removes
+//! containers, volumes and networks, by a random script. After each command the script writes the
+//! command's number to the disk, after the file system. So the log of all writes (`blocklog`) also
+//! shows when each command was reported done. qemu is killed at a random moment. For this moment
+//! and some random moments before, the disk is computed from the log, and a guest boots with it:
+//! each is a round. Things that were reported made must exist and work. Things that were reported
+//! removed must be gone. The last command may be done or not, and nothing may be half made.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,22 +27,22 @@ use crate::run;
 use crate::table::Outcome;
 use crate::tree::blank;
 
-/// Moments looked at in each sitting: that of the kill, and some before.
+/// The number of rounds in each sitting: the moment of the kill, and some moments before.
 const ROUNDS_EACH: usize = 5;
-/// Commands in a sitting's script: more than it gets to.
+/// The number of commands in a sitting's script: more than the guest can run in time.
 const COMMANDS: usize = 120;
 const DISK_MEGABYTES: u64 = 96;
-/// Where the script writes how far it is: past the file system.
+/// The sector to which the script writes its progress, after the file system.
 const MARKS: u64 = DISK_MEGABYTES * (1 << 20) / SECTOR;
-/// Sittings at a time.
+/// The number of sittings at the same time.
 const WORKERS: usize = 2;
 
-/// Images come in versions, told apart by a file.
+/// The number of versions of an image; a file in the image contains the number.
 const VERSIONS: u8 = 3;
-/// What a version's image weighs besides busybox, so that pulling and importing it take a while.
+/// The size in bytes that each version adds to busybox, so that pulling and importing take a while.
 const VERSION_BYTES: usize = 1 << 20;
 
-/// A file system, how it is mounted, and the disk below it.
+/// A kind of disk: the file system, its mount options, and the disk's cache.
 struct Kind {
     name: &'static str,
     make: &'static [&'static str],
@@ -58,7 +56,7 @@ const WITH_BARRIERS: Kind = Kind {
     mount: "-t ext4 -o barrier",
     cache: Cache::Volatile,
 };
-/// On a disk that has no cache.
+/// A file system without barriers, on a disk without a cache.
 const WITHOUT_BARRIERS: Kind = Kind {
     name: "ext4 without barriers",
     make: WITH_BARRIERS.make,
@@ -74,18 +72,18 @@ const F2FS: Kind = Kind {
 const KINDS: [&Kind; 5] =
     [&WITH_BARRIERS, &WITHOUT_BARRIERS, &WITH_BARRIERS, &WITHOUT_BARRIERS, &F2FS];
 
-/// A thing that a command makes or removes, and what it is afterwards.
+/// A command, the thing that it makes or removes, and the state of this thing afterwards.
 struct Step {
     thing: String,
-    /// A version, or none: gone.
+    /// The thing's version; `None` if the command removes the thing.
     becomes: Option<u8>,
     command: String,
 }
 
-/// That a command was done.
+/// The report that a command was done.
 struct Mark {
     status: u8,
-    /// How much had been written to the disk.
+    /// The number of writes to the disk before the report.
     writes: usize,
 }
 
@@ -152,14 +150,14 @@ fn host() -> Host {
     }
 }
 
-/// Steps by chance, each possible after those before it.
+/// Random steps, each possible after those before it.
 fn script(chance: &mut Chance) -> Vec<Step> {
     let mut there: Vec<(String, bool)> = Vec::new();
     for number in 1..=3 {
         for kind in ["imported i", "committed m", "container c", "volume v", "network n"] {
             there.push((format!("{kind}{number}"), false));
         }
-        // The tag tells the version, which a pull can't change.
+        // The tag contains the version, which a pull can't change.
         there.push((format!("pulled {ADDRESS}/p:v{number}"), false));
     }
     let mut steps = Vec::new();
@@ -168,7 +166,7 @@ fn script(chance: &mut Chance) -> Vec<Step> {
         let (thing, is_there) = &mut there[at];
         let (kind, name) = thing.split_once(' ').unwrap();
         let version = 1 + chance.below(u64::from(VERSIONS)) as u8;
-        // An import or a commit over an image that is there gives the name to the new one.
+        // An import or a commit with an existing name moves the name to the new image.
         let anew = !*is_there || chance.below(2) == 0;
         let (command, becomes) = match (kind, *is_there) {
             ("imported", _) if anew => {
@@ -181,7 +179,7 @@ fn script(chance: &mut Chance) -> Vec<Step> {
             }
             ("imported" | "committed" | "pulled", _) => (format!("rmi {name}"), None),
             ("container", false) => {
-                // Some on the default network.
+                // Run some containers on the default network.
                 let network = if name == "c1" { "--net none " } else { "" };
                 (format!("run -d {network}--name {name} base sleep 1000"), Some(0))
             }
@@ -200,7 +198,7 @@ fn script(chance: &mut Chance) -> Vec<Step> {
     steps
 }
 
-/// What a disk holds before a sitting: an image, and containers to commit.
+/// The content of a disk before a sitting: an image, and containers to commit.
 const BASE: &str = "
     mount $(cat /share/mount) /dev/vda /var/lib/mydocker
     mydocker import /share/v1.tar base >/dev/null
@@ -209,9 +207,9 @@ const BASE: &str = "
     done
     umount /var/lib/mydocker";
 
-/// Tells what is on `$disk` and whether it works; what mydocker complains of comes along. Several
-/// disks are looked at in one guest, each with a /run of its own as after a boot, and nothing may be
-/// left that keeps the disk busy.
+/// A script that lists the things on `$disk`, tries each, and prints mydocker's errors. One guest
+/// examines several disks. Each gets a new /run, as after a boot, and must not stay in use
+/// afterwards.
 const LOOK: &str = "
     mkdir -p /run/mydocker && mount -t tmpfs run /run/mydocker
     mount $(cat /share/mount) $disk /var/lib/mydocker
@@ -239,7 +237,7 @@ const LOOK: &str = "
     umount /run/mydocker && umount /var/lib/mydocker || echo busy
     (exit $status)";
 
-/// What came of a sitting.
+/// The result of a sitting.
 struct Sitting {
     kind: &'static str,
     rounds: usize,
@@ -248,7 +246,7 @@ struct Sitting {
     failures: Vec<String>,
 }
 
-/// Everything that a worker's sittings need and leave.
+/// The files of a worker, for its sittings.
 struct Bench {
     directory: PathBuf,
     machine: Machine,
@@ -289,7 +287,7 @@ impl Bench {
         guest
     }
 
-    /// One guest's work, and `rounds` looks at what is left of it.
+    /// Runs a guest, kills it, and examines `rounds` of the possible disks.
     fn sitting(&self, number: usize, seed: u64, rounds: usize) -> Sitting {
         let kind = KINDS[number % KINDS.len()];
         let mut chance = Chance::new(seed);
@@ -363,10 +361,10 @@ impl Bench {
         }
     }
 
-    /// A disk that holds what a sitting begins with, taken down in peace.
+    /// A disk with the content before a sitting, unmounted cleanly.
     fn base(&self, kind: &Kind) -> PathBuf {
         let image = self.path(&format!("{}.img", kind.name.replace(' ', "-")));
-        // What an earlier run of the tests left was made by another binary.
+        // Make the disk again: another binary may have made the one of an earlier run.
         static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
         if MADE.lock().unwrap().contains(&image) {
             return image;
@@ -385,7 +383,7 @@ impl Bench {
         image
     }
 
-    /// Lets a guest work on a fresh disk until the plug is pulled; gives what was written.
+    /// Runs a guest on a copy of the disk until it is killed. Returns the log of its writes.
     fn work(&self, base: &Path, steps: &[Step], patience: Duration) -> Log {
         let (image, log) = (self.path("worked.img"), self.path("writes.log"));
         fs::copy(base, &image).unwrap();
@@ -410,7 +408,7 @@ impl Bench {
     }
 }
 
-/// How much was written when the script began, and what it told of each command that came back.
+/// The number of writes before the script started, and the reports of finished commands.
 fn marks(log: &Log) -> (usize, Vec<Mark>) {
     let mut texts = log.texts_at(MARKS).into_iter();
     let begin = texts.next().map_or(0, |(writes, _)| writes);
@@ -418,11 +416,11 @@ fn marks(log: &Log) -> (usize, Vec<Mark>) {
     (begin, marks.collect())
 }
 
-/// For each thing what it may be, given what had been reported by then.
+/// The allowed states of each thing, given the reports before `cut`.
 fn allowed(cut: usize, steps: &[Step], marks: &[Mark]) -> Vec<(String, Vec<Option<u8>>)> {
     let mut things: Vec<(String, Vec<Option<u8>>)> = Vec::new();
     let reported = marks.iter().take_while(|mark| mark.writes < cut).count();
-    // The last of these may have been under way.
+    // The last of these commands may not be done.
     for (number, step) in steps.iter().enumerate().take(reported + 1) {
         let at = things.iter().position(|(thing, _)| *thing == step.thing).unwrap_or_else(|| {
             things.push((step.thing.clone(), vec![None]));

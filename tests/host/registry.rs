@@ -1,6 +1,5 @@
-//! A registry without a server's program: a tree of files that any web server can serve, busybox's
-//! httpd too, as pulling only ever asks for files (OCI distribution spec, "Pull"). A manifest tells
-//! its own media type.
+//! A registry as a tree of files, which any web server can serve, also busybox's httpd: a pull only
+//! requests files (OCI distribution specification, "Pull"). A manifest contains its own media type.
 
 use std::fs;
 use std::io::Write;
@@ -10,12 +9,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-/// Where the guests serve it.
+/// The address at which the guests serve the registry.
 pub const ADDRESS: &str = "127.0.0.1:5000";
 
 pub struct Registry {
     directory: PathBuf,
-    /// As Debian names it.
+    /// Debian's name of the architecture.
     architecture: &'static str,
 }
 
@@ -26,7 +25,7 @@ impl Registry {
         Registry { directory, architecture }
     }
 
-    /// Puts an image of `layers`, each a tar, there as `repository:tag`.
+    /// Adds an image of `layers`, each a tar, as `repository:tag`.
     pub fn put(&self, repository: &str, tag: &str, layers: &[&Path]) {
         let repository = self.directory.join("v2").join(repository);
         for directory in ["blobs", "manifests"] {

@@ -1,4 +1,5 @@
-//! What became of the checks, as a table: a line for each check, a column for each host.
+//! Prints the results of the checks as a table, with a line for each check and a column for each
+//! host.
 
 pub struct Outcome {
     pub host: &'static str,
@@ -48,6 +49,6 @@ pub fn print(outcomes: &[Outcome]) {
     }
     let checks = outcomes.iter().map(|outcome| outcome.checks.len()).sum::<usize>();
     let failed = outcomes.iter().map(Outcome::failures).sum::<usize>();
-    // Alone on its line, for whoever counts.
+    // This line is separate, so that scripts can parse it.
     println!("\n{} passed, {failed} failed, 0 skipped", checks - failed);
 }

@@ -1,5 +1,5 @@
-//! What the harness's own binary does in the guests: it is static, and runs in any container too.
-//! Its name tells what is wanted of it.
+//! Tools that the harness's own binary provides in the guests and containers, where it runs because
+//! it is static. The name in argv[0] chooses the tool.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,13 +13,13 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::registry;
 
-/// Names of tools, as they lie in the share.
+/// The names of the tools, which are also their file names in the share.
 pub const NAMES: [&str; 2] = ["escape", "tls"];
 
-/// Where TLS is spoken before the registry.
+/// The address of the TLS proxy in front of the registry.
 const TLS_ADDRESS: &str = "127.0.0.1:5443";
 
-/// Does what `name` asks for; false if that is no tool.
+/// Runs the tool `name`. Returns false if there is no such tool.
 pub fn run(name: &str) -> bool {
     match name {
         "escape" => escape(),
@@ -29,13 +29,13 @@ pub fn run(name: &str) -> bool {
     true
 }
 
-/// The classic way out of a chroot, tried from inside a container (chroot(2), NOTES). Says where it
-/// ended up: `inside`, or `outside` if it can see the host's /share.
+/// Tries the classic escape from a chroot inside a container (chroot(2), NOTES). Prints `inside`,
+/// or `outside` if it can see the host's /share.
 fn escape() {
     const JAIL: &str = "/tmp/jail";
     fs::create_dir_all(JAIL).expect("make a directory");
     chdir("/").expect("go to /");
-    // The working directory stays above the new root, where `..` stops at nothing.
+    // The working directory is still above the new root, where `..` is not stopped.
     chroot(JAIL).expect("chroot into the directory");
     for _ in 0..64 {
         chdir("..").expect("go up");
@@ -45,7 +45,7 @@ fn escape() {
     println!("{}", if outside { "outside" } else { "inside" });
 }
 
-/// The registry over TLS, with the certificate in the share: one request a connection.
+/// Serves the registry over TLS with the certificate of the share, one request per connection.
 fn tls() {
     let certificate = CertificateDer::from_pem_file("/share/tls.crt").expect("the certificate");
     let key = PrivateKeyDer::from_pem_file("/share/tls.key").expect("its key");
@@ -62,7 +62,7 @@ fn tls() {
     for client in listener.incoming() {
         let client = client.expect("a connection");
         let config = config.clone();
-        // A client that doesn't trust the certificate goes away: no concern of the next.
+        // Ignore an error: a client that does not trust the certificate closes the connection.
         std::thread::spawn(move || serve(client, config));
     }
 }
@@ -79,7 +79,7 @@ fn serve(client: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<()> {
     let mut server = TcpStream::connect(registry::ADDRESS)?;
     server.write_all(&request)?;
     let mut answer = Vec::new();
-    // httpd closes after each answer.
+    // httpd closes the connection after each response.
     server.shutdown(std::net::Shutdown::Write)?;
     server.read_to_end(&mut answer)?;
     client.write_all(&answer)?;

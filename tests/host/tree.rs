@@ -1,5 +1,5 @@
-//! A guest's file tree, and the three forms it is handed over in: an initramfs (a cpio archive of
-//! the kind "newc", Documentation/driver-api/early-userspace/buffer-format.rst), an ext4 and a
+//! A file tree for a guest, written as an initramfs (a cpio archive of the format "newc",
+//! Documentation/driver-api/early-userspace/buffer-format.rst of the kernel), as an ext4 or as a
 //! squashfs.
 
 use std::fs;
@@ -57,14 +57,14 @@ impl Tree {
         archive
     }
 
-    /// As files below `directory`, which is made again.
+    /// Writes the files below `directory`, after removing its former content.
     pub fn write(&self, directory: &Path) {
         let _ = fs::remove_dir_all(directory);
         fs::create_dir_all(directory).unwrap();
         self.write_over(directory);
     }
 
-    /// As files beside those that `directory` has, which stay.
+    /// Writes the files below `directory` and keeps other files.
     fn write_over(&self, directory: &Path) {
         for (path, node) in &self.entries {
             let path = directory.join(path);
@@ -96,7 +96,7 @@ impl Tree {
         fs::remove_dir_all(directory).unwrap();
     }
 
-    /// An ext4 of `megabytes` with the tree in it, over the files of `base` if there is one.
+    /// Makes an ext4 file system of `megabytes` with the tree, after the files of `base` if given.
     pub fn ext4(&self, image: &Path, megabytes: u64, base: Option<&Path>) {
         let directory = image.with_extension("tree");
         match base {
@@ -122,7 +122,7 @@ impl Tree {
     }
 }
 
-/// A disk of zeroes.
+/// Makes an image file of zeros.
 pub fn blank(image: &Path, megabytes: u64) {
     let _ = fs::remove_file(image);
     fs::File::create(image).unwrap().set_len(megabytes << 20).unwrap();

@@ -1,23 +1,23 @@
-//! What the OCI runtime specification 1.3 demands with MUST, and what checks it here: a row of its own
-//! (a config.json that is refused, or a container that prints what it sees), or a test by its name.
-//! A demand on configurations, on Windows or on virtual machines has no row.
+//! The demands (MUST) of the OCI runtime specification 1.3, and the check of each: a config.json
+//! that is refused, a container that prints what it sees, or the name of a test. Demands on
+//! configurations, on Windows or on virtual machines are left out.
 
 use super::Bundle;
 
-/// What checks a demand.
+/// The check of a demand.
 enum Check {
-    /// With this part of config.json replaced, `run` fails with these words and leaves nothing.
+    /// After replacing a part of config.json, `run` fails with this error and leaves nothing.
     Refused(&'static str, &'static str, &'static str),
-    /// With this part of config.json replaced, the script prints this.
+    /// After replacing a part of config.json, the script prints this text.
     Prints(&'static str, &'static str, &'static str, &'static str),
-    /// This test.
+    /// The name of a test.
     Test(&'static str),
 }
 use Check::{Prints, Refused, Test};
 
 const LIFECYCLE: Check = Test("a_container_is_created_started_killed_and_deleted");
 const HOOKS: Check = Test("hooks_run_in_their_order_with_the_state_to_read");
-const FAILING_HOOKS: Check = Test("a_hook_that_fails_ends_the_container_but_for_poststop");
+const FAILING_HOOKS: Check = Test("a_failed_hook_ends_the_container_and_poststop_still_runs");
 const ERRORS: Check = Test("every_operation_needs_a_container_that_exists");
 const STATE: Check = Test("the_state_is_as_specified_and_survives_a_change_of_the_bundle");
 const LIMITS: Check = Test("every_limit_is_in_its_file_or_an_error_that_names_it");
@@ -26,7 +26,7 @@ const MASKED: &str = "\"maskedPaths\"";
 const NAMESPACES: &str = "\"namespaces\": [";
 const MOUNTS: &str = "\"mounts\": [";
 const CWD: &str = "\"cwd\"";
-/// Prints the type of propagation of `/`.
+/// A script that prints the type of propagation of `/`.
 const OF_ROOT: &str =
     "while read a b c d e f g h; do [ $e = / ] && echo ${g%%:*}; done < /proc/self/mountinfo; true";
 const SAME: (&str, &str) = ("\"hostname\"", "\"hostname\"");
@@ -149,10 +149,7 @@ const CONFIG: &[(&str, Check)] = &[
             "mounts[0].options",
         ),
     ),
-    (
-        "a mount's owners are shown by its mapping",
-        Test("mounts_have_owners_and_contents_of_their_own"),
-    ),
+    ("a mount's owners are shown by its mapping", Test("mounts_have_id_mappings_and_copied_files")),
     (
         "process.cwd is absolute",
         Refused("\"cwd\": \"/\"", "\"cwd\": \"tmp\"", "process.cwd should be an absolute path"),
@@ -198,9 +195,12 @@ const CONFIG: &[(&str, Check)] = &[
         "oomScoreAdj is set",
         Prints(CWD, "\"oomScoreAdj\":321,\"cwd\"", "cat /proc/self/oom_score_adj", "321\n"),
     ),
-    ("without oomScoreAdj it is the caller's", Test("what_is_not_asked_for_is_the_callers")),
-    ("scheduler and ioPriority are set", Test("a_process_is_scheduled_as_asked")),
-    ("uid, gid, additionalGids and umask are set", Test("time_user_and_groups_are_as_asked")),
+    (
+        "without oomScoreAdj it is the caller's",
+        Test("unset_properties_are_inherited_from_the_caller"),
+    ),
+    ("scheduler and ioPriority are set", Test("the_scheduling_of_a_process_is_set")),
+    ("uid, gid, additionalGids and umask are set", Test("time_offsets_user_and_groups_are_set")),
     ("hostname is set", Prints("\"mydocker\"", "\"other\"", "hostname", "other\n")),
     (
         "domainname is set",
@@ -230,15 +230,12 @@ const CONFIG: &[(&str, Check)] = &[
     ),
     (
         "createContainer runs in the container's namespaces, its path is the host's",
-        Test("hooks_run_in_the_namespaces_that_are_theirs"),
+        Test("hooks_run_in_the_specified_namespaces"),
     ),
-    (
-        "startContainer's path is the container's",
-        Test("hooks_run_in_the_namespaces_that_are_theirs"),
-    ),
+    ("startContainer's path is the container's", Test("hooks_run_in_the_specified_namespaces")),
     (
         "prestart, createRuntime, poststart, poststop run in the caller's namespaces",
-        Test("hooks_run_in_the_namespaces_that_are_theirs"),
+        Test("hooks_run_in_the_specified_namespaces"),
     ),
     (
         "keys of annotations are not empty",
@@ -351,9 +348,9 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
     ("a cgroup with processes is an error", Test("a_cgroup_that_is_in_use_is_refused")),
     (
         "an absolute cgroupsPath is below the hierarchies' roots",
-        Test("a_cgroups_path_leads_to_one_place"),
+        Test("a_cgroups_path_always_means_the_same_cgroup"),
     ),
-    ("a relative one is in one place", Test("a_cgroups_path_leads_to_one_place")),
+    ("a relative one is in one place", Test("a_cgroups_path_always_means_the_same_cgroup")),
     (
         "an invalid cgroupsPath is an error",
         Refused(
@@ -397,7 +394,7 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
     ),
     ("unified for a controller that isn't there is an error", LIMITS),
     ("a limit that can't be converted is an error", LIMITS),
-    ("intelRdt without resctrl is an error", Test("what_features_denies_is_refused")),
+    ("intelRdt without resctrl is an error", Test("unsupported_features_are_refused")),
     (
         "a number with an action that has none is an error",
         Refused(
@@ -514,7 +511,7 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         "rootfsPropagation slave receives the host's mounts",
         Test("the_hosts_mounts_reach_a_root_that_is_a_slave"),
     ),
-    ("mountLabel without SELinux is an error", Test("what_features_denies_is_refused")),
+    ("mountLabel without SELinux is an error", Test("unsupported_features_are_refused")),
     (
         "an interface moves with its name, its addresses and its MAC, and is up",
         Test("interfaces_of_the_host_move_into_the_container"),
@@ -539,8 +536,11 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             "linux.timeOffsets should be absent",
         ),
     ),
-    ("clocks are ahead by their offsets", Test("time_user_and_groups_are_as_asked")),
-    ("process, scheduling and memory policy are as asked", Test("a_process_is_scheduled_as_asked")),
+    ("clocks are ahead by their offsets", Test("time_offsets_user_and_groups_are_set")),
+    (
+        "process, scheduling and memory policy are as asked",
+        Test("the_scheduling_of_a_process_is_set"),
+    ),
 ];
 
 #[test]

@@ -1,12 +1,12 @@
-//! `features` is true: a container is made with every item that it lists, and what it denies is
-//! refused.
+//! `features` is correct: a container is made with every listed item, and everything that it
+//! reports as missing is refused.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Bundle;
 
-/// A tmpfs that is shared with copies of it.
+/// A tmpfs that is a shared mount.
 pub struct SharedMount(PathBuf);
 
 impl SharedMount {
@@ -26,7 +26,7 @@ impl Drop for SharedMount {
     }
 }
 
-/// The array under a key of the printed JSON.
+/// The array at a key of the printed JSON.
 fn list(text: &str, key: &str) -> Vec<String> {
     let from = text.find(&format!("\"{key}\":[")).unwrap_or_else(|| panic!("{key} in {text}"));
     let array = text[from..].split_once('[').unwrap().1.split_once(']').unwrap().0;
@@ -53,7 +53,7 @@ fn everything_that_features_lists_works() {
     }
     let hook = |kind: &String| format!("\"{kind}\":[{{\"path\":\"/bin/true\"}}]");
     let hooks = list(&text, "hooks").iter().map(hook).collect::<Vec<_>>().join(",");
-    // startContainer's is the container's own /bin/true, the others the host's.
+    // The hook startContainer runs the container's /bin/true, the others the host's.
     try_out(&[("\"hostname\"", format!("\"hooks\":{{{hooks}}},\"hostname\""))]);
 
     let source = bundle.dir().join("source");
@@ -61,7 +61,7 @@ fn everything_that_features_lists_works() {
     let shared = SharedMount::make(&source);
     let mounts = list(&text, "mountOptions").into_iter().filter(|option| option != "newinstance");
     let mounts = mounts.enumerate().map(|(at, option)| {
-        // It needs a mount, such as the first.
+        // `remount` needs an existing mount, such as the first.
         let at = if option == "remount" { 0 } else { at };
         let is_bind = !matches!(option.as_str(), "sync" | "dirsync" | "lazytime" | "tmpcopyup");
         let (kind, from) = if is_bind {
@@ -129,7 +129,7 @@ fn everything_that_features_lists_works() {
 }
 
 #[test]
-fn what_features_denies_is_refused() {
+fn unsupported_features_are_refused() {
     let bundle = Bundle::new();
     let text = bundle.call(&["features"]).text();
     let denied = |part: &str| assert!(text.contains(part), "{part} in {text}");

@@ -1,5 +1,5 @@
-//! The life cycle beyond its plain course, and what a container gets from its caller: what
-//! runtime.md and config.md demand and no single line of a config.json shows.
+//! The life cycle in special cases, and what a container gets from its caller: demands of
+//! runtime.md and config.md that need more than one line of a config.json.
 
 use std::io::Read;
 use std::os::unix::net::UnixListener;
@@ -32,7 +32,7 @@ fn every_operation_needs_a_container_that_exists() {
     bundle.call(&["list", "-q"]).stdout("");
 }
 
-/// What each of some calls at once ends with, the least first.
+/// The exit statuses of several calls at the same time, sorted.
 fn at_once(bundle: &Bundle, args: &[&str]) -> Vec<Option<i32>> {
     let begun: Vec<_> = (0..6)
         .map(|_| {
@@ -62,7 +62,7 @@ fn of_several_calls_at_once_one_changes_a_container() {
 }
 
 #[test]
-fn a_container_whose_process_is_gone_or_another_is_stopped() {
+fn a_container_is_stopped_if_its_process_ended_or_its_pid_was_reused() {
     let bundle = Bundle::new();
     bundle.runs("exec sleep 1000");
     let state = bundle.root().join(&bundle.id).join("state.json");
@@ -74,7 +74,7 @@ fn a_container_whose_process_is_gone_or_another_is_stopped() {
         bundle.call(&["delete", &bundle.id]).stdout("");
         assert!(!bundle.has_cgroup() && !state.exists());
     };
-    // It has ended before the start.
+    // The first process ends before the start.
     bundle.create();
     run_command({
         let mut kill = Command::new("kill");
@@ -83,7 +83,7 @@ fn a_container_whose_process_is_gone_or_another_is_stopped() {
     });
     eventually("it has ended", || bundle.has_status("stopped"));
     is_gone();
-    // Its number is another process's, or the machine has booted since.
+    // Another process has its PID, or the machine has booted since.
     for (field, other) in [("start_time", "5"), ("boot_id", "\"another\"")] {
         bundle.create();
         let text = std::fs::read_to_string(&state).unwrap();
@@ -164,7 +164,7 @@ fn the_hosts_mounts_reach_a_root_that_is_a_slave() {
         let count = ["exec", &bundle.id, "grep", "-c", " /m ", "/proc/self/mountinfo"];
         let output = bundle.command(&count).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), lines, "{propagation}");
-        // What the container mounts stays with it.
+        // Mounts of the container are not visible outside.
         let inside = ["/bin/mount", "-t", "tmpfs", "tmpfs", "/tmp"];
         let entered = ["-t", &bundle.pid(), "-m"];
         std::fs::create_dir_all(bundle.rootfs().join("tmp")).unwrap();
@@ -178,7 +178,7 @@ fn the_hosts_mounts_reach_a_root_that_is_a_slave() {
     }
 }
 
-/// A mount and the one below it, as their options for propagation make them: `-` is private.
+/// The propagation of a mount and of the mount below it, for each option; `-` means private.
 #[test]
 fn a_bind_and_the_mounts_below_it_have_a_propagation_each() {
     let bundle = Bundle::new();
@@ -203,7 +203,7 @@ fn a_bind_and_the_mounts_below_it_have_a_propagation_each() {
         ("private", "\"rbind\",\"rshared\",\"slave\"", "master\nshared\n"),
         ("private", "\"rbind\",\"rslave\",\"shared\"", "shared\nmaster\n"),
         ("private", "\"bind\",\"shared\"", "shared\n"),
-        // What isn't asked for is the root's, as with runc and crun.
+        // Without an option, a mount gets the root's propagation, as with runc and crun.
         ("rslave", "\"rbind\"", "master\nmaster\n"),
         ("rslave", "\"rbind\",\"private\"", "-\nmaster\n"),
         ("rslave", "\"rbind\",\"rprivate\"", "-\n-\n"),
@@ -223,7 +223,7 @@ fn a_bind_and_the_mounts_below_it_have_a_propagation_each() {
         assert_eq!(text, expected, "{root} {options}: {:?}", output.stderr);
     }
     drop(shared_below);
-    // In no group of the host's a slave is private, and what is shared begins one.
+    // Without a peer group on the host, a slave is private, and a shared mount starts a new group.
     let private = ["--make-private", source.to_str().unwrap()];
     assert!(Command::new("mount").args(private).status().unwrap().success());
     for (options, expected) in [("rslave", "-\n"), ("rshared", "shared\n")] {
@@ -247,7 +247,7 @@ fn interfaces_of_the_host_move_into_the_container() {
         assert!(command.args(args.split(' ')).status().unwrap().success(), "ip {args}");
     };
     ip(&format!("netns add {host}"));
-    // The other end of a pair goes some time after its container has.
+    // The other end of a pair is removed some time after its container.
     let pairs = std::cell::Cell::new(0);
     let pair = || {
         let peer = format!("vb{}", pairs.replace(pairs.get() + 1));
@@ -315,7 +315,7 @@ fn an_agent_reads_whose_calls_it_decides() {
     bundle.edit("\"maskedPaths\"", &filter);
     bundle.edit(HOSTNAME, "\"annotations\":{\"a.b\":\"c\"},\"hostname\"");
     bundle.runs("exec sleep 1000");
-    // A descriptor that comes with the words is closed, as if the agent had gone.
+    // Descriptors that the agent receives are closed at once, as if the agent had exited.
     let hears = |call: &dyn Fn()| {
         std::thread::scope(|scope| {
             let state = scope.spawn(|| {
@@ -357,7 +357,7 @@ fn kill_sends_the_signal_that_is_asked_for() {
         eventually("it has heard", || bundle.output() == words);
     }
     bundle.call(&["kill", &bundle.id, "NOPE"]).exits(1).stderr_has("unknown signal 'NOPE'");
-    // Without one it is SIGTERM.
+    // Without a signal, SIGTERM is sent.
     bundle.call(&["kill", &bundle.id]).stdout("");
     eventually("it has stopped", || bundle.has_status("stopped"));
     assert!(bundle.output().ends_with("usr1\nterm\n"));
@@ -379,14 +379,14 @@ fn delete_leaves_what_the_container_was_given() {
         bundle.call(&["start", &bundle.id]).stdout("");
         eventually("it has stopped", || bundle.has_status("stopped"));
         bundle.call(&["delete", &bundle.id]).stdout("");
-        // The id is free again.
+        // The id can be used again.
     }
     assert_eq!(std::fs::read_to_string(source.join("file")).unwrap(), "kept\n");
     assert!(bundle.rootfs().join("bin").exists());
 }
 
 #[test]
-fn a_hook_that_fails_ends_the_container_but_for_poststop() {
+fn a_failed_hook_ends_the_container_and_poststop_still_runs() {
     let bundle = Bundle::new();
     bundle.runs("exec sleep 1000");
     let good = bundle.config();
@@ -404,7 +404,7 @@ fn a_hook_that_fails_ends_the_container_but_for_poststop() {
         done.stderr_has(&format!("{kind} hook /bin/false: exit status 1"));
         bundle.call(&["state", &bundle.id]).exits(1).stderr_has("does not exist");
         assert!(!bundle.has_cgroup());
-        // What the hooks before it have set up is taken down.
+        // Hooks that ran before the failure have set something up; poststop removes it.
         std::fs::remove_file(&mark).unwrap();
     }
     for kind in ["startContainer", "poststart"] {
@@ -427,11 +427,11 @@ fn a_hook_that_fails_ends_the_container_but_for_poststop() {
 }
 
 #[test]
-fn hooks_run_in_the_namespaces_that_are_theirs() {
+fn hooks_run_in_the_specified_namespaces() {
     let bundle = Bundle::new();
     bundle.runs("true");
     let log = bundle.dir().join("log");
-    // The container's hook program is busybox, the host's is not.
+    // The hook programs in the container are busybox, those on the host are not.
     let script = |kind: &str, program: &str| {
         format!(
             "\"{kind}\":[{{\"path\":\"{program}\",\"args\":[\"sh\",\"-c\",\
@@ -487,7 +487,7 @@ fn a_capability_that_cannot_be_granted_is_a_warning() {
 }
 
 #[test]
-fn what_is_not_asked_for_is_the_callers() {
+fn unset_properties_are_inherited_from_the_caller() {
     let bundle = Bundle::new();
     bundle.runs("cat /proc/self/oom_score_adj");
     let mut command = Command::new("sh");
@@ -517,14 +517,14 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
     for (found, own) in found.lines().zip(&own) {
         assert_ne!(found, own);
     }
-    // None but those of mounts and, so that it can have a /proc, PIDs.
+    // Only a mount namespace, and a PID namespace for its /proc.
     let list = good.split_once("\"namespaces\": [").unwrap().1.split_once(']').unwrap().0;
     let fewer = "{ \"type\": \"pid\" }, { \"type\": \"mount\" }";
     let text = good.replacen(list, fewer, 1).replacen("\"hostname\": \"mydocker\",", "", 1);
     bundle.set_config(text);
     let found = bundle.run().text();
     assert_eq!(found.lines().skip(1).collect::<Vec<_>>(), own[1..]);
-    // Those of another process.
+    // Namespaces of another process.
     let mut other = Command::new("unshare");
     other.args(["--net", "--ipc", "--uts", "sleep", "1000"]).stdin(Stdio::null());
     let mut other = other.spawn().unwrap();
@@ -546,7 +546,7 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
 }
 
 #[test]
-fn a_cgroups_path_leads_to_one_place() {
+fn a_cgroups_path_always_means_the_same_cgroup() {
     let bundle = Bundle::new();
     bundle.runs("exec sleep 1000");
     let good = bundle.config();
@@ -586,7 +586,7 @@ fn a_cgroup_that_is_in_use_is_refused() {
     eventually("its cgroup is free", || std::fs::remove_dir(&directory).is_ok());
     done.exits(1).stderr_has("linux.cgroupsPath").stderr_has(&other.id().to_string());
     assert!(lives, "the other's process was ended");
-    // Nor is one that is frozen, though it is empty; and it stays.
+    // A frozen cgroup is refused too, although it is empty, and it stays.
     let directory = std::path::Path::new("/sys/fs/cgroup/freezer").join(&name);
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join("freezer.state"), "FROZEN").unwrap();
@@ -597,7 +597,7 @@ fn a_cgroup_that_is_in_use_is_refused() {
 }
 
 #[test]
-fn mounts_have_owners_and_contents_of_their_own() {
+fn mounts_have_id_mappings_and_copied_files() {
     let bundle = Bundle::new();
     let source = bundle.dir().join("source");
     let below = source.join("below");

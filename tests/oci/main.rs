@@ -1,5 +1,5 @@
-//! The binary as an OCI runtime: bundles made of busybox. Engines that drive it are in
-//! `oci_engines`.
+//! The binary as an OCI runtime, with bundles made of busybox. `oci_engines` tests it below
+//! engines.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,14 +17,14 @@ use std::process::Command;
 
 use support::{Done, Host, MYDOCKER, eventually, run_command, unique};
 
-/// A bundle and a runtime root of the test's own.
+/// A bundle, and a runtime root for this test only.
 struct Bundle {
     host: Host,
     id: String,
 }
 
 impl Bundle {
-    /// With the `config.json` of `spec`, without a terminal.
+    /// A bundle with the `config.json` of `spec`, without a terminal.
     fn new() -> Bundle {
         let bundle = Bundle { host: Host::new(), id: unique("oci-") };
         std::fs::create_dir(bundle.rootfs()).unwrap();
@@ -71,7 +71,7 @@ impl Bundle {
         self.set_config_with(&self.config(), part, by);
     }
 
-    /// Makes config.json `text` with a part of it replaced.
+    /// Writes `text` as config.json, with a part of it replaced.
     #[track_caller]
     fn set_config_with(&self, text: &str, part: &str, by: &str) {
         assert!(text.contains(part), "{part} is not in {text}");
@@ -93,7 +93,7 @@ impl Bundle {
         run_command(self.command(args))
     }
 
-    /// What `run` gives, whatever that is.
+    /// The output of `run`, whether it fails or not.
     fn output_of_run(&self) -> std::process::Output {
         self.command(&["run", "--bundle", &self.path(), &self.id]).output().unwrap()
     }
@@ -106,7 +106,7 @@ impl Bundle {
         self.create_by(self.command(&["create", "--bundle", &self.path(), &self.id]));
     }
 
-    /// Its streams are files: the first process has them for longer than the call.
+    /// The streams are files, because the first process keeps them longer than the call.
     fn create_by(&self, mut command: Command) {
         let output = std::fs::File::create(self.dir().join("output")).unwrap();
         command.stdin(std::process::Stdio::null());
@@ -123,14 +123,14 @@ impl Bundle {
         self.call(&["state", &self.id]).text()
     }
 
-    /// The process id, on the host, of the first process.
+    /// The PID of the first process on the host.
     fn pid(&self) -> String {
         let state = self.state();
         let (_, pid) = state.split_once("\"pid\":").unwrap();
         pid.split(',').next().unwrap().to_owned()
     }
 
-    /// What a file of the container's cgroups holds (v1).
+    /// The content of a file of the container's cgroups (v1).
     fn limit(&self, file: &str) -> String {
         let (controller, file) = file.split_once('/').unwrap();
         let path = format!("/sys/fs/cgroup/{controller}/mydocker-runtime/{}/{file}", self.id);
@@ -141,7 +141,7 @@ impl Bundle {
         self.state().contains(&format!("\"status\":\"{status}\""))
     }
 
-    /// Whether it has a cgroup in any hierarchy of the host.
+    /// Whether the container has a cgroup in any hierarchy.
     fn has_cgroup(&self) -> bool {
         !support::cgroups(&format!("mydocker-runtime/{}", self.id)).is_empty()
     }
@@ -228,7 +228,7 @@ fn hooks_run_in_their_order_with_the_state_to_read() {
 }
 
 #[test]
-fn time_user_and_groups_are_as_asked() {
+fn time_offsets_user_and_groups_are_set() {
     let bundle = Bundle::new();
     bundle.runs("id -u; id -G; umask; cut -d. -f1 /proc/uptime");
     bundle.edit("\"gid\": 0", "\"gid\": 7, \"additionalGids\": [9, 11], \"umask\": 63");
@@ -308,7 +308,7 @@ fn every_limit_is_in_its_file_or_an_error_that_names_it() {
 }
 
 #[test]
-fn a_process_is_scheduled_as_asked() {
+fn the_scheduling_of_a_process_is_set() {
     let bundle = Bundle::new();
     bundle.runs("cut -d' ' -f19,41 /proc/self/stat; uname -m; ionice; exec sleep 1000");
     bundle.edit(
@@ -381,7 +381,7 @@ fn links_of_a_bundle_lead_nowhere() {
     symlink("/", bundle.dir().join("link")).unwrap();
     bundle.edit("\"rootfs\"", "\"link\"");
     bundle.run().exits(1).stderr_has("symbolic link");
-    // A mount's target that a link of the image leads out of it.
+    // A link of the image redirects a mount's target out of the root.
     let canary = bundle.dir().join("canary");
     std::fs::create_dir(&canary).unwrap();
     symlink(&canary, bundle.rootfs().join("out")).unwrap();

@@ -1,5 +1,5 @@
-//! What a caller that is a service of systemd's passes on: sockets (sd_listen_fds(3)) and the word
-//! that the container is ready (sd_notify(3)).
+//! A caller that is a systemd service: the runtime passes its sockets on (sd_listen_fds(3)), and
+//! its container's readiness (sd_notify(3)).
 
 use std::fs::File;
 use std::os::unix::net::UnixDatagram;
@@ -13,7 +13,7 @@ fn descriptors_are_passed_on_and_no_others() {
     let bundle = Bundle::new();
     bundle.runs("cat <&3; cat <&4 2>/dev/null || echo no more; env | grep LISTEN_ | sort");
     std::fs::write(bundle.dir().join("word"), "three\n").unwrap();
-    // The shell has descriptors 3 and 4.
+    // The shell has descriptors 3 and 4 open.
     let call = |flags: &str, environment: &str| {
         let mut command = std::process::Command::new("sh");
         let (root, word) = (bundle.root(), bundle.dir().join("word"));
@@ -64,11 +64,11 @@ fn a_containers_readiness_reaches_the_callers_socket() {
     let mut words = [0; 100];
     let length = service.recv(&mut words).unwrap();
     assert_eq!(words[..length], *format!("MAINPID={pid}\nREADY=1\n").as_bytes());
-    // Nothing but that one word.
+    // No other message is passed on.
     service.set_nonblocking(true).unwrap();
     assert!(service.recv(&mut words).is_err());
     bundle.call(&["delete", "--force", &bundle.id]).stdout("");
-    // One that ends without a word holds no one up.
+    // If the container ends without a message, the start returns.
     bundle.edit("exec sleep 1000", "exit 0");
     end(begin(&["run", "--detach", "--bundle", &bundle.path(), &bundle.id]));
     bundle.call(&["delete", "--force", &bundle.id]).stdout("");

@@ -1,5 +1,5 @@
-//! `--systemd-cgroup`, against a bus of the test's own that answers as systemd does: it starts the
-//! scope, moves the process that it is given, and reports the job's end.
+//! `--systemd-cgroup` with a bus of the test that answers like systemd: it starts the scope, moves
+//! the process, and reports the end of the job.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use super::Bundle;
 use super::support::{Done, eventually, run_command};
 
-/// A method call: its name and its values as they came.
+/// A method call: its name and its values as received.
 type Call = (String, Vec<u8>);
 
-/// The hierarchy that systemd keeps on a host with cgroup v1.
+/// The hierarchy that systemd uses on a host with cgroup v1.
 const HIERARCHY: &str = "/sys/fs/cgroup/systemd";
 
 struct Bus {
@@ -21,7 +21,7 @@ struct Bus {
 }
 
 impl Bus {
-    /// Answers in a thread, which ends with the test's process.
+    /// Serves the bus in a thread, which ends with the test's process.
     fn start(directory: &Path) -> Bus {
         let path = directory.join("bus");
         let listener = UnixListener::bind(&path).unwrap();
@@ -46,7 +46,7 @@ impl Bus {
     }
 }
 
-/// One connection, until its end.
+/// Serves one connection until it closes.
 fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
     let mut line = Vec::new();
     let mut byte = [0];
@@ -54,14 +54,14 @@ fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
         stream.read_exact(&mut byte).unwrap();
         line.push(byte[0]);
     }
-    // UID 0, in hexadecimal of its digits.
+    // UID 0: the hexadecimal code of the digit 0.
     assert_eq!(line, b"\0AUTH EXTERNAL 30\r\n");
     stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n").unwrap();
     let mut begin = [0; 7];
     stream.read_exact(&mut begin).unwrap();
     assert_eq!(&begin, b"BEGIN\r\n");
     let mut start = [0; 16];
-    // As a bus does, this one passes on what a rule of the connection names.
+    // Like a real bus, send only signals for which the connection has a rule.
     let mut listens = false;
     while stream.read_exact(&mut start).is_ok() {
         let number = |at: usize| u32::from_le_bytes(start[at..at + 4].try_into().unwrap());
@@ -81,7 +81,7 @@ fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
         calls.lock().unwrap().push((name.clone(), body.clone()));
         let serial = number(8);
         match name.as_str() {
-            // As if an earlier scope of this name had failed.
+            // Fail the first time, as if an earlier scope with this name had failed.
             "StartTransientUnit" if is_first => {
                 let body = string("Unit has a fragment already");
                 send(&mut stream, 3, &[(5, b"\x01u\0", &serial.to_le_bytes())], b"s", &body);
@@ -99,7 +99,7 @@ fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
                     }
                     body
                 };
-                // Another's job before, and the own one before the answer to the call.
+                // First the end of another job, then of this one, before the reply to the call.
                 let jobs = ["/org/freedesktop/systemd1/job/6", "/org/freedesktop/systemd1/job/7"];
                 for path in jobs.into_iter().filter(|_| listens) {
                     let member = string("JobRemoved");
@@ -116,7 +116,7 @@ fn string(text: &str) -> Vec<u8> {
     [&(text.len() as u32).to_le_bytes(), text.as_bytes(), b"\0"].concat()
 }
 
-/// A message of the kind, with these header fields and values.
+/// Sends a message of this kind with these header fields and values.
 fn send(stream: &mut UnixStream, kind: u8, fields: &[(u8, &[u8], &[u8])], of: &[u8], body: &[u8]) {
     let mut header = Vec::new();
     let signature = [&[of.len() as u8], of, b"\0"].concat();
@@ -136,7 +136,7 @@ fn send(stream: &mut UnixStream, kind: u8, fields: &[(u8, &[u8], &[u8])], of: &[
     stream.write_all(&message).unwrap();
 }
 
-/// Does what systemd does with the property `PIDs`, in its own hierarchy.
+/// Moves the process of the property `PIDs` into the scope's cgroup, in systemd's hierarchy.
 fn move_process(body: &[u8]) {
     let name = String::from_utf8_lossy(&body[4..]).split('\0').next().unwrap().to_owned();
     let at = body.windows(5).position(|window| window == b"PIDs\0").unwrap() + 5;
@@ -148,7 +148,7 @@ fn move_process(body: &[u8]) {
     std::fs::write(scope.join("cgroup.procs"), pid.to_string()).unwrap();
 }
 
-/// A property with a number, as it stands in a message; its place in that can be anywhere.
+/// Whether a call has a property with this number, at any place in its message.
 fn has_number(bus: &Bus, method: &str, name: &str, number: u64) -> bool {
     let start = [&(name.len() as u32).to_le_bytes(), name.as_bytes(), b"\0\x01t\0"].concat();
     (0..8).any(|padding| {
@@ -194,7 +194,7 @@ fn a_scope_of_systemds_holds_the_container() {
     }
     assert!(has_number(&bus, "StartTransientUnit", "MemoryLimit", 67_108_864));
     assert!(has_number(&bus, "StartTransientUnit", "TasksMax", 77));
-    // The container alone is in the scope, and its limits are in their files.
+    // Only the container is in the scope, and its limits are in the files.
     let pid = bundle.call(&["ps", "--format", "json", &bundle.id]).text();
     let members = |hierarchy: &str| {
         let path = format!("{hierarchy}/system.slice/{scope}/cgroup.procs");
@@ -218,7 +218,7 @@ fn a_scope_of_systemds_holds_the_container() {
     for hierarchy in [HIERARCHY, memory] {
         let path = Path::new(hierarchy).join("system.slice");
         assert!(!path.join(&scope).exists());
-        // The test's own, unless another test is in it.
+        // Ignore an error: another test may use this directory.
         let _ = std::fs::remove_dir(path);
     }
 }
@@ -236,7 +236,7 @@ fn without_systemd_the_error_says_so_and_nothing_is_left() {
     let done = call("unix:path=/nowhere/bus").exits(1);
     done.stderr_has("no systemd answers on the bus /nowhere/bus: connect: No such file");
     call("tcp:host=x").exits(1).stderr_has("has no unix:path=");
-    // A bus that hangs up.
+    // A bus that closes the connection.
     let listener = UnixListener::bind(bundle.dir().join("bus")).unwrap();
     std::thread::spawn(move || listener.accept().map(drop));
     let address = format!("unix:path={}", bundle.dir().join("bus").display());

@@ -1,4 +1,4 @@
-//! `update` and `events`: limits of a running container.
+//! `update` and `events`: limits of a running container, and its resource use.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use super::Bundle;
 use super::support::eventually;
 
 #[test]
-fn update_takes_flags_and_json_and_keeps_what_it_does_not_name() {
+fn update_takes_flags_and_json_and_keeps_other_limits() {
     let bundle = Bundle::new();
     bundle.edit("\"resources\": {", "\"resources\": { \"memory\":{\"limit\":67108864},");
     bundle.create();
@@ -22,7 +22,7 @@ fn update_takes_flags_and_json_and_keeps_what_it_does_not_name() {
     assert_eq!(bundle.limit("cpuset/cpuset.cpus"), "0");
     let mut child =
         bundle.command(&["update", "--resources", "-", id]).stdin(Stdio::piped()).spawn().unwrap();
-    // The container's own rules, as containerd sends them.
+    // The same device rules as the container's, as containerd sends them.
     let json = r#"{"pids":{"limit":99},"blockIO":{"weight":0},
         "devices":[{"allow":false,"access":"rwm"}]}"#;
     child.stdin.take().unwrap().write_all(json.as_bytes()).unwrap();

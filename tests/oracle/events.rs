@@ -1,5 +1,5 @@
-//! What `events` prints after the same commands in Docker 20.10 and here: the same events in the same
-//! order, as text and as JSON. Ids and times are normalised, because they differ by nature.
+//! Compares `events` after the same commands in Docker 20.10 and in mydocker: the same events in
+//! the same order, as text and as JSON. Ids and times are normalised, because they always differ.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use crate::support::dockerd::Dockerd;
 use crate::support::{self, Host};
 use crate::{bip, normalised, skip};
 
-/// One command line each; a failure is part of it.
+/// Command lines, some of which fail on purpose.
 const SCENARIO: &[&str] = &[
     "run --name once -v vol1:/data bb:1 true",
     "run -d --name web --network net1 --label a=1 bb:1 sleep 1000",
@@ -49,7 +49,7 @@ const SCENARIO: &[&str] = &[
 ];
 
 #[test]
-fn events_are_those_of_docker() {
+fn events_are_the_same_as_dockers() {
     let host = Host::on_machine();
     host.mydocker(["rmi", "bb"]);
     let docker = match Dockerd::start(&host, &bip(&host)) {
@@ -59,7 +59,7 @@ fn events_are_those_of_docker() {
     let archive = host.scratch().join("ours.tar").display().to_string();
     let ours = play(&archive, Duration::ZERO, |args| host.command(args));
     let archive = host.scratch().join("theirs.tar").display().to_string();
-    // Docker may log an event after the command has returned.
+    // Docker may log an event after its command has returned.
     let theirs =
         play(&archive, Duration::from_millis(200), |args| docker.command(args.iter().copied()));
     let pairs = ours.iter().zip(&theirs).zip(SCENARIO);
@@ -70,7 +70,7 @@ fn events_are_those_of_docker() {
     assert!(faults.is_empty(), "{} of {} differ:\n{}", faults.len(), ours.len(), faults.join("\n"));
 }
 
-/// Runs the scenario; returns the events of each of its steps.
+/// Runs the scenario. Returns the events of each step.
 fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) -> Vec<String> {
     let text = |args: &[&str]| {
         let done = command(args).output().unwrap();
@@ -95,7 +95,7 @@ fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) 
                 _ => vec![part],
             });
             let words = words.map(|word| if word == "ARCHIVE" { archive } else { word });
-            // Its status is not compared here.
+            // Ignore the exit status, which other tests compare.
             command(&words.collect::<Vec<_>>()).output().unwrap();
         }
         std::thread::sleep(settles);
@@ -109,7 +109,7 @@ fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) 
             .filter(|(line, _)| !is_of_a_probe(line))
             .map(|(line, json)| timeless(line) + "\n" + &timeless(json) + "\n")
             .collect();
-        // Docker reports that a container leaves a network twice.
+        // Docker reports twice that a container leaves a network.
         shown.dedup();
         all.push(shown.concat());
     }
@@ -125,12 +125,12 @@ fn timeless(line: &str) -> String {
     }
 }
 
-/// Whether a line is the event of a health check's process, which only Docker reports.
+/// Whether a line is an event of a health check's process, which only Docker reports.
 fn is_of_a_probe(line: &str) -> bool {
     line.contains("exec_") && line.contains("name=sick")
 }
 
-/// The present time as `--since` and `--until` take it.
+/// The present time in the format of `--since` and `--until`.
 fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     format!("{}.{:09}", since.as_secs(), since.subsec_nanos())

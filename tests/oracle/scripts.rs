@@ -1,10 +1,9 @@
-//! The shell scripts of `oracle/scripts`, written as people write them, run beside Docker: each
-//! script runs once where `docker` is Docker 20.10 and once where it is mydocker, and must print the
-//! same on stdout, exit with the same status, and write to stderr in both or in neither. Wordings
-//! on stderr are not compared; ids, times, sizes and paths are normalised. A script must leave no
-//! container, volume, network or image behind. A script that differs for a good reason names it in
-//! a line `# differs: REASON`; such a script must differ, or the line is a fault. A reason that starts
-//! with "missing" is work to do.
+//! Runs the shell scripts of `oracle/scripts`, which are typical scripts of users, once with Docker
+//! 20.10 as `docker` and once with mydocker. Both runs must print the same on stdout, exit with the
+//! same status, and write something or nothing to stderr. The text on stderr is not compared; ids,
+//! times, sizes and paths are normalised. A script must leave no container, volume, network or
+//! image. A script may have a line `# differs: REASON`; then it must differ. A reason that starts
+//! with "missing" means that the difference is still to be removed.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,61 +16,61 @@ use crate::support::machine::{Machine, Side};
 use crate::support::{self, Host};
 use crate::{bip, normalised, skip};
 
-/// The images that the scripts find, each with the changes that it is imported with.
+/// The images that scripts use, each with the changes of its import.
 const IMAGES: &[(&str, &[&str])] = &[
     ("alpine", &["CMD [\"/bin/sh\"]"]),
     ("busybox", &["CMD [\"sh\"]", "ENV BUSYBOX=1", "LABEL org.example.image=busybox"]),
     ("web:1", &["CMD [\"httpd\",\"-f\",\"-p\",\"80\"]", "EXPOSE 80", "WORKDIR /www"]),
 ];
 
-/// Lists the names of everything that a script may have left behind.
+/// A script that lists everything that a script may have left.
 const LEFT: &str = "docker ps -a --format '{{.Names}}'; docker volume ls -q; \
      docker network ls -q --filter type=custom; docker images --format '{{.Repository}}:{{.Tag}}' | sort";
 
-/// Removes what a faulty script has left behind.
+/// A script that removes what a faulty script has left.
 const REMOVE: &str = "docker ps -aq | xargs -r docker rm -fv; docker volume ls -q | xargs -r docker \
      volume rm; docker network prune -f; docker images --format '{{.Repository}}:{{.Tag}}' | \
      grep -vxE 'alpine:latest|busybox:latest|web:1' | xargs -r docker rmi -f";
 
-/// The images that are there before and after each script.
+/// The images before and after each script.
 const LEFT_BY_NONE: &str = "alpine:latest\nbusybox:latest\nweb:1\n";
 
-/// What a script did, made comparable.
+/// The normalised result of a script.
 struct Outcome {
     status: Option<i32>,
     stdout: String,
-    /// Compared by whether it is empty.
+    /// Only compared by whether it is empty.
     stderr: String,
-    /// What remained, if it is not what was there before.
+    /// The objects that are left; `None` if there are none.
     left: Option<String>,
 }
 
-/// One of the two programs that scripts call `docker`.
+/// One of the two programs that scripts call as `docker`.
 struct Program<'a> {
-    /// Holds `bin/docker` and a working directory for each script.
+    /// The directory with `bin/docker` and a working directory for each script.
     dir: PathBuf,
-    /// The machine that has the program's bridge and published ports.
+    /// The machine with the program's bridge and published ports.
     machine: &'a Machine,
-    /// Where its state is.
+    /// The program's state directory.
     root: PathBuf,
 }
 
-/// A Docker and a mydocker, each with a network namespace of its own. Docker needs by far the most
-/// time, so that two Dockers share the scripts.
+/// A Docker and a mydocker, each in its own network namespace. Docker takes most of the time, so
+/// two lanes share the scripts.
 struct Lane {
-    // Dropped first: its files are in the host's scratch directory.
+    // Dropped first, because its files are in the host's scratch directory.
     docker: Dockerd,
     host: Host,
 }
 
-/// The scripts that are still to be run.
+/// The scripts that have not run yet.
 struct Queue<'a> {
     scripts: &'a [PathBuf],
     next: AtomicUsize,
 }
 
 #[test]
-fn scripts_do_what_they_do_with_docker() {
+fn scripts_give_the_same_result_as_with_docker() {
     let scripts = scripts();
     let (first, second) = match (Lane::start(), Lane::start()) {
         (Ok(first), Ok(second)) => (first, second),
@@ -96,7 +95,7 @@ fn scripts_do_what_they_do_with_docker() {
             (true, None) => same += 1,
             (false, Some(reason)) if reason.starts_with("missing") => missing += 1,
             (false, Some(_)) => justified += 1,
-            // What was missing may arrive with another change, which does not know this list.
+            // Another change may have removed the difference without changing this line.
             (true, Some(reason)) if reason.starts_with("missing") => same += 1,
             (true, Some(_)) => {
                 faults.push(format!("{name}: does the same: remove its `# differs:`"))
@@ -111,7 +110,7 @@ fn scripts_do_what_they_do_with_docker() {
             faults.push(format!("{name}: leaves something behind: {:?}", theirs.left));
         }
     }
-    // Not by println, which cargo hides for a test that passes.
+    // println would not work: cargo hides its output for a test that passes.
     let _ = writeln!(
         std::io::stderr(),
         "{} scripts: {same} do the same as with Docker, {justified} differ for a reason, {missing} \
@@ -122,7 +121,7 @@ fn scripts_do_what_they_do_with_docker() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// All scripts, in the order of their names.
+/// The paths of all scripts, sorted by name.
 fn scripts() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/scripts");
     let only = std::env::var("ORACLE_SCRIPTS").unwrap_or_default();
@@ -134,7 +133,7 @@ fn scripts() -> Vec<PathBuf> {
 }
 
 impl Lane {
-    /// Starts a Docker beside a mydocker without images.
+    /// Starts a Docker and a mydocker without images.
     fn start() -> Result<Lane, String> {
         let host = Host::on_machine();
         host.mydocker(["rmi", "bb"]);
@@ -160,8 +159,8 @@ impl Queue<'_> {
         Queue { scripts, next: AtomicUsize::new(0) }
     }
 
-    /// Runs the scripts that no other lane takes, one after the other. The keys are their places
-    /// in the list.
+    /// Runs the scripts that no other lane has taken, one after the other. The keys are indices
+    /// into the list of scripts.
     fn run(&self, program: &Program) -> BTreeMap<usize, Outcome> {
         program.import();
         let mut outcomes = BTreeMap::new();
@@ -179,12 +178,12 @@ impl Program<'_> {
     fn new<'a>(dir: &Path, line: &str, machine: &'a Machine, root: PathBuf) -> Program<'a> {
         let bin = dir.join("bin");
         support::script(&bin.join("docker"), line);
-        // Scripts fetch pages from the host, whatever program it has for that.
+        // Scripts fetch pages by wget, which the host may lack.
         std::os::unix::fs::symlink("/bin/busybox", bin.join("wget")).unwrap();
         Program { dir: dir.to_owned(), machine, root }
     }
 
-    /// Imports the images, with nothing in them but busybox.
+    /// Imports the images, which only contain busybox.
     fn import(&self) {
         let archive = support::busybox_archive();
         for (name, changes) in IMAGES {
@@ -197,7 +196,7 @@ impl Program<'_> {
         }
     }
 
-    /// Runs one script in a fresh working directory.
+    /// Runs one script in a new working directory.
     fn run(&self, script: &Path) -> Outcome {
         let work = self.dir.join(script.file_stem().unwrap());
         std::fs::create_dir(&work).unwrap();
@@ -227,7 +226,7 @@ impl Program<'_> {
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
-    /// A command line in the program's namespaces, where `docker` is the program.
+    /// A command line in the program's namespaces, with the program as `docker`.
     fn command(&self, args: &[&str], directory: &Path) -> Command {
         let mut command = self.machine.command(Side::Here, args);
         command.env("PATH", support::path_with(&self.dir.join("bin")));
@@ -246,7 +245,7 @@ impl PartialEq for Outcome {
     }
 }
 
-/// The outcome for a person to read.
+/// The result as text for a person.
 fn described(outcome: &Outcome) -> String {
     let Outcome { status, stdout, stderr, left } = outcome;
     format!("(status {status:?}, left {left:?})\n{stdout}--- stderr\n{stderr}")

@@ -1,4 +1,4 @@
-//! Which image of an index is pulled and run, and what a manifest states wrongly of its blobs.
+//! Which image of an index is pulled, and manifests with wrong statements about their blobs.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::proxy::{Fault, Proxy};
 use crate::server::{Packing, Registry, base, layer, sha256};
 use crate::support::Host;
 
-/// A registry with the image `app:1`, and its manifest.
+/// A registry with the image `app:1`, and the image's manifest.
 fn filled(host: &Host) -> (Registry, String) {
     let registry = Registry::plain(host);
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "app:1");
@@ -17,7 +17,7 @@ fn filled(host: &Host) -> (Registry, String) {
     (registry, String::from_utf8(raw.stdout).unwrap())
 }
 
-/// What an index says of a document.
+/// The entry for a document in an index.
 fn describe(document: &str, more: &str) -> String {
     let (digest, size) = (sha256(document.as_bytes()), document.len());
     format!(r#"{{"digest":"sha256:{digest}","size":{size}{more}}}"#)
@@ -28,7 +28,7 @@ fn index(entries: &[String]) -> String {
     format!(r#"{{"mediaType":"{media_type}","manifests":[{}]}}"#, entries.join(","))
 }
 
-/// A proxy that has `documents` too, the first of them by the tag.
+/// A proxy that also has `documents`, the first of them under the tag.
 fn with_documents(registry: &Registry, documents: Vec<String>) -> Proxy {
     Proxy::before(&registry.address, move |asked, _| {
         let by_digest = |document: &&String| {
@@ -44,7 +44,7 @@ fn with_documents(registry: &Registry, documents: Vec<String>) -> Proxy {
 }
 
 #[test]
-fn an_index_in_an_index_and_artifacts_beside_the_image() {
+fn an_index_may_contain_indexes_and_artifacts() {
     let host = Host::new();
     let (registry, manifest) = filled(&host);
     let empty = r#","mediaType":"application/vnd.oci.empty.v1+json""#;
@@ -66,7 +66,7 @@ fn an_index_in_an_index_and_artifacts_beside_the_image() {
 }
 
 #[test]
-fn indexes_that_lead_to_each_other_without_an_end() {
+fn indexes_that_refer_to_each_other_are_refused() {
     let host = Host::new();
     let (registry, manifest) = filled(&host);
     let mut documents = vec![index(&[describe(&manifest, "")])];
@@ -97,7 +97,7 @@ fn a_size_that_is_not_the_stated_one_is_refused() {
         (2, 1, "ask for the rest of"),
     ] {
         let proxy = with_documents(&registry, vec![state(at, change)]);
-        // Which has no layer yet: one that is here isn't asked for.
+        // Pull on a host without layers, because existing ones are not requested.
         let fresh = Host::new();
         fresh.mydocker(["pull", &proxy.name("app:1")]).exits(1).stderr_has(reason);
         fresh.mydocker(["images", "-q"]).stdout("");
@@ -125,7 +125,7 @@ fn run_fetches_the_image_for_the_platform_or_refuses() {
     let other = "here is for linux/amd64, not for linux/s390x";
     run("linux/s390x", "never").exits(125).complains(other);
     run("linux/s390x", "missing").stdout("s390x").stderr_has(other);
-    // Nobody has another of these.
+    // These names have no image for another platform.
     let id = host.mydocker(["images", "-q", "bb"]).text();
     for name in ["bb", &id[..]] {
         let create = ["create", "--platform", "linux/s390x", "--pull", "never", name];

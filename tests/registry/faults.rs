@@ -1,4 +1,4 @@
-//! Networks and registries that misbehave: nothing wrong becomes visible, nothing whole is lost.
+//! Faulty networks and registries: wrong data never becomes visible, and complete data is not lost.
 
 use std::fs;
 use std::path::Path;
@@ -14,11 +14,11 @@ use crate::proxy::{Asked, Fault, Proxy};
 use crate::server::{Packing, Registry, base, gzip, layer, noise, sha256, succeeds};
 use crate::support::{Background, Host, eventually};
 
-/// Of the file in the large layer, which hardly compresses.
+/// The size in bytes of the file in the large layer, which hardly compresses.
 const LARGE: usize = 3_000_000;
 const MIB: usize = 1 << 20;
 
-/// A registry with `app:1` in it, whose upper layer is large.
+/// A registry with the image `app:1`, whose upper layer is large.
 fn filled(host: &Host) -> Registry {
     let registry = Registry::plain(host);
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", noise(7, LARGE))], "app:1");
@@ -36,7 +36,7 @@ fn partials(host: &Host) -> Vec<u64> {
     entries.map(|entry| entry.unwrap().metadata().unwrap().len()).collect()
 }
 
-/// What layers and images a host has, to see that nothing is visible.
+/// The number of layers and images of a host.
 fn visible(host: &Host) -> usize {
     let count = |dir: &str| {
         let entries = fs::read_dir(host.state_root().join(dir));
@@ -49,7 +49,7 @@ fn visible(host: &Host) -> usize {
 }
 
 #[test]
-fn a_cut_download_goes_on_where_it_was() {
+fn an_interrupted_download_continues() {
     let host = Host::new();
     let registry = filled(&host);
     let proxy = Proxy::before(&registry.address, |asked, before| {
@@ -64,12 +64,13 @@ fn a_cut_download_goes_on_where_it_was() {
 }
 
 #[test]
-fn cuts_anywhere_are_mended() {
+fn a_download_survives_interruptions_at_any_byte() {
     let host = Host::new();
     let registry = filled(&host);
     let chance = AtomicUsize::new(std::process::id() as usize);
     println!("seed {}", chance.load(Ordering::SeqCst));
-    // Of every request the first two answers: of documents too, within their headers' reach.
+    // Only the first two answers to each request fail, also for documents, whose headers may be
+    // cut.
     let proxy = Proxy::before(&registry.address, move |asked, before| {
         let next = chance.fetch_add(7919, Ordering::SeqCst).wrapping_mul(2_654_435_761) >> 7;
         let most = if asked.header("accept-encoding").is_some() { LARGE } else { 400 };
@@ -80,7 +81,7 @@ fn cuts_anywhere_are_mended() {
 }
 
 #[test]
-fn a_registry_without_ranges_sends_all_again() {
+fn a_registry_without_ranges_sends_the_whole_blob_again() {
     let host = Host::new();
     let registry = filled(&host);
     let proxy = Proxy::forgetting_ranges(&registry.address, |asked, before| {
@@ -91,12 +92,12 @@ fn a_registry_without_ranges_sends_all_again() {
 }
 
 #[test]
-fn other_bytes_after_a_cut_are_never_visible() {
+fn other_bytes_after_an_interruption_are_never_visible() {
     let host = Host::new();
     let registry = filled(&host);
     let proxy = Proxy::before(&registry.address, |asked, before| match (asked.is_blob(), before) {
         (true, 0) => Fault::Cut(MIB),
-        // As if the registry had another blob by now.
+        // As if the registry had another blob now.
         (true, 1) => Fault::Corrupt(1000),
         _ => Fault::None,
     });
@@ -106,7 +107,7 @@ fn other_bytes_after_a_cut_are_never_visible() {
 }
 
 #[test]
-fn wrong_bytes_are_never_visible_and_asked_for_again() {
+fn wrong_bytes_are_never_visible_and_are_requested_again() {
     let host = Host::new();
     let registry = filled(&host);
     let proxy = Proxy::before(&registry.address, |asked, before| {
@@ -137,7 +138,7 @@ fn a_wrong_manifest_is_refused() {
     });
     let name = proxy.name(&format!("app@{digest}"));
     host.mydocker(["pull", &name]).exits(1).stderr_has("sends a manifest with the digest");
-    // The config, which is the one blob that is asked for without an encoding.
+    // The config is the only blob that is requested without an encoding.
     let proxy = Proxy::before(&registry.address, |asked, _| {
         let is_config = asked.is_blob() && asked.header("accept-encoding").is_none();
         if is_config { Fault::Corrupt(20) } else { Fault::None }
@@ -147,8 +148,8 @@ fn a_wrong_manifest_is_refused() {
     pulled.exits(1).stderr_has("sends a config with the digest");
 }
 
-/// The layer's bytes are those that the manifest names, but its tar isn't the one in the config: a
-/// program that checks only one of the two would get another layer than the signed one.
+/// The layer's bytes have the manifest's digest, but its tar has another digest than in the config.
+/// A program that checks only one of the two would accept another layer than the signed one.
 #[test]
 fn a_layer_that_the_config_does_not_state_is_refused() {
     let host = Host::new();
@@ -179,7 +180,7 @@ fn a_layer_that_the_config_does_not_state_is_refused() {
 }
 
 #[test]
-fn a_stalled_download_is_begun_again() {
+fn a_stalled_download_is_restarted() {
     let host = Host::new();
     let registry = filled(&host);
     let settings = host.scratch().join("settings");
@@ -198,10 +199,10 @@ fn a_stalled_download_is_begun_again() {
     is_whole(&host, &proxy.name("app:1"));
 }
 
-/// A byte now and then is no progress: the pull gives up, and no other pull of the blob waits for
-/// longer than that.
+/// A few bytes now and then are not enough: the pull gives up, and other pulls of the blob do not
+/// wait any longer.
 #[test]
-fn a_registry_that_drips_is_given_up() {
+fn a_pull_from_a_too_slow_registry_fails() {
     let host = Host::new();
     let registry = filled(&host);
     let settings = host.scratch().join("settings");
@@ -224,14 +225,14 @@ fn a_registry_that_drips_is_given_up() {
     drop(pull(&registry.name("app:1")).wait().exits(0));
     is_whole(&host, &registry.name("app:1"));
     drop(slower.wait().exits(1).stderr_has("sent less than 500 bytes a second for 1 s"));
-    // This one may have found the layers that the other pull brought.
+    // This pull may use the layers of the other pull.
     slow.wait().status();
 }
 
-/// Slow, but not slow enough to be given up: a pull of the same layer from another registry doesn't
-/// wait for it.
+/// The registry is slow, but not slow enough for the pull to give up. A pull of the same layer from
+/// another registry does not wait for it.
 #[test]
-fn a_slow_registry_holds_up_no_pull_from_another() {
+fn a_slow_registry_delays_no_pull_from_another() {
     let host = Host::new();
     let registry = filled(&host);
     let settings = host.scratch().join("settings");
@@ -252,7 +253,7 @@ fn a_slow_registry_holds_up_no_pull_from_another() {
     });
     drop(pull(&registry.name("app:1")).wait().exits(0));
     is_whole(&host, &registry.name("app:1"));
-    // The first is still at it: its layers are here, its image isn't.
+    // The first pull still runs: its layers exist, but its image does not.
     host.mydocker(["image", "inspect", &slow.name("app:1")]).exits(1);
     first.signal(Signal::KILL);
     first.wait().exits(137);
@@ -262,7 +263,7 @@ fn a_slow_registry_holds_up_no_pull_from_another() {
 }
 
 #[test]
-fn busy_registries_are_asked_again_and_not_for_ever() {
+fn a_busy_registry_is_retried_a_limited_number_of_times() {
     let host = Host::new();
     let registry = filled(&host);
     let proxy = Proxy::before(&registry.address, |asked, before| match (asked.is_blob(), before) {
@@ -280,10 +281,10 @@ fn busy_registries_are_asked_again_and_not_for_ever() {
 }
 
 #[test]
-fn a_registry_says_how_long_to_wait() {
+fn retry_after_is_obeyed() {
     let host = Host::new();
     let registry = filled(&host);
-    // In seconds, or by a date that counts from the registry's own.
+    // The time is in seconds, or a date by the registry's own clock.
     for wait in [
         "Retry-After: 2\r\n",
         "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:39 GMT\r\n",
@@ -305,7 +306,7 @@ fn a_registry_says_how_long_to_wait() {
 }
 
 #[test]
-fn a_registry_that_compares_whole_lines_of_accept_and_compresses_manifests() {
+fn a_registry_may_compress_manifests_and_compare_accept_lines() {
     let host = Host::new();
     let registry = filled(&host);
     let remote = format!("docker://{}", registry.name("app:1"));
@@ -315,11 +316,11 @@ fn a_registry_that_compares_whole_lines_of_accept_and_compresses_manifests() {
     for (encoding, body, reason) in [
         ("gzip", packed.clone(), None),
         ("x-gzip", packed.clone(), None),
-        // Some name an encoding that they have taken away.
+        // Some registries name an encoding that they have already removed.
         ("aws-chunked", raw.clone(), None),
         ("br", packed.clone(), Some("an answer in the encoding 'br'")),
         ("gzip", packed[..packed.len() / 2].to_vec(), Some("an answer in gzip that is broken")),
-        // Few bytes that stand for very many.
+        // A few bytes that decompress to very many.
         ("gzip", gzip(&vec![b' '; 64 << 20]), Some("answers with more than")),
     ] {
         let proxy = Proxy::before(&registry.address, move |asked, _| {
@@ -341,11 +342,11 @@ fn a_registry_that_compares_whole_lines_of_accept_and_compresses_manifests() {
 }
 
 #[test]
-fn a_location_may_be_relative_untidy_and_name_a_user() {
+fn a_location_may_be_relative_and_contain_a_user() {
     let host = Host::new();
     let registry = filled(&host);
     let storage = Proxy::before(&registry.address, |asked, _| {
-        // me:secret
+        // `me:secret`
         match asked.header("authorization") {
             Some("Basic bWU6c2VjcmV0") => Fault::None,
             _ => Fault::Answer(403, String::new()),
@@ -372,13 +373,13 @@ fn a_location_may_be_relative_untidy_and_name_a_user() {
 }
 
 #[test]
-fn redirects_are_followed_without_our_credentials_and_not_for_ever() {
+fn redirects_are_followed_without_credentials_and_limited() {
     let host = Host::new();
     let registry = filled(&host);
     let storage = Proxy::before(&registry.address, |_, _| Fault::None);
     let to = storage.address.clone();
     let proxy = Proxy::before(&registry.address, move |asked, _| {
-        // As a registry with Basic would: the credentials come after a challenge.
+        // As with Basic authentication: the credentials are sent after a challenge.
         if asked.header("authorization").is_none() {
             return Fault::Answer(401, "WWW-Authenticate: Basic realm=\"x\"\r\n".to_owned());
         }
@@ -406,7 +407,8 @@ fn redirects_are_followed_without_our_credentials_and_not_for_ever() {
     host.mydocker(["pull", &circle.name("app:1")]).exits(1).stderr_has("redirects more than");
 }
 
-/// A challenge from where a redirect led would have us send the credentials there (CVE-2020-15157).
+/// A challenge after a redirect could make the client send its credentials to the other host
+/// (CVE-2020-15157).
 #[test]
 fn a_challenge_of_another_host_is_not_answered() {
     let host = Host::new();
@@ -441,7 +443,7 @@ fn a_challenge_of_another_host_is_not_answered() {
 }
 
 #[test]
-fn a_killed_pull_goes_on_where_it_was() {
+fn a_pull_continues_a_killed_one() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     let layers = [
@@ -453,7 +455,7 @@ fn a_killed_pull_goes_on_where_it_was() {
     let held = Arc::new(Mutex::new(String::new()));
     let (slow, patience) = (Arc::clone(&held), Duration::from_secs(3600));
     let proxy = Proxy::before(&registry.address, move |asked, before| {
-        // The first large blob that is asked for hangs midway, until the pull is killed.
+        // The first request for a large blob hangs in the middle, until the pull is killed.
         let mut held = slow.lock().unwrap();
         let is_config = before > 0 || !asked.is_blob();
         if !is_config && held.is_empty() && asked.header("accept-encoding").is_some() {
@@ -491,7 +493,7 @@ fn a_killed_pull_goes_on_where_it_was() {
     assert!(layers[0].header("range").is_some_and(|range| range.starts_with("bytes=1")));
 }
 
-/// Killed wherever it was, a pull leaves the old image or the new one under the name.
+/// A pull that is killed at any moment leaves the old or the new image under the name.
 #[test]
 fn kills_at_random_leave_the_old_image_or_the_new_one() {
     let host = Host::new();
@@ -526,7 +528,7 @@ fn kills_at_random_leave_the_old_image_or_the_new_one() {
 }
 
 #[test]
-fn two_pulls_at_once_download_a_layer_once() {
+fn two_pulls_at_the_same_time_download_a_layer_once() {
     let host = Host::new();
     let registry = filled(&host);
     registry.fill_with(
@@ -537,7 +539,7 @@ fn two_pulls_at_once_download_a_layer_once() {
     let begun = Arc::clone(&running);
     let proxy = Proxy::before(&registry.address, move |asked, _| {
         if asked.target.contains("/manifests/") {
-            // Both have started before either continues.
+            // Both pulls start before one of them continues.
             begun.fetch_add(1, Ordering::SeqCst);
             while begun.load(Ordering::SeqCst) < 2 {
                 std::thread::sleep(Duration::from_millis(1));
@@ -563,7 +565,7 @@ fn two_pulls_at_once_download_a_layer_once() {
 }
 
 #[test]
-fn prune_takes_what_a_killed_pull_left() {
+fn prune_removes_what_a_killed_pull_left() {
     let host = Host::new();
     let registry = filled(&host);
     let proxy = Proxy::before(&registry.address, |asked, _| {
@@ -571,13 +573,13 @@ fn prune_takes_what_a_killed_pull_left() {
     });
     let pull = host.background(["pull", &proxy.name("app:1")]);
     eventually("a part is here", || partials(&host).iter().any(|&length| length >= 50_000));
-    // What is still going on is left alone.
+    // A running download is not removed.
     host.mydocker(["image", "prune", "-f"]).stdout_has("0B");
     assert!(!partials(&host).is_empty());
     pull.signal(Signal::KILL);
     pull.wait().exits(137);
     host.mydocker(["system", "check"]).exits(1).stdout_has("partial");
-    // It has neither time nor label by which it could be asked for.
+    // A partial download has neither a time nor a label, so a filter does not match it.
     host.mydocker(["image", "prune", "-f", "--filter", "until=0s"]).stdout_has("0B");
     host.mydocker(["image", "prune", "-f"]).stdout_lacks("0B");
     assert!(partials(&host).is_empty());
@@ -585,7 +587,7 @@ fn prune_takes_what_a_killed_pull_left() {
 }
 
 #[test]
-fn garbage_on_disk_is_not_believed() {
+fn damaged_partial_downloads_are_not_used() {
     let host = Host::new();
     let registry = filled(&host);
     let dir = host.state_root().join("images/partial");

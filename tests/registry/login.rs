@@ -1,4 +1,4 @@
-//! Who we are: TLS, passwords, tokens, proxies.
+//! Authentication: TLS, passwords, tokens, proxies.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ fn settings(host: &Host) -> PathBuf {
     dir
 }
 
-/// `mydocker ARGS` with a `~/.docker` and an `/etc/mydocker` of the test's own.
+/// `mydocker ARGS` with a `~/.docker` and an `/etc/mydocker` of the test.
 fn command(host: &Host, args: &[&str]) -> Command {
     let mut command = host.command(args);
     command.env("DOCKER_CONFIG", host.scratch().join("docker"));
@@ -32,7 +32,7 @@ fn fails(mut command: Command, reason: &str) {
 }
 
 #[test]
-fn certificates_of_an_authority_of_ones_own() {
+fn certificates_of_a_private_authority() {
     let host = Host::new();
     let certificates = Certificates::make(&host.scratch().join("tls"), None);
     let registry = Registry::start(&host, &certificates.settings(), "");
@@ -53,7 +53,7 @@ fn certificates_of_an_authority_of_ones_own() {
 }
 
 #[test]
-fn a_certificate_that_signed_itself_is_taken_if_it_is_named() {
+fn a_self_signed_certificate_is_accepted_if_it_is_named() {
     let host = Host::new();
     let certificates = Certificates::of_itself(&host.scratch().join("tls"));
     let registry = Registry::start(&host, &certificates.settings(), "");
@@ -62,10 +62,10 @@ fn a_certificate_that_signed_itself_is_taken_if_it_is_named() {
     let authority = certificates.authority();
     fails(command(&host, &["pull", &name]), "signed itself; name it with --cacert FILE");
     succeeds(&mut command(&host, &["pull", "--cacert", &authority, &name]));
-    // Another one that signed itself is no reason to.
+    // Trusting another self-signed certificate does not help.
     let other = Certificates::of_itself(&host.scratch().join("other")).authority();
     fails(command(&host, &["pull", "--cacert", &other, &name]), "signed itself");
-    // Nor is it good for another name than its own.
+    // The certificate is not accepted for another name.
     let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
     let mut elsewhere = command(&host, &["pull", "--cacert", &authority, "registry.test/app:1"]);
     elsewhere.env("HTTPS_PROXY", format!("http://{}", proxy.address));
@@ -73,7 +73,7 @@ fn a_certificate_that_signed_itself_is_taken_if_it_is_named() {
 }
 
 #[test]
-fn a_certificate_of_our_own_is_shown_to_who_asks() {
+fn a_client_certificate_is_sent_on_request() {
     let host = Host::new();
     let certificates = Certificates::make(&host.scratch().join("tls"), None);
     let client = certificates.make_client();
@@ -95,7 +95,7 @@ fn a_certificate_of_our_own_is_shown_to_who_asks() {
 }
 
 #[test]
-fn a_certificate_of_the_future_is_told_as_the_clock() {
+fn a_certificate_of_the_future_is_reported_with_the_clock() {
     let host = Host::new();
     let validity = ("20490101000000Z", "20500101000000Z");
     let certificates = Certificates::make(&host.scratch().join("tls"), Some(validity));
@@ -111,7 +111,7 @@ fn a_certificate_of_the_future_is_told_as_the_clock() {
 }
 
 #[test]
-fn a_certificate_of_the_past_has_expired() {
+fn an_expired_certificate_is_refused() {
     let host = Host::new();
     let validity = ("20010101000000Z", "20020101000000Z");
     let certificates = Certificates::make(&host.scratch().join("tls"), Some(validity));
@@ -129,7 +129,7 @@ fn plain_http_only_where_it_is_allowed() {
     let name = registry.name("app:1");
     fails(command(&host, &["pull", "--tls-verify=true", &name]), "doesn't speak TLS");
     succeeds(&mut command(&host, &["pull", &name]));
-    // Not on loopback, as far as the name tells: reached by a proxy that knows the name.
+    // The name is not on loopback; a proxy leads it to the registry.
     let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
     let elsewhere = |args: &[&str]| {
         let mut command = command(&host, args);
@@ -144,8 +144,8 @@ fn plain_http_only_where_it_is_allowed() {
     succeeds(&mut elsewhere(&["pull", "registry.test:5000/app:1"]));
 }
 
-/// What came by TLS is nobody else's to read or to change: a redirect, a token server that would hear
-/// the password, and the address of a foreign layer must have TLS too.
+/// Nothing that came by TLS may continue without TLS: neither a redirect, nor a token server that
+/// would get the password, nor the address of a foreign layer.
 #[test]
 fn nothing_leads_from_tls_to_plain_http() {
     let host = Host::new();
@@ -190,7 +190,7 @@ fn tls_through_a_proxy() {
     let registry = Registry::start(&host, &certificates.settings(), "");
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "app:1");
     let proxy = Proxy::before(&registry.address, |asked, _| {
-        // me:secret
+        // `me:secret`
         match asked.header("proxy-authorization") {
             Some("Basic bWU6c2VjcmV0") => Fault::None,
             _ => Fault::Answer(407, String::new()),
@@ -216,7 +216,7 @@ fn tls_through_a_proxy() {
 }
 
 #[test]
-fn a_proxy_that_is_spoken_to_by_tls() {
+fn a_proxy_can_use_tls() {
     let host = Host::new();
     let certificates = Certificates::make(&host.scratch().join("tls"), None);
     let authority = certificates.authority();
@@ -244,7 +244,7 @@ fn a_proxy_that_is_spoken_to_by_tls() {
 }
 
 #[test]
-fn a_password_is_checked_kept_and_forgotten() {
+fn login_checks_and_stores_a_password_and_logout_removes_it() {
     let host = Host::new();
     let file = host.scratch().join("htpasswd");
     succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
@@ -267,12 +267,12 @@ fn a_password_is_checked_kept_and_forgotten() {
     assert!(fs::read_to_string(&config).unwrap().contains(r#""psFormat":"table""#));
     succeeds(&mut command(&host, &["pull", &name]));
     succeeds(&mut command(&host, &["push", &name]));
-    // The password from the standard input, which keeps it out of others' sight.
+    // The password comes from stdin, so it is not in the process list.
     let login = ["login", "-u", "me", "--password-stdin", &registry.address];
     let mut login = command(&host, &login);
     login.stdin(fs::File::open(host.file("password", "secret\n")).unwrap());
     succeeds(&mut login);
-    // Another tool reads what we keep.
+    // Another tool reads the stored password.
     let docker = format!("docker://{name}");
     succeeds(
         Command::new("skopeo")
@@ -282,14 +282,14 @@ fn a_password_is_checked_kept_and_forgotten() {
     );
     succeeds(&mut command(&host, &["logout", &registry.address]));
     fails(command(&host, &["pull", &name]), "needs a login");
-    // And we read what another tool keeps.
+    // mydocker reads the password that another tool has stored.
     let login = ["login", "--tls-verify=false", "-u", "me", "-p", "secret", "--authfile"];
     succeeds(Command::new("skopeo").args(login).arg(&config).arg(&registry.address));
     succeeds(&mut command(&host, &["pull", &name]));
 }
 
 #[test]
-fn a_password_of_a_path_goes_to_no_other() {
+fn a_password_for_a_path_is_not_sent_for_others() {
     let host = Host::new();
     let file = host.scratch().join("htpasswd");
     succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
@@ -302,7 +302,7 @@ fn a_password_of_a_path_goes_to_no_other() {
         registry.fill_with_flags(&[base()], name, &["--dest-creds", "me:secret"]);
     }
     let address = &proxy.address;
-    // me:wrong for the registry, me:secret for what is below team.
+    // `me:wrong` for the registry, and `me:secret` for repositories below `team`.
     let text = format!(
         r#"{{"auths":{{"{address}":{{"auth":"bWU6d3Jvbmc="}},
         "{address}/team":{{"auth":"bWU6c2VjcmV0"}}}}}}"#
@@ -320,7 +320,7 @@ fn a_password_of_a_path_goes_to_no_other() {
 }
 
 #[test]
-fn a_helper_keeps_the_password() {
+fn a_credential_helper_stores_the_password() {
     let host = Host::new();
     let file = host.scratch().join("htpasswd");
     succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
@@ -359,7 +359,7 @@ fn a_helper_keeps_the_password() {
 }
 
 #[test]
-fn tokens_by_get_and_by_post_and_anew_when_they_expire() {
+fn tokens_come_by_get_or_post_and_are_renewed() {
     for (form, stale) in [(Form::Get, 0), (Form::PostOnly, 0), (Form::Get, 1)] {
         let host = Host::new();
         let tokens = TokenServer::start(&host.scratch().join("tokens"), form, stale);
@@ -369,7 +369,7 @@ fn tokens_by_get_and_by_post_and_anew_when_they_expire() {
         fs::create_dir_all(config.parent().unwrap()).unwrap();
         let text = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address);
         fs::write(&config, text).unwrap();
-        // skopeo doesn't know of servers that only take a POST: we push ourselves.
+        // skopeo does not know token servers that only accept POST, so push with mydocker.
         let bb = host.scratch().join("bb.tar");
         succeeds(Command::new("tar").args(["-C", "/bin", "-cf"]).arg(&bb).arg("busybox"));
         host.mydocker(["import", bb.to_str().unwrap(), &name]);
@@ -396,7 +396,7 @@ fn tokens_by_get_and_by_post_and_anew_when_they_expire() {
 }
 
 #[test]
-fn a_token_to_keep_takes_the_place_of_the_password() {
+fn an_identity_token_replaces_the_password() {
     let host = Host::new();
     let tokens = TokenServer::start(&host.scratch().join("tokens"), Form::Get, 0);
     let registry = Registry::start(&host, "", &tokens.settings());

@@ -1,4 +1,5 @@
-//! Images from and to real registries: Debian's docker-registry on loopback, filled by skopeo, with
+//! Images from and to a real registry: Debian's docker-registry on loopback, filled by skopeo. A
+//! proxy in front of it imitates the faults of networks.
 //! a proxy before it that does what networks do.
 
 #[path = "../support/mod.rs"]
@@ -17,7 +18,7 @@ mod token;
 
 use support::{Done, Host};
 
-/// Runs the image's `cat` on `path`.
+/// Runs `cat` of the image on `path`.
 fn cat(host: &Host, image: &str, path: &str) -> Done {
     host.mydocker(["run", "--rm", "--net", "none", "--pull", "never", image, "cat", path])
 }

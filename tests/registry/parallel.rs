@@ -1,4 +1,4 @@
-//! Pulls, loads, tags, removals and runs at once, some of them killed at any moment.
+//! Pulls, loads, tags, removals and runs at the same time, some of them killed at random moments.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::server::{Packing, Registry, base, layer, noise};
 use crate::support::chance::Chance;
 use crate::support::{Host, eventually};
 
-/// What is in the store: layers, configs, manifests, broken downloads.
+/// The files of the store: layers, configs, manifests, partial downloads.
 fn stored(host: &Host) -> Vec<String> {
     let state = host.state_root();
     let dirs = ["layers", "images/blobs/sha256", "images/manifests", "images/partial"];
@@ -18,16 +18,17 @@ fn stored(host: &Host) -> Vec<String> {
     entries.map(|entry| entry.unwrap().path().display().to_string()).collect()
 }
 
-/// In the end every image that is listed runs, and one repair leaves nothing to find; with the last
-/// name goes the last byte.
+/// At the end every listed image runs, and after one repair the check finds nothing. Removing the
+/// last name removes the last file.
 #[test]
-fn two_hundred_changes_with_kills_leave_a_whole_store() {
+fn two_hundred_changes_with_kills_leave_a_complete_store() {
     const CHANGES: u64 = 200;
     const AT_ONCE: u64 = 8;
     let seed = Chance::seed();
     let host = Host::new();
     let registry = Registry::plain(&host);
-    // They share two layers, and each has one of its own; big enough to be cut off midway.
+    // The images share two layers, and each has another layer, which is large enough to be
+    // interrupted.
     let names = ["one", "two", "three"];
     for (name, number) in names.iter().zip(1..) {
         let shared = layer(Packing::Gzip, "shared", noise(9, 600_000));
@@ -75,7 +76,7 @@ fn two_hundred_changes_with_kills_leave_a_whole_store() {
         let name = cat(&host, &image, "/name").text();
         assert!(names.contains(&name.as_str()), "{name}");
     }
-    // A killed process may take its time to die: until then it holds what it was at.
+    // A killed process may need some time to end, and holds its files until then.
     eventually("a repair leaves nothing to find", || {
         host.mydocker(["system", "check", "--repair"]).status();
         host.mydocker(["system", "check"]).status() == 0
@@ -88,7 +89,7 @@ fn two_hundred_changes_with_kills_leave_a_whole_store() {
         host.mydocker(["rm", "-f", &container]);
     }
     for id in host.mydocker(["images", "-q", "--no-trunc"]).lines() {
-        // Listed once for each of its names, and gone with the first.
+        // The same id is listed once per name, and the first removal removes all names.
         host.mydocker(["rmi", "-f", &id]).status();
     }
     assert_eq!(stored(&host), [""; 0]);

@@ -1,39 +1,39 @@
-//! A server between mydocker and the registry that does what networks do: cuts, corrupts, stalls,
-//! refuses, redirects. It keeps a list of what it was asked.
+//! A proxy in front of the registry that imitates the faults of networks: it cuts, corrupts,
+//! stalls, refuses and redirects. It keeps a list of all requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What happens to one request.
+/// What the proxy does with a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
     None,
-    /// After so many bytes of the answer's body the connection ends.
+    /// Closes the connection after this many bytes of the body.
     Cut(usize),
-    /// So many bytes into the body one is another.
+    /// Changes the byte at this offset of the body.
     Corrupt(usize),
-    /// After so many bytes nothing more comes, for so long.
+    /// Pauses for this time after this many bytes of the body.
     Stall(usize, Duration),
-    /// Answered by the proxy itself: a status and headers (each with its line end).
+    /// Answers itself, with this status and these headers, each with its line end.
     Answer(u16, String),
-    /// The same, with 200, a media type and a body.
+    /// Answers itself with status 200, this media type and this body.
     Document(&'static str, String),
-    /// The same, with a `Content-Encoding`.
+    /// Answers itself with status 200, this `Content-Encoding` and this body.
     Encoded(&'static str, Vec<u8>),
-    /// So many bytes of the body at once, then one byte each so often.
+    /// Sends this many bytes of the body at once, then one byte per interval.
     Drip(usize, Duration),
-    /// Pieces of so many bytes of the body, each so often.
+    /// Sends pieces of this many bytes of the body, one piece per interval.
     Trickle(usize, Duration),
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub method: String,
     pub target: String,
-    /// Names in lower case.
+    /// Pairs of name, in lower case, and value.
     pub headers: Vec<(String, String)>,
     pub at: Instant,
 }
@@ -54,8 +54,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Before the server at `upstream`; `judge` gets each request and how many of its like (same
-    /// method and target) came before.
+    /// A proxy in front of the server at `upstream`. `judge` gets each request, and how many
+    /// requests with the same method and target came before.
     pub fn before(
         upstream: &str,
         judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
@@ -63,12 +63,12 @@ impl Proxy {
         Proxy::start("127.0.0.1:0", upstream, false, judge)
     }
 
-    /// On an address of the sixth version of IP.
+    /// A proxy on an IPv6 address.
     pub fn on_ipv6(upstream: &str) -> Proxy {
         Proxy::start("[::1]:0", upstream, false, |_, _| Fault::None)
     }
 
-    /// One that knows no ranges.
+    /// A proxy that removes `Range` from requests.
     pub fn forgetting_ranges(
         upstream: &str,
         judge: impl Fn(&Asked, usize) -> Fault + Send + Sync + 'static,
@@ -86,13 +86,13 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (upstream, seen, judge) = (upstream.to_owned(), Arc::clone(&asked), Arc::new(judge));
-        // Ends with the test's process.
+        // This thread ends with the test's process.
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (upstream, seen, judge) =
                     (upstream.clone(), Arc::clone(&seen), Arc::clone(&judge));
                 std::thread::spawn(move || {
-                    // Either side may be gone.
+                    // Ignore an error: either side may have closed the connection.
                     let _ = serve(client, &upstream, forget_ranges, &seen, &*judge);
                 });
             }
@@ -109,7 +109,7 @@ impl Proxy {
     }
 }
 
-/// Reads a request's head.
+/// Reads the head of a request.
 pub fn read_request(input: &mut impl BufRead) -> Option<Asked> {
     let mut line = String::new();
     input.read_line(&mut line).ok()?;
@@ -137,7 +137,7 @@ fn serve(
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut client = client;
-    // One request on a connection is enough here.
+    // Serve only one request per connection.
     let Some(asked) = read_request(&mut reader) else { return Ok(()) };
     let before = {
         let mut seen = seen.lock().unwrap();
@@ -151,7 +151,8 @@ fn serve(
     if let Fault::Answer(status, headers) = &fault {
         let head = format!("HTTP/1.1 {status} Told\r\n{headers}Content-Length: 0\r\n");
         client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
-        // A body that nobody has read would make the close a reset, which overtakes the answer.
+        // Read the body first: with unread data, closing would send a reset, which may overtake the
+        // answer.
         client.shutdown(std::net::Shutdown::Write)?;
         return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
     }
@@ -186,7 +187,7 @@ fn serve(
     if let Some(length) = length {
         std::io::copy(&mut reader.by_ref().take(length), &mut server)?;
     } else if asked.header("transfer-encoding").is_some() {
-        // Ends when the client closes, after the answer.
+        // This thread ends when the client closes, after the answer.
         let mut server = server.try_clone()?;
         std::thread::spawn(move || std::io::copy(&mut reader, &mut server));
     }
@@ -238,7 +239,7 @@ fn serve(
     Ok(())
 }
 
-/// What a CONNECT asks for, whatever the name: the name is the proxy's to resolve.
+/// Answers CONNECT by a tunnel to the registry, whatever the requested name is.
 fn tunnel(
     mut client: TcpStream,
     mut reader: BufReader<TcpStream>,

@@ -1,4 +1,4 @@
-//! `pull`: what it takes, what it prints, what it leaves.
+//! `pull`: which images it accepts, what it prints, and what it stores.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::support::{Host, unique};
 use crate::tls::Certificates;
 
 #[test]
-fn layers_of_every_packing() {
+fn layers_of_every_compression() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     let layers = [
@@ -41,7 +41,7 @@ fn layers_of_every_packing() {
 }
 
 #[test]
-fn images_of_umoci_in_both_kinds_of_manifest() {
+fn images_of_umoci_with_both_kinds_of_manifest() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     let dir = host.scratch().join(unique("umoci"));
@@ -62,7 +62,7 @@ fn images_of_umoci_in_both_kinds_of_manifest() {
 }
 
 #[test]
-fn by_digest_and_all_tags() {
+fn pull_takes_a_digest_or_all_tags() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "app:1");
@@ -81,7 +81,7 @@ fn by_digest_and_all_tags() {
 }
 
 #[test]
-fn the_image_for_the_platform() {
+fn pull_takes_a_platform() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     registry.fill_with(&[base()], "one:1");
@@ -96,7 +96,7 @@ fn the_image_for_the_platform() {
 }
 
 #[test]
-fn run_and_create_pull_what_is_missing() {
+fn run_and_create_pull_a_missing_image() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "app:1");
@@ -115,13 +115,13 @@ fn run_and_create_pull_what_is_missing() {
 }
 
 #[test]
-fn a_foreign_layer_comes_from_where_its_owner_has_it() {
+fn a_foreign_layer_is_downloaded_from_its_own_url() {
     let host = Host::new();
     let allowed = "validation: {manifests: {urls: {allow: [\"^http://\"]}}}\n";
     let (registry, owner) = (Registry::start(&host, "", allowed), Registry::plain(&host));
     let plain = || layer(Packing::Gzip, "v", noise(5, 300_000));
     owner.fill_with(&[plain()], "theirs:1");
-    // On its way it is cut once, too.
+    // The download is also interrupted once.
     let at = Proxy::before(&owner.address, |asked, before| {
         if asked.is_blob() && before == 0 { Fault::Cut(100_000) } else { Fault::None }
     });
@@ -134,7 +134,7 @@ fn a_foreign_layer_comes_from_where_its_owner_has_it() {
 }
 
 #[test]
-fn docker_hub_by_its_short_names() {
+fn short_names_mean_docker_hub() {
     let host = Host::new();
     let certificates = Certificates::make(&host.scratch().join("tls"), None);
     let registry = Registry::start(&host, &certificates.settings(), "");
@@ -171,7 +171,7 @@ fn a_registry_on_an_ipv6_address() {
 }
 
 #[test]
-fn what_can_not_be_an_image_is_refused_by_its_name() {
+fn documents_that_are_not_images_are_refused() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     let digest = format!("sha256:{}", "0".repeat(64));
@@ -204,9 +204,9 @@ fn what_can_not_be_an_image_is_refused_by_its_name() {
     }
 }
 
-/// As on a small box: no file of authorities anywhere.
+/// As on a small device: no file of certificate authorities exists.
 #[test]
-fn a_host_without_authorities_has_those_of_the_binary() {
+fn the_binary_has_certificate_authorities() {
     let host = Host::new();
     let certificates = Certificates::make(&host.scratch().join("tls"), None);
     let registry = Registry::start(&host, &certificates.settings(), "");
@@ -228,7 +228,7 @@ fn a_host_without_authorities_has_those_of_the_binary() {
     let told = String::from_utf8(pull(&[], ":").stderr).unwrap();
     assert!(told.contains("is not from a trusted authority"), "{told}");
     assert!(pull(&["--cacert", &authority], ":").status.success());
-    // And what a host has is believed.
+    // The authorities of the host are used if there are any.
     let has = format!("mkdir /etc/ssl/certs; cp {authority} /etc/ssl/certs/ca-certificates.crt");
     assert!(pull(&[], &has).status.success());
 }
@@ -245,7 +245,7 @@ fn a_terminal_shows_a_bar_for_each_layer() {
     registry.fill_with(&layers, "app:1");
     let go_on = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&go_on);
-    // The large layers are cut twice, and hang until their bars were seen.
+    // The large layers are interrupted twice, and then pause until the test has seen their bars.
     let proxy = Proxy::before(&registry.address, move |asked, before| {
         if !asked.is_blob() || asked.header("accept-encoding").is_none() {
             return Fault::None;
@@ -264,12 +264,12 @@ fn a_terminal_shows_a_bar_for_each_layer() {
     go_on.store(true, Ordering::SeqCst);
     let (status, shown) = terminal.wait();
     assert_eq!(status, 0, "{shown}");
-    // Each bar makes room for a line.
+    // A line takes the place of each finished bar.
     let through: Vec<_> =
         shown.split("\x1b[J").filter(|part| part.contains("Pull complete")).collect();
     assert_eq!(through.len(), 3, "{shown}");
     assert!(!through[2].contains('['), "{shown}");
-    // Without a terminal: lines, and no more of them than layers and their steps.
+    // Without a terminal: plain lines, one for each step of a layer.
     let other = Host::new();
     let plain = other.mydocker(["pull", &registry.name("app:1")]).text();
     assert!(!plain.contains('\x1b') && !plain.contains('['), "{plain}");
@@ -278,7 +278,7 @@ fn a_terminal_shows_a_bar_for_each_layer() {
 }
 
 #[test]
-fn a_bar_is_no_longer_than_the_terminal_is_wide() {
+fn a_bar_fits_the_width_of_the_terminal() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     registry.fill_with(&[layer(Packing::Gzip, "v", noise(1, 3_000_000))], "app:1");
@@ -288,7 +288,7 @@ fn a_bar_is_no_longer_than_the_terminal_is_wide() {
         while asked.is_blob() && !seen.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(10));
         }
-        // What is asked for again comes late enough to be drawn.
+        // The second request comes late enough for its bar to be drawn.
         if asked.header("accept-encoding").is_some() && before < 2 {
             Fault::Cut(700_000)
         } else {
@@ -296,7 +296,7 @@ fn a_bar_is_no_longer_than_the_terminal_is_wide() {
         }
     });
     let mut terminal = host.terminal(["pull", &proxy.name("app:1")]);
-    // Some know their columns alone.
+    // Some terminals report only their columns.
     terminal.resize(0, 40);
     narrow.store(true, Ordering::SeqCst);
     let (status, shown) = terminal.wait();
@@ -306,7 +306,7 @@ fn a_bar_is_no_longer_than_the_terminal_is_wide() {
     assert!(!bars.is_empty() && bars.iter().all(|bar| bar.len() < 40), "{bars:?}");
 }
 
-/// The memory of TLS is too large for the monitor of a container.
+/// The memory that TLS uses is too large for a container's monitor.
 #[test]
 fn the_pull_of_a_run_leaves_nothing_in_the_memory_of_the_monitor() {
     let host = Host::new();
@@ -332,7 +332,7 @@ fn the_pull_of_a_run_leaves_nothing_in_the_memory_of_the_monitor() {
 }
 
 #[test]
-fn what_is_not_there_is_told_of() {
+fn a_missing_image_is_reported() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     let name = registry.name("nobody:1");
@@ -342,14 +342,14 @@ fn what_is_not_there_is_told_of() {
 }
 
 #[test]
-fn the_old_image_keeps_its_name_until_the_new_one_is_whole() {
+fn the_old_image_keeps_its_name_until_the_new_one_is_complete() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "app:1");
     let name = registry.name("app:1");
     host.mydocker(["pull", &name]);
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", noise(1, 100_000))], "app:1");
-    // The new layer's blob is lost in the registry.
+    // The registry loses the blob of the new layer.
     registry.lose_blob_of(100_000);
     host.mydocker(["pull", &name]).exits(1).stderr_has("answers 404");
     cat(&host, &name, "/v").stdout("1");
@@ -391,7 +391,7 @@ fn an_index_gives_the_image_that_fits_best() {
          linux/amd64, linux/arm64/v8",
     );
     host.mydocker(["pull", "--platform", "linux/arm/v5", &name]).exits(1).complains("only for");
-    // Which image it is by digest is the same on every machine: the index's.
+    // The digest is that of the index, so it is the same on every machine.
     let pulled = host.mydocker(["pull", &name]).text();
     let digest = pulled.lines().find_map(|line| line.strip_prefix("Digest: ")).unwrap().to_owned();
     for whole in [format!("many@{digest}"), format!("many:1@{digest}")] {
@@ -400,7 +400,7 @@ fn an_index_gives_the_image_that_fits_best() {
 }
 
 #[test]
-fn an_index_that_does_not_say_for_what() {
+fn an_index_without_platforms() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     let image = vec![base(), layer(Packing::Gzip, "v", "1")];
@@ -419,7 +419,7 @@ fn settings_with_mirrors(host: &Host, registry: &str, mirrors: &[&str]) -> PathB
 }
 
 #[test]
-fn a_mirror_is_asked_before_the_registry() {
+fn a_mirror_is_tried_before_the_registry() {
     let host = Host::new();
     let (registry, mirror) = (Registry::plain(&host), Registry::plain(&host));
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "registry")], "app:1");
@@ -440,7 +440,7 @@ fn a_mirror_is_asked_before_the_registry() {
 }
 
 #[test]
-fn a_broken_mirror_is_told_of_once_and_passed_over() {
+fn a_broken_mirror_is_reported_once_and_skipped() {
     let host = Host::new();
     let registry = Registry::plain(&host);
     let layers: Vec<Layer> = ["a", "b", "c", "d"]
@@ -487,7 +487,7 @@ fn a_mirror_that_never_answers_is_waited_for_once() {
     let mirror = listener.local_addr().unwrap().to_string();
     let came = Arc::new(Mutex::new(Vec::new()));
     let held = Arc::clone(&came);
-    // Ends with the test's process.
+    // This thread ends with the test's process.
     std::thread::spawn(move || {
         for client in listener.incoming() {
             held.lock().unwrap().push(client);

@@ -1,4 +1,4 @@
-//! `push`: what arrives is what others read.
+//! `push`: other programs can read the pushed images.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::support::Host;
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 #[test]
-fn what_was_pushed_is_the_same_image_for_others_and_for_us() {
+fn a_pushed_image_can_be_pulled_unchanged() {
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
     let name = registry.name("me/bb:1");
@@ -66,7 +66,7 @@ fn a_pulled_image_keeps_its_digest_within_its_registry() {
     assert!(pushed.contains("Mounted from another repository"), "{pushed}");
     let line = pushed.lines().last().unwrap();
     assert_eq!(digest(line), digest(&pulled[pulled.find("Digest:").unwrap()..]));
-    // Another registry gets it compressed again, as the same image.
+    // The layers are compressed again for the other registry, and give the same image.
     let elsewhere = Registry::plain(&host);
     host.mydocker(["tag", &registry.name("one:1"), &elsewhere.name("one:1")]);
     host.mydocker(["push", &elsewhere.name("one:1")]).stdout_has("Pushed");
@@ -75,10 +75,10 @@ fn a_pulled_image_keeps_its_digest_within_its_registry() {
     assert_eq!(cat(&other, &elsewhere.name("one:1"), "/v").bytes(), noise(3, 50_000));
 }
 
-/// Of images that were never in a registry; one of a tar that names a file twice, which can't be
-/// made again.
+/// Images that were never in a registry. One was imported from a tar with two entries of one name,
+/// whose bytes can't be made again.
 #[test]
-fn what_was_made_here_is_read_by_other_tools() {
+fn other_tools_read_pushed_local_images() {
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
     let twice = host.scratch().join("twice.tar");
@@ -106,7 +106,7 @@ fn what_was_made_here_is_read_by_other_tools() {
         let pushed = host.mydocker(["push", &name]).text();
         let at = pushed.rfind("sha256:").unwrap();
         let digest = &pushed[at..at + 71];
-        // podman and skopeo check every digest on their way, and so do we.
+        // podman, skopeo and mydocker check every digest.
         let podman = |args: &[&str]| {
             let mut podman = host.podman();
             let output = podman.args(["--storage-driver", "vfs"]).args(args).output().unwrap();
@@ -129,7 +129,7 @@ fn what_was_made_here_is_read_by_other_tools() {
 }
 
 #[test]
-fn all_tags_of_a_repository_and_of_no_other() {
+fn push_takes_all_tags_of_one_repository() {
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
     for name in ["app:1", "app:2", "app", "other:3"] {
@@ -151,8 +151,8 @@ fn all_tags_of_a_repository_and_of_no_other() {
     host.mydocker(["push", "-a", &registry.name("none")]).refused("with any tag");
 }
 
-/// Pushes `bb` through a registry that does to each request what `judge` says, and sees that others
-/// get the same image under the digest that the push names. Gives what the registry was asked.
+/// Pushes `bb` to a registry that handles each request as `judge` says. Checks that others get the
+/// same image under the printed digest. Returns the requests.
 fn pushed_through(judge: fn(&Asked) -> Fault) -> Vec<Asked> {
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
@@ -171,7 +171,7 @@ fn pushed_through(judge: fn(&Asked) -> Fault) -> Vec<Asked> {
 }
 
 #[test]
-fn a_registry_that_wants_lengths_gets_no_chunks() {
+fn a_registry_that_needs_lengths_gets_no_chunks() {
     for status in [405, 411, 501] {
         let asked = pushed_through(match status {
             405 => |asked| refuse(asked.method == "PATCH", 405),
@@ -184,7 +184,7 @@ fn a_registry_that_wants_lengths_gets_no_chunks() {
 }
 
 #[test]
-fn a_registry_that_knows_no_oci_manifest_gets_dockers() {
+fn a_registry_without_oci_manifests_gets_dockers() {
     let of_oci = |asked: &Asked| asked.header("content-type") == Some(OCI_MANIFEST);
     let asked =
         pushed_through(|asked| refuse(asked.header("content-type") == Some(OCI_MANIFEST), 415));
@@ -193,7 +193,7 @@ fn a_registry_that_knows_no_oci_manifest_gets_dockers() {
     assert!(of_oci(put[0]));
     let dockers = "application/vnd.docker.distribution.manifest.v2+json";
     assert_eq!(put[1].header("content-type"), Some(dockers));
-    // One that refuses every manifest says so in its first answer.
+    // A registry that refuses every manifest: the error is that of the first answer.
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
     let proxy = Proxy::before(&registry.address, move |asked, _| {
@@ -208,7 +208,7 @@ fn a_registry_that_knows_no_oci_manifest_gets_dockers() {
 }
 
 #[test]
-fn a_registry_that_does_not_say_what_it_has_is_sent_all() {
+fn a_registry_that_refuses_head_gets_every_blob() {
     for judge in [(|asked| refuse(asked.method == "HEAD", 403)) as fn(&Asked) -> Fault, |asked| {
         refuse(asked.method == "HEAD", 405)
     }] {
@@ -222,7 +222,7 @@ fn refuse(whether: bool, status: u16) -> Fault {
 }
 
 #[test]
-fn what_is_not_here_is_not_pushed() {
+fn a_missing_image_is_not_pushed() {
     let host = Host::new();
     host.mydocker(["push", "127.0.0.1:1/nobody"]).exits(1).stderr_has("no such image");
 }

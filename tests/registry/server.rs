@@ -1,4 +1,4 @@
-//! Debian's docker-registry on a port of its own, and images to fill it with.
+//! Debian's docker-registry on its own port, and images for it.
 
 use std::fs;
 use std::io::Write;
@@ -13,31 +13,31 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{Host, eventually};
 
-/// A file name that no other call of this process gives.
+/// A file name that is unique in this process.
 fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{name}{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A registry; ends with the value.
+/// A registry. Dropping this stops it.
 pub struct Registry {
     child: Child,
     dir: PathBuf,
-    /// `127.0.0.1:PORT`
+    /// Address and port: `127.0.0.1:PORT`.
     pub address: String,
 }
 
 impl Registry {
-    /// Plain HTTP, open to everyone.
+    /// A registry over plain HTTP without a login.
     pub fn plain(host: &Host) -> Registry {
         Registry::start(host, "", "")
     }
 
-    /// With more of its settings below `http:` and at the top.
+    /// A registry with more settings, below `http:` and at the top of its file.
     pub fn start(host: &Host, http: &str, more: &str) -> Registry {
         let dir = host.scratch().join(unique("registry"));
         fs::create_dir_all(dir.join("data")).unwrap();
-        // Another process may take the port before the registry does.
+        // Try again if another process takes the port first.
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let address = format!("127.0.0.1:{port}");
@@ -70,12 +70,12 @@ impl Registry {
         panic!("no registry: {}", fs::read_to_string(dir.join("log")).unwrap());
     }
 
-    /// `ADDRESS/name`
+    /// The image name `ADDRESS/name`.
     pub fn name(&self, name: &str) -> String {
         format!("{}/{name}", self.address)
     }
 
-    /// Pushes what skopeo calls `source` as `name`.
+    /// Pushes the image that skopeo names `source` as `name`.
     pub fn fill(&self, source: &str, name: &str, flags: &[&str]) {
         let target = format!("docker://{}", self.name(name));
         succeeds(
@@ -86,7 +86,7 @@ impl Registry {
         );
     }
 
-    /// Pushes an image of `layers` as `name`, bit for bit.
+    /// Pushes an image of `layers` as `name`, without changing a byte.
     pub fn fill_with(&self, layers: &[Layer], name: &str) {
         self.fill_with_flags(layers, name, &[]);
     }
@@ -98,7 +98,7 @@ impl Registry {
         self.fill(&format!("oci:{}:t", layout.display()), name, &flags);
     }
 
-    /// Pushes an index of images by platform; an empty one is left unsaid.
+    /// Pushes an index with images for several platforms. An empty platform is left out.
     pub fn fill_with_index(&self, offers: &[(&str, Vec<Layer>)], name: &str) {
         let layout = self.dir.join(unique("layout"));
         fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
@@ -130,12 +130,12 @@ impl Registry {
         self.fill(&format!("oci:{}:t", layout.display()), name, &flags);
     }
 
-    /// The digests, in hexadecimal, of all that it holds.
+    /// The hexadecimal digests of all blobs.
     pub fn blobs(&self) -> Vec<String> {
         self.blob_files().into_iter().map(|(digest, _)| digest).collect()
     }
 
-    /// Makes it lose the blob that has so many bytes, or somewhat more.
+    /// Removes the first blob that has at least this many bytes and not many more.
     pub fn lose_blob_of(&self, bytes: u64) {
         let size = |path: &Path| fs::metadata(path).unwrap().len();
         let files = self.blob_files();
@@ -156,7 +156,8 @@ impl Registry {
     }
 }
 
-/// Whether it is this process that listens on the port, and no other that was faster (proc(5)).
+/// Whether process `pid` listens on the port, and not another process that took the port first
+/// (proc_pid_net(5)).
 fn listens(pid: u32, port: u16) -> bool {
     const LISTEN: &str = "0A";
     let address = format!("0100007F:{port:04X}");
@@ -165,7 +166,7 @@ fn listens(pid: u32, port: u16) -> bool {
         let fields: Vec<&str> = line.split_whitespace().collect();
         (fields[1] == address && fields[3] == LISTEN).then(|| format!("socket:[{}]", fields[9]))
     });
-    // It may end at any moment.
+    // The process may end at any moment.
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let mut targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
     inode.is_some_and(|inode| targets.any(|target| target == Path::new(&inode)))
@@ -185,26 +186,26 @@ pub enum Packing {
     Plain,
 }
 
-/// A layer: its files and how it is packed.
+/// A layer: its files and its compression.
 pub struct Layer {
     pub packing: Packing,
     pub files: Vec<(String, Vec<u8>)>,
-    /// Of a foreign layer: where it is, with `DIGEST` in it.
+    /// For a foreign layer: its URL, in which `DIGEST` is replaced.
     pub url: Option<String>,
 }
 
-/// A static busybox with some of its applets: the base of all images here.
+/// The base of all images: a static busybox with some of its applets.
 pub fn base() -> Layer {
     let busybox = fs::read("/bin/busybox").expect("apt-get install busybox-static");
     Layer { packing: Packing::Gzip, files: vec![("bin/cat".to_owned(), busybox)], url: None }
 }
 
-/// A layer of one file.
+/// A layer with one file.
 pub fn layer(packing: Packing, path: &str, content: impl Into<Vec<u8>>) -> Layer {
     Layer { packing, files: vec![(path.to_owned(), content.into())], url: None }
 }
 
-/// Bytes that don't compress, the same for each `seed`.
+/// Bytes that do not compress, the same for the same seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -216,14 +217,14 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
 }
 
-/// An OCI layout with the one image `t`.
+/// Writes an OCI layout with one image `t`.
 fn write_layout(dir: &Path, layers: &[Layer]) {
     fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
     let manifest = write_image(dir, layers, "linux/amd64");
     write_index(dir, &manifest);
 }
 
-/// Puts an image into a layout; gives its manifest's descriptor.
+/// Writes an image into a layout. Returns the descriptor of its manifest.
 fn write_image(dir: &Path, layers: &[Layer], platform: &str) -> String {
     let (mut diff_ids, mut descriptors) = (Vec::new(), Vec::new());
     for layer in layers {
@@ -256,7 +257,7 @@ fn write_image(dir: &Path, layers: &[Layer], platform: &str) -> String {
     write_blob(dir, "manifest.v1+json", manifest.as_bytes())
 }
 
-/// Puts a blob into a layout; gives its descriptor.
+/// Writes a blob into a layout. Returns its descriptor.
 fn write_blob(dir: &Path, kind: &str, bytes: &[u8]) -> String {
     let digest = sha256(bytes);
     fs::write(dir.join("blobs/sha256").join(&digest), bytes).unwrap();
@@ -264,7 +265,7 @@ fn write_blob(dir: &Path, kind: &str, bytes: &[u8]) -> String {
     format!(r#"{{"mediaType":"{kind}","digest":"sha256:{digest}","size":{}}}"#, bytes.len())
 }
 
-/// What a layout has under the name `t`.
+/// Writes the index of a layout, with the name `t` for the descriptor.
 fn write_index(dir: &Path, descriptor: &str) {
     let tagged = descriptor.strip_suffix('}').unwrap();
     let index = format!(

@@ -1,4 +1,4 @@
-//! Certificates of a test's own authority, made by openssl.
+//! Certificates of a test authority, made by openssl.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,14 +14,14 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::server::succeeds;
 
-/// A directory with `ca.crt`, and `server.crt` with `server.key` for 127.0.0.1, registry.test and
-/// Docker Hub.
+/// A directory with the authority's `ca.crt`, and `server.crt` with `server.key` for 127.0.0.1,
+/// registry.test and Docker Hub.
 pub struct Certificates {
     pub dir: PathBuf,
 }
 
 impl Certificates {
-    /// Valid from now on, or from `begin` to `end` (`YYYYMMDDHHMMSSZ`).
+    /// Certificates that are valid from now on, or from `begin` to `end` (`YYYYMMDDHHMMSSZ`).
     pub fn make(dir: &Path, validity: Option<(&str, &str)>) -> Certificates {
         fs::create_dir_all(dir).unwrap();
         let dir = dir.to_owned();
@@ -56,7 +56,7 @@ impl Certificates {
         Certificates { dir }
     }
 
-    /// One that signed itself, as an authority, for 127.0.0.1: openssl's defaults.
+    /// A self-signed certificate for 127.0.0.1 that is its own authority, by openssl's defaults.
     pub fn of_itself(dir: &Path) -> Certificates {
         fs::create_dir_all(dir).unwrap();
         let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
@@ -67,7 +67,7 @@ impl Certificates {
         Certificates { dir: dir.to_owned() }
     }
 
-    /// Makes a directory with `client.cert` and `client.key`, of the same authority.
+    /// Makes a directory with `client.cert` and `client.key`, signed by the same authority.
     pub fn make_client(&self) -> PathBuf {
         let client = self.dir.join("client");
         fs::create_dir_all(&client).unwrap();
@@ -85,7 +85,7 @@ impl Certificates {
         client
     }
 
-    /// Speaks TLS before the plain server at `upstream`; gives the address.
+    /// Starts a TLS proxy in front of the plain server at `upstream`. Returns the proxy's address.
     pub fn before(&self, upstream: &str) -> String {
         let certificate = CertificateDer::from_pem_file(self.dir.join("server.crt")).unwrap();
         let key = PrivateKeyDer::from_pem_file(self.dir.join("server.key")).unwrap();
@@ -99,12 +99,12 @@ impl Certificates {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let upstream = upstream.to_owned();
-        // Ends with the test's process.
+        // This thread ends with the test's process.
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (config, upstream) = (Arc::clone(&config), upstream.clone());
                 std::thread::spawn(move || {
-                    // Either side may be gone.
+                    // Ignore an error: either side may have closed the connection.
                     let _ = relay(client, config, &upstream);
                 });
             }
@@ -116,13 +116,13 @@ impl Certificates {
         self.dir.join("ca.crt").to_str().unwrap().to_owned()
     }
 
-    /// The registry's settings below `http:`.
+    /// The settings of the registry below `http:`.
     pub fn settings(&self) -> String {
         let dir = self.dir.display();
         format!("  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key}}\n")
     }
 
-    /// The same, and clients must show a certificate of the authority.
+    /// The same settings, with which clients must send a certificate of the authority.
     pub fn settings_with_clients(&self) -> String {
         let dir = self.dir.display();
         format!(
@@ -132,7 +132,7 @@ impl Certificates {
     }
 }
 
-/// Both ways by turns until one side ends.
+/// Copies in both directions until one side closes.
 fn relay(client: TcpStream, config: Arc<ServerConfig>, upstream: &str) -> io::Result<()> {
     let mut server = TcpStream::connect(upstream)?;
     for stream in [&client, &server] {

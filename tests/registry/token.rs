@@ -1,4 +1,4 @@
-//! A token server as the distribution's specification has it, whose tokens docker-registry takes:
+//! A token server as the distribution specification defines it. docker-registry accepts its tokens:
 //! JSON web tokens, signed by openssl.
 
 use std::fs;
@@ -12,24 +12,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::proxy::read_request;
 use crate::server::succeeds;
 
-/// How the server wants to be asked.
+/// The requests that the server accepts.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Form {
     Get,
-    /// A GET with a password is answered 405.
+    /// A GET with a password gets status 405.
     PostOnly,
 }
 
 pub struct TokenServer {
     pub address: String,
     dir: PathBuf,
-    /// Method, and query or form, of each request.
+    /// The method and the query or form of each request.
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl TokenServer {
-    /// The first `stale` tokens have expired when they are given out. Only user `me` with the
-    /// password `secret` gets one.
+    /// Starts the server. The first `stale` tokens have already expired. Only user `me` with the
+    /// password `secret` gets a token.
     pub fn start(dir: &Path, form: Form, stale: usize) -> TokenServer {
         fs::create_dir_all(dir).unwrap();
         let subject = "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=tokens";
@@ -53,7 +53,7 @@ impl TokenServer {
         server
     }
 
-    /// The registry's settings.
+    /// The settings of the registry.
     pub fn settings(&self) -> String {
         format!(
             "auth:\n  token:\n    realm: http://{}/token\n    service: tested\n    issuer: tests\n    \
@@ -90,7 +90,7 @@ fn serve(
         asked.push((request.method.clone(), parameters.clone()));
         asked.len()
     };
-    // me:secret
+    // `me:secret`
     let basic = request.header("authorization") == Some("Basic bWU6c2VjcmV0");
     let posted = parameters.contains("username=me") && parameters.contains("password=secret")
         || parameters.contains("refresh_token=kept");
@@ -113,7 +113,7 @@ fn serve(
     let _ = client.write_all(text.as_bytes());
 }
 
-/// A token that grants what was asked for.
+/// A token that grants the requested access.
 fn token(dir: &Path, parameters: &str, is_stale: bool) -> String {
     let mut access = Vec::new();
     for parameter in parameters.split('&') {
@@ -157,7 +157,7 @@ fn token(dir: &Path, parameters: &str, is_stale: bool) -> String {
     format!("{signed}.{}", encode(&signature))
 }
 
-/// Base64 as URLs have it, without padding.
+/// Encodes base64url without padding (RFC 4648, section 5).
 fn encode(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();

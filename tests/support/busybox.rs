@@ -1,5 +1,5 @@
-//! The image `bb`: Debian's static busybox, a link for each applet, and the files that users and
-//! groups are looked up in.
+//! The image `bb`: Debian's static busybox with a link for each applet, and the files of users and
+//! groups.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use super::cached;
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// The first is root; `app` has supplementary groups; `1000` is a name that looks like a number.
+/// `app` has supplementary groups. `1000` is a name that looks like a number.
 const PASSWD: &str = "\
 root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/bin/false
@@ -27,7 +27,7 @@ app:x:1234:
 nogroup:x:65534:
 ";
 
-/// The root file system's archive.
+/// The tar of the root file system.
 pub fn archive() -> PathBuf {
     cached("busybox.tar", |partial| {
         assert!(

@@ -1,4 +1,4 @@
-//! One call of the binary: run to its end (`Done`), or left running (`Background`).
+//! One call of the binary: run to its end (`Done`), or still running (`Background`).
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
 
-/// A call that has ended. Its status is checked, when nothing else did, as it is dropped.
+/// A call that has ended. If a test does not check its status, dropping this checks for success.
 pub struct Done {
     line: String,
     status: i32,
@@ -30,7 +30,7 @@ pub fn run(command: Command, input: Option<Vec<u8>>) -> Done {
 }
 
 impl Done {
-    /// The call ended with `status`; a signal is 128 and its number.
+    /// The call exited with `status`, or by the signal `status` - 128.
     #[track_caller]
     pub fn exits(mut self, status: i32) -> Done {
         self.is_checked = true;
@@ -38,7 +38,7 @@ impl Done {
         self
     }
 
-    /// All of the standard output.
+    /// All of stdout is `expected`.
     #[track_caller]
     pub fn stdout(mut self, expected: &str) -> Done {
         self.check();
@@ -46,7 +46,7 @@ impl Done {
         self
     }
 
-    /// All of the standard error.
+    /// All of stderr is `expected`.
     #[track_caller]
     pub fn stderr(mut self, expected: &str) -> Done {
         self.check();
@@ -55,7 +55,7 @@ impl Done {
         self
     }
 
-    /// A part of the standard output.
+    /// stdout contains `part`.
     #[track_caller]
     pub fn stdout_has(mut self, part: &str) -> Done {
         self.check();
@@ -70,7 +70,7 @@ impl Done {
         self
     }
 
-    /// A part of the standard error.
+    /// stderr contains `part`.
     #[track_caller]
     pub fn stderr_has(mut self, part: &str) -> Done {
         self.check();
@@ -79,8 +79,8 @@ impl Done {
         self
     }
 
-    /// Refused by mydocker itself, with one line that has `part` in it. The status is 125 of `run`,
-    /// `create` and wrong flags, and 1 otherwise.
+    /// mydocker refused the call, with one line that contains `part`. The status is 125 for `run`,
+    /// `create` and wrong flags, otherwise 1.
     #[track_caller]
     pub fn refused(mut self, part: &str) -> Done {
         self.is_checked = true;
@@ -88,7 +88,7 @@ impl Done {
         self.stdout("").complains(part)
     }
 
-    /// One line of complaint with `part` in it, under mydocker's name.
+    /// stderr is one line that starts with mydocker's name and contains `part`.
     #[track_caller]
     pub fn complains(self, part: &str) -> Done {
         let stderr = String::from_utf8_lossy(&self.stderr).into_owned();
@@ -97,40 +97,40 @@ impl Done {
         self.stderr_has(part)
     }
 
-    /// The standard output without the white space around it.
+    /// stdout without white space around it.
     #[track_caller]
     pub fn text(mut self) -> String {
         self.check();
         self.out().trim().to_owned()
     }
 
-    /// The standard error.
+    /// All of stderr.
     #[track_caller]
     pub fn stderr_text(mut self) -> String {
         self.check();
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// The standard output's bytes.
+    /// The bytes of stdout.
     #[track_caller]
     pub fn bytes(mut self) -> Vec<u8> {
         self.check();
         std::mem::take(&mut self.stdout)
     }
 
-    /// The lines of the standard output.
+    /// The lines of stdout.
     #[track_caller]
     pub fn lines(self) -> Vec<String> {
         self.text().lines().map(str::to_owned).collect()
     }
 
-    /// How it ended, for a test to judge.
+    /// The exit status, for a test that checks it itself.
     pub fn status(mut self) -> i32 {
         self.is_checked = true;
         self.status
     }
 
-    /// Whether it exited with 0, for a test that can go on either way.
+    /// Whether the call exited with 0, for a test that continues in both cases.
     pub fn succeeded(&self) -> bool {
         self.status == 0
     }
@@ -146,7 +146,7 @@ impl Done {
         }
     }
 
-    /// What was called and how it ended, for a failure's message.
+    /// The command line and its result, for error messages.
     pub fn story(&self) -> String {
         const MOST: usize = 4000;
         let mut story = format!("{}\n  status {}", self.line, self.status);
@@ -166,12 +166,13 @@ impl Drop for Done {
     }
 }
 
-/// A call that runs on, its standard streams piped. Killed when it is dropped before its end.
+/// A call that is still running, with its standard streams piped. Dropping this before the end
+/// kills it.
 pub struct Background {
     line: String,
     child: Child,
     chunks: Receiver<(usize, Vec<u8>)>,
-    /// What it has written to its standard output and error.
+    /// The bytes of stdout and stderr up to now.
     seen: [Vec<u8>; 2],
 }
 
@@ -186,16 +187,16 @@ impl Background {
         Background { line, child, chunks, seen: [Vec::new(), Vec::new()] }
     }
 
-    /// Writes to its standard input, however long it takes to be read.
+    /// Writes to the call's stdin, without waiting until the call reads it.
     pub fn type_in(&mut self, input: impl Into<Vec<u8>>) {
         let mut stdin = self.child.stdin.take().unwrap();
         let input = input.into();
         if input.len() <= 4096 {
-            // Sure to fit the pipe, and the input stays open.
+            // This fits into the pipe, so write at once and keep stdin open.
             let _ = stdin.write_all(&input);
             self.child.stdin = Some(stdin);
         } else {
-            // A program that doesn't read to the end is its own business.
+            // Ignore an error: the program may not read all.
             std::thread::spawn(move || drop(stdin.write_all(&input)));
         }
     }
@@ -212,13 +213,13 @@ impl Background {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until it has written `part` to its standard output.
+    /// Waits until the call has written `part` to stdout.
     #[track_caller]
     pub fn expect(&mut self, part: &str) {
         self.expect_on(0, part);
     }
 
-    /// Waits until it has written `part` to its standard error.
+    /// Waits until the call has written `part` to stderr.
     #[track_caller]
     pub fn expect_error(&mut self, part: &str) {
         self.expect_on(1, part);
@@ -236,11 +237,11 @@ impl Background {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the call.
     #[track_caller]
     pub fn wait(mut self) -> Done {
         let begun = Instant::now();
-        // The streams end when it does: were one held open by a process it left, this would hang.
+        // The streams end with the call. If a process of the call kept one open, this would hang.
         loop {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             match self.chunks.recv_timeout(left) {
@@ -263,7 +264,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Has ended, mostly.
+        // Usually the call has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,9 +1,9 @@
-//! Numbers by chance, the same for the same seed, which is printed and can be given in the environment
-//! as SEED.
+//! Pseudo-random numbers, the same for the same seed. The seed is printed, and the environment
+//! variable SEED sets it.
 
 use std::time::SystemTime;
 
-/// xorshift64*
+/// The generator xorshift64*.
 pub struct Chance(u64);
 
 impl Chance {

@@ -1,29 +1,29 @@
-//! Calls of the interface by which Kubernetes' kubelet drives a runtime (CRI, runtime.v1), in the place of
-//! crictl, which no package of Debian has. A call is one HTTP/2 request of curl to containerd's socket: a
-//! Protocol Buffers message behind a byte and its length (gRPC over HTTP/2). The messages are few and small,
-//! so their fields are written and read here by number, as api.proto counts them. Streams (exec with a
-//! terminal, attach, port-forward) are not spoken.
+//! Calls of the interface by which Kubernetes' kubelet drives a runtime (CRI, runtime.v1), in place
+//! of crictl, which Debian does not have. A call is an HTTP/2 request by curl to containerd's
+//! socket, with a Protocol Buffers message after a byte and its length (gRPC). The messages are
+//! small, so fields are written and read by the numbers of api.proto. Streams (exec with a
+//! terminal, attach, port-forward) are not supported.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A message that is being written.
+/// A message to send.
 #[derive(Clone, Default)]
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// With a field that holds a text.
+    /// Adds a field with a string.
     pub fn text(self, field: u64, text: &str) -> Message {
         self.bytes(field, text.as_bytes())
     }
 
-    /// With a field that holds a message.
+    /// Adds a field with a message.
     pub fn with(self, field: u64, message: Message) -> Message {
         self.bytes(field, &message.0)
     }
 
-    /// With a field that holds a number.
+    /// Adds a field with a number.
     pub fn number(mut self, field: u64, number: u64) -> Message {
         self.varint(field << 3);
         self.varint(number);
@@ -46,22 +46,22 @@ impl Message {
     }
 }
 
-/// A message that was received.
+/// A received message.
 pub struct Answer(Vec<u8>);
 
 impl Answer {
-    /// The first field of this number that holds bytes.
+    /// The first field with this number that contains bytes.
     pub fn bytes(&self, field: u64) -> Option<Answer> {
         self.find(field, 2).map(|(bytes, _)| Answer(bytes.to_vec()))
     }
 
-    /// The same as text; empty if it is missing.
+    /// The same as a string; empty if it is missing.
     pub fn text(&self, field: u64) -> String {
         let bytes = self.bytes(field).map(|answer| answer.0).unwrap_or_default();
         String::from_utf8(bytes).unwrap()
     }
 
-    /// The first field of this number that holds a number; 0 if it is missing.
+    /// The first field with this number that contains a number; 0 if it is missing.
     pub fn number(&self, field: u64) -> u64 {
         self.find(field, 0).map_or(0, |(_, number)| number)
     }
@@ -99,7 +99,7 @@ fn varint(rest: &mut &[u8]) -> u64 {
     number
 }
 
-/// Calls `method` of the runtime at `socket`. The error is gRPC's.
+/// Calls `method` of the runtime at `socket`. The error is that of gRPC.
 pub fn call(socket: &Path, method: &str, message: &Message) -> Result<Answer, String> {
     let mut command = Command::new("curl");
     command.args(["-sS", "--http2-prior-knowledge", "--unix-socket"]).arg(socket);

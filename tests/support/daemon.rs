@@ -1,5 +1,6 @@
-//! The daemon of another engine, in the network namespace of a machine of its own, where its bridges
-//! and firewall rules stay, and in a mount namespace of its own. Its state is where its arguments say.
+//! The daemon of another engine, in its own mount namespace and in the network namespace of a
+//! test's machine, which keeps its bridges and firewall rules off the host. Its arguments name its
+//! state directory.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,17 +10,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::machine::{Machine, Side};
 use super::{eventually, remove_cgroup};
 
-/// A running daemon; ended when it is dropped.
+/// A running daemon. Dropping this stops it.
 pub struct Daemon {
     child: Child,
-    /// Below this are its containers; removed after its end.
+    /// The cgroup above its containers' cgroups; removed after its end.
     cgroup: String,
     pub machine: Machine,
 }
 
 impl Daemon {
-    /// Starts a daemon that writes to the file `log`, and waits until it answers `client`. The error
-    /// says why it ended instead.
+    /// Starts a daemon that writes to the file `log`, and waits until it answers `client`. The
+    /// error contains the reason why the daemon ended.
     pub fn start(
         line: &[&str],
         log: &Path,

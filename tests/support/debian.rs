@@ -1,12 +1,12 @@
-//! Real root file systems: Debian's minimal system with further packages, made by debootstrap and
-//! packed as a tar. Packages are fetched once for all such images.
+//! Root file systems of Debian: the minimal system with further packages, made by debootstrap and
+//! stored as a tar. The packages are downloaded once for all images.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::{cache, cached};
 
-/// Makes the image at most once for each machine; the first time it takes a minute or two.
+/// Makes the image if this machine does not have it yet, which takes a minute or two.
 pub fn archive(packages: &[&str]) -> PathBuf {
     let name = match packages {
         [] => "debian.tar".to_owned(),

@@ -1,5 +1,5 @@
-//! Docker itself, Debian's package docker.io, as the oracle of tests that compare: a dockerd with
-//! state of its own on a socket of its own, in namespaces of its own (see `daemon.rs`).
+//! Docker from Debian's package docker.io, for tests that compare with it. The dockerd has its own
+//! state, socket and namespaces (`daemon.rs`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,11 +8,11 @@ use super::daemon::Daemon;
 use super::machine::Machine;
 use super::{Done, Host, call, unique};
 
-// By path: another docker may come first in the PATH.
+// Full paths, because PATH may contain another docker.
 const DOCKER: &str = "/usr/bin/docker";
 const DOCKERD: &str = "/usr/sbin/dockerd";
 
-/// A running dockerd. When it is dropped, its containers are removed and it ends.
+/// A running dockerd. Dropping this removes its containers and stops it.
 pub struct Dockerd {
     dir: PathBuf,
     daemon: Daemon,
@@ -20,12 +20,12 @@ pub struct Dockerd {
 
 impl Dockerd {
     /// Starts dockerd with its files below the scratch directory of `host`. `bip` is the host's
-    /// address on its default network. The error says why it can't run here.
+    /// address on its default network. The error contains the reason why dockerd can't run here.
     pub fn start(host: &Host, bip: &str) -> Result<Dockerd, String> {
         Dockerd::start_with(host, bip, &[])
     }
 
-    /// As `start`, with further flags.
+    /// As `start`, with more flags.
     pub fn start_with(host: &Host, bip: &str, flags: &[&str]) -> Result<Dockerd, String> {
         let version = Command::new(DOCKER).arg("--version").output();
         let version = version.map_err(|error| {
@@ -50,7 +50,7 @@ impl Dockerd {
         Ok(Dockerd { dir, daemon })
     }
 
-    /// The command line `docker ARGS` for this daemon.
+    /// The command `docker ARGS` for this daemon.
     pub fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         client(&self.dir, args)
     }
@@ -61,7 +61,7 @@ impl Dockerd {
         format!("DOCKER_HOST=unix://{dir}/socket DOCKER_CONFIG={dir}/config exec {DOCKER} \"$@\"")
     }
 
-    /// Where its bridge and published ports are.
+    /// The machine with its bridge and published ports.
     pub fn machine(&self) -> &Machine {
         &self.daemon.machine
     }
@@ -71,7 +71,7 @@ impl Dockerd {
         call::run(self.command(args), None)
     }
 
-    /// Where its images, containers and volumes are.
+    /// The directory of its images, containers and volumes.
     pub fn data_root(&self) -> PathBuf {
         self.dir.join("data")
     }
@@ -86,7 +86,7 @@ impl Drop for Dockerd {
     }
 }
 
-/// `docker ARGS` for the daemon that has its files in `dir`.
+/// The command `docker ARGS` for the daemon with its files in `dir`.
 fn client<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(DOCKER);
     command.env("DOCKER_HOST", format!("unix://{}", dir.join("socket").display()));

@@ -1,8 +1,8 @@
-//! A machine of its own to test networks on: a network namespace in which mydocker runs, with its
-//! own firewall, routes and `ip_forward`, and a second one that plays the machine next to it. A veth
-//! pair is the wire between them; the neighbour is the default gateway.
+//! A machine for tests of networks: a network namespace in which mydocker runs, with its own
+//! firewall, routes and `ip_forward`, and a second namespace for a neighbouring machine, which is
+//! the default gateway. A veth pair connects them.
 //!
-//! Addresses are the same in every test: nothing of one machine is seen from another.
+//! The addresses are the same in every test, because no machine can reach another test's.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -15,25 +15,25 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{Host, unique};
 
-/// The machine's address on the wire, and its neighbour's.
+/// The addresses of the machine and of its neighbour.
 pub const MACHINE: &str = "203.0.113.1";
 pub const OUTSIDE: &str = "203.0.113.2";
 pub const MACHINE_6: &str = "2001:db8::1";
 pub const OUTSIDE_6: &str = "2001:db8::2";
 
-/// Two network namespaces, removed when this is dropped.
+/// Two network namespaces. Dropping this removes them.
 pub struct Machine {
     name: String,
-    /// Programs started on either side.
+    /// The programs that were started on either side.
     programs: Mutex<Vec<Child>>,
 }
 
-/// Where something happens.
+/// One of the two machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// On the machine that mydocker runs on.
+    /// The machine on which mydocker runs.
     Here,
-    /// On the machine next to it.
+    /// The neighbour.
     Outside,
 }
 
@@ -68,19 +68,19 @@ impl Machine {
         format!("{}-{side}", self.name)
     }
 
-    /// The namespace's file.
+    /// The path of the namespace's file.
     pub fn path(&self, side: Side) -> String {
         format!("/run/netns/{}", self.namespace(side))
     }
 
-    /// A command line, to be run on that side.
+    /// A command line for that side.
     pub fn command(&self, side: Side, args: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path(side))).args(args);
         command
     }
 
-    /// Runs a program to its end, which must be a success; gives what it printed.
+    /// Runs a program, which must succeed. Returns its stdout.
     #[track_caller]
     pub fn run(&self, side: Side, args: &[&str]) -> String {
         let done = self.command(side, args).output().unwrap();
@@ -90,18 +90,18 @@ impl Machine {
         String::from_utf8(out).unwrap()
     }
 
-    /// Whether a program ends well.
+    /// Whether a program succeeds.
     pub fn succeeds(&self, side: Side, args: &[&str]) -> bool {
         self.command(side, args).output().unwrap().status.success()
     }
 
-    /// Starts a program that runs until `stop`.
+    /// Starts a program, which runs until `stop`.
     pub fn start(&self, side: Side, args: &[&str]) {
         let child = self.command(side, args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         self.programs.lock().unwrap().push(child.unwrap());
     }
 
-    /// Ends the programs that were started.
+    /// Stops the programs that were started.
     pub fn stop(&self) {
         for mut program in self.programs.lock().unwrap().drain(..) {
             let _ = program.kill();
@@ -109,12 +109,12 @@ impl Machine {
         }
     }
 
-    /// Whether that side gets an answer to a ping.
+    /// Whether a ping from that side is answered.
     pub fn pings(&self, side: Side, address: &str) -> bool {
         self.succeeds(side, &["ping", "-c1", "-W60", address])
     }
 
-    /// Does something with that side's network; the calling thread stays where it is.
+    /// Calls `act` in that side's network namespace, in another thread.
     pub fn within<T: Send>(&self, side: Side, act: impl FnOnce() -> T + Send) -> T {
         let namespace = std::fs::File::open(self.path(side)).unwrap();
         std::thread::scope(|scope| {
@@ -127,12 +127,12 @@ impl Machine {
         })
     }
 
-    /// What a web server answers, headers and all; `None` if nothing can be reached there.
+    /// The answer of a web server, with its headers; `None` if the server can't be reached.
     pub fn fetch(&self, side: Side, address: &str) -> Option<String> {
         self.get(side, address, "/")
     }
 
-    /// As `fetch`, for another page than the first.
+    /// As `fetch`, for the page at `path`.
     pub fn get(&self, side: Side, address: &str, path: &str) -> Option<String> {
         let address: SocketAddr = address.parse().unwrap();
         self.within(side, || {
@@ -145,7 +145,7 @@ impl Machine {
         })
     }
 
-    /// What a datagram service answers to `text`.
+    /// The answer of a UDP service to `text`.
     pub fn ask(&self, side: Side, address: &str, text: &str) -> String {
         let address: SocketAddr = address.parse().unwrap();
         self.within(side, || {
@@ -155,7 +155,7 @@ impl Machine {
             socket.connect(address).unwrap();
             let mut answer = String::new();
             super::eventually(&format!("{address} answers"), || {
-                // Refused while nobody listens yet.
+                // Ignore an error: the service may not listen yet.
                 let _ = socket.send(text.as_bytes());
                 let mut buffer = [0; 512];
                 socket.recv(&mut buffer).is_ok_and(|length| {
@@ -171,7 +171,7 @@ impl Machine {
 const SLEEP: [&str; 3] = ["bb", "sleep", "100000"];
 
 impl Host {
-    /// The firewall's rules of mydocker's on the machine.
+    /// The firewall rules of mydocker on the machine.
     pub fn rules(&self) -> Vec<String> {
         let list = |program: &[&str]| self.machine().run(Side::Here, program);
         if self.firewall != Some("nftables") {
@@ -196,20 +196,20 @@ impl Host {
         rules
     }
 
-    /// What is left of ours in the machine's network: links and rules.
+    /// The links and rules of mydocker on the machine.
     pub fn traces(&self) -> Vec<String> {
         let links = self.machine().run(Side::Here, &["ip", "-br", "link"]);
-        // By their names alone: what else is told of a link may be like one of ours by chance.
+        // Compare only the names: other text about a link may contain our prefixes by chance.
         let is_ours = |link: &&str| link.starts_with("mydocker") || link.starts_with("mdv");
         links.lines().filter(is_ours).map(str::to_owned).chain(self.rules()).collect()
     }
 
-    /// Those that mention `what`.
+    /// The firewall rules that contain `what`.
     pub fn rules_with(&self, what: &str) -> Vec<String> {
         self.rules().into_iter().filter(|rule| rule.contains(what)).collect()
     }
 
-    /// Flushes all rules, as the owner of a host may do without a thought of containers.
+    /// Flushes all rules, as the administrator of a host may do.
     pub fn flush_rules(&self) {
         let flush: &[&[&str]] = match self.firewall {
             Some("nftables") => &[&["nft", "flush", "ruleset"]],
@@ -218,7 +218,7 @@ impl Host {
         flush.iter().for_each(|command| drop(self.machine().run(Side::Here, command)));
     }
 
-    /// Starts a container that does nothing.
+    /// Starts a container whose program sleeps.
     pub fn idle(&self, name: &str, flags: &[&str]) {
         self.mydocker([&["run", "-d", "--name", name], flags, &SLEEP].concat());
     }
@@ -250,7 +250,7 @@ impl Host {
         dir.to_str().unwrap().to_owned()
     }
 
-    /// A web server that may just have been started answers with a page that ends with `text`.
+    /// Waits until a web server's page ends with `text`.
     #[track_caller]
     pub fn answers(&self, side: Side, address: &str, text: &str) {
         super::eventually(&format!("{address} answers {text:?}"), || {
@@ -259,7 +259,7 @@ impl Host {
         });
     }
 
-    /// The same, as a container sees it.
+    /// The same from inside a container.
     #[track_caller]
     pub fn answers_within(&self, container: &str, address: &str, port: u16, text: &str) {
         super::eventually(&format!("{address}:{port} answers {container} {text:?}"), || {
@@ -267,7 +267,7 @@ impl Host {
         });
     }
 
-    /// What a container gets from a web server; nothing if it can't reach it.
+    /// The answer of a web server to a container; empty if the server can't be reached.
     pub fn fetch_within(&self, container: &str, address: &str, port: u16) -> String {
         let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc {address} {port}");
         let done = self.command(["exec", container, "sh", "-c", &script]).output().unwrap();
@@ -275,7 +275,7 @@ impl Host {
     }
 }
 
-/// A packet that is dropped gets no answer: after so long there is none.
+/// A dropped packet gets no answer, so wait only this long.
 const REACHABLE: Duration = Duration::from_secs(4);
 
 impl Drop for Machine {

@@ -1,4 +1,4 @@
-//! What the integration tests stand on. They need root and a real kernel, run the real binary, and
+//! Support for the integration tests. They need root and a real kernel, run the real binary, and
 //! read like the README:
 //!
 //! ```
@@ -7,17 +7,15 @@
 //! host.mydocker(["rm", "nobody"]).exits(1).stderr_has("no such container");
 //! ```
 //!
-//! A `Host` is a mydocker of its own: a state root and a run root below a fresh directory, so that
-//! tests run beside each other. When it is dropped its containers and networks are removed, and the
-//! test fails if a mount or a process of theirs is left. A call must succeed unless `exits` says
-//! how it ends. There are no time limits but `PATIENCE`, after which something has surely hung.
-//!
-//! With TEST_USERNS=auto in the environment every container that says nothing else has a user
+//! A `Host` is a mydocker with its own state root and run root, so tests run in parallel. Dropping
+//! it removes its containers and networks; the test fails if a mount or process of them is left. A
+//! call must succeed unless `exits` expects another status. The only time limit is `PATIENCE`. With
+//! TEST_USERNS=auto in the environment, every container without another setting gets a user
 //! namespace.
 //!
-//! Images: `bb` is Debian's static busybox (`Host::with_busybox`); `Host::debian` is a Debian root
-//! file system with packages of your choice, made once for each machine below `target/rootfs`. A
-//! test that can't run here says so by `skip!`, which is an error in CI.
+//! The image `bb` is Debian's static busybox. `Host::debian` makes an image of Debian with further
+//! packages, once per machine, below `target/rootfs`. A test that can't run here calls `skip!`,
+//! which is an error in CI.
 
 #![allow(dead_code)] // Each test file uses its own part of this.
 
@@ -49,10 +47,10 @@ pub use terminal::Terminal;
 
 /// The binary under test.
 pub const MYDOCKER: &str = env!("CARGO_BIN_EXE_mydocker");
-/// After so long something hangs.
+/// A test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Leaves the test, loudly; in CI, where everything must run, it fails.
+/// Ends the test and prints the reason. In CI, where every test must run, this is an error.
 #[macro_export]
 macro_rules! skip {
     ($($reason:tt)*) => {{
@@ -61,8 +59,8 @@ macro_rules! skip {
     }};
 }
 
-/// Two tests of one scenario, `fn name(host: Host)`: by each back end of the firewall, on a machine
-/// of its own.
+/// Makes two tests of `fn name(host: Host)`, one for each back end of the firewall, each on its own
+/// machine.
 #[macro_export]
 macro_rules! by_each_firewall {
     ($name:ident) => {
@@ -83,55 +81,56 @@ macro_rules! by_each_firewall {
 pub fn skipped(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "would be skipped, which CI doesn't allow: {reason}");
     let test = std::thread::current().name().unwrap_or("?").to_owned();
-    // Not by eprintln, which cargo hides for a test that passes.
+    // eprintln would not work: cargo hides its output for a test that passes.
     let _ = std::io::Write::write_all(
         &mut std::io::stderr(),
         format!("\n*** SKIPPED {test}: {reason}\n").as_bytes(),
     );
 }
 
-/// A mydocker with state of its own.
+/// A mydocker with its own state.
 pub struct Host {
     dir: PathBuf,
-    /// Where it runs, if not on this very machine.
+    /// The machine on which it runs, if it is not the real one.
     machine: Option<Arc<Machine>>,
-    /// Which firewall it is told to use, if any.
+    /// The value of `--firewall` for its commands.
     pub firewall: Option<&'static str>,
 }
 
 impl Host {
-    /// Without any image but `hello`.
+    /// A host whose only image is `hello`.
     pub fn new() -> Host {
-        // What a test makes for its containers is for all of their users, whatever the caller's is.
+        // Users of containers must be able to read the test's files, whatever the caller's umask
+        // is.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        // A socket's path is at most 107 bytes: not below the target directory.
+        // The path of a socket has at most 107 bytes, so don't use the target directory.
         let dir = std::env::temp_dir().join(unique("mydocker-"));
         std::fs::create_dir(&dir).unwrap();
         Host { dir, machine: None, firewall: None }
     }
 
-    /// With the image `bb`.
+    /// A host with the image `bb`.
     pub fn with_busybox() -> Host {
         let host = Host::new();
         host.mydocker([OsStr::new("import"), busybox::archive().as_os_str(), OsStr::new("bb")]);
         host
     }
 
-    /// With the image `bb`, on a machine of its own as far as networks go.
+    /// A host with the image `bb` on its own machine, for tests of networks.
     pub fn on_machine() -> Host {
         let mut host = Host::with_busybox();
         host.machine = Some(Arc::new(Machine::new()));
         host
     }
 
-    /// As `on_machine`, with that firewall.
+    /// As `on_machine`, with this firewall back end.
     pub fn with_firewall(firewall: &'static str) -> Host {
         let mut host = Host::on_machine();
         host.firewall = Some(firewall);
         host
     }
 
-    /// Another one on the same machine.
+    /// Another host on the same machine.
     pub fn neighbour(&self) -> Host {
         let mut host = Host::with_busybox();
         host.machine.clone_from(&self.machine);
@@ -143,27 +142,27 @@ impl Host {
         self.machine.as_ref().unwrap()
     }
 
-    /// With the image `name`, a Debian root file system with `packages`.
+    /// Makes the image `name`: a Debian root file system with `packages`.
     pub fn debian(&self, name: &str, packages: &[&str]) {
         let archive = debian_image(packages);
         self.mydocker([OsStr::new("import"), archive.as_os_str(), OsStr::new(name)]);
     }
 
-    /// A place for the test's own files, gone with the host.
+    /// A directory for the test's files. It is removed with the host.
     pub fn scratch(&self) -> PathBuf {
         let scratch = self.dir.join("scratch");
         std::fs::create_dir_all(&scratch).unwrap();
         scratch
     }
 
-    /// Podman, with a storage of the test's own.
+    /// Podman with its storage in the test's directory.
     pub fn podman(&self) -> Command {
         let mut podman = self.on_podmans_storage(Command::new("podman"));
         podman.arg("--tmpdir").arg(self.podmans().join("tmp"));
         podman
     }
 
-    /// buildah, with the same storage.
+    /// buildah with the same storage.
     pub fn buildah(&self) -> Command {
         self.on_podmans_storage(Command::new("buildah"))
     }
@@ -179,7 +178,7 @@ impl Host {
         self.dir.join("scratch/podman")
     }
 
-    /// A file of the test's own.
+    /// Makes a file in the scratch directory.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.scratch().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -187,7 +186,7 @@ impl Host {
         path
     }
 
-    /// A directory of the test's own with these files.
+    /// Makes a directory with these files in the scratch directory.
     pub fn directory(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
         let directory = self.scratch().join(name);
         std::fs::create_dir_all(&directory).unwrap();
@@ -205,7 +204,7 @@ impl Host {
         self.dir.join("run")
     }
 
-    /// The command line `mydocker ARGS` for this host, to be altered before it is run.
+    /// The command `mydocker ARGS` for this host.
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = match &self.machine {
             None => Command::new(MYDOCKER),
@@ -214,7 +213,7 @@ impl Host {
         command.args(self.global_flags());
         for (at, argument) in args.into_iter().enumerate() {
             command.arg(&argument);
-            // Any test can be had with user namespaces; those that can't be meant say so by failing.
+            // Every test can run with user namespaces. Tests that need another setting fail then.
             if at == 0
                 && matches!(argument.as_ref().to_str(), Some("run" | "create"))
                 && let Some(userns) = std::env::var_os("TEST_USERNS")
@@ -250,17 +249,17 @@ impl Host {
         path_with(&bin)
     }
 
-    /// Runs `mydocker ARGS` with nothing to read, to its end.
+    /// Runs `mydocker ARGS` with empty stdin, to its end.
     pub fn mydocker<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Done {
         call::run(self.command(args), None)
     }
 
-    /// Runs `mydocker ARGS`, which may fail; tells whether it didn't.
+    /// Runs `mydocker ARGS`, which may fail. Returns whether it succeeded.
     pub fn succeeds<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> bool {
         self.command(args).output().unwrap().status.success()
     }
 
-    /// Runs `mydocker ARGS` with `input` to read, to its end.
+    /// Runs `mydocker ARGS` with `input` on stdin, to its end.
     pub fn feed<A: AsRef<OsStr>>(
         &self,
         input: impl Into<Vec<u8>>,
@@ -269,34 +268,34 @@ impl Host {
         call::run(self.command(args), Some(input.into()))
     }
 
-    /// Starts `mydocker ARGS`, its standard streams piped.
+    /// Starts `mydocker ARGS` with its standard streams piped.
     pub fn background<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Background {
         Background::spawn(self.command(args))
     }
 
-    /// Starts `mydocker ARGS` on a terminal of its own.
+    /// Starts `mydocker ARGS` on a new terminal.
     pub fn terminal<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Terminal {
         Terminal::spawn(&self.command(args))
     }
 
-    /// What `inspect --format` tells of a container.
+    /// The output of `inspect --format` for a container.
     pub fn inspect(&self, name: &str, format: &str) -> String {
         self.mydocker(["inspect", "--format", format, name]).text()
     }
 
-    /// The process id, on the host, of a container's first process.
+    /// The PID of a container's first process, on the host.
     pub fn pid(&self, name: &str) -> i32 {
         self.inspect(name, "{{.State.Pid}}").parse().unwrap()
     }
 
-    /// The process id of the monitor of a running container.
+    /// The PID of the monitor of a running container.
     pub fn monitor(&self, name: &str) -> i32 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
         let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
         parent.unwrap().trim().parse().unwrap()
     }
 
-    /// Kills a process of the host, and waits until it is gone.
+    /// Kills a process of the host and waits for its end.
     pub fn kill(&self, pid: i32) {
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -308,7 +307,7 @@ impl Host {
         self.inspect(name, "{{.State.Running}}") == "true"
     }
 
-    /// No container and no workplace of a build is there.
+    /// Fails if there is a container or a workplace of a build.
     pub fn nothing_of_builds_is_left(&self) {
         self.mydocker(["ps", "-aq"]).stdout("");
         for directory in ["containers", "layers"] {
@@ -328,12 +327,12 @@ impl Host {
         for container in list(&["ps", "-aq", "--no-trunc"]) {
             let _ = self.command(["rm", "-f", "-v", &container]).output();
         }
-        // The default network's bridge with them.
+        // Also remove the default network's bridge.
         let _ = self.command(["network", "prune", "--force"]).output();
     }
 
-    /// The processes of this host's mydocker with their command lines: commands name its directories,
-    /// monitors hold files below them.
+    /// The processes of this host's mydocker, as pairs of PID and command line. Commands have the
+    /// host's directory in their command line; monitors have open files in it.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let dir = self.dir.to_str().unwrap();
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
@@ -352,7 +351,7 @@ impl Host {
         processes.collect()
     }
 
-    /// The mounts and processes that would outlive the host's directory.
+    /// The mounts and processes that are left in the host's directory.
     fn leftovers(&self) -> Vec<String> {
         let dir = self.dir.to_str().unwrap();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -368,9 +367,10 @@ impl Drop for Host {
         if let Some(machine) = &self.machine {
             machine.stop();
         }
-        // Podman mounts this directory on itself; a clean-up of its that comes late leaves it.
+        // Podman mounts this directory on itself, and a late clean-up of podman may leave the
+        // mount.
         let podmans = self.podmans().join("root/overlay");
-        // The last monitor may be on its way out.
+        // The last monitor may be about to end, so wait.
         let clean = is_soon(|| {
             let _ = rustix::mount::unmount(&podmans, rustix::mount::UnmountFlags::DETACH);
             self.leftovers().is_empty()
@@ -389,43 +389,43 @@ impl Drop for Host {
     }
 }
 
-/// Makes a file that runs these lines of shell.
+/// Writes an executable file with these lines of shell.
 pub fn script(path: &Path, lines: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, format!("#!/bin/sh\n{lines}\n")).unwrap();
     std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// The PATH with this directory before all others.
+/// PATH with this directory first.
 pub fn path_with(directory: &Path) -> String {
     format!("{}:{}", directory.display(), std::env::var("PATH").unwrap())
 }
 
-/// Runs a command line of any program with nothing to read, to its end.
+/// Runs any command line with empty stdin, to its end.
 pub fn run_command(command: Command) -> Done {
     call::run(command, None)
 }
 
-/// The archive that the image `bb` is made of.
+/// The tar from which the image `bb` is imported.
 pub fn busybox_archive() -> PathBuf {
     busybox::archive()
 }
 
-/// The archive of `bb`'s root file system.
+/// The tar of the root file system of `bb`.
 pub fn busybox_image() -> PathBuf {
     busybox::archive()
 }
 
-/// The archive of a Debian root file system with `packages`; see `debian.rs`.
+/// The tar of a Debian root file system with `packages` (`debian.rs`).
 pub fn debian_image(packages: &[&str]) -> PathBuf {
     debian::archive(packages)
 }
 
-/// A name that no other test on this machine uses now, at most six characters longer than
-/// `prefix`: a network interface's name has no more than 15.
+/// A name that no other test on this machine uses now. It has at most six characters more than
+/// `prefix`, because the name of a network interface has at most 15.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // A process id has 22 bits, which leaves a test file eight for its own.
+    // A PID has 22 bits, and this adds 8 bits per test file.
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
     assert!(count < 256, "more than 256 unique names in one test file");
     let mut number = std::process::id() << 8 | count;
@@ -447,7 +447,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The cgroups of this path in all hierarchies that have one.
+/// The cgroups with this path, in all hierarchies that have it.
 pub fn cgroups(path: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies = std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
@@ -455,14 +455,14 @@ pub fn cgroups(path: &str) -> Vec<PathBuf> {
     all.filter(|cgroup| cgroup.exists()).collect()
 }
 
-/// Removes a cgroup in every hierarchy, when its processes are gone.
+/// Removes a cgroup in every hierarchy, once its processes have ended.
 pub fn remove_cgroup(path: &str) {
     for cgroup in cgroups(path) {
         eventually("it is empty", || !cgroup.exists() || std::fs::remove_dir(&cgroup).is_ok());
     }
 }
 
-/// Waits a little for `condition`, which may hold or not.
+/// Waits a short time for `condition`. Returns whether it holds.
 fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..3000 {
         if condition() {
@@ -473,7 +473,7 @@ fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// Where images are kept between runs of the tests.
+/// The directory in which images are kept between runs of the tests.
 fn cache() -> PathBuf {
     // Cargo's directory for integration tests is target/<triple>/tmp or target/tmp.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -485,8 +485,8 @@ fn cache() -> PathBuf {
     cache
 }
 
-/// The file `name` of the cache, made by `make` if it isn't there: once, though many tests may want
-/// it at one time.
+/// The file `name` of the cache. If it is missing, `make` makes it once, even if several tests need
+/// it at the same time.
 pub fn cached(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let path = cache().join(name);
     let lock = std::fs::File::create(cache().join(format!(".{name}.lock"))).unwrap();

@@ -1,13 +1,14 @@
-//! A tar written by hand: what no sane tool would make.
+//! A tar that is written by hand, with entries that tar programs do not make.
 //!
-//! Headers are those of ustar (POSIX.1-1988): mode 0755, owner root, the year 1970.
+//! The headers are those of ustar (POSIX.1-1988), with mode 0755, owner root and the time 0.
 
-/// A tar's entries in the order in which they are added.
+/// The entries of a tar, in the order in which they are added.
 #[derive(Clone, Default)]
 pub struct Tar(Vec<u8>);
 
 impl Tar {
-    /// Adds an entry of any type (`0` a file, `1` a hard link, `2` a link, `5` a directory).
+    /// Adds an entry of any type (`0` a file, `1` a hard link, `2` a symbolic link, `5` a
+    /// directory).
     pub fn entry(mut self, kind: u8, name: &str, link: &str, data: &[u8]) -> Tar {
         self.0.extend_from_slice(&header(kind, name, link, data.len() as u64));
         self.0.extend_from_slice(data);
@@ -34,7 +35,7 @@ impl Tar {
     }
 }
 
-/// The header of an entry whose `size` bytes follow.
+/// The header of an entry whose data has `size` bytes.
 pub fn header(kind: u8, name: &str, link: &str, size: u64) -> [u8; 512] {
     let mut header = [0; 512];
     let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);

@@ -1,4 +1,4 @@
-//! A real terminal with the binary on it: what a user at a keyboard sees and types.
+//! A pseudo-terminal with a process on it, for tests of what a user sees and types.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -17,16 +17,16 @@ use super::PATIENCE;
 
 pub struct Terminal {
     master: File,
-    /// Held open, so that the terminal outlives the process on it.
+    /// Held open, so that the terminal outlives the process.
     slave: File,
     child: Child,
     seen: String,
-    /// What it was set to before the process began.
+    /// The settings of the terminal before the process started.
     pub first_settings: String,
 }
 
 impl Terminal {
-    /// Runs `command` as the leader of a session on a new terminal of 24 rows and 80 columns.
+    /// Runs `command` as a session leader on a new terminal of 24 rows and 80 columns.
     pub fn spawn(command: &Command) -> Terminal {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -61,7 +61,7 @@ impl Terminal {
         self.master.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until `part` has been shown, and forgets what was shown up to its end.
+    /// Waits until the output contains `part`, and drops the output up to its end.
     #[track_caller]
     pub fn expect(&mut self, part: &str) {
         let begun = Instant::now();
@@ -75,7 +75,7 @@ impl Terminal {
         }
     }
 
-    /// Reads what is shown within a moment; whether there was any.
+    /// Reads the output of a moment. Returns whether there was any.
     fn read(&mut self) -> bool {
         let wait = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
         let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&wait)).unwrap();
@@ -92,13 +92,13 @@ impl Terminal {
         tcsetwinsize(&self.master, size).unwrap();
     }
 
-    /// Whether keys are passed on one by one and without echo.
+    /// Whether the terminal is raw: it passes each key on and does not echo it.
     pub fn is_raw(&self) -> bool {
         let modes = tcgetattr(self.slave.as_fd()).unwrap().local_modes;
         !modes.intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
-    /// Every setting of the terminal, to compare.
+    /// All settings of the terminal, for comparisons.
     pub fn settings(&self) -> String {
         format!("{:?}", tcgetattr(self.slave.as_fd()).unwrap())
     }
@@ -107,7 +107,7 @@ impl Terminal {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the process's end; gives its status and what was shown since the last `expect`.
+    /// Waits for the end of the process. Returns its status and the output since the last `expect`.
     #[track_caller]
     pub fn wait(&mut self) -> (i32, String) {
         let begun = Instant::now();
@@ -125,7 +125,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Has ended, mostly.
+        // Usually the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
