@@ -1,7 +1,7 @@
-"""Compares our `config` with docker-compose 1.29's on the same projects: what each service is made of.
+"""Compares the services in mydocker's `config` with those in docker-compose 1.29's.
 
-Arguments are pairs: a project's directory, and a file with our `config --format json` of it. docker-compose
-is called as the library that it is, since one process for each project would take minutes.
+The arguments are pairs of a project's directory and a file with mydocker's `config --format json`.
+docker-compose is used as a library, because one process for each project would take minutes.
 """
 
 import json
@@ -81,12 +81,12 @@ def pairs_or_list(value):
 def compare(directory, ours):
     os.chdir(directory)
     environment = Environment.from_env_file(directory)
-    # docker-compose sets it before it reads the file.
+    # docker-compose sets this variable before it reads the file.
     environment.setdefault("COMPOSE_PROJECT_NAME", os.path.basename(directory))
     loaded = config.load(config.find(directory, None, environment))
     theirs = yaml.safe_load(serialize_config(loaded))["services"]
     ours = json.load(open(ours))["services"]
-    # With profiles ours has only what is enabled, theirs all.
+    # mydocker lists only services with an enabled profile, docker-compose lists all.
     theirs = {name: one for name, one in theirs.items() if not one.get("profiles")}
     assert sorted(theirs) == sorted(ours), f"{directory}: {sorted(theirs)}, ours {sorted(ours)}"
     for name in theirs:

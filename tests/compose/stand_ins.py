@@ -1,7 +1,7 @@
-"""Writes an override that lets every service of a project run from busybox: sleep instead of its program.
+"""Writes an override with which every service of a project runs `sleep` from busybox.
 
-Reads `config --format json`, and writes the override as JSON, which is YAML. A service that another one waits
-for until it has completed runs `true`.
+Reads `config --format json`, and writes the override as JSON, which is also YAML. A service with a
+dependent that waits for its completion runs `true` instead.
 """
 
 import json

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every image with a name goes into one archive, and comes back on the next machine.
+# Saves every named image into one archive, and loads it again as on another machine.
 set -eu
 docker tag busybox:latest shop/api:1.0
 docker tag alpine shop/web:2.1-rc.1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Backs every volume up whose label asks for it.
+# Backs up every volume with a certain label.
 set -eu
 for name in mail wiki cache; do
     label=backup=yes

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Files in and out of containers by tar streams.
+# Copies files into and out of containers as tar streams.
 set -eu
 docker run -d --name box alpine sleep 1000 >/dev/null
 mkdir -p in/sub && echo one >in/a && echo two >in/sub/b && chmod 640 in/a

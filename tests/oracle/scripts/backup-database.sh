@@ -1,5 +1,5 @@
 #!/bin/sh
-# Dumps a "database" out of its container, compressed, and keeps the last two dumps.
+# Writes a compressed dump of a "database" in a container, and keeps the last two dumps.
 set -eu
 docker run -d --name db -e POSTGRES_USER=shop -e POSTGRES_DB=orders alpine sleep 1000 >/dev/null
 for day in 1 2 3; do

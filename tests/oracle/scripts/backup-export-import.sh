@@ -1,5 +1,5 @@
 #!/bin/sh
-# A whole container as a tar: export, import with changes, run.
+# Exports a container as a tar, imports it with changes, and runs it.
 set -eu
 docker run --name src alpine sh -c 'echo kept >/etc/kept; ln -s kept /etc/link; mkdir -m 700 /secret; chown 7:8 /etc/kept'
 docker export src | tar tvf - --numeric-owner etc/kept etc/link secret | awk '{print $1, $2, $6, $7, $8}' | sort

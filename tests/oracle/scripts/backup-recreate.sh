@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes down how each container was started, removes it and starts it again from that.
+# Writes down how each container was started, removes it, and starts it again in the same way.
 set -eu
 docker run -d --name gitea --restart unless-stopped -p 127.0.0.1:3000:3000 -p 127.0.0.1:2222:22 -v gitea:/data -e ROOT_URL=https://git.example/ \
     -e LFS=true --label owner=me alpine sleep 1000 >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stops what writes, archives its volume, starts it again, and keeps the two newest archives.
+# Stops a container, archives its volume, starts it again, and keeps the two newest archives.
 set -eu
 docker volume create wiki-data >/dev/null
 docker run -d --name wiki -l backup.stop=true -v wiki-data:/data alpine sh -c 'trap "exit 0" TERM; while :; do sleep 0.1; done' >/dev/null

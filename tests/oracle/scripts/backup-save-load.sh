@@ -1,5 +1,5 @@
 #!/bin/sh
-# An image as a compressed archive: save, remove, load again, compare.
+# Saves an image as a compressed archive, removes it, loads it again, and compares.
 set -eu
 docker tag alpine mirror.example/alpine:3
 docker save mirror.example/alpine:3 | gzip >alpine.tgz

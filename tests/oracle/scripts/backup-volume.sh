@@ -1,5 +1,5 @@
 #!/bin/sh
-# Backs a named volume up to a tar archive, loses it, and restores it.
+# Backs up a named volume to a tar archive, removes the volume, and restores it.
 set -eu
 docker volume create app-data
 docker run --rm -v app-data:/data busybox sh -c 'mkdir /data/db && echo rows >/data/db/table'

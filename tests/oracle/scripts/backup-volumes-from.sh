@@ -1,5 +1,5 @@
 #!/bin/sh
-# All mounts of a container, by --volumes-from, as the documentation of volumes shows it.
+# Backs up all mounts of a container by --volumes-from, as in Docker's documentation of volumes.
 set -eu
 docker create -v dbdata:/dbdata -v /config --name dbstore alpine true
 docker run --rm --volumes-from dbstore alpine sh -c 'echo rows >/dbdata/table; echo key=1 >/config/app.conf'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Copies sources in, builds in a container, copies the artifacts out.
+# Copies sources into a container, builds there, and copies the artifacts out.
 set -eu
 mkdir -p src/lib
 echo 'int main;' >src/main.c

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a test image by commit, tags it as CI does, and tests it.
+# Makes a test image by commit, tags it as CI systems do, and tests it.
 set -eu
 BUILD=42
 docker run --name builder alpine sh -c 'mkdir -p /app && echo "echo app $VERSION" >/app/run.sh'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A cache that outlives the jobs, by --mount, and scratch space that does not.
+# Uses a cache volume that outlives the jobs, by --mount, and temporary files that do not.
 set -eu
 docker volume create ci-cache >/dev/null
 job() {

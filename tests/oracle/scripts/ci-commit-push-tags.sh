@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tags by version, and the image's metadata as labels.
+# Tags an image by version, and writes its metadata as labels.
 set -eu
 VERSION=1.4.2
 docker create --name tmp alpine sh -c 'echo $APP $VERSION' >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The build runs as the user of the sources, in their directory.
+# Builds as the owner of the sources, in their directory.
 set -eu
 mkdir src && cd src
 echo 'hello' >input.txt

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds from a Dockerfile with arguments and labels, runs the tests in the image, tags it.
+# Builds from a Dockerfile with arguments and labels, runs the tests in the image, and tags it.
 set -eu
 export DOCKER_BUILDKIT=0
 mkdir app && cd app

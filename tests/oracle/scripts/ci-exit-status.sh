@@ -1,5 +1,5 @@
 #!/bin/sh
-# A pipeline that goes on after a failed step and reports each status.
+# A pipeline that continues after a failed step and reports the status of each step.
 step() {
     name=$1
     shift

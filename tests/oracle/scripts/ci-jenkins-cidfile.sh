@@ -1,5 +1,5 @@
 #!/bin/sh
-# As Jenkins' plugin does it: a container that sleeps, steps by exec, its id in a file.
+# As Jenkins' plugin works: a container sleeps, its id is in a file, and each step is an exec.
 set -eu
 docker run -t -d -u 0:0 -w /workspace -v "$PWD":/workspace:rw,z --cidfile cid -e BUILD_NUMBER=7 alpine cat >/dev/null
 id=$(cat cid)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs one job for each version at once and gathers the statuses.
+# Runs one job for each version at the same time, and collects the statuses.
 # differs: missing: ps -q prints ids though --format is given, where Docker prints the format
 set -eu
 for version in 1.0 1.1 2.0; do

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Integration tests with two services; everything goes whatever happens.
+# Integration tests with two services. A trap removes everything in any case.
 set -u
 id=job-$$
 cleanup() {

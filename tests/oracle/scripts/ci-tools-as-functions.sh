@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tools in containers behind shell functions, as in many Makefiles.
+# Shell functions that run tools in containers, as in many Makefiles.
 set -eu
 tool() {
     docker run --rm -i -v "$PWD":/work -w /work -u "$(id -u):$(id -g)" --network none -e HOME=/tmp "$@"

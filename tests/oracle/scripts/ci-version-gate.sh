@@ -1,5 +1,5 @@
 #!/bin/sh
-# What installers check before they begin.
+# The checks that installers make before they start.
 command -v docker >/dev/null && echo "docker is there"
 docker info >/dev/null 2>&1 && echo "and answers"
 at_least() {

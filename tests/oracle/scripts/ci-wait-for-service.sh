@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts a service, waits until it answers, runs the tests against it.
+# Starts a service, waits until it answers, and tests it.
 set -eu
 docker network create ci >/dev/null
 docker run -d --name api --network ci alpine sh -c 'mkdir /www; echo pong >/www/ping; httpd -f -p 80 -h /www' >/dev/null

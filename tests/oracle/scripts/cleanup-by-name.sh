@@ -1,5 +1,5 @@
 #!/bin/sh
-# Clean-ups by xargs, as found in answers on the web.
+# Removes objects by xargs, as in many answers on the web.
 for i in 1 2 3; do docker run --name test_$i alpine true; done
 docker run -d --name other alpine sleep 1000 >/dev/null
 docker ps -a | awk '/test_/ {print $NF}' | sort

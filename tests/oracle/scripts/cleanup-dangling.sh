@@ -1,5 +1,5 @@
 #!/bin/sh
-# What nobody names or uses: images without tag, volumes without container, containers that ended.
+# Removes images without a tag, volumes without a container, and containers that have ended.
 set -eu
 for i in 1 2 3; do
     docker run --name step alpine sh -c "echo $i >/n" >/dev/null

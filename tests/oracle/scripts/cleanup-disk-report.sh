@@ -1,5 +1,5 @@
 #!/bin/sh
-# How much room things take, as a report for a mail.
+# Reports the disk space of images, containers and volumes for a mail.
 set -eu
 docker volume create data >/dev/null
 docker run --name big -v data:/data alpine sh -c 'head -c 2000000 /dev/zero >/data/file; head -c 3000000 /dev/zero >/file'

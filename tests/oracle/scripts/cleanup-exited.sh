@@ -1,5 +1,5 @@
 #!/bin/sh
-# The one-liners that everybody has in cron.
+# Common one-line clean-ups for cron.
 set -eu
 for code in 0 1 2; do
     docker run --name "exit-$code" alpine sh -c "exit $code" || true

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removes the containers that ended longer ago than a limit.
+# Removes the containers that ended before a certain time.
 set -eu
 docker run --name ended alpine true
 docker run -d --name runs alpine sleep 1000 >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Keeps the newest images of an application, then prunes what has no name and what nothing uses.
+# Keeps the newest images of an application, and prunes unnamed and unused images.
 set -eu
 for release in 1 2 3 4; do
     docker run --name build alpine sh -c "echo $release >/release" >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removes tags by pattern and age, and reports what stays.
+# Removes tags by pattern and age, and reports the tags that are left.
 set -eu
 docker tag alpine app:keep
 for n in 1 2 3; do

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removes everything that has the label of a project, as `compose down -v` does.
+# Removes everything with the label of a project, as `compose down -v` does.
 # differs: volume prune keeps volumes with a name, as Docker 23 and later
 set -eu
 label=com.docker.compose.project=shop

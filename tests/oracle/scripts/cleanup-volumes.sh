@@ -1,5 +1,5 @@
 #!/bin/sh
-# Volumes that nothing uses.
+# Removes unused volumes.
 set -eu
 docker volume create used
 docker volume create unused

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts the new version beside the old one, checks it, then swaps the names.
+# Starts the new version beside the old one, checks it, and swaps the names.
 set -eu
 start() {
     docker run -d --name "$1" -l version="$2" alpine sh -c "trap 'exit 0' TERM; while :; do sleep 0.1; done" >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Settings from a file, overridden on the command line.
+# Reads settings from a file and overrides some on the command line.
 set -eu
 cat >prod.env <<'END'
 # the shop

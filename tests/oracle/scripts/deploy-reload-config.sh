@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts a new configuration into a running container, checks it there, and makes it count.
+# Copies a new configuration into a running container, checks it there, and reloads the program.
 set -eu
 cat >server.sh <<'END'
 load() { . /etc/server.conf; echo "level $level"; }

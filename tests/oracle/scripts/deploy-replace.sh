@@ -1,5 +1,5 @@
 #!/bin/sh
-# The usual "stop, remove, run": nothing is there the first time.
+# The usual "stop, remove, run". The first time there is no container to stop.
 NAME=web
 deploy() {
     docker stop -t 1 $NAME >/dev/null 2>&1 || true

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Deploys a release, looks whether it stays up, goes back to the one before if it does not.
+# Deploys a release, and returns to the previous one if the new one does not keep running.
 set -eu
 for release in good bad; do
     docker create --name tmp alpine true >/dev/null

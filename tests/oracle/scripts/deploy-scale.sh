@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings the number of workers to what was asked for.
+# Starts or removes workers until the requested number runs.
 set -eu
 scale() {
     wanted=$1

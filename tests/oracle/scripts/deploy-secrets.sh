@@ -1,5 +1,5 @@
 #!/bin/sh
-# Secrets by files that only the service reads; none in its settings or in its image.
+# Gives a service secrets as files. They are neither in its settings nor in its image.
 set -eu
 umask 077
 mkdir secrets

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The lines of a unit: ExecStartPre=-, ExecStart in the foreground, ExecStop, and what they exit with.
+# The command lines of a unit and their statuses: ExecStartPre=-, ExecStart, ExecStop.
 : >journal
 : >output
 : >attached

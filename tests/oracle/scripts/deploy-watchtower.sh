@@ -1,5 +1,5 @@
 #!/bin/sh
-# Recreates the containers whose image has a newer one of the same name.
+# Recreates each container whose image name now means a newer image.
 set -eu
 release() {
     docker run --name build alpine sh -c "echo $1 >/release" >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The update script of a DNS sinkhole: the new container has all that the old one had.
+# Updates a DNS sinkhole: the new container gets all settings of the old one.
 set -eu
 start() {
     docker run -d --name pihole -p 127.0.0.1:5353:53/tcp -p 127.0.0.1:5353:53/udp -p 127.0.0.1:8053:80 -e TZ=Europe/Berlin \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Limits as they arrive in the container.
+# Prints limits as the container sees them.
 set -eu
 docker run --rm -m 64m --memory-swap 64m alpine sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max'
 docker run --rm --pids-limit 20 alpine sh -c 'cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max'

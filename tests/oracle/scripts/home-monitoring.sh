@@ -1,5 +1,5 @@
 #!/bin/sh
-# Numbers for a dashboard, and an alarm when a limit is near.
+# Prints numbers for a dashboard, and an alarm if a limit is near.
 set -eu
 docker run -d --name app -m 64m --cpus 0.5 --pids-limit 50 alpine sh -c 'sleep 1000 & sleep 1000' >/dev/null
 docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' app | sed 's/[0-9.]*[KM]*i*B/N/'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# An application, its database and its cron job, all of one image and one volume.
+# An application, its database and its cron job, which share an image and a volume.
 set -eu
 docker network create cloud >/dev/null
 docker run -d --name cloud-db --network cloud --network-alias db -e MYSQL_DATABASE=cloud -v cloud-db:/var/lib/mysql alpine \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A message when a container dies, from the events since the last look.
+# Sends a message if a container has died, from the events since the last run.
 set -eu
 sleep 1
 since=$(date +%s)

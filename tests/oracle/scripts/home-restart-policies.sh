@@ -1,5 +1,5 @@
 #!/bin/sh
-# What comes back by itself, how often, and what a stop means.
+# Tests which containers restart, how often, and what a stop does.
 set -eu
 docker run -d --name flaky --restart on-failure:2 alpine sh -c 'echo try; exit 3' >/dev/null
 docker run -d --name once --restart on-failure alpine true >/dev/null

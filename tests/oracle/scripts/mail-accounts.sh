@@ -1,5 +1,5 @@
 #!/bin/sh
-# The set-up script of a mail server: accounts by exec, or by a container on the same volume if it is down.
+# Manages the accounts of a mail server: by exec, or if it is down by a container with its volume.
 set -eu
 CONTAINER=mailserver
 setup() {

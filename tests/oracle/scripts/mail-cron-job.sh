@@ -1,5 +1,5 @@
 #!/bin/sh
-# A job in cron: one at a time by its name, its output mailed, its status kept.
+# A job for cron: only one runs at a time, by its name; its output is mailed and its status kept.
 run() {
     out=$(docker run --rm --name nightly --network none -e JOB="$1" alpine sh -c "$2" 2>&1)
     status=$?

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What fail2ban and logwatch do: recent lines, lines with times, and following for a while.
+# Reads logs as fail2ban and logwatch do: recent lines, lines with times, and following for a while.
 set -eu
 docker run -d --name mta --log-opt max-size=1m --log-opt max-file=2 alpine sh -c '
     for i in 1 2 3; do echo "login failed: user$i from 198.51.100.$i" >&2; done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Nagios: how long is the queue? OK 0, WARNING 1, CRITICAL 2, UNKNOWN 3.
+# A Nagios check of the queue's length: OK 0, WARNING 1, CRITICAL 2, UNKNOWN 3.
 docker run -d --name mta alpine sh -c 'mkdir -p /spool && touch /spool/1 /spool/2 && sleep 1000' >/dev/null
 check() {
     container=$1 warn=$2 crit=$3

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A mail server: host name, domain, ulimits, several ports, spool on a volume.
+# A mail server with host name, domain, ulimits, several ports, and a volume for its spool.
 set -eu
 docker run -d --name mail --hostname mail --domainname example.org -p 0.0.0.0:2525:25 -p 127.0.0.1:1143:143/tcp -p 0.0.0.0:5353:53/udp \
     --ulimit nofile=1024:2048 -v spool:/var/spool/mail --tmpfs /tmp:size=1m --add-host relay:192.0.2.25 alpine sleep 1000 >/dev/null

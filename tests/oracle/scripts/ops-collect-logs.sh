@@ -1,5 +1,5 @@
 #!/bin/sh
-# Collects the logs of all containers of a project into files.
+# Writes the logs of all containers of a project to files.
 set -eu
 for name in app worker; do
     docker run -d --name $name --label project=shop alpine sh -c "for i in 1 2 3; do echo $name out \$i; echo $name err \$i >&2; done" >/dev/null

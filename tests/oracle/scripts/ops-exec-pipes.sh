@@ -1,5 +1,5 @@
 #!/bin/sh
-# docker exec in pipelines, as compose's `exec -T`.
+# Uses docker exec in pipelines, as compose's `exec -T`.
 set -eu
 docker run -d --name db -w /srv -e DB=shop alpine sleep 1000 >/dev/null
 printf 'create\ninsert\n' | docker exec -i db sh -c 'cat >dump.sql; wc -l <dump.sql; pwd'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A report of all containers, by templates.
+# Reports all containers by templates.
 set -eu
 docker network create --subnet 10.91.0.0/24 lan >/dev/null
 docker run -d --name aa --network lan --ip 10.91.0.10 -e MODE=x -v data:/data --restart always --memory 32m alpine sleep 1000 >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Which container answers on which port?
+# Lists which container answers on which port.
 set -eu
 docker run -d --name one -p 127.0.0.1:8090:80 -p 127.0.0.1:9053:53/udp alpine sleep 1000 >/dev/null
 docker run -d --name two -p 127.0.0.1::80 alpine sleep 1000 >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reload by signal, stop in order, and the statuses that follow.
+# Reloads by a signal, stops in order, and prints the statuses.
 set -eu
 docker run -d --name daemon alpine sh -c 'trap "echo reload" HUP; trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.05; done' >/dev/null
 until docker logs daemon | grep -q up; do sleep 0.05; done

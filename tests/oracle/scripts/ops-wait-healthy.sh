@@ -1,5 +1,5 @@
 #!/bin/sh
-# Waits until a database is healthy, then breaks it and sees it noticed.
+# Waits until a database is healthy, breaks it, and waits until it is unhealthy.
 set -eu
 docker run -d --name db --health-cmd 'test -e /ready' --health-interval 200ms --health-retries 1 --health-timeout 5s \
     alpine sleep 1000 >/dev/null

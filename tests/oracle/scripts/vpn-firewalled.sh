@@ -1,5 +1,5 @@
 #!/bin/sh
-# A container with no capability but that of its network, and one with none.
+# A container with only the capability for its network, and a container without capabilities.
 set -eu
 docker network create --subnet 10.92.0.0/24 --gateway 10.92.0.1 tun-net >/dev/null
 docker run -d --name wg --network tun-net --ip 10.92.0.2 --cap-drop ALL --cap-add NET_ADMIN --sysctl net.ipv4.conf.all.src_valid_mark=1 \

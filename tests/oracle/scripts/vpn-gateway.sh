@@ -1,5 +1,5 @@
 #!/bin/sh
-# A VPN client with the capabilities and device it needs, and an application in its network.
+# A VPN client with its capabilities and its device, and an application in its network namespace.
 set -eu
 docker run -d --name vpn --cap-add NET_ADMIN --device /dev/net/tun --sysctl net.ipv4.ip_forward=1 \
     --dns 192.0.2.53 --dns-search vpn.example alpine sleep 1000 >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stops the torrent container whenever the tunnel is away.
+# Stops the torrent container whenever the tunnel is down.
 set -eu
 docker run -d --name tunnel alpine sleep 1000 >/dev/null
 docker run -d --name torrent --network container:tunnel alpine sleep 1000 >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Containers on two networks; who reaches whom.
+# Tests which containers on two networks reach each other.
 set -eu
 docker network create front >/dev/null
 docker network create --internal back >/dev/null

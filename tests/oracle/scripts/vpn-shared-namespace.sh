@@ -1,5 +1,5 @@
 #!/bin/sh
-# An application that has no network but that of the VPN container: ports, names, restarts.
+# An application that only has the VPN container's network: ports, names, restarts.
 set -eu
 docker run -d --name vpn --hostname gateway --cap-add NET_ADMIN -p 127.0.0.1:8118:8118 --dns 192.0.2.53 --add-host tracker:192.0.2.9 alpine sleep 1000 >/dev/null
 docker run -d --name proxy --network container:vpn alpine sh -c 'echo through the tunnel >/tmp/index.html; exec httpd -f -p 8118 -h /tmp' >/dev/null
