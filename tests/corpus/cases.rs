@@ -3,7 +3,6 @@
 //! ```text
 //! @case NAME FLAG…         a case, with flags of build
 //! @about …                 the subject, or the sentence of the reference that the case tests
-//! @about …                 what it is about, or the sentence of the reference
 //! @only PEER… REASON       only these peers can build it (`none`: no peer)
 //! @file PATH [MODE [crlf]] a file of the context; its lines follow (`PATH/`: a directory)
 //! @link PATH TARGET        a symbolic link of the context
