@@ -24,12 +24,12 @@ struct Change {
     /// The bits that the clause may change: those of the classes that it names.
     who: u32,
     operator: u8,
-    /// The bits to add, remove or set; read, write and execute are given for all three classes.
+    /// The bits to add, remove or set, for all three classes. `who` selects the classes.
     bits: u32,
     /// `X`: execute, but only for directories and for files that are executable for some class.
     execute_like: bool,
-    /// `u`, `g` or `o` as permissions: copy the bits of this class, which are this many bits from
-    /// the right.
+    /// `u`, `g` or `o` as permissions: the shift by which `rwx` of this class moves to the lowest
+    /// three bits.
     copied_from: Option<u32>,
 }
 

@@ -87,7 +87,7 @@ impl Error {
         self
     }
 
-    /// The same error with another exit status.
+    /// Returns the same error with another exit status.
     pub fn exit_with(mut self, code: u8) -> Self {
         self.0.exit_code = code;
         self

@@ -179,7 +179,7 @@ fn unsupported_flags_are_refused() {
     let dockerfile = context.join("Dockerfile");
     std::fs::write(&dockerfile, format!("FROM --platform={native} bb\n")).unwrap();
     host.mydocker(["build", text(&context)]);
-    // The platform only starts with the name of this machine's.
+    // This platform's name only starts like the name of this machine's platform.
     std::fs::write(&dockerfile, format!("FROM --platform={native}x bb\n")).unwrap();
     host.mydocker(["build", text(&context)]).exits(1).stderr_has("here is for linux/");
 }

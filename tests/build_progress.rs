@@ -98,7 +98,7 @@ fn a_signal_ends_a_build_wherever_it_is() {
         build.wait().exits(status).stderr_has("the build was interrupted by SIG");
         host.nothing_of_builds_is_left();
         // The build waits for a server during ADD.
-        let args = build_of_fifo(&host);
+        let args = build_that_waits_for_a_server(&host);
         let mut build = host.background(args);
         build.expect_error("ADD");
         build.signal(signal);
@@ -120,7 +120,7 @@ fn a_signal_ends_a_build_wherever_it_is() {
 }
 
 /// A build whose ADD waits for a server that never answers. Returns the arguments.
-fn build_of_fifo(host: &Host) -> Vec<String> {
+fn build_that_waits_for_a_server(host: &Host) -> Vec<String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/f", listener.local_addr().unwrap());
     // Keep the listener open until the test ends.

@@ -184,7 +184,7 @@ fn networks_of_containers_that_are_gone() {
     host.machine().run(Side::Here, &["iptables", "-t", "nat", "-F"]);
     mends(&host, &["the firewall's rules of this engine were changed by others"]);
     assert!(rules().contains("--dport 8000 "));
-    // As after a power cut that removed only the run directory.
+    // Imitate a power cut that removes only the run directory.
     let (name, pids) = (host.inspect(&id, "{{.Name}}"), [host.monitor(&id), host.pid(&id)]);
     for pid in pids {
         let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
@@ -273,14 +273,14 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["rename", "c", "other"]);
     host.mydocker(["rename", "other", "c"]);
     has_all(&["rename"]);
-    // The same while the containers are paused.
+    // Nothing changes if the containers are paused.
     host.mydocker(["pause", "c"]);
     wipe(&host);
     assert_eq!(host.mydocker(["ps", "--format", "{{.State}}"]).text(), "paused");
     host.mydocker(["start", "c"]).exits(1).stderr_has("paused");
     host.mydocker(["unpause", "c"]);
     has_all(&["unpause"]);
-    // The same after a stop and a start, with the same settings.
+    // A restart keeps all settings.
     wipe(&host);
     host.mydocker(["restart", "c"]);
     eventually("the program handles the signal", || {

@@ -1068,7 +1068,7 @@ fn each_container_has_its_own_time_to_stop() {
     assert!(project.host.is_running("u-a-1") && project.dir.join("log/hook").exists());
     project.host.mydocker(["kill", "u-a-1"]);
     stop.wait().stderr_has("Container u-b-1  Stopped");
-    // The same with `stop`.
+    // `stop` does the same.
     project.compose("-p u start");
     for name in ["a", "b"] {
         let lines = || project.compose(&format!("-p u logs {name}")).lines().len();

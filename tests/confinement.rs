@@ -19,7 +19,7 @@ use support::Host;
 /// Facts by name. A name may have many facts.
 type Listing = BTreeMap<String, BTreeSet<String>>;
 
-/// Not a test: the probe that runs inside the containers.
+/// This is not a test, but the probe that runs inside the containers.
 #[test]
 fn probe_from_inside() {
     if std::env::var_os(probe::ASKED).is_some() {

@@ -37,7 +37,7 @@ fn the_last_output_is_never_lost() {
         host.mydocker(["run", "--name", &name, "bb", "seq", "1", "3000"]).stdout(&expected);
         host.mydocker(["logs", &name]).stdout(&expected);
     }
-    // The same on a terminal.
+    // A terminal loses nothing either.
     let name = ["run", "-t", "--name", "tty", "bb", "seq", "1", "3000"];
     host.mydocker(name).stdout(&expected.replace('\n', "\r\n"));
 }
@@ -99,7 +99,7 @@ fn a_slow_reader_of_a_pipeline_loses_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert!(read_all(&mut child) == numbers(500_000), "the pipeline lost some");
     assert!(child.wait().unwrap().success());
-    // The same without a log.
+    // Without a log nothing is lost either.
     let mut child =
         spawn(&host, &["run", "--rm", "--log-driver", "none", "bb", "seq", "1", "300000"]);
     std::thread::sleep(std::time::Duration::from_millis(1500));

@@ -63,7 +63,7 @@ fn a_probe_runs_as_exec_does_and_its_output_is_bounded() {
     assert!(text.contains("1234\\nseen\\n/tmp\\n"), "{text}");
     assert!(text.contains("CapBnd:\\t0000000000000000"), "{text}");
     let output = text.lines().find(|line| line.contains("\"Output\"")).unwrap();
-    // The 4,096 bytes of output, the key, and the escapes of the line ends.
+    // The line has 4,096 bytes of output, the key, and the escapes of the line ends.
     assert!(output.contains("...\"") && output.len() < 2 * 4096 + 40, "{}", output.len());
     run(&host, "d", "/no/such/program", &[]);
     eventually("it is unhealthy", || status(&host, "d") == "unhealthy");
@@ -73,7 +73,7 @@ fn a_probe_runs_as_exec_does_and_its_output_is_bounded() {
 #[test]
 fn a_probe_is_killed_at_its_timeout_with_all_that_it_started() {
     let host = Host::with_busybox();
-    // In the background, in a new session, and after the end of its parent.
+    // These processes run in the background, in a new session, and after the end of their parent.
     let check = "sleep 901 & setsid sleep 902 & (sleep 903 &); sleep 904";
     run(&host, "c", check, &["--health-timeout", "300ms"]);
     eventually("it is unhealthy", || status(&host, "c") == "unhealthy");
@@ -163,7 +163,7 @@ fn flags_change_the_health_check_of_an_image() {
     eventually("it is unhealthy", || status(&host, "e") == "unhealthy");
 }
 
-/// `SHELL` in a Dockerfile.
+/// The image sets `SHELL`, as a Dockerfile does.
 #[test]
 fn a_shell_command_runs_in_the_images_shell() {
     let host = Host::new();

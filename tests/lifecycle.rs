@@ -310,7 +310,7 @@ fn a_failed_start_leaves_a_container_that_can_be_started_later() {
     host.mydocker(["start", "-a", "c"]);
 }
 
-/// As systemd does it: it finds the processes of a service by their cgroup.
+/// systemd finds the processes of a service by their cgroup, and so does this test.
 #[test]
 fn a_container_outlives_the_service_that_started_it() {
     let host = Host::with_busybox();
@@ -420,7 +420,7 @@ fn a_start_makes_the_source_of_a_volume_flag_again() {
     }
     std::fs::remove_dir_all(&source).unwrap();
     host.mydocker(["cp", "c:/etc/passwd", "-"]).exits(0);
-    // The same for a restart by policy.
+    // A restart by policy makes the directory again too.
     let script = "[ -e /d/stop ] && exec sleep 1000; exit 1";
     let run = ["run", "-d", "--restart", "always", "--name", "r", "-v", &flag, "bb", "sh", "-c"];
     host.mydocker(run.iter().chain(&[script]));

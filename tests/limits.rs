@@ -404,7 +404,7 @@ fn an_update_that_fails_changes_nothing() {
 fn an_update_that_was_killed_is_undone() {
     let host = Host::with_busybox();
     unlimited(&host);
-    // As if it was killed between the kernel's files and the record.
+    // Imitate a kill between writing the kernel's files and the record.
     let pids = cgroup(&host, "c", "pids").join("pids.max");
     let half_done = || {
         let mark = host.run_root().join(host.inspect("c", "{{.Id}}")).join("updated.json");

@@ -289,7 +289,7 @@ fn a_mount_point_through_a_link_stays_inside() {
     let rootfs = host.scratch().join("rootfs");
     std::fs::create_dir_all(rootfs.join("bin")).unwrap();
     std::fs::copy("/bin/busybox", rootfs.join("bin/busybox")).unwrap();
-    // The same path must exist inside, or the mount would be refused.
+    // This path must exist inside too, or the mount would be refused.
     std::fs::create_dir_all(rootfs.join(outside.strip_prefix("/").unwrap())).unwrap();
     std::os::unix::fs::symlink(&outside, rootfs.join("absolute")).unwrap();
     std::os::unix::fs::symlink("../../../../../..", rootfs.join("up")).unwrap();

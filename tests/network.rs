@@ -559,7 +559,7 @@ fn networks_cannot_reach_each_other(host: Host) {
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "a");
     host.mydocker(["exec", "b", "ping", "-c1", "-W1", "10.1.0.2"]).exits(1);
     assert_eq!(host.fetch_within("b", "10.1.0.2", 80), "");
-    // The same through the address of the other network's bridge.
+    // A port of the other network's bridge does not answer either.
     assert_eq!(host.fetch_within("b", "10.1.0.1", 8080), "");
     // Packets from outside only reach published ports.
     host.machine().run(Side::Outside, &["ip", "route", "add", "10.1.0.0/24", "via", MACHINE]);
@@ -750,7 +750,7 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
     host.mydocker(["network", "disconnect", "two", "c"]).exits(1).complains("is not on network");
     host.mydocker(["network", "rm", "two"]);
     host.mydocker(["network", "create", "two"]);
-    // Or the next command completes the connection.
+    // If the next command is `connect`, it completes the connection.
     killed("connect", "two");
     host.mydocker(["network", "connect", "two", "c"]);
     assert_eq!(interfaces(), "eth0\neth1\nlo");
@@ -937,7 +937,7 @@ fn macvlan_interfaces_come_and_go_while_containers_run() {
     assert_eq!(interfaces("guest"), "eth0\nlo");
     host.mydocker(["rm", "-f", "owner"]);
     assert_eq!(interfaces("guest"), "lo");
-    // The same if the monitor is killed.
+    // The interface is also removed if the monitor is killed.
     host.idle("owner", &["--net", "lan"]);
     host.mydocker(["rm", "-f", "guest"]);
     host.idle("guest", &["--net", "container:owner"]);

@@ -45,7 +45,7 @@ fn an_interface_has_the_users_name_sysctls_and_addresses() {
     let settings = "{{json .NetworkSettings.Networks.two.IPAMConfig}}";
     assert_eq!(host.inspect("a", settings), "{\"LinkLocalIPs\":[\"169.254.7.8\"]}");
 
-    // The same for a running container. Each prefix has its own first free number.
+    // A running container gets the options too. Each prefix has its own first free number.
     create(&host, &[], "10.3.0.0/24", "three");
     let ifname = option("endpoint.ifname", "wan");
     host.mydocker(["network", "connect", "--driver-opt", &ifname, "three", "a"])

@@ -20,7 +20,7 @@ fn a_port_answers_from_everywhere(host: Host) {
     }
     host.answers(Side::Here, "10.1.0.2:80", "hello");
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
-    // By hairpin: from the container itself and from a neighbour.
+    // The container itself and its neighbour reach the port by hairpin.
     for container in ["web", "neighbour"] {
         for address in [MACHINE, "10.1.0.1"] {
             host.answers_within(container, address, 8080, "hello");
@@ -138,7 +138,7 @@ fn unrecorded_rules_are_removed_too(host: Host) {
     host.idle("first", &[]);
     host.idle("web", &["-p", "8080:80"]);
     let id = host.inspect("web", "{{.Id}}");
-    // As if the command was killed between adding the rule and recording it.
+    // Imitate a kill between adding the rule and recording it.
     let path = host.run_root().join("firewall.json");
     let noted = std::fs::read_to_string(&path).unwrap();
     let (stamp, _) = noted.split_once("\",\"fingerprint\"").unwrap();
@@ -709,7 +709,7 @@ fn send_frames(pid: i32, frames: Vec<Vec<u8>>) {
     std::thread::spawn(send).join().unwrap();
 }
 
-/// Not a test: this test binary, which is static, answers datagrams inside a container.
+/// This is not a test: the test binary, which is static, answers datagrams inside a container.
 #[test]
 #[ignore = "is the service that `udp_ports_answer_too` runs in its container"]
 fn udp_echo_service() {

@@ -498,7 +498,7 @@ impl Kubernetes {
         for (field, word) in [(3, "sh"), (4, "-c"), (4, script)] {
             config = config.text(field, word);
         }
-        // With a read-only root, as user 1000.
+        // The container has a read-only root and runs as user 1000.
         let user = Message::default().number(1, 1000);
         let security = Message::default().with(3, pod.2.clone()).with(5, user).number(7, 1);
         let linux = Message::default().with(1, memory(64 << 20)).with(2, security);

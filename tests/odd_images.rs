@@ -74,7 +74,7 @@ fn an_image_may_have_a_layer_several_times() {
         host.feed(exported, ["import", "-", "flat"]);
         host.mydocker(["run", "--rm", "flat"].iter().chain(&look)).stdout(expected);
         host.mydocker(["rm", "c"]);
-        // With a layer of changes on top.
+        // A container adds a layer of changes on top.
         host.mydocker(["run", "--name", "c", name, "sh", "-c", "rm /seen; echo new >/d/new"]);
         host.mydocker(["diff", "c"]).stdout("C /d\nA /d/new\nD /seen\n");
         host.mydocker(["commit", "c", "made"]);

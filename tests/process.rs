@@ -196,7 +196,7 @@ fn a_callers_limits_cut_no_log_and_the_container_can_be_stopped() {
     });
     host.mydocker(["stop", "-t", "0", "box"]);
     assert_eq!(host.inspect("box", "{{.State.ExitCode}}"), "137");
-    // With closed standard streams.
+    // The caller's standard streams may be closed.
     let closed = host.command(["run", "--rm", "bb", "sh", "-c", "echo x; exit 4"]);
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);

@@ -145,7 +145,7 @@ fn the_flask_example_counts_visits() {
     host.mydocker(["stop", "redis"]);
     example(&host, "flask-redis/run.sh", &["flask", "redis"]);
     assert!(visit() > first + 1);
-    // The same as services, with another volume.
+    // The compose file runs the same programs with another volume.
     host.mydocker(["rm", "-f", "flask", "redis"]);
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/flask-redis/compose.yaml");
     let compose = |words: &[&str]| {

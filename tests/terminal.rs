@@ -186,7 +186,7 @@ fn t_works_without_i() {
     let mut terminal = host.terminal(["run", "--rm", "-t", "bb", "sh", "-c", "tty; exit 2"]);
     terminal.expect("/dev/pts/0");
     assert_eq!(terminal.wait().0, 2);
-    // Without a terminal here, but with one in the container, as scripts use it.
+    // Scripts use -t without a terminal; the container still gets one.
     host.feed("", ["run", "--rm", "-t", "bb", "tty"]).stdout("/dev/pts/0\r\n");
 }
 

@@ -66,7 +66,7 @@ fn root_in_the_container_has_no_power_over_the_host() {
     let secret = host.file("secret", "of the host");
     std::fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
     let bind = format!("{}:/host:noidmap", host.scratch().display());
-    // Even with every capability and all processes of the host in view.
+    // The container has every capability and sees all processes of the host.
     let run = ["run", "--rm", "--userns", "auto", "--cap-add", "ALL", "--pid", "host", "-v", &bind];
     let run = run.iter().chain(&["--security-opt", "seccomp=unconfined"]);
     let run = run.chain(&["--security-opt", "systempaths=unconfined", "bb", "sh", "-c"]);
@@ -277,7 +277,7 @@ fn the_id_range_is_kept_and_freed_with_the_container() {
     host.mydocker(["system", "check"]).exits(1).stdout_has("is leased, but its container is gone");
     host.mydocker(["system", "check", "--repair"]);
     assert!(!lost.exists() && leases(&host) == 1);
-    // As if the file system had lost the link.
+    // Imitate a file system that lost the link.
     std::fs::remove_file(host.state_root().join(format!("ids/{}", b.0))).unwrap();
     host.mydocker(["system", "check"]).exits(1).stdout_has("container b");
     host.mydocker(["system", "check", "--repair"]);
@@ -348,7 +348,7 @@ fn containers_of_the_same_ids_share_namespaces() {
         let pid = host.pid("one").to_string();
         assert_eq!(own, [seen(&pid, "user"), seen(&pid, kind), "0".to_owned()]);
     }
-    // With the capabilities of its root over the network.
+    // The second container's root has its capabilities over the shared network.
     let run = ["run", "--rm", "--userns", userns, "--network", "container:one", "bb"];
     let script = "timeout 1 nc -l -p 80; echo $?";
     host.mydocker(run.iter().chain(&["sh", "-c", script])).stdout("143\n");

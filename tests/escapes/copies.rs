@@ -218,7 +218,7 @@ fn an_images_volume_is_filled_from_the_image() {
     host.mydocker(import);
     let there = canary.to_str().unwrap();
     host.mydocker(["run", "--rm", "volumes", "ls", "-A", there]).stdout("");
-    // The same through a link of the image.
+    // This time the path leads through a link of the image.
     let root = host.scratch().join("root");
     fs::create_dir_all(root.join("bin")).unwrap();
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
@@ -231,7 +231,7 @@ fn an_images_volume_is_filled_from_the_image() {
     assert!(!data.join("secret").exists(), "the host's files were copied into a volume");
 }
 
-/// The same through mounts in the image's root: a volume was filled with files of /proc and /sys
+/// A volume's path led to a mount in the image's root, so the volume was filled with files of /proc and /sys
 /// before these were masked, or with files of another mount. Guard: a mount in the image's root is
 /// never read.
 #[test]

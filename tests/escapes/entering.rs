@@ -250,7 +250,7 @@ fn no_descriptor_is_a_working_directory() {
     }
 }
 
-/// The same from inside: a program has only three descriptors.
+/// A program in the container has only three descriptors.
 #[test]
 fn no_descriptor_of_the_caller_is_inherited() {
     let host = Host::with_busybox();

@@ -517,7 +517,7 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
     for (found, own) in found.lines().zip(&own) {
         assert_ne!(found, own);
     }
-    // Only a mount namespace, and a PID namespace for its /proc.
+    // The list has only a mount namespace, and a PID namespace for its /proc.
     let list = good.split_once("\"namespaces\": [").unwrap().1.split_once(']').unwrap().0;
     let fewer = "{ \"type\": \"pid\" }, { \"type\": \"mount\" }";
     let text = good.replacen(list, fewer, 1).replacen("\"hostname\": \"mydocker\",", "", 1);

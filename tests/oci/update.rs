@@ -22,7 +22,7 @@ fn update_takes_flags_and_json_and_keeps_other_limits() {
     assert_eq!(bundle.limit("cpuset/cpuset.cpus"), "0");
     let mut child =
         bundle.command(&["update", "--resources", "-", id]).stdin(Stdio::piped()).spawn().unwrap();
-    // The same device rules as the container's, as containerd sends them.
+    // containerd also sends the container's unchanged device rules.
     let json = r#"{"pids":{"limit":99},"blockIO":{"weight":0},
         "devices":[{"allow":false,"access":"rwm"}]}"#;
     child.stdin.take().unwrap().write_all(json.as_bytes()).unwrap();

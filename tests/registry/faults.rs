@@ -97,7 +97,7 @@ fn other_bytes_after_an_interruption_are_never_visible() {
     let registry = filled(&host);
     let proxy = Proxy::before(&registry.address, |asked, before| match (asked.is_blob(), before) {
         (true, 0) => Fault::Cut(MIB),
-        // As if the registry had another blob now.
+        // Imitate a registry that has another blob now.
         (true, 1) => Fault::Corrupt(1000),
         _ => Fault::None,
     });
@@ -379,7 +379,7 @@ fn redirects_are_followed_without_credentials_and_limited() {
     let storage = Proxy::before(&registry.address, |_, _| Fault::None);
     let to = storage.address.clone();
     let proxy = Proxy::before(&registry.address, move |asked, _| {
-        // As with Basic authentication: the credentials are sent after a challenge.
+        // With Basic authentication, the client sends the credentials after a challenge.
         if asked.header("authorization").is_none() {
             return Fault::Answer(401, "WWW-Authenticate: Basic realm=\"x\"\r\n".to_owned());
         }

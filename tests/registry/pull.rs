@@ -204,7 +204,7 @@ fn documents_that_are_not_images_are_refused() {
     }
 }
 
-/// As on a small device: no file of certificate authorities exists.
+/// The host has no file of certificate authorities, like many small devices.
 #[test]
 fn the_binary_has_certificate_authorities() {
     let host = Host::new();
@@ -269,7 +269,7 @@ fn a_terminal_shows_a_bar_for_each_layer() {
         shown.split("\x1b[J").filter(|part| part.contains("Pull complete")).collect();
     assert_eq!(through.len(), 3, "{shown}");
     assert!(!through[2].contains('['), "{shown}");
-    // Without a terminal: plain lines, one for each step of a layer.
+    // Without a terminal, `pull` prints plain lines, one for each step of a layer.
     let other = Host::new();
     let plain = other.mydocker(["pull", &registry.name("app:1")]).text();
     assert!(!plain.contains('\x1b') && !plain.contains('['), "{plain}");
