@@ -133,7 +133,8 @@ fn a_dash_after_output_names_a_file() {
     assert!(host.scratch().join("-").metadata().unwrap().len() > 1000);
 }
 
-/// An archive may contain secrets, so its mode is 0600 whatever the umask and the replaced file are.
+/// An archive may contain secrets, so its mode is 0600, whatever the umask and the mode of the
+/// replaced file are.
 #[test]
 fn only_its_owner_can_read_an_archive() {
     let host = Host::with_busybox();

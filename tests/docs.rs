@@ -177,8 +177,8 @@ fn every_source_starts_with_a_head() {
     assert!(faults.is_empty(), "these heads have fewer than 3 lines: {faults:#?}");
 }
 
-/// The modules that the head of a `mod.rs` lists in lines such as `//! 1. `naming`: …`, the lowest
-/// first.
+/// The modules that the head of a `mod.rs` lists, the lowest first, in lines such as
+/// `//! 1. `naming`: …`.
 fn listed_modules(head: &str) -> Vec<String> {
     let name = |line: &str| {
         let (number, rest) = line.strip_prefix("//! ")?.split_once(". `")?;

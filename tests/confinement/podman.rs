@@ -41,9 +41,9 @@ pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
     Some(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// What `ours` allows beyond both Podman's list `theirs`, which was taken before `ours`, and another
-/// list that is taken now. The host's devices and their files in /sys come and go, so one list of
-/// Podman is not enough.
+/// What `ours` allows beyond both lists of Podman: `theirs`, which was taken before `ours`, and a
+/// list that is taken now. One list is not enough, because the host's devices and their files in
+/// /sys come and go.
 pub fn looser_still(
     host: &Host,
     flags: &[&str],

@@ -231,9 +231,9 @@ fn an_images_volume_is_filled_from_the_image() {
     assert!(!data.join("secret").exists(), "the host's files were copied into a volume");
 }
 
-/// A volume's path led to a mount in the image's root, so the volume was filled with files of /proc and /sys
-/// before these were masked, or with files of another mount. Guard: a mount in the image's root is
-/// never read.
+/// A volume's path led to a mount in the image's root. So the volume was filled with files of /proc
+/// and /sys before these were masked, or with files of another mount. Guard: a mount in the image's
+/// root is never read.
 #[test]
 fn an_images_volume_is_filled_with_nothing_that_is_mounted() {
     let host = Host::with_busybox();
