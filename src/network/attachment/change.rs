@@ -89,7 +89,7 @@ pub fn finish(
     let mut finished = false;
     for endpoint in recover::find(roots, id)?.endpoints {
         if !recorded(&endpoint.network) {
-            // The user of the killed command is not here to read these warnings.
+            // Drop the warnings: the user of the killed command can't see them.
             let _unwritten = disconnect(roots, id, &endpoint.network)?;
             finished |= endpoint.network == network.name;
         }

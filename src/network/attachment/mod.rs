@@ -2,8 +2,7 @@
 //!
 //! The order of `set_up` is: ports, leases, the record (`record`), the links, the firewall's rules,
 //! the names in hosts files. `take_down` reads the record, undoes each step and removes the record
-//! last, whichever command calls it. If it is killed before that, the next command repeats all of
-//! it.
+//! last. If `take_down` is killed before that, the next command calls it again.
 //!
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!

@@ -39,7 +39,8 @@ pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result
     let default = |family: Family| match network.publish_address {
         _ if !has_target(family) => None,
         None => Some(family.unspecified()),
-        // If the user chose an IPv4 address, no IPv6 port is opened, and the other way round.
+        // If the network's default host address is an IPv4 address, no IPv6 port is published, and
+        // the other way round.
         Some(address) => Some(address.0).filter(|&address| family.has(address)),
     };
     let defaults = Defaults { ipv4: default(Family::V4), ipv6: default(Family::V6) };
