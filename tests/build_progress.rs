@@ -36,7 +36,7 @@ fn a_terminal_shows_each_step_in_place() {
 }
 
 #[test]
-fn a_terminal_shows_what_a_step_that_failed_printed() {
+fn a_terminal_shows_the_output_of_a_failed_step() {
     let host = Host::with_busybox();
     let args = build(&host, "FROM bb\nRUN echo because; exit 3\n", &[]);
     let mut terminal = host.terminal(args);

@@ -352,7 +352,7 @@ fn a_dependency_that_fails_is_named() {
 }
 
 #[test]
-fn only_what_changed_is_made_again() {
+fn only_changed_services_are_made_again() {
     let file = |web: &str| {
         format!(
             "services:\n  web: {{image: bb, init: true, command: sleep 1000, {web}}}\n  db: {{image: \

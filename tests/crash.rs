@@ -250,7 +250,7 @@ fn two_commands_at_the_same_time_on_one_container() {
 }
 
 #[test]
-fn the_check_mends_what_it_finds() {
+fn the_check_repairs_its_findings() {
     let host = Host::with_busybox();
     let id = host.mydocker(["create", "--name", "good", "bb", "true"]).text();
     let containers = host.state_root().join("containers");

@@ -57,7 +57,7 @@ struct Outcome {
 }
 
 #[test]
-fn formats_print_what_docker_prints() {
+fn formats_print_the_same_as_docker() {
     let host = Host::on_machine();
     host.mydocker(["rmi", "bb"]);
     prepare(|args| host.mydocker(args).text());

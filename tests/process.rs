@@ -74,7 +74,7 @@ fn a_missing_working_directory_is_made() {
 }
 
 #[test]
-fn the_entrypoint_goes_before_the_command() {
+fn the_entrypoint_comes_before_the_command() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--rm", "--entrypoint", "echo", "bb", "a", "b"]).stdout("a b\n");
     host.mydocker(["run", "--rm", "--entrypoint", "/bin/date", "bb"]).stdout_has("20");

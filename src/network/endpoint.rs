@@ -3,7 +3,7 @@
 //!
 //! The host's end gets a random name at each start. A name derived from the container's id could
 //! clash with the name of a similar id, or with the container's previous pair: the kernel removes
-//! that one some milliseconds after the container's end.
+//! that pair some milliseconds after the container's end.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};

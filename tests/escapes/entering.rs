@@ -19,7 +19,7 @@ fn an_entering_process_shows_nothing_of_the_host() {
     let canary = canary(&host);
     let attack_here = with_attack();
     let flags = ["run", "-d", "--name", "box", "--privileged", "-v", &attack_here, "bb"];
-    host.mydocker(flags.iter().copied().chain(attack("entering::look_into_those_that_enter")));
+    host.mydocker(flags.iter().copied().chain(attack("entering::read_entering_processes")));
     let secret = canary.join("secret");
     for _ in rounds(&host, 200) {
         // Everything that the caller has leads to the canary: a descriptor, the working directory,
@@ -36,7 +36,7 @@ fn an_entering_process_shows_nothing_of_the_host() {
 
 #[test]
 #[ignore = "an attack, run inside a container"]
-fn look_into_those_that_enter() {
+fn read_entering_processes() {
     must_be_inside();
     let own_root = fs::metadata("/").map(|root| (root.dev(), root.ino())).unwrap();
     let own_pid = std::process::id();
@@ -177,7 +177,7 @@ fn an_entering_process_cannot_be_traced() {
     let host = Host::with_busybox();
     let attack_here = with_attack();
     let flags = ["run", "-d", "--name", "box", "-v", &attack_here, "bb"];
-    host.mydocker(flags.iter().copied().chain(attack("entering::try_to_trace_what_enters")));
+    host.mydocker(flags.iter().copied().chain(attack("entering::try_to_trace_entering_processes")));
     for _ in rounds(&host, 50) {
         if host.mydocker(["exec", "-e", &slow_path(), "box", "true"]).status() != 0 {
             // The attack has found something and has ended.
@@ -189,7 +189,7 @@ fn an_entering_process_cannot_be_traced() {
 
 #[test]
 #[ignore = "an attack, run inside a container"]
-fn try_to_trace_what_enters() {
+fn try_to_trace_entering_processes() {
     must_be_inside();
     let mut seen = false;
     while !Path::new("/stop").exists() {

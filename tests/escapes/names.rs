@@ -238,7 +238,7 @@ fn environment_files_are_lines_of_names_and_values() {
     }
 }
 
-/// CVE-2026-50195: whoever can name an image could run it in place of a pinned image.
+/// CVE-2026-50195: a user who can name an image could have it run in place of a pinned image.
 #[test]
 fn a_digest_is_never_given_to_an_image() {
     let host = Host::with_busybox();

@@ -90,7 +90,7 @@ fn a_set_group_id_program_keeps_the_group_that_a_file_refuses() {
     for (user, image) in [("app", "app"), ("4242:4343", "numbers"), ("app:audio", "audio")] {
         host.mydocker(["commit", "-c", &format!("USER {user}"), "maker", image]);
     }
-    let mut program = attack("users::read_what_the_group_may_not").map(str::to_owned);
+    let mut program = attack("users::read_a_file_that_the_group_may_not_read").map(str::to_owned);
     program[0] = SET_GROUP_ID.into();
     let reads = |flags: &[&str], group: &str| {
         let denied = format!("DENIED=/but-{group}");
@@ -117,7 +117,7 @@ fn a_set_group_id_program_keeps_the_group_that_a_file_refuses() {
 
 #[test]
 #[ignore = "an attack, run inside a container"]
-fn read_what_the_group_may_not() {
+fn read_a_file_that_the_group_may_not_read() {
     // If the kernel has not changed the group, the attack proves nothing.
     assert_eq!(std::env::current_exe().unwrap(), std::path::Path::new(SET_GROUP_ID));
     let (real, effective) = (rustix::process::getgid(), rustix::process::getegid());

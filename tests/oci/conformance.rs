@@ -64,11 +64,8 @@ const RUNTIME: &[(&str, Check)] = &[
     ("kill of a stopped container is an error", LIFECYCLE),
     ("kill sends the signal that is asked for", Test("kill_sends_the_signal_that_is_asked_for")),
     ("delete of a running container is an error", LIFECYCLE),
-    (
-        "delete removes nothing that create didn't make",
-        Test("delete_leaves_what_the_container_was_given"),
-    ),
-    ("an id is free again after delete", Test("delete_leaves_what_the_container_was_given")),
+    ("delete removes nothing that create didn't make", Test("delete_keeps_the_files_of_mounts")),
+    ("an id is free again after delete", Test("delete_keeps_the_files_of_mounts")),
 ];
 
 const CONFIG: &[(&str, Check)] = &[

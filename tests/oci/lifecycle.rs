@@ -364,7 +364,7 @@ fn kill_sends_the_signal_that_is_asked_for() {
 }
 
 #[test]
-fn delete_leaves_what_the_container_was_given() {
+fn delete_keeps_the_files_of_mounts() {
     let bundle = Bundle::new();
     let source = bundle.dir().join("source");
     std::fs::create_dir(&source).unwrap();

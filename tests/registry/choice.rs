@@ -78,7 +78,7 @@ fn indexes_that_refer_to_each_other_are_refused() {
 }
 
 #[test]
-fn a_size_that_is_not_the_stated_one_is_refused() {
+fn a_wrong_size_is_refused() {
     let host = Host::new();
     let (registry, manifest) = filled(&host);
     let state = |at: usize, change: i64| {

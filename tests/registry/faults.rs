@@ -565,7 +565,7 @@ fn two_pulls_at_the_same_time_download_a_layer_once() {
 }
 
 #[test]
-fn prune_removes_what_a_killed_pull_left() {
+fn prune_removes_partial_downloads_of_a_killed_pull() {
     let host = Host::new();
     let registry = filled(&host);
     let proxy = Proxy::before(&registry.address, |asked, _| {
