@@ -145,7 +145,7 @@ fn links_of_a_context_lead_nowhere_outside() {
     host.mydocker(["build", "-t", "x", text(&directory)]);
     host.mydocker(["run", "--rm", "x", "readlink", "/d/out"])
         .stdout(&format!("{}\n", canary.path()));
-    // The files that the build itself reads: the Dockerfile and .dockerignore.
+    // The build itself reads two files: the Dockerfile and .dockerignore.
     let dockerfile = directory.join("Dockerfile");
     std::fs::remove_file(&dockerfile).unwrap();
     symlink(canary.0.join("secret"), &dockerfile).unwrap();

@@ -140,7 +140,7 @@ fn a_cache_stays_between_builds_and_its_id_names_no_path_outside() {
     project.build(&format!("FROM bb\n{write}"), &[]);
     assert_eq!(list(&project.host.scratch()), before.1);
     project.host.mydocker(["run", "--rm", "x", "cat", "/seen"]).stdout("1\n");
-    // The owner, mode and content of a new cache.
+    // A new cache has the given owner and mode, and the content of the source.
     let mount = "--mount=type=cache,id=new,target=/c,from=bb,source=bin,mode=0711,uid=5,gid=6";
     let dockerfile = format!("FROM bb\nRUN {mount} stat -c '%u:%g %a' /c; ls /c/busybox\n");
     project.build(&dockerfile, &[]).stderr_has("5:6 711").stderr_has("/c/busybox");

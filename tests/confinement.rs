@@ -275,7 +275,7 @@ fn a_user_can_give_a_seccomp_profile() {
     };
     run(&[], "mkdir /x").exits(1).stderr_has("Read-only file system");
     run(&["-u", "1000", "--init"], "mkdir /tmp/x").exits(1).stderr_has("Read-only file system");
-    // SIGSYS killed it: 128 + 31.
+    // SIGSYS (31) killed the program, so the status is 128 + 31.
     run(&[], "hostname x; echo $?").stdout("159\n").stderr_has("");
     // The profile is in the record, so the file may be removed.
     host.mydocker(["create", "--name", "c", "--security-opt", &option, "bb", "mkdir", "/x"]);

@@ -55,7 +55,7 @@ fn unread_input_does_not_hide_the_exit_status() {
 #[test]
 fn a_stuck_client_gets_all_output_later_and_delays_nothing() {
     let host = Host::with_busybox();
-    // About 5 MB: much more than a socket's buffer, and the log rotates.
+    // The output has about 5 MB, much more than a socket's buffer, and makes the log rotate.
     let line = ["run", "--name", "talker", "--log-opt", "max-size=2m", "--log-opt", "max-file=5"];
     let mut first = spawn(&host, &[&line[..], &["bb", "seq", "1", "700000"]].concat());
     eventually("the program has ended, unread", || {

@@ -119,7 +119,7 @@ fn packed(host: &Host, name: &str, data: &[&[u8]], program: &[&str]) -> PathBuf 
 
 /// A zstd frame: a block of 128 KiB of `x`, then the compressed block `block`.
 fn zstd_frame(block: &[u8]) -> Vec<u8> {
-    // A window of 8 MiB.
+    // The frame states a window of 8 MiB.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3];
     let header = |kind: u32, length: u32| (length << 3 | kind << 1).to_le_bytes();
     frame.extend_from_slice(&header(1, 128 << 10)[..3]);
@@ -153,11 +153,11 @@ fn a_window_is_bounded_and_a_half_made_layer_is_removed() {
 fn real_windows_are_decoded() {
     let host = Host::new();
     let (zeros, near) = (vec![0; 64 << 20], noise(2, 14 << 20));
-    // The window that a builder's best level states for a layer of unknown length.
+    // For a layer of unknown length, a builder's best level states its largest window.
     let program = ["zstd", "-qc", "--ultra", "-22"];
     let path = packed(&host, "claims", &[&zeros], &program);
     measure(&host, ["import", path.to_str().unwrap(), "claims"]).within(HOSTILE_KIB).succeeds();
-    // The second half is a copy of the first, at the distance of the window.
+    // The second half repeats the first, which is 14 MB back and so inside each window.
     for (name, long) in [("a", "--long=24"), ("b", "--long=25"), ("c", "--long=27")] {
         let path = packed(&host, name, &[&near, &near], &["zstd", "-qc", "-1", long]);
         let import = measure(&host, ["import", path.to_str().unwrap(), name]);
@@ -172,7 +172,7 @@ fn real_windows_are_decoded() {
 #[test]
 fn a_zstd_block_that_unpacks_to_gigabytes() {
     let host = Host::new();
-    // No literals, and 65,000 sequences with run-length tables: each copies 65,539 bytes.
+    // The block has no literals, and 65,000 sequences that each copy 65,539 bytes.
     let mut block = vec![0, 0xff, (65_000 - 0x7f00) as u8, ((65_000 - 0x7f00) >> 8) as u8];
     block.extend_from_slice(&[0x54, 0, 0, 52]);
     block.resize(block.len() + 2 * 65_000, 0);
@@ -191,7 +191,7 @@ fn gzip_of_any_size() {
     let path = packed(&host, "gzip", &[&noise, &zeros], &["gzip", "-1"]);
     let path = path.to_str().unwrap();
     measure(&host, ["import", path, "x"]).within(USUAL_KIB).succeeds();
-    // A name in the header that does not end.
+    // The name in this gzip header does not end.
     let mut endless = vec![0x1f, 0x8b, 8, 0x08, 0, 0, 0, 0, 0, 3];
     endless.resize(200 << 20, b'x');
     let path = host.file("name", endless);
@@ -265,7 +265,7 @@ fn the_largest_config() {
     }
 }
 
-/// An earlier version may have accepted a larger one.
+/// An earlier version may have accepted a config that is too large now.
 #[test]
 fn an_image_is_removed_without_its_config() {
     use sha2::Digest;
@@ -351,7 +351,7 @@ fn headers_of_a_tar_as_large_as_they_may_be() {
     let attributes = records(|at| format!("SCHILY.xattr.user.{at:07}=\n"));
     let long = "n".repeat(1 << 20);
     let sparse = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=0\n";
-    // Empty pieces, four bytes each: the maximum number that is accepted, and many more.
+    // The map has empty pieces of four bytes each, up to the limit and far beyond it.
     let mapped = |pieces: usize| {
         let mut map = format!("{pieces}\n{}", "0\n0\n".repeat(pieces)).into_bytes();
         map.resize(map.len().next_multiple_of(512), 0);
@@ -370,7 +370,7 @@ fn headers_of_a_tar_as_large_as_they_may_be() {
         let path = host.file("headers.tar", tar.end());
         measure(&host, ["import", path.to_str().unwrap(), name]).within(HOSTILE_KIB)
     };
-    // The kernel stores no such attributes for a link.
+    // The kernel stores no user attributes for a symbolic link.
     import("attributes", attributes).refused("set the attribute");
     import("names", names).succeeds();
     import("map", mapped(1 << 20)).succeeds();
@@ -392,7 +392,7 @@ fn an_archive_of_many_members() {
     load.within(HOSTILE_KIB).refused("more than");
 }
 
-/// Names of 250 bytes, and more files with several links than are remembered.
+/// The directory has names of 250 bytes, and more hard links than the commands remember.
 #[test]
 fn a_directory_of_many_long_names() {
     let host = Host::with_busybox();

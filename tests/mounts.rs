@@ -244,7 +244,7 @@ fn tmpfs_is_empty_and_in_memory() {
     .exits(1)
     .stdout_has("1777")
     .stdout_has("No space left");
-    // Docker's default options.
+    // The options are Docker's defaults.
     shell(&host, &["--tmpfs", "/t"], "grep ' /t ' /proc/mounts").stdout_has("nosuid,nodev,noexec");
     shell(&host, &["--tmpfs", "/t:exec"], "cp /bin/busybox /t/echo && /t/echo ran").stdout("ran\n");
     shell(&host, &["--tmpfs", "/t:bogus=1"], "true").refused("bogus");
@@ -660,7 +660,7 @@ fn volumes_with_options_are_mounted_while_containers_use_them() {
     host.mydocker(["volume", "rm", "fast"]).exits(1).stderr_has("in use by container b");
     host.mydocker(["stop", "-t", "0", "b"]);
     assert!(mounted_volumes(&host).is_empty());
-    // The files of a stopped container: the volume is mounted only during the command.
+    // For a stopped container, the volume is mounted only during the command.
     host.mydocker(["cp", "b:/served/page", "-"]).stdout_has("served");
     assert!(mounted_volumes(&host).is_empty());
     host.mydocker(["start", "b"]);

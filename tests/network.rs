@@ -994,7 +994,7 @@ fn macvlan_and_ipvlan_networks_have_modes_and_parents() {
     let parent = host.machine().run(Side::Here, &["ip", "link", "show", "wire0"]);
     assert!(parent.contains(&shown), "{shown} is not the MAC address of {parent}");
     host.mydocker(["network", "rm", "alone"]);
-    // A network without a route outside.
+    // An internal network has no route outside.
     create("-d macvlan -o parent=wire0 --internal inside");
     let routes = host.mydocker(["run", "--rm", "--net", "inside", "bb", "ip", "route"]).text();
     assert!(!routes.contains("default"), "{routes}");
@@ -1040,7 +1040,7 @@ fn kills_at_any_moment_leave_no_macvlan_interface() {
         command.wait().unwrap();
         host.command(["rm", "-f", "r"]).output().unwrap();
     }
-    // The next commands complete the killed ones.
+    // These commands complete the killed ones.
     host.command(["network", "connect", "lan", "c"]).output().unwrap();
     host.mydocker(["network", "disconnect", "lan", "c"]);
     host.mydocker(["exec", "c", "ls", "/sys/class/net"]).stdout("eth0\nlo\n");

@@ -482,7 +482,7 @@ fn ports_can_be_ranges_any_free_port_or_all_exposed(host: Host) {
     assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:9000")).is_none());
     let ports = host.mydocker(["ps", "--filter", "name=range", "--format", "{{.Ports}}"]).text();
     assert_eq!(ports, "0.0.0.0:8000-8002->80-82/tcp, 127.0.0.1:9000->80/tcp");
-    // The first free port of the range.
+    // The container gets the first free port of the range.
     host.web("one-of", &["-p", "8000-8010:80"], "one-of");
     host.answers(Side::Outside, &format!("{MACHINE}:8003"), "one-of");
     host.web("any", &["-P", "--expose", "80"], "any");

@@ -322,7 +322,7 @@ fn docker_runs_fifty_at_once() {
 
 /// A containerd with its own socket.
 struct Containerd {
-    // Dropped first, before its files.
+    // This field is dropped first, before the daemon's files.
     _daemon: Daemon,
     host: Host,
     namespace: String,

@@ -355,7 +355,7 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
         b"printf '%s' $E \xff; ls",
     ]);
     assert_eq!(host.mydocker(exec).bytes(), b"\xfd\xfffile\n");
-    // cp in both directions, with directories, files and streams.
+    // cp works in both directions, with directories, files and streams.
     host.mydocker(bytes([b"cp", &named("", b""), b"c:/tmp"]));
     host.mydocker(bytes([b"exec", b"c", b"cat", b"/tmp/caf\xe9/file"])).stdout("in it\n");
     host.mydocker(bytes([b"cp", b"c:/tmp/caf\xe9/file", &named("", b"/b\xff")]));

@@ -274,7 +274,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("run --pull-not-there", &[]),
     ];
     for (shell, status, pull) in [
-        // bash completes only the part after the sign, the others the whole word.
+        // bash completes only the part after the sign; the others complete the whole word.
         ("bash", "paused", "always"),
         ("zsh", "status=paused", "--pull=always"),
         ("fish", "status=paused", "--pull=always"),

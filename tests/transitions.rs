@@ -102,7 +102,7 @@ fn rm_while_a_container_is_made_waits_for_it() {
         let run = host.background(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
         // A forced removal also succeeds without a container, so check its output.
         while host.mydocker(["rm", "-f", "c"]).exits(0).text() != "c" {}
-        // The removal came before or after the program started, and left nothing.
+        // Whether the removal came before or after the program's start, it left nothing.
         drop(run);
         eventually("it is gone", || host.mydocker(["ps", "-aq"]).text().is_empty());
     }

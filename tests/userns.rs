@@ -271,7 +271,7 @@ fn the_id_range_is_kept_and_freed_with_the_container() {
     host.mydocker(["run", "--userns", "auto", "--name", "b", "bb", "true"]).refused("b");
     assert_eq!(leases(&host), 1);
     host.mydocker(["system", "check"]).stdout("");
-    // Left by a killed command.
+    // A killed command has left this link.
     let lost = host.state_root().join("ids/1879048192");
     std::os::unix::fs::symlink("0".repeat(64), &lost).unwrap();
     host.mydocker(["system", "check"]).exits(1).stdout_has("is leased, but its container is gone");

@@ -262,7 +262,7 @@ fn check(code: &mut Code, condition: &Condition, rest: usize) {
         let after = (condition.values.len() - at - 1) * per_value;
         // Both are distances from the end of this value's instructions.
         let (holds, fails) = match condition.is {
-            // Not equal to several values: the argument must differ from each of them.
+            // With several values, the argument must differ from each of them.
             Is::NotEqual => (0, after + rest),
             _ if after > 0 => (after, 0),
             _ => (0, rest),

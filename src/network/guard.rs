@@ -89,7 +89,7 @@ fn put(host: &mut Socket, name: &str, program: &[sock_filter]) -> Result<bool> {
 }
 
 fn put_filter(batch: &mut Batch, index: u32, name: &str, program: &[sock_filter]) {
-    // The filter's priority (1) and protocol (all), in network byte order.
+    // This is the filter's priority (1) and protocol (all), in network byte order.
     let info = 1 << 16 | u32::from((libc::ETH_P_ALL as u16).to_be());
     let header = tcmsg { tcm_handle: FILTER_HANDLE, ..header(index, INGRESS_HANDLE, info) };
     batch.begin(RTM_NEWTFILTER, CREATE | REPLACE, &header, format!("put a filter on {name}"));

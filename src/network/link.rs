@@ -237,7 +237,7 @@ pub fn rename(batch: &mut Batch, index: u32, name: &str, alias: &str, link_local
 pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_NEWNSID, 0, &[0u8; 4], "number a network namespace");
-    // -1: the kernel chooses the number.
+    // -1 lets the kernel choose the number.
     batch.attribute(NETNSA_NSID, &(-1i32).to_ne_bytes());
     batch.attribute(NETNSA_FD, &other.as_raw_fd().to_ne_bytes());
     match socket.send(batch) {

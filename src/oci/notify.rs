@@ -4,7 +4,7 @@
 //! systemd accepts messages only from processes in the service's own cgroup, so the container can't
 //! use systemd's socket. `create` mounts a directory with a socket on /run/notify. `start` waits
 //! there for READY=1 or the container's end, and sends READY=1 and the container's PID to systemd.
-//! It drops other messages.
+//! `start` drops other messages.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

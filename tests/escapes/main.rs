@@ -1,7 +1,6 @@
 //! Known escapes from containers, and attacks on the engine from a container, of the past ten
-//! years. There is a test or several for each advisory, which run the attack against the real
-//! binary. The comment of a test describes the advisory and the guard. Without the guard the test
-//! fails.
+//! years. Each advisory has at least one test, which runs the attack against the real binary. The
+//! test's comment describes the advisory and the guard. Without the guard the test fails.
 //!
 //! Attacks that need more than a shell are functions of this test binary, marked `ignored`.
 //! `attack` returns the command that runs such a function inside a container.

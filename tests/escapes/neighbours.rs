@@ -37,7 +37,7 @@ fn no_container_becomes_the_hosts_router() {
 #[ignore = "an attack, run inside a container"]
 fn advertise_a_router() {
     must_be_inside();
-    // Neighbor Discovery (RFC 4861): a router for 1,800 s, with a prefix for addresses.
+    // This advertises a router for 1,800 s, with a prefix for addresses (RFC 4861).
     let source = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b, 0xad];
     let everyone = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     let mut message = vec![134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];

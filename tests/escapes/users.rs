@@ -181,7 +181,7 @@ fn a_giant_passwd_file_is_bounded() {
     }
     std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     for file in ["passwd", "group"] {
-        // A sparse file: zero bytes without a newline, which take no disk space.
+        // The file is sparse: its zero bytes take no disk space, and it has no newline.
         let file = std::fs::File::create(root.join("etc").join(file)).unwrap();
         file.set_len(1 << 42).unwrap();
     }

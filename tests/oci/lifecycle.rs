@@ -524,7 +524,7 @@ fn namespaces_are_new_the_callers_or_those_of_a_path() {
     bundle.set_config(text);
     let found = bundle.run().text();
     assert_eq!(found.lines().skip(1).collect::<Vec<_>>(), own[1..]);
-    // Namespaces of another process.
+    // The paths lead to the namespaces of another process.
     let mut other = Command::new("unshare");
     other.args(["--net", "--ipc", "--uts", "sleep", "1000"]).stdin(Stdio::null());
     let mut other = other.spawn().unwrap();

@@ -54,7 +54,7 @@ fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
         stream.read_exact(&mut byte).unwrap();
         line.push(byte[0]);
     }
-    // UID 0: the hexadecimal code of the digit 0.
+    // 30 is the hexadecimal code of the digit 0, so the UID is 0.
     assert_eq!(line, b"\0AUTH EXTERNAL 30\r\n");
     stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n").unwrap();
     let mut begin = [0; 7];

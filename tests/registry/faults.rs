@@ -320,7 +320,7 @@ fn a_registry_may_compress_manifests_and_compare_accept_lines() {
         ("aws-chunked", raw.clone(), None),
         ("br", packed.clone(), Some("an answer in the encoding 'br'")),
         ("gzip", packed[..packed.len() / 2].to_vec(), Some("an answer in gzip that is broken")),
-        // A few bytes that decompress to very many.
+        // These few bytes decompress to very many.
         ("gzip", gzip(&vec![b' '; 64 << 20]), Some("answers with more than")),
     ] {
         let proxy = Proxy::before(&registry.address, move |asked, _| {
@@ -346,7 +346,7 @@ fn a_location_may_be_relative_and_contain_a_user() {
     let host = Host::new();
     let registry = filled(&host);
     let storage = Proxy::before(&registry.address, |asked, _| {
-        // `me:secret`
+        // The credentials are `me:secret`.
         match asked.header("authorization") {
             Some("Basic bWU6c2VjcmV0") => Fault::None,
             _ => Fault::Answer(403, String::new()),

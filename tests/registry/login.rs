@@ -190,7 +190,7 @@ fn tls_through_a_proxy() {
     let registry = Registry::start(&host, &certificates.settings(), "");
     registry.fill_with(&[base(), layer(Packing::Gzip, "v", "1")], "app:1");
     let proxy = Proxy::before(&registry.address, |asked, _| {
-        // `me:secret`
+        // The credentials are `me:secret`.
         match asked.header("proxy-authorization") {
             Some("Basic bWU6c2VjcmV0") => Fault::None,
             _ => Fault::Answer(407, String::new()),
@@ -302,7 +302,8 @@ fn a_password_for_a_path_is_not_sent_for_others() {
         registry.fill_with_flags(&[base()], name, &["--dest-creds", "me:secret"]);
     }
     let address = &proxy.address;
-    // `me:wrong` for the registry, and `me:secret` for repositories below `team`.
+    // The credentials are `me:wrong` for the registry, and `me:secret` for repositories below
+    // `team`.
     let text = format!(
         r#"{{"auths":{{"{address}":{{"auth":"bWU6d3Jvbmc="}},
         "{address}/team":{{"auth":"bWU6c2VjcmV0"}}}}}}"#

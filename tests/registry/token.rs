@@ -90,7 +90,7 @@ fn serve(
         asked.push((request.method.clone(), parameters.clone()));
         asked.len()
     };
-    // `me:secret`
+    // The credentials are `me:secret`.
     let basic = request.header("authorization") == Some("Basic bWU6c2VjcmV0");
     let posted = parameters.contains("username=me") && parameters.contains("password=secret")
         || parameters.contains("refresh_token=kept");

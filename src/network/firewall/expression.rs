@@ -24,7 +24,7 @@ const NFTA_IMMEDIATE_DATA: u16 = 2;
 numbers!(u32, libc: NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO);
 numbers!(u32, libc: NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER);
 numbers!(u32, libc: NFT_CT_STATE, NFT_CT_STATUS, NFT_NAT_DNAT, NFT_CMP_EQ, NFT_CMP_NEQ);
-// The registers of nf_tables. Verdicts go to a register of their own.
+// The registers of nf_tables; one of them is only for verdicts.
 numbers!(u32, libc: NFT_REG_VERDICT, NFT_REG_1, NFT_REG_2);
 
 /// Adds a 32-bit number in network byte order, as nf_tables expects all numbers.
