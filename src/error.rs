@@ -160,8 +160,7 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// Returns from the function with an error: `fail!("bad port '{text}'")`. Parsers use this most
-/// often.
+/// Returns from the function with an error, such as `fail!("bad port '{text}'")`.
 macro_rules! fail {
     ($($arg:tt)*) => { return Err($crate::error::Error::from_arguments(format_args!($($arg)*))) };
 }
@@ -182,7 +181,7 @@ pub fn shortened(path: &[u8]) -> String {
     format!("{}…{}", start.escape_ascii(), end.escape_ascii())
 }
 
-/// The same text, but the middle of a text above `MAX_LINK` is replaced.
+/// Replaces the middle of a text that is longer than `MAX_LINK`.
 fn bounded(text: String) -> String {
     if text.len() <= MAX_LINK {
         return text;

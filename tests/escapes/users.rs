@@ -6,8 +6,8 @@ use super::support::Host;
 use super::{ATTACK, attack, call, with_attack};
 
 /// CVE-2016-3697: a numeric user was looked up as a name. CVE-2024-40635, CVE-2026-46680: a number
-/// above 2^31 or 2^32 wrapped around to root. Also CVE-2026-30892. The image's passwd has an entry
-/// named "1000" with UID 0.
+/// above 2^31 or 2^32 wrapped around to root. CVE-2026-30892 is similar. The image's passwd has an
+/// entry named "1000" with UID 0.
 #[test]
 fn a_numeric_user_is_that_user_or_an_error() {
     let host = Host::with_busybox();
@@ -140,7 +140,7 @@ fn a_passwd_file_is_read_with_the_containers_capabilities() {
             let line = ["run", "--rm", "--net", "none", "--userns", userns, "-u", "app"];
             host.mydocker([&line[..], flags, &["closed", "id", "-u"]].concat())
         };
-        // The container's root reads the file by CAP_DAC_OVERRIDE, and can't read it without.
+        // The container's root can read the file only with CAP_DAC_OVERRIDE.
         run(&[]).stdout("1234\n");
         run(&["--cap-drop", "ALL"]).exits(125).complains("Permission denied");
     }

@@ -183,7 +183,7 @@ impl Host {
             tree.directory(name);
         }
         tree.program("bin/busybox", fs::read(self.suite.busybox(work)).unwrap());
-        // The applets are the same on each architecture; this binary can run here.
+        // The applets are the same on each architecture, and this machine can run bookworm's busybox.
         for applet in run(Command::new(BOOKWORM.busybox(work)).arg("--list")).lines() {
             if applet != "busybox" {
                 tree.link(&format!("bin/{applet}"), "/bin/busybox");
@@ -345,7 +345,7 @@ fn busybox_image(busybox: &Path, archive: &Path) {
     image_with(busybox, archive, &[]);
 }
 
-/// Writes such an archive with further files.
+/// Writes a tar archive of a root file system with busybox and further files.
 pub fn image_with(busybox: &Path, archive: &Path, files: &[(&str, &[u8])]) {
     let mut tree = Tree::default();
     for name in ["bin", "etc", "tmp", "root"] {

@@ -292,7 +292,7 @@ pub fn take_down(
         }
     } else if !firewall.is_intact()? {
         // The state does not name the container: a command was killed before it recorded the rules,
-        // or the state was removed. The rules may exist, so make all rules again without them.
+        // or the state was removed. The container's rules may exist, so make all other rules again.
         firewall.rebuild(&[], Some(id), collect)?;
     }
     forget()
