@@ -183,7 +183,7 @@ impl Host {
             tree.directory(name);
         }
         tree.program("bin/busybox", fs::read(self.suite.busybox(work)).unwrap());
-        // The applets are the same on each architecture, and this machine can run bookworm's busybox.
+        // The applets are the same on each architecture. This machine can run bookworm's busybox.
         for applet in run(Command::new(BOOKWORM.busybox(work)).arg("--list")).lines() {
             if applet != "busybox" {
                 tree.link(&format!("bin/{applet}"), "/bin/busybox");
