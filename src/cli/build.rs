@@ -191,7 +191,8 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         "NAME=VALUE",
         "Annotate the manifest in an archive (-o type=oci)",
         |a, v| {
-            // Docker's prefix `manifest:` chooses the manifest. mydocker annotates nothing else.
+            // Docker's prefix `manifest:` chooses the manifest, the only object that mydocker
+            // annotates.
             let v = v.strip_prefix("manifest:").unwrap_or(v);
             match v.split_once('=') {
                 Some((name, value)) if !name.is_empty() => {

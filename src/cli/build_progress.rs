@@ -3,9 +3,9 @@
 //! Plain: each step has a number, which starts each line of the step (`#5 [2/4] RUN make`, `#5
 //! 0.241 cc -c a.c`, `#5 DONE 1.3s`). If another step prints next, its title is printed again.
 //! Terminal: each step has a line with its state and its time, and the lines are drawn again in
-//! place. The last lines of a running step's output follow its line. Messages about the whole build
-//! and the output of a failed step are printed at the end. If the terminal has too few rows, the
-//! first steps that ended are left out until the end.
+//! place. Below the line of a running step are the last lines of the step's output. Messages about
+//! the whole build and the output of a failed step are printed at the end. If the terminal has too
+//! few rows, the first steps that ended are left out until the end.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;

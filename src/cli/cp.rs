@@ -56,9 +56,9 @@ pub static CP: Command = Command {
     },
 };
 
-/// Copies between the two places that `words` name. `containers` returns the containers of a place:
-/// several for the replicas of a service, and one empty text for any other place. Fails if a tar
-/// would be read from a terminal or written to one.
+/// Copies between the two places that `words` name. `containers` returns the ids of the containers
+/// that a place means, and one empty text for any other place. Fails if a tar would be read from a
+/// terminal or written to one.
 pub fn copy(
     engine: &Engine,
     words: &[String],

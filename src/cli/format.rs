@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::template::{Struct, Template, Value};
 use crate::time::Instant;
 
-/// What a field needs besides its row.
+/// The settings that a field needs besides its row.
 pub struct Show {
     pub no_trunc: bool,
     pub now: Instant,
@@ -27,7 +27,7 @@ pub struct Field<R: 'static> {
     pub write: fn(&R, &Show, &mut String),
 }
 
-/// What a template needs to know of a row besides its fields.
+/// The facts about a row that a template needs besides the row's fields.
 pub trait Row {
     /// The name of the row's type in Docker's errors, such as `*formatter.ContainerContext`.
     const KIND: &'static str;

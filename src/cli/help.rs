@@ -129,7 +129,7 @@ fn page(command: &Command) -> String {
     out
 }
 
-/// Appends one line for each flag: its spellings, then what it does.
+/// Appends one line for each flag: the spellings, then the help text.
 fn push_flags(out: &mut String, flags: &[&FlagSpec]) {
     let heads: Vec<String> = flags.iter().map(|flag| head(flag)).collect();
     let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);

@@ -1,8 +1,8 @@
 //! The `--filter` of `images` chooses the images that the listing shows. The filters of prunes are
 //! in `prune_filter`.
 //!
-//! A `reference` is a pattern in the syntax of Go's path.Match. It is compared with the name and
-//! with `name:tag`. An image must match one of the patterns and pass every other filter.
+//! A `reference` is a pattern in the syntax of Go's path.Match. The pattern is compared with the
+//! name and with `name:tag`. An image must match one of the patterns and pass every other filter.
 
 use crate::engine::Engine;
 use crate::engine::view::{ImageView, has_label, pass};
@@ -29,7 +29,7 @@ pub enum ImageFilter {
 /// The moment that `before`, `since` and `until` compare with.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The creation time of the image with this name, before `resolve`.
+    /// The creation time of the image with this name, which `resolve` looks up.
     Of(String),
     /// A time. An image without a creation time counts as older than every image that has one.
     At(Option<Instant>),

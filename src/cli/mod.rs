@@ -537,7 +537,7 @@ fn unknown_command(management: &str, word: &str) -> Failure {
 
 /// Prints an error as one line on stderr, or with `--debug` one line for each link of its chain.
 fn complain(command: Option<&str>, error: &Error, debug: bool) {
-    // Keep the message on one line, even if a name or a file in it has a newline.
+    // Keep the message on one line, even if a name or text in it has a newline.
     let line = |message: &str| message.replace('\n', " ");
     let mut text = String::from("mydocker");
     if let Some(command) = command {

@@ -200,10 +200,10 @@ const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 
 /// Interprets the options of `network create` for the driver. Docker's long keys work as well as
 /// the short ones. Fails on an option of Docker's that has no meaning here. Also returns the keys
-/// of other programs: as in Docker, these options are kept, and `inspect` shows them.
+/// of options for other programs. As in Docker, these options are kept, and `inspect` shows them.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options } = args;
-    // As in Docker, the status is 1 here and not 125, which is for a bad flag.
+    // As in Docker, an unknown driver exits with 1, and not with 125 as a bad flag does.
     if !matches!(driver.as_str(), "" | "bridge" | "macvlan" | "ipvlan") {
         fail!("unknown network driver '{driver}'; known: bridge macvlan ipvlan");
     }

@@ -21,8 +21,8 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Prints a text with colour codes. The caller escaped the words before it added the colours. Fails
-/// like `print`.
+/// Prints a text with colour codes. The caller has escaped the words before it added the colours.
+/// Fails like `print`.
 pub fn print_painted(text: &str) -> Result<()> {
     match stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

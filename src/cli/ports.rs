@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::engine::view::PublishedPort;
 
-/// One entry of the column.
+/// One entry of the column PORTS.
 pub enum Ports<'a> {
     /// An exposed port, or a range of exposed ports, as text.
     Exposed(&'a str),

@@ -91,7 +91,7 @@ impl Row for StatsView {
 static COLUMNS: &[&str] =
     &["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
 
-/// In alphabetical order, as in Docker's JSON.
+/// The fields of `--format`, in alphabetical order, as in Docker's JSON.
 static FIELDS: &[Field<StatsView>] = &[
     Field {
         name: "BlockIO",

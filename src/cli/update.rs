@@ -2,7 +2,8 @@
 //! and stopped containers.
 //!
 //! The flags are those of `run`, and the same functions parse their values. A flag that is not
-//! given leaves the container's setting unchanged. As in Docker, so does a value of 0.
+//! given leaves the container's setting unchanged. As in Docker, a value of 0 also leaves the
+//! setting unchanged.
 
 use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
 use super::value::resources::{

@@ -1,6 +1,7 @@
-//! `volume create`, `ls`, `inspect`, `rm` and `prune`. A volume without a name gets a random name.
-//! As in Docker, `prune` removes only anonymous volumes unless `-a` is given. `local` is the only
-//! driver; `volume::options` checks its options. `engine::volumes` does the work.
+//! `volume create`, `ls`, `inspect`, `rm` and `prune`: the commands for volumes. A volume without a
+//! name gets a random name. As in Docker, `prune` removes only anonymous volumes unless `-a` is
+//! given. `local` is the only driver; `volume::options` checks its options. `engine::volumes` does
+//! the work.
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_labels};

@@ -20,14 +20,14 @@ use crate::time::Instant;
 
 /// The most entries that are kept: each removal of an image reads all of them.
 const MAX_ENTRIES: usize = 1000;
-/// The most bytes of layers that only the cache keeps, and of cache mounts, if the disk is large.
+/// On a large disk, the most bytes of the layers that only the cache keeps. Cache mounts may take
+/// as many bytes again.
 const MAX_BYTES: u64 = 10 << 30;
 /// On a small disk the limit is the disk's size divided by this.
 const DISK_PART: u64 = 10;
 /// The name of the directory of cache mounts, beside the entries.
 const MOUNTS: &str = "mounts";
-/// The name of the file with the id of the image that the last failed build left, beside the
-/// entries.
+/// The name of the file, beside the entries, that has the id of the last failed build's image.
 const FAILED: &str = "failed";
 /// The longest description of a step, in characters.
 const MAX_TITLE: usize = 200;

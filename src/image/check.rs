@@ -42,7 +42,7 @@ impl Leftover {
         &self.path
     }
 
-    /// Returns the words about the leftover, which follow its path in a finding.
+    /// Returns the words about the leftover, which follow the leftover's path in a finding.
     pub fn what(&self) -> &'static str {
         match self.kind {
             Kind::Layer(layers::Leftover::Unpacking) => "is a layer that was unpacked only in part",

@@ -27,14 +27,13 @@ const ZSTD_BLOCK: usize = 128 << 10;
 /// The largest window that a frame may state: that of `zstd --ultra -22`. `--long=28` and more
 /// are refused.
 const MAX_WINDOW: u64 = 128 << 20;
-/// The largest window that the decoder keeps, in bytes. A frame that states a larger window is
-/// decoded as long as it refers back no further: a writer that doesn't know the length of its input
-/// states the window of its level. Usual builders state 8 MiB. `KEPT_DESCRIPTOR` is this size as a
-/// window descriptor.
+/// The largest window that the decoder keeps, in bytes; `KEPT_DESCRIPTOR` is its window descriptor.
+/// A frame that states a larger window is decoded if it refers back no further. A writer that does
+/// not know the length of its input states the window of its level. Usual builders state 8 MiB.
 const KEPT_WINDOW: u64 = 30 << 20;
 const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
-/// The least bytes that the decoder may allocate for one buffer, whatever the window: its tables of
-/// literals and sequences take up to 2 MiB each.
+/// The smallest limit for one buffer of the decoder, in bytes. The tables of literals and sequences
+/// take up to 2 MiB each, whatever the window is.
 const MIN_RING: usize = 4 << 20;
 /// The bytes that the windows of all running decoders may take together. A decoder that needs more
 /// waits until others end.
@@ -89,7 +88,7 @@ fn read_up_to(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Frames of zstd, one after the other.
+/// A reader of zstd frames, one after the other.
 struct Zstd<R> {
     input: R,
     frame: FrameDecoder,
@@ -236,9 +235,9 @@ fn ring_size(window: u64) -> usize {
     most.next_power_of_two().max(MIN_RING)
 }
 
-/// A decoder's share of [`WINDOWS`]. It is also the largest block of memory that the decoder's
-/// thread may allocate: a corrupt zstd block can unpack to gigabytes, and the decoder checks
-/// nothing before it allocates.
+/// A decoder's share of [`WINDOWS`]. The share is also the largest block of memory that the
+/// decoder's thread may allocate: a corrupt zstd block can unpack to gigabytes, and the decoder
+/// checks nothing before it allocates.
 struct Share {
     bytes: usize,
 }

@@ -1,6 +1,6 @@
-//! The image config: the defaults of an image's containers, and its layers. OCI image spec,
-//! config.md. Docker's config is the same document with more fields; these are kept in the stored
-//! bytes but not read.
+//! The image config (OCI image spec, config.md): the defaults of an image's containers, and its
+//! layers. Docker's config is the same document with more fields. The stored bytes keep these
+//! fields, but mydocker does not read them.
 
 use miniserde::Deserialize;
 use miniserde::json::{self, Array, Number, Object, Value};
@@ -51,7 +51,7 @@ pub struct ContainerConfig {
     /// Ports, each as `80/tcp`.
     pub exposed_ports: Vec<String>,
     pub healthcheck: Option<Healthcheck>,
-    /// `SHELL`: the command that runs a line of the health check, and a line of a Dockerfile.
+    /// The command that runs a line of a health check or of a Dockerfile (`SHELL`).
     pub shell: Option<Vec<String>>,
     /// Instructions for a build on top of this image.
     pub on_build: Vec<String>,

@@ -175,7 +175,7 @@ pub fn copy_unpacked(
 #[cfg(feature = "build")]
 struct Inner<R> {
     reader: Reader<R>,
-    /// Where the remaining data lies in the file; the rest is holes.
+    /// The positions of the remaining data in the file. The rest is holes.
     extents: VecDeque<Extent>,
     at: u64,
     size: u64,

@@ -30,7 +30,7 @@ const BUILDING: &str = ".build-";
 const ENTRY: &str = ".entry";
 const BUFFER: usize = 128 << 10;
 
-/// The layers of one build. Dropping this removes the directory.
+/// The layers of one build. Dropping the draft that holds the lock removes the directory.
 pub struct Draft {
     dir: PathBuf,
     /// `None` if another process of the build has the lock and removes the directory.
@@ -73,7 +73,7 @@ impl ImageStore {
             let name = format!("{BUILDING}{}-{}", sys::process::boot_id(), random_name()?);
             let dir = self.layers.dir().join(name);
             make_dir(&dir)?;
-            // `None`: another build took the new directory for a leftover.
+            // `None` means that another build took the new directory for a leftover.
             if let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? {
                 return Ok(Draft { dir, lock: Some(lock) });
             }

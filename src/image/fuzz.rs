@@ -195,7 +195,7 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The archive with a correct checksum in each header, which chance would hardly ever produce.
+/// Returns the archive with a correct checksum in each header: random bytes hardly ever have one.
 fn with_right_sums(input: &[u8]) -> Vec<u8> {
     let mut bytes = input.to_vec();
     let mut at = 0;
@@ -221,7 +221,7 @@ fn with_right_sums(input: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Does `target` with each input of its corpus.
+    /// Calls `target` with each input of the corpus `name`.
     fn replay_corpus(name: &str, target: fn(&[u8])) {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
         let mut count = 0;

@@ -2,7 +2,7 @@
 //!
 //! The file `images/drop/NAME.tar` is the image NAME:latest. The file is imported at its first use,
 //! and again when its size or time changes. `images/drop/.NAME.json` records what was imported, and
-//! `.NAME.lock` makes sure that fifty first uses at the same time import the file once.
+//! `.NAME.lock` makes sure that many first uses at the same time import the file once.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -35,7 +35,8 @@ struct Dropped {
 impl ImageStore {
     /// Makes an image of one layer from a root file system's tar, plain or compressed. `config` has
     /// the defaults for containers, and `comment` goes into the image's history. If `platform` has
-    /// no architecture, the image is for this machine's. Fails if the archive has no end mark.
+    /// no architecture, the image is for this machine's architecture. Fails if the archive has no
+    /// end mark.
     pub fn import(
         &self,
         input: &mut (dyn Read + Send),

@@ -7,7 +7,7 @@
 //! check` finds both.
 //!
 //! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
-//! next pull after a kill, uses the layer. After a reboot it counts as torn: it was not synced.
+//! next pull after a kill, uses the layer. After a reboot it counts as torn.
 
 use std::fs::{self, File};
 #[cfg(feature = "build")]

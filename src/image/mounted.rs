@@ -36,8 +36,8 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     if is_kernels(handle.as_fd())? {
         fail!("a file of the kernel's is mounted there");
     }
-    // Open the file by its handle: by the name, a device that has replaced the file could be
-    // opened, and opening a device can have an effect.
+    // Open the file by its handle. The name could lead to a device that has replaced the file, and
+    // opening a device can have an effect.
     let own = format!("/proc/self/fd/{}", handle.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = openat(CWD, own, flags, Mode::empty()).map_err(beneath::open_error);

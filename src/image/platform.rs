@@ -28,12 +28,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Wants the platform of this machine.
+    /// Returns a request for the platform of this machine.
     pub fn native() -> Wanted {
         Wanted { platform: Platform::native(), is_exact: false }
     }
 
-    /// Wants exactly the platform that the user requested.
+    /// Returns a request for exactly `platform`, because the user named it.
     pub fn exactly(platform: Platform) -> Wanted {
         Wanted { platform, is_exact: true }
     }

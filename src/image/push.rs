@@ -7,7 +7,7 @@
 //! that no reader finds a name whose parts are missing.
 //!
 //! If a registry refuses a body in chunks, the layer is compressed twice, first for its length. If
-//! it refuses OCI's manifest, Docker's is sent.
+//! the registry refuses OCI's manifest, Docker's is sent.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,8 +115,8 @@ impl ImageStore {
         Ok((digest, size))
     }
 
-    /// Returns the manifest to send, with its media type. This is the manifest that the image was
-    /// pulled by if that describes the same blobs, so that the digest stays.
+    /// Returns the manifest to send, with its media type. If the manifest by which the image was
+    /// pulled describes the same blobs, that manifest is sent, so that the digest stays.
     fn document_of(&self, id: &ImageId, manifest: &Manifest) -> Result<(String, Vec<u8>)> {
         if let Some(kept) = self.manifest(id)?
             && let Ok(parsed) = Manifest::parse("manifest", &kept)
@@ -215,7 +215,8 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the registry says that it has a blob. If it refuses to answer, the blob is sent.
+    /// Whether the registry says that it has a blob. If the registry refuses to answer, returns
+    /// false, and the blob is sent.
     fn has(&self, digest: &Digest) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
@@ -228,7 +229,8 @@ impl Target<'_> {
         }
     }
 
-    /// Asks the registry to mount a blob from the repository `source`. Returns false if it refuses.
+    /// Asks the registry to mount a blob from the repository `source`. Returns false if the
+    /// registry refuses.
     fn mount(&self, digest: &Digest, source: &str) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let url = url.and_query("mount", &digest.to_string()).and_query("from", source);

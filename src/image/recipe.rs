@@ -31,8 +31,8 @@ const MAX_PATH: u64 = 1 << 20;
 const COPY_BUFFER: usize = 256 << 10;
 
 /// A recipe that is being written. The file is a deflate stream (RFC 1951) of records, with numbers
-/// in LEB128. Each record is a length, that many literal bytes, and the length of a path. Unless
-/// that is 0, the path, an offset and a length follow: the bytes of that file.
+/// in LEB128. Each record is a length, that many literal bytes, and the length of a path. If that
+/// length is not 0, the path, an offset and a length follow, which name bytes of that file.
 pub struct Recipe {
     /// `None` if no recipe is wanted or none can be made.
     encoder: Option<DeflateEncoder<BufWriter<File>>>,
@@ -85,7 +85,8 @@ impl Recipe {
         }
     }
 
-    /// Drops the recipe, because a file in it was removed or replaced, or because it is too large.
+    /// Drops the recipe, because a file in it was removed or replaced, or because the recipe is too
+    /// large.
     fn give_up(&mut self) {
         self.encoder = None;
         self.literal = Vec::new();

@@ -76,7 +76,7 @@ pub struct Overrides {
 /// Whether to leave the file or tree with that path out of the archive.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
-/// Is called for everything that goes into an archive.
+/// An observer of everything that is written to an archive.
 pub trait Watch {
     /// An entry for `name` in `parent` comes next. The file has the attributes `stat`.
     fn entry(&self, parent: BorrowedFd<'_>, name: &OsStr, stat: &Stat, entry: &Entry)

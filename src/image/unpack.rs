@@ -447,8 +447,8 @@ impl Layer<'_> {
             }
             (current, start) = (Rc::new(made), end + 1);
         }
-        // At most whiteouts were replaced here, and no path leads through a whiteout. So all open
-        // directories are still right.
+        // Only whiteouts can have been replaced here, and no path leads through a whiteout. So all
+        // open directories are still right.
         self.directories.hold(path, current.clone());
         Ok(current)
     }

@@ -80,8 +80,8 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     }
 }
 
-/// Pulls or builds the images of `services`, each image once. Fails at the first image that is
-/// missing and that `how` or its policy forbids to get.
+/// Pulls or builds the images of `services`, each image once. Fails at the first missing image that
+/// `how` or the policy forbids to pull or build.
 pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Bring) -> Result<()> {
     let mut done: Vec<ImageName> = Vec::new();
     for service in with_bases(project, services)? {

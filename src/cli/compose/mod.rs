@@ -211,7 +211,7 @@ fn report(line: &str) {
     print_error(&format!("{line}\n"));
 }
 
-/// Returns the options to create a container of `service` with.
+/// Returns the options for creating a container of `service`.
 fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     let image = Some(image(project, service)?);
     Ok(CreateOptions { image, ..options_but_image(project, service)? })

@@ -1,7 +1,7 @@
 //! The command `compose run`: runs one command in a new container of a service, as `run` does. The
-//! services that it depends on start first. The container has its own name and does not count as a
-//! replica of the service. The service's ports are published only with `--service-ports`, and the
-//! service's name resolves to the container only with `--use-aliases`.
+//! services that this service depends on start first. The container has its own name and does not
+//! count as a replica of the service. The service's ports are published only with
+//! `--service-ports`, and the service's name resolves to the container only with `--use-aliases`.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_line;

@@ -1,5 +1,5 @@
-//! `compose pull`, `push`, `images` and `version`. `pull` pulls one image after the other, and an
-//! image that several services use only once. A service with `build` is pulled only if it also has
+//! `compose pull`, `push`, `images` and `version`. `pull` pulls one image after the other. An image
+//! that several services share is pulled once. A service with `build` is pulled only if it also has
 //! `image`. `push` pushes only images of services that have `build` and `image`.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};

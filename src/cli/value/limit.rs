@@ -89,7 +89,7 @@ pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
     };
     let number = |text: &str| match text {
         "*" => Ok(None),
-        // The kernel's device numbers have 12 bits of major and 20 of minor.
+        // The kernel's device numbers have 12 bits for the major and 20 for the minor number.
         _ => parse_number(text, 0, (1 << 20) - 1).map(Some).map_err(|_| wrong()),
     };
     let (major, minor) = numbers.split_once(':').ok_or_else(wrong)?;

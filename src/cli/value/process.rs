@@ -91,7 +91,7 @@ pub fn parse_endpoint(text: &str) -> Result<EndpointOption> {
     Ok(EndpointOption { network, settings })
 }
 
-/// Adds an interface option, `KEY=VALUE`. It replaces an earlier option with the same key.
+/// Adds an interface option, `KEY=VALUE`. The option replaces an earlier one with the same key.
 pub fn add_interface_option(options: &mut Vec<(String, String)>, text: &str) -> Result<()> {
     let option = parse_option(text)?;
     options.retain(|(key, _)| *key != option.0);

@@ -1,5 +1,5 @@
-//! `--cap-add`, `--cap-drop` and `--security-opt`, in Docker's syntax. This file checks only the
-//! form of a value; `engine::confine` checks whether this host supports it (the kernel's
+//! Parses `--cap-add`, `--cap-drop` and `--security-opt` in Docker's syntax. This file checks only
+//! the form of a value; `engine::confine` checks whether this host supports the value (the kernel's
 //! capabilities, AppArmor, SELinux). Capability names are those of capabilities(7), with or without
 //! `CAP_`.
 

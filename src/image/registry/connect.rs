@@ -85,13 +85,13 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector without connections.
+    /// Returns a connector without connections.
     pub fn new(trust: Trust, proxies: Proxies, stall: Duration, again: bool) -> Connector {
         Connector { trust, proxies, stall, again, idle: Mutex::default() }
     }
 
     /// Sends one request, on a kept connection if there is one. Returns the head and the body of
-    /// the answer. The status may be an error; only a failed connection fails.
+    /// the answer, whatever its status is. Fails if the connection fails.
     pub fn send(
         &self,
         method: &'static str,

@@ -455,7 +455,7 @@ impl Body {
 
     /// Returns the stream itself, after the other side has agreed to another protocol.
     pub fn into_stream(self) -> Option<Box<dyn Stream>> {
-        // Nothing may be buffered: the other side waits for the first bytes.
+        // Return the stream only if no bytes are buffered, because they would be lost.
         let connection = self.connection.filter(|connection| connection.buffer().is_empty());
         connection.map(BufReader::into_inner)
     }

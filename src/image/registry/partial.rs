@@ -38,8 +38,7 @@ pub struct Partial {
 
 impl Partial {
     /// Takes the first file of the blob whose holder ends or is slow. `stall` is how long a
-    /// registry may be silent, and `stop` ends the wait. Fails if the holders of all files keep
-    /// them.
+    /// registry may be silent. Fails if `stop` is set during the wait.
     pub fn hold(
         dir: &Path,
         hex: &str,

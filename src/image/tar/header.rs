@@ -111,7 +111,7 @@ fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
 fn number(field: &[u8]) -> Result<i64> {
     let bad = || Error::new(format!("bad number '{}'", field.escape_ascii()));
     if field[0] & 0x80 != 0 {
-        // At most 12 bytes fit an i128. The top bit is the mark, the next one the sign.
+        // At most 12 bytes fit into an i128. The top bit is the mark, and the next bit is the sign.
         let first = i128::from(((field[0] << 1) as i8) >> 1);
         let value = field[1..].iter().fold(first, |value, &byte| value << 8 | i128::from(byte));
         return i64::try_from(value).map_err(|_| bad());

@@ -272,7 +272,7 @@ impl<R: BufRead> Reader<R> {
         })
     }
 
-    /// Reads the whole data of an extension header. Fails if it is longer than `MAX_EXTENSION`.
+    /// Reads the whole data of an extension header. Fails on more than `MAX_EXTENSION` bytes.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>> {
         if header.size > MAX_EXTENSION {
             fail!("a tar extension header of {} bytes: at most {MAX_EXTENSION}", header.size);

@@ -92,7 +92,8 @@ impl Records {
     }
 }
 
-/// Splits off the first record. Returns it without its length, blank and newline, and the rest.
+/// Splits off the first record. Returns the record without its length, blank and newline, and the
+/// rest.
 fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     let bad = || Error::new("a PAX record with a bad length");
     let blank = bytes.iter().take(20).position(|&byte| byte == b' ').ok_or_else(bad)?;
