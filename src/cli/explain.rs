@@ -84,8 +84,8 @@ struct Page {
 }
 
 impl Page {
-    /// Appends a fact and the facts below it. `first` is the text before its first line, and `rest`
-    /// the text before all other lines.
+    /// Appends a fact and the facts below it. `first` is the text before the fact's first line, and
+    /// `rest` the text before all other lines.
     fn push(&self, out: &mut String, fact: &Fact, first: &str, rest: &str) {
         let known = HEADINGS.iter().find(|(key, ..)| *key == fact.key);
         let (words, note) = known.map_or((fact.key.as_str(), ""), |(_, words, note)| (words, note));

@@ -87,7 +87,7 @@ pub struct Flag<A: 'static> {
 }
 
 impl<A> Flag<A> {
-    /// A flag without a value; `--long=false` turns it off.
+    /// A flag without a value; `--long=false` turns the flag off.
     pub const fn switch(long: &'static str, doc: &'static str, update: fn(&mut A, bool)) -> Self {
         Flag { spec: FlagSpec::new(long, None, doc), update: Update::Switch(update) }
     }
@@ -102,7 +102,7 @@ impl<A> Flag<A> {
         Flag { spec: FlagSpec::new(long, Some(value), doc), update: Update::Value(update) }
     }
 
-    /// A flag with a value that ignores an empty value, as Docker does. Scripts write `--name
+    /// A flag that takes a value and ignores an empty one, as Docker does. Scripts write `--name
     /// "$NAME"`, where NAME may be unset.
     pub const fn setting(
         long: &'static str,
@@ -115,7 +115,7 @@ impl<A> Flag<A> {
         flag
     }
 
-    /// A Docker switch that has no effect, because mydocker always does what it requests.
+    /// A Docker switch that has no effect, because mydocker always does what the switch requests.
     pub const fn accepted(long: &'static str, doc: &'static str) -> Self {
         Flag::switch(long, doc, |_, _| {}).under(Category::Docker)
     }

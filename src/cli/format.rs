@@ -34,7 +34,8 @@ pub trait Row {
     /// The template that `--format raw` stands for; empty if Docker has none.
     const RAW: &'static str = "";
 
-    /// Fields that Docker does not have. Templates can use them; `{{json .}}` leaves them out.
+    /// Fields that Docker does not have. Templates can use these fields; `{{json .}}` leaves them
+    /// out.
     const OURS: &'static [&'static str] = &[];
 
     /// The style of the field in the default table on a terminal.
@@ -119,7 +120,7 @@ impl Format {
         self.painted(rows, fields, show, false)
     }
 
-    /// Prints all rows. The default table has colours if stdout is a terminal that takes them.
+    /// Prints all rows. The default table has colours if stdout is a terminal that takes colours.
     pub fn print_painted<R: Row>(
         &self,
         rows: &[R],
@@ -287,8 +288,7 @@ pub fn push_ago(out: &mut String, then: Instant, now: Instant) {
     out.push_str(" ago");
 }
 
-/// Appends `text`, cut to `length` characters. If `text` is longer, the last of these is an
-/// ellipsis.
+/// Appends `text`, cut to `length` characters. The last character of a cut text is an ellipsis.
 pub fn push_ellipsis(out: &mut String, text: &str, length: usize) {
     match text.char_indices().nth(length) {
         None => out.push_str(text),

@@ -1,5 +1,5 @@
 //! The flags before the command: the state directories, the firewall, and how errors are printed.
-//! Environment variables can set three of them: `MYDOCKER_ROOT`, `MYDOCKER_RUN_ROOT` and
+//! Environment variables can set three of these flags: `MYDOCKER_ROOT`, `MYDOCKER_RUN_ROOT` and
 //! `MYDOCKER_FIREWALL`. A flag wins over its variable, and an empty variable counts as not set.
 
 use std::ffi::OsString;
@@ -197,8 +197,8 @@ impl GlobalArgs {
         Ok(())
     }
 
-    /// The firewall back end. The flag wins over MYDOCKER_FIREWALL; without both it is `Auto`.
-    /// Fails if the variable has an unknown value.
+    /// The firewall back end. The flag wins over MYDOCKER_FIREWALL; without both, the choice is
+    /// `Auto`. Fails if the variable has an unknown value.
     pub fn firewall(&self) -> Result<FirewallChoice> {
         match (self.firewall, std::env::var("MYDOCKER_FIREWALL")) {
             (Some(choice), _) => Ok(choice),

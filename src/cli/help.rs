@@ -1,6 +1,6 @@
-//! `help` and `--help`: print the overview and the page of each command. Both come from the tables
-//! that the parser uses, so a flag cannot be missing from its page. Unit tests limit lines to 100
-//! columns in the overview and to 110 in a page. `man` writes the manual page.
+//! `help` and `--help`: print the overview and the page of each command. The overview and the pages
+//! come from the tables that the parser uses, so a flag cannot be missing from its page. Unit tests
+//! limit lines to 100 columns in the overview and to 110 in a page. `man` writes the manual page.
 
 use super::COMMANDS;
 use super::flag::{Category, Command, FlagSpec, Group, MANY, Operand, specs};

@@ -323,7 +323,7 @@ impl Invocation {
     }
 
     /// Calls `act` with each of `names`. A failure is reported on its own line and does not stop
-    /// the others. The exit status is 1 after a failure.
+    /// the other calls. The exit status is 1 after a failure.
     pub fn each(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
         let mut status = 0;
         for name in names {

@@ -59,7 +59,7 @@ impl Progress {
         Progress { quiet, on_stderr: true, terminal, drawing: Mutex::default() }
     }
 
-    /// Reports one event. Any thread may call it.
+    /// Reports one event. Any thread may call this function.
     pub fn note(&self, event: TransferEvent) {
         let mut drawing = self.lock();
         let (layer, step) = match event {
@@ -107,7 +107,7 @@ impl Progress {
         self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts bytes. Draws their line only after `SHORT`, and at most once per `REDRAW`.
+    /// Counts bytes. Draws the line of the bytes only after `SHORT`, and at most once per `REDRAW`.
     fn count(&self, moved: Moved) {
         let mut drawing = self.lock();
         let Some((what, bytes, since)) = drawing.bytes else { return };
@@ -152,8 +152,8 @@ impl Progress {
             text += &format!("\x1b[{}A\x1b[J", drawing.drawn);
         }
         text += line;
-        // Each line must fit the terminal: `drawn` counts a wrapped line as one, but it occupies
-        // two.
+        // Each line must fit the terminal: `drawn` counts a wrapped line as one, but such a line
+        // occupies two.
         let columns = columns().map_or(DEFAULT_COLUMNS, usize::from);
         for (layer, bytes, of) in &drawing.active {
             push_bar(&mut text, layer, *bytes, *of, columns);

@@ -2,7 +2,7 @@
 //!
 //! As in Docker, an object is removed only if it passes every filter. An unknown filter is an
 //! error, because ignoring it would remove more than the user wants. Docker refuses `until` for
-//! volumes. mydocker accepts it, because a volume's record has the creation time.
+//! volumes. mydocker accepts `until`, because a volume's record has the creation time.
 
 use crate::engine::view::{PruneCandidate, has_label};
 use crate::error::{Result, fail};

@@ -123,7 +123,7 @@ fn facts() -> Value {
             fields: vec![
                 ("Client", Value::object(client)),
                 ("Server", Value::object(server)),
-                // The fields of mydocker before it had `Server`.
+                // The fields that `version` had before mydocker added `Server`.
                 ("Version", Value::Omitted(text(VERSION_TEXT).into())),
                 ("Os", Value::Omitted(text("linux").into())),
                 ("Arch", Value::Omitted(text(go_arch()).into())),

@@ -23,7 +23,7 @@ const MAX_ENTRIES: usize = 1000;
 /// On a large disk, the most bytes of the layers that only the cache keeps. Cache mounts may take
 /// as many bytes again.
 const MAX_BYTES: u64 = 10 << 30;
-/// On a small disk the limit is the disk's size divided by this.
+/// On a small disk the limit is the disk's size divided by this number.
 const DISK_PART: u64 = 10;
 /// The name of the directory of cache mounts, beside the entries.
 const MOUNTS: &str = "mounts";
@@ -97,8 +97,8 @@ impl ImageStore {
         CacheEntry::parse(key, &bytes)
     }
 
-    /// Records that the entries were used at `now`. All get the same time, so that no step of a
-    /// chain counts as older than another.
+    /// Records that the entries were used at `now`. All entries get the same time, so that no step
+    /// of a chain counts as older than another.
     pub fn touch_cache(&self, keys: &[Digest], now: Instant) {
         let now = UNIX_EPOCH + Duration::from_nanos(u64::try_from(now.0).unwrap_or(0));
         for key in keys {

@@ -83,8 +83,8 @@ impl<'a, D: Documents> Choice<'a, D> {
     }
 
     /// Returns the image of a single entry, whatever its platform is. If the entry is an index,
-    /// returns the best image of it. Returns `None` for an artifact, or if no image of an index
-    /// fits.
+    /// returns the best image of that index. Returns `None` for an artifact, or if no image of an
+    /// index fits.
     pub fn only(&mut self, offer: &Offer) -> Result<Option<Chosen>, D::Error> {
         if offer.is_artifact { Ok(None) } else { self.look(offer, Some(0), MAX_DEPTH + 1) }
     }

@@ -94,7 +94,7 @@ impl ImageStore {
         }
     }
 
-    /// Makes an image of a config, and adds `layer` to it as the last layer.
+    /// Makes an image of a config, with `layer` as an additional last layer.
     fn commit_config(
         &self,
         mut config: ImageConfig,

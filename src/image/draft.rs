@@ -1,11 +1,11 @@
 //! The layers of a running build, before the cache and an image own them.
 //!
-//! A build has the directory `layers/.build-<boot>-<random>`, which it locks by flock(2). In it,
-//! `<diff_id>/` is a layer that the build made. An empty file `<diff_id>` marks a layer in place
-//! that the build needs, so that no removal takes it. `<key>.entry` is the cache's entry of a step.
-//! At the build's end, failed or not, the layers are moved into place together after one syncfs(2):
-//! a step of a build syncs nothing. If the build is killed, the next build does this. After a
-//! restart of the host the layers may be torn, so the next build removes them.
+//! A build has the directory `layers/.build-<boot>-<random>`, which it locks by flock(2). In this
+//! directory, `<diff_id>/` is a layer that the build made. An empty file `<diff_id>` marks a layer
+//! in place that the build needs, so that no removal takes it. `<key>.entry` is the cache's entry
+//! of a step. At the build's end, failed or not, the layers are moved into place together after one
+//! syncfs(2): a step of a build syncs nothing. If the build is killed, the next build moves them.
+//! After a restart of the host the layers may be torn, so the next build removes them.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -43,7 +43,8 @@ impl Draft {
         Draft { dir: self.dir.clone(), lock: None }
     }
 
-    /// Moves a layer of the build into place, unless the build needs or made the same one already.
+    /// Moves a layer of the build into the draft, unless the build needs or made the same layer
+    /// already.
     fn add(&self, staged: &mut Staged) -> Result<()> {
         let place = self.dir.join(staged.diff_id.hex());
         if place.exists() {
@@ -86,7 +87,7 @@ impl ImageStore {
         if own.is_dir() { own } else { self.layers.fs(layer) }
     }
 
-    /// Keeps layers in place for the build. Returns `false` if one of them does not exist.
+    /// Keeps layers in place for the build. Returns `false` if one of these layers does not exist.
     pub fn need_layers(&self, draft: &Draft, layers: &[Digest]) -> Result<bool> {
         let mut new =
             layers.iter().filter(|layer| !draft.dir.join(layer.hex()).exists()).peekable();

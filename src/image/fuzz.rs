@@ -1,7 +1,7 @@
 //! The work of the fuzz targets, and the properties that must hold for every input.
 //!
-//! `make fuzz` looks for inputs that break them. Each `cargo test` replays the inputs of
-//! `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and
+//! `make fuzz` looks for inputs that break these properties. Each `cargo test` replays the inputs
+//! of `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and
 //! inputs that a fuzzer once found. Each input is unpacked beside a directory that must not change;
 //! the corpus names that directory (`../outside/canary`), and a changed directory shows the escape.
 
@@ -92,8 +92,8 @@ pub fn load(input: &[u8]) {
     assert_eq!(files_below(&state), [] as [PathBuf; 0]);
 }
 
-/// Documents of registries and archives are parsed or refused. What is written from a parsed
-/// document reads the same.
+/// Documents of registries and archives are parsed or refused. The text that is written from a
+/// parsed document has the same meaning.
 pub fn documents(input: &[u8]) {
     for media_type in ["", super::manifest::OCI_INDEX, super::manifest::OCI_MANIFEST] {
         if let Ok(Document::Manifest(manifest)) = Document::parse("m", media_type, input) {

@@ -44,7 +44,7 @@ pub fn is_kernels(file: BorrowedFd<'_>) -> Result<bool> {
     Ok(FILE_SYSTEMS.contains(&(found.f_type as u32)))
 }
 
-/// Returns the file's contents if its size does not say how long they are. A size of 0 is never
+/// Returns the file's contents if the stated size is not their length. A size of 0 is never
 /// trusted: FUSE has such files too (lxcfs), and reading an empty file costs little. Fails if the
 /// contents are longer than `MAX_FILE`.
 pub fn unsized_contents(mut file: &File, stat: &Stat) -> Result<Option<Vec<u8>>> {

@@ -31,7 +31,7 @@ pub struct LayerTar {
 
 impl Layers {
     /// Returns the digest and the size of the layer's tar. Without a recipe, the tar is made once
-    /// to find them.
+    /// to compute both.
     pub fn tar(&self, diff_id: &Digest) -> Result<LayerTar> {
         let home = self.home(diff_id);
         if let Some(size) = self.tar_size(diff_id)? {

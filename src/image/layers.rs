@@ -2,12 +2,12 @@
 //!
 //! A layer is unpacked in a directory `.unpack-…` that its process locks by flock(2). One syncfs(2)
 //! syncs all layers of an image. A layer is renamed into place when its image is committed, under
-//! the lock of the images, so it is complete. If two processes unpack the same layer, the second
-//! copy is dropped. Only a kill leaves such a directory, or a layer without an image; `system
-//! check` finds both.
+//! the lock of the images, so a layer in place is complete. If two processes unpack the same layer,
+//! the second copy is dropped. Only a kill leaves such a directory, or a layer without an image;
+//! `system check` finds both.
 //!
 //! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
-//! next pull after a kill, uses the layer. After a reboot it counts as torn.
+//! next pull after a kill, uses the layer. After a reboot the layer counts as torn.
 
 use std::fs::{self, File};
 #[cfg(feature = "build")]
@@ -57,8 +57,8 @@ pub struct Staged {
     dir: PathBuf,
     /// The lock of the process that unpacks the layer. The sweep leaves a locked directory alone.
     lock: OwnedFd,
-    /// Whether this process must not remove the directory: it is in place, or ready for other
-    /// processes.
+    /// Whether this process must not remove the directory: the layer is in place, or ready for
+    /// other processes.
     kept: bool,
 }
 
@@ -172,13 +172,13 @@ impl Layers {
         match renameat_with(CWD, &staged.dir, CWD, &ready, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             // Another process has made the layer ready, or the file system lacks the flag. The
-            // directory stays this process's own.
+            // directory of this process stays its own.
             Err(Errno::EXIST | Errno::INVAL) => return Ok(()),
             Err(error) => return Err(error).context(|| format!("make {}", ready.display())),
         }
         (staged.dir, staged.kept) = (ready, true);
-        // Other processes may lock the directory too from now on. Only a sweep can have opened it
-        // before, and a sweep drops its lock because the old name is gone.
+        // Other processes may lock the directory too from now on. Only a sweep can have opened the
+        // directory before, and a sweep drops its lock because the old name is gone.
         flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
     }
 
@@ -218,9 +218,9 @@ impl Layers {
         Ok(())
     }
 
-    /// Moves a layer that a build made into place. If the layer exists already, both stay as they
-    /// are. The caller holds the lock of the images, and calls `sync_dir` after it has moved all
-    /// layers.
+    /// Moves a layer that a build made into place. If the layer exists already, both directories
+    /// stay as they are. The caller holds the lock of the images, and calls `sync_dir` after it has
+    /// moved all layers.
     #[cfg(feature = "build")]
     pub fn adopt(&self, dir: &Path, diff_id: &Digest) -> Result<()> {
         let home = self.home(diff_id);
@@ -350,7 +350,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Whether the directory still exists: another pull may have moved it into place.
+    /// Whether the directory still exists: another pull may have moved the layer into place.
     pub fn is_there(&self) -> bool {
         self.dir.is_dir()
     }

@@ -2,10 +2,10 @@
 //! Manifests, configs and layers are files `blobs/sha256/<hex>`.
 //!
 //! An entry that is an index holds one image for several platforms, and so do several entries with
-//! one name; `choice` takes the image for this machine. The name is an annotation: containerd
-//! writes a full name, and other programs write `ref.name`. A tag alone is not a name. The grammar
-//! of `ref.name` (annotations.md) is wider than that of image names. If `ref.name` is not an image
-//! name, the image gets no name.
+//! one name; `choice` takes the image for this machine. The name of an image is an annotation:
+//! containerd writes a full name, and other programs write `ref.name`. A tag alone is not a name.
+//! The grammar of `ref.name` (annotations.md) is wider than that of image names. If `ref.name` is
+//! not an image name, the image gets no name.
 
 use super::choice::{Choice, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};
@@ -67,8 +67,8 @@ impl Archive {
         for (name, offers) in groups {
             let mut choice = Choice::new(&mut documents, wanted);
             let chosen = match &offers[..] {
-                // Entries without names are one image for several platforms: skip those for other
-                // platforms.
+                // Entries without names are one image for several platforms: skip the entries for
+                // other platforms.
                 [only] if name.is_none() && any_fits && fits(only) == Some(false) => continue,
                 [only] => choice.only(only)?,
                 several => choice.of(several, MAX_DEPTH)?,
@@ -123,7 +123,7 @@ impl Archive {
         Ok(NewImage { config, diff_ids, references: Vec::new(), manifest: None })
     }
 
-    /// Reads a manifest or config. Fails if it does not match its descriptor.
+    /// Reads a manifest or config. Fails if the bytes do not match the descriptor.
     fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let path = path(&descriptor.digest);
         if descriptor.size > MAX_DOCUMENT {
@@ -418,7 +418,7 @@ mod tests {
         }
         // The innermost index is one level too deep.
         let outermost = right(&nested[MAX_DEPTH]);
-        // A blob under another's name.
+        // A blob under the name of another blob.
         let mut swapped = Writer::default();
         swapped.file(&path(&Digest::of(&blobs[3])), &blobs[2]);
         for (bytes, reason) in [

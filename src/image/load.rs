@@ -2,8 +2,8 @@
 //! layout, packed or as a directory (`layout`).
 //!
 //! A docker-archive is a tar with `manifest.json`, and with a config and layer tars for each image.
-//! In the old form a layer is `<id>/layer.tar`, or a link if two images share it. In the new form
-//! it is `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so the archive must be
+//! In the old form a layer is `<id>/layer.tar`, or a link if two images share it. In the new form a
+//! layer is `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so the archive must be
 //! readable in any order. A plain archive in a file is read in place; any other input is first
 //! copied to a file without a name. No image is visible before all layers have the digests that the
 //! configs state.
@@ -305,7 +305,7 @@ impl Archive {
     }
 
     /// Like [`Archive::section`], but returns `None` if no member has that name. Links are
-    /// followed; in a directory they must stay inside.
+    /// followed; in a directory a link must stay inside.
     fn find(&self, name: &str) -> Result<Option<Section>> {
         let mut target = member_name(b"", name.as_bytes());
         let (file, members) = match self {

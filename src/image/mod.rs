@@ -1,10 +1,10 @@
 //! Images: their names, their configs, and their layers, which are unpacked once and shared by all
 //! containers.
 //!
-//! Bytes come from an archive (`load`, `import`, the drop folder) or a registry (`pull`). They are
-//! decompressed, hashed and unpacked in one pass. When everything is right, renames make them
-//! visible: first the layers, then the config, then the name. The formats are those of the OCI
-//! image spec, and the docker-archive that `docker save` writes.
+//! Bytes come from an archive (`load`, `import`, the drop folder) or a registry (`pull`). The bytes
+//! are decompressed, hashed and unpacked in one pass. When everything is right, renames make the
+//! image visible: first the layers, then the config, then the name. The formats are those of the
+//! OCI image spec, and the docker-archive that `docker save` writes.
 
 mod attributes;
 #[cfg(feature = "build")]

@@ -17,8 +17,8 @@ use super::kernel_files::is_kernels;
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
-/// Opens the file at `name` and truncates it, if it is a mount point; otherwise returns `None`.
-/// Fails if the mounted object is not a regular file, or is a file of the kernel.
+/// Opens the file at `name` and truncates it, if the name is a mount point; otherwise returns
+/// `None`. Fails if the mounted object is not a regular file, or is a file of the kernel.
 pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
     let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = match openat(parent, name, handle, Mode::empty()) {

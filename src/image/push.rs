@@ -37,8 +37,8 @@ const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
 /// The longest answer to an upload, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
-/// The most blobs that are tried in place of a layer. `MAX_SOURCES` repositories are tried for
-/// them.
+/// The most blobs that are tried in place of a layer. `MAX_SOURCES` limits the repositories to
+/// mount these blobs from.
 const MAX_KNOWN: usize = 4;
 const MAX_SOURCES: usize = 4;
 
@@ -140,7 +140,7 @@ impl ImageStore {
         for id in self.ids()? {
             let Some(manifest) = self.manifest(&id)? else { continue };
             let Some(config) = self.config_bytes(&id)? else { continue };
-            // Skip a manifest that can't be read: it could only have saved work.
+            // Skip a manifest that can't be read: a readable one could only have saved work.
             let (Ok(manifest), Ok(config)) =
                 (Manifest::parse("manifest", &manifest), ImageConfig::parse("config", &config))
             else {
@@ -205,7 +205,8 @@ impl Target<'_> {
         };
         let (media_type, bytes) = first;
         let Err(refusal) = put(&media_type, &bytes) else { return Ok(bytes) };
-        // Registries that do not know the media type answer so; most of them call it invalid.
+        // Registries that do not know the media type answer so; most of them call the manifest
+        // invalid.
         let unknown = matches!(refusal.status(), Some(400 | 404 | 405 | 406 | 415 | 422));
         let dockers =
             manifest.to_docker_json().filter(|_| unknown && media_type != DOCKER_MANIFEST);
@@ -241,8 +242,8 @@ impl Target<'_> {
         if head.status != 201
             && let Ok(upload) = self.location(&url, &head)
         {
-            // The registry started an upload instead. Abandon it, and ignore an error: registries
-            // drop such uploads.
+            // The registry started an upload instead. Abandon the upload, and ignore an error:
+            // registries drop such uploads.
             let _ = self.endpoint.document("DELETE", &upload, &[], Payload::Empty, MAX_ANSWER);
         }
         Ok(head.status == 201)

@@ -3,8 +3,8 @@
 //! `save` and `push` must produce the tar whose digest is in the image's config, but layers are
 //! stored unpacked. So while a layer is unpacked, its recipe records the bytes of the tar that
 //! don't become file contents (headers, padding, whiteouts, the end), and which file's bytes come
-//! in between. Docker's tar-split is the same. Compressed, a recipe takes some 40 bytes for each
-//! entry, 0.3 % of a distribution's base image.
+//! in between. Docker's name for a recipe is tar-split. Compressed, a recipe takes some 40 bytes
+//! for each entry, 0.3 % of a distribution's base image.
 //!
 //! If an archive names a file twice, only the last file's bytes are kept. Such an archive has no
 //! recipe, and [`super::layer_tar`] makes a new tar.

@@ -7,7 +7,7 @@
 //!
 //! `images/.lock` serialises the adding and removing of layers; it is never held during an
 //! unpacking or a download. A process that makes a container of an image holds the config by a
-//! shared flock(2) until its own record is written; a removal takes the exclusive lock.
+//! shared flock(2) until the container's record is written; a removal takes the exclusive lock.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -96,7 +96,7 @@ impl Usage {
 pub(super) enum Committed {
     All,
     /// Nothing was committed, because another command has removed these layers since the start. The
-    /// caller stages them and tries again.
+    /// caller stages these layers and tries again.
     Missing(Vec<Digest>),
 }
 
@@ -523,8 +523,7 @@ impl ImageStore {
     fn write_reference(&self, reference: &Reference, id: &ImageId) -> Result<()> {
         let path = self.reference_path(reference);
         if self.read_reference(reference).is_ok_and(|old| old == Some(*id)) {
-            // The file's time is when the name was last given. An error is ignored, and nothing is
-            // synced.
+            // Set the file's time, which is when the name was last given. An error is ignored.
             let _ = fs::File::options()
                 .write(true)
                 .open(&path)

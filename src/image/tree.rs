@@ -55,9 +55,9 @@ pub enum Form {
 /// When the archive has an entry `./` for the tree's own directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Top {
-    /// Always, because its mode, owner and time are part of the tree.
+    /// Always, because the directory's mode, owner and time are part of the tree.
     Always,
-    /// Only if its mode or owner differs from those of a directory without an entry.
+    /// Only if the directory's mode or owner differs from that of a directory without an entry.
     Unusual,
 }
 
@@ -67,9 +67,9 @@ pub struct Overrides {
     pub owner: Option<(u32, u32)>,
     /// A change of the permission bits of everything but links.
     pub mode: Option<ModeChange>,
-    /// Times after this one become this one, in seconds since 1970.
+    /// Times after this time become this time, in seconds since 1970.
     pub latest: Option<i64>,
-    /// All times become this one, in seconds since 1970.
+    /// All times become this time, in seconds since 1970.
     pub time: Option<i64>,
 }
 

@@ -170,8 +170,8 @@ struct Layer<'a> {
 }
 
 /// The times of directories. A new file in a directory changes the directory's time, so the times
-/// are set at the end. If they take too much memory, the times known so far are set earlier, and
-/// from then on each directory gets its time back after each new file.
+/// are set at the end. If these times take too much memory, the times known so far are set earlier,
+/// and from then on each directory gets its time back after each new file.
 #[derive(Default)]
 struct DirectoryTimes {
     wanted: Vec<(Vec<u8>, Timestamps)>,
@@ -223,8 +223,8 @@ impl Layer<'_> {
         if let Some(before) = before {
             futimens(&parent, &before)?;
         }
-        // Do this after the parent got its old time back: it may set the times of all known
-        // directories, and also the parent's.
+        // Do this after the parent got its old time back: this may set the times of all known
+        // directories, including the parent's.
         if entry.kind == Kind::Directory && !(is_layer && name.starts_with(WHITEOUT)) {
             self.want_times(&path, entry)?;
         }
@@ -383,7 +383,7 @@ impl Layer<'_> {
         if let Ok(old) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
             && (old.st_dev, old.st_ino) == (there.st_dev, there.st_ino)
         {
-            // The name already is this link. To replace it would lose the file.
+            // The name already is this link. Replacing the link would lose the file.
             return Ok(Change::Added);
         }
         let link = || linkat(&above, target_name, parent, name, AtFlags::empty());
@@ -404,8 +404,8 @@ impl Layer<'_> {
         let mode = Mode::from_raw_mode(0);
         match mknodat(parent, name, FileType::CharacterDevice, mode, makedev(0, 0)) {
             Ok(()) => Ok(Change::Added),
-            // The layer's own entry with that name stays. It hides the entries below; a directory
-            // does so when it is opaque.
+            // The layer's own entry with that name stays. Such an entry hides the entries below; a
+            // directory does so when it is opaque.
             Err(Errno::EXIST) => {
                 match openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
                     Ok(directory) => set_opaque(directory.as_fd()),
@@ -417,7 +417,7 @@ impl Layer<'_> {
         }
     }
 
-    /// Opens the directory `path`. Creates it and the directories above it if they are missing.
+    /// Opens the directory `path`. Creates that directory and those above it if they are missing.
     fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
         match self.directories.open(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
@@ -603,7 +603,7 @@ fn set_opaque(directory: BorrowedFd<'_>) -> Result<Change> {
 }
 
 /// Applies the whiteout of `hidden` to a tree that has the hidden file. The mark of an opaque
-/// directory comes before the layer's own files, so it removes everything in the directory.
+/// directory comes before the layer's own files, so the mark removes everything in the directory.
 #[cfg(feature = "build")]
 fn remove_hidden(parent: BorrowedFd<'_>, hidden: &[u8]) -> Result<Change> {
     let mut names = vec![hidden.to_vec()];

@@ -1,6 +1,6 @@
 //! The fuzzed property of templates: parsing and rendering of any text ends within the bounds and
-//! without a panic. The fuzz target and a unit test call these functions. They compare no output;
-//! `tests` has the expected values.
+//! without a panic. The fuzz target and a unit test call these functions. These functions compare
+//! no output; `tests` has the expected values.
 
 use super::{Template, Value, omit_empty};
 

@@ -35,7 +35,8 @@ pub struct Token {
     pub end: usize,
 }
 
-/// Returns the tokens of `source`. If they end early, also returns the byte offset and the reason.
+/// Returns the tokens of `source`. If the tokens end early, also returns the byte offset and the
+/// reason.
 pub fn tokens(source: &str) -> (Vec<Token>, Option<(usize, String)>) {
     let mut out = Vec::new();
     let fault = fill(source, &mut out).err();

@@ -141,7 +141,7 @@ impl Value {
         }
     }
 
-    /// Whether Go's `if` takes the value as true: it is neither zero nor empty.
+    /// Whether Go's `if` takes the value as true: the value is neither zero nor empty.
     pub fn is_true(&self) -> bool {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => false,

@@ -77,7 +77,7 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
         match fs::rename(&beside, &place) {
             Ok(()) => store::sync_parent(&place).map(|()| true),
-            // Another command created it at the same time.
+            // Another command created the volume at the same time.
             Err(error)
                 if matches!(
                     error.kind(),

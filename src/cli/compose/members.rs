@@ -75,7 +75,7 @@ fn down(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(DOWN_FLAGS)?;
     let opened = Opened::existing(call)?;
     let session = opened.session();
-    // Containers of `compose run` use the project's networks too, so they go first.
+    // Containers of `compose run` use the project's networks too, so remove these containers first.
     let found = members::with_oneoffs(&opened.engine, &opened.project, &wanted)?;
     if wanted.is_empty() {
         session.orphans(args.remove_orphans, args.timeout)?;

@@ -93,7 +93,7 @@ static COMPOSE: Command = Command {
 };
 
 /// Splits `words` into the flags between `compose` and the subcommand, and the words without these
-/// flags. Without `compose` there are no such flags. Fails on an unknown flag.
+/// flags. If the first word is not `compose`, there are no such flags. Fails on an unknown flag.
 pub fn split(words: Vec<String>) -> Result<(Vec<String>, Vec<String>), Failure> {
     if words.first().is_none_or(|first| first != "compose") {
         return Ok((Vec::new(), words));
@@ -153,7 +153,7 @@ fn existing_project(call: &Invocation) -> Result<Project, Failure> {
     }
 }
 
-/// Whether `logs` and `up` colour the container names before the lines.
+/// Whether `logs` and `up` print the container names in colour.
 fn is_coloured(call: &Invocation) -> Result<bool, Failure> {
     let variable = std::env::var("COMPOSE_ANSI");
     let by_variable = match variable.as_deref() {
@@ -177,7 +177,7 @@ impl Opened {
         Ok(Opened { project: existing_project(call)?, engine: call.engine()? })
     }
 
-    /// Opens the project for a command that creates the services `wanted` of the file.
+    /// Opens the project for a command that creates the services `wanted`, which are in the file.
     fn wanted(call: &Invocation, wanted: &[String]) -> Result<Opened, Failure> {
         Ok(Opened { project: project(call, wanted)?, engine: call.engine()? })
     }
@@ -187,7 +187,8 @@ impl Opened {
         of_services(&self.engine, &self.project, wanted)
     }
 
-    /// Returns the running container of a service that has the number `index`, or the first one.
+    /// Returns the running container of a service that has the number `index`; 0 means the first
+    /// one. Fails if no such container runs.
     fn member(&self, service: &str, index: u32) -> Result<Member> {
         one(&self.engine, &self.project, service, index)
     }
@@ -197,7 +198,8 @@ impl Opened {
     }
 }
 
-/// Parses a `--format` with two values: true for `json`, false for `other`.
+/// Parses a `--format` with two values. Returns true for `json` and false for `other`, and fails on
+/// any other text.
 fn is_json(text: &str, other: &str) -> Result<bool> {
     match text {
         "json" => Ok(true),

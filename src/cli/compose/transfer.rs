@@ -182,7 +182,7 @@ fn images(call: &Invocation) -> Outcome {
         let id = member.view.image_id;
         ids.extend(id.filter(|id| !ids.contains(id)));
         // An image can have several names. Show the name that the container was created with, if
-        // the image still has it.
+        // the image still has that name.
         let of_image = || known.iter().filter(|image| Some(image.id) == id);
         let by_name = |image: &&ImageView| {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());

@@ -41,7 +41,7 @@ pub const RUN_ONLY: usize = 4;
 /// The type of each flag here, so that the closures need no type annotation.
 type F = Flag<RunArgs>;
 
-/// All flags of `run`. `create` has them except the first `RUN_ONLY`.
+/// All flags of `run`. `create` has all of these except the first `RUN_ONLY`.
 pub static FLAGS: &[F] = &[
     // Only `run` has these flags. `RUN_ONLY` is their number.
     F::switch("detach", "Run in the background and print the id", |a, on| {

@@ -1,4 +1,4 @@
-//! The commands `run` and `create`. `RunArgs` holds the flags as typed; `resolve` checks them
+//! The commands `run` and `create`. `RunArgs` holds the flags as typed; `resolve` checks the flags
 //! together and makes the engine's options. `run` pulls a missing image, creates the container,
 //! starts it, and stays attached unless `-d` is given. `create` does not start the container.
 //! `flags` has the table of flags; `engine::create` and `engine::start` do the work.

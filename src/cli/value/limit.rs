@@ -1,7 +1,7 @@
 //! Parses the values of limits and devices: `--ulimit` (setrlimit(2)), `--sysctl`, `--device`,
 //! `--device-cgroup-rule`, `--device-*-bps`, `--log-opt`, `--cgroup-parent`, and numbers with
 //! bounds. Each value is parsed once into the engine's type. A sysctl must belong to a namespace,
-//! and a cgroup's path must stay below its root. No later code checks this again.
+//! and a cgroup's path must stay below its root. No later code checks these two rules.
 
 use std::str::FromStr;
 
@@ -191,7 +191,7 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
 }
 
 /// Parses a cgroup's path, which must stay below the root of each hierarchy. No later code checks
-/// this again. Fails on `..`, on `/` alone, and on characters that cgroup files do not allow.
+/// the path. Fails on `..`, on `/` alone, and on characters that cgroup files do not allow.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
     let path = crate::path::clean(text);

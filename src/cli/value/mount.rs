@@ -3,7 +3,7 @@
 //!
 //! A source that starts with a slash or a dot is a host path; any other source is a volume's name.
 //! A mount without a source is an anonymous volume. As in Docker, paths are cleaned lexically. The
-//! runtime resolves them inside the container by file descriptor.
+//! runtime resolves the paths inside the container by file descriptor.
 
 use super::name::{check_volume_name, parse_container_name, parse_label};
 use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};

@@ -10,7 +10,7 @@ pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes()))
 }
 
-/// Returns the same for the percent-encoded `USER[:PASSWORD]` of a URL.
+/// Returns the same value for the percent-encoded `USER[:PASSWORD]` of a URL.
 pub fn basic_of(user: &str) -> String {
     format!("Basic {}", base64::encode(&percent_decode(user)))
 }

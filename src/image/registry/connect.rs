@@ -30,7 +30,7 @@ const MAX_IDLE: usize = 8;
 struct Paced {
     stream: TcpStream,
     stall: Duration,
-    /// How long the reads of this turn waited, and how many bytes they got.
+    /// How long the reads of this turn waited. `received` is the number of bytes that they got.
     waited: Duration,
     received: u64,
 }
@@ -136,7 +136,7 @@ impl Connector {
         Ok((head, bytes))
     }
 
-    /// Reads a body. Fails if it is longer than `limit` bytes.
+    /// Reads a body. Fails if the body is longer than `limit` bytes.
     pub fn read_whole(&self, origin: &Origin, mut body: Body, limit: u64) -> Attempt<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = body.by_ref().take(limit + 1).read_to_end(&mut bytes);

@@ -86,7 +86,8 @@ impl CredentialFile {
         Ok(entries.max_by_key(|(rank, _)| *rank).map(|(_, credentials)| credentials))
     }
 
-    /// Stores `credentials` for `host`. Returns the file or the helper that has them now.
+    /// Stores `credentials` for `host`. Returns the file or the helper that has the credentials
+    /// now.
     pub fn keep(&self, host: &str, credentials: &Credentials) -> Result<String> {
         let document = self.path.display().to_string();
         let mut value = self.read()?;

@@ -147,7 +147,8 @@ impl Endpoint {
         })
     }
 
-    /// Sends a request once, with authorization and redirects. Fails if the registry refuses it.
+    /// Sends a request once, with authorization and redirects. Fails if the registry refuses the
+    /// request.
     pub fn ask(
         &self,
         method: &'static str,

@@ -130,7 +130,7 @@ pub type Attempt<T> = Result<T, Failure>;
 pub enum Payload<'a> {
     Empty,
     Bytes(&'a [u8]),
-    /// A stream, with its length if that is known. Without a length it is sent in chunks.
+    /// A stream, with its length if that is known. A stream without a length is sent in chunks.
     Stream(&'a mut (dyn Read + Send), Option<u64>),
     /// No body; after the answer the connection carries another protocol.
     Tunnel,
@@ -285,7 +285,7 @@ fn send(
         url.origin.authority()
     );
     for (name, value) in *headers {
-        // Text from another machine must not add a header of its own.
+        // A value can be text from another machine, which must not add another header.
         if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
             let message = format!("a control character in the header {name}");
             return Err(Unsent::Source(io::Error::other(message)));

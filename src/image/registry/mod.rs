@@ -52,7 +52,7 @@ pub struct Access {
 }
 
 /// Opens the registry `host` for `scopes`, with the stored credentials for its repository `path`.
-/// If `path` is empty, they are those for the registry itself. Fails if the registry does not
+/// An empty `path` means the credentials for the registry itself. Fails if the registry does not
 /// answer or refuses the credentials.
 pub fn open(host: &str, path: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;

@@ -110,7 +110,7 @@ fn take(
         }
         let metadata = file.metadata()?;
         if let Some((size, window)) = judge {
-            // The holder has all bytes or reads old ones, so it waits for this machine and not for
+            // The holder has all bytes or reads old ones: its speed is that of this machine, not of
             // a registry.
             let is_local = metadata.len() >= size || metadata.mode() & 0o777 == READING;
             if is_local {
@@ -136,7 +136,7 @@ impl Growth {
 
     /// Whether the file grew by less than `SHARED_RATE` in a whole window.
     fn is_slow(&mut self, length: u64, window: Duration, now: Instant) -> bool {
-        // The file is shorter if another holder started it again.
+        // The file is shorter if another holder started the file again.
         let (begun, before) = match self.since {
             Some((begun, before)) if before <= length => (begun, before),
             _ => *self.since.insert((now, length)),

@@ -143,7 +143,8 @@ fn system_roots() -> RootCertStore {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     for bundle in named.into_iter().chain(BUNDLES.map(PathBuf::from)) {
         let Ok(certificates) = CertificateDer::pem_file_iter(&bundle) else { continue };
-        // Some bundles contain a few certificates that are too old to be parsed; the others count.
+        // Some bundles contain a few certificates that are too old to be parsed; the other
+        // certificates count.
         roots.add_parsable_certificates(certificates.filter_map(|certificate| certificate.ok()));
         if !roots.is_empty() {
             return roots;

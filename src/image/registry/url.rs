@@ -1,6 +1,6 @@
-//! The URLs of registries: `http` and `https`, without a fragment. Only a `Location` header may
-//! name a user; it may also be relative and have the small mistakes that browsers and Go's programs
-//! accept (RFC 3986, section 5.2, for `.` and `..`).
+//! The URLs of registries: `http` and `https`, without a fragment. A `Location` header may also
+//! name a user, be relative, and have the small mistakes that browsers and Go's programs accept
+//! (RFC 3986, section 5.2, for `.` and `..`).
 
 use std::fmt;
 

@@ -51,7 +51,7 @@ pub enum Kind {
 /// One member of the archive.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The path as written in the archive. Nothing has checked it yet.
+    /// The path as written in the archive. Nothing has checked the path yet.
     pub path: Vec<u8>,
     /// The target of a symbolic or hard link.
     pub link: Vec<u8>,
@@ -134,7 +134,7 @@ impl<R: BufRead> Reader<R> {
                 b'x' | b'X' => {
                     records = Records::parse(&self.extension(&header)?).context(at)?;
                 }
-                // A global header, in practice a comment. Go and Docker skip it.
+                // A global header, in practice a comment. Go and Docker skip such a header.
                 b'g' => {
                     self.extension(&header)?;
                 }
