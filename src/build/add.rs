@@ -194,7 +194,7 @@ impl Build<'_> {
                 chown: chown.as_deref(),
                 keeps_owners: from.is_some(),
                 mode,
-                // Files of a stage or image keep their times: a stage's already are
+                // Files of a stage or image keep their times. For a stage, the times are already
                 // SOURCE_DATE_EPOCH.
                 time: self.epoch.filter(|_| from.is_none()),
                 unpacks,

@@ -1,11 +1,11 @@
 //! Steps that make a layer, and the cache of their layers.
 //!
-//! The key of a step is a digest of everything that its layer depends on: the layers below, the
-//! instruction with its variables replaced, and the names, modes, owners and bytes of the files
-//! that the step reads. Times of files are not part of the key. Of the config, only the
-//! environment, the user and the directory are, because a step sees only these. So a step that
-//! would read the same input makes no new layer, whatever changed above it. Values of secrets and
-//! proxies are in no key, as with BuildKit.
+//! The key of a step is a digest of everything that its layer depends on. That is the layers below,
+//! the instruction with its variables replaced, and the names, modes, owners and bytes of the files
+//! that the step reads. The key does not depend on the times of files. It depends on the config's
+//! environment, user and working directory, because a step sees these, but on nothing else in the
+//! config. So a step that would read the same input makes no new layer, whatever changed above it.
+//! Values of secrets and proxies are in no key, as with BuildKit.
 
 use std::fmt::Write;
 
@@ -61,8 +61,7 @@ pub struct LayerStep<'a> {
     pub created_by: String,
     /// The key to look up first.
     pub key: Digest,
-    /// Computes a second key, which takes longer. The cache is asked for it if it lacks the first
-    /// one.
+    /// Computes a second key, which takes longer. It is looked up if the cache lacks the first key.
     pub content: Option<&'a dyn Fn() -> Result<Digest>>,
     /// Makes the layer if the cache has no entry.
     pub make: &'a dyn Fn(&Vertex<'_>) -> Result<MadeLayer>,
@@ -72,7 +71,7 @@ pub struct LayerStep<'a> {
 pub struct MadeLayer {
     /// `None` if the step changed no file.
     pub layer: Option<Digest>,
-    /// The key and the text for the history that fit what the step really read. `None` if they are
+    /// The key and the history's text for the files that the step really read. `None` if they are
     /// the step's own.
     pub other: Option<(Digest, String)>,
     /// True if the context changed after its files were read for the key.

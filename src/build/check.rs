@@ -19,8 +19,7 @@ pub struct Warning {
     pub text: String,
 }
 
-/// Words in the names of variables that have secrets. The word "public" in the same name overrides
-/// them.
+/// Words in a variable's name that suggest a secret, unless the name also has the word "public".
 const SECRETS: [&str; 10] = [
     "apikey",
     "auth",
@@ -43,7 +42,7 @@ struct Checker<'a> {
     found: Vec<Warning>,
 }
 
-/// What a stage has defined up to the current line.
+/// The variables that a stage has defined up to the current line.
 #[derive(Clone)]
 struct Scope {
     known: BTreeSet<String>,
@@ -89,7 +88,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Rules about the spelling of keywords and lines.
+    /// Applies the rules about the spelling of keywords and about empty lines.
     fn lines(&mut self) {
         let stages = self.dockerfile.stages.iter();
         let steps: Vec<&Step> =
@@ -135,7 +134,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Rules about FROM.
+    /// Applies the rules about FROM.
     fn from(&mut self, stage: &Stage) {
         let place = stage.from.place;
         let line = self.dockerfile.source.line(place.first);
@@ -194,7 +193,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Rules about the instructions of a stage.
+    /// Applies the rules about the instructions of a stage. `before` has the scopes of the stages
+    /// above.
     fn stage(&mut self, at: usize, stage: &Stage, before: &[Scope]) -> Scope {
         let mut scope = match plan::base(self.dockerfile, &stage.image, at) {
             Some(base) => before[base].clone(),

@@ -245,7 +245,7 @@ impl Tree<'_> {
         beneath::open(self.root, path, flags, Mode::empty()).is_ok()
     }
 
-    /// Reports whether a `!` rule includes a file again that is in an excluded directory.
+    /// Reports whether a `!` rule includes a file in the excluded directory `path` again.
     fn has_more(&self, path: &[u8]) -> bool {
         let mut names = self.names(path).unwrap_or_default().into_iter();
         names.any(|name| {

@@ -1,7 +1,7 @@
 //! `build`: makes an image from a Dockerfile and a directory of files (the build context).
 //!
-//! This layer is between `cli` and `engine`. `dockerfile` parses the Dockerfile, `ignore` the rules
-//! of `.dockerignore`. `plan` chooses the stages, `steps` carries out their instructions, and
+//! This layer is between `cli` and `engine`. `dockerfile` parses the Dockerfile, and `ignore`
+//! parses `.dockerignore`. `plan` chooses the stages, `steps` carries out their instructions, and
 //! `cached` takes the layers of steps from the cache. Instructions run through the engine's
 //! containers and the image store, so that a build can make no file and no process that `run`, `cp`
 //! and `commit` cannot make. There is no remote build context and no frontend but this one.
@@ -74,11 +74,12 @@ pub struct Options {
     pub id_file: Option<PathBuf>,
     /// `--network`: the network of RUN steps that name none.
     pub network: Option<String>,
-    /// The resource limits and extra hosts for the containers of RUN steps.
+    /// The resource limits and extra hosts of the containers of RUN steps. Other options are
+    /// ignored.
     pub container: CreateOptions,
     /// `--build-context`: names, each with a directory or `docker-image://NAME`.
     pub contexts: Vec<(String, String)>,
-    /// `--output`: without one, the image is added to the local images.
+    /// `--output`. If it is empty, the image is added to the local images.
     pub outputs: Vec<Output>,
     /// `--metadata-file`: the file that gets the image's id and names as JSON.
     pub metadata_file: Option<PathBuf>,

@@ -12,7 +12,7 @@ use crate::engine::options::Reference;
 use crate::error::{Result, fail};
 use crate::raw;
 
-/// One `--output`. In a path, `None` is stdout.
+/// One `--output`. The path `None` means stdout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Add the image to the local images, also under the given name.

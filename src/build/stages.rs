@@ -19,7 +19,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
 
-/// The number of stages that run at the same time on a machine with fewer CPUs.
+/// The most stages that run at the same time on a machine with fewer CPUs than this.
 const LEAST: usize = 2;
 
 /// The result of a stage, which the child sends last.
@@ -139,7 +139,7 @@ impl Build<'_> {
         self.report.pass(Message { number, ..message });
     }
 
-    /// In the child: builds the stage.
+    /// Builds the stage. Only the child process calls this.
     fn run_stage(
         &self,
         at: usize,

@@ -282,8 +282,8 @@ impl Build<'_> {
         found.map(|context| &context.kind)
     }
 
-    /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, is
-    /// for another platform, or if `--pull` is set.
+    /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, if
+    /// it is for another platform, or if `--pull` is set.
     pub fn bring(
         &self,
         image: &str,
@@ -513,9 +513,9 @@ impl State {
     }
 
     /// Gives a time to each step that changed only the config, as BuildKit does, so that the same
-    /// cached steps make the same image. The time is that of the step before. Steps before the
-    /// first new layer get its time, or otherwise the base's. With `all`, each step of the build
-    /// gets that time.
+    /// cached steps make the same image. The time is that of the build's last layer before the
+    /// step. A step before the build's first layer gets that layer's time. If the build made no
+    /// layer, the time is the base's. With `all`, each step of the build gets that time.
     fn set_times(&mut self, all: Option<Instant>) {
         let history = &mut self.config.history;
         let new = history.iter().position(|step| step.created.is_none());

@@ -2,9 +2,9 @@
 //!
 //! The caller shows the messages that the build sends through a pipe, and receives signals. SIGINT,
 //! SIGTERM and SIGHUP end a build at any point, even during a copy, a pull or a read from stdin.
-//! The caller kills the build, whose child processes die with it (PR_SET_PDEATHSIG of prctl(2)),
-//! and cleans up as the next build would: complete layers go into the cache, everything else is
-//! removed. During the clean-up a second signal ends the caller (signalfd(2)).
+//! The caller kills the build, whose child processes die with it (PR_SET_PDEATHSIG of prctl(2)).
+//! Then it cleans up as the next build would: complete layers go into the cache, and all other
+//! files are removed. During the clean-up a second signal ends the caller (signalfd(2)).
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
@@ -160,7 +160,7 @@ impl Worker {
         Ok(Some(result.trim_matches(['\0', '\n']).to_owned()))
     }
 
-    /// Waits until a process that sent its result has ended. Fails if the process failed.
+    /// Waits until a process that sent its result has ended. Fails only if waitpid(2) fails.
     pub fn wait(self) -> Result<()> {
         self.process.wait()
     }
@@ -184,7 +184,7 @@ impl Worker {
                 break;
             }
         }
-        // The process was killed, so its status is no news.
+        // The process was killed, so ignore its status.
         let _ = self.process.wait();
     }
 }

@@ -84,7 +84,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
             let alone = std::slice::from_ref(node);
             let elements = match &node.value {
                 Value::List(elements) => elements.as_slice(),
-                // Of these keys, only `env_file` may be a text.
+                // Of the keys of this kind, only `env_file` may be a text.
                 Value::Text(_) if path.ends_with(".env_file") => alone,
                 _ => return Err(should("a list")),
             };

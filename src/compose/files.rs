@@ -23,7 +23,7 @@ use crate::path::clean;
 /// The names of compose files, in the order of preference.
 const NAMES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
-/// The names of the files that override them.
+/// The names of override files, in the order of preference.
 const OVERRIDES: [&str; 4] = [
     "compose.override.yaml",
     "compose.override.yml",
@@ -101,7 +101,7 @@ pub fn is_on(value: Option<&str>) -> bool {
     matches!(value, Some("1" | "true" | "TRUE" | "True"))
 }
 
-/// Returns a path for an error: relative to the working directory if it is below.
+/// Returns a path for an error. A path below the working directory becomes relative to it.
 pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
@@ -394,7 +394,7 @@ impl Reader<'_> {
     }
 
     /// Adds the files that a document includes (compose specification, "Include"). It is an error
-    /// if both files have a name and the values differ.
+    /// if two files define the same name differently.
     fn include(&mut self, mut root: Node, dir: &Path) -> Result<Node> {
         let Some(include) = root.take("include") else { return Ok(root) };
         for element in include.elements() {

@@ -127,7 +127,7 @@ impl<'a> Follow<'a> {
         self.newcomers = Some(newcomers);
     }
 
-    /// Follows no more containers that start from now on.
+    /// Stops the search for new containers. The logs that are already followed stay.
     pub fn expect_none(&mut self) {
         self.newcomers = None;
     }

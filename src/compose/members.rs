@@ -1,7 +1,7 @@
 //! The containers of a project, found by their labels, and the commands on them: stop, kill,
 //! remove.
 //!
-//! A stop runs in waves against the direction of the dependencies: a container stops after the
+//! A stop runs in waves against the direction of the dependencies. A container stops after the
 //! containers that depend on it, and the containers of one wave stop at the same time. Only labels
 //! are needed for this, so a project can be taken down after its file was changed or lost. `up`
 //! makes and starts containers.
@@ -258,8 +258,8 @@ impl Session<'_> {
         };
         let mut failed = None;
         // Remove a container after the containers that depend on it, because they may share an
-        // anonymous volume. The last user of a volume removes it. If both were removed at the same
-        // time, each would see the other, and the volume would stay.
+        // anonymous volume, which its last user removes. If two users were removed at the same
+        // time, each would see the other as a user, and the volume would stay.
         for wave in waves(members.to_vec(), |member| &member.view.labels).into_iter().rev() {
             child::each("the removal", &wave, self.parallel(), &work, &mut |member, removed| {
                 match removed.context(|| format!("service {}: remove", member.service)) {

@@ -50,7 +50,7 @@ pub struct Service {
     pub hash: String,
 }
 
-/// A service that another one needs.
+/// An entry of `depends_on`: a service that the depending service needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     pub service: String,
@@ -58,7 +58,7 @@ pub struct Dependency {
     pub condition: Need,
     /// If false, the depending service starts even if the condition fails.
     pub required: bool,
-    /// Restart the depending service after the other one was made again.
+    /// Restart the depending service after this dependency was made again.
     pub restart: bool,
 }
 

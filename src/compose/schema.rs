@@ -13,7 +13,8 @@ use crate::error::Result;
 /// A key and the kind of its value.
 pub type Key = (&'static str, Kind);
 
-/// The kind of value that a key has. Without a note, a later file replaces the value.
+/// The kind of value that a key has. Unless a variant says otherwise, a later file replaces the
+/// value.
 pub enum Kind {
     Text,
     Bool,

@@ -34,7 +34,7 @@ pub struct Settings {
     list: Vec<Setting>,
 }
 
-/// Keys and the flags that get their text.
+/// Pairs of a key and the flag whose value is the key's text.
 const TEXTS: &[(&str, &str)] = &[
     ("hostname", "hostname"),
     ("isolation", "isolation"),
@@ -63,7 +63,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("restart", "restart"),
 ];
 
-/// Keys and the flags that are repeated for each element.
+/// Pairs of a key and the flag that is given once for each element.
 const LISTS: &[(&str, &str)] = &[
     ("cap_add", "cap-add"),
     ("cap_drop", "cap-drop"),
@@ -80,7 +80,7 @@ const LISTS: &[(&str, &str)] = &[
     ("external_links", "link"),
 ];
 
-/// Keys and the flags that are switches.
+/// Pairs of a key and the flag that is a switch.
 const SWITCHES: &[(&str, &str)] = &[
     ("init", "init"),
     ("privileged", "privileged"),
@@ -90,11 +90,11 @@ const SWITCHES: &[(&str, &str)] = &[
     ("oom_kill_disable", "oom-kill-disable"),
 ];
 
-/// Keys and the flags that are repeated for each pair.
+/// Pairs of a key and the flag that is given once for each entry of the map.
 const DICTS: &[(&str, &str)] =
     &[("annotations", "annotation"), ("labels", "label"), ("sysctls", "sysctl")];
 
-/// Keys of `build` and the flags of `build` that get their text.
+/// Pairs of a key of `build` and the flag of `build` whose value is the key's text.
 #[cfg(feature = "build")]
 const BUILD_TEXTS: &[(&str, &str)] = &[
     ("isolation", "isolation"),
@@ -103,7 +103,7 @@ const BUILD_TEXTS: &[(&str, &str)] = &[
     ("target", "target"),
 ];
 
-/// Keys of `build` and the flags of `build` that are repeated for each element.
+/// Pairs of a key of `build` and the flag of `build` that is given once for each element.
 #[cfg(feature = "build")]
 const BUILD_LISTS: &[(&str, &str)] = &[
     ("cache_from", "cache-from"),
@@ -113,7 +113,7 @@ const BUILD_LISTS: &[(&str, &str)] = &[
     ("tags", "tag"),
 ];
 
-/// Keys of `healthcheck` and the flags that get their text.
+/// Pairs of a key of `healthcheck` and the flag whose value is the key's text.
 const HEALTH: &[(&str, &str)] = &[
     ("interval", "health-interval"),
     ("timeout", "health-timeout"),
@@ -520,9 +520,10 @@ fn has_owner(grant: &Node) -> bool {
     ["uid", "gid", "mode"].iter().any(|key| grant.given(key).is_some())
 }
 
-/// Returns the secrets and configs whose content is copied into the container: those from a
-/// variable or from the compose file, and files of the host if the grant sets an owner or a mode.
-/// The mode is 0444 by default. Fails if a variable is not set or a file is larger than 1 MiB.
+/// Returns the secrets and configs whose content is copied into the container. These come from a
+/// variable or from the compose file. Files of the host are copied only if the grant sets an owner
+/// or a mode. The mode is 0444 by default. Fails if a variable is not set or a file is larger than
+/// 1 MiB.
 pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
     let mut files = Vec::new();
     for section in ["secrets", "configs"] {
@@ -568,8 +569,8 @@ pub fn variable_of(project: &Project, path: &str, variable: &Node) -> Result<Str
     value.ok_or_else(|| variable.wrong(format_args!("{path}: the variable {name} is not set")))
 }
 
-/// Parses permission bits. A leading zero is required, because YAML reads a number without one as
-/// decimal.
+/// Parses permission bits. A leading zero is required: without it, the number could be meant as
+/// octal or as decimal.
 fn parse_mode(text: &str) -> Result<u32> {
     let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix('0'));
     match digits.map(|digits| u32::from_str_radix(digits, 8)) {

@@ -3,10 +3,11 @@
 //!
 //! `advance` never waits for a condition. It makes and starts the services whose dependencies are
 //! ready, in parallel child processes, and returns, so that the caller can print logs and receive
-//! signals in between. If the configuration, the image or a joined container changed, the container
-//! is made again in three steps: make the new one under a temporary name, remove the old one,
-//! rename the new one. If the first step fails, the old container is untouched. If the process is
-//! killed in between, the next `up` finds both containers and continues.
+//! signals in between. A container is made again if its configuration, its image, or a container
+//! whose namespaces it shares has changed. The steps are: make the new container under a temporary
+//! name, remove the old one, rename the new one. If the first step fails, the old container is
+//! untouched. If the process is killed in between, the next `up` finds both containers and
+//! continues.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! The build cache for `builder prune`, `system prune` and `system df`: its size, and which entries
 //! a prune removes.
 //!
-//! An entry counts the bytes of its layer unless an image has the layer too. Entries that share a
-//! layer count its bytes once. The least recently used entries are removed first. Cache mounts are
-//! listed here too; `cache_mounts` makes them.
+//! The size of an entry is that of its layer, or 0 if an image has the layer too. If entries share
+//! a layer, its bytes count once. The least recently used entries are removed first. Cache mounts
+//! are listed here too; `cache_mounts` makes them.
 
 use std::collections::HashSet;
 

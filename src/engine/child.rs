@@ -72,7 +72,7 @@ impl Background {
         self.reader.read(buffer)
     }
 
-    /// Kills the child.
+    /// Sends SIGKILL to the child.
     pub fn kill(&self) {
         // This process has not waited for the child, so the PID still belongs to the child.
         let _ = kill_process(self.child, rustix::process::Signal::KILL);

@@ -51,7 +51,7 @@ impl Engine {
         // Hold the lock of a stopped container, so that it cannot start until its changes are read.
         let _at_rest = self.at_rest(record)?;
         let images = ImageStore::open(&self.roots);
-        // The image is `None` if it was removed by force.
+        // `base` is `None` if the image was removed by force.
         let base = match &*record.image_id {
             Some(id) => images.find(&(*id).into())?,
             None => None,

@@ -75,7 +75,8 @@ impl Engine {
         self.condition_within(record, MAX_TRANSITION)
     }
 
-    /// Like `condition`, but waits at most `limit`, and then returns the transition itself.
+    /// Like `condition`, but waits at most `limit`. After that, returns the condition of that
+    /// moment.
     pub(super) fn condition_within(&self, record: &Record, limit: Duration) -> Result<Condition> {
         let mut patience = Patience::new(limit);
         loop {
@@ -121,7 +122,7 @@ impl Engine {
         self.glance(record)
     }
 
-    /// Returns the record and state of a running container. Fails if it does not run.
+    /// Returns the record and state of a running container. Fails if the container does not run.
     pub(super) fn running(&self, name: &str) -> Result<(Record, State)> {
         let record = self.record(name)?;
         match self.condition(&record)? {

@@ -2,7 +2,8 @@
 //!
 //! `describe` checks the flags against this host and makes a record at creation. At each start the
 //! record becomes the settings that `runtime` enforces. The defaults are Docker's. Capabilities
-//! that give a container control of the host cause a warning; docs/security.md explains each.
+//! that give a container control of the host cause a warning; the README's section on security
+//! explains each.
 
 use std::fs::File;
 use std::io::Read;
@@ -101,8 +102,7 @@ pub(super) fn capabilities(record: &Record) -> u64 {
 }
 
 /// Capabilities beyond the default set with which a program can become root of the host or read all
-/// files of the host. A user namespace prevents this. The README's section on security explains
-/// how.
+/// files of the host. A user namespace prevents this.
 const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::SYS_MODULE)
@@ -112,9 +112,9 @@ const HOST_ROOT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::PERFMON)
     .union(CapabilitySet::MAC_ADMIN);
 
-/// Returns the warning about capabilities that give a container control of the host. There is none
-/// with `--privileged`, whose name is warning enough, and none in a user namespace, which confines
-/// the capabilities.
+/// Returns the warning about capabilities that give a container control of the host. There is no
+/// warning for `--privileged`, which requests this explicitly, and none in a user namespace, which
+/// confines the capabilities.
 pub(super) fn warning(record: &Record) -> Option<Warning> {
     if record.privileged || record.user_namespace.is_some() {
         return None;

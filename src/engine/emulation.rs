@@ -17,8 +17,8 @@ const HEADER: usize = 20;
 /// Reports whether programs of `platform` run on this machine, natively or by an emulator.
 pub fn runs(platform: &Platform) -> bool {
     let native = Wanted::native();
-    // Ignore the variant: it is only the newest CPU that a program was compiled for. The user is
-    // responsible for images of newer variants.
+    // Ignore the variant, which names only the newest CPU that a program was compiled for. The
+    // user is responsible for images of newer variants.
     let plain = Platform { variant: String::new(), ..platform.clone() };
     platform.architecture == native.platform.architecture
         || native.rank(&plain).is_some()

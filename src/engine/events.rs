@@ -24,15 +24,21 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// One `--filter` (docs.docker.com/reference/cli/docker/system/events).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EventFilter {
-    /// The start of a container's name or id. Networks and volumes are the same.
+    /// The start of a container's name or id.
     Container(String),
+    /// The start of a network's name or id.
     Network(String),
+    /// The start of a volume's name.
     Volume(String),
     /// An image's id or name, with or without its tag.
     Image(String),
+    /// An action, such as `start`.
     Event(String),
+    /// The kind of object, such as `container`.
     Kind(String),
+    /// Always `local` here.
     Scope(String),
+    /// `key` or `key=value`.
     Label(String),
 }
 

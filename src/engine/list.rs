@@ -145,7 +145,7 @@ impl Engine {
         patience: &mut Patience,
     ) -> Option<ContainerView> {
         let settled = containers.and_then(|containers| settled(containers, id, wanted).transpose());
-        // An unreadable record may be in the middle of its creation, for which `observe` waits.
+        // The record may have been written during the read, so `observe` reads it again.
         let found = match settled {
             Some(Ok(seen)) => Ok(seen),
             Some(Err(_)) | None => self.observe(id, wanted, patience),

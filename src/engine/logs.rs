@@ -76,15 +76,16 @@ impl Engine {
         Ok(Follower { reader, printer, growth, monitor })
     }
 
-    /// Returns a connection to the monitor. It closes when the monitor ends for any reason, after
-    /// all output is in the log. Returns `None` if the container does not run.
+    /// Returns a connection to the monitor. The connection closes when the monitor ends for any
+    /// reason, after all output is in the log. Returns `None` if the container does not run.
     fn monitor_of(&self, record: &Record) -> Result<Option<OwnedFd>> {
         // Wait for a container that is starting: it has no socket yet and would count as ended.
         self.condition(record)?;
         protocol::dial(&Files::new(&self.roots, &record.id).run, false)
     }
 
-    /// Follows a log that has ended again if the container runs again. Reports whether it runs.
+    /// If the container of an ended log runs again, continues to follow the log. Reports whether
+    /// the container runs.
     #[cfg(feature = "compose")]
     pub fn follow_again(&self, name: &str, follower: &mut Follower) -> Result<bool> {
         follower.monitor = self.monitor_of(&self.record(name)?)?;
@@ -126,7 +127,7 @@ impl Follower {
         self.monitor.iter().chain(self.growth.descriptor())
     }
 
-    /// Reports whether the kernel reports no changes, so that the caller must call `print`
+    /// Returns true if the kernel reports no changes, so that the caller must call `print`
     /// regularly.
     #[cfg(feature = "compose")]
     pub fn is_blind(&self) -> bool {

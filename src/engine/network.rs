@@ -292,7 +292,7 @@ impl Engine {
         let network = match create::find(&self.roots, network)? {
             create::Found::Network(network) => *network,
             // Docker requires this call before a container with `none` is connected to a network.
-            // Here it is not needed, so it does nothing.
+            // Here the call is not needed, so it does nothing.
             create::Found::WithoutBridge("none")
                 if self.record(container)?.network == NetworkMode::None =>
             {

@@ -50,7 +50,7 @@ pub struct CreateOptions {
     pub rootfs: Option<PathBuf>,
     /// The layers of a build step to run from instead of an image. The base layer is first.
     pub layers: Option<Vec<PathBuf>>,
-    /// The words after the image.
+    /// The command and its arguments: the words after the image.
     pub command: Vec<String>,
     pub name: Option<String>,
     pub lifecycle: Lifecycle,
@@ -167,7 +167,8 @@ pub struct MountOption {
     pub no_copy: bool,
     /// Bind: in a user namespace the files keep the host's owners (`noidmap`).
     pub unmapped: bool,
-    /// Bind: make a missing host directory, as `-v` does, and do not fail, as `--mount` does.
+    /// Bind: make a missing host directory, as for `-v`. If false, a missing directory is an error,
+    /// as for `--mount`.
     pub make_source: bool,
     pub propagation: Propagation,
     pub recursion: Recursion,
@@ -351,7 +352,7 @@ pub enum Filter {
     Publish(PortFilter),
     /// Ports of the container that the image or `--expose` names.
     Expose(PortFilter),
-    /// Accepted for Docker's sake. Each container matches.
+    /// Accepted for compatibility with Docker. Each container matches.
     Isolation,
 }
 

@@ -56,8 +56,8 @@ impl Output {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty());
         let directory = directory.context(context)?;
-        // In a directory such as /tmp, another user may have put a link at the temporary name. The
-        // link must not be followed, so remove it, or the file of a killed process.
+        // In a directory such as /tmp, another user may have put a link at the temporary name,
+        // which must not be followed. A killed process may have left a file there. Remove either.
         let _ = unlinkat(&directory, &temporary, AtFlags::empty());
         // An image or a container may contain secrets, so only the owner may read the archive.
         let mode = Mode::from_raw_mode(0o600);

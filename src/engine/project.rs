@@ -13,7 +13,8 @@ use crate::container_id::random_digits;
 use crate::error::Result;
 use crate::store::{Lock, LockMode};
 
-/// The prefix of all labels of compose. The names are Docker's, except below `mydocker.`.
+/// The prefix of all labels of compose. Docker Compose has the same labels, except for those that
+/// start with `com.docker.compose.mydocker.`.
 pub const PREFIX: &str = "com.docker.compose.";
 /// The label with the project's name.
 pub const PROJECT: &str = "com.docker.compose.project";

@@ -14,7 +14,7 @@ use crate::image::platform::Platform;
 use crate::image::{ImageStore, Reference};
 use crate::image_name::ImageName;
 
-/// How to connect to a registry.
+/// The options of a connection to a registry.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryOptions {
     /// `--tls-verify`; `None` takes the value of the settings.
@@ -58,7 +58,7 @@ pub enum Here {
     Yes,
     /// The local image with this name is for another platform.
     Other {
-        /// The error if it is not replaced.
+        /// The error if the caller does not pull the right image.
         reason: String,
         /// True if a pull can bring an image for the right platform.
         can_pull: bool,

@@ -35,7 +35,7 @@ pub(super) const DEFAULT_PIDS: u32 = 2048;
 impl Engine {
     /// Returns the `Spec` of a container for this start. Mounts its volumes with options, writes
     /// its files for name resolution, and finds the processes whose namespaces it joins. Fails if
-    /// one of these does not exist.
+    /// such a process does not run.
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
         let files = Files::new(&self.roots, &record.id);
         self.mount_volumes(record, &record.id)?;

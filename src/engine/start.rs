@@ -138,8 +138,9 @@ impl Engine {
                 self.glance(&record)?
             }
         };
-        // The outcome that is written below repeats `kept`, so that a container with --rm that
-        // `restart` keeps also stays if this process is killed before the program runs.
+        // Keep `kept` in the outcome that is written below. Otherwise, if this process is killed
+        // before the program runs, a container with --rm is removed although `restart` must keep
+        // it.
         let (kept, before) = match condition {
             Condition::Leftover => {
                 fail!(
@@ -276,7 +277,7 @@ impl Engine {
 /// A container that is being started: the connection to its monitor, or `None` if it was running.
 pub struct Starting(Option<OwnedFd>);
 
-/// Whether a container runs, as a command sees it that holds the lock for changes.
+/// The result of [`Engine::life`]: whether a container runs.
 pub(super) enum Life {
     /// The monitor lives, and its program runs or waits for a restart.
     Alive(State),

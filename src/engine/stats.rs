@@ -1,4 +1,5 @@
-//! `stats`: how much CPU, memory, network and disk, and how many processes running containers use.
+//! `stats`: the use of CPU, memory, network and disk by running containers, and the number of their
+//! processes.
 //!
 //! The CPU use is the difference between two readings 500 ms apart, which are taken once for all
 //! containers. Memory, disk and CPU come from the cgroup files (`runtime::cgroup::usage`). Network
@@ -32,7 +33,7 @@ struct Look {
 
 impl Engine {
     /// Returns the use of the containers in `names`, or of all running containers. With `all`, also
-    /// returns stopped containers, which use nothing. Takes `SPAN` in total.
+    /// returns stopped containers, which use nothing. Takes `SPAN` for all containers together.
     pub fn stats(&self, names: &[String], all: bool) -> Result<Vec<StatsView>> {
         let mut seen: Vec<(StatsView, Option<Look>)> = Vec::new();
         for name in names {

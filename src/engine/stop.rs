@@ -68,7 +68,7 @@ impl Engine {
 
     /// Waits for the exits of containers that have their stop signal, and kills each at its
     /// deadline. Waits in the order of the deadlines, so that no container gets more time because
-    /// of another one. Replaces a container by its error if there is one.
+    /// of another one. If a wait fails, the error replaces the container in `stopping`.
     pub fn await_exits(&self, stopping: &mut [Result<Stopping>]) {
         let mut sorted: Vec<&mut Result<Stopping>> = stopping.iter_mut().collect();
         sorted.sort_by_key(|one| {

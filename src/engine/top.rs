@@ -32,7 +32,7 @@ impl Engine {
         host_ps::list(options, &pids_of(&state))
     }
 
-    /// Returns the processes of a container, sorted by PID. Fails if it does not run.
+    /// Returns the processes of a container, sorted by PID. Fails if the container does not run.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
         // The delay between restarts doubles, so a container cannot exit more often during one
         // call.

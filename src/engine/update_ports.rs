@@ -89,7 +89,7 @@ fn collide(one: &Publish, other: &Publish) -> bool {
     let is_one = |port: &Publish| port.host.is_some_and(|host| host.len() == 1);
     let share_address = match (one.address, other.address) {
         (Some(one), Some(other)) => one == other || one.is_unspecified() || other.is_unspecified(),
-        // An address may differ from the network's default address, so only two equal ones count.
+        // A port without an address gets the network's default address, which is not known here.
         (None, None) => true,
         _ => false,
     };

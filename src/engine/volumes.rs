@@ -44,8 +44,8 @@ impl Engine {
         Ok(mounts.filter_map(|mount| Some((mount.target, mount.volume?))).collect())
     }
 
-    /// Mounts a container's volumes that have options on the host. Other volumes need no mount.
-    /// `user` is the id for which the mount is kept.
+    /// Mounts, on the host, the volumes of a container that have options. Other volumes need no
+    /// mount. `user` is the id for which the mount is kept.
     pub(super) fn mount_volumes(&self, record: &Record, user: &str) -> Result<()> {
         for mount in record.mounts.iter().filter(|mount| mount.has_options == Some(true)) {
             if let Some(name) = &mount.volume {

@@ -62,8 +62,9 @@ impl Looks {
 }
 
 impl Engine {
-    /// Starts to wait for a container. `end_wait` waits. So the caller can wait for several
-    /// containers. Fails if a container without a health check should become healthy.
+    /// Starts to wait for a container; `end_wait` does the waiting. So the caller can wait for
+    /// several containers at the same time. Fails if a container without a health check should
+    /// become healthy.
     pub fn begin_wait(&self, name: &str, condition: WaitCondition) -> Result<Waiting> {
         let record = self.record(name)?;
         if condition == WaitCondition::Healthy && record.health_check().is_none() {

@@ -1,8 +1,8 @@
 //! Waits until files in a directory change, for `logs --follow` and `events`.
 //!
 //! inotify(7) reports the changes. The kernel limits the number of inotify instances for each user,
-//! and root of a container may use all of them. A watcher without an instance checks several times
-//! a second instead.
+//! and the root user of a container may use all of them. A watcher without an instance checks
+//! several times a second instead.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -1,11 +1,13 @@
-//! Structs that are stored flat in a state file: the fields of a group are written among those of
-//! the struct that has the group. So the code can pass the group on, and the file keeps its keys.
+//! Structs that a state file stores flat.
 //!
-//! The macro `stored_flat` defines such a struct and implements miniserde's traits, because
-//! miniserde's derive knows no flat groups. After a field's type, `as "key"` names the field's key
-//! in the file; without it the key is the field's name. `=> flat` marks a group that `stored_flat`
-//! defines too. `=> optional` marks a value that older files lack: a missing or null value is read
-//! as the type's default, and a default is written as null, which `replace_json` leaves out.
+//! If a struct contains another struct, which is called a group here, the file has the group's
+//! fields among those of the outer struct. So the code can pass the group on as one value, and the
+//! file keeps its keys. The macro `stored_flat` defines such a struct and implements miniserde's
+//! traits for it, because miniserde's derive knows no flat groups. After a field's type, `as "key"`
+//! sets the field's key in the file; the default is the field's name. `=> flat` marks a group,
+//! which `stored_flat` defines too. `=> optional` marks a value that older files lack: if it is
+//! missing or null, the reader takes the type's default. A default is written as null, which
+//! `replace_json` leaves out.
 
 use std::borrow::Cow;
 use std::vec;
@@ -14,12 +16,12 @@ use miniserde::de::{Map, Visitor};
 use miniserde::ser::Fragment;
 use miniserde::{Error, Result, Serialize};
 
-/// The keys and values that the writer of a JSON object still has to write.
+/// The keys and values of a JSON object in the order in which they are written.
 pub type Entries<'a> = Vec<(&'static str, &'a dyn Serialize)>;
 
 /// A struct that `stored_flat` defines.
 pub trait Fields: Sized {
-    /// One place for each field's value. The reader fills the places one after the other.
+    /// The places for the values of all fields. The reader fills them one after the other.
     type Draft;
 
     /// Returns the places before the first value is read.

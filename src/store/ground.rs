@@ -1,10 +1,11 @@
-//! The file system below the durable root: which file systems can store images and containers.
+//! The file system of the durable root: which file systems can store images and containers.
 //!
 //! Images need owners, modes and links. A container's files are in an overlay's upper directory,
-//! which needs trusted extended attributes: without them a directory that was removed and made
-//! again is an I/O error. An upper directory also cannot be on another overlay. But ramfs, the root
-//! of many an initramfs, has no such attributes, and live systems run from an overlay. On such a
-//! host, this module mounts a tmpfs for the containers. Images stay on the file system below.
+//! which needs trusted extended attributes: without them a removed directory cannot be made again
+//! (EIO). An upper directory also cannot be on another overlay. But ramfs, the root of many
+//! initramfs images, has no such attributes, and live systems run from an overlay. On such a host,
+//! this module mounts a tmpfs for the containers. Images stay on the file system of the durable
+//! root.
 
 use std::path::Path;
 

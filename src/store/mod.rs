@@ -1,10 +1,11 @@
 //! Crash-safe flat files: one fact in each file, and no index over the files.
 //!
-//! To replace a file, a writer writes a temporary file beside it and renames that over it. A reader
-//! sees the old fact or the new one, never a mixture (rename(2)). A file that must survive a power
-//! cut is fsynced before the rename, and its directory after the rename. Other files are only
-//! renamed, since flash is slow and wears out. flock(2) on a `.lock` file excludes other processes;
-//! the kernel releases the lock when its holder ends, however the holder ends.
+//! To replace a file, a writer writes a temporary file in the same directory and renames it over
+//! the old file. A reader sees the old fact or the new one, never a mixture (rename(2)). A file
+//! that must survive a power cut is fsynced before the rename, and its directory after the rename.
+//! Other files are only renamed, since flash is slow and wears out. flock(2) on a `.lock` file
+//! excludes other processes. The kernel releases the lock when its holder ends, even if the holder
+//! is killed.
 
 pub mod fields;
 pub mod ground;

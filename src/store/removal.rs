@@ -46,8 +46,8 @@ pub fn remove_at(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
 
 struct Removal<'a> {
     top: BorrowedFd<'a>,
-    /// The number of directories that were renamed into the top. The next such directory is named
-    /// after it.
+    /// The number of directories that were renamed into the top. The next one gets this number as
+    /// its name.
     brought_up: u64,
 }
 

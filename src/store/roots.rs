@@ -85,7 +85,8 @@ impl Roots {
         self.run.join(id)
     }
 
-    /// The file that marks: another container has joined the network namespace of container `id`.
+    /// The mark file of container `id`: it exists if another container has joined its network
+    /// namespace.
     pub fn network_joined_mark(&self, id: &str) -> PathBuf {
         self.run_dir(id).join("network-joined")
     }

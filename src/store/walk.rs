@@ -191,8 +191,8 @@ pub struct Links {
 }
 
 impl Links {
-    /// Returns the path under which the file was seen before. If it was not, remembers `path` for
-    /// the file and returns `None`. Fails if the paths take more than `LINKS` bytes.
+    /// Returns the path under which the file was seen before. If the file is new, remembers `path`
+    /// for it and returns `None`. Fails if the paths take more than `LINKS` bytes.
     pub fn first_path(&mut self, stat: &Stat, path: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some((directory, name)) = self.first.get(&identity(stat)) {
             let directory = self.directories.get(*directory as usize);

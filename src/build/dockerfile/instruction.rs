@@ -1,9 +1,9 @@
 //! The instructions of a Dockerfile: parses the flags and arguments of each keyword.
 //!
-//! Where the reference (docs.docker.com/reference/dockerfile) replaces variables (ADD, COPY, ENV,
-//! EXPOSE, LABEL, USER, VOLUME, WORKDIR …), arguments keep their variables and quotes. In RUN, CMD,
-//! ENTRYPOINT and SHELL arguments are plain text. Each error names the wrong text and what is
-//! expected. For a mistyped keyword or flag the error suggests the nearest known word.
+//! The reference (docs.docker.com/reference/dockerfile) replaces variables in ADD, COPY, ENV,
+//! EXPOSE, LABEL, USER, VOLUME, WORKDIR and others; their arguments keep variables and quotes here.
+//! In RUN, CMD, ENTRYPOINT and SHELL, arguments are plain text. Each error names the wrong text and
+//! what is expected. For a mistyped keyword or flag, the error suggests the nearest known word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};

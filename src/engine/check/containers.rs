@@ -1,8 +1,9 @@
 //! `system check` for containers: records, names, run directories, leased user IDs and interrupted
 //! removals.
 //!
-//! A container whose monitor lives is not checked; the monitor's lock shows this. Each finding has
-//! its repair, which `--repair` runs. Images, volumes and networks are in `stores`.
+//! If a container's monitor lives, which the monitor's lock shows, only its name, its update mark
+//! and its lease are checked. Each finding has its repair, which `--repair` runs. Images, volumes
+//! and networks are in `stores`.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `system check`: finds what kills and power cuts left behind, and with `--repair` repairs it.
+//! `system check`: finds the leftovers of kills and power cuts, and with `--repair` repairs them.
 //!
 //! A finding is one line: the problem and its place. A repair changes no file that a running
 //! command works on: such a command locks what it makes or removes, and its temporary files have
@@ -42,7 +42,7 @@ impl Findings {
 }
 
 impl Engine {
-    /// Checks everything, and with `repair` repairs it. Containers come before images, volumes and
+    /// Runs all checks, and with `repair` all repairs. Containers come before images, volumes and
     /// networks, because containers use these. Fails only if a check itself fails.
     pub fn check(&self, repair: bool) -> Result<Vec<Finding>> {
         let mut findings = Findings { repair, list: Vec::new() };
@@ -63,7 +63,7 @@ impl Engine {
         Ok(findings.list)
     }
 
-    /// Removes the files of containers that were removed or never finished by a killed command.
+    /// Removes the rest of containers whose creation or removal was killed.
     #[cfg(feature = "build")]
     pub(super) fn mend_leftovers(&self) -> Result<()> {
         let mut findings = Findings { repair: true, list: Vec::new() };

@@ -1,10 +1,10 @@
 //! `create`: makes a container's directory and record from the user's options.
 //!
-//! Order on disk: run directory with its lock (held until the end, so that no other command takes
-//! the container for an abandoned one), container directory, name, volumes, lease of user IDs,
-//! config.json. With config.json the container exists. If the process dies before that, it leaves a
-//! name and a lease, which the next user of either takes over, and a directory, which `system
-//! check` removes. Parts: `checks` refuses options that contradict each other, `mounts` makes
+//! Order on disk: run directory with its lock, container directory, name, volumes, lease of user
+//! IDs, config.json. The lock is held until the end, so that no other command takes the container
+//! for an abandoned one. With config.json the container exists. If the process dies before that, it
+//! leaves a name and a lease, which the next user of either takes over, and a directory, which
+//! `system check` removes. `checks` refuses options that contradict each other, `mounts` makes
 //! volumes and directories, `content` writes secrets and configs, `record` computes the record,
 //! `undo` removes an incomplete container.
 
@@ -83,7 +83,7 @@ impl Engine {
         };
         let files = Files::new(&self.roots, &id);
         let lock = files.lock_monitor()?;
-        // Until the container has a name, the guard uses the id: no container can have it as a
+        // Until the container has a name, the guard uses the id, which no container can have as a
         // name.
         let (standin, volumes) = (id.to_string(), Vec::new());
         let mut undo = Undo { engine: self, id: &id, name: standin, volumes, ids: None };
