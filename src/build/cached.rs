@@ -1,11 +1,11 @@
 //! Steps that make a layer, and the cache of their layers.
 //!
-//! The key of a step is a digest of everything that its layer depends on. That is the layers below,
-//! the instruction with its variables replaced, and the names, modes, owners and bytes of the files
-//! that the step reads. The key does not depend on the times of files. It depends on the config's
-//! environment, user and working directory, because a step sees these, but on nothing else in the
-//! config. So a step that would read the same input makes no new layer, whatever changed above it.
-//! Values of secrets and proxies are in no key, as with BuildKit.
+//! The key of a step is a digest of what its layer depends on. These are the layers below, the
+//! instruction with its variables replaced, and the names, modes, owners and bytes of the files
+//! that the step reads. The times of files are not part of the key. Of the config, only the
+//! environment, the user and the working directory are part of it, because a step sees nothing else
+//! of the config. So a step that would read the same input makes no new layer, whatever changed
+//! above it. Values of secrets and proxies are in no key, as with BuildKit.
 
 use std::fmt::Write;
 
@@ -61,7 +61,8 @@ pub struct LayerStep<'a> {
     pub created_by: String,
     /// The key to look up first.
     pub key: Digest,
-    /// Computes a second key, which takes longer. It is looked up if the cache lacks the first key.
+    /// Computes a second key, which takes longer. The second key is looked up if the cache lacks
+    /// the first one.
     pub content: Option<&'a dyn Fn() -> Result<Digest>>,
     /// Makes the layer if the cache has no entry.
     pub make: &'a dyn Fn(&Vertex<'_>) -> Result<MadeLayer>,

@@ -1,7 +1,7 @@
 //! `build --check`: warns about lines that are valid but probably not what the author meant.
 //!
 //! The rules, their names and their texts are those of BuildKit's build checks
-//! (docs.docker.com/reference/build-checks). A check builds nothing and reads no layer; it looks up
+//! (docs.docker.com/reference/build-checks). A check builds nothing, reads no layer, and looks up
 //! only the variables of base images. `# check=skip=RULE,…` disables rules, `# check=skip=all`
 //! disables all of them.
 

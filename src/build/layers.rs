@@ -213,7 +213,8 @@ impl Build<'_> {
     }
 }
 
-/// Returns the heredoc that is executed as a program. It starts with `#!` and is the whole command.
+/// Returns the heredoc that is executed as a program: one that starts with `#!` and is the whole
+/// command.
 fn script(run: &Run) -> Option<&Heredoc> {
     let Command::Shell(line) = &run.command else { return None };
     let first = run.heredocs.first().filter(|heredoc| heredoc.content.starts_with("#!"));

@@ -27,7 +27,7 @@ pub enum Kind {
     Cached,
     /// The step failed. The text is the error.
     Failed,
-    /// A line about the build as a whole. It has no step.
+    /// A line about the build as a whole, not about a step.
     Text,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Stages that do not need each other run at the same time, each in a child process. Threads are no
 //! choice: the build's process forks monitors, so it must stay single-threaded. A child has its own
-//! temporary directory inside the build's, and adds its layers to the build's draft. It sends its
-//! messages through a pipe, and its state last. The parent numbers the steps. If a stage fails, the
-//! parent kills the others. A stage that runs alone runs in the parent.
+//! temporary directory inside the build's, and adds its layers to the build's draft. The child
+//! sends its messages and then its state through a pipe. The parent numbers the steps. If a stage
+//! fails, the parent kills the others. A stage that runs alone runs in the parent.
 
 use miniserde::{Deserialize, Serialize, json};
 use rustix::event::{PollFd, PollFlags, poll};

@@ -170,8 +170,8 @@ impl Worker {
         self.process.reader()
     }
 
-    /// Kills the process and waits until its child processes have died too. They have the pipe
-    /// open, so the pipe's end shows this. Waits at most `DYING`.
+    /// Kills the process and waits until its child processes have died too. The pipe ends when the
+    /// last of these processes has died. Waits at most `DYING`.
     pub fn kill(mut self) {
         self.process.kill();
         let begun = Instant::now();

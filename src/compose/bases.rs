@@ -2,8 +2,8 @@
 //!
 //! `build.additional_contexts` may name a service as `service:NAME` (compose specification,
 //! "Build"). Such a service is built first, even if no profile enables it and the user did not name
-//! it. It is an error if services need each other's images. This file only sorts: `cli` runs the
-//! builds.
+//! it. If services need each other's images, the command fails. This file only sorts: `cli` runs
+//! the builds.
 
 use super::members::no_service;
 use super::node::Node;

@@ -104,7 +104,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
     Ok(Node { value, ..node.clone() })
 }
 
-/// Checks a name of the user: it becomes a part of the names of containers and networks.
+/// Checks a name that the user chose, because the names of containers and networks contain it.
 fn check_name(node: &Node, name: &str, path: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let is_map_of_objects = !path.contains("ulimits");

@@ -1,6 +1,6 @@
 //! Reads the files of a project into one canonical tree.
 //!
-//! It finds the files (from the working directory upwards), reads `.env`, names the project,
+//! This file finds the files (from the working directory upwards), reads `.env`, names the project,
 //! replaces variables, resolves `include` and `extends`, and merges the files. The COMPOSE_*
 //! variables have the meaning that docs.docker.com/compose/how-tos/environment-variables/envvars
 //! gives them; a flag overrides its variable. Services are not checked here: `project` does that.
@@ -88,7 +88,7 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// Adds the variables of a `.env` file. They do not override the environment of the process.
+    /// Adds the variables of a `.env` file. The process's environment overrides these variables.
     fn read(&mut self, path: &Path) -> Result<()> {
         let found = dotenv::parse(&shown(path), &read_text(path)?, &|name| self.get(name))?;
         self.files.extend(found.into_iter().filter_map(|(name, value)| Some((name, value?))));
@@ -393,8 +393,8 @@ impl Reader<'_> {
         Ok(merge(base, service, &SERVICE))
     }
 
-    /// Adds the files that a document includes (compose specification, "Include"). It is an error
-    /// if two files define the same name differently.
+    /// Adds the files that a document includes (compose specification, "Include"). Fails if two
+    /// files define the same name differently.
     fn include(&mut self, mut root: Node, dir: &Path) -> Result<Node> {
         let Some(include) = root.take("include") else { return Ok(root) };
         for element in include.elements() {

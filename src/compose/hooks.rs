@@ -1,7 +1,7 @@
 //! `post_start` and `pre_stop`: commands that run in a service's container after its start and
 //! before its stop (compose specification, "post_start", "pre_stop").
 //!
-//! Each hook runs by `exec`, so it has the container's confinement. Its output goes to the
+//! Each hook runs by `exec`, so it has the container's confinement. The hook's output goes to the
 //! command's standard streams. If a `post_start` hook fails, its container is stopped. If a
 //! `pre_stop` hook fails, its container keeps running. Both are errors.
 

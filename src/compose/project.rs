@@ -42,11 +42,12 @@ pub struct Project {
 #[derive(Clone, Debug)]
 pub struct Service {
     pub name: String,
-    /// Its completed part of the tree.
+    /// The service's completed part of the tree.
     pub node: Node,
     pub profiles: Vec<String>,
     pub depends_on: Vec<Dependency>,
-    /// The hash of its configuration, in hex. If it changes, `up` makes the containers again.
+    /// The hash of the service's configuration, in hex. If the hash changes, `up` makes the
+    /// containers again.
     pub hash: String,
 }
 
@@ -131,8 +132,8 @@ impl Project {
         Ok(project)
     }
 
-    /// Makes a project that has only a name, without a file. Its containers, networks and volumes
-    /// are found by their labels.
+    /// Makes a project that has only a name, without a file. Labels identify the project's
+    /// containers, networks and volumes.
     pub fn named(name: &str) -> Project {
         let place = Place { file: name.into(), line: 0 };
         Project {

@@ -1,9 +1,9 @@
 //! The networks and volumes of a project: `up` makes them before the containers, and `down` removes
 //! them.
 //!
-//! Their labels name the project. An external network or volume must exist already. If a volume
-//! with the right name belongs to another project or to none, it is used with a warning. Such a
-//! network is an error. `engine` implements the drivers.
+//! The labels of a network or volume name the project. An external network or volume must exist
+//! already. If a volume with the right name belongs to another project or to none, it is used with
+//! a warning. Such a network is an error. `engine` implements the drivers.
 
 use std::collections::BTreeSet;
 

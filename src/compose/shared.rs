@@ -1,8 +1,9 @@
 //! The namespaces and volumes that a service shares with other services: `network_mode`, `pid` and
 //! `ipc` with `service:NAME`, and `volumes_from`.
 //!
-//! Such a service depends on the other services. Its container is made again when one of theirs is,
-//! because it is in their namespaces. `settings` makes the flags; this file only finds the names.
+//! Such a service depends on the other services. When a container of another service is made again,
+//! so is the container that shares its namespaces. `settings` makes the flags; this file only finds
+//! the names.
 
 use super::node::Node;
 use crate::error::Result;

@@ -1,13 +1,13 @@
 //! `up` and `create`: makes the containers of a project as its files describe them, and starts them
 //! in dependency order.
 //!
-//! `advance` never waits for a condition. It makes and starts the services whose dependencies are
-//! ready, in parallel child processes, and returns, so that the caller can print logs and receive
-//! signals in between. A container is made again if its configuration, its image, or a container
-//! whose namespaces it shares has changed. The steps are: make the new container under a temporary
-//! name, remove the old one, rename the new one. If the first step fails, the old container is
-//! untouched. If the process is killed in between, the next `up` finds both containers and
-//! continues.
+//! `advance` never waits for a condition. `advance` makes and starts the services whose
+//! dependencies are ready, in parallel child processes, and returns. So the caller can print logs
+//! and receive signals in between. A container is made again if its configuration, its image, or a
+//! container whose namespaces it shares has changed. The steps are: make the new container under a
+//! temporary name, remove the old one, rename the new one. If the first step fails, the old
+//! container is untouched. If the process is killed in between, the next `up` finds both containers
+//! and continues.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,8 @@ pub struct UpOptions {
     pub no_deps: bool,
     /// `--force-recreate`: make containers of wanted services again even if nothing changed.
     pub force_recreate: bool,
-    /// `--always-recreate-deps`: the same for the services that the wanted ones depend on.
+    /// `--always-recreate-deps`: like `force_recreate`, for the services that the wanted ones
+    /// depend on.
     pub recreate_dependencies: bool,
     /// `--no-recreate`: keep existing containers even if their configuration changed.
     pub no_recreate: bool,
@@ -465,8 +466,8 @@ fn joined_ids(service: &Service, members: &[Member]) -> Result<String> {
     Ok(ids.join(","))
 }
 
-/// Returns compose's labels for a container. They override labels of the same names in the file and
-/// in the image.
+/// Returns compose's labels for a container, which override labels of the same names in the file
+/// and in the image.
 pub fn labels(
     project: &Project,
     service: &Service,

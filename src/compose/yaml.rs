@@ -212,8 +212,8 @@ fn is_number(text: &str) -> bool {
         && (radix("0x", 16) || radix("0o", 8) || digits.parse::<f64>().is_ok())
 }
 
-/// Adds the maps of `<<` to the map. The map's own keys override theirs, and an earlier map
-/// overrides a later one.
+/// Adds the entries of the maps in `<<` to the map. The map's own keys override these entries, and
+/// an earlier map overrides a later one.
 fn merge_keys(mut node: Node) -> Result<Node> {
     while let Some(merged) = node.take("<<") {
         let maps = match &merged.value {

@@ -58,9 +58,9 @@ impl Engine {
                 // The record was written just after the read, so read again. A damaged record fails
                 // again.
                 Err(_) if !read_again && files.config().exists() => read_again = true,
-                // `run` and `create` hold the monitor's lock from before the directory exists.
-                // Check for the record again: it may have been written just before they released
-                // the lock.
+                // `run` and `create` hold the monitor's lock from before the directory exists. The
+                // record may have been written just before the lock was released, so check for the
+                // record again.
                 Err(_)
                     if !files.config().exists()
                         && (is_watched(&files)? || files.config().exists())
@@ -152,8 +152,8 @@ impl Engine {
         true
     }
 
-    /// If `result` is an error and the container does not exist any more, returns the error that it
-    /// does not exist.
+    /// If `result` is an error and the container has been removed, returns the error that there is
+    /// no such container.
     pub(super) fn unless_gone<T>(
         &self,
         id: &ContainerId,

@@ -20,8 +20,8 @@ use crate::container::record::Record;
 use crate::error::{Context, Result, fail, shortened};
 use crate::store::walk::{DIRECTORY, Descent, Names};
 
-/// The longest path that is compared, in bytes, as for archives. It limits the memory for a deep
-/// tree.
+/// The longest path that is compared, in bytes, as for archives. The limit bounds the memory for a
+/// deep tree.
 const MAX_PATH: usize = 128 << 10;
 
 impl Engine {
@@ -90,8 +90,8 @@ struct Level {
     length: usize,
     has_lower: bool,
     opaque: bool,
-    /// The change of the directory itself. It is reported before the first change below the
-    /// directory, or when the directory ends.
+    /// The change of the directory itself. This change is reported before the first change below
+    /// the directory, or when the directory ends.
     pending: Option<ChangeKind>,
     /// True if owner and mode are the image's.
     is_same: bool,

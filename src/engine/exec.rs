@@ -1,9 +1,9 @@
 //! `exec`: runs another process in a running container.
 //!
-//! Its defaults (environment, user, capabilities, seccomp) are those of the container's first
-//! process. `runtime::exec` enters the namespaces, and `container::relay` relays the streams. The
-//! process is a child of this command and not of the monitor: this command returns the exit status,
-//! and no file records it.
+//! The defaults of the new process (environment, user, capabilities, seccomp) are those of the
+//! container's first process. `runtime::exec` enters the namespaces, and `container::relay` relays
+//! the streams. The process is a child of this command and not of the monitor: this command returns
+//! the exit status, and no file records it.
 
 use std::os::fd::OwnedFd;
 
@@ -61,7 +61,7 @@ impl Engine {
             };
             match self.exec_in(&record, &state, options) {
                 Ok(begun) => return self.follow(begun, options),
-                // The container exited during the entry. Its new state decides the result.
+                // The container exited during the entry, so its new state decides the result.
                 Err(_) if state.has_ended() => drop(self.running(container)?),
                 Err(error) => return Err(error),
             }

@@ -1,7 +1,7 @@
 //! The kernel's file systems that each container has, and the paths in them that are masked or
 //! read-only, as in Docker.
 //!
-//! They are data for `runtime::mounts`. The user's own mounts are in `spec`. References: proc(5),
+//! These are data for `runtime::mounts`. The user's own mounts are in `spec`. References: proc(5),
 //! sysfs(5), pts(4), tmpfs(5), mq_overview(7), and `maskedPaths` and `readonlyPaths` of the OCI
 //! runtime specification.
 

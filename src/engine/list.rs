@@ -110,7 +110,7 @@ impl Engine {
     }
 
     /// Separates the filters that need only the record from those that need the present state,
-    /// which takes more reading. Looks up the names in the former.
+    /// which takes more reading. Looks up the containers and networks that filters name.
     fn split(&self, filters: &[Filter]) -> Result<(Vec<Wanted>, Vec<Filter>)> {
         let (mut of_records, mut of_states) = (Vec::new(), Vec::new());
         for filter in filters {

@@ -1,9 +1,9 @@
 //! The effect of `--log-driver` and `--log-opt`.
 //!
-//! They choose the tag, the labels and the variables of a container's log lines, which `logs
-//! --details` prints, and where the drivers syslog and journald send the lines. The monitor sends
-//! them by `container::logs::forward`. `cli` has checked the values that can be checked alone. See
-//! docs.docker.com/engine/logging.
+//! These flags choose the tag, the labels and the variables of a container's log lines, which `logs
+//! --details` prints. They also choose where the drivers syslog and journald send the lines. The
+//! monitor sends the lines by `container::logs::forward`. `cli` has checked the values that can be
+//! checked alone. See docs.docker.com/engine/logging.
 
 use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
 use crate::container::record::Record;

@@ -79,7 +79,8 @@ impl Engine {
     /// Returns a connection to the monitor. The connection closes when the monitor ends for any
     /// reason, after all output is in the log. Returns `None` if the container does not run.
     fn monitor_of(&self, record: &Record) -> Result<Option<OwnedFd>> {
-        // Wait for a container that is starting: it has no socket yet and would count as ended.
+        // Wait for a container that is starting, because it has no socket yet and would count as
+        // ended.
         self.condition(record)?;
         protocol::dial(&Files::new(&self.roots, &record.id).run, false)
     }

@@ -1,7 +1,7 @@
 //! Replaces `transfer` in a build without the cargo feature `pull`.
 //!
-//! It has the same functions, but all of them fail with a hint at `load` and `import`. So the rest
-//! of the engine and the command line need no conditional compilation.
+//! This file has the same functions, but all of them fail with a hint at `load` and `import`. So
+//! the rest of the engine and the command line need no conditional compilation.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};

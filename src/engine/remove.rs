@@ -149,8 +149,8 @@ impl Engine {
     }
 
     /// Renames a container: claims the new name, writes the record, releases the old name. If this
-    /// process is killed in between, both names find the container, and the record has one of them.
-    /// Fails if the new name is taken or not valid.
+    /// process is killed in between, both names find the container, and the record has the old or
+    /// the new name. Fails if the new name is taken or not valid.
     pub fn rename(&self, old: &str, new: &str) -> Result<()> {
         if !names::is_valid(new) {
             fail!(

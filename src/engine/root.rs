@@ -23,7 +23,8 @@ use crate::volume::mounted;
 /// A container's open root directory.
 pub(super) struct OpenRoot {
     pub root: OwnedFd,
-    /// The ID map if the container runs in a user namespace. Its files then have the host's owners.
+    /// The ID map if the container runs in a user namespace. The container's files then have the
+    /// host's owners.
     pub ids: Option<IdMap>,
     /// The lock that prevents a start of a stopped container.
     _at_rest: Option<Lock>,
@@ -51,7 +52,8 @@ impl Engine {
             });
             mounts
         };
-        // This runs in the mount namespace of this command, so the mounts end with the command.
+        // The closure runs in the mount namespace of this command, so the mounts end with the
+        // command.
         let prepare = || {
             let mut mounts = record.mounts.iter().filter(|mount| mount.has_options == Some(true));
             mounts.try_for_each(|mount| {
@@ -151,8 +153,8 @@ impl Engine {
     }
 }
 
-/// Returns the mount points that the runtime makes in a root, without the first slash. They are not
-/// changes of the container, which cannot reach the files below a mount.
+/// Returns the mount points that the runtime makes in a root, without the first slash. Mount points
+/// are not changes of the container, which cannot reach the files below a mount.
 pub(super) fn mount_points(record: &Record) -> Vec<Vec<u8>> {
     let ours = ["etc/hosts", "etc/resolv.conf", "etc/hostname", "dev", "proc", "sys"];
     let targets = record.mounts.iter().map(|mount| mount.target.trim_start_matches('/'));

@@ -1,8 +1,8 @@
 //! Converts a container's record to the `Spec` that `runtime` executes, at each start.
 //!
-//! It writes the files for name resolution, finds the namespaces to join, and computes mounts,
-//! devices and limits with the present device numbers. Values that are fixed at creation are
-//! already in the record (`create`). The runtime knows neither images nor networks.
+//! This file writes the files for name resolution, finds the namespaces to join, and computes
+//! mounts, devices and limits with the present device numbers. Values that are fixed at creation
+//! are already in the record (`create`). The runtime knows neither images nor networks.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

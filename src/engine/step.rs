@@ -381,8 +381,8 @@ impl Engine {
         .map(drop)
     }
 
-    /// Makes an image of the state before the failed step. It replaces the image of the last failed
-    /// build.
+    /// Makes an image of the state before the failed step. The new image replaces the image of the
+    /// last failed build.
     pub fn keep_failed(&self, base: Option<&ImageId>, config: &ImageConfig) -> Result<ImageId> {
         let images = self.image_store();
         let before = images.failed()?;

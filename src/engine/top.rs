@@ -20,8 +20,8 @@ const MAX_COMMAND: usize = 4 << 10;
 /// The most bytes of all command lines. Each process can have megabytes of arguments.
 const MAX_COMMANDS: usize = 4 << 20;
 
-/// USER_HZ: the clock ticks per second in /proc (proc_pid_stat(5)). It is 100 on all supported
-/// architectures.
+/// USER_HZ: the clock ticks per second in /proc (proc_pid_stat(5)). The value is 100 on all
+/// supported architectures.
 const TICKS: u64 = 100;
 
 impl Engine {

@@ -123,7 +123,7 @@ impl Engine {
     fn settled(&self, name: &str) -> Result<(Record, Option<State>, Lock)> {
         let mut patience = Patience::new(MAX_TRANSITION);
         loop {
-            // This cleans up after a killed monitor, for which it takes the lock.
+            // This call cleans up after a killed monitor, for which it takes the lock.
             self.condition(&self.record(name)?)?;
             let id = names::resolve(&self.roots, name)?;
             let Some(change) = Files::new(&self.roots, &id).lock_changes()? else {

@@ -85,8 +85,8 @@ impl Roots {
         self.run.join(id)
     }
 
-    /// The mark file of container `id`: it exists if another container has joined its network
-    /// namespace.
+    /// The mark file that exists if another container has joined the network namespace of container
+    /// `id`.
     pub fn network_joined_mark(&self, id: &str) -> PathBuf {
         self.run_dir(id).join("network-joined")
     }

@@ -1,12 +1,12 @@
 //! Walks over a tree that a container or an image made. The tree may have any depth and directories
 //! of any size; a walk takes few descriptors, does not recurse, and takes bounded memory.
 //!
-//! [`Descent`] is the path from the top of the tree to the current directory. It keeps only the
-//! nearest parents open, opens the others again by `..`, and checks their device and inode.
-//! [`Names`] returns the names in each directory on that path in byte order. It keeps a batch of
-//! names in memory. If a directory has more names than a batch, or the batches take too much
-//! memory, the directory is read again for the names that follow. [`Links`] remembers the first
-//! path of each file with several hard links.
+//! [`Descent`] is the path from the top of the tree to the current directory. A descent keeps only
+//! the nearest parents open, opens the others again by `..`, and checks their device and inode.
+//! [`Names`] returns the names in each directory on that path in byte order. A batch of the names
+//! is in memory. If a directory has more names than a batch, or the batches take too much memory,
+//! the directory is read again for the names that follow. [`Links`] remembers the first path of
+//! each file with several hard links.
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::ffi::CString;

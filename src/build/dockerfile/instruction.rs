@@ -63,7 +63,7 @@ pub enum Instruction {
     Shell(Vec<String>),
     Stopsignal(String),
     User(String),
-    /// The paths. Their variables are not replaced.
+    /// The paths with their variables not replaced.
     Volume(Vec<String>),
     Workdir(String),
 }

@@ -41,9 +41,9 @@ pub struct Dockerfile {
 #[derive(Debug)]
 pub struct Stage {
     pub from: Step,
-    /// The image or stage that FROM names. Its variables are not replaced.
+    /// The image or stage that FROM names, with variables not replaced.
     pub image: String,
-    /// The value of `--platform`. Its variables are not replaced.
+    /// The value of `--platform`, with variables not replaced.
     pub platform: Option<String>,
     /// The name after AS, in lower case.
     pub name: Option<String>,

@@ -1,9 +1,9 @@
 //! `system check` for images, volumes and networks.
 //!
-//! It finds leftovers of killed commands, names without an object, objects that lack a part, and
-//! leases and firewall rules of containers that do not exist. Each finding has its repair, which
-//! `--repair` runs, or advice if only the user can repair it. Containers are checked first, in
-//! `containers`.
+//! The checks find leftovers of killed commands, names without an object, objects that lack a part,
+//! and leases and firewall rules of containers that do not exist. Each finding has its repair,
+//! which `--repair` runs, or advice if only the user can repair it. Containers are checked first,
+//! in `containers`.
 
 use super::Findings;
 use crate::engine::Engine;

@@ -2,7 +2,7 @@
 //! `--restart`, existing devices.
 //!
 //! The command line has checked each flag alone. These checks are here, below the command line,
-//! because each caller of the engine needs them. They change nothing.
+//! because each caller of the engine needs them. The checks change nothing.
 
 use std::fs;
 

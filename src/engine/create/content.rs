@@ -1,6 +1,6 @@
 //! Files whose content the caller supplies: secrets and configs of a compose file.
 //!
-//! They are in the container's directory, are mounted read-only, and are removed with the
+//! The files are in the container's directory, are mounted read-only, and are removed with the
 //! container. Only the host's root can reach that directory, so a file's mode and owner matter only
 //! in the container.
 

@@ -39,7 +39,7 @@ use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::raw;
 use crate::store::{self, Durability, Lock};
 
-/// A new container. This process still holds its monitor lock.
+/// A new container. This process still holds the container's monitor lock.
 pub(super) struct Created {
     pub record: Record,
     pub lock: Lock,
@@ -190,8 +190,8 @@ impl Engine {
         Ok(Source::Image { image, _hold: hold })
     }
 
-    /// Warns if the image is for another platform: it runs by an emulator (binfmt_misc) or fails at
-    /// execve(2).
+    /// Warns if the image is for another platform. Such an image runs by an emulator (binfmt_misc)
+    /// or fails at execve(2).
     fn warn_of_platform(&self, image: &Image) {
         let (offered, native) = (image.config.platform(), Platform::native());
         if Wanted::native().rank_of_config(&offered).is_none() {

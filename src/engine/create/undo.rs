@@ -1,8 +1,8 @@
 //! The guard that removes an incomplete container when `create` fails.
 //!
-//! It removes the directory, the name, the lease of user IDs and the anonymous volumes. If the
-//! process is killed, the guard does not run. `system check` and the next user of the name handle
-//! that case (see the head of `create`).
+//! The guard removes the directory, the name, the lease of user IDs and the anonymous volumes. If
+//! the process is killed, the guard does not run. `system check` and the next user of the name
+//! handle that case (see the head of `create`).
 
 use crate::container::{id_range, state};
 use crate::container_id::ContainerId;

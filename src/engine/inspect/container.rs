@@ -1,7 +1,7 @@
 //! `container inspect`: a container's record (`config.json`), its present state and its resources,
 //! in the format of Docker's Engine API.
 //!
-//! Its network settings are in `settings`. A container that hangs in its start is shown in that
+//! `settings` makes the network settings. A container that hangs in its start is shown in that
 //! state after a short wait. Fields that have no meaning here have their zero value.
 
 use std::time::Duration;

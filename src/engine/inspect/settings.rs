@@ -93,7 +93,7 @@ impl Engine {
     }
 }
 
-/// The addresses of an endpoint as Docker's fields. They are empty without an endpoint.
+/// The addresses of an endpoint as Docker's fields, which are empty without an endpoint.
 struct Addresses<'a>(Option<&'a Endpoint>);
 
 impl Addresses<'_> {
@@ -136,7 +136,7 @@ fn chosen(wanted: &EndpointSettings) -> Value {
     ])
 }
 
-/// Returns Docker's fields of one endpoint. They are empty without an endpoint.
+/// Returns Docker's fields of one endpoint, which are empty without an endpoint.
 fn settings(endpoint: Option<&Endpoint>, wanted: Option<&EndpointSettings>) -> Value {
     let addresses = Addresses(endpoint);
     let aliases = wanted.map_or(&[][..], |wanted| &wanted.aliases);
