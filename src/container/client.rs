@@ -1,9 +1,9 @@
 //! A client of a monitor: `run` in the foreground, `start -a` and `attach`.
 //!
-//! The client connects its standard streams, signals and window size with the monitor's socket. It
-//! never blocks on the socket while there is output to read, so client and monitor cannot wait for
-//! each other. The client does block on its own stdout. In that way a slow reader slows the program
-//! down.
+//! The client connects its standard streams, signals and window size with the monitor's socket. The
+//! client never blocks on the socket while there is output to read, so client and monitor cannot
+//! wait for each other. The client does block on its own stdout. In that way a slow reader slows
+//! the program down.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -53,7 +53,8 @@ pub struct Attach<'a> {
     /// bytes.
     pub sig_proxy: bool,
     pub detach_keys: &'a [u8],
-    /// Gets the output instead of stdout and stderr, for the step of a build.
+    /// A function that gets the output, for the step of a build. If it is set, stdout and stderr
+    /// get no output.
     pub output: Option<TakeOutput<'a>>,
 }
 

@@ -6,7 +6,7 @@
 //! reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing for
 //! `PATIENCE`, the program goes on. Before a rotation removes unread output, a later client is
 //! disconnected; for the first client the program waits instead, so a pipeline loses no byte.
-//! Without a log, a client that lags holds one chunk.
+//! Without a log, a lagging client has a queue of one chunk.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -46,7 +46,7 @@ pub struct Client {
     behind: Option<Cursor>,
     /// Output that the log could not store. The client gets it after the output in the log.
     pending: VecDeque<(Stream, Rc<[u8]>)>,
-    /// The time of the client's last read, or at which it started to lag.
+    /// The time of the client's last read, or the time when the client started to lag.
     took: Instant,
 }
 

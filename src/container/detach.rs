@@ -17,8 +17,8 @@ impl Detector {
         Detector { keys: keys.to_vec(), matched: 0 }
     }
 
-    /// Appends the bytes of `typed` that the program gets to `out`. Returns true if the sequence is
-    /// complete. Bytes that only start the sequence are appended by a later call.
+    /// Appends to `out` the bytes of `typed` that belong to the program. Returns true if the
+    /// sequence is complete. Bytes that only start the sequence are appended by a later call.
     pub fn pass(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
         for &byte in typed {
             if self.keys.is_empty() {

@@ -1,9 +1,9 @@
 //! The result of a container's health check, which `ps`, `inspect` and `wait` read.
 //!
 //! The state is only in the run directory, in memory, because a check every few seconds would wear
-//! out a disk. The monitor writes the first state, and each probe (`probes`) the next one. Each
-//! write replaces the file, so a reader never sees a part of it. The file is removed with the run
-//! directory.
+//! out a disk. The monitor writes the first state, and each probe (`probes`) writes the next state.
+//! Each write replaces the file, so a reader never sees a part of it. The file is removed with the
+//! run directory.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ pub enum OnFailure {
 }
 
 impl OnFailure {
-    /// Parses the value of `--health-on-failure`.
+    /// Parses the value of `--health-on-failure`. Fails for an unknown action.
     pub fn parse(text: &str) -> Result<OnFailure> {
         Ok(match text {
             "none" => OnFailure::None,

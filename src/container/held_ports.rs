@@ -46,7 +46,8 @@ impl Holder {
         self.ask(&Request::Hold, Some(socket))
     }
 
-    /// Makes the monitor close the socket with this name (`port::socket_name`), if it has one.
+    /// Makes the monitor close the socket with this name (`port::socket_name`), if the monitor has
+    /// such a socket.
     pub fn release(&self, name: &str) -> Result<()> {
         self.ask(&Request::Release(name), None)
     }

@@ -147,7 +147,7 @@ pub fn release(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<()> {
     if is_leased(roots, ids, id) { store::remove_file(&path(roots, ids)) } else { Ok(()) }
 }
 
-/// Releases the range of a container that is being removed, if its range was assigned.
+/// Releases the range of a container that is being removed, if `lease` has assigned the range.
 pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
     match &record.user_namespace {
         Some(namespace) if namespace.auto => release(roots, &namespace.ids, &record.id),

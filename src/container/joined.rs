@@ -1,10 +1,10 @@
 //! Determines the namespaces of a container, including those of other containers
 //! (`--network container:NAME`, `--pid`, `--ipc`, `--uts`). The other container is looked up at
-//! every start, also by the restart policy, because it may have been restarted.
+//! every start, also by the restart policy, because the other container may have been restarted.
 //!
 //! As in Docker, the network interfaces of a container are removed at its end, even if another
-//! container has joined its network namespace. For that the joining container leaves a mark in the
-//! other's run directory.
+//! container has joined its network namespace. So the joining container leaves a mark in the run
+//! directory of the other container.
 
 use super::files::Files;
 use super::mode::{NamespaceMode, NetworkMode};
@@ -15,8 +15,8 @@ use crate::error::{Result, fail};
 use crate::runtime::spec::{Namespace, Namespaces};
 use crate::store::{self, Roots};
 
-/// The namespaces of the container of `record`, with the processes whose namespaces it joins. Fails
-/// if another container whose namespace it joins is not running.
+/// The namespaces of the container of `record`, including those of other containers. Fails if
+/// another container whose namespace is joined does not run.
 pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.namespaces.pid)?;
     let ipc = namespace(roots, "IPC", &record.namespaces.ipc)?;

@@ -1,6 +1,6 @@
 //! The parts of a container outside its namespaces: its configuration (`record`), its present state
 //! (`state`), the process that supervises it (`monitor`), its health check (`health`, `probes`),
-//! the messages between monitor and clients (`protocol`, `client`, `relay`), and its output
+//! the messages between monitor and clients (`protocol`, `client`, `relay`) and its output
 //! (`logs`).
 //!
 //! This module knows nothing of images, networks and volumes. `monitor::Hooks` calls the code for

@@ -1,8 +1,8 @@
 //! The namespace modes of a container: its own namespace, the host's, or another container's
 //! (`--network`, `--pid`, `--ipc`, `--uts`; namespaces(7)).
 //!
-//! An option has the other container's name as the user writes it; a record has its ID. A record
-//! stores a mode as the text that Docker prints.
+//! An option has the other container's name as the user writes it. A record has the other
+//! container's ID. A record stores a mode as the text that Docker prints.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,12 +44,12 @@ stored_flat! {
 /// The mode of a container's network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkMode<C = String> {
-    /// Only a loopback interface.
+    /// A namespace with only a loopback interface.
     None,
     Host,
     /// The namespace of another container.
     Container(C),
-    /// A namespace of its own, on networks. This is the name of the first network.
+    /// A namespace of its own, on networks. The value is the name of the first network.
     Network(String),
 }
 

@@ -2,11 +2,11 @@
 //! stays.
 //!
 //! The monitor is a fork of the command that started the container, with one thread, in its own
-//! session and cgroup. It holds the container's lock, the program's output pipes or its terminal's
-//! master, and the attach socket. It sleeps in one poll(2). Output goes to the log and to every
-//! client (`clients`). When the program ends, the monitor kills the remaining processes. Then it
-//! restarts the program if the policy says so. Otherwise it records the outcome, sends the exit
-//! status to the clients and exits. The probes of a health check run in processes of their own
+//! session and cgroup. The monitor holds the container's lock, the program's output pipes or
+//! terminal's master, and the attach socket, and sleeps in one poll(2). Output goes to the log and
+//! to every client (`clients`). When the program ends, the monitor kills the remaining processes.
+//! Then it restarts the program if the policy says so. Otherwise it records the outcome, sends the
+//! exit status to the clients and exits. The probes of a health check run in processes of their own
 //! (`probes`).
 
 use std::io::ErrorKind;
@@ -444,8 +444,8 @@ impl Life<'_> {
         }
     }
 
-    /// Reads the record again if `update` has changed it, and takes its restart policy. `None` if
-    /// it has not changed.
+    /// Reads the record again if `update` has changed it since the program's start, and takes its
+    /// restart policy. `None` if the record has not changed.
     fn follow_update(&mut self) -> Option<Record> {
         if !Files::new(self.roots, &self.record.id).updated().exists() {
             return None;
@@ -620,7 +620,7 @@ fn offer_copies(link: &Path, copies: &OwnedFd) -> Result<()> {
     let target = format!("/proc/{process}/fd/{}", copies.as_raw_fd());
     let make = || std::os::unix::fs::symlink(&target, link);
     let made = make().or_else(|error| match error.kind() {
-        // The link of the program before this one.
+        // The link of the last program exists.
         ErrorKind::AlreadyExists => std::fs::remove_file(link).and_then(|()| make()),
         _ => Err(error),
     });
@@ -746,7 +746,8 @@ impl<'a> Monitor<'a> {
             if ready.stdin {
                 self.pass_on_typed(program);
             }
-            // Read stdout first. If both streams are ready, the order of their lines is not known.
+            // Read stdout first: if both streams are ready, the line on stdout was most likely
+            // written first.
             let mut at = 0;
             for is_ready in ready.outputs {
                 let is_read = is_ready && self.clients.hold(self.log.as_ref()) == Hold::No;

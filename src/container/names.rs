@@ -33,8 +33,8 @@ pub fn look_up(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
     }
 }
 
-/// Gives `name` to the container `id`. Fails if another container has the name, and shows that
-/// container's ID.
+/// Gives `name` to the container `id`. If another container has the name, fails with an error that
+/// shows that container's ID.
 pub fn claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     match try_claim(roots, name, id)? {
         None => Ok(()),
@@ -92,8 +92,9 @@ fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<Conta
     Err(Error::new(format!("the name '{name}' changes its owner too often; try again")))
 }
 
-/// Whether a name has no container although its link exists: `create` or `rename` was killed, so
-/// the container `id` is incomplete or has another name, and no process works on it.
+/// Whether a name belongs to no container although its link exists. A killed `create` or `rename`
+/// leaves such a name: the container `id` is incomplete or has another name, and no process works
+/// on it.
 pub fn is_abandoned(roots: &Roots, name: &str, id: &ContainerId) -> Result<bool> {
     let files = Files::new(roots, id);
     let is_its_name = || match Record::read(roots, id) {

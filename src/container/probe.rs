@@ -2,9 +2,9 @@
 //! container as `exec` does, reads the command's output, kills the command at its timeout and
 //! writes the new state.
 //!
-//! At the timeout the prober also kills the command's descendants. These are the processes with a
-//! chain of parents to the command, and those in the command's sessions. A daemon that has left
-//! both, by two forks and setsid(2), is not killed.
+//! At the timeout the prober also kills the command's descendants. Its descendants are the
+//! processes with a chain of parents to the command, and those in the command's sessions. A daemon
+//! that has left both, by two forks and setsid(2), is not killed.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -175,7 +175,7 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// Kills the descendants of `ancestor`, the helper of `exec`, which ends when its child does.
 fn kill_tree(ancestor: Pid, cgroups: &[String]) {
-    /// The number of searches for descendants. If processes fork faster, some are left.
+    /// The largest number of searches for descendants. If processes fork faster, some are left.
     const MAX_PASSES: u32 = 100;
     let ancestor = ancestor.as_raw_nonzero().get();
     let mut tree = HashSet::from([ancestor]);

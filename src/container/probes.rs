@@ -59,8 +59,8 @@ impl Probes {
         Some(Probes { state, status, started, next, prober: None, ending: None })
     }
 
-    /// The time at which `tend` must be called, unless `pidfd` is readable before; `None` means
-    /// only by `pidfd`.
+    /// The time at which `tend` must be called, unless `pidfd` is readable before. `None` means
+    /// that only `pidfd` requires a call.
     pub fn wake(&self) -> Option<Instant> {
         match &self.ending {
             Some(Ending { deadline }) => *deadline,

@@ -2,8 +2,8 @@
 //! message, and its first byte is the kind of message.
 //!
 //! The client that started the container has one end of a socket pair. Later clients connect to
-//! `attach.sock` in the run directory, which only root can reach. Their first message says whether
-//! they want the output (`attach`) or only the exit status (`wait`).
+//! `attach.sock` in the run directory, which only root can reach. The first message of such a
+//! client says whether the client wants the output (`attach`) or only the exit status (`wait`).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;

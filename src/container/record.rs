@@ -33,8 +33,8 @@ use crate::runtime::spec::{
 };
 use crate::store::{self, Directory, Durability, OrEmpty, Roots, stored_as_text, stored_flat};
 
-/// The version of the format. It grows when a field changes its meaning, and a record of another
-/// version is refused.
+/// The version of the format. The version grows when a field changes its meaning, and a record of
+/// another version is refused.
 pub const VERSION: u32 = 1;
 
 stored_flat! {
@@ -46,11 +46,11 @@ stored_flat! {
         pub name: String,
         /// The time of creation in nanoseconds since 1970.
         pub created: i64,
-        /// Whether `run` has created the container and starts it at once. If such a container has
-        /// no outcome, `run` or its monitor was killed.
+        /// Whether `run` has created the container and starts it at once. Such a container has no
+        /// outcome until its first end.
         pub run: bool,
         pub lifecycle: Lifecycle => flat,
-        /// The image's health check with the changes of the flags. It may be `NONE`.
+        /// The image's health check with the changes of the flags, or `NONE`.
         pub health: Option<HealthRecord>,
         /// The image as the user named it. A container of `--rootfs` or of a build's step has none.
         pub image: OrEmpty<ImageName>,
@@ -382,7 +382,7 @@ impl Summary {
         exposed_ports(&self.exposed, &self.publish)
     }
 
-    /// The names of the container's networks. Without a network, its network mode.
+    /// The names of the container's networks, or its network mode if it has no network.
     pub fn network_names(&self) -> Vec<String> {
         match self.networks.as_slice() {
             [] => vec![self.network.to_string()],
@@ -447,8 +447,8 @@ impl Record {
         self.health_check().is_some_and(|health| health.on_failure == OnFailure::Restart)
     }
 
-    /// Creates the missing sources of `-v`. Every start calls this. Fails if the missing source of
-    /// a `--mount` must exist.
+    /// Creates the missing sources of `-v`. Every start calls this. Fails if the source of a
+    /// `--mount` is missing.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let source = raw::path(mount.source.as_deref().unwrap_or_default());

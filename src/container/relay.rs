@@ -24,7 +24,7 @@ use crate::tty;
 /// This process's ends of the other process's streams.
 pub struct Streams {
     pub stdin: Option<OwnedFd>,
-    /// The output; with a terminal, its master. With a terminal there is no `stderr`.
+    /// The process's stdout, or the master of its terminal. With a terminal `stderr` is `None`.
     pub stdout: OwnedFd,
     pub stderr: Option<OwnedFd>,
 }
@@ -65,7 +65,7 @@ struct Relay<'a> {
     stdin: Option<OwnedFd>,
     /// Whether this process's standard input is still open.
     reading: bool,
-    /// The descriptors to which output goes, and from which it comes.
+    /// Pairs of descriptors: output is read from the second and written to the first.
     outputs: Vec<(BorrowedFd<'static>, OwnedFd)>,
     detector: Detector,
     typed: Vec<u8>,

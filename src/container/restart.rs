@@ -52,8 +52,8 @@ impl RestartPolicy {
         self.mode == RestartMode::No
     }
 
-    /// Whether a program is restarted that has ended by itself with `exit_code`, after `restarts`
-    /// restarts.
+    /// Whether a program that has ended by itself with `exit_code` is restarted, after `restarts`
+    /// earlier restarts.
     pub fn applies(self, exit_code: u8, restarts: u32) -> bool {
         match self.mode {
             RestartMode::No => false,
@@ -87,8 +87,8 @@ impl fmt::Display for RestartPolicy {
     }
 }
 
-/// The pause before each restart. It doubles each time, and starts at `FIRST` again after a run of
-/// at least `GOOD`.
+/// The pause before each restart. The pause doubles each time, and starts at `FIRST` again after a
+/// run of at least `GOOD`.
 pub struct Backoff {
     next: Duration,
 }

@@ -45,16 +45,16 @@ pub struct State {
     pub cgroups: Vec<String>,
     /// The number of restarts by the restart policy.
     pub restarts: u32,
-    /// Between two runs: the outcome of the last one.
+    /// The outcome of the last run. Set only between two runs.
     pub last: Option<Outcome>,
     /// Whether the container's processes are frozen. Set only if the run directory was removed, and
     /// never written to the file.
     pub frozen: Option<bool>,
 }
 
-/// The content of `containers/<id>/outcome.json`: the result of the last run. It is written when a
-/// run has ended, and by `start` also when a run starts. `run` leaves that out, because the record
-/// has `run`.
+/// The content of `containers/<id>/outcome.json`: the result of the last run. The file is written
+/// when a run has ended, and by `start` also when a run starts. `run` writes no outcome at its
+/// start, because `Record::run` says the same.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// In nanoseconds since 1970; 0 if the container could not start.
@@ -72,7 +72,7 @@ pub struct Outcome {
     pub kept: Option<bool>,
 }
 
-/// The start and end of a run in nanoseconds since 1970. Both are 0 if the container has never run.
+/// The start and end of a run in nanoseconds since 1970, or zeroes if the container has never run.
 #[derive(Clone, Copy, Default)]
 pub struct Span {
     pub started: i64,
@@ -148,7 +148,8 @@ impl Outcome {
 /// Returns the present state of the container of `record`. Cleans up after a killed monitor. Fails
 /// if a file cannot be read or the cleanup fails.
 pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<Condition> {
-    // The number of reads before this gives up: the container may start or end during each read.
+    // The number of reads before `condition` gives up. The container may start or end during each
+    // read.
     const MAX_LOOKS: u32 = 16;
     let files = Files::new(roots, &record.id);
     for looks in 0..MAX_LOOKS {
@@ -159,7 +160,7 @@ pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<
     Ok(Condition::Starting)
 }
 
-/// Reads the state once. `None` if the container has started or was cleaned up at the same time.
+/// Reads the state once. `None` if the container has started or was cleaned up during the read.
 /// `again` says that the read before this one found no run directory.
 fn look(
     roots: &Roots,
@@ -546,9 +547,9 @@ pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     store::remove_file(&files.state())
 }
 
-/// As [`settle`], for a monitor whose run directory was removed while it ran. First removes what
-/// the monitor has written there since. After the outcome is recorded, another `start` may create
-/// the directory again, and the directory then belongs to that start's monitor.
+/// As [`settle`], for a monitor whose run directory was removed while it ran. First removes the
+/// files that the monitor has written there since. After the outcome is recorded, another `start`
+/// may create the directory again, and the directory then belongs to that start's monitor.
 pub fn settle_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
     let_overlay_be_mounted(&files, outcome)?;
@@ -559,8 +560,9 @@ pub fn settle_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result
 }
 
 /// Allows a volatile overlay to be mounted again if the container with `--rm` stays for its next
-/// start. The kernel refuses that after a crash could have damaged the overlay (overlayfs.rst,
-/// "Volatile mount"). Here the end of the run was seen, so the host has not crashed.
+/// start. The kernel refuses to mount a volatile overlay twice, because a crash may have damaged it
+/// (overlayfs.rst, "Volatile mount"). Here the end of the run was seen, so the host has not
+/// crashed.
 fn let_overlay_be_mounted(files: &Files, outcome: &Outcome) -> Result<()> {
     if outcome.kept == Some(true) {
         store::remove_tree(&files.work().join("work/incompat"))?;
@@ -600,7 +602,8 @@ pub enum StopMark {
     User,
     /// `halt`. The next `boot` starts the container again.
     Halt,
-    /// `restart`. It starts the container again, so a container with `--rm` must not be removed.
+    /// `restart`. The command starts the container again, so a container with `--rm` must not be
+    /// removed.
     Restart,
 }
 

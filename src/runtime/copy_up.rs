@@ -192,7 +192,8 @@ fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
     }
 }
 
-/// Copies one entry; of a directory only the directory itself. Returns true for a directory.
+/// Copies one entry. For a directory copies only the directory itself, without its entries, and
+/// returns true.
 fn copy_entry(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,

@@ -3,8 +3,8 @@
 //! JSON from their standard input.
 //!
 //! A hook runs in the namespaces of the calling process, with the descriptors 0 to 2 only, and is
-//! killed at its timeout. Its output is read while it runs, so that the hook never blocks on a full
-//! pipe. If the hook fails, the error shows the start of the output.
+//! killed at its timeout. The hook's output is read while the hook runs, so that it never blocks on
+//! a full pipe. If the hook fails, the error shows the start of the output.
 
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -32,6 +32,7 @@ const MAX_OUTPUT: usize = 1024;
 pub fn input(state: &str, status: &str, pid: i32) -> String {
     let mut text = format!("{state},\"status\":\"{status}\"");
     if pid > 0 {
+        // Writing to a String cannot fail.
         let _ = write!(text, ",\"pid\":{pid}");
     }
     text.push('}');

@@ -1,8 +1,8 @@
 //! The container's first process, from clone3(2) to execve(2) of the program.
 //!
 //! Init starts in new namespaces, but with the host's file systems and the privileges of the host's
-//! root. Each step removes a part of that. `run` numbers the steps, and their comments say which
-//! attack the order prevents. The parent works at the same time (`runtime::start`).
+//! root. Each step takes away a part of these. `run` numbers the steps, and their comments say
+//! which attack the order prevents. The parent works at the same time (`runtime::start`).
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -120,8 +120,8 @@ fn run(
             .context(|| format!("set the domain name to '{name}'"))?;
     }
 
-    // 5. Enter the cgroups, which the parent has made by now. They become the root of the cgroup
-    // namespace.
+    // 5. Enter the cgroups, which the parent has made by now. These cgroups become the root of the
+    // cgroup namespace.
     if user_namespace.is_some() {
         user_namespace::become_host()?;
     }
@@ -177,7 +177,7 @@ fn run(
     let confined = process::confine(&process, &entry, parent, &keep)?;
     if let Caller::Leaves(listener) = caller {
         confined.look()?;
-        // From here on errors go to the process that calls `start`, not to the one that called
+        // From here on errors go to the process that calls `start`, not to the process that called
         // `create`.
         report::send_ready(parent.as_fd())?;
         *parent = report::await_start(listener.as_fd())?;

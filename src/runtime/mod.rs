@@ -147,8 +147,8 @@ pub fn start(
     }
 }
 
-/// Lets the first process go on, which waits at the other end of `connection`, and waits until it
-/// has executed the program. After an error the first process has ended.
+/// Lets the first process at the other end of `connection` go on, and waits until it has executed
+/// the program. After an error the first process has ended.
 pub fn release(connection: BorrowedFd<'_>) -> Result<()> {
     report::go(connection);
     report::await_exec(connection, false).map(drop)

@@ -289,8 +289,8 @@ fn below(target: &Path) -> &Path {
 }
 
 /// Attaches `tree` to the directory `target`, which is created if it is missing. Fails if a
-/// component of `target` is a symbolic link, because an image's /proc could then be mounted
-/// elsewhere (CVE-2019-16884, CVE-2026-41579).
+/// component of `target` is a symbolic link: an image could otherwise direct the mount of /proc to
+/// another directory (CVE-2019-16884, CVE-2026-41579).
 fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let path = below(target);
@@ -566,8 +566,8 @@ fn cgroup_view(
     of_its_own: bool,
     flags: MountAttrFlags,
 ) -> Result<()> {
-    // Without a cgroup namespace a new cgroup file system would show the host's cgroups. Then the
-    // container's directory is bound instead.
+    // Without a cgroup namespace a new cgroup file system would show the host's cgroups. In this
+    // case the container's directory is bound instead.
     let tree = |kind: &CStr, options: &[(&str, &str)], own: &Path| -> Result<OwnedFd> {
         if of_its_own {
             return Ok(sys::mount::filesystem(kind, "", options, flags)?);

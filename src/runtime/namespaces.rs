@@ -22,7 +22,8 @@ use crate::sys::clone::{Child, Flags, Fork};
 
 /// The flags for the clone of init: a new mount namespace and a new namespace of each private kind.
 /// With `held`, a holder (`user_namespace`) has created all of these except the PID namespace.
-/// `init` creates the cgroup namespace later, because the cgroup of its creator is its root.
+/// `init` creates the cgroup namespace later: the root of a cgroup namespace is the cgroup of the
+/// process that creates it.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
         return match &namespaces.pid {
@@ -61,8 +62,8 @@ pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
     text
 }
 
-/// The kernel options of the kinds of namespaces that this kernel lacks. They explain a clone that
-/// failed with EINVAL.
+/// The kernel options of the kinds of namespaces that this kernel lacks. The options explain a
+/// clone that failed with EINVAL.
 pub fn missing() -> Vec<&'static str> {
     let kinds = [
         ("mnt", "CONFIG_NAMESPACES"),
@@ -81,10 +82,11 @@ pub struct Joined {
     ipc: Option<OwnedFd>,
     uts: Option<OwnedFd>,
     network: Option<OwnedFd>,
-    /// The mount namespace of the container whose IPC namespace is joined. Its /dev/shm is shared.
+    /// The mount namespace of the container whose IPC namespace is joined and whose /dev/shm is
+    /// shared.
     pub ipc_mounts: Option<OwnedFd>,
-    /// The mount namespace of the container whose network namespace is joined. Its files such as
-    /// /etc/hosts are shared.
+    /// The mount namespace of the container whose network namespace is joined and whose files such
+    /// as /etc/hosts are shared.
     pub network_mounts: Option<OwnedFd>,
     /// The container's own mount namespace, if a holder has created it.
     mounts: Option<OwnedFd>,
@@ -199,8 +201,8 @@ impl Joined {
         enter(&self.cgroup, LinkNameSpaceType::ControlGroup)
     }
 
-    /// Joins the mount namespace that the holder has created. It is a copy of the host's mounts,
-    /// and the user namespace owns it.
+    /// Joins the mount namespace that the holder has created: a copy of the host's mounts, owned by
+    /// the user namespace.
     pub fn enter_mounts(&self) -> Result<()> {
         enter(&self.mounts, LinkNameSpaceType::Mount)
     }

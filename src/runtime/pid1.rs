@@ -2,8 +2,8 @@
 //! neither as PID 1. A signal has no default action in PID 1, so SIGTERM does not end many programs
 //! that run as PID 1 (pid_namespaces(7)).
 //!
-//! This PID 1 runs after all privileges are dropped. It keeps only the descriptors 0 to 2 and its
-//! signalfd, allocates nothing in its loop, and exits with the command's status.
+//! This PID 1 runs after all privileges are dropped. This PID 1 keeps only the descriptors 0 to 2
+//! and a signalfd, allocates nothing in its loop, and exits with the command's status.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -33,8 +33,8 @@ pub fn become_init() -> Result<()> {
             Ok(())
         }
         sys::clone::Fork::Parent(child) => {
-            // Open the signalfd after all other descriptors are closed. It blocks the signals
-            // before this process waits for one.
+            // Open the signalfd after all other descriptors are closed. `receive` blocks the
+            // signals before this process waits for one.
             let signals =
                 sys::fds::close_all_but(&[]).and_then(|()| sys::signal::receive(all_signals()));
             match signals {

@@ -76,10 +76,10 @@ pub struct Program<'a> {
 /// Takes the program's user and capabilities, and closes all descriptors except 0 to 2, the
 /// inherited ones (`preserved`), and `keep`.
 ///
-/// Before the call, this process must be in all its namespaces except the user namespace. Its `/`
-/// must be the container's root, and its descriptors 0 to 2 must be the program's. `parent` is the
-/// socket to the process that waits for this one. Fails with the error of the first step that
-/// fails.
+/// Before the call, this process must be in all its namespaces except the user namespace. The
+/// process's `/` must be the container's root, and its descriptors 0 to 2 must be the program's.
+/// `parent` is the socket to the process that waits for this one. Fails with the error of the first
+/// step that fails.
 pub fn confine<'a>(
     process: &'a Process,
     entry: &Entry<'a>,
@@ -109,7 +109,8 @@ pub fn confine<'a>(
     if process.new_keyring {
         sys::keyring::join_new_session().context(|| "join a new session keyring")?;
     }
-    // Reduce the bounding set before the other sets, because this needs CAP_SETPCAP.
+    // Reduce the bounding set before the other sets, because reducing the bounding set needs
+    // CAP_SETPCAP.
     capabilities::limit_bounding(process.capabilities).traced("prctl", || {
         format!("PR_CAPBSET_DROP all but {}", capabilities::list_names(process.capabilities))
     })?;
@@ -119,7 +120,7 @@ pub fn confine<'a>(
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
     let filter = process.seccomp.program(process.capabilities);
     // Without no_new_privs, installing a filter needs CAP_SYS_ADMIN. The capability stays
-    // permitted, but not effective, until then.
+    // permitted, but not effective, until the filter is installed.
     let spare = if filter.is_some() && !process.no_new_privileges {
         CapabilitySet::SYS_ADMIN.bits()
     } else {

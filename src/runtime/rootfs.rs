@@ -2,8 +2,8 @@
 //!
 //! mount(2) passes overlayfs one page of options, which is too short for the full paths of a
 //! hundred layers. So each layer is opened, the working directory becomes /proc/self/fd, and the
-//! options name each layer by its number, in about four bytes. This works on every kernel with
-//! overlayfs. See filesystems/overlayfs.rst in the kernel's documentation.
+//! options name each layer by its number, in about four bytes. Such options work on every kernel
+//! with overlayfs. See filesystems/overlayfs.rst in the kernel's documentation.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -203,7 +203,7 @@ fn overlay(
              use --userns host"
         ),
         Err(Errno::INVAL) if volatile => {
-            // This also happens before Linux 5.10, which has no volatile mounts.
+            // This error also occurs before Linux 5.10, which has no volatile mounts.
             crate::error::fail!(
                 "mount overlay on {}: refused; the state directory's file system can't hold an \
                  overlay's upper directory (it needs xattrs and d_type)",
@@ -242,7 +242,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, DIRECTORY, Mode::empty())
 }
 
-/// Sets the propagation of the container's `/`. This is the last step, because earlier steps fail
+/// Sets the propagation of the container's `/`. Must be the last step, because earlier steps fail
 /// on a mount that is shared or unbindable.
 pub fn propagate(last: LastPropagation) -> Result<()> {
     // The mounts below a slave are slaves already, or have the propagation of the spec.

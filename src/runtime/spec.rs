@@ -1,7 +1,8 @@
 //! The description of a container for the runtime, as plain data.
 //!
 //! The engine makes a `Spec` from a container's record, and the OCI face from a bundle's
-//! config.json. Both check every value first. The runtime does not check a value again.
+//! config.json. The engine and the OCI face check every value first, and the runtime does not check
+//! a value again.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -164,7 +165,7 @@ pub struct Scheduling {
 pub enum Identity {
     /// A user and groups that are looked up in the container's passwd and group files.
     Named {
-        /// `user[:group]`, names or numbers; `None` is root.
+        /// `user[:group]`, as names or numbers; `None` means root.
         user: Option<String>,
         /// Additional groups, as names or numbers.
         groups: Vec<String>,

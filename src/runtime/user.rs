@@ -1,8 +1,9 @@
 //! Looks up the user and groups of `-u` in the container's /etc/passwd and /etc/group.
 //!
-//! Both files are untrusted. They are opened inside the root, must be regular files, and are read
-//! line by line with a limit, so that a device or a huge file does no harm (CVE-2026-47262). A
-//! number that does not fit a UID is an error and never truncated (CVE-2024-40635).
+//! Both files are untrusted. The files are opened inside the root, must be regular files, and are
+//! read line by line. A limit on their size prevents harm by a device or a huge file
+//! (CVE-2026-47262). A number that does not fit a UID is an error and never truncated
+//! (CVE-2024-40635).
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
@@ -37,9 +38,9 @@ pub struct User {
     pub home: String,
 }
 
-/// Looks up `user[:group]` and the additional groups `further` below `root`. Each is a name or a
-/// number; an empty user is root. Fails if a name is missing, a number is out of range, or a file
-/// cannot be read.
+/// Looks up `user[:group]` and the additional groups `further` below `root`. Users and groups are
+/// names or numbers; an empty user is root. Fails if a name is missing, a number is out of range,
+/// or a file cannot be read.
 pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<User> {
     let (name, group) = match text.split_once(':') {
         Some((name, group)) => (name, Some(group)),

@@ -36,7 +36,7 @@ pub fn open_error(errno: Errno) -> Error {
     }
 }
 
-/// Opens `path` as a process would whose root directory is `root`. The result is always inside
+/// Opens `path` as a process with the root directory `root` would. The result is always inside
 /// `root`. Adds O_CLOEXEC to `flags`. Fails with the errors of openat2(2); a magic link is ELOOP.
 pub fn open(
     root: BorrowedFd<'_>,

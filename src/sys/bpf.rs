@@ -66,7 +66,7 @@ union Attributes {
     attach: Attach,
 }
 
-/// The part that BPF_PROG_ATTACH reads.
+/// The members of the union for BPF_PROG_ATTACH.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Attach {
@@ -76,7 +76,7 @@ struct Attach {
     flags: u32,
 }
 
-/// The part that BPF_PROG_LOAD reads.
+/// The members of the union for BPF_PROG_LOAD.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Load {
@@ -104,7 +104,7 @@ fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
     // SAFETY: the kernel reads `length` instructions and the license, which both outlive the call.
     // `log_level` is 0, so the kernel writes nothing.
     let descriptor = unsafe { bpf(PROG_LOAD, &attributes) }?;
-    // SAFETY: the kernel returned a new descriptor, which nothing else owns.
+    // SAFETY: the kernel returned a new descriptor, and no other value owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 

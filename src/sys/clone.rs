@@ -2,8 +2,8 @@
 //!
 //! Both functions fail if this process has a second thread. The child would have a copy of each
 //! lock that the second thread holds, but no thread that releases the lock (fork(2), POSIX).
-//! Because the parent has one thread, a child may allocate, lock and panic like any process. It is
-//! not limited to async-signal-safe functions.
+//! Because the parent has one thread, a child may allocate, lock and panic like any process. A
+//! child is not limited to async-signal-safe functions.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,8 +122,8 @@ pub fn fork() -> Result<Fork<Pid>, Errno> {
     }
 }
 
-/// Whether `clone3` or `fork` created this process. The owners of the inherited descriptors are
-/// then values whose code runs in the parent only.
+/// Whether `clone3` or `fork` created this process. If so, the values that own its inherited
+/// descriptors are used only in the parent.
 pub(super) fn is_child() -> bool {
     IS_CHILD.load(Ordering::Relaxed)
 }

@@ -52,7 +52,7 @@ pub fn beside<T>(
     let body = move || {
         keep(panicked_sender, report);
         work();
-        // This drops the sender, which shows the caller that the thread has ended.
+        // Drop the sender, which shows the caller that the thread has ended.
         REPORT.take();
     };
     // SAFETY: `body` borrows from the caller. `Thread` joins the thread before this function

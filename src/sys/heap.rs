@@ -44,7 +44,7 @@ struct Arena {
     left: usize,
 }
 
-/// A freed block. Its first bytes are the link to the next block in the list.
+/// The start of a freed block: the link to the next block in the list.
 struct Free {
     next: *mut Free,
 }
@@ -134,7 +134,7 @@ impl Arena {
 }
 
 // SAFETY: a small block is a part of the arena that no other block overlaps, and is reused only
-// after it was freed. A large block is a mapping of its own. Both have the layout's size and
+// after it was freed. A large block is a mapping of its own. Every block has the layout's size and
 // alignment.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

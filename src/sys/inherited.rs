@@ -3,8 +3,8 @@
 //! them.
 //!
 //! A command keeps most of its caller's settings. A monitor and a process that enters a container
-//! start with a service's settings, so that a container is the same whether a shell, cron or a
-//! real-time program started it. A setting that needs a missing capability stays unchanged.
+//! start with a service's settings. So a container is the same whether a shell, cron or a real-time
+//! program started it. A setting that needs a missing capability stays unchanged.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,9 +1,9 @@
 //! Mounts by descriptor (the mount API of Linux 5.2).
 //!
-//! A file system or a copy of a mount tree is created detached, gets its attributes, and is then
-//! attached to a descriptor of the target, which was resolved inside the root. No call mounts on a
-//! path, because a process in the container could swap a component of the path. See fsopen(2),
-//! open_tree(2), move_mount(2), mount_setattr(2).
+//! A file system or a copy of a mount tree is created detached and gets its attributes. The result
+//! is then attached to a descriptor of the target, which was resolved inside the root. No call
+//! mounts on a path, because a process in the container could swap a component of the path. See
+//! fsopen(2), open_tree(2), move_mount(2), mount_setattr(2).
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -151,7 +151,7 @@ struct MountAttr {
 fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string. `attr` has the layout of the struct whose size is
-    // passed. Both outlive the call.
+    // passed. The path and `attr` outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

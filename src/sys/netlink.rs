@@ -44,7 +44,7 @@ pub const NESTED: u16 = kernel::NLA_F_NESTED as u16;
 
 /// The size of struct nlmsghdr.
 const HEADER: usize = size_of::<kernel::nlmsghdr>();
-/// The size of the receive buffer, in bytes. The kernel sends no longer datagram unless a program
+/// The size of the receive buffer, in bytes. The kernel sends no larger datagram, unless a program
 /// receives with a larger buffer.
 const DATAGRAM: usize = 32 << 10;
 /// A size in bytes that fits the send buffer of a socket on every host.
@@ -53,9 +53,9 @@ const SEND_BUFFER: usize = 64 << 10;
 /// The family of a netlink socket (netlink(7)).
 #[derive(Clone, Copy)]
 pub enum Family {
-    /// Links, addresses, routes.
+    /// NETLINK_ROUTE: links, addresses and routes.
     Route,
-    /// nf_tables and connection tracking.
+    /// NETLINK_NETFILTER: nf_tables and connection tracking.
     Netfilter,
 }
 
@@ -88,7 +88,7 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// For each message, the offset of its first byte and its purpose for error messages.
     messages: Vec<(usize, String)>,
-    /// Whether a value was longer than its length field can say. Such a batch must not be sent.
+    /// Whether a value did not fit its length field. Such a batch must not be sent.
     overflow: bool,
 }
 
@@ -193,7 +193,7 @@ pub struct Message {
     pub payload: Vec<u8>,
 }
 
-/// A netlink socket. It stays in the network namespace in which it was created.
+/// A netlink socket, which stays in the network namespace in which it was created.
 pub struct Socket {
     socket: netlink_sys::Socket,
     sequence: u32,

@@ -105,7 +105,7 @@ fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u
             };
         }
     };
-    // Field 2, the command's name, may contain any byte. It ends at the last parenthesis.
+    // Field 2, the command's name, may contain any byte and ends at the last parenthesis.
     let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
     let text = std::str::from_utf8(after_name).map_err(|_| Errno::IO)?;
     let mut numbers = [0; N];

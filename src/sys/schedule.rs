@@ -20,7 +20,7 @@ pub struct Scheduler {
     pub nice: i32,
     /// 1 to 99, for SCHED_FIFO and SCHED_RR.
     pub priority: u32,
-    /// In nanoseconds, for SCHED_DEADLINE, as the next two fields.
+    /// In nanoseconds, for SCHED_DEADLINE, as are the next two fields.
     pub runtime: u64,
     pub deadline: u64,
     pub period: u64,

@@ -39,8 +39,8 @@ impl Flags {
 }
 
 /// Installs `program` on this thread. With `NEW_LISTENER` returns the listener's descriptor,
-/// otherwise `None`. Fails with EACCES without CAP_SYS_ADMIN and no_new_privs, with EINVAL if the
-/// kernel refuses the program, and with the other errors of seccomp(2).
+/// otherwise `None`. Fails with EACCES if the thread has neither CAP_SYS_ADMIN nor no_new_privs,
+/// with EINVAL if the kernel refuses the program, and with the other errors of seccomp(2).
 pub fn install(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>, Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let filter = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };

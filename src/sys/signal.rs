@@ -208,7 +208,7 @@ fn set_action(number: i32, handler: libc::sighandler_t) {
     let action = [handler as u64, 0, 0, 0];
     let (old, mask_size) = (std::ptr::null_mut::<u64>(), size_of::<u64>());
     // SAFETY: the kernel reads one struct sigaction from `action`. The kernel refuses SIGKILL and
-    // SIGSTOP, whose action is always the default. This is a raw system call because libc's
+    // SIGSTOP, whose action is always the default. The raw system call is needed because libc's
     // sigaction also refuses the signals that libc uses itself.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &raw const action, old, mask_size) };
 }

@@ -2,9 +2,9 @@
 //! if another process made the descriptor non-blocking.
 //!
 //! O_NONBLOCK belongs to the open file description, which mydocker shares with a terminal, a CI
-//! runner or node. read(2) and write(2) then fail with EAGAIN; these streams call poll(2) and try
-//! again. They do not clear the flag, because the other process needs it. The streams have no
-//! buffer. std's own `Stdout` and `eprint!` would lose output or panic on EAGAIN.
+//! runner or Node.js. read(2) and write(2) then fail with EAGAIN; these streams call poll(2) and
+//! try again. The streams do not clear the flag, because the other process needs it. The streams
+//! have no buffer. std's own `Stdout` and `eprint!` would lose output or panic on EAGAIN.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,17 +16,17 @@ use rustix::stdio;
 /// A stream that blocks even if its descriptor is non-blocking.
 pub struct Waiting<F>(pub F);
 
-/// Standard input.
+/// The standard input (descriptor 0).
 pub fn stdin() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stdin())
 }
 
-/// Standard output.
+/// The standard output (descriptor 1).
 pub fn stdout() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stdout())
 }
 
-/// Standard error.
+/// The standard error (descriptor 2).
 pub fn stderr() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stderr())
 }

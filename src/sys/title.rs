@@ -25,8 +25,8 @@ pub fn replace(title: &[u8], keep_path: bool) {
     {
         return;
     }
-    // SAFETY: by /proc/self/stat these bytes of the stack hold the strings. They stay mapped and
-    // writable as long as the process runs, and no second thread reads them.
+    // SAFETY: by /proc/self/stat these bytes of the stack hold the strings. The bytes stay mapped
+    // and writable as long as the process runs, and no second thread reads them.
     let area = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
     let arguments = stat.args.1 - start;
     let variables = area[arguments..].split(|&byte| byte == 0);
@@ -56,13 +56,13 @@ pub fn replace(title: &[u8], keep_path: bool) {
 }
 
 unsafe extern "C" {
-    /// environ(7).
+    /// The vector of the environment (environ(7)).
     static mut environ: *mut *mut c_char;
 }
 
 /// Fields of /proc/self/stat (proc_pid_stat(5)).
 struct Stat {
-    /// Field 20.
+    /// The number of threads: field 20.
     threads: usize,
     /// Start and end addresses: fields 48 and 49 for `args`, 50 and 51 for `environment`.
     args: (usize, usize),
@@ -92,7 +92,8 @@ pub fn hide_variables() {
     if start == 0 || end <= start || stat.threads != 1 {
         return;
     }
-    // SAFETY: as in `replace`.
+    // SAFETY: by /proc/self/stat these bytes of the stack hold the arguments. The bytes stay mapped
+    // and writable, and no second thread reads them.
     let area = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
     let mut is_value = false;
     for argument in area.split_mut(|&byte| byte == 0) {
@@ -116,7 +117,7 @@ pub fn hide_variables() {
 
 #[cfg(test)]
 mod tests {
-    /// Another thread may read the arguments at the same time.
+    /// `replace` refuses, because the other thread may read the arguments at the same time.
     #[test]
     #[should_panic = "in a process with one thread"]
     fn no_title_is_replaced_beside_another_thread() {

@@ -16,8 +16,8 @@ extern "C" fn _Unwind_Backtrace(_trace: *const c_void, _argument: *mut c_void) -
     END_OF_STACK
 }
 
-/// Defines functions that are called only while a frame is walked or a panic unwinds. Both never
-/// happen.
+/// Defines functions that are called only while a frame is walked or a panic unwinds. Neither
+/// happens.
 macro_rules! unreached {
     ($($name:ident)*) => {
         $(

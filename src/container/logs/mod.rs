@@ -70,7 +70,8 @@ struct Chunks {
     reader: BufReader<File>,
     inode: u64,
     buffer: Vec<u8>,
-    /// The number of bytes in `buffer`: the start of a chunk whose rest is not written yet.
+    /// The number of bytes in `buffer`. The bytes are the start of a chunk whose rest is not
+    /// written yet.
     have: usize,
     /// The number of bytes to read until the reader stops.
     left: u64,
@@ -97,8 +98,8 @@ impl Chunks {
         self.reader.rewind()
     }
 
-    /// The next complete chunk; `None` at the present end of the file. Fails with `InvalidData` at
-    /// a damaged chunk, at each later call too.
+    /// The next complete chunk; `None` at the present end of the file. Fails with `InvalidData` if
+    /// the chunk is damaged. Each later call fails too.
     fn next(&mut self) -> std::io::Result<Option<Chunk<'_>>> {
         if !self.fill(HEADER)? {
             return Ok(None);

@@ -10,8 +10,9 @@ stored_flat! {
     pub struct LogOptions {
         /// Whether there is no log (`--log-driver none`).
         pub disabled: bool as "log_disabled",
-        /// The driver as given: `json-file`, `local` (the same), `syslog` or `journald` (which also
-        /// send the lines there), or `none`; `None` means `json-file`.
+        /// The driver as given: `json-file`, `local` (the same), `syslog`, `journald` or `none`;
+        /// `None` means `json-file`. With `syslog` and `journald` the lines are sent to that daemon
+        /// too.
         pub driver: Option<String> as "log_driver",
         /// The size at which a log file is rotated, in bytes.
         pub max_size: u64 as "log_max_size",

@@ -21,9 +21,9 @@ pub struct Selection {
     pub timestamps: bool,
     /// The text to print before each line, after its time.
     pub details: Option<String>,
-    /// Print only this number of lines, from the end.
+    /// The number of lines to print, counted from the end; `None` means all lines.
     pub tail: Option<u64>,
-    /// Print only lines that were written at this time or later, and until `until`.
+    /// The earliest time of a line to print. `until` is the latest.
     pub since: Option<Instant>,
     pub until: Option<Instant>,
 }
@@ -162,7 +162,7 @@ impl Reader {
 /// The next file of a log.
 struct Newer {
     file: Chunks,
-    /// Whether no file between this one and the one before is lost.
+    /// Whether `file` directly follows the file before it. Otherwise files between them are lost.
     adjoins: bool,
 }
 
@@ -189,7 +189,7 @@ fn files(path: &Path) -> Result<Vec<Chunks>> {
 /// Turns chunks into lines, selects lines and prints them.
 pub struct Printer {
     selection: Selection,
-    /// The number of lines that are skipped before the last `tail` lines.
+    /// The number of lines still to skip before the last `tail` lines.
     skip: u64,
     /// For each stream with an incomplete line: whether that line is printed.
     open: HashMap<u8, bool>,

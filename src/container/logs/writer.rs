@@ -100,9 +100,9 @@ impl Writer {
             && cursor.at.rotation + u64::from(self.max_files) <= self.rotations
     }
 
-    /// Starts a new file. The file is created before the others are renamed. If that fails or this
-    /// process ends, at most the oldest file is lost, which the rotation would remove anyway. A gap
-    /// in the numbers may remain, and a file `log.new`, which the next rotation replaces.
+    /// Starts a new file. The file is created before the others are renamed. If a step fails or
+    /// this process ends, at most the oldest file is lost, which the rotation would remove anyway.
+    /// A gap in the numbers may remain, and a file `log.new`, which the next rotation replaces.
     fn rotate(&mut self) -> Result<()> {
         let fresh = self.path.with_extension("new");
         crate::store::remove_file(&fresh)?;
@@ -203,7 +203,7 @@ fn whole_length(file: &File) -> std::io::Result<u64> {
         match chunks.next() {
             Ok(Some(chunk)) => whole += (HEADER + chunk.data.len()) as u64,
             Ok(None) => return Ok(whole),
-            // After a power cut the file may end in other bytes than the written ones.
+            // After a power cut the file may end with bytes that the monitor never wrote.
             Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(whole),
             Err(error) => return Err(error),
         }

@@ -107,7 +107,7 @@ fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
             .iter()
             .filter_map(|pid| {
                 let number = Pid::from_raw(pid.parse().ok()?)?;
-                // Fails if the process has ended; it needs no signal.
+                // pidfd_open(2) fails if the process has ended. Such a process needs no signal.
                 Some((pid, pidfd_open(number, PidfdFlags::empty()).ok()?))
             })
             .collect();

@@ -222,8 +222,8 @@ impl Cgroup {
         self.directories.iter().filter(|directory| directory.hierarchy.is_some())
     }
 
-    /// The hierarchies that the container sees below /sys/fs/cgroup. Each is the name of its
-    /// directory there and the path of the container's cgroup. The name joins the controllers of a
+    /// The hierarchies that the container sees below /sys/fs/cgroup: for each the name of its
+    /// directory there, and the path of the container's cgroup. The name joins the controllers of a
     /// v1 hierarchy by commas, and is empty on a host with v2 alone.
     pub fn hierarchies(&self) -> Vec<(String, &Path)> {
         let v1 = self.directories.iter().filter_map(|directory| {
@@ -331,7 +331,7 @@ pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
 }
 
 /// The PIDs in the first of the cgroups `paths` and in all cgroups below it. Each cgroup of a
-/// container has all its processes.
+/// container has all of the container's processes.
 pub fn members(paths: &[String]) -> Vec<i32> {
     fn add(path: &Path, pids: &mut Vec<i32>) {
         let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
@@ -408,8 +408,8 @@ fn cpuset(settings: &mut Settings, resources: &Resources) {
     }
 }
 
-/// The limit of memory and swap together in bytes; -1 means no limit. Without a limit of the
-/// user's, the default of the spec.
+/// The limit of memory and swap together in bytes; -1 means no limit. If the user set no limit,
+/// this is the default of the spec.
 fn memory_and_swap(cgroup: &spec::Cgroup) -> Option<i64> {
     let resources = &cgroup.resources;
     let unlimited = (resources.memory == Some(-1)).then_some(-1);

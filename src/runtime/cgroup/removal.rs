@@ -1,6 +1,6 @@
 //! Kills all processes in a container's cgroups and removes the directories, innermost first
-//! (cgroups(7)). A process in an uninterruptible wait, for example for a dead disk, does not end.
-//! Its cgroup cannot be removed then, and the removal fails after 10 seconds.
+//! (cgroups(7)). A process in an uninterruptible wait, for example for a dead disk, does not end,
+//! so the removal of its cgroup fails after 10 seconds.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -117,7 +117,8 @@ mod tests {
             let is_member = |number: i32| members_of_one(&dir).any(|member| member == number);
             signal_member(pid, sys::signal::Signal::KILL, is_member);
         };
-        // As after the process has left the cgroup, or its PID was reused.
+        // The file lists another PID, as after the process has left the cgroup or its PID was
+        // reused.
         fs::write(dir.join("cgroup.procs"), format!("{}0\n", child.id())).unwrap();
         kill();
         std::thread::sleep(Duration::from_millis(50));

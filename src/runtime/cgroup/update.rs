@@ -37,8 +37,8 @@ pub struct Applied {
 }
 
 impl Update<'_> {
-    /// Finds a directory for each limit of `after` whose value differs from `before`. Without
-    /// `before`, for each limit. Changes nothing. Fails if this host lacks the controller of a
+    /// Finds a directory for each limit of `after` whose value differs from `before`, or for all
+    /// limits without `before`. Changes nothing. Fails if this host lacks the controller of a
     /// limit.
     pub fn plan<'a>(before: Option<&spec::Cgroup>, after: &'a spec::Cgroup) -> Result<Update<'a>> {
         let layout = Layout::detect()?;

@@ -22,9 +22,9 @@ pub struct Usage {
     pub memory_limit: Option<u64>,
     /// The number of threads, or of processes if the controller `pids` is missing.
     pub processes: u64,
-    /// Read from block devices.
+    /// The bytes read from block devices.
     pub read: u64,
-    /// Written to block devices.
+    /// The bytes written to block devices.
     pub written: u64,
 }
 
@@ -43,7 +43,7 @@ pub fn usage(cgroups: &[String]) -> Usage {
         keyed(&stat, "total_inactive_file").or_else(|| keyed(&stat, "inactive_file"))
     });
     let charged = number("memory.usage_in_bytes").or_else(|| number("memory.current"));
-    // On v1 no limit is a number near the largest i64.
+    // The value of v1 for "no limit" is a number near the largest i64.
     let limit = number("memory.limit_in_bytes").or_else(|| number("memory.max"));
     let (read, written) =
         blocks(&text).unwrap_or_else(|| sum(pids.iter().filter_map(|pid| blocks_of(*pid))));

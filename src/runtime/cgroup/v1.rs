@@ -43,8 +43,8 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) {
     if let Some(bytes) = cgroup.further.kernel_tcp_memory {
         set("memory.kmem.tcp.limit_in_bytes", bytes.to_string(), "memory.kernelTCP");
     }
-    // A kernel without swap accounting lacks this file. That is an error only if the user set the
-    // limit.
+    // A kernel without swap accounting lacks this file. A missing file is an error only if the user
+    // set the limit.
     if let Some(bytes) = super::memory_and_swap(cgroup) {
         let setting = settings.set("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap");
         setting.optional = resources.memory_swap.is_none();

@@ -1,9 +1,9 @@
 //! Converts a container's limits to the files and values of cgroup v2 (admin-guide/cgroup-v2.rst),
 //! and delegates controllers to a new directory.
 //!
-//! The OCI runtime specification defines some limits as cgroup v1 counts them. They are converted
-//! as in runc and crun, so that a limit means the same on both versions. cgroup v2 has no file for
-//! devices; see `devices`.
+//! The OCI runtime specification defines some limits as cgroup v1 counts them. Such limits are
+//! converted as in runc and crun, so that a limit means the same on both versions. cgroup v2 has no
+//! file for devices; see `devices`.
 
 use std::fs;
 use std::path::Path;
@@ -23,10 +23,10 @@ pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
     cpu(&mut settings, cgroup);
     block_io(&mut settings, cgroup);
     super::both(&mut settings, cgroup, "max");
-    // These come last, so that they override the limits above.
+    // The values of `unified` come last, so that they override the limits above.
     for (file, value) in &cgroup.further.unified {
         let controller = file.split('.').next().unwrap_or_default().to_owned();
-        // Such files accept one line in each write.
+        // A file accepts one line in each write.
         for line in value.lines() {
             let limit = format!("unified.{file}");
             settings.set(controller.clone(), file.clone(), line, limit);
@@ -63,8 +63,7 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) -> Result<()> {
     Ok(())
 }
 
-/// The limit of swap alone, as v2 counts, from v1's limit of memory and swap together. -1 means no
-/// limit.
+/// Converts v1's limit of memory and swap together to v2's limit of swap alone. -1 means no limit.
 fn swap_alone(total: i64, memory: Option<i64>, cgroup: &Cgroup) -> Result<i64> {
     let name = |limit: &str| (cgroup.name_limit)(limit);
     match memory {

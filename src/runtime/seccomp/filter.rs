@@ -1,9 +1,9 @@
 //! Compiles a user's seccomp filter, a list of rules on the names of system calls, to BPF for this
 //! machine (seccomp(2)).
 //!
-//! Unknown names are skipped, as in runc, because newer kernels add system calls. Two rules are
-//! stricter than libseccomp's. Arguments that the kernel reads as ints are compared as ints. If one
-//! system call has rules with and without conditions, the stricter rule applies.
+//! Unknown names are skipped, as in runc, because newer kernels add system calls. The filter is
+//! stricter than libseccomp's in two points. Arguments that the kernel reads as ints are compared
+//! as ints. If one system call has rules with and without conditions, the stricter rule applies.
 
 use std::collections::HashMap;
 

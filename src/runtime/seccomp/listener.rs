@@ -1,8 +1,8 @@
 //! Connects a seccomp filter to an agent outside the container, which decides the system calls with
 //! the action NOTIFY (seccomp_unotify(2)).
 //!
-//! The agent listens on a unix socket. Each process with the filter connects once and sends the
-//! container process state as JSON, and the filter's descriptor with it ("The Container Process
+//! The agent listens on a unix socket. Each process with the filter connects once. The process
+//! sends the filter's descriptor and the container process state as JSON ("The Container Process
 //! State" in config-linux.md of the OCI runtime specification). The process connects while the
 //! host's paths are reachable, and sends after the filter is installed and before the program runs.
 
