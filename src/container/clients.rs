@@ -44,7 +44,8 @@ pub struct Client {
     pub output: bool,
     /// The position in the log up to which the client has read, if it lags.
     behind: Option<Cursor>,
-    /// Output that the log could not store. The client gets it after the output in the log.
+    /// Output that the log could not store. The client gets this output after the output in the
+    /// log.
     pending: VecDeque<(Stream, Rc<[u8]>)>,
     /// The time of the client's last read, or the time when the client started to lag.
     took: Instant,
@@ -120,8 +121,8 @@ impl Client {
     }
 
     /// Stops the output to a client that has closed its end. Messages that the client sent before
-    /// may still be unread, such as the end of its input. The monitor removes the client after it
-    /// has read them.
+    /// may still be unread, such as the end of its input. The monitor reads these messages before
+    /// it removes the client.
     fn end_output(&mut self) {
         (self.output, self.behind) = (false, None);
         self.pending.clear();

@@ -84,8 +84,8 @@ impl Files {
         self.run.join("state.json")
     }
 
-    /// An empty directory: the topmost layer of mounted images. All containers share it, because
-    /// each root is mounted on its own run directory.
+    /// An empty directory: the topmost layer of mounted images. All containers share this
+    /// directory, because each root is mounted on its own run directory.
     pub fn empty(&self) -> PathBuf {
         self.run.with_file_name("empty")
     }

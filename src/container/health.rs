@@ -80,7 +80,7 @@ impl Health {
         self.log.drain(..excess);
     }
 
-    /// Writes health.json. Does not sync it, because it describes only a running container.
+    /// Writes health.json. The file is not synced, because it describes only a running container.
     pub fn write(&self, files: &Files) -> Result<()> {
         store::replace_in_new_dir(&files.health(), miniserde::json::to_string(self).as_bytes())
     }

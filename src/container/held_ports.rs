@@ -1,4 +1,4 @@
-//! The sockets that reserve a running container's published ports. The monitor holds them.
+//! The sockets that reserve a running container's published ports. The monitor holds these sockets.
 //!
 //! The hooks at a start give the monitor its sockets. `update` binds the sockets of new ports
 //! itself, sends each to the monitor (SCM_RIGHTS, unix(7)), and names the sockets that the monitor

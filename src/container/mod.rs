@@ -3,8 +3,8 @@
 //! the messages between monitor and clients (`protocol`, `client`, `relay`) and its output
 //! (`logs`).
 //!
-//! This module knows nothing of images, networks and volumes. `monitor::Hooks` calls the code for
-//! them.
+//! This module knows nothing of images, networks and volumes. The engine's code for these
+//! implements `monitor::Hooks`.
 
 pub mod client;
 mod clients;

@@ -5,9 +5,9 @@
 //! session and cgroup. The monitor holds the container's lock, the program's output pipes or
 //! terminal's master, and the attach socket, and sleeps in one poll(2). Output goes to the log and
 //! to every client (`clients`). When the program ends, the monitor kills the remaining processes.
-//! Then it restarts the program if the policy says so. Otherwise it records the outcome, sends the
-//! exit status to the clients and exits. The probes of a health check run in processes of their own
-//! (`probes`).
+//! Then the monitor restarts the program if the policy says so. Otherwise the monitor records the
+//! outcome, sends the exit status to the clients and exits. The probes of a health check run in
+//! processes of their own (`probes`).
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -44,18 +44,18 @@ use crate::time;
 
 /// After this time without an event the monitor expects a longer sleep and frees its buffers.
 const SHORT_SLEEP: Duration = Duration::from_secs(1);
-/// How often a monitor that waits for a restart checks that its run directory exists. Longer than
-/// `SHORT_SLEEP`, so that the monitor frees its buffers first.
+/// How often a monitor that waits for a restart checks that its run directory exists. This time is
+/// longer than `SHORT_SLEEP`, so the monitor frees its buffers first.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// The engine's work on the host at a container's start and end: networks and volumes. The hooks of
 /// the OCI runtime specification have a similar purpose.
 pub trait Hooks {
     /// Called at a start while the first process `pid` builds its root. Returns the sockets that
-    /// reserve its published ports, and the networks that the container has joined.
+    /// reserve the container's published ports, and the networks that the container has joined.
     fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)>;
-    /// Called when the container has ended or could not start. Returns the networks that it has
-    /// left.
+    /// Called when the container has ended or could not start. Returns the networks that the
+    /// container has left.
     fn take_down(&mut self) -> Result<Networks>;
     /// Called before a container with `--rm` is removed. Returns the events of this removal.
     fn remove(&mut self) -> Vec<Event>;
@@ -66,7 +66,7 @@ pub struct Watch<'a> {
     pub roots: &'a Roots,
     pub record: &'a Record,
     pub spec: Spec,
-    /// The container's monitor lock. The caller has taken it, and the monitor keeps it.
+    /// The container's monitor lock. The caller has taken the lock, and the monitor keeps it.
     pub lock: Lock,
     /// The start and end of the container's last run, for the outcome of a failed start.
     pub before: Span,
@@ -160,8 +160,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
         monitor.clients.add(Client::first(client, attached));
     }
-    // Set the title after the client got its answer, because this takes time. Other users of the
-    // host see the title.
+    // Set the title after the client got its answer, because setting a title takes time. Other
+    // users of the host see the title.
     take_title(&record.name, short(&record.id));
     let mut backoff = Backoff::new();
     let outcome = loop {
@@ -334,7 +334,7 @@ enum Start {
 struct Life<'a> {
     roots: &'a Roots,
     record: &'a Record,
-    /// The restart policy. `update` may change it.
+    /// The restart policy, which `update` may change.
     policy: RestartPolicy,
     hooks: &'a mut dyn Hooks,
     process: fn(&Record) -> Result<Process>,

@@ -120,7 +120,7 @@ pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     Ok(())
 }
 
-/// Returns a free name such as `quiet_heron`. Does not reserve it.
+/// Returns a free name such as `quiet_heron`, without reserving it.
 pub fn invent(roots: &Roots) -> Result<String> {
     const FIRST: [&str; 32] = [
         "able", "bold", "brave", "bright", "calm", "clever", "deft", "eager", "fair", "gentle",

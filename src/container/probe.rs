@@ -2,7 +2,7 @@
 //! container as `exec` does, reads the command's output, kills the command at its timeout and
 //! writes the new state.
 //!
-//! At the timeout the prober also kills the command's descendants. Its descendants are the
+//! At the timeout the prober also kills the command's descendants. The descendants are the
 //! processes with a chain of parents to the command, and those in the command's sessions. A daemon
 //! that has left both, by two forks and setsid(2), is not killed.
 
@@ -52,7 +52,7 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
     // One of the descriptors is the monitor's lock, which would otherwise stay locked after the
     // monitor's end.
     sys::fds::close_all_but(&[]).context(|| "close the monitor's descriptors")?;
-    // Commands recognise a monitor by its title, so a prober needs another one.
+    // Commands recognise a monitor by its title, so a prober needs another title.
     sys::title::replace(
         format!("mydocker: health check of {}", probed.record.name).as_bytes(),
         true,
@@ -228,7 +228,7 @@ fn processes(cgroups: &[String]) -> Vec<i32> {
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Waits up to `MAX_END` for a killed process to end. Returns false if it still runs.
+/// Waits up to `MAX_END` for a killed process to end. Returns false if the process still runs.
 pub fn ends_soon(pidfd: &OwnedFd) -> bool {
     let deadline = Instant::now() + MAX_END;
     sys::process::ends_by(pidfd.as_fd(), Some(deadline)) == Ok(true)

@@ -102,7 +102,7 @@ impl Probes {
         }
     }
 
-    /// Starts a probe if it is time, or reads the result of an ended one. Returns true if the
+    /// Starts a probe if it is time, or reads the result of an ended probe. Returns true if the
     /// container has become unhealthy.
     fn probe(
         &mut self,

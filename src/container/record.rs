@@ -59,7 +59,7 @@ stored_flat! {
         pub layers: Vec<String>,
         /// The directory of `--rootfs`.
         pub rootfs: Option<String>,
-        /// The entrypoint of the user or the image. `command` follows it.
+        /// The entrypoint of the user or the image. `command` follows the entrypoint.
         pub entrypoint: Vec<String>,
         pub command: Vec<String>,
         pub env: Vec<String>,
@@ -125,8 +125,8 @@ stored_flat! {
     }
 }
 
-/// The part of a record that a list of containers shows. Reading it takes half the time of reading
-/// the whole record.
+/// The part of a record that a list of containers shows. Reading a summary takes half the time of
+/// reading the whole record.
 #[derive(Deserialize)]
 pub struct Summary {
     version: u32,
@@ -192,8 +192,8 @@ pub struct ConfinementRecord {
     pub system_paths_unconfined: bool,
 }
 
-/// The value of `--security-opt seccomp=`. The record stores it as text: empty, `unconfined`, or
-/// the profile itself.
+/// The value of `--security-opt seccomp=`. The record stores the value as text: empty,
+/// `unconfined`, or the profile itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeccompRecord {
     Default,
@@ -247,7 +247,7 @@ stored_flat! {
         pub mac: Option<Mac>,
         /// Names of the container on this network, in addition to its own.
         pub aliases: Vec<String>,
-        /// The values of `--driver-opt` as given. `InterfaceOptions::parse` has checked them.
+        /// The values of `--driver-opt` as given. `InterfaceOptions::parse` has checked the values.
         pub driver_options: Vec<(String, String)> => optional,
         /// The values of `--link-local-ip`.
         pub link_local: Vec<Ip> => optional,

@@ -1,7 +1,7 @@
 //! The restart policies of `--restart`, as in Docker: whether a program that ended by itself is
 //! restarted, after which pause, and whether `boot` starts the container. The pause doubles from
 //! 100 ms to 60 s, and starts at 100 ms again after a run of 10 s. The monitor applies the policy.
-//! A stop by the user overrides it (`state::StopMark`).
+//! A stop by the user overrides the policy (`state::StopMark`).
 
 use std::fmt;
 use std::time::Duration;

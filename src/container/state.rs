@@ -1,4 +1,4 @@
-//! Determines the present state of a container. No single file decides it.
+//! Determines the present state of a container. No single file decides this state.
 //!
 //! A container runs while its monitor holds the lock in the run directory. The kernel releases the
 //! lock however the monitor ends, so after a kill or a power cut no file claims that the container
@@ -32,7 +32,8 @@ pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 /// The time between the stop signal and SIGKILL in seconds, as in Docker.
 pub const STOP_TIMEOUT: i64 = 10;
 
-/// The content of `<run>/<id>/state.json`. The monitor writes it when the program has started.
+/// The content of `<run>/<id>/state.json`. The monitor writes the file when the program has
+/// started.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State {
     /// The PID of the first process; 0 while no program runs.
@@ -106,7 +107,7 @@ pub enum Condition {
 }
 
 impl State {
-    /// Finds the state of the first process. Fails if it could not be determined.
+    /// Finds the state of the first process. Fails if the state could not be determined.
     pub fn find(&self) -> Result<Found> {
         let found = sys::process::find(self.pid, self.start_time);
         found.context(|| format!("look for process {}", self.pid))
@@ -255,7 +256,7 @@ pub enum Unlisted {
     /// The program and the monitor run. Without the run directory no client can attach, and the
     /// program is not restarted.
     Running(State),
-    /// The monitor runs without a program: it is starting one or cleaning up.
+    /// The monitor runs, but no program: the monitor is starting a program or cleaning up.
     Passing,
     /// The monitor was killed, and cgroups of the container still exist.
     Orphaned,
@@ -424,8 +425,8 @@ pub fn await_monitor(roots: &Roots, record: &Record) -> Result<()> {
     unlisted_monitor_goes_by(roots, record, None).map(drop)
 }
 
-/// Waits until the container's monitor has ended, at most until `deadline`. Returns whether it has
-/// ended.
+/// Waits until the container's monitor has ended, at most until `deadline`. Returns whether the
+/// monitor has ended.
 pub fn monitor_goes_by(
     roots: &Roots,
     record: &Record,
@@ -455,8 +456,8 @@ fn unlisted_monitor_goes_by(
     monitor.map_or(Ok(true), |monitor| monitor_ends_by(record, monitor.as_fd(), deadline))
 }
 
-/// Waits until the monitor's process has ended, at most until `deadline`. Returns whether it has
-/// ended.
+/// Waits until the monitor's process has ended, at most until `deadline`. Returns whether the
+/// process has ended.
 pub fn monitor_ends_by(
     record: &Record,
     monitor: BorrowedFd<'_>,
@@ -617,7 +618,7 @@ impl StopMark {
     }
 }
 
-/// Makes the monitor of a running container not restart it. The mark exists as long as the run
+/// Prevents a restart of a running container by its monitor. The mark exists as long as the run
 /// directory.
 pub fn set_stop_mark(files: &Files, mark: StopMark) -> Result<()> {
     store::replace(&files.stop_mark(), mark.text(), Durability::Lazy)
@@ -637,8 +638,8 @@ pub fn stop_mark(files: &Files) -> Option<StopMark> {
     }
 }
 
-/// Kills the first process if it is still the recorded one. Then removes the cgroups and kills all
-/// processes in them.
+/// Kills the first process if it is still the recorded process. Then removes the cgroups and kills
+/// all processes in them.
 pub fn kill_leftovers(id: &ContainerId, cgroup_parent: &str, state: Option<&State>) -> Result<()> {
     if let Some(state) = state
         && state.boot_id == sys::process::boot_id()
@@ -668,7 +669,7 @@ pub fn erase(roots: &Roots, id: &ContainerId, name: &str, durability: Durability
 /// a rename, and releases the name. The caller removes the returned tree.
 ///
 /// If this process is killed after the first step, the container is still listed and can be removed
-/// again. If it is killed after the second step, `system check` finds the rest.
+/// again. If this process is killed after the second step, `system check` finds the rest.
 pub fn hide(
     roots: &Roots,
     id: &ContainerId,

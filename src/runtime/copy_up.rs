@@ -2,11 +2,11 @@
 //!
 //! The volume's directory is filled in place and never replaced, because another container may have
 //! it mounted. The copy is made in `_data.filling`, which is renamed to `_data.filled` when it is
-//! complete. Then its entries are renamed into the volume one by one. If the process is killed
-//! before the first rename, the copy is dropped. If it is killed later, the next container or
-//! `system check` moves the rest. The process holds the volume's flock(2), so a second container
-//! that starts at the same time waits. The code opens all files by descriptor and follows no
-//! symbolic link.
+//! complete. Then the copy's entries are renamed into the volume one by one. If the process is
+//! killed before the first rename, the copy is dropped. If the process is killed later, the next
+//! container or `system check` moves the rest. The process holds the volume's flock(2), so a second
+//! container that starts at the same time waits. The code opens all files by descriptor and follows
+//! no symbolic link.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -77,7 +77,8 @@ pub fn fill(
             copy = openat(&tree, ".", DIRECTORY, Mode::empty())?;
         }
         copy_tree(source, copy)?;
-        // Another container may have written to the volume by now. Then its files stay.
+        // Another container may have written to the volume by now. Then that container's files
+        // stay.
         if empty()? {
             rustix::fs::rename(&beside, &filled)?;
         }

@@ -49,7 +49,7 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (name, major, minor) in STANDARD {
         node(dev, name, FileType::CharacterDevice, 0o666, makedev(major, minor))?;
     }
-    // The console is a null device. A container's terminal is later mounted over it.
+    // The console is a null device, over which a container's terminal is mounted later.
     node(dev, "console", FileType::CharacterDevice, 0o620, makedev(1, 3))?;
     for (target, name) in LINKS {
         symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;
@@ -145,8 +145,8 @@ fn given_node(
         .context(|| format!("make device node {}", device.path))
 }
 
-/// The node for a container that is the same device as `path` on the host. `target` is its path in
-/// the container. Fails if `path` is no device node.
+/// The node for a container that is the same device as `path` on the host. `target` is the node's
+/// path in the container. Fails if `path` is no device node.
 pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
     let found = stat(path).context(|| format!("device {}", path.display()))?;
     let kind = FileType::from_raw_mode(found.st_mode);
@@ -203,7 +203,8 @@ pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Opens the container's /dev/null and checks that it is the null device. The null device masks
-/// files. Another file in its place would be mounted over those files (CVE-2025-31133).
+/// files. Another file in place of /dev/null would be mounted over the masked files
+/// (CVE-2025-31133).
 pub fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::PATH;
     let null = beneath::open_without_links(root, Path::new("dev/null"), flags, Mode::empty())

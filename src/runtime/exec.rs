@@ -207,7 +207,7 @@ fn helper(
     let fd = user_namespace.as_ref().map(AsFd::as_fd);
     let user_namespace = fd.zip(target.ids.as_ref()).map(|(fd, ids)| UserNamespace { fd, ids });
     // Confine the helper before the container can see the process: a process with CAP_SYS_PTRACE
-    // could otherwise take it over while it has more rights.
+    // could otherwise take the helper over while the helper has more rights.
     let (make_cwd, init, stays) = (false, false, true);
     let die_with_parent = false;
     let entry = process::Entry {
@@ -250,7 +250,7 @@ fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
 }
 
 /// Waits at most 5 s for the end of the container's first process, which ends after all others.
-/// Returns whether it has ended.
+/// Returns whether the first process has ended.
 fn is_ended(pidfd: &OwnedFd) -> Result<bool> {
     let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit));

@@ -3,7 +3,7 @@
 //! JSON from their standard input.
 //!
 //! A hook runs in the namespaces of the calling process, with the descriptors 0 to 2 only, and is
-//! killed at its timeout. The hook's output is read while the hook runs, so that it never blocks on
+//! killed at its timeout. The output is read while the hook runs, so that the hook never blocks on
 //! a full pipe. If the hook fails, the error shows the start of the output.
 
 use std::ffi::CString;

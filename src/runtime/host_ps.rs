@@ -19,8 +19,8 @@ const MAX_MESSAGE: u64 = 4096;
 /// The largest number of PIDs in `-q`. One argument holds at most 128 KiB (execve(2)).
 const MAX_ASKED: usize = 10_000;
 
-/// Runs ps with `options`. Returns its title line and its lines about `pids`; `None` if this host
-/// has no ps. Fails if ps fails, prints more than 16 MiB or prints no column PID.
+/// Runs ps with `options`. Returns the title line of the output and the lines about `pids`; `None`
+/// if this host has no ps. Fails if ps fails, prints more than 16 MiB or prints no column PID.
 pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
     refuse_other_pids(options)?;
     let asked: Vec<String> = pids.iter().map(i32::to_string).collect();
@@ -51,7 +51,7 @@ fn refuse_other_pids(options: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs ps with `args`. Returns its output, or the first line of its error; `None` if this host has
+/// Runs ps with `args`. Returns the output, or the first line of the error; `None` if this host has
 /// no ps.
 fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, String>>> {
     let mut command = Command::new("ps");

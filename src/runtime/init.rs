@@ -1,8 +1,9 @@
 //! The container's first process, from clone3(2) to execve(2) of the program.
 //!
 //! Init starts in new namespaces, but with the host's file systems and the privileges of the host's
-//! root. Each step takes away a part of these. `run` numbers the steps, and their comments say
-//! which attack the order prevents. The parent works at the same time (`runtime::start`).
+//! root. Each step takes away a part of these privileges. `run` numbers the steps, and their
+//! comments say which attack the order prevents. The parent works at the same time
+//! (`runtime::start`).
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -154,7 +155,8 @@ fn run(
     drop(root);
     standard_streams(stdio, spec.process.window, parent.as_fd())?;
 
-    // 7. Take the user, the capabilities and the seccomp filter of the program, and execute it.
+    // 7. Take the user, the capabilities and the seccomp filter of the program, and execute the
+    // program.
     let (make_cwd, init) = (true, spec.system.init);
     let entry = process::Entry {
         user_namespace,

@@ -3,7 +3,8 @@
 //!
 //! The file is opened in a new, detached mount of /proc, which no other process can see. In the
 //! container's own /proc, a container could mount another file over the path. The label would then
-//! be written to that file, and the program would run without it (CVE-2019-16884, CVE-2025-52881).
+//! be written to that file, and the program would run without a label (CVE-2019-16884,
+//! CVE-2025-52881).
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,7 +46,7 @@ impl Label {
 }
 
 /// Creates a detached mount of procfs for this process's PID namespace. No other process can mount
-/// a file over it.
+/// a file over a path in this mount.
 pub fn private_proc() -> Result<OwnedFd> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID

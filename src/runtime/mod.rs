@@ -110,7 +110,7 @@ pub fn start(
     let child = match cloned {
         Ok(sys::clone::Fork::Child) => {
             drop(ours);
-            // Only the parent ends the holder. Init must not end it by a drop.
+            // Only the parent ends the holder. Init must not drop the holder.
             std::mem::forget(holder);
             trace::become_process(trace::Process::Init);
             init::main(spec, stdio, caller, joined, copies, &cgroup, theirs)
@@ -169,7 +169,8 @@ pub fn exit_code(status: WaitStatus) -> u8 {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => code as u8,
         (None, Some(signal)) => 128 + signal as u8,
-        // The process has stopped or continued. The callers do not ask waitpid(2) for these.
+        // The process has stopped or continued. The callers do not request these states from
+        // waitpid(2).
         (None, None) => crate::error::EXIT_ENGINE,
     }
 }

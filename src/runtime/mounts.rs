@@ -170,7 +170,7 @@ impl Attaching<'_> {
                 attach_plainly(self.root, &mount.target, shm.as_fd())?;
                 return Ok(Some(shm));
             }
-            // `mount_cgroups` mounts these after this process has entered its cgroups.
+            // `mount_cgroups` mounts cgroups after this process has entered its own.
             MountSource::Cgroups => return Ok(None),
             MountSource::Remount => {
                 let tree = existing_mount(self.root, &mount.target)?;

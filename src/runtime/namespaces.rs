@@ -21,9 +21,9 @@ use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork};
 
 /// The flags for the clone of init: a new mount namespace and a new namespace of each private kind.
-/// With `held`, a holder (`user_namespace`) has created all of these except the PID namespace.
-/// `init` creates the cgroup namespace later: the root of a cgroup namespace is the cgroup of the
-/// process that creates it.
+/// With `held`, a holder (`user_namespace`) has created all of these namespaces except the PID
+/// namespace. `init` creates the cgroup namespace later: the root of a cgroup namespace is the
+/// cgroup of the process that creates it.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
         return match &namespaces.pid {
@@ -247,9 +247,9 @@ pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
 }
 
 /// Moves the calling thread, the only one of its process, into the namespaces `which` of the
-/// process `pid`. `pidfd` refers to the same process. If its main thread has ended, setns(2) fails
-/// with ESRCH; then this joins the namespaces of another thread one by one. Fails with ESRCH if the
-/// whole process has ended.
+/// process `pid`. `pidfd` refers to the same process. If the main thread of `pid` has ended,
+/// setns(2) fails with ESRCH. In this case the calling thread joins the namespaces of another
+/// thread one by one. Fails with ESRCH if the whole process has ended.
 pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Result<(), Errno> {
     /// The mount namespace comes last, because afterwards /proc is the container's.
     const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 7] = [

@@ -1,9 +1,9 @@
 //! The PID 1 of `--init`: starts the command, reaps orphans and forwards signals. Most programs do
-//! neither as PID 1. A signal has no default action in PID 1, so SIGTERM does not end many programs
+//! not reap orphans. A signal has no default action in PID 1, so SIGTERM does not end many programs
 //! that run as PID 1 (pid_namespaces(7)).
 //!
-//! This PID 1 runs after all privileges are dropped. This PID 1 keeps only the descriptors 0 to 2
-//! and a signalfd, allocates nothing in its loop, and exits with the command's status.
+//! This PID 1 starts after all privileges are dropped, keeps only the descriptors 0 to 2 and a
+//! signalfd, allocates nothing in its loop, and exits with the command's status.
 
 use std::os::fd::{AsFd, OwnedFd};
 

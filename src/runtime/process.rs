@@ -98,7 +98,7 @@ pub fn confine<'a>(
     }
     set_rlimits(process)?;
     set_scheduling(&process.scheduling)?;
-    // All steps above need the host's root, so the user namespace is entered after them.
+    // Every step that needs the host's root is done, so enter the user namespace now.
     if let Some(user_namespace) = &entry.user_namespace {
         user_namespace.enter()?;
     }
@@ -158,7 +158,8 @@ pub fn confine<'a>(
 }
 
 impl<'a> Confined<'a> {
-    /// Fails as `exec` would if the program does not exist or may not be executed.
+    /// Fails if the program does not exist or may not be executed, with the error of
+    /// `Program::exec`.
     pub fn look(&self) -> Result<()> {
         self.program.look()
     }

@@ -109,8 +109,8 @@ pub fn layers_tree(
 ///
 /// The merged tree is the same if only the topmost occurrence stays. overlayfs looks a name up from
 /// the top. If the topmost occurrence has a file, a whiteout or an opaque directory of that name,
-/// the lookup ends there. If it has a directory, a lower occurrence adds only names that the
-/// directory has already.
+/// the lookup ends there. If the topmost occurrence has a directory, a lower occurrence adds only
+/// names that the directory has already.
 fn stack(lower: &[PathBuf]) -> Vec<&Path> {
     let mut stack: Vec<&Path> = Vec::with_capacity(lower.len());
     for layer in lower.iter().rev() {
@@ -219,7 +219,8 @@ fn overlay(
 struct Mapped<'a> {
     user_namespace: BorrowedFd<'a>,
     /// The directory on which the mapped layers are mounted, below the overlay itself. Until Linux
-    /// 6.15 overlayfs accepts only attached mounts as layers. A descriptor leads to each of them.
+    /// 6.15 overlayfs accepts only attached mounts as layers. A descriptor leads to each mapped
+    /// layer.
     mount_point: &'a Path,
 }
 
@@ -266,8 +267,8 @@ pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
         Ok(()) => {
             unmount(".", UnmountFlags::DETACH).context(|| "unmount the host's root")?;
         }
-        // EINVAL: pivot_root(2) cannot replace the initial ramfs. Move the new root over it
-        // instead.
+        // EINVAL: pivot_root(2) cannot replace the initial ramfs. Move the new root over the
+        // initial ramfs instead.
         Err(Errno::INVAL) => {
             rustix::mount::mount_move(".", "/").context(|| "move the new root over the old")?;
             chroot(".").context(|| "chroot into the new root")?;

@@ -91,10 +91,10 @@ pub enum PropagationKind {
 /// specification). The OCI face itself runs the hooks of the host.
 #[derive(Default)]
 pub struct Hooks {
-    /// `createContainer`: they run in the container's namespaces, before init pivots to the new
-    /// root.
+    /// The hooks `createContainer`, which run in the container's namespaces before init pivots to
+    /// the new root.
     pub create_container: Vec<Hook>,
-    /// `startContainer`: they run inside the container, directly before its program.
+    /// The hooks `startContainer`, which run inside the container directly before its program.
     pub start_container: Vec<Hook>,
     /// The input of the hooks: a JSON object without its closing brace. `hooks::input` adds the
     /// status and the PID.
@@ -170,7 +170,7 @@ pub enum Identity {
         /// Additional groups, as names or numbers.
         groups: Vec<String>,
     },
-    /// Exactly these numbers. `groups` are all supplementary groups.
+    /// A user and groups by number. `groups` are all supplementary groups.
     Numbers { uid: u32, gid: u32, groups: Vec<u32> },
 }
 
@@ -182,7 +182,7 @@ pub struct Namespaces {
     pub network: Namespace,
     /// Used with `Spec::ids`: a new namespace, or an existing one with that mapping.
     pub user: Namespace,
-    /// The cgroup namespace. If it is the host's, the container sees the host's cgroups.
+    /// The cgroup namespace. In the host's cgroup namespace, a container sees the host's cgroups.
     pub cgroup: Namespace,
     pub time: Namespace,
     /// The offsets of a new time namespace's clocks from the host's (time_namespaces(7)).
@@ -238,8 +238,8 @@ pub struct Mount {
     /// The absolute path in the container.
     pub target: PathBuf,
     pub read_only: bool,
-    /// With a user namespace: whether the owners on disk are IDs of the container. Otherwise they
-    /// are IDs of the host, and appear as nobody if the container has no such ID.
+    /// With a user namespace: whether the owners on disk are IDs of the container. Otherwise the
+    /// owners are IDs of the host, which appear as nobody if the container has no such ID.
     pub mapped: bool,
     /// For a bind: an ID mapping of this mount alone.
     pub owners: Option<Owners>,
@@ -273,7 +273,8 @@ pub struct Owners {
 pub struct Attributes {
     pub set: u32,
     pub clear: u32,
-    /// Set on this mount and on all mounts below it, as is `clear_recursive`.
+    /// Attributes that are set on this mount and on all mounts below it. `clear_recursive` lists
+    /// those that are cleared.
     pub set_recursive: u32,
     pub clear_recursive: u32,
 }
@@ -353,7 +354,7 @@ pub enum MountSource {
     SharedMemory { size: u64 },
     /// The container's cgroups, as they appear in its cgroup namespace.
     Cgroups,
-    /// The present mount at the target. Only its attributes change.
+    /// The present mount at the target, of which only the attributes change.
     Remount,
     /// A tmpfs, with `options` in the syntax of mount(8), such as `size=64m,mode=1777`.
     Tmpfs { options: String },

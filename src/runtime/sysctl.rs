@@ -11,7 +11,7 @@ pub enum Owner {
     Uts,
 }
 
-/// A parameter that Docker does not allow. Only an OCI bundle can set it.
+/// A parameter that Docker does not allow and only an OCI bundle can set.
 pub const NEXT_SHM_ID: &str = "kernel.shm_next_id";
 
 /// The kind of namespace to which `key`, such as `net.core.somaxconn`, belongs; `None` means the

@@ -20,8 +20,8 @@ pub struct Pty {
     pub slave: OwnedFd,
 }
 
-/// Opens a new terminal in the devpts at /dev/pts below `root`. `window` is its size in rows and
-/// columns, set before the program starts. Fails if /dev/pts/ptmx is not in a devpts.
+/// Opens a new terminal in the devpts at /dev/pts below `root`. `window` is the terminal's size in
+/// rows and columns, set before the program starts. Fails if /dev/pts/ptmx is not in a devpts.
 pub fn open(root: BorrowedFd<'_>, window: Option<(u16, u16)>) -> Result<Pty> {
     const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
     let flags = OFlags::RDWR | OFlags::NOCTTY;

@@ -1,6 +1,6 @@
 //! Resets the settings that a process inherits from its caller besides descriptors: ignored
 //! signals, resource limits, priority, CPUs, OOM score, personality. execve(2) and fork(2) list
-//! them.
+//! these settings.
 //!
 //! A command keeps most of its caller's settings. A monitor and a process that enters a container
 //! start with a service's settings. So a container is the same whether a shell, cron or a real-time
@@ -82,7 +82,7 @@ pub fn shed() {
 }
 
 /// Sets a limit and returns whether `wanted` was allowed. Without CAP_SYS_RESOURCE a process cannot
-/// raise its hard limit; then only the soft limit is set, to at most the hard limit.
+/// raise its hard limit. In this case only the soft limit is set, to at most the hard limit.
 fn limit(resource: Resource, wanted: Rlimit) -> bool {
     let most = |value: Option<u64>| value.unwrap_or(u64::MAX);
     if setrlimit(resource, wanted).is_ok() {

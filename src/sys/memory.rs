@@ -30,7 +30,8 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     // Give the page of `release_and_poll` and the next page another flag than their neighbours
     // have, so that the kernel makes them a mapping of their own. MADV_DONTDUMP only keeps them out
     // of core dumps.
-    // SAFETY: the call changes the contents of no page. If it fails, more pages stay in memory.
+    // SAFETY: the call changes the contents of no page. If the call fails, more pages stay in
+    // memory.
     unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };
     let (start, end) = ((&raw const __ehdr_start).addr(), (&raw const etext).addr());
     // ppoll(2) writes the remaining time here.

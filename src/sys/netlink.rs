@@ -1,11 +1,11 @@
-//! Netlink messages (netlink(7), rtnetlink(7)): they read and change the kernel's tables of links,
+//! Netlink messages (netlink(7), rtnetlink(7)), which read and change the kernel's tables of links,
 //! addresses, routes and packet filters.
 //!
 //! A message is a header, a fixed part that depends on its family, and attributes. An attribute is
 //! a type, a length and bytes, padded to four bytes. This file encodes all of this by hand and
 //! checks each length. Lengths have 16 bits; a longer name would be read as further attributes
-//! (CVE-2021-43784). One send carries several messages. The kernel processes them in order and
-//! acknowledges each; with NETLINK_EXT_ACK the acknowledgement also contains an error text.
+//! (CVE-2021-43784). One send carries several messages. The kernel processes the messages in order
+//! and acknowledges each; with NETLINK_EXT_ACK the acknowledgement also contains an error text.
 
 use std::io;
 

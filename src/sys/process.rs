@@ -73,9 +73,9 @@ pub fn start_time(pid: Pid) -> Result<Option<u64>, Errno> {
     Ok(stat_fields(pid, [22])?.map(|[start]| start))
 }
 
-/// The PID of this process in the PID namespace of the mounted /proc. A container's first process
-/// thereby gets its PID on the host as long as the host's /proc is mounted. Fails with the errors
-/// of readlink(2), and with ENOSYS if the link is no number.
+/// The PID of this process in the PID namespace of the mounted /proc. For a container's first
+/// process this is the PID on the host, as long as the host's /proc is mounted. Fails with the
+/// errors of readlink(2), and with ENOSYS if the link is no number.
 pub fn own_pid_in_proc() -> Result<i32, Errno> {
     let link = rustix::fs::readlink("/proc/self", Vec::new())?;
     link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or(Errno::NOSYS)
@@ -199,8 +199,8 @@ pub fn kill_group(child: Pid, signal: Signal) {
     }
 }
 
-/// The boot id of the host: a random UUID that differs at each boot (random(4)). Empty if it cannot
-/// be read.
+/// The boot id of the host: a random UUID that differs at each boot (random(4)). Empty if the boot
+/// id cannot be read.
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim_end().to_owned()

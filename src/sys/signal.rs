@@ -59,7 +59,7 @@ impl Signal {
 
     /// SIGKILL: ends a process, which cannot catch the signal.
     pub const KILL: Signal = Signal(libc::SIGKILL);
-    /// SIGINT: the terminal sends it on Ctrl-C.
+    /// SIGINT: the terminal sends this signal on Ctrl-C.
     #[cfg(any(feature = "build", feature = "compose"))]
     pub const INT: Signal = Signal(libc::SIGINT);
     /// SIGHUP: the terminal has hung up.
@@ -127,7 +127,7 @@ pub fn block(signals: impl IntoIterator<Item = Signal>) -> Result<(), Errno> {
 }
 
 /// Blocks `signals` in this process and returns a non-blocking descriptor that receives them
-/// (signalfd(2)). Read it with [`next`].
+/// (signalfd(2)). Read the descriptor with [`next`].
 pub fn receive(signals: impl IntoIterator<Item = Signal>) -> Result<OwnedFd, Errno> {
     let set = set_of(signals);
     block_set(&set)?;

@@ -3,7 +3,8 @@
 //! A panic prints its message and its place in the source, and aborts. std would also link an
 //! unwinder and a reader of debug information to print a backtrace, although a stripped binary has
 //! no symbol names. The functions here replace those of the unwinder and walk no frame, so the
-//! linker finds both unreachable. The interface is that of the Itanium C++ ABI, as std declares it.
+//! linker leaves out the unwinder and the reader. The interface is that of the Itanium C++ ABI, as
+//! std declares it.
 
 use std::ffi::{c_int, c_void};
 

@@ -1,6 +1,6 @@
 //! The options of a container's log: `--log-driver` and `--log-opt`. The options of `run` and the
-//! record share this struct. The monitor opens the log with it, and `inspect` shows it.
-//! `cli::value::limit` parses the values.
+//! record share this struct. The monitor opens the log with these options, and `inspect` shows
+//! them. `cli::value::limit` parses the values.
 
 use crate::store::stored_flat;
 

@@ -1,6 +1,7 @@
 //! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
 //! steps that reduce the bounding, permitted and effective sets. The inheritable and ambient sets
-//! are empty for Docker's containers (CVE-2022-24769). Only an OCI bundle can fill them (`grant`).
+//! are empty for Docker's containers (CVE-2022-24769). Only an OCI bundle can fill these two sets
+//! (`grant`).
 //!
 //! A set is a mask in which bit N stands for capability number N. `names`, from the crate
 //! `seccomp-compiler`, lists the names by number.
@@ -78,7 +79,7 @@ pub fn limit_bounding(keep: u64) -> Result<()> {
 /// effective set.
 ///
 /// The capabilities in `spare` stay permitted but not effective, until `raise`. At the latest
-/// execve(2) drops them, because they are not in the bounding set.
+/// execve(2) drops these capabilities, because they are not in the bounding set.
 pub fn limit(keep: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let effective = now.effective & CapabilitySet::from_bits_retain(keep);

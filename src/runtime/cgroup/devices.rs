@@ -431,7 +431,7 @@ mod tests {
         let hole = refused(&[allow("c 10:* rw"), deny("c 10:5 w")]);
         assert!(hole.contains("'c 10:5 w' while 'c 10:* rw'"), "{hole}");
         // The rules deny all devices with major number 1 and then allow some of them. So neither a
-        // list of denied nor a list of allowed devices can express them.
+        // list of denied nor a list of allowed devices can express the rules.
         refused(&[allow("a *:* rwm"), deny("c 1:* rwm")]);
     }
 

@@ -3,10 +3,10 @@
 //!
 //! On v1 a container has no freezer cgroup at its start, because each cgroup makes every start
 //! slower. `freeze` creates the cgroup and moves the processes into it until none is left outside.
-//! `thaw` moves them out again. If processes fork faster than `freeze` can move them, `freeze`
-//! sends them SIGSTOP, and SIGCONT once they are frozen. The cgroup `stopped` below the freezer
-//! cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT. A limit on forks
-//! (`pids.max`) would make most shells fail.
+//! `thaw` moves the processes out again. If processes fork faster than `freeze` can move them,
+//! `freeze` sends them SIGSTOP, and SIGCONT once they are frozen. The cgroup `stopped` below the
+//! freezer cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT. A limit on
+//! forks (`pids.max`) would make most shells fail.
 
 use std::collections::HashSet;
 use std::fs;
@@ -96,8 +96,8 @@ fn continue_stopped(own: &Path) -> Result<()> {
 }
 
 /// Sends a signal to the processes that the file `procs` lists. The file is read again after the
-/// pidfds are open. A PID that it still lists belongs to a process of the cgroup, not to a later
-/// process with the same PID.
+/// pidfds are open. A PID that the file still lists belongs to a process of the cgroup, not to a
+/// later process with the same PID.
 fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
     /// The number of pidfds open at a time. The usual limit is 1,024 (RLIMIT_NOFILE).
     const CHUNK: usize = 256;
@@ -120,7 +120,7 @@ fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
 }
 
 /// Thaws the processes that `freeze` froze, and on v1 removes the freezer cgroup. Does nothing if
-/// they are not frozen.
+/// no process is frozen.
 pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         return write(&unified.join("cgroup.freeze"), "0");
@@ -136,7 +136,8 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             if begun.elapsed() > MAX_LEAVE {
                 break;
             }
-            // The write fails if the process has ended. The next pass finds its children.
+            // The write fails if the process has ended. The next pass finds the children of such a
+            // process.
             let _ = fs::write(&root, &pid);
         }
         match fs::remove_dir(&own) {

@@ -63,8 +63,8 @@ pub struct Unified {
 }
 
 impl Layout {
-    /// Returns the host's hierarchies. Reads them once in a process, but again as long as none is
-    /// mounted. Fails if /proc/self/mountinfo or `cgroup.controllers` cannot be read.
+    /// Returns the host's hierarchies. Reads the mounts once in a process, but again as long as no
+    /// hierarchy is mounted. Fails if /proc/self/mountinfo or `cgroup.controllers` cannot be read.
     pub fn detect() -> Result<&'static Layout> {
         static KNOWN: OnceLock<Layout> = OnceLock::new();
         static NONE: Layout = Layout { v1: Vec::new(), named: Vec::new(), v2: None };

@@ -1,11 +1,11 @@
 //! A container's cgroups: a directory in each hierarchy that a limit of the container or a default
 //! of mydocker needs (cgroups(7)).
 //!
-//! `plan` finds for each limit a hierarchy, v1 or v2, that has the controller. If none has it, the
-//! start fails: a limit is never ignored silently. `make` creates the directories and writes the
-//! limits. The v2 directory is made before clone3(2), so that init starts in it. The parent makes
-//! the v1 directories while init builds the root, and init enters them. `Update` changes the limits
-//! of a running container.
+//! `plan` finds for each limit a hierarchy, v1 or v2, that has the controller. If no hierarchy has
+//! the controller, the start fails: a limit is never ignored silently. `make` creates the
+//! directories and writes the limits. The v2 directory is made before clone3(2), so that init
+//! starts in it. The parent makes the v1 directories while init builds the root, and init enters
+//! them. `Update` changes the limits of a running container.
 
 mod devices;
 pub mod freezer;

@@ -120,7 +120,8 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
 }
 
 /// Adds the I/O limits. If the kernel has the BFQ scheduler, the weights are written to BFQ's
-/// files, whose range is that of v1. Otherwise they are converted for the I/O cost controller.
+/// files, whose range is that of v1. Otherwise the weights are converted for the I/O cost
+/// controller.
 fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
     if let Some(weight) = resources.blkio_weight {
