@@ -21,7 +21,7 @@ use crate::sys::heap;
 
 const BUFFER: usize = 256 << 10;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The bytes to unpack in one step: two zstd blocks of at most `ZSTD_BLOCK`.
+/// The bytes to unpack in one step, which are two full zstd blocks (`ZSTD_BLOCK`).
 const ZSTD_STEP: usize = 256 << 10;
 const ZSTD_BLOCK: usize = 128 << 10;
 /// The largest window that a frame may state: that of `zstd --ultra -22`. `--long=28` and more

@@ -1,7 +1,7 @@
 //! Manifests and indexes of images: OCI image spec (manifest.md, image-index.md) and Docker's
-//! schema 2, which differ only in their media types. They are parsed from bytes of a registry or an
-//! archive, whose digest the caller has checked, with bounds on every list. Schema 1 is refused.
-//! `choice` decides which entry of an index is taken.
+//! schema 2, which differ only in their media types. The documents come from a registry or an
+//! archive, so every list is bounded; the caller has checked the digest of the bytes. Schema 1 is
+//! refused. `choice` decides which entry of an index is taken.
 
 use miniserde::json::Value;
 
@@ -87,7 +87,7 @@ impl Document {
         let stated = root.text("mediaType")?;
         let media_type = if stated.is_empty() { media_type } else { &stated };
         let (config, images) = (root.get("config")?.is_some(), root.get("manifests")?.is_some());
-        // Other programs could take such a document for the other kind (CVE-2021-41190).
+        // Another program could read such a document as the other kind (CVE-2021-41190).
         if config && images {
             fail!("{document} is a manifest and an index at once");
         }

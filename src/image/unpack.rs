@@ -2,9 +2,9 @@
 //!
 //! Nothing is written outside that directory, whatever the archive says. Names are first reduced to
 //! plain components (`..` above the top is refused). The kernel then resolves the parent with
-//! openat2(RESOLVE_IN_ROOT), so that links in the archive lead nowhere but inside. Only *at calls
-//! that don't follow links get the last component. A later entry replaces an earlier entry with the
-//! same name, as in tar.
+//! openat2(RESOLVE_IN_ROOT), so that links in the archive lead nowhere but inside. The last
+//! component is used only in *at calls that don't follow links. A later entry replaces an earlier
+//! entry with the same name, as in tar.
 //!
 //! Whiteouts (OCI image spec, layer.md) become overlayfs's own (kernel, filesystems/overlayfs.rst):
 //! `.wh.NAME` a device 0:0, `.wh..wh..opq` the xattr trusted.overlay.opaque=y.
@@ -71,7 +71,7 @@ pub enum Rules {
     /// A layer: whiteouts hide files of the layers below, and a later entry replaces an earlier
     /// entry of any kind.
     Layer,
-    /// A layer on top of existing files: whiteouts remove these files.
+    /// A layer on top of existing files: a whiteout removes the file that it names.
     #[cfg(feature = "build")]
     Apply,
     /// Files for a tree that a container may be using.
@@ -92,7 +92,7 @@ pub struct CopyRules {
 }
 
 /// Unpacks the tar `input` into the directory `root`, which must be empty for a layer. Fails on a
-/// damaged archive, on a name outside of `root`, and beyond the limits.
+/// damaged archive, on a name outside of `root`, and if the archive exceeds the limits.
 pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> Result<Unpacked> {
     unpack_within(input, root, rules, &LIMITS)
 }
@@ -160,8 +160,8 @@ struct Layer<'a> {
     root: BorrowedFd<'a>,
     rules: &'a Rules,
     limits: &'a Limits,
-    /// Forgets its directories whenever something is replaced, because paths may lead elsewhere
-    /// from then on.
+    /// The open directories. All are closed whenever something is replaced, because paths may lead
+    /// elsewhere from then on.
     directories: Directories<'a>,
     directory_times: DirectoryTimes,
     size: u64,
@@ -576,7 +576,7 @@ fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// Calls `make`. If the name exists, removes it first.
+/// Calls `make`. If the name exists, first removes the file with that name.
 fn replacing<T>(
     parent: BorrowedFd<'_>,
     name: &OsStr,

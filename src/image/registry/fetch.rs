@@ -69,7 +69,7 @@ pub struct Fetch<'a> {
     sources: &'a Sources<'a>,
     /// The index of the source in use.
     at: usize,
-    /// The index of the blob's own URL in use, after the last source has failed.
+    /// After the last source has failed: the index of the blob's own URL that is used.
     elsewhere: Option<usize>,
     /// The path of the repository.
     path: &'a str,
@@ -90,8 +90,8 @@ pub struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    /// Starts with the bytes in `partial`, then reads from the source `at`. `path` is the
-    /// repository's. `watch` is called with the position after each piece, and `stop` ends the
+    /// Starts with the bytes in `partial`, then reads from the source `at`. `path` is the path of
+    /// the repository. `watch` is called with the position after each piece, and `stop` ends the
     /// read.
     pub fn new(
         sources: &'a Sources<'a>,
