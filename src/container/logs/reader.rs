@@ -46,7 +46,7 @@ impl Reader {
     pub fn open(path: &Path, follow: bool) -> Result<Reader> {
         let mut files = files(path)?;
         files.reverse();
-        // If a rotation happens between two opens, one file is opened twice.
+        // If a rotation happens between two opens, `files` opens one file twice.
         files.dedup_by_key(|file| file.inode);
         if !follow {
             for file in &mut files {

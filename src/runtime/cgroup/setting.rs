@@ -1,5 +1,5 @@
 //! A value for a file of a cgroup. `v1` and `v2` list the values, `plan` finds the directory of
-//! each, and this file writes them.
+//! each value, and this file writes the values.
 //!
 //! A limit has the name that it has in the OCI runtime specification (`memory.limit`). The caller
 //! translates this name, so that an error names the user's flag or field. Some files refuse a value
@@ -85,8 +85,8 @@ impl Setting {
     }
 }
 
-/// Writes all values to the cgroup in `directory`. Fails if the kernel refuses a value twice, or
-/// lacks the file of a value that is not optional.
+/// Writes all values to the cgroup in `directory`. Fails if the kernel refuses a value at both
+/// attempts, or lacks the file of a value that is not optional.
 pub fn apply(settings: &[Setting], directory: &Path, cgroup: &spec::Cgroup) -> Result<()> {
     let mut refused = Vec::new();
     for setting in settings {
