@@ -12,6 +12,8 @@ use crate::glob::Glob;
 /// The longest result of an expansion in bytes: the kernel accepts no longer variable
 /// (MAX_ARG_STRLEN).
 const MAX_EXPANDED: usize = 128 << 10;
+/// The longest heredoc with its variables replaced: such a text becomes a file.
+const MAX_HEREDOC: usize = 4 << 20;
 /// The longest value, in characters, that a pattern is matched against.
 const MAX_MATCHED: usize = 4096;
 /// The deepest nesting of `${a:-${b:-…}}`.
@@ -33,6 +35,11 @@ impl Expander<'_> {
         Ok(result.text)
     }
 
+    /// Each of the texts as one word.
+    pub fn each(&self, texts: &[String]) -> Result<Vec<String>> {
+        texts.iter().map(|text| self.word(text)).collect()
+    }
+
     /// Expands the text as several words. White space outside of quotes separates words, also in a
     /// variable's value.
     pub fn words(&self, text: &str) -> Result<Vec<String>> {
@@ -40,6 +47,14 @@ impl Expander<'_> {
         let mut result = scan.until(None, false)?;
         result.end_word();
         Ok(result.words)
+    }
+
+    /// The text of a heredoc: variables replaced, quotes kept. The escape character is always `\`, as with
+    /// BuildKit.
+    pub fn heredoc(&self, text: &str) -> Result<String> {
+        let expander = Expander { escape: '\\', ..*self };
+        let mut scan = Scan { is_heredoc: true, ..Scan::new(&expander, text) };
+        Ok(scan.until(None, false)?.text)
     }
 }
 
@@ -125,20 +140,23 @@ struct Scan<'a> {
     expander: &'a Expander<'a>,
     characters: std::iter::Peekable<std::str::Chars<'a>>,
     depth: usize,
+    /// Quotes are characters like all others.
+    is_heredoc: bool,
 }
 
 impl<'a> Scan<'a> {
     fn new(expander: &'a Expander<'a>, text: &'a str) -> Scan<'a> {
-        Scan { expander, characters: text.chars().peekable(), depth: 0 }
+        Scan { expander, characters: text.chars().peekable(), depth: 0, is_heredoc: false }
     }
 
     /// Reads up to `stop`; without `stop`, to the end. If `raw`, escapes stay in the text, for a
     /// pattern.
     fn until(&mut self, stop: Option<char>, raw: bool) -> Result<Read> {
         let mut read = Read::default();
+        let most = if self.is_heredoc { MAX_HEREDOC } else { MAX_EXPANDED };
         loop {
-            if read.text.len() > MAX_EXPANDED {
-                fail!("the value is longer than {MAX_EXPANDED} bytes");
+            if read.text.len() > most {
+                fail!("the value is longer than {most} bytes");
             }
             let Some(c) = self.characters.next() else {
                 match stop {
@@ -148,7 +166,7 @@ impl<'a> Scan<'a> {
             };
             match c {
                 c if Some(c) == stop => return Ok(read),
-                '\'' => {
+                '\'' if !self.is_heredoc => {
                     let mut quoted = String::new();
                     loop {
                         match self.characters.next() {
@@ -159,7 +177,7 @@ impl<'a> Scan<'a> {
                     }
                     read.push_quoted(&quoted);
                 }
-                '"' => {
+                '"' if !self.is_heredoc => {
                     let quoted = self.double_quoted()?;
                     read.push_quoted(&quoted);
                 }
@@ -454,6 +472,20 @@ mod tests {
     fn another_escape_character() {
         let expander = Expander { escape: '`', variable: &variable };
         assert_eq!(expander.word("C:\\x`$foo\\$foo").unwrap(), "C:\\x$foo\\bar");
+    }
+
+    #[test]
+    fn a_heredoc_keeps_quotes_and_has_its_own_escape() {
+        let expander = Expander { escape: '`', variable: &variable };
+        for (text, expected) in [
+            ("it's \"$foo\" ${empty:-'x'}", "it's \"bar\" 'x'"),
+            (r#"\"a\" \'b\' \$foo \\ \n"#, r#""a" 'b' $foo \ n"#),
+            ("`$foo`\n\ttab", "`bar`\n\ttab"),
+        ] {
+            assert_eq!(expander.heredoc(text).unwrap(), expected, "{text}");
+        }
+        let long = "x".repeat(MAX_EXPANDED + 1);
+        assert_eq!(expander.heredoc(&long).unwrap(), long);
     }
 
     #[test]

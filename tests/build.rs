@@ -230,6 +230,40 @@ fn copy_has_parents_symbolic_modes_and_excludes() {
     );
 }
 
+/// The patterns of --exclude start in the directory that is copied, not in the context.
+#[test]
+fn excludes_start_in_each_source() {
+    let host = Host::with_busybox();
+    let dockerfile = "FROM bb AS other\nCOPY x /o/x\nFROM bb\n\
+        COPY --exclude=no.txt --exclude=d/e x /a/\nCOPY --exclude=*.txt --exclude=!a.txt x/*.* x/d /b/\n\
+        COPY --parents --exclude=x/*.txt --exclude=x/d/e x /c/\n\
+        COPY --parents --exclude=d x/./d x/./b.c /d/\nCOPY --from=other --exclude=*.txt /o/x /e/\n\
+        RUN cd / && find /? -type f ! -path '/?roc/*' | sort | tr '\\n' ' ' >/list\n";
+    let files = [
+        ("Dockerfile", dockerfile),
+        ("x/a.txt", ""),
+        ("x/no.txt", ""),
+        ("x/b.c", ""),
+        ("x/d/k", ""),
+        ("x/d/e/f", ""),
+    ];
+    build(&host, &files);
+    host.mydocker(["run", "--rm", "x", "cat", "/list"]).stdout(
+        "/a/a.txt /a/b.c /a/d/k /b/a.txt /b/b.c /b/e/f /b/k /c/x/b.c /c/x/d/k /d/b.c /e/b.c \
+         /e/d/e/f /e/d/k ",
+    );
+}
+
+#[test]
+fn a_heredoc_keeps_its_quotes() {
+    let host = Host::with_busybox();
+    let dockerfile =
+        "FROM bb\nARG v=w\nCOPY <<E <<'L' /h/\nit's \"$v\" \\\"$v\\\" \\$v\nE\nit's \\\"$v\nL\n";
+    build(&host, &[("Dockerfile", dockerfile)]);
+    host.mydocker(["run", "--rm", "x", "cat", "/h/E", "/h/L"])
+        .stdout("it's \"w\" \"w\" $v\nit's \\\"$v\n");
+}
+
 #[test]
 fn heredocs_can_be_programs() {
     let host = Host::with_busybox();
@@ -253,6 +287,9 @@ fn mistakes_get_suggestions() {
             "--from=biuld is no stage above and no local image; did you mean build?",
         ),
         ("COPY --from=build /bin/bussybox /", "is not in the image; did you mean 'busybox'?"),
+        // Not the image whose id begins so.
+        ("COPY --from=7 /x /", "--from=7: the stages above have the numbers below 1"),
+        ("COPY https://example.org/a /", "'https://example.org/a' is a URL; use ADD"),
         ("COPY *.h /", "'*.h' matches no file of the build context"),
         ("COPY --chmod=u=z a /", "--chmod: bad mode 'u=z'; it is like 755 or u=rwX,go=rX"),
         ("ADD git@example.org:a/b.git /", "mydocker reads no git repository; clone"),
@@ -276,6 +313,9 @@ fn mistakes_get_suggestions() {
         let done = host.mydocker(["build", directory.to_str().unwrap()]);
         done.exits(1).stderr_has(message).stderr_has("   3 | >>> ").stderr_has("Dockerfile:3: ");
     }
+    host.feed("FROM bb AS test\n", ["build", "--target", "tset", "-"])
+        .exits(1)
+        .stderr_has("--target tset: no stage has this name; did you mean test?");
     let done =
         host.feed("FROM bb\nARG a\n", ["build", "--build-arg", "b=1", "--build-arg", "a=1", "-"]);
     done.stderr_has("[Warning] One or more build-args [b] were not consumed");

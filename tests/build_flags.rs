@@ -55,7 +55,7 @@ fn an_output_is_an_archive_or_a_directory() {
     for (value, message) in [
         ("type=x", "unknown type 'x'; known: image docker oci tar local"),
         ("type=local", "type=local needs a directory"),
-        ("type=registry", "build with -t, then mydocker push"),
+        ("type=registry", "name the image with -t and write --push"),
     ] {
         host.mydocker(["build", "-o", value, "."]).exits(125).complains(message);
     }
@@ -168,12 +168,18 @@ fn unsupported_flags_are_refused() {
         ("--platform=a/b/c/d", "it should be OS/ARCHITECTURE"),
         ("--isolation=process", "only on Windows"),
         ("--secret=id=s,src=/no/such", "secret s: read /no/such: No such file"),
+        ("--annotation=index:a=b", "only the manifest gets annotations; write NAME=VALUE"),
+        ("--push", "--push needs the image's name: -t NAME"),
+        ("--provenance=mode=max", "no attestation is made; write false"),
+        ("--sbom=true", "no attestation is made; write false"),
         ("--progress=fancy", "use auto, tty, plain or quiet"),
     ] {
         host.mydocker(["build", flag, text(&context)]).refused(message);
     }
     let native = host.mydocker(["version", "-f", "{{.Server.Os}}/{{.Server.Arch}}"]).text();
     host.mydocker(["build", "--platform", &native, "--isolation=default", text(&context)]);
+    let accepted = ["--platform=local", "--builder=x", "--provenance=false", "--sbom=false"];
+    host.mydocker([&["build"], &accepted[..], &[text(&context)]].concat());
     let other = host.mydocker(["build", "--platform=linux/s390x", text(&context)]).exits(1);
     other.stderr_has("the image 'bb' here is for linux/");
     let dockerfile = context.join("Dockerfile");

@@ -110,6 +110,33 @@ fn archives_as_context_stay_in_the_workplace() {
     }
 }
 
+/// An archive of 3 GB in 100 kB, added and as the context, with the state on a disk of 100 MB: one error, and
+/// the disk is as before.
+#[test]
+fn a_bomb_fills_the_disk_for_no_longer_than_its_build() {
+    let host = Host::new();
+    let directory = context(&host, "FROM bb\nADD bomb /d/\n");
+    let bomb = directory.join("bomb");
+    let make = "truncate -s 3G big && tar -c big | zstd -q -1 -o bomb && rm big";
+    let mut made = std::process::Command::new("sh");
+    assert!(made.args(["-c", make]).current_dir(&directory).status().unwrap().success());
+    assert!(std::fs::metadata(&bomb).unwrap().len() < 1 << 20);
+    let script = "state=$1 bb=$2 ctx=$3; shift 3; mkdir -p $state; mount -t tmpfs -o size=100m none $state || exit\n\
+        \"$@\" import -q $bb bb >/dev/null || exit\n\
+        used() { df -k --output=used $state | tail -1; }; before=$(used)\n\
+        for context in $ctx $ctx/bomb; do \"$@\" build -q $context; echo $?; done\n\
+        [ $(used) -le $((before + 200)) ] && echo clean; \"$@\" system check";
+    let call = host.command([""; 0]);
+    let mut inside = std::process::Command::new("unshare");
+    inside.args(["-m", "bash", "-c", script, "bash"]).arg(host.state_root());
+    inside.arg(support::busybox_archive()).arg(&directory);
+    inside.arg(call.get_program()).args(call.get_args());
+    let done = support::run_command(inside);
+    let done = done.stdout_has("1\n1\nclean\n");
+    let said = done.stderr_text();
+    assert_eq!(said.matches("unpack 'big': No space left on device").count(), 2, "{said}");
+}
+
 #[test]
 fn links_of_a_context_lead_nowhere_outside() {
     let host = Host::with_busybox();

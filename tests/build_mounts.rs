@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::{Done, Host, eventually};
 
@@ -112,6 +113,81 @@ fn a_source_leads_neither_out_of_the_context_nor_out_of_a_stage() {
     }
 }
 
+/// As above, but the links lead to something in the tree of the mount too: only that is seen.
+#[test]
+fn links_on_the_way_to_a_source_stay_in_its_tree() {
+    let project = Project::new();
+    let canary = project.host.file("canary/f", "host's own");
+    let directory = canary.parent().unwrap().to_str().unwrap();
+    let below = directory.trim_start_matches('/');
+    project.write(&format!("{below}/f"), "in the context\n");
+    symlink("/", project.dir.join("whole")).unwrap();
+    symlink(directory, project.dir.join("absolute")).unwrap();
+    symlink(format!("{}{below}", "../".repeat(20)), project.dir.join("up")).unwrap();
+    let make = format!(
+        "RUN mkdir -p {directory} && echo in the stage >{directory}/f && ln -s / /whole && \
+         ln -s {directory} /absolute && ln -s {}{below} /up\n",
+        "../".repeat(20)
+    );
+    let whole = format!("whole/{below}/f");
+    let sources = [whole.as_str(), "absolute/f", "up/f"];
+    for (ignored, from, flag, expected) in [
+        (false, "", "", "in the context\n"),
+        (false, "", ",rw", "in the context\n"),
+        (true, "", "", "in the context\n"),
+        (false, "from=a,", "", "in the stage\n"),
+        (false, "from=a,", ",rw", "in the stage\n"),
+    ] {
+        project.write(".dockerignore", if ignored { "none\n" } else { "" });
+        for source in sources {
+            let mount = format!("--mount={from}source={source},target=/m{flag}");
+            let file = format!("FROM bb AS a\n{make}FROM bb\nRUN {mount} cp /m /seen\n");
+            project.build(&file, &[]);
+            let seen = project.host.mydocker(["run", "--rm", "x", "cat", "/seen"]);
+            assert_eq!(seen.text(), expected.trim(), "{mount}");
+        }
+    }
+    // A cache mount is filled from a stage.
+    let mount = "--mount=type=cache,id=links,target=/m,from=a,source=absolute";
+    project.build(&format!("FROM bb AS a\n{make}FROM bb\nRUN {mount} cp /m/f /seen\n"), &[]);
+    project.host.mydocker(["run", "--rm", "x", "cat", "/seen"]).stdout("in the stage\n");
+}
+
+/// A link in the context is swapped while steps mount what it leads to.
+#[test]
+fn a_source_that_is_swapped_shows_nothing_of_the_host() {
+    let project = Project::new();
+    let canary = project.host.file("canary/f", "host's own");
+    let outside = canary.parent().unwrap().to_owned();
+    project.write("d/f", "in the context\n");
+    let (dir, end) = (project.dir.clone(), AtomicBool::new(false));
+    let seen = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !end.load(Ordering::Relaxed) {
+                fs::rename(dir.join("d"), dir.join("kept")).unwrap();
+                symlink(&outside, dir.join("d")).unwrap();
+                fs::remove_file(dir.join("d")).unwrap();
+                fs::rename(dir.join("kept"), dir.join("d")).unwrap();
+            }
+        });
+        let mut seen = String::new();
+        for round in 0..15 {
+            // The other one is a copy.
+            let flag = ["", ",rw"][round % 2];
+            let mount = format!("--mount=source=d,target=/m{flag}");
+            let dockerfile = format!("FROM bb\nRUN {mount} cat /m/f; : {round}\n");
+            project.write("Dockerfile", &dockerfile);
+            // It fails if it looks while the directory has no name.
+            let done = project.host.mydocker(["build", dir.to_str().unwrap()]);
+            seen += &done.story();
+            done.status();
+        }
+        end.store(true, Ordering::Relaxed);
+        seen
+    });
+    assert!(!seen.contains("host's own"), "{seen}");
+}
+
 /// CVE-2024-9675, CVE-2024-11218: a cache's id led outside.
 #[test]
 fn a_cache_stays_between_builds_and_its_id_names_no_path_outside() {
@@ -148,6 +224,37 @@ fn a_cache_stays_between_builds_and_its_id_names_no_path_outside() {
     project.host.mydocker(["system", "check"]).stdout_lacks("build");
     project.host.mydocker(["builder", "prune", "-f"]).stdout_has("Deleted build cache objects:");
     assert!(list(&state.join("build/mounts")).is_empty());
+}
+
+/// CVE-2024-23651: one step swaps a directory of a cache for a link while another one mounts on it.
+#[test]
+fn a_mount_point_in_a_cache_that_is_swapped_is_made_inside() {
+    let project = Project::new();
+    let outside = project.host.scratch().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let link = format!("ln -s {} /c/x", outside.display());
+    let cache = "--mount=type=cache,id=r,target=/c";
+    let on_it = "--mount=type=tmpfs,target=/c/x/made --mount=target=/c/x/file,source=Dockerfile";
+    let untouched = || assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    // The link is there all the time, and leads to a directory of the image.
+    let base = format!("FROM bb\nRUN mkdir -p {}\n", outside.display());
+    project.build(&format!("{base}RUN {cache} {link}\n"), &[]);
+    project.build(&format!("{base}RUN {cache} {on_it} ls /c/x/made /c/x/file\n"), &[]);
+    untouched();
+    // It comes and goes in a stage beside the one that mounts.
+    let swap = format!("until [ -e /c/end ]; do rm -rf /c/x; {link}; rm /c/x; mkdir /c/x; done");
+    let swapping = format!("FROM bb AS a\nRUN {cache} {swap}\nFROM bb AS b\nRUN {cache} ls /c\n");
+    let both = format!("{swapping}FROM bb\nCOPY --from=a /bin/sh /a\nCOPY --from=b /bin/sh /b\n");
+    let dir = project.host.directory("swap", &[("Dockerfile", &both)]);
+    let build = project.host.background(["build", dir.to_str().unwrap()]);
+    for round in 0..20 {
+        project.write("Dockerfile", &format!("{base}RUN {cache} {on_it} : {round}\n"));
+        // It fails if the directory goes between two steps of the mount.
+        project.host.mydocker(["build", project.dir.to_str().unwrap()]).status();
+    }
+    project.build(&format!("FROM bb\nRUN {cache} touch /c/end\n"), &[]);
+    build.wait().exits(0);
+    untouched();
 }
 
 /// The size of all cache mounts together is limited to a tenth of the disk. The last used caches
@@ -219,6 +326,13 @@ fn a_link_in_place_of_a_mount_points_parent_removes_nothing() {
     project.build(&format!("FROM bb\nRUN --mount=type=tmpfs,target=/a/b {link}\n"), &[]);
     assert!(canary.join("b").is_dir());
     assert_eq!(fs::read_dir(&canary).unwrap().count(), 1);
+    // A copy that a step may change goes with the step, and nothing to which it leads.
+    let link = format!("ln -s {} /m/link && mkdir /m/d && ln -s /m /m/d/up", canary.display());
+    project.build(&format!("FROM bb\nRUN --mount=target=/m,rw {link}\n"), &[]);
+    let link = format!("ln -s {} /c/link", canary.display());
+    project.build(&format!("FROM bb\nRUN --mount=type=cache,target=/c {link}\n"), &[]);
+    project.host.mydocker(["builder", "prune", "-af"]);
+    assert!(canary.join("b").is_dir());
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Build<'_> {
         at: usize,
     ) -> Result<()> {
         let word = |text: &String| expander.word(text);
-        let given = copy.sources.iter().map(word).collect::<Result<Vec<_>>>()?;
+        let given = expander.each(&copy.sources)?;
         let (urls, sources): (Vec<_>, Vec<_>) =
             given.iter().cloned().partition(|source| copy.is_add && is_remote(source));
         let checksum = copy.checksum.as_ref().map(word).transpose()?;
@@ -78,7 +78,7 @@ impl Build<'_> {
         {
             destination.push('/');
         }
-        let excludes = copy.excludes.iter().map(word).collect::<Result<Vec<_>>>()?;
+        let excludes = expander.each(&copy.excludes)?;
         let excludes = Ignore::of_patterns(&excludes).context(|| "--exclude")?;
         let from = copy.from.as_ref().map(word).transpose()?;
         let named = from.as_deref().filter(|from| !self.is_stage(from, at));
@@ -113,7 +113,7 @@ impl Build<'_> {
         let mut found = Vec::new();
         let mut files = None;
         if from.is_none() {
-            found = context.find_all(&sources)?;
+            found = context.find_all(&sources, &excludes)?;
             // If the stage ignores the cache, the copy itself computes the digest, so do not read
             // the files twice.
             if !state.is_fresh {
@@ -163,7 +163,7 @@ impl Build<'_> {
         let content = || {
             self.engine.read_layers(self.place, from.as_deref().unwrap_or_default(), &|root| {
                 let tree = Tree { root, ignore: &all, ..context };
-                let found = tree.find_all(&sources)?;
+                let found = tree.find_all(&sources, &excludes)?;
                 content_key(&tree, &found, tree.digest(&found, &excludes, overrides)?)
             })
         };
@@ -174,7 +174,7 @@ impl Build<'_> {
             let sources = match &opened {
                 Some(root) => {
                     tree = Tree { root: root.as_fd(), ignore: &all, ..context };
-                    theirs = tree.find_all(&sources)?;
+                    theirs = tree.find_all(&sources, &excludes)?;
                     theirs.as_slice()
                 }
                 None => {
@@ -274,9 +274,7 @@ impl Build<'_> {
         for heredoc in &copy.heredocs {
             let mut content = heredoc.content.clone();
             if heredoc.expands {
-                // Quotes in a heredoc are literal, so escape them before the expansion.
-                let escaped = content.replace('\'', "\\'").replace('"', "\\\"");
-                content = expander.word(&escaped)?;
+                content = expander.heredoc(&content)?;
             }
             let path = directory(&mut made)?.join(&heredoc.name);
             std::fs::write(&path, content).context(|| format!("write {}", path.display()))?;
@@ -300,6 +298,10 @@ impl Build<'_> {
                 fail!("--from={from}: the stage has no files");
             }
             return Ok(state.config.diff_ids.clone());
+        }
+        // A number is never the start of an image's id here.
+        if from.parse::<usize>().is_ok() && self.named_context(from).is_none() {
+            fail!("--from={from}: the stages above have the numbers below {at}");
         }
         if self.named_context(from).is_none() && images.resolve(&from.parse()?)?.is_none() {
             let names = |stages: &'_ [Stage]| -> Vec<String> {

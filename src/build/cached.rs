@@ -19,7 +19,7 @@ use crate::image::platform::native_architecture;
 use crate::time::Instant;
 
 /// A part of each key. Increase it when the same instruction makes a different layer than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The input of a step as text. Steps with different input have different texts.
 pub struct Key(String);
@@ -30,6 +30,12 @@ impl Key {
         // The length separates the values: without it, two different lists of values could have the
         // same text. Writing to a String cannot fail.
         let _ = writeln!(self.0, "{name} {} {value}", value.len());
+    }
+
+    /// Adds values under one name.
+    pub fn add_all(&mut self, name: &str, values: &[String]) {
+        self.add(name, &values.len().to_string());
+        values.iter().for_each(|value| self.add(name, value));
     }
 
     /// Adds the digests of layers. The base layer is first.

@@ -5,8 +5,6 @@
 //! only the variables of base images. `# check=skip=RULE,…` disables rules, `# check=skip=all`
 //! disables all of them.
 
-use std::collections::BTreeSet;
-
 use super::dockerfile::instruction::{Command, Copy, Instruction};
 use super::dockerfile::{Dockerfile, Place, Stage, Step};
 use super::ignore::Ignore;
@@ -45,7 +43,7 @@ struct Checker<'a> {
 /// The variables that a stage has defined up to the current line.
 #[derive(Clone)]
 struct Scope {
-    known: BTreeSet<String>,
+    known: Vec<String>,
     /// True if the base image is not local: then any variable may be set.
     is_open: bool,
     has_absolute_workdir: bool,
@@ -70,7 +68,6 @@ pub fn check(
         let scope = checker.stage(at, stage, &scopes);
         scopes.push(scope);
     }
-    checker.found.sort_by_key(|warning| warning.place.first);
     checker.found
 }
 
@@ -84,7 +81,9 @@ impl Checker<'_> {
     fn add(&mut self, rule: &'static str, place: Place, text: String) {
         let name = rule.to_lowercase();
         if !self.skipped.iter().any(|skipped| *skipped == name || skipped == "all") {
-            self.found.push(Warning { rule, place, text });
+            // In the order of the lines.
+            let at = self.found.partition_point(|other| other.place.first <= place.first);
+            self.found.insert(at, Warning { rule, place, text });
         }
     }
 
@@ -204,13 +203,13 @@ impl Checker<'_> {
                     image => (self.variables)(image),
                 };
                 let is_open = variables.is_none();
-                let known = variables.unwrap_or_default().into_iter().collect();
+                let known = variables.unwrap_or_default();
                 Scope { known, is_open, has_absolute_workdir: false }
             }
         };
-        scope.known.insert("PATH".to_owned());
+        scope.known.push("PATH".to_owned());
         // An ARG is valid until the end of its stage.
-        let mut arguments = BTreeSet::new();
+        let mut arguments = Vec::new();
         let has_shell =
             stage.steps.iter().any(|step| matches!(step.instruction, Instruction::Shell(_)));
         for step in &stage.steps {
@@ -230,7 +229,7 @@ impl Checker<'_> {
                 Instruction::Env(pairs) => {
                     for (name, _) in pairs {
                         self.secret("ENV", name, step.place);
-                        scope.known.insert(name.clone());
+                        scope.known.push(name.clone());
                     }
                     self.legacy("ENV", step);
                 }
@@ -238,7 +237,7 @@ impl Checker<'_> {
                 Instruction::Arg(pairs) => {
                     for (name, _) in pairs {
                         self.secret("ARG", name, step.place);
-                        arguments.insert(name.clone());
+                        arguments.push(name.clone());
                     }
                 }
                 Instruction::Cmd(Command::Shell(_)) if !has_shell => self.json("CMD", step.place),

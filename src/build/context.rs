@@ -62,8 +62,9 @@ impl Source {
 }
 
 impl Tree<'_> {
-    /// Finds the sources of all patterns. Fails if no pattern finds a source.
-    pub fn find_all(&self, patterns: &[String]) -> Result<Vec<Source>> {
+    /// Finds the sources of all patterns, except those that `excludes` names. Fails if no pattern finds a
+    /// source.
+    pub fn find_all(&self, patterns: &[String], excludes: &Ignore) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
         for pattern in patterns {
             sources.extend(self.find(pattern)?);
@@ -71,6 +72,11 @@ impl Tree<'_> {
         if sources.is_empty() && !patterns.is_empty() {
             fail!("'{}' matches no file of the {}", patterns.join(" "), self.from);
         }
+        // The contents of directories are left out while they are copied.
+        sources.retain(|source| {
+            let is_whole = !source.is_directory || self.parents;
+            !is_whole || !excludes.excludes(self.kept(source))
+        });
         Ok(sources)
     }
 
@@ -255,17 +261,26 @@ impl Tree<'_> {
         })
     }
 
-    /// Reports whether a copy of `source` leaves out an entry. `entry` is the entry's path relative
-    /// to `source`.
-    pub fn skips(&self, source: &Source, entry: &[u8], excludes: &Ignore) -> bool {
-        let mut path = source.path.clone();
-        let entry = entry.strip_suffix(b"/").unwrap_or(entry);
-        if source.is_directory {
-            push(&mut path, entry);
+    /// The path by which `--exclude` knows a source that is a file, or any source with `--parents`.
+    fn kept<'s>(&self, source: &'s Source) -> &'s [u8] {
+        if !self.parents {
+            return source.name();
         }
-        if excludes.excludes(&path) {
+        let kept = source.path.get(source.base..).unwrap_or_default();
+        kept.strip_prefix(b"/").unwrap_or(kept)
+    }
+
+    /// Whether the archive of the directory `source` leaves out the entry that it calls `entry`. The patterns
+    /// of `--exclude` are about paths in the directory; with `--parents` the path that is kept comes before.
+    pub fn skips(&self, source: &Source, entry: &[u8], excludes: &Ignore) -> bool {
+        let entry = entry.strip_suffix(b"/").unwrap_or(entry);
+        let mut known = if self.parents { self.kept(source).to_vec() } else { Vec::new() };
+        push(&mut known, entry);
+        if excludes.excludes(&known) {
             return true;
         }
+        let mut path = source.path.clone();
+        push(&mut path, entry);
         self.ignore.excludes(&path) && !(self.ignore.takes_back() && self.has_more(&path))
     }
 
@@ -297,7 +312,7 @@ impl Tree<'_> {
         let mut hasher = Hashing::new(std::io::sink());
         for source in sources {
             let name = if source.is_directory { None } else { Some(source.name()) };
-            let skip = |entry: &[u8]| self.skips(source, entry, excludes);
+            let skip = |entry: &[u8]| source.is_directory && self.skips(source, entry, excludes);
             let overrides = Overrides { time: Some(0), ..overrides };
             let handle = source.handle.as_fd();
             pack(&Original { skip: &skip, overrides, ..Original::new(handle, name) }, &mut hasher)

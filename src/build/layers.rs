@@ -3,6 +3,7 @@
 //! Each RUN gets its own container. WORKDIR makes a directory in the root that the layers below
 //! form. `cached` adds the new layer to the state from which the next step starts.
 
+use std::cell::RefCell;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -77,6 +78,13 @@ impl Build<'_> {
         let cwd = Some(config.working_dir.as_str()).filter(|cwd| !cwd.is_empty());
         let network = run.network.clone().or_else(|| self.options.network.clone());
         let network = network.filter(|network| network != "default");
+        let mut key = self.key(state, "RUN");
+        key.add_all("command", &command);
+        key.add_all("env", &env);
+        key.add("user", &config.user);
+        key.add("workdir", &config.working_dir);
+        key.add_all("volumes", &config.volumes);
+        key.add("network", network.as_deref().unwrap_or_default());
         let mut options = CreateOptions {
             command: encode(&command),
             entrypoint: Some(String::new()),
@@ -91,8 +99,6 @@ impl Build<'_> {
             health: HealthOptions { disabled: true, ..HealthOptions::default() },
             ..CreateOptions::default()
         };
-        let mut key = self.key(state, "RUN");
-        key.add("container", &format!("{options:?}"));
         key.add("script", script.map_or("", |script| script.content.as_str()));
         // As with Docker, limits and hosts are not part of the key.
         let given = &self.options.container;
@@ -109,15 +115,17 @@ impl Build<'_> {
             }
         }
         let before = state.clone();
+        let options = RefCell::new(options);
         let make = |vertex: &Vertex<'_>| {
-            let mut options = options.clone();
+            // It is called once.
+            let mut options = options.take();
             if let Some(script) = script {
                 options.mounts.push(self.write_script(script)?);
             }
             let made = mounts.make().and_then(|mounted| {
                 options.mounts.extend(mounted.mounts.iter().cloned());
                 options.env.extend(mounted.variables.iter().cloned());
-                let layer = self.run_container(&before, &options, &created_by, vertex)?;
+                let layer = self.run_container(&before, options, &created_by, vertex)?;
                 // A bind mount shows the context itself. If the context changed during the step, it
                 // is unknown which version the step read, so the layer gets a key that no step has.
                 let is_known = mounts.are_as_before()?;
@@ -144,7 +152,7 @@ impl Build<'_> {
     fn run_container(
         &self,
         state: &State,
-        options: &CreateOptions,
+        options: CreateOptions,
         command: &str,
         vertex: &Vertex<'_>,
     ) -> Result<Option<Digest>> {

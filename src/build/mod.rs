@@ -101,14 +101,21 @@ pub struct Options {
     pub secrets: Vec<Secret>,
 }
 
+impl Options {
+    /// The names of the image.
+    pub fn all_names(&self) -> impl Iterator<Item = &Reference> {
+        let named = self.outputs.iter().filter_map(|output| match output {
+            Output::Image(name) => name.as_ref(),
+            _ => None,
+        });
+        self.names.iter().chain(named)
+    }
+}
+
 /// Builds the image in this process. Returns the image's id, or an empty string if no output keeps
 /// the image.
 fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<String> {
-    let named = options.outputs.iter().filter_map(|output| match output {
-        Output::Image(name) => name.as_ref(),
-        _ => None,
-    });
-    let names: Vec<Reference> = options.names.iter().chain(named).cloned().collect();
+    let names: Vec<Reference> = options.all_names().cloned().collect();
     let is_archive = |output: &Output| matches!(output, Output::Archive(..));
     if !options.annotations.is_empty() && !options.outputs.iter().any(is_archive) {
         fail!(

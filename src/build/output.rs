@@ -59,7 +59,9 @@ impl Output {
             (Some("tar"), path) => Output::Tar(path),
             (Some("local"), Some(path)) => Output::Directory(path),
             (Some("local"), None) => fail!("type=local needs a directory: dest=PATH"),
-            (Some("registry"), _) => fail!("type=registry: build with -t, then mydocker push"),
+            (Some("registry"), _) => {
+                fail!("type=registry: name the image with -t and write --push")
+            }
             (Some(other), _) => {
                 fail!("unknown type '{other}'; known: image docker oci tar local")
             }

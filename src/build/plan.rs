@@ -9,6 +9,7 @@ use super::dockerfile::instruction::Instruction;
 use super::dockerfile::{Dockerfile, Mistake, Stage, Step};
 use crate::error::Result;
 use crate::image::platform::Platform;
+use crate::suggest::nearest;
 use crate::words::Expander;
 
 /// The image and the platform of a FROM, with their variables replaced.
@@ -47,7 +48,10 @@ pub fn stages(
         None => count - 1,
         Some(name) => find(dockerfile, name, count).ok_or_else(|| {
             let place = dockerfile.stages[count - 1].from.place;
-            Mistake::new(place, format!("--target {name}: no stage has this name"))
+            let names = dockerfile.stages.iter().filter_map(|stage| stage.name.as_deref());
+            let hint = nearest(name, names).map(|near| format!("; did you mean {near}?"));
+            let hint = hint.unwrap_or_default();
+            Mistake::new(place, format!("--target {name}: no stage has this name{hint}"))
         })?,
     };
     let mut stages: Vec<(usize, Vec<usize>)> = Vec::new();

@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::error::{Context, Error, Result, fail};
 use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
+use crate::sys::schedule;
 
 /// The most stages that run at the same time on a machine with fewer CPUs than this.
 const LEAST: usize = 2;
@@ -55,7 +56,7 @@ impl Build<'_> {
         bases: &[Base],
         globals: &[(String, String)],
     ) -> Result<()> {
-        let cpus = std::thread::available_parallelism().map_or(LEAST, usize::from);
+        let cpus = schedule::cpus();
         let mut waiting = stages.to_vec();
         let mut running = Vec::new();
         while !waiting.is_empty() || !running.is_empty() {

@@ -420,7 +420,7 @@ impl Build<'_> {
                 state.note(&format!("EXPOSE {}", words.join(" ")));
             }
             Instruction::Volume(paths) => {
-                let paths = paths.iter().map(word).collect::<Result<Vec<_>>>()?;
+                let paths = expander.each(paths)?;
                 for path in &paths {
                     push_new(&mut state.config.config.volumes, path.clone());
                 }

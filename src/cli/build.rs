@@ -3,10 +3,11 @@
 //! id, to stdout. The module `crate::build` builds the image.
 
 use super::build_progress::{Form, progress};
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Category, Command, Flag, Group, Operand, specs};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
 use super::output::{print, print_line};
+use super::progress::Progress;
 use super::value::limit::{parse_cgroup_parent, parse_ulimit};
 use super::value::name::parse_host;
 use super::value::resources::{
@@ -19,6 +20,7 @@ use crate::build::output::Output;
 use crate::build::{Options, Secret};
 use crate::engine::Engine;
 use crate::engine::options::Reference;
+use crate::engine::registry::RegistryOptions;
 use crate::error::{Result, fail};
 use crate::raw;
 use crate::units::ByteSize;
@@ -28,7 +30,10 @@ struct BuildArgs {
     options: Options,
     form: Form,
     check: bool,
+    push: bool,
 }
+
+const ATTESTATION: &str = "Accept false: no attestation is made";
 
 static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::setting(
@@ -113,7 +118,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         "OS/ARCH",
         "Build for this platform; RUN may need qemu-user in binfmt_misc",
         |a, v| {
-            a.options.platform = Some(v.parse()?);
+            a.options.platform = if v == "local" { None } else { Some(v.parse()?) };
             Ok(())
         },
     ),
@@ -195,6 +200,9 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
             // annotates.
             let v = v.strip_prefix("manifest:").unwrap_or(v);
             match v.split_once('=') {
+                Some((name, _)) if name.contains(':') => {
+                    fail!("'{v}': only the manifest gets annotations; write NAME=VALUE")
+                }
                 Some((name, value)) if !name.is_empty() => {
                     let pair = (raw::utf8("annotation", name)?, raw::utf8("annotation", value)?);
                     a.options.annotations.push(pair);
@@ -231,7 +239,14 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::switch("squash", "Make one layer of those that are new", |a, on| {
         a.options.squash = on;
     }),
+    Flag::<BuildArgs>::switch("push", "Push the image under its names", |a, on| a.push = on),
     Flag::<BuildArgs>::accepted("load", "Accepted; the image is always among the local ones"),
+    Flag::<BuildArgs>::setting("builder", "NAME", "Accepted; there is one builder", |_, _| Ok(()))
+        .under(Category::Docker),
+    Flag::<BuildArgs>::setting("provenance", "false", ATTESTATION, |_, v| refuse_attestation(v))
+        .under(Category::Docker),
+    Flag::<BuildArgs>::setting("sbom", "false", ATTESTATION, |_, v| refuse_attestation(v))
+        .under(Category::Docker),
     Flag::<BuildArgs>::switch("quiet", "Print only the image's id", |a, on| {
         a.form = if on { Form::Quiet } else { Form::Auto };
     })
@@ -287,6 +302,14 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Opti
     Ok(args.options)
 }
 
+/// `--provenance` and `--sbom`, which scripts switch off.
+fn refuse_attestation(value: &str) -> Result<()> {
+    match value {
+        "false" => Ok(()),
+        _ => fail!("no attestation is made; write false"),
+    }
+}
+
 /// Parses `--build-arg`. `NAME` alone takes the value of the caller's environment variable, and is
 /// `None` if that variable is not set. Fails if the text is not UTF-8.
 pub fn parse_argument(text: &str) -> Result<Option<String>> {
@@ -316,8 +339,12 @@ pub static BUILD: Command = Command {
 };
 
 fn build(call: &Invocation) -> Outcome {
-    let (BuildArgs { mut options, form, check }, mut operands) = call.parse(BUILD_FLAGS)?;
+    let (BuildArgs { mut options, form, check, push }, mut operands) = call.parse(BUILD_FLAGS)?;
     options.context = operands.swap_remove(0);
+    let names: Vec<Reference> = options.all_names().cloned().collect();
+    if push && names.is_empty() {
+        return call.refuse("--push needs the image's name: -t NAME");
+    }
     if !options.arguments.is_empty() {
         Engine::hide_variables();
     }
@@ -330,6 +357,10 @@ fn build(call: &Invocation) -> Outcome {
     let id = crate::build::build(&engine, &options, &mut *progress(form))?;
     if form == Form::Quiet && !id.is_empty() {
         print_line(&id)?;
+    }
+    for name in names.iter().filter(|_| push) {
+        let progress = Progress::on_stderr(form == Form::Quiet);
+        engine.push(name, false, &RegistryOptions::default(), &|event| progress.note(event))?;
     }
     Ok(0)
 }

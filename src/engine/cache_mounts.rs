@@ -114,14 +114,12 @@ impl Engine {
             let used = File::open(dir.join("id")).and_then(|file| file.metadata()?.modified());
             let used = used.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
             let used = used.and_then(|time| i64::try_from(time.as_nanos()).ok());
-            uses.push(CacheMountUse {
-                id: String::from_utf8_lossy(&id).into_owned(),
-                used: Instant(used.unwrap_or(0)),
-                size: store::tree_size(&dir),
-                dir,
-            });
+            let used = Instant(used.unwrap_or(0));
+            let id = String::from_utf8_lossy(&id).into_owned();
+            let size = store::tree_size(&dir);
+            let at = uses.partition_point(|other: &CacheMountUse| other.used >= used);
+            uses.insert(at, CacheMountUse { id, used, size, dir });
         }
-        uses.sort_unstable_by_key(|mount| std::cmp::Reverse(mount.used));
         Ok(uses)
     }
 

@@ -17,6 +17,7 @@ use crate::image::ImageStore;
 use crate::runtime::cgroup::Layout;
 use crate::runtime::{label, user_namespace};
 use crate::store::ground;
+use crate::sys::schedule;
 
 /// The largest os-release(5) that is read, in bytes.
 const MAX_OS_RELEASE: usize = 64 << 10;
@@ -73,7 +74,7 @@ impl Engine {
             name: text(host.nodename()),
             operating_system: os_value(&os_release, "PRETTY_NAME").unwrap_or("Linux".to_owned()),
             os_version: os_value(&os_release, "VERSION_ID").unwrap_or_default(),
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            cpus: schedule::cpus(),
             memory: memory.totalram as u64 * u64::from(memory.mem_unit),
             confinements: confinements(),
             user_namespaces: user_namespace::shortcoming(&self.roots.containers())

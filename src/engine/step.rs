@@ -187,18 +187,16 @@ impl Engine {
         &self,
         place: &Workplace,
         layers: &[Digest],
-        options: &CreateOptions,
+        mut options: CreateOptions,
         output: &dyn Fn(&[u8]),
     ) -> Result<u8> {
-        let name = Some(place.container.clone());
-        let layers = Some(self.layer_paths(place, layers));
+        options.name = Some(place.container.clone());
+        options.layers = Some(self.layer_paths(place, layers));
         // A container that cannot start has nothing to commit.
-        self.run_to_end(&CreateOptions { name, layers, ..options.clone() }, output).inspect_err(
-            |_| {
-                // Report the failed start, not this failure.
-                let _ = self.drop_container(place);
-            },
-        )
+        self.run_to_end(&options, output).inspect_err(|_| {
+            // Report the failed start, not this failure.
+            let _ = self.drop_container(place);
+        })
     }
 
     /// Makes and runs a container. `output` gets its stdout and stderr. Returns its exit status.

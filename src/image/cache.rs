@@ -144,16 +144,15 @@ impl ImageStore {
                 in_images.extend(self.layers_of(&id).ok().flatten().unwrap_or_default());
             }
         }
-        let mut uses: Vec<CacheUse> = entries
-            .into_iter()
-            .map(|(entry, used)| CacheUse {
-                size: entry.layer.map_or(0, |layer| self.layers.size(&layer).unwrap_or(0)),
-                shared: entry.layer.is_some_and(|layer| in_images.contains(&layer)),
-                entry,
-                used,
-            })
-            .collect();
-        uses.sort_unstable_by_key(|one| (one.used, std::cmp::Reverse(one.entry.depth)));
+        let rank = |one: &CacheUse| (one.used, std::cmp::Reverse(one.entry.depth));
+        let mut uses: Vec<CacheUse> = Vec::new();
+        for (entry, used) in entries {
+            let size = entry.layer.map_or(0, |layer| self.layers.size(&layer).unwrap_or(0));
+            let shared = entry.layer.is_some_and(|layer| in_images.contains(&layer));
+            let one = CacheUse { entry, used, size, shared };
+            let at = uses.partition_point(|other| rank(other) <= rank(&one));
+            uses.insert(at, one);
+        }
         Ok(uses)
     }
 

@@ -6,8 +6,8 @@
 #[cfg(feature = "build")]
 use std::collections::VecDeque;
 #[cfg(feature = "build")]
-use std::io::{BufRead, Sink};
-use std::io::{BufReader, BufWriter, PipeReader, Read, Write};
+use std::io::Sink;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(feature = "build")]
 use std::sync::Mutex;
@@ -149,9 +149,8 @@ pub fn unpack_stream(
 
 /// Copies the original below `root`.
 pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> Result<()> {
-    piped(original, |reader| {
-        unpack(&mut Recorder::new(reader, None), root, &Rules::Copy(rules)).map(drop)
-    })
+    let rules = Rules::Copy(rules);
+    piped(original, &|reader| unpack(&mut Recorder::new(reader, None), root, &rules).map(drop))
 }
 
 /// Unpacks the archive `original` below `root`.
@@ -161,20 +160,22 @@ pub fn copy_unpacked(
     root: BorrowedFd<'_>,
     rules: CopyRules,
 ) -> Result<()> {
-    piped(original, |reader| {
-        let mut outer = Reader::new(reader);
+    piped(original, &|reader| {
+        let mut recorder = Recorder::new(reader, None);
+        let mut outer = Reader::new(&mut recorder);
         let Some(entry) = outer.next()? else { fail!("the archive of the file is empty") };
         let whole = || vec![Extent { offset: 0, length: entry.size }];
         let extents = entry.sparse.clone().unwrap_or_else(whole).into();
         let mut file = Inner { reader: outer, extents, at: 0, size: entry.size };
-        unpack_stream(&mut file, root, rules)
+        unpack_stream(&mut file, root, rules.clone())
     })
 }
 
 /// Reads a file of an archive, with zeros for its holes.
 #[cfg(feature = "build")]
-struct Inner<R> {
-    reader: Reader<R>,
+struct Inner<'a, 'b> {
+    // As the unpacker's, so that the code is in the binary once.
+    reader: Reader<&'a mut Recorder<'b>>,
     /// The positions of the remaining data in the file. The rest is holes.
     extents: VecDeque<Extent>,
     at: u64,
@@ -182,7 +183,7 @@ struct Inner<R> {
 }
 
 #[cfg(feature = "build")]
-impl<R: BufRead> Read for Inner<R> {
+impl Read for Inner<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let is_past = |next: &Extent| next.offset + next.length <= self.at;
         while self.extents.front().is_some_and(is_past) {
@@ -214,7 +215,7 @@ impl<R: BufRead> Read for Inner<R> {
 /// Passes a tar of the original to `consume`, which reads the tar while another thread writes it.
 fn piped(
     original: &Original<'_>,
-    consume: impl FnOnce(&mut BufReader<Metered<PipeReader>>) -> Result<()>,
+    consume: &dyn Fn(&mut (dyn BufRead + Send)) -> Result<()>,
 ) -> Result<()> {
     let (reader, pipe) = std::io::pipe().context(|| "make a pipe")?;
     std::thread::scope(|scope| {

@@ -79,11 +79,12 @@ impl Platform {
         Platform { os: "linux".to_owned(), architecture, variant: native_variant().to_owned() }
     }
 
-    /// Parses `os/architecture[/variant]`, or the architecture alone. Fails if the system is not
-    /// linux.
+    /// Parses `os/architecture[/variant]`, or the system or the architecture alone. Fails if the system is
+    /// not linux.
     pub fn parse(text: &str) -> Result<Platform> {
         let parts: Vec<&str> = text.split('/').collect();
         let (os, architecture, variant) = match parts[..] {
+            ["linux"] => ("linux", native_architecture(), ""),
             [architecture] => ("linux", architecture, ""),
             [os, architecture] => (os, architecture, ""),
             [os, architecture, variant] => (os, architecture, variant),
@@ -228,5 +229,12 @@ mod tests {
             assert!(Platform::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Wanted::native().rank(&Platform::native()), Some(0));
+    }
+
+    #[test]
+    fn linux_alone_is_this_machines_architecture() {
+        let linux = Platform::parse("linux").unwrap();
+        assert_eq!(linux.architecture, native_architecture());
+        assert_eq!(Platform::parse("arm64").unwrap(), Platform::parse("linux/arm64").unwrap());
     }
 }

@@ -123,13 +123,13 @@ impl Recipe {
 
 /// A reader of a layer's plain tar that records the recipe while the unpacker reads.
 pub struct Recorder<'a> {
-    input: &'a mut dyn BufRead,
+    input: &'a mut (dyn BufRead + Send),
     recipe: Recipe,
 }
 
 impl<'a> Recorder<'a> {
     /// Reads from `input`, and writes the recipe to `recipe`. Without a file nothing is recorded.
-    pub fn new(input: &'a mut dyn BufRead, recipe: Option<File>) -> Recorder<'a> {
+    pub fn new(input: &'a mut (dyn BufRead + Send), recipe: Option<File>) -> Recorder<'a> {
         Recorder { input, recipe: Recipe::new(recipe) }
     }
 

@@ -30,6 +30,25 @@ fn a_pushed_image_can_be_pulled_unchanged() {
     other.mydocker(["run", "--rm", "--net", "none", &name, "echo", "hi"]).stdout("hi\n");
 }
 
+#[cfg(feature = "build")]
+#[test]
+fn a_build_pushes_what_it_made() {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let (one, two) = (registry.name("me/built:1"), registry.name("me/built:2"));
+    let args = ["build", "--push", "-t", &one, "-o", &format!("type=image,name={two}"), "-"];
+    host.feed("FROM bb\nRUN echo made >/made\n", args);
+    let other = Host::new();
+    for name in [&one, &two] {
+        other.mydocker(["pull", name]);
+        assert_eq!(cat(&other, name, "/made").text(), "made");
+    }
+    // Nothing is pushed of a build that failed.
+    let three = registry.name("me/built:3");
+    host.feed("FROM bb\nRUN false\n", ["build", "--push", "-t", &three, "-"]).exits(1);
+    other.mydocker(["pull", &three]).exits(1);
+}
+
 #[test]
 fn a_layer_that_an_image_has_twice_is_pulled_and_pushed_once() {
     let host = Host::new();

@@ -323,8 +323,12 @@ fn copy(line: &Line, flags: &Flags<'_>, escape: char) -> Result<Copy> {
     if words.is_empty() && line.heredocs.is_empty() {
         fail!("{keyword} needs at least a source and a destination");
     }
-    for source in words.iter().filter(|_| is_add) {
-        check_remote(source)?;
+    for source in &words {
+        if is_add {
+            check_remote(source)?;
+        } else if source.starts_with("http://") || source.starts_with("https://") {
+            fail!("COPY: '{source}' is a URL; use ADD");
+        }
     }
     if destination.is_empty() || words.iter().any(String::is_empty) {
         fail!("{keyword}: an empty path");
