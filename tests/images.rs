@@ -3,6 +3,7 @@
 mod support;
 
 use std::fmt::Write as _;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use support::{Host, eventually};
@@ -16,6 +17,36 @@ fn sh(script: &str) -> Vec<u8> {
 
 fn busybox_tar() -> String {
     support::busybox_image().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_import_fetches_a_url() {
+    let host = Host::new();
+    let archive = std::fs::read(support::busybox_archive()).unwrap();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in server.incoming().flatten() {
+            let mut request = [0; 4096];
+            let length = client.read(&mut request).unwrap();
+            let (status, body) = match &request[..length] {
+                [b'G', b'E', b'T', b' ', b'/', b'b', ..] => ("200 OK", &archive[..]),
+                _ => ("404 Not Found", &b""[..]),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+            // A client that has seen enough hangs up.
+            let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(body));
+        }
+    });
+    host.mydocker(["import", &format!("{url}/bb.tar"), "bb"]).stdout_has("sha256:");
+    let comment = ["history", "--format", "{{.Comment}}", "bb"];
+    host.mydocker(comment).stdout(&format!("Imported from {url}/bb.tar\n"));
+    host.mydocker(["run", "--rm", "--network", "none", "bb", "echo", "up"]).stdout("up\n");
+    let missing = format!("{url}/other.tar");
+    host.mydocker(["import", &missing, "x"]).exits(1).complains("404");
+    let left = std::fs::read_dir(host.state_root().join("images")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.starts_with(".spool")).count(), 0);
 }
 
 #[test]
@@ -313,7 +344,8 @@ fn images_are_tagged_and_removed() {
     host.mydocker(["tag", "bb", "me/two:2"]);
     host.mydocker(["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=me/*"])
         .stdout("me/two:2\n");
-    host.mydocker(["images", "-q", "--no-trunc"]).stdout(&format!("{id}\n"));
+    // As in Docker, once for each name.
+    host.mydocker(["images", "-q", "--no-trunc"]).stdout(&format!("{id}\n{id}\n"));
     host.mydocker(["images", "--digests"]).stdout_has("<none>");
     host.mydocker(["rmi", &id]).exits(1).stderr_has("several names");
     host.mydocker(["create", "--name", "user", "bb", "true"]);

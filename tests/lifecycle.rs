@@ -552,6 +552,36 @@ fn events_report_restarts_new_names_and_killed_monitors() {
 }
 
 #[test]
+fn a_start_by_the_policy_that_fails_is_tried_again() {
+    let host = Host::with_busybox();
+    let source = host.scratch().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let mount = format!("type=bind,src={},dst=/d", source.display());
+    let names = ["always", "twice"];
+    for (name, policy) in names.into_iter().zip(["always", "on-failure:2"]) {
+        let script = "until [ -e /d/end ]; do sleep 0.05; done; exit 3";
+        let run = ["run", "-d", "--name", name, "--restart", policy, "--mount", &mount];
+        host.mydocker([&run[..], &["bb", "sh", "-c", script]].concat());
+    }
+    let aside = host.scratch().join("aside");
+    std::fs::rename(&source, &aside).unwrap();
+    std::fs::write(aside.join("end"), "").unwrap();
+    let state =
+        |name: &str| host.inspect(name, "{{.State.Status}} {{.RestartCount}} {{.State.Error}}");
+    eventually("its start failed twice", || {
+        let state = state("always");
+        state.starts_with("restarting") && state.contains("source") && !state.contains(" 1 ")
+    });
+    eventually("the policy has ended", || state("twice").starts_with("exited 2 "));
+    assert!(state("twice").contains("source"), "{}", state("twice"));
+    std::fs::remove_file(aside.join("end")).unwrap();
+    std::fs::rename(&aside, &source).unwrap();
+    eventually("it runs again", || state("always").starts_with("running"));
+    host.mydocker(["exec", "always", "ls", "-d", "/d"]).stdout("/d\n");
+    host.mydocker(["rm", "-f", "always"]);
+}
+
+#[test]
 fn a_journal_that_cannot_be_written_fails_no_command() {
     let host = Host::with_busybox();
     std::fs::remove_dir_all(host.run_root().join(".events")).unwrap();

@@ -11,9 +11,9 @@ use super::escape;
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::format::parse_template;
 use super::output::Watched;
-use super::{Invocation, Outcome};
+use super::{EXIT_BAD_TEMPLATE, Failure, Invocation, Outcome};
 use crate::engine::events::{Event, EventFilter, EventsOptions, Kind};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::sys::stdio;
 use crate::template::{Struct, Template, Value};
 use crate::time::Instant;
@@ -107,7 +107,10 @@ fn events(call: &Invocation) -> Outcome {
     };
     let template = match template.map(checked).transpose() {
         Ok(template) => template,
-        Err(error) => return call.refuse(format!("--format: {error}")),
+        Err(error) => {
+            let error = Error::new(format!("--format: {error}"));
+            return Err(Failure::Usage(error.exit_with(EXIT_BAD_TEMPLATE)));
+        }
     };
     if let (Some(since), Some(until)) = (args.options.since, args.options.until)
         && since > until

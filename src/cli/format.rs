@@ -33,6 +33,8 @@ pub trait Row {
     const KIND: &'static str;
     /// The template that `--format raw` stands for; empty if Docker has none.
     const RAW: &'static str = "";
+    /// The template that `--quiet` stands for.
+    const QUIET: &'static str = "{{.ID}}";
 
     /// Fields that Docker does not have. Templates can use these fields; `{{json .}}` leaves them
     /// out.
@@ -84,6 +86,22 @@ pub enum Format {
 }
 
 impl Format {
+    /// As [`Format::parse`], for a listing with `--quiet`. As in Docker, `--quiet` replaces the table,
+    /// shortens `raw` to the line of the id, and has no effect on a template.
+    pub fn parse_quiet<R: Row>(
+        quiet: bool,
+        text: &str,
+        fields: &'static [Field<R>],
+        columns: &'static [&'static str],
+    ) -> Result<Format> {
+        let template = match text.trim_matches(' ') {
+            "" | "table" if quiet => R::QUIET,
+            "raw" if quiet => R::RAW.lines().find(|line| line.ends_with(R::QUIET)).unwrap_or(text),
+            _ => text,
+        };
+        Format::parse(template, fields, columns)
+    }
+
     /// Parses `--format`; `fields` are the fields that a template may use. Fails on a bad template
     /// or an unknown field.
     pub fn parse<R: Row>(

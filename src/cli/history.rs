@@ -73,9 +73,8 @@ pub static HISTORY: Command = Command {
     flags: || specs(FLAGS),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
-        let template = if args.quiet { "{{.ID}}" } else { &args.format };
         let columns = if args.exact { EXACT_COLUMNS } else { COLUMNS };
-        let format = match Format::parse(template, FIELDS, columns) {
+        let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, columns) {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };

@@ -3,7 +3,7 @@
 //! `commit` are in `archive`, `pull` and `push` in `registry`, the filters of `images` in
 //! `image_filter`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_ago, push_go_time, push_id};
@@ -12,7 +12,7 @@ use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_error, print_line, refuse_terminal};
 use super::progress::Bytes;
 use super::{Invocation, Outcome};
-use crate::engine::options::{Platform, Reference};
+use crate::engine::options::{ImportSource, Platform, Reference};
 use crate::engine::view::{ImageView, RemovedImage};
 use crate::error::{Error, Result};
 use crate::raw;
@@ -75,7 +75,7 @@ pub static IMAGES: Command = Command {
 fn images(call: &Invocation) -> Outcome {
     let (args, names) = call.parse(IMAGES_FLAGS)?;
     let columns = if args.digests { DIGEST_COLUMNS } else { COLUMNS };
-    let format = match Format::parse(&args.format, FIELDS, columns) {
+    let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, columns) {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
@@ -86,22 +86,8 @@ fn images(call: &Invocation) -> Outcome {
     let mut images = engine.images()?;
     images.retain(|image| (args.all || !image.hidden) && passes(image, &filters));
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-    let text =
-        if args.quiet { ids(&images, &show) } else { format.render(&images, FIELDS, &show)? };
-    print(&text)?;
+    print(&format.render(&images, FIELDS, &show)?)?;
     Ok(0)
-}
-
-/// Returns one id a line. An image with several names appears once.
-fn ids(images: &[ImageView], show: &Show) -> String {
-    let mut text = String::new();
-    for (at, image) in images.iter().enumerate() {
-        if images[..at].iter().all(|earlier| earlier.id != image.id) {
-            push_id(&mut text, &image.id.to_string(), show);
-            text.push('\n');
-        }
-    }
-    text
 }
 
 impl Row for ImageView {
@@ -230,7 +216,7 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
 pub static IMPORT: Command = Command {
     name: "import",
     group: Group::Images,
-    usage: "[FLAGS] FILE|- [NAME[:TAG]]",
+    usage: "[FLAGS] FILE|URL|- [NAME[:TAG]]",
     summary: "Create an image from a tar of a root file system",
     examples: &[
         "mydocker import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz base:1",
@@ -242,15 +228,21 @@ pub static IMPORT: Command = Command {
     flags: || specs(IMPORT_FLAGS),
     run: |call| {
         let (args, names) = call.parse(IMPORT_FLAGS)?;
-        let file = Some(raw::path(&names[0])).filter(|path| **path != *Path::new("-"));
-        if file.is_none() {
-            refuse_terminal("name a file, or pipe the archive in")?;
-        }
+        let source = match names[0].as_str() {
+            "-" => {
+                refuse_terminal("name a file, or pipe the archive in")?;
+                ImportSource::Stdin
+            }
+            url if url.starts_with("http://") || url.starts_with("https://") => {
+                ImportSource::Url(url.to_owned())
+            }
+            file => ImportSource::File(raw::path(file).into()),
+        };
         let reference = names.get(1).map(|name| Reference::parse_new(name)).transpose()?;
         let engine = call.engine()?;
         let shown = Bytes::show("Importing", args.quiet);
         let imported = engine.import(
-            file.as_deref(),
+            &source,
             reference.as_ref(),
             &args.changes,
             args.message.as_deref(),
@@ -428,6 +420,12 @@ mod tests {
              busybox      latest    0123456789ab   About an hour ago   7.38MB\n\
              <none>       <none>    0123456789ab   N/A                 7.38MB\n"
         );
-        assert_eq!(ids(&rows, &show), "0123456789ab\n");
+        let quiet = |format: &str| {
+            let format = Format::parse_quiet(true, format, FIELDS, COLUMNS).unwrap();
+            format.render(&rows, FIELDS, &show).unwrap()
+        };
+        assert_eq!(quiet(""), "0123456789ab\n0123456789ab\n");
+        assert_eq!(quiet("raw"), "image_id: 0123456789ab\nimage_id: 0123456789ab\n");
+        assert_eq!(quiet("{{.Tag}}"), "latest\n<none>\n");
     }
 }

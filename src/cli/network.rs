@@ -336,11 +336,7 @@ pub static LS: Command = Command {
     flags: || specs(LS_FLAGS),
     run: |call| {
         let (args, _) = call.parse(LS_FLAGS)?;
-        let format = match (args.quiet, args.format.as_str()) {
-            (true, "") => "{{.ID}}",
-            (_, format) => format,
-        };
-        let format = match Format::parse(format, FIELDS, COLUMNS) {
+        let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, COLUMNS) {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };

@@ -13,23 +13,75 @@ use std::ffi::OsString;
 use lexopt::{Arg, Parser};
 
 use super::flag::{Command, Flag, FlagSpec, Update, specs};
-use super::{EXIT_FAILURE, Failure};
-use crate::error::{Context, Error, Result, fail};
+use super::{EXIT_BAD_TEMPLATE, EXIT_FAILURE, Failure};
+use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Error, Result, fail};
 use crate::suggest::nearest;
 
 /// Flags whose bad values exit with status 1, because Docker's client passes these values on and
-/// its daemon refuses them. A bad value of another flag exits with 125.
-const CHECKED_LATE: [&str; 10] = [
+/// its daemon refuses them. A bad value of another flag exits with 125, and so does every bad value
+/// of `run`.
+const CHECKED_LATE: [&str; 26] = [
+    "aux-address",
+    "cpuset-cpus",
+    "cpuset-mems",
     "detach-keys",
     "driver",
+    "driver-opt",
     "env-file",
     "filter",
+    "gateway",
+    "ip",
+    "ip-range",
+    "ip6",
+    "ipam-driver",
+    "ipam-opt",
+    "link-local-ip",
+    "opt",
     "platform",
+    "restart",
+    "scope",
     "signal",
     "since",
+    "subnet",
     "tail",
     "type",
     "until",
+    "volume",
+];
+
+/// As [`CHECKED_LATE`], for `create`.
+const CHECKED_LATE_BY_CREATE: [&str; 19] = [
+    "cap-add",
+    "cap-drop",
+    "cpuset-cpus",
+    "cpuset-mems",
+    "ip",
+    "ip6",
+    "ipc",
+    "isolation",
+    "link-local-ip",
+    "log-driver",
+    "log-opt",
+    "name",
+    "restart",
+    "runtime",
+    "stop-signal",
+    "storage-opt",
+    "tmpfs",
+    "volume",
+    "workdir",
+];
+
+/// Flags of which Docker's client checks that the value is a number or a time, and the daemon checks
+/// the range.
+const RANGE_CHECKED_LATE: [&str; 7] = [
+    "blkio-weight",
+    "cpu-period",
+    "cpu-quota",
+    "health-interval",
+    "health-start-period",
+    "health-timeout",
+    "oom-score-adj",
 ];
 
 /// One flag as it was typed.
@@ -92,16 +144,33 @@ fn read(
         if specs[flag].ignores_empty && matches!(&value, Value::Text(text) if text.is_empty()) {
             continue;
         }
-        // Docker's client itself refuses a filter without a value.
-        let is_pair = !matches!(&value, Value::Text(text) if !text.contains('='));
-        let is_late = !["run", "create"].contains(&command.name)
-            && CHECKED_LATE.contains(&specs[flag].long)
-            && (specs[flag].long != "filter" || is_pair);
-        update(flag, value).context(|| name).map_err(|error| {
-            Failure::Usage(if is_late { error.exit_with(EXIT_FAILURE) } else { error })
-        })?;
+        let code = match &value {
+            Value::Text(text) => status_of_bad(command.name, specs[flag].long, text),
+            Value::Switch(_) => EXIT_ENGINE,
+        };
+        update(flag, value)
+            .context(|| name)
+            .map_err(|error| Failure::Usage(error.exit_with(code)))?;
     }
     Ok(operands)
+}
+
+/// Docker's exit status of `command` where `value` is bad for `flag`.
+fn status_of_bad(command: &str, flag: &str, value: &str) -> u8 {
+    let is_number = value.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit());
+    // The client itself finds a filter that has no value.
+    let is_pair = value.contains('=') || !["filter", "storage-opt"].contains(&flag);
+    let late: &[&str] = if command == "create" { &CHECKED_LATE_BY_CREATE } else { &CHECKED_LATE };
+    match (command, flag) {
+        ("run", _) => EXIT_ENGINE,
+        ("exec", "workdir") => EXIT_NOT_EXECUTABLE,
+        (_, "format") if command.ends_with("inspect") || ["info", "version"].contains(&command) => {
+            EXIT_BAD_TEMPLATE
+        }
+        _ if is_pair && late.contains(&flag) => EXIT_FAILURE,
+        _ if is_number && RANGE_CHECKED_LATE.contains(&flag) => EXIT_FAILURE,
+        _ => EXIT_ENGINE,
+    }
 }
 
 fn check_count(command: &Command, operands: &[String]) -> Result<(), Failure> {

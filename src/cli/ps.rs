@@ -7,7 +7,6 @@ use super::format::{
     Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id, push_labels,
     push_list,
 };
-use super::output::print;
 use super::ports::{Ports, grouped, lines};
 use super::style::Style;
 use super::{Invocation, Outcome};
@@ -146,7 +145,7 @@ fn parse_ports(text: &str) -> Result<PortFilter> {
 fn ps(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(FLAGS)?;
     let columns = if args.size { SIZE_COLUMNS } else { COLUMNS };
-    let format = match Format::parse(&args.format, FIELDS, columns) {
+    let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, columns) {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
@@ -159,22 +158,14 @@ fn ps(call: &Invocation) -> Outcome {
         containers.truncate(last);
     }
     // As in Docker, a template with the field Size needs the size too.
-    if !args.quiet
-        && (args.size || args.format.contains(".Size") || args.format.contains("json .}"))
+    if (args.size && !args.quiet)
+        || args.format.contains(".Size")
+        || args.format.contains("json .}")
     {
         engine.measure(&mut containers)?;
     }
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-    if args.quiet {
-        let mut text = String::with_capacity(containers.len() * 13);
-        for container in &containers {
-            push_id(&mut text, &container.id, &show);
-            text.push('\n');
-        }
-        print(&text)?;
-    } else {
-        format.print_painted(&containers, FIELDS, &show)?;
-    }
+    format.print_painted(&containers, FIELDS, &show)?;
     Ok(0)
 }
 

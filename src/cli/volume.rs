@@ -154,11 +154,7 @@ pub static LS: Command = Command {
     flags: || specs(LS_FLAGS),
     run: |call| {
         let (args, _) = call.parse(LS_FLAGS)?;
-        let format = match (args.quiet, args.format.as_str()) {
-            (true, "") => "{{.Name}}",
-            (_, format) => format,
-        };
-        let format = match Format::parse(format, FIELDS, COLUMNS) {
+        let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, COLUMNS) {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
@@ -186,6 +182,7 @@ fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
 impl Row for VolumeView {
     const KIND: &'static str = "*formatter.volumeContext";
     const RAW: &'static str = "name: {{.Name}}\ndriver: {{.Driver}}\n";
+    const QUIET: &'static str = "{{.Name}}";
 
     fn labels(&self) -> Option<&[(String, String)]> {
         Some(&self.labels)

@@ -164,67 +164,76 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     // users of the host see the title.
     take_title(&record.name, short(&record.id));
     let mut backoff = Backoff::new();
-    let outcome = loop {
+    let outcome = 'life: loop {
         let begun = Instant::now();
         let code = monitor.watch(&mut program, &life);
-        let outcome = life.program_ended(&mut monitor, &mut program, code);
+        let mut outcome = life.program_ended(&mut monitor, &mut program, code);
         if outcome.stopped {
             break outcome;
         }
         life.follow_update();
-        let lock_file = Files::new(roots, &record.id).monitor_lock();
-        if !life.goes_on(&outcome, &program) {
-            break outcome;
-        }
-        // Without the run directory no command could find the restarted program.
-        let is_wiped = || !lock.stands_for(&lock_file);
-        if is_wiped() {
-            break wiped(outcome);
-        }
-        let deadline = Instant::now() + backoff.after(begun.elapsed());
-        // Release the ports, so that the restarted program or another program can bind them.
-        program.held.clear();
-        if life.rest(&outcome).is_err() {
-            break outcome;
-        }
-        monitor.pause(deadline, &|| life.stop_mark().is_some() || is_wiped());
-        if life.stop_mark().is_some() {
-            break Outcome { stopped: life.stop_mark() == Some(StopMark::User), ..outcome };
-        }
-        if is_wiped() {
-            if lock_file.exists() {
-                // Another `start` has started the container, and the run directory belongs to the
-                // new monitor.
-                monitor.send_exit(outcome.exit_code);
-                return outcome.exit_code;
+        let mut run = begun.elapsed();
+        // A failed start counts as an end, and the policy decides again: another program may have had
+        // the port, or the host no memory.
+        program = loop {
+            let lock_file = Files::new(roots, &record.id).monitor_lock();
+            if !life.goes_on(&outcome, &program) {
+                break 'life outcome;
             }
-            break wiped(outcome);
-        }
-        life.restarts += 1;
-        // A command that reads the files of a stopped container holds this lock.
-        let change = Files::new(roots, &record.id).lock_changes();
-        // An `update` may have happened during the wait. While this monitor holds the lock, none
-        // can happen.
-        let updated = life.follow_update();
-        if updated.is_some() && !life.goes_on(&outcome, &program) {
-            break outcome;
-        }
-        let renewed = updated.as_ref().map(renew).transpose();
-        let begun = renewed.and_then(|renewed| match renewed.or(spec.take()) {
-            Some(mut next) => {
-                let begun = life.begin_again(&mut next);
-                spec = Some(next);
-                begun
+            // Without the run directory no command could find the restarted program.
+            let is_wiped = || !lock.stands_for(&lock_file);
+            if is_wiped() {
+                break 'life wiped(outcome);
             }
-            None => renew(record).and_then(|mut next| life.begin_again(&mut next)),
-        });
-        drop(change);
-        life.note_start(Start::Again);
-        program = match begun {
-            Ok(program) => program,
-            Err(error) => {
-                life.note_end(error.exit_code(), false);
-                break life.outcome(error.exit_code(), error.to_string());
+            let deadline = Instant::now() + backoff.after(run);
+            // Release the ports, so that the restarted program or another program can bind them.
+            program.held.clear();
+            let rested = life.rest(&outcome);
+            monitor.pause(deadline, &|| life.stop_mark().is_some() || is_wiped());
+            if life.stop_mark().is_some() {
+                break 'life Outcome {
+                    stopped: life.stop_mark() == Some(StopMark::User),
+                    ..outcome
+                };
+            }
+            if is_wiped() {
+                if lock_file.exists() {
+                    // Another `start` has started the container, and the run directory belongs to
+                    // the new monitor.
+                    monitor.send_exit(outcome.exit_code);
+                    return outcome.exit_code;
+                }
+                break 'life wiped(outcome);
+            }
+            life.restarts += 1;
+            // A command that reads the files of a stopped container holds this lock.
+            let change = Files::new(roots, &record.id).lock_changes();
+            // An `update` may have happened during the wait. While this monitor holds the lock, none
+            // can happen.
+            let updated = life.follow_update();
+            if updated.is_some() && !life.goes_on(&outcome, &program) {
+                break 'life outcome;
+            }
+            // The last program's endpoints must be gone before the next program gets the same ones.
+            let rested = rested.or_else(|_| life.rest(&outcome));
+            let renewed = rested.and_then(|()| updated.as_ref().map(renew).transpose());
+            let begun = renewed.and_then(|renewed| match renewed.or(spec.take()) {
+                Some(mut next) => {
+                    let begun = life.begin_again(&mut next);
+                    spec = Some(next);
+                    begun
+                }
+                None => renew(record).and_then(|mut next| life.begin_again(&mut next)),
+            });
+            drop(change);
+            life.note_start(Start::Again);
+            match begun {
+                Ok(program) => break program,
+                Err(error) => {
+                    life.note_end(error.exit_code(), false);
+                    outcome = life.outcome(error.exit_code(), error.to_string());
+                    run = Duration::ZERO;
+                }
             }
         };
         life.publish();

@@ -286,6 +286,8 @@ pub struct MountRecord {
     /// Whether the volume has options. Such a volume is mounted on the host while a container uses
     /// it.
     pub has_options: Option<bool>,
+    /// The options as `-v` or `--tmpfs` gave them.
+    pub given: Option<String>,
 }
 
 impl MountRecord {
@@ -306,6 +308,7 @@ impl MountRecord {
             subpath: None,
             image: None,
             has_options: None,
+            given: None,
         }
     }
 }
@@ -575,7 +578,7 @@ mod tests {
             ("Image", "", image.replace(&id, "")),
         ] {
             let mount = format!(
-                r#"{{"kind":"{kind}","volume":null,"anonymous":false,"source":"{source}","target":"/t","read_only":false,"make_source":null,"copy_up":false,"tmpfs_options":"","propagation":null,"recursion":null,"subpath":null,"image":{image},"has_options":null}}"#
+                r#"{{"kind":"{kind}","volume":null,"anonymous":false,"source":"{source}","target":"/t","read_only":false,"make_source":null,"copy_up":false,"tmpfs_options":"","propagation":null,"recursion":null,"subpath":null,"image":{image},"has_options":null,"given":null}}"#
             );
             let read: MountRecord = miniserde::json::from_str(&mount).unwrap();
             assert_eq!(read.source.as_deref().unwrap_or_default(), source);

@@ -1,22 +1,23 @@
-//! Downloads a file from a web server, for `ADD` of a `build`.
+//! Downloads a file from a web server, for `import` and for `ADD` of a `build`.
 //!
 //! A child process does this, because TLS and its buffers would stay in the memory of this process,
 //! which forks monitors. The protocol is HTTP/1.1 (RFC 9112) of `image::registry`. The credentials
 //! of registries are not sent.
 
+use std::fs::File;
+#[cfg(feature = "build")]
 use std::path::Path;
 
 use super::Engine;
+#[cfg(feature = "build")]
 use crate::digest::Digest;
-use crate::error::Result;
-#[cfg(feature = "pull")]
-use crate::error::{Context, fail};
+use crate::error::{Context, Result, fail};
 
 impl Engine {
     /// Downloads `url` to a file in `directory`, with mode 0600 and the time that the server sends.
     /// The file's name is the last part of the URL. If the URL has none, fails if `named`, and
     /// otherwise calls the file `unnamed`. Fails if the file does not have the digest `checksum`.
-    #[cfg(feature = "pull")]
+    #[cfg(all(feature = "build", feature = "pull"))]
     pub fn download(
         &self,
         url: &str,
@@ -67,11 +68,34 @@ impl Engine {
     }
 
     /// Always fails, because this binary has no HTTP client.
-    #[cfg(not(feature = "pull"))]
+    #[cfg(all(feature = "build", not(feature = "pull")))]
     pub fn download(&self, url: &str, _: &Path, _: bool, _: Option<&Digest>) -> Result<()> {
-        crate::error::fail!(
+        fail!(
             "this mydocker was built without a web client (cargo feature 'pull'), so it cannot get \
              {url}; put the file into the build context"
         )
     }
+}
+
+/// Downloads `url` into `file`, which is empty, and rewinds it.
+#[cfg(feature = "pull")]
+pub(super) fn fetch(url: &str, file: &mut File) -> Result<()> {
+    use crate::image::registry::download::download;
+    use std::io::Seek;
+
+    super::child::in_child("the download", &|| {
+        let mut file = file.try_clone().context(|| "duplicate the download's file")?;
+        download(url, &mut file).map(|_| String::new())
+    })
+    .context(|| format!("download {url}"))?;
+    file.rewind().context(|| "read the download")
+}
+
+/// Always fails, because this binary has no HTTP client.
+#[cfg(not(feature = "pull"))]
+pub(super) fn fetch(url: &str, _: &mut File) -> Result<()> {
+    fail!(
+        "this mydocker was built without a web client (cargo feature 'pull'), so it cannot get {url}; \
+         fetch the file by other means and name it"
+    )
 }

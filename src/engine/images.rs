@@ -1,15 +1,16 @@
 //! `images`, `history`, `import`, `load`, `tag` and `rmi`.
 //!
 //! The image store does the work. This file adds what the store cannot know: which containers use
-//! an image, and where an archive comes from (a file or stdin). Pull and push are in `registry`,
-//! `save` is in `archives`.
+//! an image, and where an archive comes from (a file, a web server or stdin). Pull and push are in
+//! `registry`, `save` is in `archives`.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::Engine;
+use super::options::ImportSource;
 use super::view::{HistoryView, ImageView, Loaded, RemovedImage};
+use super::{Engine, download};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
 use crate::event::{Event, Kind};
@@ -166,11 +167,11 @@ impl Engine {
         Ok(users)
     }
 
-    /// Makes an image from a tar of a root file system, read from `file` or stdin. Returns its id.
-    /// `changes` are Dockerfile instructions for the config, as in `--change`.
+    /// Makes an image from a tar of a root file system. Returns its id. `changes` are Dockerfile
+    /// instructions for the config, as in `--change`.
     pub fn import(
         &self,
-        file: Option<&Path>,
+        source: &ImportSource,
         reference: Option<&Reference>,
         changes: &[String],
         message: Option<&str>,
@@ -179,14 +180,27 @@ impl Engine {
         if !platform.variant.is_empty() {
             fail!("bad platform '{platform}': an import keeps no variant; write OS/ARCHITECTURE");
         }
-        let comment =
-            message.map_or_else(|| format!("Imported from {}", name(file)), str::to_owned);
+        let named = match source {
+            ImportSource::Stdin => name(None),
+            ImportSource::File(path) => name(Some(path)),
+            ImportSource::Url(url) => url.clone(),
+        };
+        let comment = message.map_or_else(|| format!("Imported from {named}"), str::to_owned);
         let mut config = ContainerConfig::default();
         instruction::apply(&mut config, changes)?;
         let images = ImageStore::open(&self.roots);
+        let mut input = match source {
+            ImportSource::Stdin => open(None)?,
+            ImportSource::File(path) => open(Some(path))?,
+            ImportSource::Url(url) => {
+                let mut file = images.spool_file()?;
+                download::fetch(url, &mut file)?;
+                Waiting(file.into())
+            }
+        };
         let id = images
-            .import(&mut open(file)?, reference, config, &comment, platform)
-            .context(|| format!("import {}", name(file)))?;
+            .import(&mut input, reference, config, &comment, platform)
+            .context(|| format!("import {named}"))?;
         self.note_image("import", &id.into(), &id.to_string());
         Ok(id)
     }

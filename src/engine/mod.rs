@@ -29,7 +29,6 @@ mod cpus;
 mod create;
 mod diff;
 mod disk;
-#[cfg(feature = "build")]
 mod download;
 #[cfg(feature = "build")]
 pub mod emulation;

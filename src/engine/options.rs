@@ -163,6 +163,8 @@ pub struct MountOption {
     pub read_only: bool,
     /// Tmpfs: the options in the form of mount(8).
     pub tmpfs_options: String,
+    /// The options as `-v` or `--tmpfs` gave them.
+    pub given: Option<String>,
     /// Volume: do not fill an empty volume from the image.
     pub no_copy: bool,
     /// Bind: in a user namespace the files keep the host's owners (`noidmap`).
@@ -192,6 +194,7 @@ impl MountOption {
             target,
             read_only: false,
             tmpfs_options: String::new(),
+            given: None,
             no_copy: false,
             unmapped: false,
             make_source: false,
@@ -295,6 +298,14 @@ pub struct UpdateOptions {
     pub publish_add: Vec<Publish>,
     /// The ports to remove. The host's port may be missing.
     pub publish_remove: Vec<Publish>,
+}
+
+/// Where `import` reads its archive.
+pub enum ImportSource {
+    Stdin,
+    File(PathBuf),
+    /// A file of a web server.
+    Url(String),
 }
 
 /// The options of `exec`.

@@ -157,7 +157,7 @@ impl ImageStore {
     }
 
     /// Creates a file that disappears when it is closed.
-    fn spool_file(&self) -> Result<File> {
+    pub fn spool_file(&self) -> Result<File> {
         make_dir(self.dir())?;
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         if let Ok(file) = open(self.dir(), flags, Mode::from_raw_mode(0o600)) {

@@ -87,6 +87,7 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
     if mount.read_only && writable {
         fail!("bad volume '{text}': both ro and rw");
     }
+    mount.given = Some(options.to_owned());
     Ok(mount)
 }
 
@@ -129,6 +130,7 @@ pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
         }
     }
     mount.tmpfs_options = kept.join(",");
+    mount.given = Some(options.to_owned());
     Ok(mount)
 }
 

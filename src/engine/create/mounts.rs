@@ -61,7 +61,9 @@ impl Engine {
         for theirs in self.record(name)?.mounts {
             let taken = mounts.iter().any(|mount| mount.target == theirs.target);
             if theirs.kind != RecordKind::Tmpfs && !taken {
-                mounts.push(MountRecord { read_only: theirs.read_only || read_only, ..theirs });
+                let given = theirs.given.filter(|_| !read_only);
+                let read_only = theirs.read_only || read_only;
+                mounts.push(MountRecord { read_only, given, ..theirs });
             }
         }
         Ok(())
@@ -78,6 +80,7 @@ impl Engine {
             read_only: mount.read_only,
             make_source: mount.make_source.then_some(true),
             tmpfs_options: mount.tmpfs_options.clone(),
+            given: mount.given.clone(),
             propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
             recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
             subpath: mount.subpath.clone(),

@@ -150,15 +150,18 @@ fn health_state(health: &Health) -> Value {
 fn host_config(record: &Record) -> Result<Value> {
     let (masked, read_only) = crate::engine::filesystems::hidden(record)?;
     let resources = &record.resources;
-    let is_bind = |mount: &&MountRecord| match mount.kind {
-        MountKind::Bind => true,
-        MountKind::Volume => !mount.anonymous,
-        _ => false,
+    // An anonymous volume is among `Config.Volumes`.
+    let named = || record.mounts.iter().filter(|mount| !mount.anonymous);
+    let given_as = |is_kind: fn(MountKind) -> bool| {
+        named()
+            .filter_map(move |mount| Some((mount, mount.given.as_ref()?)))
+            .filter(move |(mount, _)| is_kind(mount.kind))
     };
-    let binds = record.mounts.iter().filter(is_bind).map(|mount| {
-        let source = mount.volume.as_deref().or(mount.source.as_deref()).unwrap_or_default();
-        format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" })
+    let binds = given_as(|kind| kind != MountKind::Tmpfs).map(|(mount, options)| {
+        let colon = if options.is_empty() { "" } else { ":" };
+        format!("{}:{}{colon}{options}", source(mount), mount.target)
     });
+    let mounts = named().filter(|mount| mount.given.is_none()).map(mount_given);
     let devices = record.devices.given.iter().map(|device| {
         object([
             ("PathOnHost", text(&device.source)),
@@ -173,11 +176,8 @@ fn host_config(record: &Record) -> Result<Value> {
             ("Soft", signed(limit.soft as i64)),
         ])
     });
-    let tmpfs: Vec<(String, String)> = record
-        .mounts
-        .iter()
-        .filter(|mount| mount.kind == MountKind::Tmpfs)
-        .map(|mount| (mount.target.clone(), mount.tmpfs_options.clone()))
+    let tmpfs: Vec<(String, String)> = given_as(|kind| kind == MountKind::Tmpfs)
+        .map(|(mount, options)| (mount.target.clone(), options.clone()))
         .collect();
     Ok(object([
         ("Binds", or_nil_list(strings(binds))),
@@ -221,6 +221,7 @@ fn host_config(record: &Record) -> Result<Value> {
         ("ReadonlyRootfs", Value::Bool(record.system.read_only)),
         ("SecurityOpt", or_nil_list(strings(crate::engine::confine::options(&record.confinement)))),
         ("StorageOpt", omit_empty(Value::NilMap)),
+        ("Mounts", omit_empty(or_nil_list(array(mounts)))),
         ("Tmpfs", omit_empty(or_nil_map(map(&tmpfs)))),
         ("UTSMode", text(unless_private(&record.namespaces.uts))),
         ("UsernsMode", text(userns_mode(record))),
@@ -271,6 +272,31 @@ fn host_config(record: &Record) -> Result<Value> {
     ]))
 }
 
+/// Returns the name of the volume or the path on the host; empty if the mount has neither.
+fn source(mount: &MountRecord) -> &str {
+    mount.volume.as_deref().or(mount.source.as_deref()).unwrap_or_default()
+}
+
+/// Returns a mount in the form of `--mount`.
+fn mount_given(mount: &MountRecord) -> Value {
+    let read_only = if mount.read_only { Value::Bool(true) } else { omit_empty(Value::Nil) };
+    object([
+        ("Type", text(kind_name(mount.kind))),
+        ("Source", omit_empty(text(source(mount)))),
+        ("Target", text(&mount.target)),
+        ("ReadOnly", read_only),
+    ])
+}
+
+fn kind_name(kind: MountKind) -> &'static str {
+    match kind {
+        MountKind::Bind => "bind",
+        MountKind::Volume => "volume",
+        MountKind::Tmpfs => "tmpfs",
+        MountKind::Image => "image",
+    }
+}
+
 /// Returns `/db:/web/alias`, as in Docker, but with the id of the linked container.
 fn self_links(record: &Record) -> Value {
     let links = record.links.iter();
@@ -300,17 +326,11 @@ fn id_mappings(record: &Record) -> Value {
 }
 
 fn mount(mount: &MountRecord) -> Value {
-    let kind = match mount.kind {
-        MountKind::Bind => "bind",
-        MountKind::Volume => "volume",
-        MountKind::Tmpfs => "tmpfs",
-        MountKind::Image => "image",
-    };
-    // Docker gives each named volume SELinux's shared label.
-    let mode = match mount.kind {
-        _ if mount.read_only => "ro",
-        MountKind::Volume if !mount.anonymous => "z",
-        _ => "",
+    // Docker gives each named volume without options SELinux's shared label.
+    let mode = match (mount.kind, mount.given.as_deref().unwrap_or_default()) {
+        (MountKind::Volume, "") if !mount.anonymous => "z",
+        (MountKind::Tmpfs, _) => "",
+        (_, options) => options,
     };
     let propagation = match (mount.kind, mount.propagation.unwrap_or_default()) {
         (MountKind::Bind, Propagation::Private) => "rprivate",
@@ -319,7 +339,7 @@ fn mount(mount: &MountRecord) -> Value {
         (_, Propagation::Shared) => "rshared",
     };
     object([
-        ("Type", text(kind)),
+        ("Type", text(kind_name(mount.kind))),
         ("Name", omit_empty(text(mount.volume.as_deref().unwrap_or("")))),
         ("Source", text(&mount.source)),
         ("Destination", text(&mount.target)),

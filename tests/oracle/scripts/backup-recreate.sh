@@ -12,7 +12,8 @@ docker run -d --name {{slice .Name 1}} --restart {{.HostConfig.RestartPolicy.Nam
 {{- range .Config.Cmd}} {{.}}{{end}}
 END
 docker inspect -f "$(cat runlike.tpl)" gitea | sed 's/ -e \(HOSTNAME\|TERM\)=[^ ]*//g' >again.sh
-cat again.sh
+# Docker prints the variables in any order.
+tr ' ' '\n' <again.sh | sort
 docker rm -f gitea >/dev/null
 sh again.sh >/dev/null
 docker exec gitea sh -c 'echo $ROOT_URL $LFS'
