@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 use super::ipam::Lease;
 use super::naming::{DEFAULT, DEFAULT_BRIDGE};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result, fail};
 use crate::resolver::Resolver;
 use crate::store::{Lock, LockMode, Roots};
@@ -106,20 +107,21 @@ fn hosts(names: &Names<'_>) -> String {
 /// errors of files that could not be written; such a container lacks the names. The caller holds
 /// the network's lock.
 pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
-    let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
+    let mut owners: Vec<&ContainerId> = leases.iter().map(|lease| &lease.owner).collect();
     owners.sort_unstable();
     owners.dedup();
-    let put = |owner: &&str| write_section(roots, owner, network, &section(leases, owner)).err();
+    let put =
+        |owner: &&ContainerId| write_section(roots, owner, network, &section(leases, owner)).err();
     owners.iter().filter_map(put).collect()
 }
 
 /// The lines of a network's section for the container `owner`. First comes its own address, with
 /// its host name; then the other containers. If another container has a name that equals the
 /// owner's host name, the name stays with the owner's address.
-fn section(leases: &[Lease], owner: &str) -> String {
+fn section(leases: &[Lease], owner: &ContainerId) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
-        leases.iter().partition(|lease| lease.owner == owner);
+        leases.iter().partition(|lease| lease.owner == *owner);
     for lease in &own {
         let mut names = own_names(&lease.hostname);
         for name in &lease.names {
@@ -162,7 +164,7 @@ fn own_names(hostname: &str) -> Vec<&str> {
 /// Writes a section with only the container itself into the container's hosts file.
 pub fn write_own_section(
     roots: &Roots,
-    id: &str,
+    id: &ContainerId,
     network: &str,
     addresses: &[IpAddr],
     hostname: &str,
@@ -185,7 +187,7 @@ const MAX_HOSTS: u64 = 4 << 20;
 /// it up. None of this may block the engine. So the lock is on the run directory, which the
 /// container can't reach, and the file is opened with O_NONBLOCK, which does not wait for the
 /// lease. On an error the caller continues and prints a warning.
-pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
+pub fn write_section(roots: &Roots, id: &ContainerId, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
         // A container without a run directory does not run, and its next start writes the file.
         let run = Lock::wait_existing(&roots.run_dir(id), LockMode::Exclusive)?;
@@ -229,7 +231,7 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
 }
 
 /// The directory with the name files of a running container. Fails with `ENOENT` if there is none.
-fn open_directory(roots: &Roots, id: &str) -> Result<OwnedFd, Errno> {
+fn open_directory(roots: &Roots, id: &ContainerId) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let link = roots.name_files(id);
     match openat(CWD, &link, flags, Mode::empty()) {

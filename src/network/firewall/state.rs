@@ -7,6 +7,7 @@
 use miniserde::{Deserialize, Serialize};
 
 use super::backend::BackendKind;
+use crate::container_id::ContainerId;
 use crate::store::OrEmpty;
 
 /// The content of the file.
@@ -25,7 +26,7 @@ pub struct State {
     /// The ids of the networks that have rules.
     pub networks: Vec<String>,
     /// The ids of the containers whose published ports have rules.
-    pub owners: Vec<String>,
+    pub owners: Vec<ContainerId>,
 }
 
 #[cfg(test)]
