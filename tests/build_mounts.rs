@@ -282,7 +282,7 @@ fn the_size_of_cache_mounts_is_limited() {
     support::run_command(inside).stdout("cache mount b\ncache mount c\n");
 }
 
-/// CVE-2024-23651: two steps at the same time on one cache.
+/// CVE-2024-23651: two steps use one cache at the same time.
 #[test]
 fn steps_that_lock_a_cache_wait_for_each_other() {
     let project = Project::new();

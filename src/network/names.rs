@@ -235,9 +235,9 @@ fn open_directory(roots: &Roots, id: &ContainerId) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let link = roots.name_files(id);
     match openat(CWD, &link, flags, Mode::empty()) {
-        // Only a directory of a living monitor counts: after the monitor was killed, another
-        // process may have its PID. The directory was opened first, so a lock that is still held
-        // proves that the monitor was alive then. Without a lock file this can't be checked.
+        // The link leads through the PID of the monitor, which another process may have later. The
+        // monitor holds its lock while it lives, so check the lock after opening the directory. If
+        // there is no lock file, accept the directory.
         Ok(directory) if Lock::find_holder(&roots.monitor_lock(id)).ok() != Some(Some(false)) => {
             Ok(directory)
         }
@@ -261,7 +261,7 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
         }
     }
     let (before, after) = match text.split_once(&begin) {
-        // The end of the section is missing, so keep the text after it as the user's.
+        // The mark at the section's end is missing, so keep all text after the start.
         Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
         None => (text, ""),
     };
