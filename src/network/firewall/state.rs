@@ -16,11 +16,11 @@ pub struct State {
     /// The back end that made the rules. Empty during `rebuild`, when rules of two back ends may
     /// exist.
     pub backend: OrEmpty<BackendKind>,
-    /// While the packet filter has this stamp, no program has changed a rule. An empty stamp
-    /// matches none.
+    /// While the packet filter has this stamp, no program has changed a rule. If empty, only the
+    /// fingerprint is compared.
     pub stamp: OrEmpty<String>,
-    /// A digest of mydocker's own rules, which is compared if the stamp differs. An empty one
-    /// matches none.
+    /// A digest of mydocker's own rules, which is compared if the stamp differs. If empty, the
+    /// rules count as changed.
     pub fingerprint: OrEmpty<String>,
     pub ipv6: bool,
     /// The ids of the networks that have rules.
