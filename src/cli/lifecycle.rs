@@ -65,7 +65,7 @@ fn start(call: &Invocation) -> Outcome {
     let (args, names) = call.parse(START_FLAGS)?;
     let engine = call.engine()?;
     if !args.attach && !args.interactive {
-        return call.each_told(&names, |name| engine.start(name));
+        return call.each_printed(&names, |name| engine.start(name));
     }
     let [name] = names.as_slice() else {
         return call
@@ -185,7 +185,7 @@ pub static STOP: Command = Command {
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
-        call.each_beside(
+        call.each_together(
             &names,
             |name| engine.ask_to_stop(name, args.timeout, args.signal, StopMark::User),
             |stopping| engine.await_exits(stopping),
@@ -211,7 +211,7 @@ pub static RESTART: Command = Command {
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
-        call.each_beside(
+        call.each_together(
             &names,
             |name| engine.ask_to_stop(name, args.timeout, args.signal, StopMark::Restart),
             |stopping| engine.await_exits(stopping),
@@ -254,7 +254,7 @@ pub static KILL: Command = Command {
         let (args, names) = call.parse(KILL_FLAGS)?;
         let engine = call.engine()?;
         let signal = args.signal.unwrap_or(Signal::KILL);
-        call.each_beside(
+        call.each_together(
             &names,
             |name| engine.kill(name, signal),
             |_| {},
@@ -287,7 +287,7 @@ pub static PAUSE: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
-        call.each_told(&names, |name| engine.pause(name))
+        call.each_printed(&names, |name| engine.pause(name))
     },
 };
 
@@ -305,7 +305,7 @@ pub static UNPAUSE: Command = Command {
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
-        call.each_told(&names, |name| engine.unpause(name))
+        call.each_printed(&names, |name| engine.unpause(name))
     },
 };
 
@@ -344,7 +344,7 @@ pub static WAIT: Command = Command {
     run: |call| {
         let (args, names) = call.parse(WAIT_FLAGS)?;
         let engine = call.engine()?;
-        call.each_beside(
+        call.each_together(
             &names,
             |name| engine.begin_wait(name, args.condition),
             |_| {},
@@ -408,7 +408,7 @@ pub static RM: Command = Command {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
         if args.force {
-            return call.each_beside(
+            return call.each_together(
                 &names,
                 // Ignore the failure here: `remove_killed` fails for the same reason and reports
                 // it.
@@ -421,7 +421,7 @@ pub static RM: Command = Command {
             );
         }
         let options = RemoveOptions { volumes: args.volumes, ..RemoveOptions::default() };
-        call.each_told(&names, |name| engine.remove(name, options))
+        call.each_printed(&names, |name| engine.remove(name, options))
     },
 };
 

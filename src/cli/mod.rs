@@ -339,7 +339,11 @@ impl Invocation {
     }
 
     /// Like `each`, and prints each name for which `act` succeeded.
-    pub fn each_told(&self, names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Outcome {
+    pub fn each_printed(
+        &self,
+        names: &[String],
+        mut act: impl FnMut(&str) -> Result<()>,
+    ) -> Outcome {
         self.each(names, |name| {
             act(name)?;
             output::print_line(name)
@@ -349,7 +353,7 @@ impl Invocation {
     /// Calls `first` with all names, then `between` with all results, then `last` with each result
     /// that is not an error. So the work that `first` and `between` start runs for all names at the
     /// same time.
-    pub fn each_beside<T>(
+    pub fn each_together<T>(
         &self,
         names: &[String],
         first: impl FnMut(&String) -> Result<T>,

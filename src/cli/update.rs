@@ -103,6 +103,6 @@ pub static UPDATE: Command = Command {
             return call.refuse("nothing to change: give one or more flags, such as -m 256m");
         }
         let engine = call.engine()?;
-        call.each_told(&names, |name| engine.update(name, &options))
+        call.each_printed(&names, |name| engine.update(name, &options))
     },
 };

@@ -285,7 +285,7 @@ pub static RM: Command = Command {
     run: |call| {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
-        call.each_told(&names, |name| engine.volume_remove(name, args.force))
+        call.each_printed(&names, |name| engine.volume_remove(name, args.force))
     },
 };
 

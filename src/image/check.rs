@@ -156,7 +156,7 @@ impl ImageStore {
     /// an image can't be read, because that image might need it.
     fn orphans(&self) -> Result<Vec<Digest>> {
         let mut orphans = self.layers.list()?;
-        let owned = self.owned_beside_images()?;
+        let owned = self.owned_by_builds()?;
         orphans.retain(|layer| !owned.contains(layer));
         for id in self.ids()? {
             match self.layers_of(&id) {

@@ -38,7 +38,7 @@ const FILE_SYSTEMS: [u32; 15] = [
 ];
 
 /// Whether the file or directory is on one of these file systems.
-pub fn is_kernels(file: BorrowedFd<'_>) -> Result<bool> {
+pub fn is_kernel_file(file: BorrowedFd<'_>) -> Result<bool> {
     let found = fstatfs(file).context(|| "look at the file system")?;
     // The magic number has 32 bits; some architectures extend its sign.
     Ok(FILE_SYSTEMS.contains(&(found.f_type as u32)))
@@ -49,7 +49,7 @@ pub fn is_kernels(file: BorrowedFd<'_>) -> Result<bool> {
 /// contents are longer than `MAX_FILE`.
 pub fn unsized_contents(mut file: &File, stat: &Stat) -> Result<Option<Vec<u8>>> {
     // Only a file without blocks can be such a file, and most files have blocks.
-    if stat.st_size != 0 && (stat.st_blocks != 0 || !is_kernels(file.as_fd())?) {
+    if stat.st_size != 0 && (stat.st_blocks != 0 || !is_kernel_file(file.as_fd())?) {
         return Ok(None);
     }
     let mut contents = Vec::new();

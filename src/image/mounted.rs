@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
-use super::kernel_files::is_kernels;
+use super::kernel_files::is_kernel_file;
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
@@ -33,7 +33,7 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     }
     // A container that may mount could show a kernel file here, and the host's root would write to
     // it.
-    if is_kernels(handle.as_fd())? {
+    if is_kernel_file(handle.as_fd())? {
         fail!("a file of the kernel's is mounted there");
     }
     // Open the file by its handle. The name could lead to a device that has replaced the file, and

@@ -38,12 +38,12 @@ impl ImageStore {
         };
         let names = self.names(&id)?;
         if let Some(asked) = name.reference()
-            && let Some(going) = going_with(asked.clone(), &names)
-            && going.len() < names.len()
+            && let Some(untagged) = names_to_remove(asked.clone(), &names)
+            && untagged.len() < names.len()
         {
             let _lock = self.lock()?;
-            going.iter().try_for_each(|name| self.remove_reference(name))?;
-            return Ok(Removed { untagged: going, ..Removed::default() });
+            untagged.iter().try_for_each(|name| self.remove_reference(name))?;
+            return Ok(Removed { untagged, ..Removed::default() });
         }
         let tags = names.iter().filter(|name| name.digest.is_none());
         let tags: Vec<String> = tags.map(Reference::familiar).collect();
@@ -86,15 +86,15 @@ impl ImageStore {
 /// Returns the names to remove when an image is removed by the name `asked`, or `None` if the image
 /// does not have that name. The last tag of a repository takes the digests of that repository with
 /// it.
-fn going_with(mut asked: Reference, names: &[Reference]) -> Option<Vec<Reference>> {
+fn names_to_remove(mut asked: Reference, names: &[Reference]) -> Option<Vec<Reference>> {
     // A name by digest identifies the image, so its tag isn't stored.
     asked.tag = asked.tag.filter(|_| asked.digest.is_none());
-    let mut going = vec![names.iter().find(|name| **name == asked)?.clone()];
-    let mut others = names.iter().filter(|name| name.is_of(&asked) && **name != going[0]);
-    if others.all(|other| other.digest.is_some()) && going[0].digest.is_none() {
-        going = names.iter().filter(|name| name.is_of(&asked)).cloned().collect();
+    let mut untagged = vec![names.iter().find(|name| **name == asked)?.clone()];
+    let mut others = names.iter().filter(|name| name.is_of(&asked) && **name != untagged[0]);
+    if others.all(|other| other.digest.is_some()) && untagged[0].digest.is_none() {
+        untagged = names.iter().filter(|name| name.is_of(&asked)).cloned().collect();
     }
-    Some(going)
+    Some(untagged)
 }
 
 #[cfg(test)]

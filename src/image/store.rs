@@ -436,7 +436,7 @@ impl ImageStore {
     /// remove. The caller holds the lock. If an image can't be read, all layers stay, because that
     /// image might need them; `system check` finds them later.
     pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
-        let mut owned = self.owned_beside_images()?;
+        let mut owned = self.owned_by_builds()?;
         for id in self.ids()? {
             match self.layers_of(&id) {
                 Ok(layers) => owned.extend(layers.unwrap_or_default()),
@@ -454,7 +454,7 @@ impl ImageStore {
 
     /// Returns the layers that the build cache and running builds use.
     #[cfg(feature = "build")]
-    pub(super) fn owned_beside_images(&self) -> Result<Vec<Digest>> {
+    pub(super) fn owned_by_builds(&self) -> Result<Vec<Digest>> {
         Ok([self.cached_layers()?, self.drafted_layers()?].concat())
     }
 
@@ -466,7 +466,7 @@ impl ImageStore {
 
     /// Without the feature `build` only images use layers.
     #[cfg(not(feature = "build"))]
-    pub(super) fn owned_beside_images(&self) -> Result<Vec<Digest>> {
+    pub(super) fn owned_by_builds(&self) -> Result<Vec<Digest>> {
         Ok(Vec::new())
     }
 

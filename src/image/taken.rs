@@ -99,7 +99,7 @@ impl Watch for Taking {
         set.context(|| "set the time")
     }
 
-    fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+    fn skipped(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
         // Keep the directory's time, which the tar may already contain.
         let stat = fstat(parent)?;
         remove_at(parent, name)?;

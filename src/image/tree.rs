@@ -26,7 +26,7 @@ use rustix::io::Errno;
 #[cfg(feature = "build")]
 use super::Hashing;
 use super::attributes::is_overlays;
-use super::kernel_files::{is_kernels, unsized_contents};
+use super::kernel_files::{is_kernel_file, unsized_contents};
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
 use crate::chmod::ModeChange;
 use crate::error::{Context, Result, fail, shortened};
@@ -82,7 +82,7 @@ pub trait Watch {
     fn entry(&self, parent: BorrowedFd<'_>, name: &OsStr, stat: &Stat, entry: &Entry)
     -> Result<()>;
     /// The archive gets no entry for `name` in `parent`.
-    fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()>;
+    fn skipped(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<()>;
     /// A file of `size` bytes, including its holes, comes next.
     fn file(&self, size: u64);
     /// The next bytes of the archive are those of the file `path` from `offset` on.
@@ -312,7 +312,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     fn goes_into(&mut self, directory: BorrowedFd<'_>) -> Result<bool> {
         let device = fstat(directory)?.st_dev;
         if self.device != Some(device) {
-            if is_kernels(directory)? {
+            if is_kernel_file(directory)? {
                 return Ok(false);
             }
             self.device = Some(device);
@@ -330,7 +330,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     ) -> Result<Option<OwnedFd>> {
         check_name(path)?;
         if (self.skip)(path) {
-            return self.left_out(parent, name);
+            return self.skipped(parent, name);
         }
         let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -338,7 +338,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             FileType::Directory => Kind::Directory,
             file_type => match special(file_type) {
                 Some(kind) => kind,
-                None => return self.left_out(parent, name),
+                None => return self.skipped(parent, name),
             },
         };
         if self.form == Form::Layer {
@@ -384,8 +384,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         Ok(None)
     }
 
-    fn left_out(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
-        self.watch.map_or(Ok(()), |watch| watch.left_out(parent, name)).map(|()| None)
+    fn skipped(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>> {
+        self.watch.map_or(Ok(()), |watch| watch.skipped(parent, name)).map(|()| None)
     }
 
     fn described(&self, stat: &Stat, kind: Kind, path: &[u8]) -> Entry {
@@ -496,7 +496,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
 
 /// Fails for a tree of the kernel's files, because its copy would be empty.
 fn refuse_kernels(directory: BorrowedFd<'_>) -> Result<()> {
-    if is_kernels(directory)? {
+    if is_kernel_file(directory)? {
         fail!("the kernel generates this directory; copy single files from it");
     }
     Ok(())

@@ -127,7 +127,7 @@ fn unpack_within(
 
 impl CopyRules {
     fn alter(&self, entry: &mut Entry) -> Result<()> {
-        self.leave_out(entry)?;
+        self.set_owner(entry)?;
         let Some(ids) = &self.ids else { return Ok(()) };
         match (ids.host_uid(entry.uid), ids.host_gid(entry.gid)) {
             (Some(uid), Some(gid)) => (entry.uid, entry.gid) = (uid, gid),
@@ -143,7 +143,7 @@ impl CopyRules {
     }
 
     /// Sets the owner, and removes everything that gives rights. Fails for a device.
-    fn leave_out(&self, entry: &mut Entry) -> Result<()> {
+    fn set_owner(&self, entry: &mut Entry) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         if matches!(entry.kind, Kind::Character | Kind::Block) {
             let path = shortened(&entry.path);

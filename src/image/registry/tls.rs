@@ -20,7 +20,7 @@ use rustls::{
 
 use super::http::{Attempt, Cause, Failure, Stream};
 use super::url::Origin;
-use super::verifier::{Anyone, Named, signed_itself};
+use super::verifier::{AcceptAny, Named, is_self_signed};
 use crate::error::{Context, Error, Result, fail};
 use crate::time::Instant;
 
@@ -96,8 +96,8 @@ impl Trust {
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| Error::new(error.to_string()))?;
         let builder = if self.unverified.as_deref() == Some(origin.host.as_str()) {
-            let anyone = Arc::new(Anyone(Arc::clone(&provider)));
-            builder.dangerous().with_custom_certificate_verifier(anyone)
+            let accept_any = Arc::new(AcceptAny(Arc::clone(&provider)));
+            builder.dangerous().with_custom_certificate_verifier(accept_any)
         } else {
             let roots = Arc::new(roots);
             let webpki = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
@@ -239,7 +239,7 @@ fn explain_certificate(host: &str, reason: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("{certificate} is for another name")
         }
-        reason if signed_itself(reason) => format!(
+        reason if is_self_signed(reason) => format!(
             "{certificate} signed itself; name it with --cacert FILE, or put it into \
              certs.d/{host}/ca.crt"
         ),

@@ -32,7 +32,7 @@ impl ServerCertVerifier for Named {
         match self.webpki.verify_server_cert(server, intermediates, name, ocsp, now) {
             // webpki checks the dates first and reports them by other errors.
             Err(rustls::Error::InvalidCertificate(error))
-                if signed_itself(&error) && self.certificates.contains(server) =>
+                if is_self_signed(&error) && self.certificates.contains(server) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -66,15 +66,15 @@ impl ServerCertVerifier for Named {
 
 /// Whether webpki refused the certificate because it is self-signed. rustls passes the reason on
 /// only as text.
-pub fn signed_itself(error: &CertificateError) -> bool {
+pub fn is_self_signed(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(reason) if reason.to_string() == "CaUsedAsEndEntity")
 }
 
 /// Accepts any certificate, for `--tls-verify=false`.
 #[derive(Debug)]
-pub struct Anyone(pub Arc<CryptoProvider>);
+pub struct AcceptAny(pub Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
