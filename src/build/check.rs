@@ -150,6 +150,10 @@ impl Checker<'_> {
                 let text = format!("Stage name '{name}' should be lowercase");
                 self.add("StageNameCasing", place, text);
             }
+            if name.eq_ignore_ascii_case("context") {
+                let text = format!("'{name}' is reserved and should not be used as a stage name");
+                self.add("ReservedStageName", place, text);
+            }
         }
         let globals: Vec<&str> =
             self.dockerfile.arguments.iter().map(|(name, _)| name.as_str()).collect();
@@ -320,6 +324,13 @@ impl Checker<'_> {
     fn expose(&mut self, text: &str, place: Place) {
         for port in text.split_whitespace() {
             let protocol = port.split_once('/').map_or("", |(_, protocol)| protocol);
+            if port.contains(':') && !port.contains('$') {
+                let text = format!(
+                    "EXPOSE instruction should not define an IP address or host-port mapping, found \
+                     '{port}'"
+                );
+                self.add("ExposeInvalidFormat", place, text);
+            }
             if protocol != protocol.to_lowercase() && !protocol.contains('$') {
                 let text =
                     format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
@@ -448,6 +459,8 @@ mod tests {
             ("InvalidDefaultArgInFrom", "ARG TAG\nFROM busybox:${TAG}", "ARG TAG=1\nFROM b:${TAG}"),
             ("CopyIgnoredFile", "FROM x\nCOPY ./ignored /", "FROM x\nCOPY other /"),
             ("ExposeProtoCasing", "FROM x\nEXPOSE 80/TcP", "FROM x\nEXPOSE 80/tcp"),
+            ("ExposeInvalidFormat", "FROM x\nEXPOSE 80:80", "FROM x\nEXPOSE 80 $P:80"),
+            ("ReservedStageName", "FROM x AS context", "FROM x AS contexts"),
         ] {
             let found = warnings(bad);
             assert!(found.iter().any(|(found, _)| *found == rule), "{rule}: {bad}: {found:?}");

@@ -132,12 +132,13 @@ impl ImageStore {
         let (mut reader, pipe) = std::io::pipe().context(|| "make a pipe")?;
         std::thread::scope(|scope| {
             let write = move || -> Result<()> {
-                let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, pipe));
+                let mut output = BufWriter::with_capacity(BUFFER, pipe);
+                let mut writer = Writer::new(&mut output as &mut dyn Write);
                 let mut tree = TreeWriter::new(&mut writer, form).skipping(skip);
                 tree = tree.overriding(overrides);
                 tree.top(files, top)?;
                 tree.contents(files)?;
-                writer.finish()?.flush().context(|| "write to a pipe")
+                writer.finish().map(drop)
             };
             let writing = std::thread::Builder::new()
                 .name("archive".into())

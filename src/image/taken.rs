@@ -50,7 +50,9 @@ pub fn take(
 ) -> Result<Taken> {
     let recipe = Recipe::new(Some(recipe));
     let taking = Taking(Mutex::new(Noted { hasher: Sha256::new(), recipe, size: 0 }));
-    let mut writer = Writer::new(&taking);
+    // As the other trees' writers, so that the code is in the binary once.
+    let mut output = &taking;
+    let mut writer = Writer::new(&mut output as &mut dyn Write);
     let mut tree = TreeWriter::new(&mut writer, Form::Layer).skipping(skip).overriding(overrides);
     tree = tree.watched(&taking);
     tree.top(root, Top::Unusual)?;

@@ -93,7 +93,7 @@ pub trait Watch {
 /// times have the same digest. With an `owner`, trees that differ only in owners do too.
 #[cfg(feature = "build")]
 pub struct Twin<'a> {
-    writer: Writer<&'a mut Hashing<Sink>>,
+    writer: Writer<&'a mut dyn Write>,
     owner: Option<(u32, u32)>,
     /// The name of a single file.
     name: Option<&'a [u8]>,
