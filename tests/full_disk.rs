@@ -69,7 +69,8 @@ fn run(command: &mut Command) {
     assert!(command.status().unwrap().success(), "{command:?}");
 }
 
-/// Every file and directory below. A failed command must not change this list.
+/// Returns every file and directory below `dir`. Tests compare the number before and after a
+/// failed command.
 fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
@@ -82,7 +83,8 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// A host whose state is on a small disk, with the image `bb`.
+/// Returns a host without images whose state is on a small disk, the disk, and an archive from
+/// which a test can import the image `bb`.
 fn small_host() -> (Host, SmallDisk, PathBuf) {
     let host = Host::new();
     let disk = SmallDisk::new(&host, 16);

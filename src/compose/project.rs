@@ -189,8 +189,9 @@ impl Project {
         services
     }
 
-    /// Returns the name on the host of a network, volume, secret or config. `key` is its key in
-    /// `section`. Returns `None` if the section has no such key.
+    /// Returns a resource's name on the host. `section` is `networks`, `volumes`, `secrets` or
+    /// `configs`, and `key` is the resource's key in the section. Returns `None` if the section has
+    /// no such key.
     pub fn real_name(&self, section: &str, key: &str) -> Result<Option<String>> {
         match self.root.get(section).and_then(|all| all.get(key)) {
             Some(node) => node.get_text("name"),
@@ -198,8 +199,9 @@ impl Project {
         }
     }
 
-    /// Completes a service: adds the variables of its env files and of the caller, the labels of
-    /// its label files, and the default network.
+    /// Completes a service: adds the variables of its env files, the labels of its label files, and
+    /// the default network. A variable without a value gets the value that it has in the process's
+    /// environment or in `.env`.
     fn complete(&self, mut node: Node) -> Result<Node> {
         let mut environment = node.map();
         if let Some(files) = node.take("env_file") {
@@ -509,7 +511,8 @@ pub fn parse_scale(text: &str) -> Result<u32> {
     }
 }
 
-/// Parses lines of `NAME=value` without quotes and variables (`format: raw`).
+/// Parses lines of `NAME=value` (`format: raw`). Quotes and variables in a value are taken
+/// literally.
 fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
     let lines = text.lines().map(str::trim_start);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -521,8 +524,8 @@ fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// Returns the hash of the configuration of a service's containers. Settings that decide only when
-/// or how often the service runs are left out.
+/// Returns the hash of the configuration of a service's containers. Leaves out the settings that
+/// change no container, such as when or how often the service runs and how its image is built.
 fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<String> {
     let mut node = service.node.clone();
     for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {

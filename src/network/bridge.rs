@@ -50,8 +50,9 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         fail!("bridge {} was removed right after it was created", network.bridge);
     };
     refuse_advertised_routes(&network.bridge)?;
-    // The guard sees only the destination in the header: a source-routed packet (RFC 791) would
-    // pass it and still reach 127.0.0.1.
+    // The filter that keeps containers off the host's loopback (`guard`) checks only the
+    // destination in the header: a source-routed packet (RFC 791) would pass the filter and still
+    // reach 127.0.0.1.
     set(&format!("/proc/sys/net/ipv4/conf/{}/accept_source_route", network.bridge), "0")?;
     // Set the bridge up last: other commands take a bridge that is up for a complete one.
     let mut batch = Batch::default();
@@ -90,8 +91,8 @@ pub fn forward(network: &Network) -> Result<()> {
 }
 
 /// Sets whether packets from 127.0.0.1 may leave through the bridge to a published port. Setting it
-/// also lets containers reach the host's loopback (CVE-2020-8558), so every link must have its
-/// guard first.
+/// also lets containers reach the host's loopback (CVE-2020-8558), so every
+/// container's link must have the filter of `guard` first.
 pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
     let path = format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet");
     set(&path, if open { "1" } else { "0" })

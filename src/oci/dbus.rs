@@ -324,7 +324,8 @@ impl Connection {
         if body > MAX_MESSAGE || fields > MAX_MESSAGE {
             fail!("a message of the bus has more than {MAX_MESSAGE} bytes");
         }
-        // Fields start at byte 16, a multiple of 8, so align their length alone.
+        // Padding after the fields ends the header at a multiple of 8. The fields start at byte 16,
+        // so the size of the padding depends only on their length.
         let header = self.exactly(fields.next_multiple_of(8))?;
         let mut message =
             Message { kind: start[1], body: self.exactly(body)?, ..Message::default() };

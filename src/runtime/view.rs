@@ -39,7 +39,7 @@ pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
 fn root_of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // This magic link leads to the root in the process's own mount namespace (proc_pid_root(5)).
     let root = sys::process::open_in_proc(pid, "root", DIRECTORY);
-    // The process has not ended, so the PID has belonged to it all the time, and the root is its
+    // If the process has not ended by now, no other process has had its PID, and the root is its
     // root.
     if sys::process::has_ended(pidfd).context(|| "look for the container's process")? {
         fail!("the container has ended just now");
@@ -85,8 +85,9 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// Mounts a stopped container's root on `mount_point`, and then its binds and copies among
-/// `mounts`. `prepare` is called in the new mount namespace, before the binds are mounted.
+/// Mounts a stopped container's root on `mount_point`, and then, below the root, those of `mounts`
+/// whose source is a file or directory of the host (`Bind`, `Copy`). `prepare` is called between
+/// the two, in the new mount namespace.
 pub fn at_rest(
     root: &Root,
     mounts: &[Mount],
@@ -102,7 +103,8 @@ pub fn at_rest(
                 .context(|| format!("mount {}", mount.target.display()))?;
         }
     }
-    // Open the root again, because the first handle leads to the directory below the mount.
+    // Open the root again: if a target is a symbolic link to `/`, a bind now covers the directory
+    // to which the first handle leads.
     openat(CWD, mount_point, DIRECTORY, Mode::empty()).context(|| "open the container's root")
 }
 
@@ -151,7 +153,7 @@ mod tests {
         let pid = Pid::from_raw(child.id() as i32).unwrap();
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         child.wait().unwrap();
-        // As after the kernel has given the PID to this process.
+        // This process stands for one that got the ended child's PID from the kernel.
         let ours = std::process::id() as i32;
         let error = root_of(ours, pidfd.as_fd()).unwrap_err().to_string();
         assert!(error.contains("ended just now"), "{error}");

@@ -1,5 +1,5 @@
-//! Runs the probe in a container of Podman on the same host, and compares two lists: what one
-//! allows beyond the other.
+//! Runs the probe (`probe`) in a container of Podman on the same host, and lists what a container
+//! of mydocker allows beyond Podman's.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,8 +10,8 @@ use crate::{Listing, PROBE, bits, mounted_probe, one, parse};
 /// The capabilities that Docker's default container has and Podman's lacks.
 const DOCKERS: u64 = 1 << 27 | 1 << 13 | 1 << 29;
 
-/// The probe's list in a container of Podman with the same flags, or with `by_exec` of a process
-/// that joined the container; `None` if Podman is not installed.
+/// Returns the probe's list in a container of Podman with `flags`. With `by_exec`, `podman exec`
+/// runs the probe in a running container. Returns `None` if Podman is not installed.
 pub fn listing(host: &Host, flags: &[&str], by_exec: bool) -> Option<Listing> {
     Command::new("podman").arg("--version").output().ok()?;
     let rootfs = host.scratch().join("rootfs");

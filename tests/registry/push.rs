@@ -94,8 +94,9 @@ fn a_pulled_image_keeps_its_digest_within_its_registry() {
     assert_eq!(cat(&other, &elsewhere.name("one:1"), "/v").bytes(), noise(3, 50_000));
 }
 
-/// Images that were never in a registry. One was imported from a tar with two entries of one name,
-/// whose bytes can't be made again.
+/// Pushes two images that were never in a registry. One of them comes from a tar in which two
+/// entries have the same name. mydocker cannot write the same tar again, so it pushes a new tar of
+/// the files.
 #[test]
 fn other_tools_read_pushed_local_images() {
     let host = Host::with_busybox();

@@ -147,8 +147,9 @@ impl Endpoint {
         })
     }
 
-    /// Sends a request once, with authorization and redirects. Fails if the registry refuses the
-    /// request.
+    /// Sends a request, with authorization and redirects, and without retries. If the registry
+    /// answers with a challenge, gets authorization and sends the request a second time. Fails if
+    /// the registry refuses the request.
     pub fn ask(
         &self,
         method: &'static str,

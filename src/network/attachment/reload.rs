@@ -1,6 +1,7 @@
 //! Restores the networks of running containers after other programs or a reboot removed parts of
-//! them: bridges and their ports, IP forwarding, the firewall's rules. `network reload` restores
-//! all of them, `boot` only the missing ones.
+//! them: bridges and their ports, IP forwarding, the firewall's rules. `network reload` calls
+//! `reload`, which makes all parts again. `boot` calls `restore`, which makes bridges, and calls
+//! `reload` only if firewall rules are missing or changed.
 
 use super::{publish, recover, rules};
 use crate::error::Result;
@@ -44,8 +45,9 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
 /// containers are missing or changed, calls `reload`.
 pub fn restore(roots: &Roots, choice: Choice) -> Result<()> {
     let mut networks = known(roots)?;
-    // Other links are made when a container uses them: the default network's bridge, and parents,
-    // because the link below a parent may appear late.
+    // Leave out the links that are made when a container uses them: the default network's bridge,
+    // and the parents of macvlan and ipvlan networks. A parent may be a VLAN (`eth0.20`) on an
+    // interface that appears late.
     networks.retain(|network| network.name != DEFAULT && network.direct.is_none());
     if !networks.is_empty() {
         let mut host = Socket::route()?;
