@@ -39,6 +39,7 @@ mod network;
 mod network_name;
 #[cfg(feature = "oci")]
 mod oci;
+mod order;
 mod path;
 mod port;
 mod raw;

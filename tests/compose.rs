@@ -196,6 +196,22 @@ fn profiles_extends_includes_and_env_files_are_read() {
 }
 
 #[test]
+fn variables_of_an_include_count_after_those_of_the_project() {
+    let project = Project::new(&[
+        (".env", "A=outer"),
+        ("compose.yaml", "include: [{path: sub/i.yaml, env_file: [x.env, y.env]}, other/i.yaml]"),
+        ("sub/i.yaml", "services: {i: {image: '$A-$B'}}"),
+        ("x.env", "A=inner\nB=x"),
+        ("y.env", "B=y"),
+        ("other/i.yaml", "services: {j: {image: '$A-$B'}}"),
+        ("other/.env", "A=inner\nB=other"),
+    ]);
+    let mut images = project.compose("config --images").lines();
+    images.sort();
+    assert_eq!(images, ["outer-other", "outer-y"]);
+}
+
+#[test]
 fn the_hash_ignores_order_and_style() {
     let hash = |text: &str| config(&[("c.yaml", text)], "-p h -f c.yaml config --hash a").text();
     let one = hash("services: {a: {image: bb, environment: [A=1, B=2]}}");

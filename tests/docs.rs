@@ -251,7 +251,7 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .filter(|name| !network.contains(name))
         .map(|name| format!("network::{name}"));
     /// The layers below `network`, and the modules that every layer uses.
-    const LOWER: [&str; 13] = [
+    const LOWER: [&str; 14] = [
         "address",
         "container_id",
         "error",
@@ -259,6 +259,7 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         "json",
         "network",
         "network_name",
+        "order",
         "port",
         "raw",
         "resolver",

@@ -21,6 +21,7 @@ use crate::engine::options::{
 };
 use crate::error::{Context, Error, Result, fail};
 use crate::image::instruction::variable;
+use crate::order;
 use crate::path::clean;
 use crate::raw;
 use crate::store::remove_tree;
@@ -64,7 +65,7 @@ impl Build<'_> {
                 used.push(format!("{name}={value}"));
             }
         }
-        used.sort_unstable();
+        order::sort(&mut used);
         let mut created_by = command.join(" ");
         if !used.is_empty() {
             created_by = format!("|{} {} {created_by}", used.len(), used.join(" "));
@@ -117,7 +118,7 @@ impl Build<'_> {
         let before = state.clone();
         let options = RefCell::new(options);
         let make = |vertex: &Vertex<'_>| {
-            // This closure is called once, so it may take the options.
+            // It is called once.
             let mut options = options.take();
             if let Some(script) = script {
                 options.mounts.push(self.write_script(script)?);

@@ -102,7 +102,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the names of the image: those of `--tag` and of `--output`.
+    /// The names of the image.
     pub fn all_names(&self) -> impl Iterator<Item = &Reference> {
         let named = self.outputs.iter().filter_map(|output| match output {
             Output::Image(name) => name.as_ref(),

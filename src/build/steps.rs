@@ -26,6 +26,7 @@ use crate::image::config::{History, ImageConfig};
 use crate::image::instruction::{ports, push_new, variable};
 use crate::image::platform::Platform;
 use crate::image_name::ImageName;
+use crate::order;
 use crate::runtime::DEFAULT_PATH;
 use crate::sys::signal::Signal;
 use crate::time::Instant;
@@ -411,7 +412,7 @@ impl Build<'_> {
             }
             Instruction::Expose(text) => {
                 let mut words = expander.words(text)?;
-                words.sort_unstable();
+                order::sort(&mut words);
                 for word in &words {
                     for port in ports(word)? {
                         push_new(&mut state.config.config.exposed_ports, port);

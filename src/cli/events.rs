@@ -14,6 +14,7 @@ use super::output::Watched;
 use super::{EXIT_BAD_TEMPLATE, Failure, Invocation, Outcome};
 use crate::engine::events::{Event, EventFilter, EventsOptions, Kind};
 use crate::error::{Context, Error, Result, fail};
+use crate::order;
 use crate::sys::stdio;
 use crate::template::{Struct, Template, Value};
 use crate::time::Instant;
@@ -147,7 +148,7 @@ fn checked(text: &str) -> Result<Template> {
 pub fn line(event: &Event) -> String {
     let mut text = Instant(event.time).to_rfc3339();
     let mut attributes: Vec<_> = event.attributes.iter().collect();
-    attributes.sort_unstable();
+    order::sort(&mut attributes);
     let attributes: Vec<String> =
         attributes.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     text.extend([" ", event.kind.name(), " ", &event.action, " ", &event.id]);

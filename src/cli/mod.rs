@@ -66,6 +66,7 @@ use std::process::ExitCode;
 
 use crate::engine::Engine;
 use crate::error::{EXIT_ENGINE, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result};
+use crate::order;
 use crate::raw;
 
 use crate::suggest::nearest;
@@ -519,7 +520,7 @@ fn subcommands(management: &str) -> Vec<&'static str> {
         let own = COMMANDS.iter().filter(|command| is_container_command(command));
         words.extend(own.map(|command| command.name));
     }
-    words.sort_unstable();
+    order::sort(&mut words);
     words.dedup();
     words
 }

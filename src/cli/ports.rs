@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::engine::view::PublishedPort;
+use crate::order;
 
 /// One entry of the column PORTS.
 pub enum Ports<'a> {
@@ -44,7 +45,7 @@ pub fn lines(published: &[PublishedPort], exposed: &[String]) -> Vec<String> {
 pub fn grouped<'a>(published: &[PublishedPort], exposed: &'a [String]) -> Vec<Ports<'a>> {
     let mut runs: Vec<(PublishedPort, u16)> = Vec::new();
     let mut sorted: Vec<&PublishedPort> = published.iter().collect();
-    sorted.sort_unstable_by_key(|map| {
+    order::sort_by_key(&mut sorted, |map| {
         (map.host.ip(), map.protocol.name(), map.container_port, map.host.port())
     });
     for map in sorted {
@@ -62,7 +63,7 @@ pub fn grouped<'a>(published: &[PublishedPort], exposed: &'a [String]) -> Vec<Po
     let exposed = exposed.iter().map(|text| Ports::Exposed(text));
     let runs = runs.into_iter().map(|(first, length)| Ports::Published(first, length));
     let mut all: Vec<Ports<'_>> = exposed.chain(runs).collect();
-    all.sort_by_key(|ports| match ports {
+    order::sort_by_key(&mut all, |ports| match ports {
         Ports::Exposed(text) => {
             let number = text.split(['/', '-']).next().and_then(|port| port.parse().ok());
             (false, number.unwrap_or(0))

@@ -13,8 +13,7 @@ use crate::error::Result;
 /// Returns the service that `service:NAME` of an additional context names. Fails if the project has
 /// no such service.
 pub fn built_before<'a>(project: &'a Project, context: &Node) -> Result<&'a Service> {
-    let text = context.scalar()?;
-    let name = text.strip_prefix("service:").unwrap_or_default();
+    let name = context.as_text().strip_prefix("service:").unwrap_or_default();
     project.find(name).ok_or_else(|| context.wrong(no_service(project, name)))
 }
 
@@ -37,10 +36,10 @@ fn add_with_bases<'a>(
     if ordered.iter().any(|known| known.name == service.name) {
         return Ok(());
     }
-    let contexts = service.node.get("build").and_then(|build| build.get("additional_contexts"));
     above.push(&service.name);
-    for (_, context) in contexts.iter().flat_map(|contexts| contexts.entries()) {
-        if context.scalar()?.starts_with("service:") {
+    let build = service.node.get("build").unwrap_or(&service.node);
+    for (_, context) in build.entries_of("additional_contexts") {
+        if context.as_text().starts_with("service:") {
             let base = built_before(project, context)?;
             if above.contains(&base.name.as_str()) {
                 return Err(context.wrong("additional_contexts: these builds need each other"));

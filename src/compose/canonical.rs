@@ -6,7 +6,7 @@
 //! is merged here: `merge` does that.
 
 use super::node::{Node, Tag, Value};
-use super::schema::{Key, Kind, ROOT};
+use super::schema::{Key, Kind, ListOf, ROOT};
 use super::scope::Scope;
 use crate::error::Result;
 use crate::suggest::hint;
@@ -31,7 +31,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
     let value = match kind {
         Kind::Text => match &node.value {
             Value::List(_) | Value::Map(_) => return Err(should("a text")),
-            _ => Value::Text(node.scalar()?),
+            _ => Value::Text(node.as_text().to_owned()),
         },
         Kind::Path => match &node.value {
             Value::Text(text) => Value::Text(scope.path(text)),
@@ -57,7 +57,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
             Value::List(words) => list(words, path)?,
             Value::Map(_) => return Err(should("a text or a list")),
             _ => {
-                let Some(words) = split_words(&node.scalar()?) else {
+                let Some(words) = split_words(node.as_text()) else {
                     return Err(node.wrong(format_args!("{path}: a quote is not closed")));
                 };
                 Value::List(words.into_iter().map(|word| node.text(word)).collect())
@@ -66,7 +66,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
         Kind::List => match &node.value {
             Value::List(elements) => list(elements, path)?,
             Value::Map(_) => return Err(should("a list")),
-            _ => Value::List(vec![node.text(node.scalar()?)]),
+            _ => Value::List(vec![node.text(node.as_text())]),
         },
         Kind::Dict => dict(node, path)?,
         Kind::Object(keys) => object(node, keys, scope, path)?,
@@ -80,7 +80,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
             }
             Value::Map(named)
         }
-        Kind::Entries { long, keys, .. } => {
+        Kind::Entries(ListOf { long, keys, .. }) => {
             let alone = std::slice::from_ref(node);
             let elements = match &node.value {
                 Value::List(elements) => elements.as_slice(),
@@ -141,7 +141,7 @@ fn list(elements: &[Node], path: &str) -> Result<Value> {
             Value::List(_) | Value::Map(_) => {
                 return Err(element.wrong(format_args!("{path} should be a list of texts")));
             }
-            _ => texts.push(element.text(element.scalar()?)),
+            _ => texts.push(element.text(element.as_text())),
         }
     }
     Ok(Value::List(texts))
@@ -159,7 +159,7 @@ fn dict(node: &Node, path: &str) -> Result<Value> {
                     Value::List(_) | Value::Map(_) => {
                         return Err(value.wrong(format_args!("{path}.{key} should be a text")));
                     }
-                    _ => Node { tag: value.tag, ..value.text(value.scalar()?) },
+                    _ => Node { tag: value.tag, ..value.text(value.as_text()) },
                 };
                 found.set(key, text);
             }
@@ -169,7 +169,7 @@ fn dict(node: &Node, path: &str) -> Result<Value> {
                 let pair = element.scalar()?;
                 match pair.split_once('=') {
                     Some((key, value)) => found.set(key.trim_end(), element.text(value)),
-                    None => found.set(&pair, element.with(Value::Null)),
+                    None => found.set(pair, element.with(Value::Null)),
                 }
             }
         }

@@ -6,12 +6,11 @@
 //! gives them; a flag overrides its variable. Services are not checked here: `project` does that.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::canonical::check;
-use super::interpolate::Variables;
+use super::interpolate::{Variables, add_once};
 use super::merge::{merge, strip};
 use super::node::{Node, Value};
 use super::schema::{ROOT, SERVICE};
@@ -59,14 +58,15 @@ pub struct Source {
     pub root: Node,
     pub environment: Environment,
     /// The variables that the files use and that are not set.
-    pub missing: BTreeSet<String>,
+    pub missing: Vec<String>,
 }
 
 /// The variables for interpolation. The command's own environment overrides `.env` files.
 #[derive(Clone, Default)]
 pub struct Environment {
-    own: BTreeMap<String, String>,
-    files: BTreeMap<String, String>,
+    own: Vec<(String, String)>,
+    /// A later value of a variable wins.
+    files: Vec<(String, String)>,
 }
 
 impl Environment {
@@ -75,12 +75,14 @@ impl Environment {
         let own = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        Environment { own: own.collect(), files: BTreeMap::new() }
+        Environment { own: own.collect(), files: Vec::new() }
     }
 
     /// Returns the value of a variable, or `None` if it is not set.
     pub fn get(&self, name: &str) -> Option<String> {
-        self.own.get(name).or_else(|| self.files.get(name)).cloned()
+        let is_asked = |(known, _): &&(String, String)| known == name;
+        let own = self.own.iter().find(is_asked);
+        own.or_else(|| self.files.iter().rev().find(is_asked)).map(|(_, value)| value.clone())
     }
 
     /// Returns the value of a variable, or `None` if it is empty or not set.
@@ -160,7 +162,9 @@ pub fn load(choice: &Choice) -> Result<Source> {
         environment.read(&here.join(file))?;
     }
     // `.env` may set COMPOSE_FILE.
-    let files = if choice.files.is_empty() && environment.files.contains_key("COMPOSE_FILE") {
+    let files = if choice.files.is_empty()
+        && environment.files.iter().any(|(name, _)| name == "COMPOSE_FILE")
+    {
         find_files(choice, &environment, &dir)?
     } else {
         found
@@ -175,14 +179,14 @@ pub fn load(choice: &Choice) -> Result<Source> {
     if let Some(more) = environment.set("COMPOSE_PROFILES") {
         profiles.extend(more.split(',').map(|name| name.trim().to_owned()));
     }
-    let mut parsed = BTreeMap::new();
+    let mut parsed: Vec<(PathBuf, Vec<Node>)> = Vec::new();
     for file in &files {
-        if !parsed.contains_key(file) {
-            parsed.insert(file.clone(), parse(file)?);
+        if parsed.iter().all(|(known, _)| known != file) {
+            parsed.push((file.clone(), parse(file)?));
         }
     }
-    let name = project_name(choice, &environment, files.iter().map(|file| &parsed[file]), &dir)?;
-    environment.files.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    let name = project_name(choice, &environment, &parsed, &dir)?;
+    environment.files.push(("COMPOSE_PROJECT_NAME".to_owned(), name.clone()));
     let missing = RefCell::default();
     let mut reader = Reader { count: 0, missing: &missing, environment, parsed };
     let mut root = reader.files(&files, &dir)?;
@@ -238,10 +242,10 @@ fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result
 
 /// Returns the project's name: from the flag, from COMPOSE_PROJECT_NAME, from the last `name` in
 /// the files, or from the directory.
-fn project_name<'a>(
+fn project_name(
     choice: &Choice,
     environment: &Environment,
-    files: impl Iterator<Item = &'a Vec<Node>>,
+    parsed: &[(PathBuf, Vec<Node>)],
     dir: &Path,
 ) -> Result<String> {
     if let Some(name) = choice.name.clone().or_else(|| environment.set("COMPOSE_PROJECT_NAME")) {
@@ -249,7 +253,8 @@ fn project_name<'a>(
         return Ok(name);
     }
     let mut name = None;
-    for given in files.flatten().filter_map(|document| document.given("name")) {
+    let documents = parsed.iter().flat_map(|(_, documents)| documents);
+    for given in documents.filter_map(|document| document.given("name")) {
         let find = |name: &str| environment.get(name);
         let variables = Variables { find: &find, missing: RefCell::default() };
         let given_name = given.convert(|text| variables.expand(text))?;
@@ -288,10 +293,10 @@ fn normalize(name: &str) -> String {
 /// Reads the files of a project, at most `MAX_FILES`.
 struct Reader<'a> {
     count: usize,
-    missing: &'a RefCell<BTreeSet<String>>,
+    missing: &'a RefCell<Vec<String>>,
     environment: Environment,
     /// The parsed documents of the project's own files. The first use of a file removes its entry.
-    parsed: BTreeMap<PathBuf, Vec<Node>>,
+    parsed: Vec<(PathBuf, Vec<Node>)>,
 }
 
 impl Reader<'_> {
@@ -329,7 +334,10 @@ impl Reader<'_> {
         }
         let scope = Scope { dir: dir.to_path_buf(), home: self.environment.get("HOME") };
         let mut documents = Vec::new();
-        let parsed = self.parsed.remove(file).map_or_else(|| parse(file), Ok)?;
+        let parsed = match self.parsed.iter().position(|(known, _)| known == file) {
+            Some(at) => self.parsed.remove(at).1,
+            None => parse(file)?,
+        };
         for mut node in parsed {
             if node.value == Value::Null {
                 continue;
@@ -338,7 +346,9 @@ impl Reader<'_> {
             let find = |name: &str| environment.get(name);
             let variables = Variables { find: &find, missing: RefCell::default() };
             variables.fill(&mut node)?;
-            self.missing.borrow_mut().extend(variables.missing.into_inner());
+            for name in variables.missing.into_inner() {
+                add_once(&mut self.missing.borrow_mut(), &name);
+            }
             documents.push(check(&node, &scope)?);
         }
         Ok(documents)
@@ -368,10 +378,10 @@ impl Reader<'_> {
         let Some(extends) = service.take("extends").filter(|node| node.value != Value::Null) else {
             return Ok(service);
         };
-        let Some(name) = extends.get_text("service")? else {
+        let Some(name) = extends.get_text("service").map(str::to_owned) else {
             return Err(extends.wrong("extends.service is missing"));
         };
-        let other = extends.get_text("file")?.map(PathBuf::from);
+        let other = extends.get_text("file").map(PathBuf::from);
         let here = other.clone().unwrap_or_else(|| file.to_path_buf());
         if seen.contains(&(here.clone(), name.clone())) {
             return Err(extends.wrong(format_args!("service {name} extends itself")));
@@ -397,6 +407,9 @@ impl Reader<'_> {
     /// files define the same name differently.
     fn include(&mut self, mut root: Node, dir: &Path) -> Result<Node> {
         let Some(include) = root.take("include") else { return Ok(root) };
+        if !matches!(include.value, Value::List(_) | Value::Null) {
+            return Err(include.wrong("include should be a list of files"));
+        }
         for element in include.elements() {
             let paths = match &element.value {
                 Value::Map(entries) => {
@@ -411,33 +424,30 @@ impl Reader<'_> {
                     }
                     element.get("path").map(texts).transpose()?.unwrap_or_default()
                 }
-                _ => vec![element.scalar()?],
+                _ => vec![element.scalar()?.to_owned()],
             };
             let files: Vec<PathBuf> = paths.iter().map(|path| resolved(dir, path)).collect();
             let Some(first) = files.first() else {
                 return Err(element.wrong("include.path is missing"));
             };
-            let below = match element.get_text("project_directory")? {
-                Some(directory) => resolved(dir, &directory),
+            let below = match element.given("project_directory") {
+                Some(directory) => resolved(dir, directory.scalar()?),
                 None => first.parent().unwrap_or(dir).to_path_buf(),
             };
-            let outer = self.environment.clone();
-            let env_files = element.given("env_file").map(texts).transpose()?;
-            match env_files {
-                Some(files) => {
-                    for file in files {
-                        self.environment.read(&dir.join(file))?;
-                    }
+            let env_files = match element.given("env_file") {
+                Some(files) => texts(files)?.iter().map(|file| dir.join(file)).collect(),
+                None if below != dir => vec![below.join(".env")],
+                None => Vec::new(),
+            };
+            // The variables of the including project override those of the included one.
+            let mut inner = self.environment.clone();
+            inner.own.extend(std::mem::take(&mut inner.files).into_iter().rev());
+            for file in &env_files {
+                if element.given("env_file").is_some() || file.is_file() {
+                    inner.read(file)?;
                 }
-                None if below.join(".env").is_file() && below != dir => {
-                    // The variables of the including project override those of the included one.
-                    let mut own = Environment { own: outer.own.clone(), ..Default::default() };
-                    own.own.extend(outer.files.clone());
-                    own.read(&below.join(".env"))?;
-                    self.environment = own;
-                }
-                None => {}
             }
+            let outer = std::mem::replace(&mut self.environment, inner);
             let included = self.files(&files, &below);
             self.environment = outer;
             let included = included.context(|| format!("{}: include", element.place))?;
@@ -464,7 +474,9 @@ impl Reader<'_> {
 
 fn texts(node: &Node) -> Result<Vec<String>> {
     match &node.value {
-        Value::List(elements) => elements.iter().map(Node::scalar).collect(),
-        _ => Ok(vec![node.scalar()?]),
+        Value::List(elements) => {
+            elements.iter().map(|node| Ok(node.scalar()?.to_owned())).collect()
+        }
+        _ => Ok(vec![node.scalar()?.to_owned()]),
     }
 }

@@ -29,17 +29,17 @@ pub fn pre_stop(engine: &Engine, service: &Service, id: &str) -> Result<()> {
 }
 
 fn run(engine: &Engine, service: &Service, id: &str, key: &str) -> Result<()> {
-    for hook in service.node.get(key).iter().flat_map(|node| node.elements()) {
+    for hook in service.node.elements_of(key) {
         let mut env = Vec::new();
-        for (name, value) in hook.get("environment").iter().flat_map(|node| node.entries()) {
-            env.push(format!("{name}={}", value.scalar()?));
+        for (name, value) in hook.entries_of("environment") {
+            env.push(format!("{name}={}", value.as_text()));
         }
         let options = ExecOptions {
             container: id.to_owned(),
             command: words(hook)?,
             privileged: hook.get_bool("privileged"),
-            user: hook.get_text("user")?,
-            workdir: hook.get_text("working_dir")?,
+            user: hook.get_text("user").map(str::to_owned),
+            workdir: hook.get_text("working_dir").map(str::to_owned),
             env,
             ..ExecOptions::default()
         };
@@ -52,9 +52,9 @@ fn run(engine: &Engine, service: &Service, id: &str, key: &str) -> Result<()> {
 }
 
 fn words(hook: &Node) -> Result<Vec<String>> {
-    let command = hook.get("command").map(Node::elements).unwrap_or_default();
+    let command = hook.elements_of("command");
     if command.is_empty() {
         return Err(hook.wrong("a hook needs a command"));
     }
-    command.iter().map(Node::scalar).collect()
+    Ok(command.iter().map(|word| word.as_text().to_owned()).collect())
 }

@@ -1,12 +1,11 @@
 //! Replaces the variables in a compose file's values (compose specification, "Interpolation").
 //!
-//! The forms are `$NAME` and `${NAME}`; with a default `${NAME:-x}` and `${NAME-x}`; with an error
-//! `${NAME:?x}` and `${NAME?x}`; with a replacement `${NAME:+x}` and `${NAME+x}`. `x` may have
-//! variables too. `$$` is a dollar. In the forms with a colon, an empty variable counts as unset.
-//! Variables in keys are not replaced.
+//! The forms are `$NAME`, `${NAME}`, and with a default, an error or a replacement `${NAME:-x}`
+//! `${NAME-x}` `${NAME:?x}` `${NAME?x}` `${NAME:+x}` `${NAME+x}`, where `x` may have variables too.
+//! `$$` is a dollar. In the forms with a colon, an empty variable counts as unset. Variables in
+//! keys are not replaced.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use super::node::{Node, Value};
 use crate::error::{Result, fail};
@@ -21,7 +20,7 @@ pub struct Variables<'a> {
     /// Returns the value of a variable, or `None` if it is not set.
     pub find: &'a dyn Fn(&str) -> Option<String>,
     /// The variables that were used without a default and are not set.
-    pub missing: RefCell<BTreeSet<String>>,
+    pub missing: RefCell<Vec<String>>,
 }
 
 impl Variables<'_> {
@@ -142,9 +141,16 @@ impl Variables<'_> {
     /// Returns the value of a variable. If it is not set, notes this and returns an empty text.
     fn need(&self, name: &str) -> String {
         (self.find)(name).unwrap_or_else(|| {
-            self.missing.borrow_mut().insert(name.to_owned());
+            add_once(&mut self.missing.borrow_mut(), name);
             String::new()
         })
+    }
+}
+
+/// Adds `name` to a list that does not have it yet.
+pub fn add_once(names: &mut Vec<String>, name: &str) {
+    if names.iter().all(|known| known != name) {
+        names.push(name.to_owned());
     }
 }
 

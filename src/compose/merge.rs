@@ -7,7 +7,7 @@
 //! already replaced here.
 
 use super::node::{Node, Tag, Value};
-use super::schema::{Key, Kind};
+use super::schema::{Key, Kind, ListOf};
 
 /// Merges `over`, of the later file, over `base`.
 pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
@@ -39,7 +39,7 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
             merged
         }
         Kind::List => merge_lists(base, over, &|one, other| one == other),
-        Kind::Entries { identity, .. } => merge_lists(base, over, &|one, other| {
+        Kind::Entries(ListOf { identity, .. }) => merge_lists(base, over, &|one, other| {
             !identity.is_empty() && identity.iter().all(|key| one.get(key) == other.get(key))
         }),
         Kind::Text

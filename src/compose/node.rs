@@ -8,6 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
+use crate::order;
 
 /// A file, as errors name it, and a line, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,12 +108,22 @@ impl Node {
         }
     }
 
+    /// Returns the entries of the map `key`, and an empty slice if it is absent or no map.
+    pub fn entries_of(&self, key: &str) -> &[(String, Node)] {
+        self.get(key).map(Node::entries).unwrap_or_default()
+    }
+
     /// Returns the elements of a list, and an empty slice for any other value.
     pub fn elements(&self) -> &[Node] {
         match &self.value {
             Value::List(elements) => elements,
             _ => &[],
         }
+    }
+
+    /// Returns the elements of the list `key`, and an empty slice if it is absent or no list.
+    pub fn elements_of(&self, key: &str) -> &[Node] {
+        self.get(key).map(Node::elements).unwrap_or_default()
     }
 
     /// Sets `key` of a map. Does nothing for any other value.
@@ -125,6 +136,13 @@ impl Node {
         }
     }
 
+    /// Sorts a map by its keys.
+    pub fn sort(&mut self) {
+        if let Value::Map(entries) = &mut self.value {
+            order::sort_by(entries, |one, other| one.0.cmp(&other.0));
+        }
+    }
+
     /// Removes `key` from a map and returns its value.
     pub fn take(&mut self, key: &str) -> Option<Node> {
         let Value::Map(entries) = &mut self.value else { return None };
@@ -133,23 +151,29 @@ impl Node {
     }
 
     /// Returns a scalar as text; a null is an empty text. Fails for a list or a map.
-    pub fn scalar(&self) -> Result<String> {
-        Ok(match &self.value {
-            Value::Null => String::new(),
-            Value::Bool(value) => value.to_string(),
-            Value::Number(text) | Value::Text(text) => text.clone(),
+    pub fn scalar(&self) -> Result<&str> {
+        match self.value {
             Value::List(_) | Value::Map(_) => {
-                return Err(
-                    self.wrong(format_args!("a text should stand here, not {}", self.kind()))
-                );
+                Err(self.wrong(format_args!("a text should stand here, not {}", self.kind())))
             }
-        })
+            _ => Ok(self.as_text()),
+        }
     }
 
-    /// Returns the scalar of `key` as text, or `None` if it is absent or null. Fails for a list or
-    /// a map.
-    pub fn get_text(&self, key: &str) -> Result<Option<String>> {
-        self.given(key).map(Node::scalar).transpose()
+    /// Returns a scalar of a canonical tree as text, and an empty text for a list or a map, which stand
+    /// in such a tree only where no scalar is asked for.
+    pub fn as_text(&self) -> &str {
+        match &self.value {
+            Value::Null | Value::List(_) | Value::Map(_) => "",
+            Value::Bool(true) => "true",
+            Value::Bool(false) => "false",
+            Value::Number(text) | Value::Text(text) => text,
+        }
+    }
+
+    /// Returns the scalar `key` of a canonical tree, or `None` if it is absent or null.
+    pub fn get_text(&self, key: &str) -> Option<&str> {
+        self.given(key).map(Node::as_text)
     }
 
     /// Returns the value of `key` as a boolean: false if it is absent or no boolean.
@@ -159,7 +183,7 @@ impl Node {
 
     /// Converts this scalar by `parse`. An error names the place.
     pub fn convert<T>(&self, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-        parse(&self.scalar()?).map_err(|error| self.wrong(error))
+        parse(self.scalar()?).map_err(|error| self.wrong(error))
     }
 
     /// Returns the type of the value, for errors.

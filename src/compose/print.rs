@@ -5,6 +5,18 @@
 //! it for another type. Comments and anchors of the user's file are not kept.
 
 use super::node::{Node, Value};
+use crate::order;
+
+/// Doubles the `$` in all texts, so that a command that reads them finds no variables. Keys stay as
+/// they are, because variables in keys are not replaced.
+pub fn escape(node: &mut Node) {
+    match &mut node.value {
+        Value::Text(text) => *text = text.replace('$', "$$"),
+        Value::List(elements) => elements.iter_mut().for_each(escape),
+        Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| escape(node)),
+        _ => {}
+    }
+}
 
 /// Returns the tree as YAML with two spaces of indentation. Ends with a newline.
 pub fn yaml(node: &Node) -> String {
@@ -134,7 +146,7 @@ fn push_json(out: &mut String, node: &Node, sorted: bool) {
             out.push('{');
             let mut entries: Vec<&(String, Node)> = entries.iter().collect();
             if sorted {
-                entries.sort_by(|one, other| one.0.cmp(&other.0));
+                order::sort_by(&mut entries, |one, other| one.0.cmp(&other.0));
             }
             for (at, (key, value)) in entries.into_iter().enumerate() {
                 if at > 0 {

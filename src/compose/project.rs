@@ -5,7 +5,6 @@
 //! must be declared, and dependencies must not form a circle. Nothing is made here: `up` and
 //! `resources` do that. See the compose specification, "Services".
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::dotenv;
@@ -14,6 +13,7 @@ use super::node::{Node, Place, Tag, Value};
 use super::print::json;
 use super::shared::joined;
 use crate::digest::Digest;
+use crate::engine::project::PREFIX;
 use crate::error::{Context, Result, fail};
 use crate::suggest::hint;
 
@@ -34,7 +34,7 @@ pub struct Project {
     /// The services that no profile enables.
     pub disabled: Vec<Service>,
     /// The variables that the files use and that are not set.
-    pub missing: BTreeSet<String>,
+    pub missing: Vec<String>,
     environment: Environment,
 }
 
@@ -46,6 +46,8 @@ pub struct Service {
     pub node: Node,
     pub profiles: Vec<String>,
     pub depends_on: Vec<Dependency>,
+    /// The number of replicas in the file: `scale`, `deploy.replicas` or 1.
+    pub scale: u32,
     /// The hash of the service's configuration, in hex. If the hash changes, `up` makes the
     /// containers again.
     pub hash: String,
@@ -106,28 +108,29 @@ impl Project {
                 fail!("no such service: {name}{}", hint(name, names));
             }
         }
+        // To name a service is to enable its profiles.
+        let mut active = source.profiles;
+        for service in all.iter().filter(|service| wanted.contains(&service.name)) {
+            active.extend_from_slice(&service.profiles);
+        }
         let is_active = |service: &Service| {
+            let mut profiles = service.profiles.iter();
             service.profiles.is_empty()
-                || wanted.contains(&service.name)
-                || service
-                    .profiles
-                    .iter()
-                    .any(|name| source.profiles.iter().any(|on| on == name || on == "*"))
+                || profiles.any(|name| active.iter().any(|on| on == name || on == "*"))
         };
         let (enabled, disabled): (Vec<Service>, Vec<Service>) =
             all.into_iter().partition(is_active);
         project.disabled = disabled;
         project.services = project.in_order(enabled)?;
         let mut root = services.map();
-        let mut by_name: Vec<&Service> = project.services.iter().collect();
-        by_name.sort_by(|one, other| one.name.cmp(&other.name));
-        for service in by_name {
+        for service in &project.services {
             root.set(&service.name, service.node.clone());
         }
+        root.sort();
         project.root.set("services", root);
         project.complete_rest()?;
         for service in &mut project.services {
-            service.hash = hash(&project.root, service, &project.environment)?;
+            service.hash = hash(&project.root, service, &project.environment);
         }
         Ok(project)
     }
@@ -143,7 +146,7 @@ impl Project {
             root: Node { place, tag: Tag::None, value: Value::Map(Vec::new()) },
             services: Vec::new(),
             disabled: Vec::new(),
-            missing: BTreeSet::new(),
+            missing: Vec::new(),
             environment: Environment::of_process(),
         }
     }
@@ -169,14 +172,17 @@ impl Project {
         if wanted.is_empty() {
             return self.services.iter().collect();
         }
-        let mut names: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+        let mut needed: Vec<&Service> = Vec::new();
         // A dependency comes before its users, so walk from the end.
         for service in self.services.iter().rev() {
-            if names.contains(service.name.as_str()) {
-                names.extend(service.depends_on.iter().map(|other| other.service.as_str()));
+            let is_needed =
+                |user: &&Service| user.depends_on.iter().any(|on| on.service == service.name);
+            if wanted.contains(&service.name) || needed.iter().any(is_needed) {
+                needed.push(service);
             }
         }
-        self.services.iter().filter(|service| names.contains(service.name.as_str())).collect()
+        needed.reverse();
+        needed
     }
 
     /// Like [`Project::with_dependencies`]; if the flag is false, returns only the services
@@ -192,11 +198,18 @@ impl Project {
     /// Returns a resource's name on the host. `section` is `networks`, `volumes`, `secrets` or
     /// `configs`, and `key` is the resource's key in the section. Returns `None` if the section has
     /// no such key.
-    pub fn real_name(&self, section: &str, key: &str) -> Result<Option<String>> {
-        match self.root.get(section).and_then(|all| all.get(key)) {
-            Some(node) => node.get_text("name"),
-            None => Ok(None),
-        }
+    pub fn real_name(&self, section: &str, key: &str) -> Option<&str> {
+        self.resource(section, key)?.get_text("name")
+    }
+
+    /// Returns the network, volume, secret or config `key`, or `None` if the section has no such key.
+    pub fn resource(&self, section: &str, key: &str) -> Option<&Node> {
+        self.root.get(section)?.get(key)
+    }
+
+    /// Returns the secret or config that `grant` of a service names.
+    pub fn granted(&self, section: &str, grant: &Node) -> Option<&Node> {
+        self.resource(section, grant.get_text("source")?)
     }
 
     /// Completes a service: adds the variables of its env files, the labels of its label files, and
@@ -206,14 +219,13 @@ impl Project {
         let mut environment = node.map();
         if let Some(files) = node.take("env_file") {
             for file in files.elements() {
-                let path = file.get_text("path")?.unwrap_or_default();
-                let path = Path::new(&path);
-                if file.get("required").is_some() && !file.get_bool("required") && !path.exists() {
+                let path = Path::new(file.get_text("path").unwrap_or_default());
+                if file.get_text("required") == Some("false") && !path.exists() {
                     continue;
                 }
                 let text = read_text(path).context(|| format!("{}: env_file", file.place))?;
                 let find = |name: &str| self.environment.get(name);
-                let pairs = match file.get_text("format")?.as_deref() {
+                let pairs = match file.get_text("format") {
                     None => dotenv::parse(&shown(path), &text, &find)?,
                     Some("raw") => raw_pairs(&text),
                     Some(other) => {
@@ -245,7 +257,7 @@ impl Project {
         if let Some(files) = node.take("label_file") {
             let mut labels = files.map();
             for file in files.elements() {
-                let text = read_text(Path::new(&file.scalar()?))
+                let text = read_text(Path::new(file.as_text()))
                     .context(|| format!("{}: label_file", file.place))?;
                 for (name, value) in raw_pairs(&text) {
                     labels.set(&name, file.text(value.unwrap_or_default()));
@@ -268,8 +280,8 @@ impl Project {
 
     fn service(&self, name: &str, node: Node) -> Result<Service> {
         let mut depends_on: Vec<Dependency> = Vec::new();
-        for (service, dependency) in node.get("depends_on").iter().flat_map(|node| node.entries()) {
-            let condition = match dependency.get_text("condition")?.as_deref() {
+        for (service, dependency) in node.entries_of("depends_on") {
+            let condition = match dependency.get_text("condition") {
                 Some("service_started") | None => Need::Started,
                 Some("service_healthy") => Need::Healthy,
                 Some("service_completed_successfully") => Need::Completed,
@@ -286,17 +298,19 @@ impl Project {
             depends_on.push(Dependency { service, condition, required, restart });
         }
         // A service that shares a namespace or a volume of another service depends on it.
-        let mut implied = joined(&node)?;
-        for element in node.get("links").iter().flat_map(|node| node.elements()) {
-            let link = element.scalar()?;
-            implied.push(link.split(':').next().unwrap_or_default().to_owned());
+        let mut implied = joined(&node);
+        for link in node.elements_of("links") {
+            implied.push(link.as_text().split_once(':').map_or(link.as_text(), |(name, _)| name));
         }
         for service in implied {
+            let service = service.to_owned();
             if !depends_on.iter().any(|known| known.service == service) {
                 let condition = Need::Started;
                 depends_on.push(Dependency { service, condition, required: true, restart: true });
             }
         }
+        check_labels(&format!("services.{name}"), &node)?;
+        agree(name, &node)?;
         let scale = scale(&node)?;
         if scale > 1
             && let Some(fixed) = node.given("container_name")
@@ -305,13 +319,13 @@ impl Project {
                 "services.{name}: a container_name can't go with {scale} replicas"
             )));
         }
-        let profiles = node.get("profiles").map(Node::elements).unwrap_or_default();
-        let profiles = profiles.iter().map(Node::scalar).collect::<Result<_>>()?;
+        let profiles = node.elements_of("profiles").iter();
+        let profiles = profiles.map(|profile| profile.as_text().to_owned()).collect();
         if node.given("image").is_none() && node.given("build").is_none() {
             return Err(node.wrong(format_args!("services.{name} has neither image nor build")));
         }
         let (name, hash) = (name.to_owned(), String::new());
-        Ok(Service { name, node, profiles, depends_on, hash })
+        Ok(Service { name, node, profiles, depends_on, scale, hash })
     }
 
     /// Sorts services so that each comes after the services that it depends on. Fails if a
@@ -338,7 +352,7 @@ impl Project {
                 }));
             }
         }
-        let names: BTreeSet<String> = waiting.iter().map(|service| service.name.clone()).collect();
+        let names: Vec<String> = waiting.iter().map(|service| service.name.clone()).collect();
         for service in &mut waiting {
             service.depends_on.retain(|other| names.contains(&other.service));
         }
@@ -372,11 +386,9 @@ impl Project {
             ("configs", "config"),
         ] {
             let mut all = self.root.take(section).filter(|all| all.value != Value::Null);
-            let mut used: Vec<(String, &Node)> = Vec::new();
-            for service in &self.services {
-                used.extend(service.uses(section)?);
-            }
-            if section == "networks" && used.iter().any(|(name, _)| name == "default") {
+            let used: Vec<(&str, &Node)> =
+                self.services.iter().flat_map(|service| service.uses(section)).collect();
+            if section == "networks" && used.iter().any(|(name, _)| *name == "default") {
                 let all = all.get_or_insert_with(|| self.root.map());
                 if all.get("default").is_none() {
                     let node = all.with(Value::Null);
@@ -385,8 +397,8 @@ impl Project {
             }
             for (name, node) in &used {
                 if all.as_ref().and_then(|all| all.get(name)).is_none() {
-                    let known = all.iter().flat_map(|all| all.entries());
-                    let hint = hint(name, known.map(|(name, _)| name.as_str()));
+                    let known = all.as_ref().map(Node::entries).unwrap_or_default();
+                    let hint = hint(name, known.iter().map(|(name, _)| name.as_str()));
                     return Err(node.wrong(format_args!(
                         "no such {one}: {name}; declare it below '{section}:'{hint}"
                     )));
@@ -402,10 +414,10 @@ impl Project {
         }
         let name = self.root.text(self.name.clone());
         self.root.take("version");
-        self.root.set("name", name);
+        self.root.take("name");
         // The name comes first, as Docker Compose prints it.
         if let Value::Map(entries) = &mut self.root.value {
-            entries.sort_by_key(|(key, _)| key != "name");
+            entries.insert(0, ("name".to_owned(), name));
         }
         Ok(())
     }
@@ -415,16 +427,18 @@ fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -
     if node.value == Value::Null {
         node.value = Value::Map(Vec::new());
     }
+    check_labels(&format!("{section}.{key}"), node)?;
     let external = node.take("external");
     let mut is_external = false;
-    let mut name = node.get_text("name")?;
+    let mut name = node.get_text("name").map(str::to_owned);
     match external.as_ref().map(|external| &external.value) {
         None | Some(Value::Null | Value::Bool(false)) => {}
         Some(Value::Bool(true)) => is_external = true,
         // Older files have a map here: `external: {name: NAME}`.
         Some(Value::Map(_)) => {
             is_external = true;
-            name = external.as_ref().map(|node| node.get_text("name")).transpose()?.flatten();
+            let given = external.as_ref().and_then(|external| external.given("name"));
+            name = given.map(Node::scalar).transpose()?.map(str::to_owned);
         }
         Some(Value::Text(text)) if text == "true" => is_external = true,
         Some(Value::Text(text)) if text == "false" => {}
@@ -442,6 +456,11 @@ fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -
     let name = node.text(name);
     node.set("name", name);
     if is_external {
+        if let Some((other, value)) = node.entries().iter().find(|(key, _)| key != "name") {
+            return Err(value.wrong(format_args!(
+                "{section}.{key} is external and made elsewhere; remove {other}"
+            )));
+        }
         let external = node.with(Value::Bool(true));
         node.set("external", external);
     }
@@ -449,10 +468,10 @@ fn complete_resource(project: &str, section: &str, key: &str, node: &mut Node) -
         let known: &[&str] = if section == "networks" {
             &["bridge", "macvlan", "ipvlan", "default"]
         } else {
-            &["local"]
+            &["local", "default"]
         };
-        let text = driver.scalar()?;
-        if !known.contains(&text.as_str()) {
+        let text = driver.as_text();
+        if !known.contains(&text) {
             return Err(driver.wrong(format_args!(
                 "{section}.{key}.driver: mydocker has no driver '{text}', only {}",
                 known.join(" ")
@@ -474,27 +493,59 @@ impl Need {
 }
 
 impl Service {
-    /// Returns the number of replicas in the file: `scale`, `deploy.replicas` or 1. Fails for a bad
-    /// number.
-    pub fn scale(&self) -> Result<u32> {
-        scale(&self.node)
-    }
-
     /// Returns the networks, volumes, secrets or configs that the service uses: the key in the
     /// file's `section`, and the service's node for it.
-    pub fn uses(&self, section: &str) -> Result<Vec<(String, &Node)>> {
-        let Some(all) = self.node.get(section) else { return Ok(Vec::new()) };
-        let mut used: Vec<(String, &Node)> =
-            all.entries().iter().map(|(name, endpoint)| (name.clone(), endpoint)).collect();
-        for element in all.elements() {
+    pub fn uses(&self, section: &str) -> Vec<(&str, &Node)> {
+        let mut used = Vec::new();
+        for (name, endpoint) in self.node.entries_of(section) {
+            used.push((name.as_str(), endpoint));
+        }
+        for element in self.node.elements_of(section) {
             // A mount without a type is a volume.
             let is_named = section != "volumes"
-                || element.get_text("type")?.is_none_or(|kind| kind == "volume");
-            if let Some(source) = element.get_text("source")?.filter(|_| is_named) {
-                used.push((source, element));
-            }
+                || element.get_text("type").is_none_or(|kind| kind == "volume");
+            used.extend(element.get_text("source").filter(|_| is_named).zip(Some(element)));
         }
-        Ok(used)
+        used
+    }
+}
+
+/// The keys that `deploy` has under another name. Two values of one setting must be the same.
+fn agree(name: &str, node: &Node) -> Result<()> {
+    let Some(deploy) = node.given("deploy") else { return Ok(()) };
+    for (key, path) in [
+        ("scale", &["replicas"][..]),
+        ("cpus", &["resources", "limits", "cpus"]),
+        ("mem_limit", &["resources", "limits", "memory"]),
+        ("pids_limit", &["resources", "limits", "pids"]),
+        ("mem_reservation", &["resources", "reservations", "memory"]),
+        ("cpu_shares", &["resources", "reservations", "cpus"]),
+    ] {
+        let other = path.iter().try_fold(deploy, |node, key| node.given(key));
+        if let (Some(one), Some(other)) = (node.given(key), other)
+            && (key == "cpu_shares" || !is_same(one.as_text(), other.as_text()))
+        {
+            return Err(one.wrong(format_args!(
+                "services.{name}: {key} and deploy.{} contradict each other; remove one",
+                path.join(".")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two numbers or sizes are the same: `0.50` is `.5`, `1G` is `1g`.
+fn is_same(one: &str, other: &str) -> bool {
+    let numbers = [one, other].map(|text| text.parse::<f64>().ok());
+    one.eq_ignore_ascii_case(other) || numbers[0].is_some() && numbers[0] == numbers[1]
+}
+
+/// Labels by which compose knows what is its own are not the file's to set.
+fn check_labels(path: &str, node: &Node) -> Result<()> {
+    match node.entries_of("labels").iter().find(|(key, _)| key.starts_with(PREFIX)) {
+        Some((key, label)) => Err(label
+            .wrong(format_args!("{path}: compose itself sets the labels {PREFIX}*; remove {key}"))),
+        None => Ok(()),
     }
 }
 
@@ -526,7 +577,7 @@ fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
 
 /// Returns the hash of the configuration of a service's containers. Leaves out the settings that
 /// change no container, such as when or how often the service runs and how its image is built.
-fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<String> {
+fn hash(root: &Node, service: &Service, environment: &Environment) -> String {
     let mut node = service.node.clone();
     for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {
         node.take(key);
@@ -540,15 +591,15 @@ fn hash(root: &Node, service: &Service, environment: &Environment) -> Result<Str
     let mut text = json(&node, true);
     // If a network, volume, secret or config changes, the container must be made again.
     for section in ["networks", "volumes", "secrets", "configs"] {
-        for (name, _) in service.uses(section)? {
-            if let Some(node) = root.get(section).and_then(|all| all.get(&name)) {
+        for (name, _) in service.uses(section) {
+            if let Some(node) = root.get(section).and_then(|all| all.get(name)) {
                 text.push_str(&json(node, true));
                 // The same holds if the variable that a secret comes from changes.
-                if let Some(Ok(variable)) = node.given("environment").map(Node::scalar) {
-                    text.push_str(&environment.get(&variable).unwrap_or_default());
+                if let Some(variable) = node.get_text("environment") {
+                    text.push_str(&environment.get(variable).unwrap_or_default());
                 }
             }
         }
     }
-    Ok(Digest::of(text.as_bytes()).hex())
+    Digest::of(text.as_bytes()).hex()
 }

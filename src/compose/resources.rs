@@ -5,8 +5,6 @@
 //! already. If a volume with the right name belongs to another project or to none, it is used with
 //! a warning. Such a network is an error. `engine` implements the drivers.
 
-use std::collections::BTreeSet;
-
 use super::members::Session;
 use super::node::Node;
 use super::print::json;
@@ -37,29 +35,30 @@ impl Session<'_> {
     }
 
     /// Returns the networks or volumes of the file that `services` use.
-    fn used(&self, section: &str, services: &[&Service]) -> Result<Vec<&(String, Node)>> {
-        let mut names = BTreeSet::new();
-        for service in services {
-            names.extend(service.uses(section)?.into_iter().map(|(name, _)| name));
-        }
-        let all = self.project.root.get(section).map(Node::entries).unwrap_or_default();
-        Ok(all.iter().filter(|(key, _)| names.contains(key)).collect())
+    fn used(&self, section: &str, services: &[&Service]) -> Vec<&(String, Node)> {
+        let is_used = |key: &str| {
+            services
+                .iter()
+                .any(|service| service.uses(section).iter().any(|(name, _)| *name == key))
+        };
+        let all = self.project.root.entries_of(section);
+        all.iter().filter(|(key, _)| is_used(key)).collect()
     }
 
     /// Makes the missing networks that `services` use. Makes a network again if its configuration
     /// changed. Fails if an external network is missing, if a network belongs to another project,
     /// or if containers use a changed network.
     pub fn make_networks(&self, services: &[&Service], make: MakeNetwork<'_>) -> Result<()> {
-        let used = self.used("networks", services)?;
+        let used = self.used("networks", services);
         if used.is_empty() {
             return Ok(());
         }
         let known = self.engine.network_list()?;
         for (key, node) in used {
-            let name = node.get_text("name")?.unwrap_or_default();
+            let name = node.get_text("name").unwrap_or_default();
             let found = known.iter().find(|network| network.name == name);
             if node.get_bool("external") {
-                if found.is_none() && known.iter().all(|network| !network.id.starts_with(&name)) {
+                if found.is_none() && known.iter().all(|network| !network.id.starts_with(name)) {
                     return Err(node.wrong(format_args!(
                         "the external network {name} does not exist; make it with mydocker \
                          network create {name}"
@@ -86,26 +85,26 @@ impl Session<'_> {
                          down, then up again"
                     )));
                 }
-                self.engine.network_remove(&name)?;
+                self.engine.network_remove(name)?;
             }
             let mut options = make(node)?;
-            options.name.clone_from(&name);
+            name.clone_into(&mut options.name);
             options.labels.extend(labels);
             self.engine.network_create(&options).context(|| format!("{}", node.place))?;
-            self.note("Network", &name, "Created");
+            self.note("Network", name, "Created");
         }
         Ok(())
     }
 
     /// Makes the missing volumes that `services` use. Fails if an external volume is missing.
     pub fn make_volumes(&self, services: &[&Service]) -> Result<()> {
-        let used = self.used("volumes", services)?;
+        let used = self.used("volumes", services);
         if used.is_empty() {
             return Ok(());
         }
         let known = self.engine.volumes(false)?;
         for (key, node) in used {
-            let name = node.get_text("name")?.unwrap_or_default();
+            let name = node.get_text("name").unwrap_or_default();
             let found = known.iter().find(|volume| volume.name == name);
             if node.get_bool("external") {
                 if found.is_none() {
@@ -119,18 +118,17 @@ impl Session<'_> {
             match found {
                 None => {
                     let mut labels = self.labels(VOLUME, key, node);
-                    for (key, value) in node.get("labels").iter().flat_map(|node| node.entries()) {
-                        labels.insert(0, (key.clone(), value.scalar()?));
+                    for (key, value) in node.entries_of("labels") {
+                        labels.insert(0, (key.clone(), value.as_text().to_owned()));
                     }
                     let mut options = Vec::new();
-                    let given = node.get("driver_opts");
-                    for (key, value) in given.iter().flat_map(|node| node.entries()) {
-                        options.push((key.clone(), value.scalar()?));
+                    for (key, value) in node.entries_of("driver_opts") {
+                        options.push((key.clone(), value.as_text().to_owned()));
                     }
                     self.engine
-                        .volume_create(Some(&name), &labels, &options)
+                        .volume_create(Some(name), &labels, &options)
                         .context(|| format!("{}", node.place))?;
-                    self.note("Volume", &name, "Created");
+                    self.note("Volume", name, "Created");
                 }
                 Some(found) if label(&found.labels, PROJECT) != Some(&self.project.name) => {
                     (self.report)(&format!(

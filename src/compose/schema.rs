@@ -33,17 +33,22 @@ pub enum Kind {
     Named(&'static Kind),
     /// A list of objects. `long` converts an element's short form to canonical elements. An element
     /// of a later file replaces one with the same values of all keys in `identity`.
-    Entries {
-        long: fn(&Node, &Scope) -> Result<Vec<Node>>,
-        keys: &'static [Key],
-        identity: &'static [&'static str],
-    },
+    Entries(&'static ListOf),
     /// A value whose short form the function converts to a value of the other kind.
     Short(fn(&Node, &Scope) -> Result<Node>, &'static Kind),
     /// A value that is not checked here.
     Any,
     /// A key that mydocker does not support. The text is the reason and what to do.
     Refused(&'static str),
+}
+
+/// A list of objects. By reference in `Kind`, whose size counts for each key.
+pub struct ListOf {
+    /// Makes the canonical elements from a short form.
+    pub long: fn(&Node, &Scope) -> Result<Vec<Node>>,
+    pub keys: &'static [Key],
+    /// Elements that agree in all of these keys are one.
+    pub identity: &'static [&'static str],
 }
 
 use Kind::{
@@ -79,7 +84,7 @@ pub static SERVICE: Kind = Object(&[
     ("cgroup", Text),
     ("cgroup_parent", Text),
     ("command", Words),
-    ("configs", GRANTS),
+    ("configs", Entries(&ListOf { long: short::config, keys: GRANT, identity: &["target"] })),
     ("container_name", Text),
     ("cpu_count", Refused(WINDOWS)),
     ("cpu_percent", Refused(WINDOWS)),
@@ -101,7 +106,7 @@ pub static SERVICE: Kind = Object(&[
     ("dns_search", List),
     ("domainname", Text),
     ("entrypoint", Words),
-    ("env_file", Entries { long: short::env_file, keys: ENV_FILE, identity: &["path"] }),
+    ("env_file", Entries(&ListOf { long: short::env_file, keys: ENV_FILE, identity: &["path"] })),
     ("environment", Dict),
     ("expose", List),
     ("extends", Short(short::extends, &Object(&[("service", Text), ("file", Path)]))),
@@ -134,11 +139,11 @@ pub static SERVICE: Kind = Object(&[
     ("platform", Text),
     (
         "ports",
-        Entries {
+        Entries(&ListOf {
             long: short::port,
             keys: PORT,
             identity: &["host_ip", "target", "published", "protocol"],
-        },
+        }),
     ),
     ("post_start", HOOKS),
     ("pre_stop", HOOKS),
@@ -149,9 +154,9 @@ pub static SERVICE: Kind = Object(&[
     ("pull_refresh_after", Text),
     ("read_only", Bool),
     ("restart", Text),
-    ("runtime", Refused("mydocker is the only runtime here; remove the key")),
+    ("runtime", Text),
     ("scale", Number),
-    ("secrets", GRANTS),
+    ("secrets", SECRETS),
     ("security_opt", List),
     ("shm_size", Text),
     ("stdin_open", Bool),
@@ -166,13 +171,13 @@ pub static SERVICE: Kind = Object(&[
     ("user", Text),
     ("userns_mode", Text),
     ("uts", Text),
-    ("volumes", Entries { long: short::volume, keys: MOUNT, identity: &["target"] }),
+    ("volumes", Entries(&ListOf { long: short::volume, keys: MOUNT, identity: &["target"] })),
     ("volumes_from", List),
     ("working_dir", Text),
 ]);
 
-const GRANTS: Kind = Entries { long: short::grant, keys: GRANT, identity: &["source", "target"] };
-const HOOKS: Kind = Entries { long: short::as_it_is, keys: HOOK, identity: &[] };
+const SECRETS: Kind = Entries(&ListOf { long: short::secret, keys: GRANT, identity: &["target"] });
+const HOOKS: Kind = Entries(&ListOf { long: short::as_it_is, keys: HOOK, identity: &[] });
 
 static BLKIO: &[Key] = &[
     ("weight", Number),
@@ -182,8 +187,11 @@ static BLKIO: &[Key] = &[
     ("device_write_bps", RATES),
     ("device_write_iops", RATES),
 ];
-const RATES: Kind =
-    Entries { long: short::as_it_is, keys: &[("path", Text), ("rate", Text)], identity: &["path"] };
+const RATES: Kind = Entries(&ListOf {
+    long: short::as_it_is,
+    keys: &[("path", Text), ("rate", Text)],
+    identity: &["path"],
+});
 
 static BUILD: &[Key] = &[
     ("context", Text),
@@ -196,12 +204,13 @@ static BUILD: &[Key] = &[
     ("cache_from", Short(short::caches, &List)),
     ("cache_to", Short(short::caches, &List)),
     ("no_cache", Bool),
+    ("no_cache_filter", List),
     ("pull", Bool),
     ("network", Text),
     ("platforms", List),
     ("shm_size", Text),
     ("ssh", Refused("a build forwards no SSH agent; copy what it needs into the context")),
-    ("secrets", GRANTS),
+    ("secrets", SECRETS),
     ("extra_hosts", Short(short::extra_hosts, &List)),
     ("additional_contexts", Short(short::contexts, &Dict)),
     ("entitlements", Refused("steps have no further rights; remove the key")),
@@ -237,11 +246,11 @@ static DEPLOY: &[Key] = &[
         Object(&[
             ("condition", Text),
             ("max_attempts", Number),
-            ("delay", Refused("mydocker chooses the delay between restarts; remove the key")),
-            ("window", Refused("mydocker chooses when a restart has succeeded; remove the key")),
+            ("delay", Text),
+            ("window", Refused("a restart counts as an attempt at once; remove the key")),
         ]),
     ),
-    ("endpoint_mode", Refused(SWARM)),
+    ("endpoint_mode", Text),
     ("labels", Refused(SWARM)),
     ("placement", Refused(SWARM)),
     ("update_config", Refused(SWARM)),
@@ -268,7 +277,7 @@ static ENDPOINT: &[Key] = &[
     ("mac_address", Text),
     ("interface_name", Text),
     ("driver_opts", Dict),
-    ("gw_priority", Refused("the first network has the default route; use priority")),
+    ("gw_priority", Number),
     ("priority", Number),
 ];
 
@@ -304,7 +313,8 @@ static MOUNT: &[Key] = &[
         Object(&[
             ("propagation", Text),
             ("create_host_path", Bool),
-            ("selinux", Refused("mydocker labels no files for SELinux; remove the key")),
+            // Nothing to do, as for `run -v`: a container has SELinux's label only if it asks for one.
+            ("selinux", Text),
             ("recursive", Text),
         ]),
     ),
@@ -327,7 +337,10 @@ static NETWORK: Kind = Object(&[
         Object(&[
             ("driver", Text),
             ("options", Dict),
-            ("config", Entries { long: short::as_it_is, keys: POOL, identity: &["subnet"] }),
+            (
+                "config",
+                Entries(&ListOf { long: short::as_it_is, keys: POOL, identity: &["subnet"] }),
+            ),
         ]),
     ),
     ("labels", Dict),

@@ -15,10 +15,15 @@ use super::node::{Node, Place, Value};
 use super::project::{Project, Service};
 use crate::engine::options::{CreateOptions, FileOption, INTERFACE_NAME, ImageName};
 use crate::error::{Context, Result, fail};
+use crate::order;
 use crate::units::parse_duration_ns;
 
 /// The most bytes of a secret or config that is copied into a container.
 const MAX_CONTENT: u64 = 1 << 20;
+
+/// The CPU weight that reserves one CPU, as in Kubernetes, and the smallest weight of the kernel.
+const SHARES_PER_CPU: f64 = 1024.0;
+const MIN_SHARES: f64 = 2.0;
 
 /// One flag with its value, and the place of the key in the compose file.
 pub struct Setting {
@@ -35,176 +40,154 @@ pub struct Settings {
 }
 
 /// Pairs of a key and the flag whose value is the key's text.
-const TEXTS: &[(&str, &str)] = &[
-    ("hostname", "hostname"),
-    ("isolation", "isolation"),
-    ("domainname", "domainname"),
-    ("user", "user"),
-    ("platform", "platform"),
-    ("working_dir", "workdir"),
-    ("mac_address", "mac-address"),
-    ("stop_signal", "stop-signal"),
-    ("shm_size", "shm-size"),
-    ("mem_limit", "memory"),
-    ("mem_reservation", "memory-reservation"),
-    ("memswap_limit", "memory-swap"),
-    ("mem_swappiness", "memory-swappiness"),
-    ("cpu_shares", "cpu-shares"),
-    ("cpu_quota", "cpu-quota"),
-    ("cpu_period", "cpu-period"),
-    ("cpuset", "cpuset-cpus"),
-    ("cpus", "cpus"),
-    ("pids_limit", "pids-limit"),
-    ("oom_score_adj", "oom-score-adj"),
-    ("cgroup", "cgroupns"),
-    ("cgroup_parent", "cgroup-parent"),
-    ("userns_mode", "userns"),
-    ("uts", "uts"),
-    ("restart", "restart"),
-];
+type Pair = (&'static str, &'static str);
 
 /// Pairs of a key and the flag that is given once for each element.
-const LISTS: &[(&str, &str)] = &[
+const RUN: &[Pair] = &[
+    ("annotations", "annotation"),
     ("cap_add", "cap-add"),
     ("cap_drop", "cap-drop"),
+    ("cgroup", "cgroupns"),
+    ("cgroup_parent", "cgroup-parent"),
+    ("cpu_period", "cpu-period"),
+    ("cpu_quota", "cpu-quota"),
+    ("cpu_shares", "cpu-shares"),
+    ("cpus", "cpus"),
+    ("cpuset", "cpuset-cpus"),
+    ("device_cgroup_rules", "device-cgroup-rule"),
+    ("devices", "device"),
     ("dns", "dns"),
     ("dns_opt", "dns-option"),
     ("dns_search", "dns-search"),
-    ("group_add", "group-add"),
-    ("security_opt", "security-opt"),
-    ("tmpfs", "tmpfs"),
-    ("devices", "device"),
-    ("device_cgroup_rules", "device-cgroup-rule"),
+    ("domainname", "domainname"),
+    ("environment", ENV),
     ("expose", "expose"),
-    ("extra_hosts", "add-host"),
     ("external_links", "link"),
-];
-
-/// Pairs of a key and the flag that is a switch.
-const SWITCHES: &[(&str, &str)] = &[
+    ("extra_hosts", "add-host"),
+    ("group_add", "group-add"),
+    ("hostname", "hostname"),
     ("init", "init"),
+    ("isolation", "isolation"),
+    ("labels", "label"),
+    ("mac_address", "mac-address"),
+    ("mem_limit", "memory"),
+    ("mem_reservation", "memory-reservation"),
+    ("mem_swappiness", "memory-swappiness"),
+    ("memswap_limit", "memory-swap"),
+    ("oom_kill_disable", "oom-kill-disable"),
+    ("oom_score_adj", "oom-score-adj"),
+    ("pids_limit", "pids-limit"),
+    ("platform", "platform"),
     ("privileged", "privileged"),
     ("read_only", "read-only"),
-    ("tty", "tty"),
-    ("stdin_open", "interactive"),
-    ("oom_kill_disable", "oom-kill-disable"),
-];
-
-/// Pairs of a key and the flag that is given once for each entry of the map.
-const DICTS: &[(&str, &str)] =
-    &[("annotations", "annotation"), ("labels", "label"), ("sysctls", "sysctl")];
-
-/// Pairs of a key of `build` and the flag of `build` whose value is the key's text.
-#[cfg(feature = "build")]
-const BUILD_TEXTS: &[(&str, &str)] = &[
-    ("isolation", "isolation"),
-    ("network", "network"),
+    ("restart", "restart"),
+    ("runtime", "runtime"),
+    ("security_opt", "security-opt"),
     ("shm_size", "shm-size"),
-    ("target", "target"),
+    ("stdin_open", "interactive"),
+    ("stop_signal", "stop-signal"),
+    ("sysctls", "sysctl"),
+    ("tmpfs", "tmpfs"),
+    ("tty", "tty"),
+    ("user", "user"),
+    ("userns_mode", "userns"),
+    ("uts", "uts"),
+    ("working_dir", "workdir"),
 ];
 
-/// Pairs of a key of `build` and the flag of `build` that is given once for each element.
+/// The flag for variables. A name without a value is not set in the caller's environment: it removes
+/// the image's variable.
+const ENV: &str = "env";
+
+/// Keys of `build` that are flags of `build`.
 #[cfg(feature = "build")]
-const BUILD_LISTS: &[(&str, &str)] = &[
+const BUILD: &[Pair] = &[
     ("cache_from", "cache-from"),
     ("cache_to", "cache-to"),
     ("extra_hosts", "add-host"),
+    ("isolation", "isolation"),
+    ("labels", "label"),
+    ("network", "network"),
+    ("no_cache", "no-cache"),
+    ("no_cache_filter", "no-cache-filter"),
     ("platforms", "platform"),
+    ("pull", "pull"),
+    ("shm_size", "shm-size"),
     ("tags", "tag"),
+    ("target", "target"),
 ];
 
-/// Pairs of a key of `healthcheck` and the flag whose value is the key's text.
-const HEALTH: &[(&str, &str)] = &[
+const HEALTH: &[Pair] = &[
     ("interval", "health-interval"),
-    ("timeout", "health-timeout"),
     ("retries", "health-retries"),
-    ("start_period", "health-start-period"),
     ("start_interval", "health-start-interval"),
+    ("start_period", "health-start-period"),
+    ("timeout", "health-timeout"),
+];
+
+const NETWORK: &[Pair] = &[
+    ("attachable", "attachable"),
+    ("driver_opts", "opt"),
+    ("enable_ipv6", "ipv6"),
+    ("internal", "internal"),
+    ("labels", "label"),
 ];
 
 /// Returns the settings of a container of `service`. Fails for a value that no flag can express.
 pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
     let node = &service.node;
     let mut settings = Settings { list: Vec::new() };
-    settings.texts(node, TEXTS)?;
-    settings.switches(node, SWITCHES);
-    for (key, flag) in LISTS {
-        for element in node.get(key).iter().flat_map(|node| node.elements()) {
-            settings.add(element, flag, element.scalar()?);
-        }
-    }
-    for (key, flag) in DICTS {
-        settings.pairs(node.get(key), flag)?;
-    }
-    for (name, value) in node.get("environment").iter().flat_map(|node| node.entries()) {
-        // A name without a value is not set in the caller's environment: remove the image's
-        // variable.
-        let text = match value.value {
-            Value::Null => name.clone(),
-            _ => format!("{name}={}", value.scalar()?),
-        };
-        settings.add(value, "env", text);
-    }
-    settings.ulimits(node)?;
+    settings.put(node, RUN);
+    settings.ulimits(node);
     if let Some(logging) = node.given("logging") {
-        settings.texts(logging, &[("driver", "log-driver")])?;
-        settings.pairs(logging.get("options"), "log-opt")?;
+        settings.put(logging, &[("driver", "log-driver"), ("options", "log-opt")]);
     }
     if let Some(health) = node.given("healthcheck") {
-        let test = health.get("test").map(Node::elements).unwrap_or_default();
-        let is_none = test.first().is_some_and(|word| word.scalar().is_ok_and(|w| w == "NONE"));
+        let is_none = health.elements_of("test").first().is_some_and(|w| w.as_text() == "NONE");
         if is_none || health.get_bool("disable") {
-            settings.add(health, "no-healthcheck", "true")
+            settings.add(health, "no-healthcheck", "true".to_owned());
         } else {
-            settings.texts(health, HEALTH)?
+            settings.put(health, HEALTH);
         }
     }
     if let Some(period) = node.given("stop_grace_period") {
-        let text = period.scalar()?;
-        match parse_duration_ns(&text) {
-            Some(ns) if ns >= 0 => {
-                let seconds = ns.unsigned_abs().div_ceil(1_000_000_000);
-                settings.add(period, "stop-timeout", seconds.to_string());
-            }
-            _ => return Err(period.wrong(format_args!("bad duration '{text}': write it like 30s"))),
-        }
+        let seconds = duration_ns(period)?.div_ceil(1_000_000_000);
+        settings.add(period, "stop-timeout", seconds.to_string());
     }
     settings.deploy(node)?;
-    settings.blkio(node)?;
+    settings.blkio(node);
     settings.ports(node)?;
-    settings.mounts(project, node)?;
+    settings.mounts(project, node);
     settings.networks(project, service)?;
     Ok(settings.list)
+}
+
+fn duration_ns(node: &Node) -> Result<u64> {
+    let text = node.as_text();
+    match parse_duration_ns(text) {
+        Some(ns) if ns >= 0 => Ok(ns.unsigned_abs()),
+        _ => Err(node.wrong(format_args!("bad duration '{text}': write it like 30s"))),
+    }
 }
 
 /// Returns the settings of a service's build, as flags of `build`. `node` is the service's `build`.
 #[cfg(feature = "build")]
 pub fn build_settings(project: &Project, node: &Node) -> Result<Vec<Setting>> {
     let mut settings = Settings { list: Vec::new() };
-    settings.texts(node, BUILD_TEXTS)?;
-    settings.switches(node, &[("no_cache", "no-cache"), ("pull", "pull")]);
-    for (key, flag) in BUILD_LISTS {
-        let flag = *flag;
-        let elements = node.get(key).map(Node::elements).unwrap_or_default();
-        if flag == "platform" && elements.len() > 1 {
-            return Err(elements[1].wrong("build.platforms: an image is for one platform"));
-        }
-        for element in elements {
-            settings.add(element, flag, element.scalar()?);
-        }
+    settings.put(node, BUILD);
+    if let Some(second) = node.elements_of("platforms").get(1) {
+        return Err(second.wrong("build.platforms: an image is for one platform"));
     }
-    settings.pairs(node.get("labels"), "label")?;
-    for (name, context) in node.get("additional_contexts").iter().flat_map(|node| node.entries()) {
-        let text = context.scalar()?;
-        let text = match text.strip_prefix("service:") {
-            Some(_) => {
-                format!("docker-image://{}", image(project, built_before(project, context)?)?)
-            }
-            None => text,
+    for (name, context) in node.entries_of("additional_contexts") {
+        let text = context.as_text();
+        let text = if text.starts_with("service:") {
+            format!("{name}=docker-image://{}", image(project, built_before(project, context)?)?)
+        } else {
+            format!("{name}={text}")
         };
-        settings.add(context, "build-context", format!("{name}={text}"));
+        settings.add(context, "build-context", text);
     }
-    settings.ulimits(node)?;
+    settings.ulimits(node);
     Ok(settings.list)
 }
 
@@ -214,101 +197,102 @@ pub fn network_settings(node: &Node) -> Result<Vec<Setting>> {
     if let Some(ipv4) = node.given("enable_ipv4").filter(|_| !node.get_bool("enable_ipv4")) {
         return Err(ipv4.wrong("enable_ipv4: every network has IPv4; remove the key"));
     }
-    settings.switches(
-        node,
-        &[("internal", "internal"), ("attachable", "attachable"), ("enable_ipv6", "ipv6")],
-    );
-    if node
-        .given("driver")
-        .is_some_and(|driver| driver.scalar().is_ok_and(|text| text != "default"))
-    {
-        settings.texts(node, &[("driver", "driver")])?;
+    settings.put(node, NETWORK);
+    if node.get_text("driver") != Some("default") {
+        settings.put(node, &[("driver", "driver")]);
     }
-    settings.pairs(node.get("driver_opts"), "opt")?;
-    settings.pairs(node.get("labels"), "label")?;
     let Some(ipam) = node.given("ipam") else { return Ok(settings.list) };
-    settings.texts(ipam, &[("driver", "ipam-driver")])?;
-    settings.pairs(ipam.get("options"), "ipam-opt")?;
-    for pool in ipam.get("config").iter().flat_map(|node| node.elements()) {
-        settings.texts(
-            pool,
-            &[("subnet", "subnet"), ("ip_range", "ip-range"), ("gateway", "gateway")],
-        )?;
-        settings.pairs(pool.get("aux_addresses"), "aux-address")?;
+    settings.put(ipam, &[("driver", "ipam-driver"), ("options", "ipam-opt")]);
+    let pool_flags: &[Pair] = &[
+        ("subnet", "subnet"),
+        ("ip_range", "ip-range"),
+        ("gateway", "gateway"),
+        ("aux_addresses", "aux-address"),
+    ];
+    for pool in ipam.elements_of("config") {
+        settings.put(pool, pool_flags);
     }
     Ok(settings.list)
 }
 
 impl Settings {
-    fn add(&mut self, node: &Node, flag: &'static str, value: impl Into<String>) {
-        self.list.push(Setting { place: node.place.clone(), flag, value: value.into() });
+    fn add(&mut self, node: &Node, flag: &'static str, value: String) {
+        self.list.push(Setting { place: node.place.clone(), flag, value });
     }
 
-    fn texts(&mut self, node: &Node, table: &[(&str, &'static str)]) -> Result<()> {
+    /// Adds the flags of the keys in `table` that `node` has.
+    fn put(&mut self, node: &Node, table: &[Pair]) {
         for (key, flag) in table {
-            if let Some(value) = node.given(key) {
-                self.add(value, flag, value.scalar()?);
+            let Some(value) = node.given(key) else { continue };
+            match &value.value {
+                Value::List(elements) => {
+                    for element in elements {
+                        self.add(element, flag, element.as_text().to_owned());
+                    }
+                }
+                Value::Map(entries) => {
+                    for (name, value) in entries {
+                        let text = if value.value == Value::Null && *flag == ENV {
+                            name.clone()
+                        } else {
+                            format!("{name}={}", value.as_text())
+                        };
+                        self.add(value, flag, text);
+                    }
+                }
+                _ => self.add(value, flag, value.as_text().to_owned()),
             }
         }
-        Ok(())
     }
 
-    fn switches(&mut self, node: &Node, table: &[(&str, &'static str)]) {
-        for (key, flag) in table {
-            if let Some(value) = node.given(key) {
-                self.add(value, flag, if node.get_bool(key) { "true" } else { "false" });
-            }
+    fn ulimits(&mut self, node: &Node) {
+        for (name, limit) in node.entries_of("ulimits") {
+            let part = |key: &str| limit.get_text(key).unwrap_or("-1");
+            self.add(limit, "ulimit", format!("{name}={}:{}", part("soft"), part("hard")));
         }
-    }
-
-    fn pairs(&mut self, node: Option<&Node>, flag: &'static str) -> Result<()> {
-        for (key, value) in node.iter().flat_map(|node| node.entries()) {
-            self.add(value, flag, format!("{key}={}", value.scalar()?));
-        }
-        Ok(())
-    }
-
-    fn ulimits(&mut self, node: &Node) -> Result<()> {
-        for (name, limit) in node.get("ulimits").iter().flat_map(|node| node.entries()) {
-            let part = |key: &str| -> Result<String> {
-                Ok(limit.get_text(key)?.unwrap_or_else(|| "-1".to_owned()))
-            };
-            let text = format!("{name}={}:{}", part("soft")?, part("hard")?);
-            self.add(limit, "ulimit", text);
-        }
-        Ok(())
     }
 
     fn deploy(&mut self, node: &Node) -> Result<()> {
         let Some(deploy) = node.given("deploy") else { return Ok(()) };
-        if let Some(mode) = deploy.given("mode")
-            && mode.scalar()? != "replicated"
+        if let Some(mode) = deploy.given("mode") {
+            match mode.as_text() {
+                "global" if deploy.given("replicas").is_some() => {
+                    return Err(mode.wrong("deploy.mode: global is one replica; remove replicas"));
+                }
+                "replicated" | "global" => {}
+                other => {
+                    return Err(mode.wrong(format_args!(
+                        "deploy.mode: unknown '{other}'; known: replicated global"
+                    )));
+                }
+            }
+        }
+        if let Some(mode) = deploy.given("endpoint_mode")
+            && mode.as_text() != "dnsrr"
         {
-            return Err(mode.wrong("deploy.mode: one host has one mode; write replicated"));
+            return Err(mode.wrong(
+                "deploy.endpoint_mode: a service's name leads to its replicas; write dnsrr",
+            ));
         }
         let resources = deploy.given("resources");
         if let Some(limits) = resources.and_then(|resources| resources.given("limits")) {
-            let limit = [("cpus", "cpus"), ("memory", "memory"), ("pids", "pids-limit")];
-            self.texts(limits, &limit)?;
+            self.put(limits, &[("cpus", "cpus"), ("memory", "memory"), ("pids", "pids-limit")]);
         }
         if let Some(reserved) = resources.and_then(|resources| resources.given("reservations")) {
+            // Linux reserves no CPUs: the weight is what a busy host divides them by.
             if let Some(cpus) = reserved.given("cpus") {
-                return Err(cpus.wrong(
-                    "deploy.resources.reservations.cpus: CPUs can't be reserved; use cpu_shares",
-                ));
+                let shares = cpus.as_text().parse::<f64>().unwrap_or_default() * SHARES_PER_CPU;
+                self.add(cpus, "cpu-shares", shares.max(MIN_SHARES).round().to_string());
             }
-            self.texts(reserved, &[("memory", "memory-reservation")])?;
+            self.put(reserved, &[("memory", "memory-reservation")]);
         }
         if let Some(policy) = deploy.given("restart_policy") {
-            let attempts = policy.get_text("max_attempts")?;
-            let text = match policy.get_text("condition")?.as_deref() {
-                Some("none") => "no".to_owned(),
-                Some("on-failure") => match attempts {
-                    Some(attempts) => format!("on-failure:{attempts}"),
-                    None => "on-failure".to_owned(),
-                },
-                Some("any") | None => "always".to_owned(),
-                Some(other) => {
+            let text = match (policy.get_text("condition"), policy.get_text("max_attempts")) {
+                (Some("none"), _) => "no".to_owned(),
+                (Some("on-failure"), Some(attempts)) => format!("on-failure:{attempts}"),
+                (Some("on-failure"), None) => "on-failure".to_owned(),
+                (Some("any") | None, _) => "always".to_owned(),
+                (Some(other), _) => {
                     return Err(policy.wrong(format_args!(
                         "deploy.restart_policy.condition: unknown '{other}'; known: none \
                          on-failure any"
@@ -320,70 +304,63 @@ impl Settings {
         Ok(())
     }
 
-    fn blkio(&mut self, node: &Node) -> Result<()> {
-        let Some(blkio) = node.given("blkio_config") else { return Ok(()) };
-        self.texts(blkio, &[("weight", "blkio-weight")])?;
+    fn blkio(&mut self, node: &Node) {
+        let Some(blkio) = node.given("blkio_config") else { return };
+        self.put(blkio, &[("weight", "blkio-weight")]);
         for (key, flag) in [
             ("device_read_bps", "device-read-bps"),
             ("device_read_iops", "device-read-iops"),
             ("device_write_bps", "device-write-bps"),
             ("device_write_iops", "device-write-iops"),
         ] {
-            for rate in blkio.get(key).iter().flat_map(|node| node.elements()) {
-                let part =
-                    |key: &str| -> Result<String> { Ok(rate.get_text(key)?.unwrap_or_default()) };
-                let text = format!("{}:{}", part("path")?, part("rate")?);
-                self.add(rate, flag, text);
+            for rate in blkio.elements_of(key) {
+                let part = |key: &str| rate.get_text(key).unwrap_or_default();
+                self.add(rate, flag, format!("{}:{}", part("path"), part("rate")));
             }
         }
-        Ok(())
     }
 
     fn ports(&mut self, node: &Node) -> Result<()> {
-        for port in node.get("ports").iter().flat_map(|node| node.elements()) {
-            let part =
-                |key: &str| -> Result<String> { Ok(port.get_text(key)?.unwrap_or_default()) };
+        for port in node.elements_of("ports") {
+            let part = |key: &str| port.get_text(key).unwrap_or_default();
             // On a single host, both modes are the same.
             if let Some(mode) = port.given("mode")
-                && !["host", "ingress"].contains(&mode.scalar()?.as_str())
+                && !["host", "ingress"].contains(&mode.as_text())
             {
                 return Err(mode.wrong("ports.mode: write host or ingress"));
             }
-            let address = part("host_ip")?;
-            let mut text = if address.is_empty() {
-                String::new()
-            } else if address.contains(':') {
-                format!("[{address}]:")
-            } else {
-                format!("{address}:")
+            let (address, published) = (part("host_ip"), part("published"));
+            let mut text = match address {
+                "" => String::new(),
+                _ if address.contains(':') => format!("[{address}]:"),
+                _ => format!("{address}:"),
             };
-            let published = part("published")?;
             if !published.is_empty() || !address.is_empty() {
-                text.push_str(&published);
+                text.push_str(published);
                 text.push(':');
             }
-            text.push_str(&part("target")?);
+            text.push_str(part("target"));
             text.push('/');
-            text.push_str(&part("protocol")?);
+            text.push_str(part("protocol"));
             self.add(port, "publish", text);
         }
         Ok(())
     }
 
-    fn mounts(&mut self, project: &Project, node: &Node) -> Result<()> {
-        for mount in node.get("volumes").iter().flat_map(|node| node.elements()) {
-            let kind = mount.get_text("type")?.unwrap_or_else(|| "volume".to_owned());
-            let mut fields = vec![format!("type={kind}")];
-            if let Some(source) = mount.get_text("source")? {
-                let name = match kind.as_str() {
-                    "volume" => project.real_name("volumes", &source)?,
+    fn mounts(&mut self, project: &Project, node: &Node) {
+        for mount in node.elements_of("volumes") {
+            let kind = mount.get_text("type").unwrap_or("volume");
+            let mut fields = Fields(format!("type={kind}"));
+            if let Some(source) = mount.get_text("source") {
+                let name = match kind {
+                    "volume" => project.real_name("volumes", source),
                     _ => None,
                 };
-                fields.push(format!("source={}", name.unwrap_or(source)));
+                fields.pair("source", name.unwrap_or(source));
             }
-            fields.push(format!("target={}", mount.get_text("target")?.unwrap_or_default()));
+            fields.pair("target", mount.get_text("target").unwrap_or_default());
             if mount.get_bool("read_only") {
-                fields.push("readonly".to_owned());
+                fields.word("readonly");
             }
             for (section, key, field) in [
                 ("bind", "propagation", "bind-propagation"),
@@ -393,71 +370,68 @@ impl Settings {
                 ("tmpfs", "mode", "tmpfs-mode"),
                 ("image", "subpath", "image-subpath"),
             ] {
-                if let Some(value) = mount.given(section).and_then(|options| options.given(key)) {
-                    fields.push(format!("{field}={}", value.scalar()?));
+                if let Some(value) = mount.get(section).and_then(|options| options.get_text(key)) {
+                    // YAML's octal numbers.
+                    fields.pair(field, value.strip_prefix("0o").unwrap_or(value));
                 }
             }
-            let labels = mount.given("volume").and_then(|options| options.get("labels"));
-            for (key, value) in labels.iter().flat_map(|node| node.entries()) {
-                fields.push(format!("volume-label={key}={}", value.scalar()?));
-            }
-            let volume = mount.given("volume");
-            if volume.is_some_and(|volume| volume.get_bool("nocopy")) {
-                fields.push("volume-nocopy".to_owned());
+            if let Some(volume) = mount.given("volume") {
+                for (key, value) in volume.entries_of("labels") {
+                    fields.pair("volume-label", &format!("{key}={}", value.as_text()));
+                }
+                if volume.get_bool("nocopy") {
+                    fields.word("volume-nocopy");
+                }
             }
             // Docker Compose makes a missing directory unless the file forbids it.
-            let create = mount.given("bind").and_then(|bind| bind.given("create_host_path"));
-            if kind == "bind" && create.is_none_or(|create| create.value == Value::Bool(true)) {
-                fields.push("bind-create-src".to_owned());
+            let create = mount.get("bind").and_then(|bind| bind.get_text("create_host_path"));
+            if kind == "bind" && create != Some("false") {
+                fields.word("bind-create-src");
             }
-            let fields: Vec<String> = fields.into_iter().map(quoted).collect();
-            self.add(mount, "mount", fields.join(","));
+            self.add(mount, "mount", fields.0);
         }
         // Mount secrets and configs that are files of the host; `files` copies all others.
         for section in ["secrets", "configs"] {
-            for grant in node.get(section).iter().flat_map(|node| node.elements()) {
-                let source = grant.get_text("source")?.unwrap_or_default();
-                let resource = project.root.get(section).and_then(|all| all.get(&source));
-                let Some(file) = resource.and_then(|node| node.given("file")) else { continue };
+            for grant in node.elements_of(section) {
+                let Some(file) =
+                    project.granted(section, grant).and_then(|node| node.given("file"))
+                else {
+                    continue;
+                };
                 if has_owner(grant) {
                     continue;
                 }
-                let (file, target) = (file.scalar()?, grant_target(section, grant)?);
-                let fields = [
-                    "type=bind".to_owned(),
-                    format!("source={file}"),
-                    format!("target={target}"),
-                    "readonly".to_owned(),
-                ];
-                self.add(grant, "mount", fields.map(quoted).join(","));
+                let mut fields = Fields("type=bind".to_owned());
+                fields.pair("source", file.as_text());
+                fields.pair("target", &grant_target(section, grant));
+                fields.word("readonly");
+                self.add(grant, "mount", fields.0);
             }
         }
-        for from in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
-            let text = from.scalar()?;
+        for from in node.elements_of("volumes_from") {
+            let text = from.as_text();
             let text = text.strip_prefix("container:").map_or_else(
                 || match text.split_once(':') {
                     Some((service, mode)) => {
                         format!("{}:{mode}", first_container(project, service))
                     }
-                    None => first_container(project, &text),
+                    None => first_container(project, text),
                 },
                 str::to_owned,
             );
             self.add(from, "volumes-from", text);
         }
-        Ok(())
     }
 
     fn networks(&mut self, project: &Project, service: &Service) -> Result<()> {
         let node = &service.node;
-        let other = |mode: &str| match mode.strip_prefix("service:") {
-            Some(service) => format!("container:{}", first_container(project, service)),
-            None => mode.to_owned(),
-        };
         for (key, flag) in [("network_mode", "net"), ("pid", "pid"), ("ipc", "ipc")] {
-            if let Some(mode) = node.given(key) {
-                self.add(mode, flag, other(&mode.scalar()?));
-            }
+            let Some(mode) = node.given(key) else { continue };
+            let text = match mode.as_text().strip_prefix("service:") {
+                Some(service) => format!("container:{}", first_container(project, service)),
+                None => mode.as_text().to_owned(),
+            };
+            self.add(mode, flag, text);
         }
         if node.given("network_mode").is_some() {
             if let Some(networks) = node.given("networks").filter(|n| !n.entries().is_empty()) {
@@ -468,41 +442,44 @@ impl Settings {
             }
             return Ok(());
         }
-        let mut networks: Vec<(i64, &(String, Node))> = Vec::new();
-        for entry in node.get("networks").iter().flat_map(|node| node.entries()) {
-            let priority = entry.1.get_text("priority")?;
-            networks.push((priority.and_then(|text| text.parse().ok()).unwrap_or(0), entry));
-        }
+        let priority = |endpoint: &Node| -> [i64; 2] {
+            ["gw_priority", "priority"]
+                .map(|key| endpoint.get_text(key).and_then(|text| text.parse().ok()).unwrap_or(0))
+        };
+        let mut networks: Vec<&(String, Node)> = node.entries_of("networks").iter().collect();
         // The first network gets the default route.
-        networks.sort_by_key(|(priority, _)| -priority);
-        for (_, (key, endpoint)) in networks {
-            let name = project.real_name("networks", key)?.unwrap_or_else(|| key.clone());
-            let mut text = format!("name={name},alias={}", service.name);
-            for alias in endpoint.get("aliases").iter().flat_map(|node| node.elements()) {
-                text.push_str(&format!(",alias={}", alias.scalar()?));
+        order::sort_by(&mut networks, |one, other| priority(&other.1).cmp(&priority(&one.1)));
+        for (key, endpoint) in networks {
+            let name = project.real_name("networks", key).unwrap_or(key);
+            // Networks that are always there, as external ones; they have no names in them.
+            if ["host", "none"].contains(&name) {
+                self.add(endpoint, "net", name.to_owned());
+                continue;
+            }
+            let mut fields = Fields(format!("name={name},alias={}", service.name));
+            for (key, field) in [("aliases", "alias"), ("link_local_ips", "link-local-ip")] {
+                for element in endpoint.elements_of(key) {
+                    fields.pair(field, element.as_text());
+                }
             }
             for (key, field) in
                 [("ipv4_address", "ip"), ("ipv6_address", "ip6"), ("mac_address", "mac-address")]
             {
-                if let Some(value) = endpoint.get_text(key)? {
-                    text.push_str(&format!(",{field}={value}"));
+                if let Some(value) = endpoint.get_text(key) {
+                    fields.pair(field, value);
                 }
             }
-            for address in endpoint.get("link_local_ips").iter().flat_map(|node| node.elements()) {
-                text.push_str(&format!(",link-local-ip={}", address.scalar()?));
+            if let Some(name) = endpoint.get_text("interface_name") {
+                fields.pair("driver-opt", &format!("{INTERFACE_NAME}={name}"));
             }
-            if let Some(name) = endpoint.get_text("interface_name")? {
-                text.push_str(&format!(",driver-opt={INTERFACE_NAME}={name}"));
+            for (key, value) in endpoint.entries_of("driver_opts") {
+                fields.pair("driver-opt", &format!("{key}={}", value.as_text()));
             }
-            for (key, value) in endpoint.get("driver_opts").iter().flat_map(|node| node.entries()) {
-                let option = quoted(format!("driver-opt={key}={}", value.scalar()?));
-                text.push_str(&format!(",{option}"));
-            }
-            self.add(endpoint, "net", text);
+            self.add(endpoint, "net", fields.0);
         }
-        for link in node.get("links").iter().flat_map(|node| node.elements()) {
-            let text = link.scalar()?;
-            let (name, alias) = text.split_once(':').unwrap_or((&text, &text));
+        for link in node.elements_of("links") {
+            let text = link.as_text();
+            let (name, alias) = text.split_once(':').unwrap_or((text, text));
             self.add(link, "link", format!("{}:{alias}", first_container(project, name)));
         }
         Ok(())
@@ -510,8 +487,21 @@ impl Settings {
 }
 
 /// Quotes a field of `--mount`, whose value is a line of CSV.
-fn quoted(field: String) -> String {
-    if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+struct Fields(String);
+
+impl Fields {
+    fn pair(&mut self, key: &str, value: &str) {
+        self.word(&format!("{key}={value}"));
+    }
+
+    fn word(&mut self, field: &str) {
+        self.0.push(',');
+        if field.contains([',', '"']) {
+            self.0.push_str(&format!("\"{}\"", field.replace('"', "\"\"")));
+        } else {
+            self.0.push_str(field);
+        }
+    }
 }
 
 /// Reports whether a grant sets an owner or a mode. A bind-mounted file keeps its own, so such a
@@ -527,18 +517,16 @@ fn has_owner(grant: &Node) -> bool {
 pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
     let mut files = Vec::new();
     for section in ["secrets", "configs"] {
-        for grant in service.node.get(section).iter().flat_map(|node| node.elements()) {
-            let source = grant.get_text("source")?.unwrap_or_default();
-            let Some(resource) = project.root.get(section).and_then(|all| all.get(&source)) else {
-                continue;
-            };
-            let content = if let Some(content) = resource.get_text("content")? {
-                content.into_bytes()
+        for grant in service.node.elements_of(section) {
+            let Some(resource) = project.granted(section, grant) else { continue };
+            let content = if let Some(content) = resource.get_text("content") {
+                content.as_bytes().to_vec()
             } else if let Some(variable) = resource.given("environment") {
-                variable_of(project, &format!("{section}.{source}"), variable)?.into_bytes()
+                let path = format!("{section}.{}", grant.get_text("source").unwrap_or_default());
+                variable_of(project, &path, variable)?.into_bytes()
             } else if let Some(file) = resource.given("file").filter(|_| has_owner(grant)) {
-                let path = file.scalar()?;
-                read_bytes(Path::new(&path), MAX_CONTENT).context(|| file.place.to_string())?
+                let path = Path::new(file.as_text());
+                read_bytes(path, MAX_CONTENT).context(|| file.place.to_string())?
             } else {
                 continue;
             };
@@ -550,7 +538,7 @@ pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
                 }),
             };
             files.push(FileOption {
-                target: grant_target(section, grant)?,
+                target: grant_target(section, grant),
                 content,
                 mode: grant.given("mode").map_or(Ok(0o444), |node| node.convert(parse_mode))?,
                 uid: number("uid")?,
@@ -564,8 +552,8 @@ pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
 /// Returns the value of the variable that a secret or config comes from. Fails if it is not set.
 /// `path` is the key in the file, for the error.
 pub fn variable_of(project: &Project, path: &str, variable: &Node) -> Result<String> {
-    let name = variable.scalar()?;
-    let value = project.variable(&name);
+    let name = variable.as_text();
+    let value = project.variable(name);
     value.ok_or_else(|| variable.wrong(format_args!("{path}: the variable {name} is not set")))
 }
 
@@ -581,58 +569,65 @@ fn parse_mode(text: &str) -> Result<u32> {
 
 /// Returns the path of a secret or a config in the container. Relative paths are below
 /// `/run/secrets`.
-pub fn grant_target(section: &str, grant: &Node) -> Result<String> {
-    let source = grant.get_text("source")?.unwrap_or_default();
-    let target = grant.get_text("target")?.unwrap_or_else(|| match section {
-        "secrets" => source.clone(),
-        _ => format!("/{source}"),
-    });
-    Ok(if target.starts_with('/') { target } else { format!("/run/secrets/{target}") })
+fn grant_target(section: &str, grant: &Node) -> String {
+    match (grant.get_text("target"), grant.get_text("source").unwrap_or_default()) {
+        (Some(target), _) if target.starts_with('/') => target.to_owned(),
+        (None, source) if section == "configs" => format!("/{source}"),
+        (target, source) => format!("/run/secrets/{}", target.unwrap_or(source)),
+    }
 }
 
 /// Returns the name of a service's first container, even if no active profile enables the service.
 fn first_container(project: &Project, service: &str) -> String {
-    let fixed =
-        project.find(service).and_then(|service| service.node.get_text("container_name").ok());
-    fixed.flatten().unwrap_or_else(|| format!("{}-{service}-1", project.name))
+    match project.find(service) {
+        Some(service) => container_name(project, service, 1),
+        None => format!("{}-{service}-1", project.name),
+    }
 }
 
 /// Returns the name of container `number` of a service.
-pub fn container_name(project: &Project, service: &Service, number: u32) -> Result<String> {
-    let fixed = service.node.get_text("container_name")?;
-    Ok(fixed.unwrap_or_else(|| format!("{}-{}-{number}", project.name, service.name)))
+pub fn container_name(project: &Project, service: &Service, number: u32) -> String {
+    match service.node.get_text("container_name") {
+        Some(fixed) => fixed.to_owned(),
+        None => format!("{}-{}-{number}", project.name, service.name),
+    }
 }
 
 /// Returns the image of a service. A service without `image` has the image `PROJECT-SERVICE`, which
 /// its build makes. Fails if the name is not valid.
 pub fn image(project: &Project, service: &Service) -> Result<ImageName> {
     let place = service.node.get("image").unwrap_or(&service.node);
-    image_text(project, service)?.parse().map_err(|error| place.wrong(error))
+    image_text(project, service).parse().map_err(|error| place.wrong(error))
 }
 
 /// Returns the image of a service as the file has it. The name may not be valid.
-pub fn image_text(project: &Project, service: &Service) -> Result<String> {
-    let named = service.node.get_text("image")?;
-    Ok(named.unwrap_or_else(|| format!("{}-{}", project.name, service.name)))
+pub fn image_text(project: &Project, service: &Service) -> String {
+    match service.node.get_text("image") {
+        Some(named) => named.to_owned(),
+        None => format!("{}-{}", project.name, service.name),
+    }
 }
 
 /// Sets the values that no flag of `run` can express: an entrypoint of several words and a health
 /// check without a shell. Fails for a bad `healthcheck.test`.
 pub fn set_commands(options: &mut CreateOptions, node: &Node) -> Result<()> {
-    let words = |key: &str| -> Result<Option<Vec<String>>> {
-        let Some(list) = node.given(key) else { return Ok(None) };
-        list.elements().iter().map(Node::scalar).collect::<Result<_>>().map(Some)
+    let words = |node: &Node| -> Vec<String> {
+        node.elements().iter().map(|word| word.as_text().to_owned()).collect()
     };
-    options.command = words("command")?.unwrap_or_default();
-    if let Some(entrypoint) = words("entrypoint")? {
-        let mut entrypoint = entrypoint.into_iter();
+    options.command = node.given("command").map(words).unwrap_or_default();
+    if let Some(entrypoint) = node.given("entrypoint") {
+        let mut entrypoint = words(entrypoint).into_iter();
         // An empty entrypoint removes the image's.
         options.entrypoint = Some(entrypoint.next().unwrap_or_default());
         options.command.splice(0..0, entrypoint);
     }
+    let policy = node.get("deploy").and_then(|deploy| deploy.get("restart_policy"));
+    if let Some(delay) = policy.and_then(|policy| policy.given("delay")) {
+        options.lifecycle.restart_delay_ms = Some(duration_ns(delay)? / 1_000_000);
+    }
     let test = node.given("healthcheck").and_then(|health| health.given("test"));
     if let Some(test) = test.filter(|_| !options.health.disabled) {
-        let words: Vec<String> = test.elements().iter().map(Node::scalar).collect::<Result<_>>()?;
+        let words = words(test);
         match words.first().map(String::as_str) {
             Some("CMD" | "CMD-SHELL") if words.len() > 1 => options.health.check.test = words,
             _ => {

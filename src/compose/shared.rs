@@ -6,21 +6,19 @@
 //! the names.
 
 use super::node::Node;
-use crate::error::Result;
 
 /// Returns the names of the services whose namespaces or volumes a container of this service
 /// shares.
-pub fn joined(node: &Node) -> Result<Vec<String>> {
+pub fn joined(node: &Node) -> Vec<&str> {
     let mut services = Vec::new();
     for key in ["network_mode", "pid", "ipc"] {
-        let mode = node.get_text(key)?.unwrap_or_default();
-        services.extend(mode.strip_prefix("service:").map(str::to_owned));
+        services.extend(node.get_text(key).and_then(|mode| mode.strip_prefix("service:")));
     }
-    for element in node.get("volumes_from").iter().flat_map(|node| node.elements()) {
-        let from = element.scalar()?;
+    for element in node.elements_of("volumes_from") {
+        let from = element.as_text();
         if !from.starts_with("container:") {
-            services.push(from.split(':').next().unwrap_or_default().to_owned());
+            services.push(from.split_once(':').map_or(from, |(service, _)| service));
         }
     }
-    Ok(services)
+    services
 }

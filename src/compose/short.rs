@@ -9,9 +9,26 @@ use super::node::{Node, Value};
 use super::scope::Scope;
 use crate::error::Result;
 
-fn entry(node: &Node, pairs: &[(&str, Value)]) -> Node {
-    let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), node.with(value.clone())));
+fn entry(node: &Node, pairs: Vec<(&str, Value)>) -> Node {
+    let pairs = pairs.into_iter().map(|(key, value)| (key.to_owned(), node.with(value)));
     node.with(Value::Map(pairs.collect()))
+}
+
+/// A value that is no map becomes a map in which it stands under `key`.
+fn wrapped(node: &Node, key: &str) -> Result<Node> {
+    Ok(match node.value {
+        Value::Map(_) => node.clone(),
+        _ => entry(node, vec![(key, text(node.scalar()?))]),
+    })
+}
+
+/// The elements of a list. A text is a list of one.
+fn several(node: &Node) -> &[Node] {
+    match node.value {
+        Value::Map(_) => &[],
+        Value::List(_) => node.elements(),
+        _ => std::slice::from_ref(node),
+    }
 }
 
 fn text(text: &str) -> Value {
@@ -26,7 +43,7 @@ pub fn as_it_is(node: &Node, _: &Scope) -> Result<Vec<Node>> {
 /// Converts `build: DIR`, and makes the directory absolute.
 pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     let mut node = match &node.value {
-        Value::Text(_) => entry(node, &[("context", node.value.clone())]),
+        Value::Text(_) => wrapped(node, "context")?,
         _ => node.clone(),
     };
     if let Some(context) = node.given("context").cloned()
@@ -42,9 +59,9 @@ pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
 /// `additional_contexts`: converts a list of `NAME=VALUE` to a map, and makes directories absolute.
 pub fn contexts(node: &Node, scope: &Scope) -> Result<Node> {
     let mut map = node.map();
-    for element in node.elements() {
+    for element in several(node) {
         let pair = element.scalar()?;
-        let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         map.set(name, element.text(value));
     }
     for (name, value) in node.entries() {
@@ -54,7 +71,7 @@ pub fn contexts(node: &Node, scope: &Scope) -> Result<Node> {
         for (_, value) in entries {
             let text = value.scalar()?;
             if !text.contains("://") && !text.starts_with("service:") {
-                *value = value.text(scope.path(&text));
+                *value = value.text(scope.path(text));
             }
         }
     }
@@ -64,7 +81,7 @@ pub fn contexts(node: &Node, scope: &Scope) -> Result<Node> {
 /// `cache_from` and `cache_to`, such as `type=local,src=DIRECTORY`: makes the directories absolute.
 pub fn caches(node: &Node, scope: &Scope) -> Result<Node> {
     let mut list = Vec::new();
-    for element in node.elements() {
+    for element in several(node) {
         let line = element.scalar()?;
         let parts = line.split(',').map(|part| match part.split_once('=') {
             Some((key @ ("src" | "dest"), path)) => format!("{key}={}", scope.path(path)),
@@ -80,7 +97,7 @@ pub fn names(node: &Node, _: &Scope) -> Result<Node> {
     let Value::List(elements) = &node.value else { return Ok(node.clone()) };
     let mut map = node.map();
     for element in elements {
-        map.set(&element.scalar()?, element.with(Value::Null));
+        map.set(element.scalar()?, element.with(Value::Null));
     }
     Ok(map)
 }
@@ -109,15 +126,15 @@ pub fn depends_on(node: &Node, scope: &Scope) -> Result<Node> {
 /// Converts a map of `source`, `target` and `permissions` to `HOST:CONTAINER:rwm`.
 pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
     let mut list = Vec::new();
-    for element in node.elements() {
+    for element in several(node) {
         let Value::Map(_) = element.value else {
             list.push(element.clone());
             continue;
         };
-        let part = |key: &str| element.get_text(key);
-        let source = part("source")?.unwrap_or_default();
-        let target = part("target")?.unwrap_or_else(|| source.clone());
-        let permissions = part("permissions")?.unwrap_or_else(|| "rwm".to_owned());
+        let part = |key: &str, default| element.given(key).map_or(Ok(default), Node::scalar);
+        let source = part("source", "")?;
+        let target = part("target", source)?;
+        let permissions = part("permissions", "rwm")?;
         list.push(element.text(format!("{source}:{target}:{permissions}")));
     }
     Ok(node.with(Value::List(list)))
@@ -125,41 +142,31 @@ pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
 
 /// Converts a path to an object.
 pub fn env_file(node: &Node, _: &Scope) -> Result<Vec<Node>> {
-    Ok(vec![match &node.value {
-        Value::Map(_) => node.clone(),
-        _ => entry(node, &[("path", Value::Text(node.scalar()?))]),
-    }])
+    Ok(vec![wrapped(node, "path")?])
 }
 
 /// Converts one path to a list, and makes paths absolute.
 pub fn paths(node: &Node, scope: &Scope) -> Result<Node> {
-    let one = std::slice::from_ref(node);
-    let elements = if let Value::List(elements) = &node.value { elements } else { one };
     let paths: Result<Vec<Node>> =
-        elements.iter().map(|node| Ok(node.text(scope.path(&node.scalar()?)))).collect();
+        several(node).iter().map(|node| Ok(node.text(scope.path(node.scalar()?)))).collect();
     Ok(node.with(Value::List(paths?)))
 }
 
 /// Converts the name of a service of the same file to an object.
 pub fn extends(node: &Node, _: &Scope) -> Result<Node> {
-    Ok(match &node.value {
-        Value::Text(_) => entry(node, &[("service", node.value.clone())]),
-        _ => node.clone(),
-    })
+    wrapped(node, "service")
 }
 
 /// Converts `NAME:ADDRESS` and maps to `NAME=ADDRESS`.
 pub fn extra_hosts(node: &Node, _: &Scope) -> Result<Node> {
     let mut list = Vec::new();
-    for element in node.elements() {
+    for element in several(node) {
         let line = element.scalar()?;
-        let line = if line.contains('=') { line } else { line.replacen(':', "=", 1) };
+        let line = if line.contains('=') { line.to_owned() } else { line.replacen(':', "=", 1) };
         list.push(element.text(line));
     }
     for (name, addresses) in node.entries() {
-        let one = std::slice::from_ref(addresses);
-        let all = if let Value::List(all) = &addresses.value { all } else { one };
-        for address in all {
+        for address in several(addresses) {
             list.push(addresses.text(format!("{name}={}", address.scalar()?)));
         }
     }
@@ -176,12 +183,23 @@ pub fn health_test(node: &Node, _: &Scope) -> Result<Node> {
     })
 }
 
-/// Converts the name of a secret or a config to an object.
-pub fn grant(node: &Node, _: &Scope) -> Result<Vec<Node>> {
-    Ok(vec![match &node.value {
-        Value::Map(_) => node.clone(),
-        _ => entry(node, &[("source", Value::Text(node.scalar()?))]),
-    }])
+/// Converts the name of a secret to an object. The name is the target too.
+pub fn secret(node: &Node, _: &Scope) -> Result<Vec<Node>> {
+    grant(node, "")
+}
+
+/// Converts the name of a config to an object. The target is a file in the root directory.
+pub fn config(node: &Node, _: &Scope) -> Result<Vec<Node>> {
+    grant(node, "/")
+}
+
+fn grant(node: &Node, parent: &str) -> Result<Vec<Node>> {
+    let mut grant = wrapped(node, "source")?;
+    if let Some(source) = grant.given("source").filter(|_| grant.given("target").is_none()) {
+        let target = source.text(format!("{parent}{}", source.scalar()?));
+        grant.set("target", target);
+    }
+    Ok(vec![grant])
 }
 
 /// Converts one number to an object in which it is both the soft and the hard limit.
@@ -189,8 +207,8 @@ pub fn ulimit(node: &Node, _: &Scope) -> Result<Node> {
     Ok(match &node.value {
         Value::Map(_) => node.clone(),
         _ => {
-            let limit = Value::Text(node.scalar()?);
-            entry(node, &[("soft", limit.clone()), ("hard", limit)])
+            let limit = node.scalar()?;
+            entry(node, vec![("soft", text(limit)), ("hard", text(limit))])
         }
     })
 }
@@ -209,7 +227,7 @@ pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
         return Ok(vec![node]);
     }
     let typed = node.scalar()?;
-    let (rest, protocol) = typed.split_once('/').unwrap_or((&typed, "tcp"));
+    let (rest, protocol) = typed.split_once('/').unwrap_or((typed, "tcp"));
     let (rest, container) = match rest.rsplit_once(':') {
         Some((rest, container)) => (Some(rest), container),
         None => (None, rest),
@@ -249,7 +267,7 @@ pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
             pairs.push(("published", text(port)));
         }
         pairs.push(("protocol", text(protocol)));
-        ports.push(entry(node, &pairs));
+        ports.push(entry(node, pairs));
     }
     Ok(ports)
 }
@@ -258,9 +276,9 @@ pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
 pub fn volume(node: &Node, scope: &Scope) -> Result<Vec<Node>> {
     if let Value::Map(_) = node.value {
         let mut node = node.clone();
-        let kind = node.get_text("type")?.unwrap_or_default();
-        if let Some(source) = node.given("source").cloned().filter(|_| kind == "bind") {
-            let path = source.text(scope.path(&source.scalar()?));
+        let is_bind = node.given("type").is_some_and(|kind| kind.as_text() == "bind");
+        if let Some(source) = node.given("source").cloned().filter(|_| is_bind) {
+            let path = source.text(scope.path(source.scalar()?));
             node.set("source", path);
         }
         return Ok(vec![node]);
@@ -311,5 +329,5 @@ pub fn volume(node: &Node, scope: &Scope) -> Result<Vec<Node>> {
     } else {
         pairs.push(("volume", volume.value))
     }
-    Ok(vec![entry(node, &pairs)])
+    Ok(vec![entry(node, pairs)])
 }

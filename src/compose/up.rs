@@ -9,8 +9,6 @@
 //! container is untouched. If the process is killed in between, the next `up` finds both containers
 //! and continues.
 
-use std::collections::BTreeSet;
-
 use super::files::is_on;
 use super::hooks;
 use super::members::{self, Member, Session};
@@ -25,6 +23,7 @@ use crate::engine::project::{DEPENDS_ON, HASH, NUMBER, ONEOFF, PROJECT, SERVICE,
 use crate::engine::view::ContainerId;
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Context, Result, fail};
+use crate::order;
 
 /// The label with the id of the image that a container was made of.
 const IMAGE: &str = "com.docker.compose.image";
@@ -106,7 +105,7 @@ pub struct Up<'a> {
     waiting: Vec<&'a Service>,
     done: Vec<Done>,
     /// The states of dependencies that were reported already.
-    reported: BTreeSet<(ContainerId, &'static str)>,
+    reported: Vec<(ContainerId, &'static str)>,
 }
 
 /// Whether a service's dependencies are ready.
@@ -140,7 +139,7 @@ impl<'a> Up<'a> {
         session.make_volumes(&waiting)?;
         session.orphans(options.remove_orphans, options.timeout)?;
         waiting.retain(|service| options.but_not.as_ref() != Some(&service.name));
-        Ok(Up { session, makers, options, waiting, done: Vec::new(), reported: BTreeSet::new() })
+        Ok(Up { session, makers, options, waiting, done: Vec::new(), reported: Vec::new() })
     }
 
     /// Reports whether all services are started.
@@ -239,7 +238,7 @@ impl<'a> Up<'a> {
                 match self.is_met(need, &id) {
                     Readiness::Ready => {}
                     Readiness::Never(reason) if !need.required => {
-                        if self.reported.insert((id, "ignored")) {
+                        if self.is_first_report(&id, "ignored") {
                             (self.session.report)(&format!(
                                 " {reason}; service {} starts without it",
                                 service.name
@@ -294,10 +293,19 @@ impl<'a> Up<'a> {
             (Readiness::Ready, _) => "Healthy",
             (Readiness::Never(_), _) => "Error",
         };
-        if self.reported.insert((id.clone(), what)) {
+        if self.is_first_report(id, what) {
             self.session.note("Container", name, what);
         }
         readiness
+    }
+
+    /// Whether `what` of a container is reported for the first time.
+    fn is_first_report(&mut self, id: &ContainerId, what: &'static str) -> bool {
+        let is_known = self.reported.iter().any(|(known, said)| known == id && *said == what);
+        if !is_known {
+            self.reported.push((id.clone(), what));
+        }
+        !is_known
     }
 
     /// Makes missing and outdated containers of `services`, in parallel. Returns all containers of
@@ -338,7 +346,7 @@ impl<'a> Up<'a> {
         let (engine, project) = (session.engine, session.project);
         let image = image(project, service)?;
         let image_id = engine.image_id(&image)?;
-        let joined = joined_ids(service, members)?;
+        let joined = joined_ids(service, members);
         let is_current = |view: &ContainerView| {
             label(&view.labels, HASH) == Some(&service.hash)
                 && (image_id.is_none() || view.image_id == image_id)
@@ -350,10 +358,13 @@ impl<'a> Up<'a> {
             .cloned()
             .collect();
         // Two containers have the same number if an `up` was killed. Keep the current one.
-        own.sort_by_key(|member| (member.number, !is_current(&member.view)));
+        order::sort_by(&mut own, |one, other| {
+            let rank = |member: &Member| (member.number, !is_current(&member.view));
+            rank(one).cmp(&rank(other))
+        });
         let mut kept: Vec<Member> = Vec::new();
         let mut surplus = Vec::new();
-        let scale = self.scale(service)?;
+        let scale = self.scale(service);
         for member in own {
             let is_new = kept.last().is_none_or(|last| last.number != member.number);
             if is_new && kept.len() < scale as usize {
@@ -385,7 +396,7 @@ impl<'a> Up<'a> {
         };
         for member in &kept {
             let number = member.number;
-            let name = container_name(project, service, number)?;
+            let name = container_name(project, service, number);
             let view = &member.view;
             let is_dead = matches!(view.status, Status::Dead { .. });
             let is_old = is_forced || !is_current(view);
@@ -408,7 +419,7 @@ impl<'a> Up<'a> {
         let numbers: Vec<u32> = kept.iter().map(|member| member.number).collect();
         let free = (1..).filter(|number| !numbers.contains(number));
         for number in free.take((scale as usize).saturating_sub(kept.len())) {
-            let name = container_name(project, service, number)?;
+            let name = container_name(project, service, number);
             making.push(Making { service, name, labels: labels(number), old: None });
         }
         Ok(())
@@ -444,9 +455,9 @@ impl<'a> Up<'a> {
         self.options.wanted.is_empty() || self.options.wanted.contains(&service.name)
     }
 
-    fn scale(&self, service: &Service) -> Result<u32> {
+    fn scale(&self, service: &Service) -> u32 {
         let given = self.options.scales.iter().rev().find(|(name, _)| *name == service.name);
-        given.map_or_else(|| service.scale(), |(_, scale)| Ok(*scale))
+        given.map_or(service.scale, |(_, scale)| *scale)
     }
 }
 
@@ -457,13 +468,13 @@ pub fn selected<'a>(project: &'a Project, options: &UpOptions) -> Vec<&'a Servic
 
 /// Returns the ids of the containers whose namespaces or volumes a container of `service` shares,
 /// separated by commas.
-fn joined_ids(service: &Service, members: &[Member]) -> Result<String> {
+fn joined_ids(service: &Service, members: &[Member]) -> String {
     let mut ids = Vec::new();
-    for name in joined(&service.node)? {
+    for name in joined(&service.node) {
         let first = members.iter().find(|member| member.service == name && !member.is_oneoff);
         ids.extend(first.map(|member| &*member.view.id));
     }
-    Ok(ids.join(","))
+    ids.join(",")
 }
 
 /// Returns compose's labels for a container, which override labels of the same names in the file

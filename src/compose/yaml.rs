@@ -6,7 +6,6 @@
 //! expansion are limited. So an alias bomb ("billion laughs") ends with an error and not with
 //! exhausted memory.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag as YamlTag};
@@ -34,7 +33,8 @@ struct Open {
 struct Loader {
     file: Rc<str>,
     open: Vec<Open>,
-    anchors: BTreeMap<usize, (Node, Size)>,
+    /// By the number of the anchor, from 1.
+    anchors: Vec<Option<(Node, Size)>>,
     documents: Vec<Node>,
     used: Size,
 }
@@ -52,7 +52,7 @@ pub fn load(file: &str, text: &str) -> Result<Vec<Node>> {
     let mut loader = Loader {
         file: file.into(),
         open: Vec::new(),
-        anchors: BTreeMap::new(),
+        anchors: Vec::new(),
         documents: Vec::new(),
         used: Size::default(),
     };
@@ -91,7 +91,7 @@ impl Loader {
                 None => Ok(()),
             },
             Event::Alias(anchor) => {
-                let Some((node, size)) = self.anchors.get(&anchor) else {
+                let Some(Some((node, size))) = self.anchors.get(anchor) else {
                     return Err(place.wrong("this alias stands inside its own anchor"));
                 };
                 let (node, size) = (node.clone(), *size);
@@ -132,7 +132,10 @@ impl Loader {
         };
         self.count(Size { nodes: 1, text }, &node.place)?;
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), measure(&node)));
+            if self.anchors.len() <= anchor {
+                self.anchors.resize(anchor + 1, None);
+            }
+            self.anchors[anchor] = Some((node.clone(), measure(&node)));
         }
         let Some(Open { node: parent, key, .. }) = self.open.last_mut() else {
             self.documents.push(node);
@@ -141,7 +144,7 @@ impl Loader {
         match &mut parent.value {
             Value::List(elements) => elements.push(node),
             Value::Map(entries) => match key.take() {
-                None => *key = Some((node.scalar()?, node.place)),
+                None => *key = Some((node.scalar()?.to_owned(), node.place)),
                 Some((name, place)) => {
                     // A key may occur only once in a map, but `<<` any number of times.
                     if name != "<<"
@@ -269,7 +272,7 @@ mod tests {
         let node = one(
             "x: &a {k: 1, l: 2}\ny: &b {l: 3, m: 4}\nz:\n  <<: [*a, *b]\n  k: 9\nw: {<<: *b, n: *a}",
         );
-        let text = |node: &Node, key: &str| node.get_text(key).unwrap().unwrap();
+        let text = |node: &Node, key: &str| node.get_text(key).unwrap().to_owned();
         let z = node.get("z").unwrap();
         assert_eq!([text(z, "k"), text(z, "l"), text(z, "m")], ["9", "2", "4"]);
         let w = node.get("w").unwrap();

@@ -12,6 +12,7 @@ use super::files::Files;
 use super::record::{Record, all_ids};
 use crate::container_id::{ContainerId, random_digits};
 use crate::error::{Context, Error, Result, fail};
+use crate::order;
 use crate::store::{self, Lock, Roots};
 
 fn link_of(roots: &Roots, name: &str) -> PathBuf {
@@ -160,7 +161,7 @@ impl Match {
             Match::One(id) => Ok(id),
             Match::Several(ids) => {
                 let mut ids: Vec<&str> = ids.iter().map(ContainerId::short).collect();
-                ids.sort_unstable();
+                order::sort(&mut ids);
                 fail!("'{text}' is ambiguous: it may be any of {}", ids.join(", "))
             }
         }

@@ -25,6 +25,7 @@ use crate::digest::ImageId;
 use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::image_name::ImageName;
 use crate::network_name;
+use crate::order;
 use crate::port::Publish;
 use crate::raw;
 use crate::resolver::Resolver;
@@ -106,6 +107,8 @@ stored_flat! {
         /// Whether the container is removed at its end (`--rm`).
         pub remove: bool,
         pub restart: RestartPolicy,
+        /// The pause before each restart, if a compose file sets it.
+        pub restart_delay_ms: Option<u64> => optional,
         /// The values of `--depends-on`: `NAME` or `NAME:healthy`.
         pub depends_on: Vec<String> => optional,
         /// The time between the stop signal and SIGKILL in seconds; -1 means no limit, and `None`
@@ -337,7 +340,7 @@ fn exposed_ports(exposed: &[String], publish: &[Publish]) -> Vec<String> {
         let ports = publish.container.ports();
         all.extend(ports.map(|port| format!("{port}/{}", publish.protocol)));
     }
-    all.sort_unstable();
+    order::sort(&mut all);
     all.dedup();
     all
 }

@@ -91,6 +91,7 @@ impl fmt::Display for RestartPolicy {
 /// run of at least `GOOD`.
 pub struct Backoff {
     next: Duration,
+    is_fixed: bool,
 }
 
 impl Backoff {
@@ -99,13 +100,16 @@ impl Backoff {
     /// A run of at least this length resets the pause.
     const GOOD: Duration = Duration::from_secs(10);
 
-    /// Starts with the shortest pause.
-    pub fn new() -> Backoff {
-        Backoff { next: Self::FIRST }
+    /// Starts with the shortest pause, or has a fixed one.
+    pub fn new(fixed: Option<Duration>) -> Backoff {
+        Backoff { next: fixed.unwrap_or(Self::FIRST), is_fixed: fixed.is_some() }
     }
 
     /// The pause after a run that lasted `run`.
     pub fn after(&mut self, run: Duration) -> Duration {
+        if self.is_fixed {
+            return self.next;
+        }
         if run >= Self::GOOD {
             self.next = Self::FIRST;
         }
@@ -135,10 +139,12 @@ mod tests {
 
     #[test]
     fn pauses_double_and_are_reset_after_a_long_run() {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(None);
         let mut pauses = (0..12).map(|_| backoff.after(Duration::ZERO).as_millis());
         assert_eq!(pauses.by_ref().take(3).collect::<Vec<_>>(), [100, 200, 400]);
         assert_eq!(pauses.last(), Some(60_000));
         assert_eq!(backoff.after(Duration::from_secs(11)).as_millis(), 100);
+        let mut fixed = Backoff::new(Some(Duration::from_secs(5)));
+        assert_eq!([(); 3].map(|()| fixed.after(Duration::ZERO).as_secs()), [5, 5, 5]);
     }
 }

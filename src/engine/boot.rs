@@ -17,6 +17,7 @@ use crate::container::record::{Record, all_ids};
 use crate::container::state::{Condition, MAX_CLEANUP, StopMark};
 use crate::error::{Context, Error, Result, fail};
 use crate::network::attachment;
+use crate::order;
 use crate::sys;
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
@@ -39,7 +40,7 @@ impl Engine {
                 || !record.lifecycle.depends_on.is_empty()
                 || !record.links.is_empty()
         };
-        waiting.sort_unstable_by_key(|record| (needs(record), record.created));
+        order::sort_by_key(&mut waiting, |record| (needs(record), record.created));
         let mut done = Vec::with_capacity(waiting.len());
         if let Err(error) = attachment::reload::restore(&self.roots, self.firewall) {
             done.push(("networks".to_owned(), Err(error)));

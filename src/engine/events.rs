@@ -15,6 +15,7 @@ use super::view::{has_label, pass};
 use super::watch::Watcher;
 use crate::error::{Context, Result};
 pub use crate::event::{Event, Kind};
+use crate::order;
 use crate::store::{Roots, journal, make_dir};
 use crate::time::Instant;
 
@@ -74,7 +75,7 @@ impl Engine {
                 }
             })?;
             // A stable sort keeps the order of events with the same time.
-            events.sort_by_key(|event| event.time);
+            order::sort_by_key(&mut events, |event| event.time);
             events.iter().try_for_each(&mut *show)?;
             if left.is_some_and(|left| left <= 0) {
                 return Ok(());

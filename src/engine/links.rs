@@ -15,6 +15,7 @@ use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::network::attachment;
 use crate::network::naming::DEFAULT;
+use crate::order;
 
 /// The host names and variables that the links of a container add.
 #[derive(Default)]
@@ -83,7 +84,7 @@ fn add_variables(
     };
     let exposed = other.exposed_ports();
     let mut ports: Vec<(u16, String)> = exposed.iter().filter_map(port).collect();
-    ports.sort_unstable();
+    order::sort(&mut ports);
     for (at, (number, protocol)) in ports.iter().enumerate() {
         let url = format!("{protocol}://{address}:{number}");
         if at == 0 {

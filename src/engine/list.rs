@@ -25,6 +25,7 @@ use crate::error::Result;
 use crate::image::ImageStore;
 use crate::image_name::ImageName;
 use crate::network::create;
+use crate::order;
 use crate::store::{self, Directory, tree_size};
 use crate::time::Instant;
 
@@ -54,7 +55,7 @@ impl Engine {
             }
         }
         self.name_images(&mut views);
-        views.sort_unstable_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        order::sort_by(&mut views, |a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(views)
     }
 

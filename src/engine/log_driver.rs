@@ -9,6 +9,7 @@ use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
 use crate::container::record::Record;
 use crate::container_id::short;
 use crate::error::{Context, Result};
+use crate::order;
 use crate::regex::Regex;
 use crate::template::{Template, Value};
 
@@ -24,7 +25,7 @@ pub fn details(record: &Record) -> Result<String> {
     }
     let mut all: Vec<String> =
         all.iter().map(|(key, value)| format!("{}={}", query(key), query(value))).collect();
-    all.sort_unstable();
+    order::sort(&mut all);
     Ok(all.join(","))
 }
 

@@ -25,6 +25,7 @@ use crate::network::naming::{self, DEFAULT};
 use crate::network::record::Network;
 use crate::network::subnet::Family;
 use crate::network::{create, firewall, ipam, lifecycle, parent};
+use crate::order;
 use crate::store::{Lock, Roots};
 use crate::sys::netlink::Socket;
 use crate::time::Instant;
@@ -35,9 +36,9 @@ pub(super) fn container(record: &Record) -> Container<'_> {
 }
 
 /// Reports whether a container runs, starts or ends, so that its leases are in use.
-pub(super) fn is_alive(roots: &Roots, id: &ContainerId) -> bool {
+pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
     // If the state cannot be read, the leases stay.
-    lives_by_id(roots, id).unwrap_or(true)
+    ContainerId::parse(id).is_some_and(|id| lives_by_id(roots, &id).unwrap_or(true))
 }
 
 /// Returns the settings of a container's endpoint on one of its networks.
@@ -176,8 +177,7 @@ impl Engine {
         let mut views = Vec::new();
         for network in create::all(&self.roots)? {
             let leases = ipam::leases(&self.roots, &network)?;
-            let mut containers: Vec<ContainerId> =
-                leases.into_iter().map(|lease| lease.owner).collect();
+            let mut containers: Vec<String> = leases.into_iter().map(|lease| lease.owner).collect();
             containers.dedup();
             containers.retain(|owner| is_alive(&self.roots, owner));
             views.push(NetworkView {
@@ -211,7 +211,7 @@ impl Engine {
                 labels: Vec::new(),
             });
         }
-        views.sort_by(|one, other| one.name.cmp(&other.name));
+        order::sort_by(&mut views, |one, other| one.name.cmp(&other.name));
         Ok(views)
     }
 

@@ -163,7 +163,7 @@ pub struct MountOption {
     pub read_only: bool,
     /// Tmpfs: the options in the form of mount(8).
     pub tmpfs_options: String,
-    /// The options of `--volume` or `--tmpfs` as the user typed them; `None` for `--mount`.
+    /// The options as `-v` or `--tmpfs` gave them.
     pub given: Option<String>,
     /// Volume: do not fill an empty volume from the image.
     pub no_copy: bool,
@@ -300,11 +300,11 @@ pub struct UpdateOptions {
     pub publish_remove: Vec<Publish>,
 }
 
-/// The source of an archive for `import`.
+/// Where `import` reads its archive.
 pub enum ImportSource {
     Stdin,
     File(PathBuf),
-    /// An http or https URL.
+    /// A file of a web server.
     Url(String),
 }
 

@@ -11,6 +11,7 @@ use super::options::Filter;
 use super::view::ContainerView;
 use crate::container_id::random_digits;
 use crate::error::Result;
+use crate::order;
 use crate::store::{Lock, LockMode};
 
 /// The prefix of all labels of compose. Docker Compose has the same labels, except for those that
@@ -88,7 +89,7 @@ impl Engine {
             name => format!("{PROJECT}={name}"),
         };
         let mut views = self.containers(true, &[Filter::Label(wanted)])?;
-        views.sort_by_cached_key(|view| {
+        order::sort_by_key(&mut views, |view| {
             let number = label(&view.labels, NUMBER).and_then(|number| number.parse().ok());
             let service = label(&view.labels, SERVICE).unwrap_or_default().to_owned();
             (service, number.unwrap_or(0_u32), view.created)

@@ -18,6 +18,7 @@ use crate::container::state::{
 };
 use crate::container::{events, protocol};
 use crate::error::{Context, Error, Result, fail};
+use crate::order;
 use crate::store;
 use crate::sys;
 use crate::sys::process::Found;
@@ -71,7 +72,7 @@ impl Engine {
     /// of another one. If a wait fails, the error replaces the container in `stopping`.
     pub fn await_exits(&self, stopping: &mut [Result<Stopping>]) {
         let mut sorted: Vec<&mut Result<Stopping>> = stopping.iter_mut().collect();
-        sorted.sort_by_key(|one| {
+        order::sort_by_key(&mut sorted, |one| {
             let deadline = one.as_ref().ok().and_then(|stopping| stopping.deadline);
             (deadline.is_none(), deadline)
         });

@@ -11,6 +11,7 @@ use super::Engine;
 use super::view::ProcessView;
 use crate::container::state::State;
 use crate::error::{Result, fail};
+use crate::order;
 use crate::runtime::{cgroup, exec, host_ps};
 use crate::sys::procfs;
 use crate::time::Instant;
@@ -56,7 +57,7 @@ fn pids_of(state: &State) -> Vec<i32> {
     }
     let others = exec::helpers(&pids, state.pid);
     pids.retain(|&pid| !others.iter().any(|other| other.as_raw_nonzero().get() == pid));
-    pids.sort_unstable();
+    order::sort(&mut pids);
     pids.dedup();
     pids
 }

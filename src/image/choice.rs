@@ -9,6 +9,7 @@ use super::config::platform_of;
 use super::manifest::{Descriptor, Document, Manifest, Offer};
 use super::platform::{Platform, Wanted};
 use crate::error::{Error, Result};
+use crate::order;
 
 /// The deepest nesting of indexes.
 pub const MAX_DEPTH: usize = 4;
@@ -65,7 +66,7 @@ impl<'a, D: Documents> Choice<'a, D> {
             }
         }
         // The sort is stable, so the first of equal entries wins.
-        stated.sort_by_key(|(rank, _)| *rank);
+        order::sort_by_key(&mut stated, |(rank, _)| *rank);
         for (rank, offer) in stated {
             if let Some(chosen) = self.look(offer, Some(rank), depth)? {
                 return Ok(Some(chosen));

@@ -22,6 +22,7 @@ use super::layers::{Layers, Staged};
 use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
 use crate::image_name::{ImageName, Meaning, could_start_an_id};
+use crate::order;
 use crate::reference::Reference;
 use crate::store::{self, Durability, Lock, LockMode, Roots, make_dir};
 use crate::time::Instant;
@@ -322,7 +323,9 @@ impl ImageStore {
             }
         }
         // Newest first, as Docker lists them.
-        listed.sort_unstable_by(|a, b| b.created.cmp(&a.created).then_with(|| a.tag.cmp(&b.tag)));
+        order::sort_by(&mut listed, |a, b| {
+            b.created.cmp(&a.created).then_with(|| a.tag.cmp(&b.tag))
+        });
         Ok(listed)
     }
 
@@ -372,7 +375,7 @@ impl ImageStore {
                 }
             }
         }
-        references.sort_unstable();
+        order::sort(&mut references);
         Ok(references)
     }
 

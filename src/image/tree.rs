@@ -30,6 +30,7 @@ use super::kernel_files::{is_kernel_file, unsized_contents};
 use super::tar::{Entry, Extent, Kind, Writer, check_name};
 use crate::chmod::ModeChange;
 use crate::error::{Context, Result, fail, shortened};
+use crate::order;
 use crate::runtime::ids::IdMap;
 use crate::store::walk::{DIRECTORY, Descent, Links, Names};
 use crate::sys::beneath;
@@ -572,7 +573,7 @@ fn xattrs(
             }
         }
     }
-    xattrs.sort_unstable();
+    order::sort(&mut xattrs);
     Ok(xattrs)
 }
 

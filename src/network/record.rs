@@ -20,6 +20,7 @@ use crate::address::Ip;
 use crate::error::{Context, Result, fail};
 use crate::event::NetworkFacts;
 use crate::network_name;
+use crate::order;
 use crate::store::{self, Durability, Lock, LockMode, Roots};
 
 /// The version of the file's format. Files of other versions are refused.
@@ -70,8 +71,7 @@ pub const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
 /// `-o`: the prefix of the interfaces' names in the containers.
 pub const INTERFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 
-/// Parses a truth value as Docker does (Go's strconv.ParseBool); `None` for any other
-/// text.
+/// Parses a truth value as Docker does (Go's strconv.ParseBool); `None` if it is none.
 pub fn truth(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -190,7 +190,7 @@ impl Network {
 pub fn known(roots: &Roots) -> Result<Vec<Network>> {
     let mut networks = Vec::new();
     let mut names = store::list(&roots.networks())?;
-    names.sort_unstable();
+    order::sort(&mut names);
     for name in names {
         networks.extend(Network::read(roots, &name)?);
     }

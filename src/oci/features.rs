@@ -4,6 +4,7 @@
 
 use super::{linux, mounts, scheduling};
 use crate::error::Result;
+use crate::order;
 use crate::runtime::OCI_VERSION;
 use crate::runtime::capabilities::names;
 
@@ -42,7 +43,7 @@ const FILTER_FLAGS: [&str; 4] = [
 pub fn features() -> Result<u8> {
     let capabilities: Vec<String> = names::NAMES.iter().map(|name| format!("CAP_{name}")).collect();
     let mut namespaces = linux::NAMESPACES;
-    namespaces.sort_unstable();
+    order::sort(&mut namespaces);
     let flags = list(FILTER_FLAGS);
     super::print_text(&format!(
         "{{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"{OCI_VERSION}\",\"hooks\":{},\

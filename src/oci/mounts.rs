@@ -9,6 +9,7 @@ use super::field::MAX_ENTRIES;
 use super::linux::mappings;
 use crate::error::{Error, Result};
 use crate::json::Node;
+use crate::order;
 use crate::runtime::spec::{
     Attributes, IdMaps, LastPropagation, Mount, MountSource, Owners, Propagation, PropagationKind,
     Recursion,
@@ -297,6 +298,6 @@ pub fn known() -> Vec<String> {
     names.extend(PROPAGATION.iter().flat_map(|kind| [(*kind).to_owned(), format!("r{kind}")]));
     let others = ["bind", "rbind", "remount", "idmap", "ridmap", "tmpcopyup"];
     names.extend(others.iter().chain(&NEUTRAL).map(|name| (*name).to_owned()));
-    names.sort();
+    order::sort(&mut names);
     names
 }

@@ -5,6 +5,7 @@
 use super::field::{MAX_ENTRIES, one_of};
 use crate::error::Result;
 use crate::json::Node;
+use crate::order;
 use crate::runtime::spec::{Scheduler, Scheduling};
 
 /// The modes of a memory policy; each is at the index of its number.
@@ -148,7 +149,7 @@ fn numbers(node: &Node<'_>, max: u32) -> Result<Vec<u32>> {
             _ => return Err(node.wrong("a list of numbers and ranges, such as 0-3,7")),
         }
     }
-    all.sort_unstable();
+    order::sort(&mut all);
     all.dedup();
     Ok(all)
 }

@@ -27,6 +27,7 @@ use rustix::net::{
 
 use super::systemd;
 use crate::error::{Context, Error, Result, fail};
+use crate::order;
 use crate::runtime::OCI_VERSION;
 use crate::runtime::cgroup::{self, freezer};
 use crate::store::{self, Durability, Lock, LockMode};
@@ -136,7 +137,7 @@ impl Container {
     /// All containers, without locks. Directories that can't be read are left out.
     pub fn all(root: &Path) -> Result<Vec<Container>> {
         let mut ids = store::list(root)?;
-        ids.sort();
+        order::sort(&mut ids);
         Ok(ids.iter().filter_map(|id| Container::look(root, id).ok()).collect())
     }
 

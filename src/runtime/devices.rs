@@ -17,6 +17,7 @@ use rustix::fs::{
 
 use super::spec::{DeviceNode, IdMaps, Mount, MountSource, NodeKind, Spec};
 use crate::error::{Context, Result, fail};
+use crate::order;
 use crate::raw;
 use crate::sys::beneath;
 
@@ -198,7 +199,7 @@ pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
             }
         }
     }
-    nodes.sort();
+    order::sort(&mut nodes);
     Ok(nodes)
 }
 

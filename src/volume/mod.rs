@@ -15,6 +15,7 @@ pub mod mounted;
 pub mod options;
 
 use crate::error::{Context, Error, Result, fail};
+use crate::order;
 use crate::runtime::copy_up::{self, FILLED, FILLING};
 use crate::store::{self, Durability, Lock, Roots};
 use crate::time::Instant;
@@ -122,7 +123,7 @@ pub fn read(roots: &Roots, name: &str) -> Result<Volume> {
 /// reports its error.
 pub fn list(roots: &Roots) -> Result<Vec<Volume>> {
     let mut names = store::list(&roots.volumes())?;
-    names.sort_unstable();
+    order::sort(&mut names);
     Ok(names.iter().filter_map(|name| read(roots, name).ok()).collect())
 }
 

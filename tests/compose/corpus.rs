@@ -140,3 +140,29 @@ fn every_project_comes_up_and_goes_down() {
     assert_eq!(networks, "");
     assert_eq!(host.mydocker(["volume", "ls", "-q"]).text(), "");
 }
+
+/// The examples of the specification, by files of our own.
+#[test]
+fn the_examples_of_the_specification_are_read() {
+    let host = Host::new();
+    let mut count = 0;
+    for example in include_str!("specification.txt").split("\n=== ").skip(1) {
+        let (name, rest) = example.split_once('\n').unwrap();
+        let (text, expected) = rest.split_once("\n---").unwrap();
+        let (operands, expected) = expected.split_once('\n').unwrap();
+        host.directory(name, &[("compose.yaml", text)]);
+        let mut command = host.command(["compose", "config", "--format", "json"]);
+        command.args(operands.split_whitespace()).current_dir(host.scratch().join(name));
+        let done = command.output().unwrap();
+        let texts = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap());
+        let printed = texts.concat();
+        for line in expected.lines().filter(|line| !line.is_empty()) {
+            match line.strip_prefix('!') {
+                Some(absent) => assert!(!printed.contains(absent), "{name}: {absent}\n{printed}"),
+                None => assert!(printed.contains(line), "{name}: {line}\nis not in\n{printed}"),
+            }
+        }
+        count += 1;
+    }
+    assert!(count > 50, "only {count} examples");
+}

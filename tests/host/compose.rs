@@ -110,6 +110,60 @@ END
              0",
         ),
         check(
+            "compose, the model",
+            "mkdir -p /run/kinds/sub && cd /run/kinds
+             echo 'NAME=included' >sub/.env; echo word >word
+             echo 'services: {base: {image: bb, init: true, environment: {FROM: base}, stop_grace_period: 1s}}' >base.yaml
+             echo 'services: {inc: {image: bb, command: \"echo $NAME\"}}' >sub/inc.yaml
+             echo 'services: {many: {labels: !reset {}}}' >compose.override.yaml
+             cat >compose.yaml <<'END'
+include: [sub/inc.yaml]
+services:
+  many:
+    extends: {file: base.yaml, service: base}
+    command: sleep 1000
+    deploy: {replicas: 2, resources: {limits: {memory: 16m}}}
+    labels: {gone: soon}
+    secrets: [word, {source: given, target: /given, mode: 0400}]
+    post_start: [{command: \"sh -c 'cat /run/secrets/word /given >/tmp/started'\"}]
+    pre_stop: [{command: touch /seen/stopped}]
+    volumes: ['./seen:/seen', /kept]
+  job: {image: bb, command: grep -c many /etc/hosts, depends_on: [many]}
+  after: {image: bb, command: \"sh -c 'echo after $$FROM'\", environment: [FROM], depends_on: {job: {condition: service_completed_successfully}}}
+  beside: {image: bb, init: true, command: sleep 1000, network_mode: 'service:many', pid: 'service:many', stop_grace_period: 1s}
+  debug: {image: bb, command: echo debug, profiles: [debug]}
+  bare: {image: bb, command: ls /sys/class/net, network_mode: none}
+secrets: {word: {file: ./word}, given: {environment: GIVEN}}
+END
+             export GIVEN=secret FROM=caller
+             mydocker compose up -d 2>/dev/null; echo $?
+             mydocker compose logs --no-log-prefix inc job after bare
+             mydocker compose exec -T many cat /tmp/started; echo
+             mydocker compose exec -T many sh -c 'echo $FROM; echo kept >/kept/file'
+             mydocker compose exec -T beside ps | grep -c sleep
+             mydocker compose config | grep -c gone
+             mydocker compose run --rm debug 2>/dev/null
+             mydocker compose up -d --force-recreate --no-deps many 2>&1 | grep -c Recreated
+             mydocker compose exec -T many cat /kept/file
+             mydocker compose --profile debug down -v 2>&1 | grep -c 'kinds.* Removed'
+             ls seen; cd /; rm -r /run/kinds",
+            "0
+             after caller
+             lo
+             included
+             2
+             word
+             secret
+             base
+             2
+             0
+             debug
+             2
+             kept
+             8
+             stopped",
+        ),
+        check(
             "compose in the foreground",
             "mkdir -p /run/few && cd /run/few
              cat >compose.yaml <<'END'

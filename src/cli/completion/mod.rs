@@ -14,6 +14,7 @@ use super::flag::{Command, FlagSpec, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::{ALIASES, COMMANDS, MANAGEMENT, is_container_command};
+use crate::order;
 
 /// The command `completion`.
 pub static COMPLETION: Command = Command {
@@ -56,7 +57,7 @@ fn first_words() -> Vec<&'static str> {
     let mut words: Vec<&str> =
         COMMANDS.iter().filter_map(|command| command.name.split(' ').next()).collect();
     words.extend(MANAGEMENT);
-    words.sort_unstable();
+    order::sort(&mut words);
     words.dedup();
     words
 }
@@ -69,7 +70,7 @@ fn names(command: &Command) -> Vec<String> {
     if is_container_command(command) {
         names.push(format!("container {}", command.name));
     }
-    names.sort_unstable();
+    order::sort(&mut names);
     names.dedup();
     names
 }

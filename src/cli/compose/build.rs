@@ -32,24 +32,24 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
     }
     let mut made = options_of(&mut placed(&build_settings(project, node)?))?;
     made.secrets = secrets(project, node)?;
-    made.context = node.get_text("context")?.unwrap_or_else(|| project.directory.clone());
-    made.inline = node.get_text("dockerfile_inline")?;
+    made.context = node.get_text("context").unwrap_or(&project.directory).to_owned();
+    made.inline = node.get_text("dockerfile_inline").map(str::to_owned);
     match image(project, service)?.reference() {
         Some(name) => made.names.insert(0, name.clone().for_new()?),
         None => return Err(node.wrong("an image that is built needs a name, not an id")),
     }
-    if let Some(file) = node.get_text("dockerfile")? {
+    if let Some(file) = node.get_text("dockerfile") {
         if made.inline.is_some() {
             return Err(node.wrong("dockerfile and dockerfile_inline contradict each other"));
         }
         let path = std::path::Path::new(&made.context).join(file);
         made.file = Some(path.display().to_string());
     }
-    for (name, value) in node.get("args").iter().flat_map(|node| node.entries()) {
+    for (name, value) in node.entries_of("args") {
         // A name without a value takes the project's variable, if that variable is set.
         let value = match value.value {
             Value::Null => project.variable(name),
-            _ => Some(value.scalar()?),
+            _ => Some(value.as_text().to_owned()),
         };
         made.arguments.extend(value.map(|value| format!("{name}={value}")));
     }
@@ -60,7 +60,7 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
 /// is not given.
 fn secrets(project: &Project, node: &Node) -> Result<Vec<Secret>> {
     let mut secrets = Vec::new();
-    for grant in node.get("secrets").iter().flat_map(|node| node.elements()) {
+    for grant in node.elements_of("secrets") {
         for key in ["uid", "gid", "mode"] {
             if let Some(node) = grant.given(key) {
                 return Err(node.wrong(format_args!(
@@ -69,14 +69,14 @@ fn secrets(project: &Project, node: &Node) -> Result<Vec<Secret>> {
                 )));
             }
         }
-        let name = grant.get_text("source")?.unwrap_or_default();
-        let secret = project.root.get("secrets").and_then(|all| all.get(&name));
+        let name = grant.get_text("source").unwrap_or_default();
+        let secret = project.root.get("secrets").and_then(|all| all.get(name));
         let Some(secret) = secret else {
             return Err(
                 grant.wrong(format_args!("no such secret: {name}; declare it below 'secrets:'"))
             );
         };
-        let source = if let Some(file) = secret.get_text("file")? {
+        let source = if let Some(file) = secret.get_text("file") {
             SecretSource::File(file.into())
         } else if let Some(variable) = secret.given("environment") {
             SecretSource::Content(
@@ -87,13 +87,13 @@ fn secrets(project: &Project, node: &Node) -> Result<Vec<Secret>> {
                 "secrets.{name}: a build takes a secret from file or environment"
             )));
         };
-        secrets.push(Secret { id: grant.get_text("target")?.unwrap_or(name), source });
+        secrets.push(Secret { id: grant.get_text("target").unwrap_or(name).to_owned(), source });
     }
     Ok(secrets)
 }
 
 fn is_false(node: &Node) -> bool {
-    node.value == Value::Bool(false) || node.scalar().is_ok_and(|text| text == "false")
+    node.as_text() == "false"
 }
 
 /// Builds the image of a service. Fails if the service has no `build` section.

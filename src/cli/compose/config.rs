@@ -6,9 +6,9 @@ use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::{print, print_line};
 use super::super::{Invocation, Outcome};
 use super::{is_json, project};
-use crate::compose::node::Node;
-use crate::compose::print::{json, yaml};
+use crate::compose::print::{escape, json, yaml};
 use crate::compose::settings::image_text;
+use crate::order;
 
 #[derive(Default)]
 struct ConfigArgs {
@@ -71,7 +71,7 @@ fn config(call: &Invocation) -> Outcome {
         return Ok(0);
     }
     let keys = |section: &str| -> Vec<String> {
-        let all = project.root.get(section).map(Node::entries).unwrap_or_default();
+        let all = project.root.entries_of(section);
         all.iter().map(|(name, _)| name.clone()).collect()
     };
     let mut names: Vec<String> = Vec::new();
@@ -81,7 +81,7 @@ fn config(call: &Invocation) -> Outcome {
     }
     if args.images {
         for service in &project.services {
-            names.push(image_text(&project, service)?);
+            names.push(image_text(&project, service));
         }
     }
     if args.volumes {
@@ -93,7 +93,7 @@ fn config(call: &Invocation) -> Outcome {
     if args.profiles {
         let all = project.services.iter().chain(&project.disabled);
         names.extend(all.flat_map(|service| service.profiles.clone()));
-        names.sort_unstable();
+        order::sort(&mut names);
         names.dedup();
     }
     if let Some(wanted) = &args.hash {
@@ -116,15 +116,15 @@ fn config(call: &Invocation) -> Outcome {
         let kept: Vec<String> =
             project.with_dependencies(&wanted).iter().map(|each| each.name.clone()).collect();
         let mut services = project.root.map();
-        for (name, node) in project.root.get("services").iter().flat_map(|all| all.entries()) {
+        for (name, node) in project.root.entries_of("services") {
             if kept.contains(name) {
                 services.set(name, node.clone());
             }
         }
         project.root.set("services", services);
     }
-    let text = if args.json { json(&project.root, false) + "\n" } else { yaml(&project.root) };
     // Escape each `$`, so that a command that reads this output finds no variables in it.
-    print(&text.replace('$', "$$"))?;
+    escape(&mut project.root);
+    print(&if args.json { json(&project.root, false) + "\n" } else { yaml(&project.root) })?;
     Ok(0)
 }

@@ -68,7 +68,7 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     let node = &service.node;
     let policy = node.given("pull_policy").map(|node| node.convert(parse_policy)).transpose()?;
     match (policy, node.given("pull_refresh_after")) {
-        (Some(Policy::Refresh), Some(after)) => match parse_duration_ns(&after.scalar()?) {
+        (Some(Policy::Refresh), Some(after)) => match parse_duration_ns(after.as_text()) {
             Some(period) => Ok(Some(Policy::After(period))),
             None => Err(after.wrong("pull_refresh_after: write a duration like 12h")),
         },

@@ -2,8 +2,6 @@
 //! columns. The labels of containers name the projects, so `ls` reads no file. `ps` describes a
 //! container's status as the command `ps` does.
 
-use std::collections::BTreeMap;
-
 use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::super::format::{
     Field, Format, Show, push_ago, push_go_time, push_id, push_labels, push_list,
@@ -18,6 +16,7 @@ use crate::compose::members::{self, Member};
 use crate::engine::project::{PROJECT, SERVICE, label};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
 use crate::error::{Result, fail};
+use crate::order;
 use crate::template::Value;
 use crate::time::Instant;
 
@@ -34,7 +33,8 @@ struct PsArgs {
 
 type P = Flag<PsArgs>;
 
-const STATES: [&str; 6] = ["created", "running", "paused", "restarting", "exited", "dead"];
+/// In alphabetical order.
+const STATES: [&str; 6] = ["created", "dead", "exited", "paused", "restarting", "running"];
 
 fn add_state(args: &mut PsArgs, text: &str) -> Result<()> {
     if !STATES.contains(&text) {
@@ -232,17 +232,21 @@ pub static LS: Command = Command {
 
 fn ls(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(LS_FLAGS)?;
-    let mut projects: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+    let mut projects: Vec<(String, Vec<Member>)> = Vec::new();
     for member in members::all(&call.engine()?, "")? {
-        let name = label(&member.view.labels, PROJECT).unwrap_or_default().to_owned();
-        projects.entry(name).or_default().push(member);
+        let name = label(&member.view.labels, PROJECT).unwrap_or_default();
+        match projects.iter_mut().find(|(known, _)| known == name) {
+            Some((_, members)) => members.push(member),
+            None => projects.push((name.to_owned(), vec![member])),
+        }
     }
-    projects.retain(|name, members| {
+    order::sort_by(&mut projects, |one, other| one.0.cmp(&other.0));
+    projects.retain(|(name, members)| {
         (args.all || members.iter().any(Member::is_alive))
             && (args.names.is_empty() || args.names.iter().any(|part| name.contains(part)))
     });
     if args.quiet {
-        for name in projects.keys() {
+        for (name, _) in &projects {
             print_line(name)?;
         }
         return Ok(0);
@@ -270,12 +274,14 @@ fn ls(call: &Invocation) -> Outcome {
 
 /// Counts the containers by state, such as `exited(1), running(2)`.
 fn states(members: &[Member]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for member in members {
-        *counts.entry(member.view.status.name()).or_default() += 1;
+    let mut texts = Vec::new();
+    for state in STATES {
+        let count = members.iter().filter(|member| member.view.status.name() == state).count();
+        if count > 0 {
+            texts.push(format!("{state}({count})"));
+        }
     }
-    let texts = counts.iter().map(|(state, count)| format!("{state}({count})"));
-    texts.collect::<Vec<_>>().join(", ")
+    texts.join(", ")
 }
 
 /// Returns the names of the project's compose files, which the containers' labels hold.

@@ -10,6 +10,7 @@ use crate::compose::members::{self, Member};
 use crate::compose::settings::image;
 use crate::engine::options::ImageName;
 use crate::error::{Result, fail};
+use crate::order;
 
 #[derive(Default)]
 struct DownArgs {
@@ -107,7 +108,7 @@ fn remove_images(opened: &Opened, members: &[Member], which: Images) -> Result<(
     if which == Images::All {
         names.extend(members.iter().filter_map(|member| member.view.image.clone()));
     }
-    names.sort_unstable_by(|a, b| a.typed().cmp(b.typed()));
+    order::sort_by(&mut names, |one, other| one.typed().cmp(other.typed()));
     names.dedup();
     for name in names {
         if !opened.engine.image_exists(&name)? {

@@ -130,7 +130,7 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
         #[cfg(feature = "build")]
         build::options(&project, service)?;
     }
-    for (_, node) in project.root.get("networks").iter().flat_map(|all| all.entries()) {
+    for (_, node) in project.root.entries_of("networks") {
         network_options(node)?;
     }
     Ok(project)

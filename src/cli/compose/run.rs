@@ -16,7 +16,6 @@ use super::inside::has_terminal;
 use super::up::{finish, wait_until};
 use super::{Opened, network_options, options};
 use crate::compose::members::no_service;
-use crate::compose::node::Node;
 use crate::compose::project::Service;
 use crate::compose::up::{Makers, Up, UpOptions, labels, selected};
 use crate::engine::Engine;
@@ -200,7 +199,7 @@ fn run(call: &Invocation) -> Outcome {
     if words.len() > 1 {
         // `options.command` starts with all words of `entrypoint` but the first, and these words
         // stay.
-        let entrypoint = service.node.get("entrypoint").map(Node::elements).unwrap_or_default();
+        let entrypoint = service.node.elements_of("entrypoint");
         options.command.truncate(if replaced { 0 } else { entrypoint.len().saturating_sub(1) });
         options.command.extend_from_slice(&words[1..]);
     }

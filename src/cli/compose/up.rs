@@ -255,7 +255,7 @@ fn in_foreground(
     }
     let mut names = Vec::new();
     for service in services {
-        let name = container_name(session.project, service, service.scale()?.max(1))?;
+        let name = container_name(session.project, service, service.scale.max(1));
         names.push(short_name(&session.project.name, &name));
     }
     let style =

@@ -8,6 +8,7 @@
 use super::name::{check_volume_name, parse_container_name, parse_label};
 use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};
 use crate::error::{Context, Result, fail};
+use crate::order;
 use crate::path::clean;
 use crate::raw;
 use crate::units::ByteSize;
@@ -340,7 +341,7 @@ pub fn parse_volumes_from(text: &str) -> Result<(String, bool)> {
 /// Fails if two mounts have the same target.
 pub fn check_distinct(mounts: &[MountOption]) -> Result<()> {
     let mut targets: Vec<&str> = mounts.iter().map(|mount| mount.target.as_str()).collect();
-    targets.sort_unstable();
+    order::sort(&mut targets);
     match targets.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => fail!("two mounts on '{}'", pair[0]),
         None => Ok(()),

@@ -16,6 +16,7 @@ use crate::error::{Context, Result, fail};
 use crate::event;
 use crate::image::{ContainerConfig, ImageHold, ImageStore};
 use crate::image_name::ImageName;
+use crate::order;
 use crate::raw;
 use crate::store::OrEmpty;
 use crate::time::Instant;
@@ -47,7 +48,7 @@ impl Engine {
             }
         }
         // A stable sort keeps the given order of mounts at the same depth.
-        mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
+        order::sort_by_key(&mut mounts, |mount| Path::new(&mount.target).components().count());
         Ok(mounts)
     }
 

@@ -9,6 +9,7 @@ use super::{graph_driver, healthcheck};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::image::{Image, ImageStore, Reference};
+use crate::order;
 use crate::template::{Value, omit_empty};
 use crate::time::Instant;
 
@@ -23,12 +24,12 @@ impl Engine {
         });
         // As in Docker, sort by the full name with the registry's host.
         let mut tags: Vec<String> = tags.collect();
-        tags.sort_by_cached_key(|tag| Reference::parse(tag).ok());
+        order::sort_by_key(&mut tags, |tag| Reference::parse(tag).ok());
         let digests = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}@{}", view.repository.as_ref()?, view.digest.as_ref()?))
         });
         let mut digests: Vec<String> = digests.collect();
-        digests.sort_unstable();
+        order::sort(&mut digests);
         digests.dedup();
         let size = found.iter().find(|view| view.id == image.id).map_or(0, |view| view.size);
         let created = config.created.map_or_else(|| NEVER.to_owned(), Instant::to_rfc3339);

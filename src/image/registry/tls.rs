@@ -22,6 +22,7 @@ use super::http::{Attempt, Cause, Failure, Stream};
 use super::url::Origin;
 use super::verifier::{AcceptAny, Named, is_self_signed};
 use crate::error::{Context, Error, Result, fail};
+use crate::order;
 use crate::time::Instant;
 
 /// The files in which systems keep their trusted authorities.
@@ -129,7 +130,7 @@ impl Trust {
                 for entry in entries.take(MAX_FILES) {
                     files.push(entry.context(|| format!("read {}", certs.display()))?.path());
                 }
-                files.sort_unstable();
+                order::sort(&mut files);
                 return Ok(files);
             }
         }

@@ -9,12 +9,12 @@ use std::os::fd::OwnedFd;
 
 use super::record::Attachment;
 use super::{publish, recover, rules};
-use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::network::firewall::Choice;
 use crate::network::ports::PortMap;
 use crate::network::record::Network;
 use crate::network::{conntrack, guard, ipam};
+use crate::order;
 use crate::port::{PortRange, Publish, socket_name};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
@@ -32,7 +32,7 @@ impl Plan {
     /// Plans a change to the ports `wanted`. A port that the container already has keeps its host
     /// port. If the container's ports are not `held` by a process, they are claimed again. Fails if
     /// a port is taken.
-    pub fn new(roots: &Roots, id: &ContainerId, wanted: &[Publish], held: bool) -> Result<Plan> {
+    pub fn new(roots: &Roots, id: &str, wanted: &[Publish], held: bool) -> Result<Plan> {
         let before = recover::find(roots, id)?;
         let mut networks = Vec::with_capacity(before.endpoints.len());
         for endpoint in &before.endpoints {
@@ -46,8 +46,9 @@ impl Plan {
         let mut ports: Vec<PortMap> = kept.into_iter().chain(claimed.maps).collect();
         // Use the order of the container's record, as a start does.
         let units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
-        ports
-            .sort_by_key(|map| units.iter().position(|unit| serves(map, unit) && leads(map, unit)));
+        order::sort_by_key(&mut ports, |map| {
+            units.iter().position(|unit| serves(map, unit) && leads(map, unit))
+        });
         let after = Attachment { ports, ..before.clone() };
         Ok(Plan { before, after, networks, held: claimed.held })
     }
@@ -71,7 +72,7 @@ impl Plan {
 
     /// Writes the attachment, replaces the firewall's rules in one step, and writes the ports into
     /// the leases.
-    pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &ContainerId) -> Result<()> {
+    pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &str) -> Result<()> {
         self.after.write(roots, id)?;
         let rules = self.after.port_rules(id);
         if !rules.is_empty() || !self.before.ports.is_empty() {
@@ -89,7 +90,7 @@ impl Plan {
         for network in networks {
             let _change = network.lock(roots)?;
             for mut lease in ipam::leases(roots, network)? {
-                if lease.owner == *id {
+                if lease.owner == id {
                     lease.ports.clone_from(&words);
                     ipam::rewrite(roots, network, &lease)?;
                 }
@@ -118,7 +119,7 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
     let mut unclaimed = Vec::new();
     let mut units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
     // First serve the requests with an address. A request without one gets any port that is left.
-    units.sort_by_key(|unit| unit.address.is_none());
+    order::sort_by_key(&mut units, |unit| unit.address.is_none());
     let mut others = Vec::new();
     for unit in units {
         match rest.iter().find(|map| serves(map, &unit) && leads(map, &unit)).map(|map| map.port) {

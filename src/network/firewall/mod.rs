@@ -35,7 +35,6 @@ pub use self::backend::BackendKind;
 use self::rules::{Collect, PortRule};
 use self::state::State;
 use super::naming;
-use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode, OrEmpty, Roots};
 
@@ -139,7 +138,7 @@ impl<'a> Firewall<'a> {
         self.state.as_ref().is_some_and(|state| state.networks.iter().any(|id| id == network))
     }
 
-    fn has_ports_of(&self, id: &ContainerId) -> bool {
+    fn has_ports_of(&self, id: &str) -> bool {
         self.state.as_ref().is_some_and(|state| state.owners.iter().any(|owner| owner == id))
     }
 
@@ -158,7 +157,7 @@ impl<'a> Firewall<'a> {
     fn rebuild(
         &mut self,
         networks: &[&str],
-        except: Option<&ContainerId>,
+        except: Option<&str>,
         collect: &Collect<'_>,
     ) -> Result<()> {
         let had = self.state.as_ref().map(|state| state.networks.as_slice()).unwrap_or_default();
@@ -226,11 +225,11 @@ impl<'a> Firewall<'a> {
     }
 
     /// Records whether the rules of container `id`'s ports exist.
-    fn note(&mut self, id: &ContainerId, has: bool, intact: bool) -> Result<()> {
+    fn note(&mut self, id: &str, has: bool, intact: bool) -> Result<()> {
         let Some(mut state) = self.state.take() else { return Ok(()) };
         state.owners.retain(|owner| owner != id);
         if has {
-            state.owners.push(id.clone());
+            state.owners.push(id.to_owned());
         }
         self.remember(state, intact)
     }
@@ -243,7 +242,7 @@ pub fn set_up(
     roots: &Roots,
     choice: Choice,
     networks: &[&str],
-    id: &ContainerId,
+    id: &str,
     ports: &[PortRule],
     collect: &Collect<'_>,
 ) -> Result<()> {
@@ -275,7 +274,7 @@ pub fn set_up(
 /// from the old record.
 pub fn take_down(
     roots: &Roots,
-    id: &ContainerId,
+    id: &str,
     ports: &[PortRule],
     collect: &Collect<'_>,
     forget: impl FnOnce() -> Result<()>,
@@ -328,10 +327,7 @@ pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<Strin
 /// The differences between the rules and the state, one sentence each; `reload` repairs them. Empty
 /// if this state root has no rules. `attached` returns the ids of the containers that are on a
 /// network.
-pub fn flaws(
-    roots: &Roots,
-    attached: impl FnOnce() -> Result<Vec<ContainerId>>,
-) -> Result<Vec<String>> {
+pub fn flaws(roots: &Roots, attached: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {
     let mut flaws = Vec::new();
     if !roots.run.join("firewall.json").exists() {
         return Ok(flaws);
@@ -340,10 +336,9 @@ pub fn flaws(
     let attached = attached()?;
     let owners = firewall.state.as_ref().map(|state| state.owners.clone()).unwrap_or_default();
     for owner in owners.iter().filter(|owner| !attached.contains(owner)) {
-        flaws.push(format!(
-            "the firewall lets traffic through to container {}, which is gone",
-            owner.short()
-        ));
+        let owner = owner.get(..12).unwrap_or(owner);
+        flaws
+            .push(format!("the firewall lets traffic through to container {owner}, which is gone"));
     }
     if firewall.is_cut_short() {
         flaws.push("a change of the firewall's rules was cut short".to_owned());

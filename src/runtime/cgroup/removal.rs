@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use crate::error::{Context, Result, fail};
+use crate::order;
 use crate::sys;
 use crate::sys::trace::Traced;
 
@@ -55,7 +56,7 @@ fn remove_one(path: &Path) -> Result<()> {
 fn members_of_all(paths: &[String]) -> Vec<i32> {
     let mut pids: Vec<i32> =
         paths.iter().flat_map(|path| super::members(std::slice::from_ref(path))).collect();
-    pids.sort_unstable();
+    order::sort(&mut pids);
     pids.dedup();
     pids
 }

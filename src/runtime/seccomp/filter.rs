@@ -12,6 +12,7 @@ use super::listener::Listener;
 use super::simulator;
 use super::syscalls::Arch;
 use crate::error::{Result, fail};
+use crate::order;
 use crate::sys::seccomp::Flags;
 
 pub use super::bpf::{Condition, Is};
@@ -154,7 +155,7 @@ fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Rule>>, default: u32) -> Table
             (number, verdict(arch, name, entries, default))
         })
         .collect();
-    calls.sort_by_key(|(number, _)| *number);
+    order::sort_by_key(&mut calls, |(number, _)| *number);
     // A call that is newer than this list fails with ENOSYS, as in runc, so that libraries use an
     // older call.
     let is_errno = default & 0xffff_0000 == ERRNO;

@@ -14,6 +14,7 @@ pub use seccomp_compiler::{bpf, syscalls};
 
 use syscalls::Arch;
 
+use crate::order;
 use crate::sys::seccomp::{Flags, Instruction};
 use filter::Filter;
 
@@ -58,7 +59,7 @@ impl Seccomp {
         };
         let calls = native.calls().filter(|(number, _)| is_refused(*number));
         let mut names: Vec<&str> = calls.map(|(_, name)| name).collect();
-        names.sort_unstable();
+        order::sort(&mut names);
         Some(names)
     }
 
