@@ -162,7 +162,7 @@ pub static SERVICE: Kind = Object(&[
     ("stdin_open", Bool),
     ("stop_grace_period", Text),
     ("stop_signal", Text),
-    ("storage_opt", Refused("a container's writable layer has no options; remove the key")),
+    ("storage_opt", Dict),
     ("sysctls", Dict),
     ("tmpfs", List),
     ("tty", Bool),

@@ -86,6 +86,7 @@ const RUN: &[Pair] = &[
     ("shm_size", "shm-size"),
     ("stdin_open", "interactive"),
     ("stop_signal", "stop-signal"),
+    ("storage_opt", "storage-opt"),
     ("sysctls", "sysctl"),
     ("tmpfs", "tmpfs"),
     ("tty", "tty"),

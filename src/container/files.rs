@@ -52,6 +52,16 @@ impl Files {
         self.dir.join("work")
     }
 
+    /// The number of the project whose quota limits `upper` (`quota`).
+    pub fn quota(&self) -> PathBuf {
+        self.dir.join("quota")
+    }
+
+    /// Where a kernel before Linux 5.14 needs a device node for a moment.
+    pub fn quota_device(&self) -> PathBuf {
+        self.dir.join(".quota-device")
+    }
+
     /// Takes the lock for changes: start, rename, removal, repair. Waits for the lock. Locks the
     /// directory itself, so a full disk is no obstacle. `None` if the container was removed.
     pub fn lock_changes(&self) -> Result<Option<Lock>> {

@@ -22,6 +22,7 @@ pub mod names;
 mod probe;
 mod probes;
 pub mod protocol;
+pub mod quota;
 pub mod record;
 pub mod relay;
 pub mod restart;

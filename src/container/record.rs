@@ -80,6 +80,8 @@ stored_flat! {
         pub limits: ProcessLimits => flat,
         /// The size of /dev/shm in bytes.
         pub shm_size: u64,
+        /// `--storage-opt size=`, as given; `quota` applied it.
+        pub storage_size: Option<String> => optional,
         pub add_hosts: Vec<(String, HostAddress)>,
         pub resolver: Resolver => flat,
         pub network: NetworkMode<ContainerId>,

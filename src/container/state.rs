@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::events::{self, Networks};
 use super::files::Files;
 use super::names;
+use super::quota;
 use super::record::{Origin, Record};
 use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result};
@@ -683,6 +684,7 @@ pub fn hide(
         _ => Record::read(roots, id).map_or_else(|_| name.to_owned(), |record| record.name),
     };
     store::remove_tree(&files.run)?;
+    quota::clear(&files)?;
     let tree = store::hide(&files.dir, durability)?;
     names::release(roots, &name, id)?;
     Ok(tree)

@@ -88,6 +88,8 @@ pub struct CreateOptions {
     pub limits: ProcessLimits,
     /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
+    /// `--storage-opt size=`
+    pub storage_size: Option<StorageSize>,
     /// `--add-host`: host names and addresses.
     pub add_hosts: Vec<(String, HostAddress)>,
     pub resolver: Resolver,
@@ -298,6 +300,14 @@ pub struct UpdateOptions {
     pub publish_add: Vec<Publish>,
     /// The ports to remove. The host's port may be missing.
     pub publish_remove: Vec<Publish>,
+}
+
+/// The most that a container may write to its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSize {
+    pub bytes: u64,
+    /// As `inspect` shows it.
+    pub given: String,
 }
 
 /// Where `import` reads its archive.

@@ -24,6 +24,7 @@ pub mod netlink;
 pub mod packet;
 pub mod process;
 pub mod procfs;
+pub mod quota;
 pub mod schedule;
 pub mod seccomp;
 pub mod signal;

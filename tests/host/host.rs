@@ -80,8 +80,10 @@ const FEW_MODULES: [&str; 8] = [
 ];
 
 /// Further modules, for guests with enough memory, if their kernel has them.
-const MODULES: [&str; 30] = [
+const MODULES: [&str; 32] = [
     "f2fs",
+    "quota_v2",
+    "xfs",
     "squashfs",
     "vfat",
     "nls_cp437",

@@ -10,8 +10,13 @@ use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
 use crate::host::{Check, Disk, Host, Root};
 use crate::images::images;
 use crate::ports::ports;
+use crate::quotas::quotas;
 
 const EXT4: &[&str] = &["mke2fs", "-q", "-F", "-t", "ext4"];
+/// ext4 that can enforce limits of projects.
+const EXT4_QUOTAS: &[&str] =
+    &["mke2fs", "-q", "-F", "-t", "ext4", "-O", "quota,project", "-E", "quotatype=prjquota"];
+const XFS: &[&str] = &["mkfs.xfs", "-q", "-f"];
 const F2FS: &[&str] = &["mkfs.f2fs", "-q", "-f"];
 const VFAT: &[&str] = &["mkfs.vfat"];
 
@@ -20,7 +25,19 @@ const USUAL: &str = "mount -t tmpfs -o mode=755 run /run
                      mount -t cgroup2 cgroup2 /sys/fs/cgroup\n";
 
 pub fn all() -> Vec<Host> {
-    vec![initramfs(), ramfs(), disk(), read_only(), small(), clock(), arm(), oldest(), systemd()]
+    vec![
+        initramfs(),
+        ramfs(),
+        disk(),
+        read_only(),
+        small(),
+        clock(),
+        arm(),
+        oldest(),
+        systemd(),
+        disks_with_quotas(),
+        oldest_with_quotas(),
+    ]
 }
 
 /// The defaults of the hosts; each host changes some of them.
@@ -359,6 +376,31 @@ fn oldest() -> Host {
             .filter(|check| check.name != "another machine")
             .collect(),
         ..plain()
+    }
+}
+
+/// A server whose disks limit what each project takes.
+fn disks_with_quotas() -> Host {
+    Host {
+        name: "i",
+        about: "ext4 and XFS with quotas of projects",
+        disks: &[
+            Disk { make: EXT4_QUOTAS, megabytes: 64 },
+            Disk { make: XFS, megabytes: 320 },
+            Disk { make: EXT4, megabytes: 16 },
+        ],
+        checks: quotas(),
+        ..plain()
+    }
+}
+
+/// The same before quotactl_fd(2).
+fn oldest_with_quotas() -> Host {
+    Host {
+        name: "j",
+        about: "Linux 5.10, ext4 and XFS with quotas of projects",
+        suite: BULLSEYE,
+        ..disks_with_quotas()
     }
 }
 

@@ -19,6 +19,7 @@ mod hosts;
 mod images;
 mod ports;
 mod power;
+mod quotas;
 mod registry;
 mod table;
 mod tools;

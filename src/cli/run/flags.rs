@@ -9,7 +9,7 @@ use crate::cli::lifecycle::parse_timeout;
 use crate::cli::value::env::{parse_env, read_env_file, read_label_file};
 use crate::cli::value::limit::{
     LOG_DRIVERS, parse_cgroup_parent, parse_device, parse_device_rate, parse_device_rule,
-    parse_number, parse_sysctl, parse_ulimit, set_log_option,
+    parse_number, parse_storage, parse_sysctl, parse_ulimit, set_log_option,
 };
 use crate::cli::value::mount::{
     parse_host_path, parse_mount, parse_tmpfs, parse_volume, parse_volumes_from,
@@ -680,13 +680,16 @@ pub static FLAGS: &[F] = &[
         refuse_kernel_memory(v)
     })
     .under(Category::Docker),
-    F::setting("storage-opt", "KEY=VALUE", "Refused: a container's files have no quota", |_, _| {
-        fail!(
-            "a container's files have no quota of their own; keep the data on a volume whose file \
-             system has the size that you want"
-        )
-    })
-    .under(Category::Docker),
+    F::setting(
+        "storage-opt",
+        "size=SIZE",
+        "Limit what is written to the root (needs a quota)",
+        |a, v| {
+            a.options.storage_size = Some(parse_storage(v)?);
+            Ok(())
+        },
+    )
+    .under(Category::Limits),
     F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", |_, _| {
         refuse_real_time()
     })

@@ -1,13 +1,13 @@
-//! Parses the values of limits and devices: `--ulimit` (setrlimit(2)), `--sysctl`, `--device`,
-//! `--device-cgroup-rule`, `--device-*-bps`, `--log-opt`, `--cgroup-parent`, and numbers with
+//! Parses the values of limits and devices: `--ulimit` (setrlimit(2)), `--storage-opt`, `--sysctl`,
+//! `--device`, `--device-cgroup-rule`, `--device-*-bps`, `--log-opt`, `--cgroup-parent`, and numbers with
 //! bounds. Each value is parsed once into the engine's type. A sysctl must belong to a namespace,
 //! and a cgroup's path must stay below its root. No later code checks these two rules.
 
 use std::str::FromStr;
 
 use crate::engine::options::{
-    Device, DeviceKind, DeviceRate, DeviceRule, LogAddress, LogOptions, RateKind, Rlimit, Syslog,
-    rlimits,
+    Device, DeviceKind, DeviceRate, DeviceRule, LogAddress, LogOptions, RateKind, Rlimit,
+    StorageSize, Syslog, rlimits,
     sysctl::{self, Owner},
 };
 use crate::error::{Context, Error, Result, fail};
@@ -37,6 +37,21 @@ pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
         fail!("bad limit '{text}': the soft limit is above the hard one");
     }
     Ok(Rlimit { name: name.to_owned(), soft, hard })
+}
+
+/// Parses `size=10g`, Docker's only storage option for overlays.
+pub fn parse_storage(text: &str) -> Result<StorageSize> {
+    let Some((key, size)) = text.split_once('=') else {
+        fail!("bad storage option '{text}': write size=SIZE, as in size=10g");
+    };
+    if !key.eq_ignore_ascii_case("size") {
+        fail!("unknown storage option '{key}'; known: size");
+    }
+    let bytes = ByteSize::parse(size)?.0;
+    if bytes == 0 {
+        fail!("the size can't be 0");
+    }
+    Ok(StorageSize { bytes, given: size.to_owned() })
 }
 
 /// Parses `KEY=VALUE` of a kernel parameter. Fails unless the parameter belongs to a namespace,

@@ -30,7 +30,7 @@ use super::warning::Warning;
 use crate::container::files::Files;
 use crate::container::mode::NetworkMode;
 use crate::container::record::Record;
-use crate::container::{events, names};
+use crate::container::{events, names, quota};
 use crate::container_id::ContainerId;
 use crate::digest::ImageId;
 use crate::error::{Context, Result, fail};
@@ -99,7 +99,16 @@ impl Engine {
         match &source {
             Source::Image { image, .. } => make_upper(&files, image.layers.last())?,
             Source::Layers(layers, _) => make_upper(&files, layers.last())?,
+            Source::Directory(..) if options.storage_size.is_some() => {
+                fail!(
+                    "--storage-opt size= limits what is written above an image, and --rootfs has none"
+                )
+            }
             Source::Directory(..) => {}
+        }
+        if let Some(size) = &options.storage_size {
+            quota::limit(&files, &id, size.bytes)
+                .context(|| format!("--storage-opt size={}", size.given))?;
         }
         // These locks keep the mounted images until the record names them.
         let mut holds = Vec::new();

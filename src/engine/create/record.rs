@@ -106,6 +106,7 @@ impl Engine {
             annotations: options.annotations.clone(),
             limits: options.limits.clone(),
             shm_size: options.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
+            storage_size: options.storage_size.as_ref().map(|size| size.given.clone()),
             add_hosts: options.add_hosts.clone(),
             resolver: options.resolver.clone(),
             links: self.linked(&options.links)?,

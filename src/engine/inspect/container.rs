@@ -176,6 +176,8 @@ fn host_config(record: &Record) -> Result<Value> {
             ("Soft", signed(limit.soft as i64)),
         ])
     });
+    let storage = record.storage_size.iter().map(|size| ("size".to_owned(), size.clone()));
+    let storage: Vec<(String, String)> = storage.collect();
     let tmpfs: Vec<(String, String)> = given_as(|kind| kind == MountKind::Tmpfs)
         .map(|(mount, options)| (mount.target.clone(), options.clone()))
         .collect();
@@ -220,7 +222,7 @@ fn host_config(record: &Record) -> Result<Value> {
         ("PublishAllPorts", Value::Bool(false)),
         ("ReadonlyRootfs", Value::Bool(record.system.read_only)),
         ("SecurityOpt", or_nil_list(strings(crate::engine::confine::options(&record.confinement)))),
-        ("StorageOpt", omit_empty(Value::NilMap)),
+        ("StorageOpt", omit_empty(or_nil_map(map(&storage)))),
         ("Mounts", omit_empty(or_nil_list(array(mounts)))),
         ("Tmpfs", omit_empty(or_nil_map(map(&tmpfs)))),
         ("UTSMode", text(unless_private(&record.namespaces.uts))),

@@ -1,0 +1,174 @@
+//! Project quotas: the disk space that the files of one project may take together. A directory's project
+//! is an attribute that new files in it inherit (FS_IOC_FSSETXATTR, ioctl_xfs_fssetxattr(2)). Limits are set
+//! by quotactl_fd (Linux 5.14), before that by quotactl(2) on the block device, with XFS's commands, which
+//! ext4 understands too. The file system must be mounted with `prjquota`. Sizes on disk are multiples of
+//! 512 bytes.
+
+use std::ffi::{CString, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, fstat, mknodat, unlinkat};
+use rustix::io::Errno;
+
+use super::last_errno;
+
+const PROJECT: u32 = 2;
+const GET_QUOTA: u32 = command(3);
+const SET_LIMITS: u32 = command(4);
+const GET_STATE: u32 = command(5);
+/// Of the state's flags: limits of projects are enforced.
+const ENFORCED: u16 = 1 << 5;
+const VERSION: i8 = 1;
+const FOR_PROJECT: i8 = 2;
+/// The soft and the hard limit of blocks are set.
+const BLOCK_LIMITS: u16 = 1 << 2 | 1 << 3;
+const BLOCK: u64 = 512;
+const INHERIT: u32 = 0x200;
+const GET_ATTRIBUTES: libc::c_ulong = 0x801c_581f;
+const SET_ATTRIBUTES: libc::c_ulong = 0x401c_5820;
+
+/// XFS's command `number`, for projects (linux/dqblk_xfs.h, linux/quota.h).
+const fn command(number: u32) -> u32 {
+    ((('X' as u32) << 8) + number) << 8 | PROJECT
+}
+
+/// struct fsxattr of linux/fs.h.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    flags: u32,
+    extent_size: u32,
+    extents: u32,
+    project: u32,
+    cow_extent_size: u32,
+    padding: [u8; 8],
+}
+
+/// struct fs_disk_quota of linux/dqblk_xfs.h.
+#[repr(C)]
+#[derive(Default)]
+struct Quota {
+    version: i8,
+    flags: i8,
+    fields: u16,
+    id: u32,
+    hard_blocks: u64,
+    soft_blocks: u64,
+    inode_limits: [u64; 2],
+    blocks: u64,
+    inodes: u64,
+    timers: [i32; 2],
+    warnings: [u16; 2],
+    padding: [i8; 4],
+    real_time: [u64; 3],
+    rest: [u64; 2],
+}
+
+/// Makes `directory`, which is empty, and what is made in it belong to `project`.
+pub fn set_project(directory: BorrowedFd<'_>, project: u32) -> Result<(), Errno> {
+    let mut attributes = Attributes::default();
+    let ioctl = |request, attributes: &mut Attributes| {
+        // SAFETY: both requests read or write one `Attributes`, which is laid out as the kernel's.
+        let done = unsafe {
+            libc::ioctl(directory.as_raw_fd(), request as _, std::ptr::from_mut(attributes))
+        };
+        if done == 0 { Ok(()) } else { Err(last_errno()) }
+    };
+    ioctl(GET_ATTRIBUTES, &mut attributes)?;
+    attributes.flags |= INHERIT;
+    attributes.project = project;
+    ioctl(SET_ATTRIBUTES, &mut attributes)
+}
+
+/// Whether the file system of `directory` enforces limits of projects. `scratch` is a path in a directory of
+/// the caller's on it, for a moment.
+pub fn is_enforced(directory: BorrowedFd<'_>, scratch: &Path) -> Result<bool, Errno> {
+    // struct fs_quota_stat of linux/dqblk_xfs.h has 80 bytes, and its flags are the second half-word.
+    let mut state = [0u16; 64];
+    // SAFETY: the command writes one fs_quota_stat, which is shorter than the array.
+    unsafe { call(directory, scratch, GET_STATE, 0, state.as_mut_ptr().cast()) }?;
+    Ok(state[1] & ENFORCED != 0)
+}
+
+/// Whether no file and no limit belongs to `project`.
+pub fn is_free(directory: BorrowedFd<'_>, scratch: &Path, project: u32) -> Result<bool, Errno> {
+    let mut quota = Quota::default();
+    let pointer = std::ptr::from_mut(&mut quota).cast();
+    // SAFETY: the command writes one `Quota`, which is laid out as the kernel's.
+    match unsafe { call(directory, scratch, GET_QUOTA, project, pointer) } {
+        Ok(()) => Ok(quota.inodes == 0 && quota.hard_blocks == 0),
+        // XFS has no entry for a project without files.
+        Err(Errno::NOENT | Errno::SRCH) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Limits the files of `project` to `bytes`; 0 is no limit.
+pub fn set_limit(
+    directory: BorrowedFd<'_>,
+    scratch: &Path,
+    project: u32,
+    bytes: u64,
+) -> Result<(), Errno> {
+    let blocks = bytes.div_ceil(BLOCK);
+    let mut quota = Quota {
+        version: VERSION,
+        flags: FOR_PROJECT,
+        fields: BLOCK_LIMITS,
+        id: project,
+        hard_blocks: blocks,
+        soft_blocks: blocks,
+        ..Quota::default()
+    };
+    let pointer = std::ptr::from_mut(&mut quota).cast();
+    // SAFETY: the command reads one `Quota`, which is laid out as the kernel's.
+    unsafe { call(directory, scratch, SET_LIMITS, project, pointer) }
+}
+
+/// quotactl_fd(2), or quotactl(2) on a device node that is made at `scratch` for the call.
+///
+/// # Safety
+/// `argument` must point to what `command` reads or writes.
+unsafe fn call(
+    directory: BorrowedFd<'_>,
+    scratch: &Path,
+    command: u32,
+    project: u32,
+    argument: *mut c_void,
+) -> Result<(), Errno> {
+    let fd = directory.as_raw_fd();
+    // SAFETY: the caller's promise.
+    if unsafe { libc::syscall(libc::SYS_quotactl_fd, fd, command, project, argument) } == 0 {
+        return Ok(());
+    }
+    match last_errno() {
+        Errno::NOSYS => {}
+        error => return Err(error),
+    }
+    let path = CString::new(scratch.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    let device = fstat(directory)?.st_dev;
+    mknodat(rustix::fs::CWD, &path, FileType::BlockDevice, Mode::RUSR | Mode::WUSR, device)?;
+    // SAFETY: the path is a C string, and the rest is the caller's promise.
+    let done =
+        unsafe { libc::syscall(libc::SYS_quotactl, command, path.as_ptr(), project, argument) };
+    let result = if done == 0 { Ok(()) } else { Err(last_errno()) };
+    unlinkat(rustix::fs::CWD, &path, rustix::fs::AtFlags::empty())?;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's structures have these sizes: the requests carry that of the attributes.
+    #[test]
+    fn the_structures_are_the_kernels() {
+        assert_eq!(size_of::<Attributes>() as libc::c_ulong, GET_ATTRIBUTES >> 16 & 0x3fff);
+        assert_eq!(size_of::<Attributes>() as libc::c_ulong, SET_ATTRIBUTES >> 16 & 0x3fff);
+        assert_eq!(size_of::<Quota>(), 112);
+        assert_eq!(std::mem::offset_of!(Quota, hard_blocks), 8);
+        assert_eq!(std::mem::offset_of!(Quota, blocks), 40);
+    }
+}
