@@ -99,6 +99,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         pid: state.pid,
         start_time: state.start_time,
         cgroups: &cgroups,
+        must_be_there: false,
         has_time: false,
         ids: record.ids().map(IdMaps::from),
     };

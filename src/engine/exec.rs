@@ -116,6 +116,7 @@ impl Engine {
             pid: state.pid,
             start_time: state.start_time,
             cgroups: &cgroups,
+            must_be_there: false,
             has_time: false,
             ids: record.ids().map(IdMaps::from),
         };

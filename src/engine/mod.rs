@@ -125,7 +125,8 @@ impl Engine {
 
     /// Logs each step of a container's start from now on, as text or as JSON. See `sys::trace`.
     pub fn trace(json: bool) {
-        crate::sys::trace::start(json);
+        use crate::sys::trace::{Form, start};
+        start(if json { Form::Json } else { Form::Text });
     }
 
     /// Reports whether steps are logged.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::field::{MAX_ENTRIES, absolute, flag, refuse};
@@ -44,17 +44,30 @@ pub struct HostHooks {
 
 /// Reads config.json. Fails if the file is larger than 8 MiB or no regular file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let file = std::fs::File::open(path).context(|| format!("open {}", path.display()))?;
+    let mut options = std::fs::OpenOptions::new();
+    // The open of a named pipe without a writer would never end.
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.context(|| format!("open {}", path.display()))?;
     let found = file.metadata().context(|| format!("look at {}", path.display()))?;
     if !found.is_file() {
         fail!("{} is not a file", path.display());
     }
-    if found.size() > MAX_CONFIG {
-        fail!("{} has {} bytes; at most {MAX_CONFIG} are read", path.display(), found.size());
-    }
-    let mut bytes = Vec::with_capacity(found.size() as usize);
-    let read = file.take(MAX_CONFIG).read_to_end(&mut bytes);
+    read_opened(file, path)
+}
+
+/// Reads the bytes of a file that the caller names, which may be a pipe.
+pub fn read_given(path: &Path) -> Result<Vec<u8>> {
+    let file = std::fs::File::open(path).context(|| format!("open {}", path.display()))?;
+    read_opened(file, path)
+}
+
+fn read_opened(file: std::fs::File, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = file.take(MAX_CONFIG + 1).read_to_end(&mut bytes);
     read.context(|| format!("read {}", path.display()))?;
+    if bytes.len() as u64 > MAX_CONFIG {
+        fail!("{} is too long; at most {MAX_CONFIG} bytes are read", path.display());
+    }
     if bytes.is_empty() {
         fail!("{} is empty; it should be a JSON object", path.display());
     }
@@ -62,8 +75,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Parses a config.json of the directory `bundle` for the container `id`. The root is mounted on
-/// the directory `scratch`. With `by_systemd`, the cgroup is a systemd unit. An error names the
-/// field.
+/// itself, or on the directory `scratch` if the root is the host's `/`. With `by_systemd`, the
+/// cgroup is a systemd unit. An error names the field.
 pub fn parse(
     bytes: &[u8],
     id: &str,
@@ -94,7 +107,7 @@ pub fn parse(
     let sysctls = linux::sysctls(&linux, &namespaces)?;
     let (masked, read_only_paths) =
         (absolute_paths(&linux, "maskedPaths")?, absolute_paths(&linux, "readonlyPaths")?);
-    let (host_hooks, hooks) = hooks(&root)?;
+    let (host_hooks, hooks) = hooks(&root, bundle)?;
     let annotations = match root.get("annotations")? {
         Some(all) => all.fields(MAX_ENTRIES, |key, value| {
             if key.is_empty() {
@@ -113,12 +126,14 @@ pub fn parse(
     scheduling::of_linux(&linux, &mut process.scheduling)?;
     linux::refuse_rdt(&linux)?;
     let net_devices = net_devices::parse(&linux, &namespaces)?;
+    // Where hooks and the sources of binds look for the root. Nothing can be mounted over `/`.
+    let mount_point = if rootfs == Path::new("/") { scratch } else { &rootfs }.to_owned();
     let read_only = flag(&asked_root, "readonly")?;
     let system = SystemSettings { read_only, init: false, domainname, sysctls };
     let spec = Spec {
         root: Root::Directory { path: rootfs.clone(), mapped: false },
         system,
-        mount_point: scratch.to_owned(),
+        mount_point,
         process,
         hostname,
         devices: linux::devices(&linux)?,
@@ -147,7 +162,7 @@ pub fn parse(
 /// The hooks of a config.json that `parse` has accepted before.
 pub fn host_hooks(bytes: &[u8]) -> Result<HostHooks> {
     let value = json::parse("config.json", bytes)?;
-    Ok(hooks(&Node::root("config.json", &value))?.0)
+    Ok(hooks(&Node::root("config.json", &value), Path::new("/"))?.0)
 }
 
 /// Accepts 1.x.y with or without suffixes: versions with the same major number are compatible.
@@ -198,7 +213,7 @@ fn text_if_private(root: &Node<'_>, key: &str, uts: &Namespace) -> Result<Option
     Ok(Some(text))
 }
 
-fn hooks(root: &Node<'_>) -> Result<(HostHooks, Hooks)> {
+fn hooks(root: &Node<'_>, bundle: &Path) -> Result<(HostHooks, Hooks)> {
     let Some(all) = root.get("hooks")? else { return Ok(Default::default()) };
     let list = |kind: &str| all.list(kind, MAX_ENTRIES, hook);
     let host = HostHooks {
@@ -210,6 +225,7 @@ fn hooks(root: &Node<'_>) -> Result<(HostHooks, Hooks)> {
     let inside = Hooks {
         create_container: list("createContainer")?,
         start_container: list("startContainer")?,
+        directory: bundle.to_owned(),
         state: String::new(),
     };
     Ok((host, inside))
@@ -227,7 +243,7 @@ fn hook(node: &Node<'_>) -> Result<Hook> {
     Ok(Hook {
         path,
         args: node.texts("args", MAX_ENTRIES)?.unwrap_or_default(),
-        env: node.texts("env", MAX_ENTRIES)?.unwrap_or_default(),
+        env: node.texts("env", MAX_ENTRIES)?,
         timeout,
     })
 }

@@ -53,6 +53,9 @@ pub enum Value {
     Flag(bool),
     Number(u64),
     Numbers(Vec<u32>),
+    Signed(i32),
+    Unsigned(u32),
+    Texts(Vec<String>),
     Bytes(Vec<u8>),
 }
 
@@ -107,6 +110,18 @@ impl Body {
             Value::Numbers(numbers) => {
                 self.signature("au");
                 self.array(4, |body| numbers.iter().for_each(|number| body.number(*number)));
+            }
+            Value::Signed(number) => {
+                self.signature("i");
+                self.number(*number as u32);
+            }
+            Value::Unsigned(number) => {
+                self.signature("u");
+                self.number(*number);
+            }
+            Value::Texts(texts) => {
+                self.signature("as");
+                self.array(4, |body| texts.iter().for_each(|text| body.string(text)));
             }
             Value::Bytes(bytes) => {
                 self.signature("ay");

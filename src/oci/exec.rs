@@ -16,7 +16,7 @@ use crate::runtime::capabilities::names;
 use crate::runtime::exec::{Target, exec_and_leave};
 use crate::runtime::label::{self, Label};
 use crate::runtime::spec::{Identity, Namespace, Process};
-use crate::runtime::{self, Stdio};
+use crate::runtime::{self, Stdio, cgroup};
 
 /// The command `exec`. Returns its exit status.
 pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
@@ -37,13 +37,14 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     let root = Node::root("config.json", &value);
     let none = json::parse("config.json", b"{}")?;
     let linux = root.get("linux")?.unwrap_or(Node::root("config.json", &none));
+    let own = parse(&root.need("process")?)?;
     let mut process = match args.value("process") {
         Some(path) => {
-            let bytes = config::read(path.as_ref())?;
+            let bytes = config::read_given(path.as_ref())?;
             let value = json::parse("process.json", &bytes)?;
-            parse(&Node::root("process.json", &value))?
+            from_file(&Node::root("process.json", &value), own)?
         }
-        None => from_flags(parse(&root.need("process")?)?, args, command)?,
+        None => from_flags(own, args, command)?,
     };
     scheduling::of_linux(&linux, &mut process.scheduling)?;
     let (capabilities, state) = (process.capabilities, &container.state);
@@ -55,6 +56,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         pid: container.state.pid,
         start_time: container.state.start_time,
         cgroups: &cgroups(&container, args)?,
+        must_be_there: args.has("cgroup"),
         has_time: namespaces.time != Namespace::Host,
         ids: linux::ids(&linux, &namespaces)?,
     };
@@ -71,6 +73,9 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     let pidfd = pidfd_open(pid, PidfdFlags::empty());
     let handed = (|| -> Result<()> {
         super::send_console(args, &mut console)?;
+        if let Ok(pidfd) = &pidfd {
+            super::send_pidfd(args, pidfd.as_fd())?;
+        }
         super::write_pid_file(args, pid)
     })();
     if let Err(error) = handed {
@@ -92,18 +97,59 @@ fn parse(node: &Node<'_>) -> Result<Process> {
     Ok(process)
 }
 
-/// The cgroups that the process joins; with `--cgroup`, a cgroup below the container's.
+/// The process of a process.json. What it does not name is as for the container's `own` process, apart
+/// from environment, user and terminal.
+fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
+    let mut process = parse(node)?;
+    let has = |key| Ok::<_, crate::error::Error>(node.get(key)?.is_some());
+    if !has("capabilities")? {
+        (process.capabilities, process.inheritable, process.ambient) =
+            (own.capabilities, own.inheritable, own.ambient);
+    }
+    if !has("rlimits")? {
+        process.limits.rlimits = own.limits.rlimits;
+    }
+    if !has("scheduler")? {
+        process.scheduling.scheduler = own.scheduling.scheduler;
+    }
+    if !has("ioPriority")? {
+        process.scheduling.io_priority = own.scheduling.io_priority;
+    }
+    if !has("execCPUAffinity")? {
+        (process.scheduling.first_cpus, process.scheduling.cpus) =
+            (own.scheduling.first_cpus, own.scheduling.cpus);
+    }
+    process.label = process.label.or(own.label);
+    Ok(process)
+}
+
+/// The cgroups that the process joins: with `--cgroup [CONTROLLER,…:]PATH` some below the container's.
 fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
     let mut cgroups = container.cgroups();
-    if let Some(below) = args.value("cgroup") {
-        let is_plain = !below.split('/').any(|part| part == "..");
-        let Some(below) = below.strip_prefix('/').filter(|_| is_plain) else {
-            fail!("--cgroup should be a path below the container's cgroup, such as /below")
-        };
-        for path in &mut cgroups {
-            *path = format!("{path}/{below}");
-            if !std::path::Path::new(path).is_dir() {
-                fail!("--cgroup: {path} does not exist");
+    for asked in args.values("cgroup") {
+        let (controllers, below) = asked.rsplit_once(':').unwrap_or(("", asked));
+        if below.split('/').any(|part| part == "..") {
+            fail!(
+                "--cgroup {asked}: bad sub cgroup path: it should be below the container's cgroup"
+            );
+        }
+        let below = below.trim_matches('/');
+        for controller in controllers.split(',') {
+            let place = |path: &String| {
+                controller.is_empty() || cgroup::belongs_to(path, controller).unwrap_or_default()
+            };
+            if !cgroups.iter().any(place) {
+                fail!("--cgroup {asked}: unknown controller {controller}");
+            }
+            for path in cgroups.iter_mut().filter(|path| place(path)) {
+                let whole = container.cgroups().into_iter().find(|own| path.starts_with(own));
+                let whole = whole.as_deref().unwrap_or(path);
+                let joined =
+                    if below.is_empty() { whole.to_owned() } else { format!("{whole}/{below}") };
+                if !std::path::Path::new(&joined).is_dir() {
+                    fail!("--cgroup {asked}: {joined}: no such file or directory");
+                }
+                *path = joined;
             }
         }
     }
@@ -118,6 +164,9 @@ fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> 
     let mut process =
         Process { args: command.to_vec(), terminal: args.has("tty"), window: None, ..own };
     if let Some(cwd) = args.value("cwd") {
+        if !cwd.starts_with('/') {
+            fail!("--cwd should be an absolute path, not '{cwd}'");
+        }
         process.cwd = cwd.to_owned();
     }
     for pair in args.values("env") {
@@ -145,8 +194,10 @@ fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> 
         }
     }
     for name in args.values("cap") {
-        let Some(bit) = names::bit(name) else { fail!("--cap: no capability is called '{name}'") };
-        process.capabilities |= bit;
+        match names::bit(name) {
+            Some(bit) => process.capabilities |= bit,
+            None => super::warn(&format!("--cap: no capability is called '{name}'; left out")),
+        }
     }
     if args.has("no-new-privs") {
         process.no_new_privileges = true;

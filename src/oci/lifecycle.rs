@@ -99,12 +99,12 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
         _ => {}
     }
     let mut container = Container::make(&globals.root, id)?;
-    let mut has_hooked = false;
-    match build(&mut container, &mut config, &bytes, &bundle, &mut has_hooked) {
+    let mut reached_hooks = false;
+    match build(&mut container, &mut config, &bytes, &bundle, &mut reached_hooks) {
         Ok(running) => finish(container, running, config.host_hooks, args),
         Err(error) => {
             // Report the first error. Poststop hooks undo what earlier hooks have set up.
-            let poststop = if has_hooked { config.host_hooks.poststop } else { Vec::new() };
+            let poststop = if reached_hooks { config.host_hooks.poststop } else { Vec::new() };
             let _ = remove(container, poststop);
             Err(error)
         }
@@ -116,7 +116,7 @@ fn build(
     config: &mut Config,
     bytes: &[u8],
     bundle: &Path,
-    has_hooked: &mut bool,
+    reached_hooks: &mut bool,
 ) -> Result<runtime::Running> {
     let spec = &mut config.spec;
     if let Some(root) = container.dir.parent() {
@@ -146,17 +146,26 @@ fn build(
     let state = &spec.hooks.state;
     let devices = &config.net_devices;
     let mut prepare = |pid: Pid| {
-        net_devices::move_all(devices, pid)?;
-        let input = hooks::input(state, "creating", pid.as_raw_nonzero().get());
-        *has_hooked = true;
-        hooks::run_all("prestart", &host.prestart, &input)?;
-        hooks::run_all("createRuntime", &host.create_runtime, &input)
+        *reached_hooks = true;
+        net_devices::move_all(devices, pid)
     };
+    let place = hooks::Place::Host(bundle);
+    let mut run_hooks = |pid: Pid| {
+        let input = hooks::input(state, "creating", pid.as_raw_nonzero().get());
+        hooks::run_all("prestart", &host.prestart, place, &input)?;
+        hooks::run_all("createRuntime", &host.create_runtime, place, &input)
+    };
+    let has_hooks = !(host.prestart.is_empty() && host.create_runtime.is_empty());
+    let mounted: Option<&mut dyn FnMut(Pid) -> Result<()>> =
+        if has_hooks { Some(&mut run_hooks) } else { None };
     let held = match &config.unit {
-        Some(unit) => Some(systemd::start(unit, &container.state.id, &spec.cgroup.resources)?),
+        Some(unit) => {
+            Some(systemd::start(unit, &container.state.id, &spec.cgroup, &config.annotations)?)
+        }
         None => None,
     };
-    let running = runtime::start(spec, stdio, Caller::Leaves(listener), None, &mut prepare);
+    let caller = Caller::Leaves { listener, mounted };
+    let running = runtime::start(spec, stdio, caller, None, &mut prepare);
     drop(held);
     running
 }
@@ -171,6 +180,7 @@ fn finish(
     let runtime::Running { pid, pidfd, mut console, .. } = running;
     let handed = (|| -> Result<()> {
         super::send_console(args, &mut console)?;
+        super::send_pidfd(args, pidfd.as_fd())?;
         container.state.pid = pid.as_raw_nonzero().get();
         let start_time = sys::process::start_time(pid).context(|| "look at the first process")?;
         container.state.start_time = start_time.unwrap_or_default();
@@ -214,7 +224,8 @@ fn begin(container: &Container, poststart: &[Hook]) -> Result<Option<OwnedFd>> {
     store::remove_file(&container.dir.join(START))?;
     released?;
     let input = hooks::input(&container.document(), "running", container.state.pid);
-    let outcome = hooks::run_all("poststart", poststart, &input);
+    let place = hooks::Place::Host(container.state.bundle.as_ref());
+    let outcome = hooks::run_all("poststart", poststart, place, &input);
     if outcome.is_err() {
         kill_all(container)?;
     }
@@ -250,7 +261,10 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
     let Some(signal) = Signal::parse(signal) else { fail!("unknown signal '{signal}'") };
     let container = Container::open(&globals.root, id)?;
     let all = args.has("all");
-    if container.status()? == Status::Stopped && !all {
+    let has_processes = || !cgroup::members(&container.cgroups()).is_empty();
+    // Without a PID namespace of their own, others may outlive the first process.
+    let ends_others = signal == Signal::KILL && has_processes();
+    if container.status()? == Status::Stopped && !all && !ends_others {
         fail!("container not running");
     }
     if all || signal == Signal::KILL {
@@ -321,9 +335,11 @@ pub fn delete(globals: &Globals, args: &Args) -> Result<u8> {
 /// Removes a stopped container and runs its poststop hooks. If a hook fails, prints a warning.
 fn remove(container: Container, poststop: Vec<Hook>) -> Result<()> {
     let input = hooks::input(&container.document(), "stopped", 0);
+    let bundle = PathBuf::from(&container.state.bundle);
     container.remove()?;
     for hook in poststop {
-        if let Err(error) = hooks::run_all("poststop", &[hook], &input) {
+        if let Err(error) = hooks::run_all("poststop", &[hook], hooks::Place::Host(&bundle), &input)
+        {
             warn(&error.to_string());
         }
     }

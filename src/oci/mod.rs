@@ -19,9 +19,11 @@ mod mounts;
 mod net_devices;
 mod notify;
 mod process;
+mod properties;
 mod resources;
 mod scheduling;
 mod state;
+mod stats;
 mod systemd;
 mod update;
 mod view;
@@ -42,6 +44,7 @@ use rustix::process::Pid;
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::{OCI_VERSION, Stdio};
 use crate::sys;
+use crate::sys::trace::Form;
 use args::{Args, Flag};
 
 const DEFAULT_ROOT: &str = "/run/mydocker-runtime";
@@ -64,11 +67,12 @@ const GLOBAL_FLAGS: [Flag; 9] = [
     ("help", 'h', false),
 ];
 
-const CREATE_FLAGS: [Flag; 9] = [
+const CREATE_FLAGS: [Flag; 10] = [
     ("bundle", 'b', true),
     ("console-socket", ' ', true),
     ("pid-file", ' ', true),
     ("preserve-fds", ' ', true),
+    ("pidfd-socket", ' ', true),
     ("no-pivot", ' ', false),
     ("no-new-keyring", ' ', false),
     ("detach", 'd', false),
@@ -76,7 +80,7 @@ const CREATE_FLAGS: [Flag; 9] = [
     ("no-subreaper", ' ', false),
 ];
 
-const EXEC_FLAGS: [Flag; 17] = [
+const EXEC_FLAGS: [Flag; 18] = [
     ("process", 'p', true),
     ("cwd", ' ', true),
     ("env", 'e', true),
@@ -92,6 +96,7 @@ const EXEC_FLAGS: [Flag; 17] = [
     ("console-socket", ' ', true),
     ("pid-file", ' ', true),
     ("preserve-fds", ' ', true),
+    ("pidfd-socket", ' ', true),
     ("detach", 'd', false),
     ("no-subreaper", ' ', false),
 ];
@@ -163,6 +168,9 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         // Nothing else sets the log, so this can't fail.
         let _ = LOG.set(Log { path, json });
     }
+    if globals.has("debug") {
+        start_trace()?;
+    }
     if globals.has("version") {
         return print_text(&format!(
             "mydocker-runtime version {}\nspec: {}\n",
@@ -175,6 +183,11 @@ fn run(arguments: &[OsString]) -> Result<u8> {
     let Some(command) = globals.operands.first().filter(|_| !asks_for_help) else {
         return print_text(HELP);
     };
+    if let Some(rootless) = globals.value("rootless")
+        && !matches!(rootless, "true" | "false" | "auto")
+    {
+        fail!("--rootless should be true, false or auto, not '{rootless}'");
+    }
     let root = PathBuf::from(globals.value("root").unwrap_or(DEFAULT_ROOT));
     let root = std::path::absolute(root).context(|| "find --root")?;
     let root = Globals { root, by_systemd: globals.has("systemd-cgroup") };
@@ -189,7 +202,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         sys::binary::run_read_only();
     }
     match command.as_str() {
-        "create" => lifecycle::create(&root, &parse(&CREATE_FLAGS[..6])?),
+        "create" => lifecycle::create(&root, &parse(&CREATE_FLAGS[..7])?),
         "run" => lifecycle::run(&root, &parse(&CREATE_FLAGS)?),
         "start" => lifecycle::start(&root, &parse(&[])?),
         "state" => view::state(&root, &parse(&[])?),
@@ -207,11 +220,22 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         "resume" => lifecycle::freeze(&root, &parse(&[])?, false),
         "events" => view::events(&root, &parse(&[("stats", ' ', false), ("interval", ' ', true)])?),
         "features" => features::features(),
-        "spec" => view::spec(&parse(&[("bundle", 'b', true)])?),
+        "spec" => view::spec(&parse(&[("bundle", 'b', true), ("rootless", ' ', false)])?),
         "checkpoint" | "restore" => fail!("{command} is not supported: there is no CRIU here"),
         "update" => update::update(&root, &parse(&update::flags())?),
         other => fail!("'{other}' is not a command; see --help"),
     }
+}
+
+/// Logs each step of a container's birth, to the log or to stderr.
+fn start_trace() -> Result<()> {
+    let Some(log) = LOG.get() else {
+        sys::trace::start(Form::LogText);
+        return Ok(());
+    };
+    let file = log.open().context(|| format!("open {}", log.path.display()))?;
+    sys::trace::start_on(file.as_fd(), if log.json { Form::LogJson } else { Form::LogText });
+    Ok(())
 }
 
 fn print_text(text: &str) -> Result<u8> {
@@ -246,9 +270,14 @@ fn report(level: &str, text: &str) {
     } else {
         format!("time=\"{time}\" level={level} msg={quoted}\n")
     };
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o644).open(&log.path);
-    let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    let _ = log.open().and_then(|mut file| file.write_all(line.as_bytes()));
+}
+
+impl Log {
+    fn open(&self) -> std::io::Result<std::fs::File> {
+        let mut options = std::fs::OpenOptions::new();
+        options.append(true).create(true).mode(0o644).open(&self.path)
+    }
 }
 
 /// Copies of this process's standard streams, for a process of the container.
@@ -291,19 +320,23 @@ fn preserved(args: &Args, sockets: u32) -> Result<u32> {
 fn send_console(args: &Args, console: &mut Option<OwnedFd>) -> Result<()> {
     let Some(path) = args.value("console-socket") else { return Ok(()) };
     let Some(master) = console.take() else { return Ok(()) };
-    let send = || -> Result<()> {
-        let flags = SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        connect(&socket, &SocketAddrUnix::new(path)?)?;
-        sys::packet::send(
-            socket.as_fd(),
-            &[b"/dev/ptmx"],
-            Some(master.as_fd()),
-            SendFlags::empty(),
-        )?;
-        Ok(())
-    };
-    send().context(|| format!("send the terminal to --console-socket {path}"))
+    send_descriptor(path, b"/dev/ptmx", master.as_fd())
+        .context(|| format!("send the terminal to --console-socket {path}"))
+}
+
+/// Sends the process's pidfd to the process that listens at `--pidfd-socket`, if there is one.
+fn send_pidfd(args: &Args, pidfd: BorrowedFd<'_>) -> Result<()> {
+    let Some(path) = args.value("pidfd-socket") else { return Ok(()) };
+    send_descriptor(path, b"pidfd", pidfd)
+        .context(|| format!("send the pidfd to --pidfd-socket {path}"))
+}
+
+fn send_descriptor(path: &str, name: &[u8], descriptor: BorrowedFd<'_>) -> Result<()> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    sys::packet::send(socket.as_fd(), &[name], Some(descriptor), SendFlags::empty())?;
+    Ok(())
 }
 
 /// Writes the PID to the file of `--pid-file`, in one write and rename.

@@ -35,11 +35,15 @@ pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
         return Ok(());
     }
     let directory = container.dir.join(DIRECTORY);
-    // Mount the root in another directory, where it does not cover the socket's directory.
-    spec.mount_point = container.dir.join(ROOT);
-    for directory in [&directory, &spec.mount_point] {
+    let make = |directory: &Path| {
         let made = std::fs::DirBuilder::new().mode(0o755).create(directory);
-        made.context(|| format!("make directory {}", directory.display()))?;
+        made.context(|| format!("make directory {}", directory.display()))
+    };
+    make(&directory)?;
+    if spec.mount_point == container.dir {
+        // The root must not cover the socket's directory.
+        spec.mount_point = container.dir.join(ROOT);
+        make(&spec.mount_point)?;
     }
     spec.mounts.push(Mount::new(MountSource::Bind(directory), INSIDE));
     let env = &mut spec.process.env;

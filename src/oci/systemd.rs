@@ -7,24 +7,22 @@
 //! also gets the limits, because otherwise its next change of the unit would undo them. Limits that
 //! systemd does not know are only written to the cgroup's files.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::dbus::{Body, Connection, Object, Value, system_bus};
+use super::properties;
 use crate::error::{Context, Error, Result, fail};
-use crate::runtime::cgroup::{self, Layout};
-use crate::runtime::spec::Resources;
+use crate::runtime::cgroup::Layout;
+use crate::runtime::spec::Cgroup;
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 
 const DEFAULT_SLICE: &str = "system.slice";
 const DEFAULT_PREFIX: &str = "mydocker";
-/// Microseconds per second, the quota of one whole CPU.
-const SECOND_US: u64 = 1_000_000;
-/// systemd rounds quotas up to steps of 10 ms per second; in microseconds.
-const QUOTA_STEP_US: u64 = 10_000;
 
 const MANAGER: Object = Object {
     service: "org.freedesktop.systemd1",
@@ -113,8 +111,15 @@ impl Drop for Holder {
     }
 }
 
-/// Makes the scope with these limits. Returns the holder, the first process in the scope.
-pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
+/// Makes the scope with these limits and the properties that the annotations name. Returns the
+/// holder, the first process in the scope.
+pub fn start(
+    unit: &Unit,
+    id: &str,
+    cgroup: &Cgroup,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Holder> {
+    let asked = properties::asked(annotations)?;
     let mut bus = connect()?;
     listen(&mut bus).context(|| "listen to systemd")?;
     let holder = Holder::make()?;
@@ -128,7 +133,12 @@ pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
         ("CPUAccounting", Value::Flag(true)),
         ("TasksAccounting", Value::Flag(true)),
     ];
-    properties.extend(limits(resources)?);
+    properties.extend(limits(cgroup)?);
+    // The caller's own come last, and take the place of ours.
+    properties.retain(|(name, _)| !asked.iter().any(|(asked, _)| asked == name));
+    let asked: Vec<(&str, Value)> =
+        asked.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    properties.extend(asked);
     let call = |bus: &mut Connection| {
         let body = Body::default().with_text(&unit.name).with_text("replace");
         let body = body.with_properties(&properties).with_no_units();
@@ -146,8 +156,8 @@ pub fn start(unit: &Unit, id: &str, resources: &Resources) -> Result<Holder> {
 }
 
 /// Changes the limits of an existing scope.
-pub fn update(unit: &str, resources: &Resources) -> Result<()> {
-    let limits = limits(resources)?;
+pub fn update(unit: &str, cgroup: &Cgroup) -> Result<()> {
+    let limits = limits(cgroup)?;
     let body = Body::default().with_text(unit).with_flag(true).with_properties(&limits);
     connect()?
         .call(&MANAGER, "SetUnitProperties", body)
@@ -205,77 +215,9 @@ fn await_job(bus: &mut Connection, job: &str) -> Result<()> {
 }
 
 /// The limits that systemd supports, as properties of the scope.
-fn limits(resources: &Resources) -> Result<Vec<(&'static str, Value)>> {
+fn limits(cgroup: &Cgroup) -> Result<Vec<(&'static str, Value)>> {
     let is_v2 = Layout::detect()?.v1.is_empty();
-    Ok(properties(resources, is_v2))
-}
-
-fn properties(resources: &Resources, is_v2: bool) -> Vec<(&'static str, Value)> {
-    let most = |value: i64| Value::Number(u64::try_from(value).unwrap_or(u64::MAX));
-    let mut all = Vec::new();
-    if let Some(memory) = resources.memory {
-        all.push((if is_v2 { "MemoryMax" } else { "MemoryLimit" }, most(memory)));
-    }
-    if is_v2 {
-        if let Some(low) = resources.memory_reservation {
-            all.push(("MemoryLow", most(low)));
-        }
-        if let Some(total) = resources.memory_swap {
-            // systemd's limit is on swap alone; `memory_swap` is the sum of memory and swap.
-            let swap = if total < 0 { -1 } else { total - resources.memory.unwrap_or(0).max(0) };
-            all.push(("MemorySwapMax", most(swap)));
-        }
-        for (name, list) in [
-            ("AllowedCPUs", &resources.cpuset_cpus),
-            ("AllowedMemoryNodes", &resources.cpuset_mems),
-        ] {
-            if let Some(mask) = list.as_deref().and_then(mask) {
-                all.push((name, Value::Bytes(mask)));
-            }
-        }
-    }
-    if let Some(shares) = resources.cpu_shares {
-        all.push(if is_v2 {
-            ("CPUWeight", Value::Number(cgroup::weight_of_shares(shares)))
-        } else {
-            ("CPUShares", Value::Number(shares))
-        });
-    }
-    if let Some(period) = resources.cpu_period {
-        all.push(("CPUQuotaPeriodUSec", Value::Number(period)));
-    }
-    if let Some(quota) = resources.cpu_quota {
-        let period = resources.cpu_period.unwrap_or(100_000).max(1);
-        let quota = u64::try_from(quota).ok();
-        let each_second = quota.map_or(u64::MAX, |quota| {
-            (quota.saturating_mul(SECOND_US) / period).next_multiple_of(QUOTA_STEP_US)
-        });
-        all.push(("CPUQuotaPerSecUSec", Value::Number(each_second)));
-    }
-    if let Some(pids) = resources.pids {
-        all.push(("TasksMax", most(pids)));
-    }
-    all
-}
-
-/// Parses a list such as `0-3,7` into a bit mask, the lowest bit first.
-fn mask(list: &str) -> Option<Vec<u8>> {
-    let mut mask = Vec::new();
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        // No kernel supports more than 8,192 CPUs.
-        if last > 8191 || first > last {
-            return None;
-        }
-        for number in first..=last {
-            if mask.len() <= number / 8 {
-                mask.resize(number / 8 + 1, 0);
-            }
-            mask[number / 8] |= 1 << (number % 8);
-        }
-    }
-    Some(mask)
+    Ok(properties::limits(cgroup, is_v2))
 }
 
 #[cfg(test)]
@@ -299,33 +241,5 @@ mod tests {
                 "{wrong}"
             );
         }
-    }
-
-    #[test]
-    fn limits_are_systemds_properties() {
-        let resources = Resources {
-            memory: Some(100),
-            memory_swap: Some(150),
-            cpu_shares: Some(1024),
-            cpu_quota: Some(-1),
-            cpuset_cpus: Some("0-1,9".to_owned()),
-            pids: Some(-1),
-            ..Resources::default()
-        };
-        let none = u64::MAX;
-        assert_eq!(
-            properties(&resources, true),
-            [
-                ("MemoryMax", Value::Number(100)),
-                ("MemorySwapMax", Value::Number(50)),
-                ("AllowedCPUs", Value::Bytes(vec![3, 2])),
-                ("CPUWeight", Value::Number(100)),
-                ("CPUQuotaPerSecUSec", Value::Number(none)),
-                ("TasksMax", Value::Number(none)),
-            ]
-        );
-        let resources = Resources { cpu_quota: Some(12_345), ..Resources::default() };
-        let quota = Value::Number(130_000);
-        assert_eq!(properties(&resources, false), [("CPUQuotaPerSecUSec", quota)]);
     }
 }

@@ -79,6 +79,7 @@ pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
         Some(bytes) => json::parse("resources.json", bytes)?,
         None => linux_resources(&value),
     };
+    drop_contradicted(&mut all, &asked);
     overlay(&mut all, &asked);
     let unit = container.state.unit.as_deref();
     let (mut cgroup, _) = linux::cgroup(&linux, id, unit.is_some())?;
@@ -91,7 +92,7 @@ pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
     let text = miniserde::json::to_string(&all);
     store::replace(&kept, text.as_bytes(), Durability::Lazy)?;
     let applied = plan.apply(&container.cgroups()).and_then(|applied| match unit {
-        Some(unit) => systemd::update(unit, &cgroup.resources).inspect_err(|_| applied.undo()),
+        Some(unit) => systemd::update(unit, &cgroup).inspect_err(|_| applied.undo()),
         None => Ok(()),
     });
     if applied.is_err() {
@@ -104,11 +105,14 @@ pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
     applied.map(|()| 0)
 }
 
-fn linux_resources(config: &Value) -> Value {
-    let field = |value: &Value, key: &str| match value {
+fn field(value: &Value, key: &str) -> Option<Value> {
+    match value {
         Value::Object(object) => object.get(key).cloned(),
         _ => None,
-    };
+    }
+}
+
+fn linux_resources(config: &Value) -> Value {
     let resources = field(config, "linux").and_then(|linux| field(&linux, "resources"));
     resources.unwrap_or_else(|| Value::Object(Object::new()))
 }
@@ -123,7 +127,7 @@ fn read_resources(path: &str) -> Result<Value> {
         }
         bytes
     } else {
-        config::read(path.as_ref())?
+        config::read_given(path.as_ref())?
     };
     let value = json::parse("resources", &bytes)?;
     match value {
@@ -155,9 +159,6 @@ fn of_flags(args: &Args) -> Result<Value> {
             group.insert(field.to_owned(), value);
         }
     }
-    if all.is_empty() {
-        fail!("nothing to update: give --resources FILE or a limit, such as --memory 64m");
-    }
     Ok(Value::Object(all))
 }
 
@@ -176,6 +177,28 @@ fn refuse_other_devices(asked: &Value, linux: &Node<'_>) -> Result<()> {
         fail!("resources: devices can't be updated");
     }
     Ok(())
+}
+
+/// Changes what an update ends without naming it: the limit of memory and swap together when memory
+/// becomes unlimited, and an idle cgroup's state when it gets shares.
+fn drop_contradicted(all: &mut Value, asked: &Value) {
+    let has = |group: &str, key: &str| field(asked, group).and_then(|group| field(&group, key));
+    let is_unlimited = has("memory", "limit")
+        .is_some_and(|limit| matches!(limit, Value::Number(miniserde::json::Number::I64(..=-1))));
+    let mut replace = |group: &str, key: &str, by: Value| {
+        if let Value::Object(all) = all
+            && let Some(Value::Object(group)) = all.get_mut(group)
+            && let Some(value) = group.get_mut(key)
+        {
+            *value = by;
+        }
+    };
+    if is_unlimited && has("memory", "swap").is_none() {
+        replace("memory", "swap", Value::Null);
+    }
+    if has("cpu", "shares").is_some() && has("cpu", "idle").is_none() {
+        replace("cpu", "idle", Value::Number(miniserde::json::Number::U64(0)));
+    }
 }
 
 /// Merges the fields of `upper` into `lower`, object by object; `upper` wins, except for `null`.

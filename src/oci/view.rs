@@ -10,26 +10,48 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Globals;
 use super::args::Args;
-use super::state::{Container, Status};
+use super::state::{Container, State, Status};
+use super::stats;
 use crate::error::{Context, Result, fail};
-use crate::runtime::cgroup::{self, usage};
-use crate::runtime::host_ps;
+use crate::runtime::cgroup;
+use crate::runtime::{OCI_VERSION, host_ps};
 use crate::units::parse_duration_ns;
 
 /// The config.json that `spec` writes, the same as runc's.
 const DEFAULT_SPEC: &str = include_str!("spec.json");
 
-/// A container's state, as `state` and `list --format json` print it.
-fn describe(container: &Container) -> Result<String> {
+/// A container's state, as `state` and `list --format json` print it, without the closing brace.
+/// The fields have runc's order; `before` stands before each.
+fn describe(container: &Container, before: &str, colon: &str) -> Result<String> {
     let status = container.status()?;
     let pid = if status == Status::Stopped { 0 } else { container.state.pid };
-    Ok(format!(
-        "{},\"status\":\"{}\",\"pid\":{pid},\"rootfs\":{},\"created\":{},\"owner\":\"root\"}}",
-        container.document(),
-        status.word(),
-        json::to_string(&container.state.rootfs),
-        json::to_string(&container.state.created),
-    ))
+    let State { id, bundle, rootfs, created, annotations, .. } = &container.state;
+    let object = |fields: Vec<(&str, String)>, before: &str| {
+        let fields = fields.iter().map(|(key, value)| format!("{before}\"{key}\"{colon}{value}"));
+        format!("{{{}", fields.collect::<Vec<_>>().join(","))
+    };
+    let mut fields = vec![
+        ("ociVersion", json::to_string(OCI_VERSION)),
+        ("id", json::to_string(id)),
+        ("pid", pid.to_string()),
+        ("status", json::to_string(status.word())),
+        ("bundle", json::to_string(bundle)),
+        ("rootfs", json::to_string(rootfs)),
+        ("created", json::to_string(created)),
+    ];
+    if !annotations.is_empty() {
+        let quoted = annotations.iter().map(|(key, value)| {
+            let (key, value) = (json::to_string(key), json::to_string(value));
+            // `object` adds the quotes of a key.
+            (key[1..key.len() - 1].to_owned(), value)
+        });
+        let quoted: Vec<_> = quoted.collect();
+        let pairs = quoted.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let deeper = if before.is_empty() { String::new() } else { format!("{before}  ") };
+        fields.push(("annotations", format!("{}{before}}}", object(pairs, &deeper))));
+    }
+    fields.push(("owner", json::to_string("root")));
+    Ok(object(fields, before))
 }
 
 fn print(text: &str) -> Result<u8> {
@@ -38,7 +60,8 @@ fn print(text: &str) -> Result<u8> {
 
 /// The command `state`. Returns the exit status.
 pub fn state(globals: &Globals, args: &Args) -> Result<u8> {
-    print(&describe(&Container::look(&globals.root, args.id()?)?)?)
+    let container = Container::look(&globals.root, args.id()?)?;
+    print(&format!("{}\n}}", describe(&container, "\n  ", ": ")?))
 }
 
 /// The command `list`. Returns the exit status.
@@ -50,6 +73,7 @@ pub fn list(globals: &Globals, args: &Args) -> Result<u8> {
     }
     match args.value("format").unwrap_or("table") {
         "json" => {
+            let describe = |container| Ok(format!("{}}}", describe(container, "", ":")?));
             let all = all.iter().map(describe).collect::<Result<Vec<_>>>()?;
             print(&format!("[{}]", all.join(",")))
         }
@@ -117,7 +141,7 @@ pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     let quoted = json::to_string(&container.state.id);
     let mut struck = cgroup::oom_killed(&container.state.cgroups);
     loop {
-        stats(&container, &quoted)?;
+        print_stats(&container, &quoted)?;
         if args.has("stats") {
             return Ok(0);
         }
@@ -135,20 +159,9 @@ pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     }
 }
 
-fn stats(container: &Container, quoted_id: &str) -> Result<u8> {
-    let used = usage::usage(&container.state.cgroups);
-    print(&format!(
-        "{{\"type\":\"stats\",\"id\":{quoted_id},\"data\":{{\"cpu\":{{\"usage\":{{\"total\":{}}}}},\
-         \"memory\":{{\"usage\":{{\"limit\":{},\"usage\":{}}}}},\"pids\":{{\"current\":{}}},\
-         \"blkio\":{{\"ioServiceBytesRecursive\":[{{\"op\":\"Read\",\"value\":{}}},\
-         {{\"op\":\"Write\",\"value\":{}}}]}}}}}}",
-        used.cpu_ns,
-        used.memory_limit.unwrap_or(u64::MAX),
-        used.memory,
-        used.processes,
-        used.read,
-        used.written,
-    ))
+fn print_stats(container: &Container, quoted_id: &str) -> Result<u8> {
+    let data = stats::data(&container.cgroups());
+    print(&format!("{{\"type\":\"stats\",\"id\":{quoted_id},\"data\":{data}}}"))
 }
 
 /// The command `spec`: writes a config.json to start from. Fails if the file exists.
@@ -156,7 +169,30 @@ pub fn spec(args: &Args) -> Result<u8> {
     let path = std::path::Path::new(args.value("bundle").unwrap_or(".")).join("config.json");
     let mut options = std::fs::OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o644).open(&path);
-    file.and_then(|mut file| file.write_all(DEFAULT_SPEC.as_bytes()))
+    let text = if args.has("rootless") { rootless_spec() } else { DEFAULT_SPEC.to_owned() };
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
         .context(|| format!("write {}", path.display()))?;
     Ok(0)
 }
+
+/// The same for a user namespace in which only the caller's IDs exist: the network is the host's, and
+/// there are no limits.
+fn rootless_spec() -> String {
+    let map = |id: u32| format!("[{{ \"containerID\": 0, \"hostID\": {id}, \"size\": 1 }}]");
+    let maps = format!(
+        "\"uidMappings\": {},\n    \"gidMappings\": {},",
+        map(rustix::process::geteuid().as_raw()),
+        map(rustix::process::getegid().as_raw())
+    );
+    [
+        ("{ \"type\": \"network\" }", "{ \"type\": \"user\" }"),
+        (", \"gid=5\"", ""),
+        ("\"type\": \"sysfs\", \"source\": \"sysfs\", \"options\": [", SYS_OF_HOST),
+        ("\"resources\": { \"devices\": [{ \"allow\": false, \"access\": \"rwm\" }] },", &maps),
+    ]
+    .iter()
+    .fold(DEFAULT_SPEC.to_owned(), |text, (part, by)| text.replacen(part, by, 1))
+}
+
+/// A new sysfs belongs to a network namespace.
+const SYS_OF_HOST: &str = "\"type\": \"none\", \"source\": \"/sys\", \"options\": [\"rbind\", ";

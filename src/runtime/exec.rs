@@ -31,6 +31,7 @@ use crate::error::{Context, EXIT_ENGINE, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::process::Found;
+use crate::sys::trace;
 
 /// The exit status of an error if the container seems to be ending: its first process has left its
 /// namespaces (ESRCH, ENOENT), or fork(2) into its PID namespace fails with ENOMEM.
@@ -43,6 +44,9 @@ pub struct Target<'a> {
     /// The start time of that process; see `sys::process::start_time`.
     pub start_time: u64,
     pub cgroups: &'a [String],
+    /// Fail if the v2 cgroup takes no process. Otherwise the process joins the first process's present
+    /// one: an init such as systemd moves below and has the container's cgroup delegate its controllers.
+    pub must_be_there: bool,
     /// Whether the container may have a time namespace of its own.
     pub has_time: bool,
     /// The ID mapping of the container's user namespace, if it has one.
@@ -90,7 +94,13 @@ fn begin(
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
     // Clone the helper directly into the v2 cgroup. Later the seccomp filter may forbid clone3(2).
     let directory = cgroup::open_v2(target.cgroups)?;
-    let helper = match clone3(Flags::default(), directory.as_ref().map(AsFd::as_fd)) {
+    let born_in =
+        |cgroup: &Option<OwnedFd>| clone3(Flags::default(), cgroup.as_ref().map(AsFd::as_fd));
+    let cloned = match born_in(&directory) {
+        Err(Errno::BUSY) if !target.must_be_there => born_in(&cgroup::present_v2(target.pid)?),
+        cloned => cloned,
+    };
+    let helper = match cloned {
         Ok(Fork::Child) => {
             drop(ours);
             match helper(target, process, stdio, pidfd, &theirs, leaves) {
@@ -106,7 +116,7 @@ fn begin(
             }
         }
         Ok(Fork::Parent(helper)) => helper,
-        Err(error) => return Err(error).context(|| "clone a process"),
+        Err(error) => return Err(error).context(|| "clone a process into the container's cgroup"),
     };
     let has_console = matches!(stdio, Stdio::Terminal);
     drop((theirs, stdio));
@@ -177,6 +187,7 @@ fn helper(
     let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref()];
     let mut keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     keep.extend(agent.as_ref().map(Agent::descriptor));
+    keep.extend(trace::descriptor());
     sys::fds::close_after(process.preserved, &keep).context(|| "close the caller's descriptors")?;
     let mut joined = ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::MOUNT
@@ -220,6 +231,7 @@ fn helper(
     };
     let mut keep = vec![parent.as_fd(), null.as_fd()];
     keep.extend(agent.as_ref().map(Agent::descriptor));
+    keep.extend(trace::descriptor());
     let program = process::confine(process, &entry, parent, &keep)?.seal()?;
     let forked = sys::clone::fork();
     let takes_none = forked.as_ref().err() == Some(&Errno::NOMEM);

@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Seek, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +25,15 @@ use crate::error::{Context, Error, Result, fail};
 use crate::raw;
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
+
+/// Where hooks run.
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
+    /// On the host's files, in this directory if it is still there.
+    Host(&'a Path),
+    /// Inside the container, in its `/`. They inherit no environment, because it is the host's.
+    Container,
+}
 
 /// The largest part of a hook's output that an error shows, in bytes.
 const MAX_OUTPUT: usize = 1024;
@@ -41,15 +52,16 @@ pub fn input(state: &str, status: &str, pid: i32) -> String {
 
 /// Runs `hooks`, all of one `kind`, one after the other. Stops at the first failure and returns its
 /// error.
-pub fn run_all(kind: &str, hooks: &[Hook], input: &str) -> Result<()> {
-    hooks
-        .iter()
-        .try_for_each(|hook| run(hook, input).context(|| format!("{kind} hook {}", hook.path)))
+pub fn run_all(kind: &str, hooks: &[Hook], place: Place<'_>, input: &str) -> Result<()> {
+    let mut each = hooks.iter();
+    each.try_for_each(|hook| {
+        run(hook, place, input).context(|| format!("{kind} hook {}", hook.path))
+    })
 }
 
 /// Runs one hook and waits for its end. Fails if the hook cannot be executed, exits with another
 /// status than 0, or is killed at its timeout.
-pub fn run(hook: &Hook, input: &str) -> Result<()> {
+pub fn run(hook: &Hook, place: Place<'_>, input: &str) -> Result<()> {
     let stdin = memfd_create("state", MemfdFlags::CLOEXEC).context(|| "make the hook's input")?;
     let mut stdin = File::from(stdin);
     stdin
@@ -63,13 +75,21 @@ pub fn run(hook: &Hook, input: &str) -> Result<()> {
     };
     let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args };
     let args = args.iter().map(c_string).collect::<Result<Vec<_>>>()?;
-    let env = hook.env.iter().map(c_string).collect::<Result<Vec<_>>>()?;
+    let env = match (&hook.env, place) {
+        (Some(env), _) => env.iter().map(c_string).collect::<Result<Vec<_>>>()?,
+        (None, Place::Host(_)) => inherited(),
+        (None, Place::Container) => Vec::new(),
+    };
     let (path, vectors) = (c_string(&hook.path)?, sys::exec::Vectors::new(args, env));
     match clone3(Flags::default(), None).context(|| "fork")? {
         Fork::Child => {
             let ready = sys::fds::become_stdio([stdin.as_fd(), theirs.as_fd(), theirs.as_fd()])
                 .and_then(|()| sys::fds::close_all_but(&[]));
             sys::signal::reset_all();
+            if let Place::Host(directory) = place {
+                // The bundle may be gone by the time of a poststop hook, which must run anyhow.
+                let _ = rustix::process::chdir(directory);
+            }
             let Err(errno) = ready.and_then(|()| sys::exec::execve(&path, &vectors));
             let words = Error::from(errno).to_string();
             let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
@@ -80,6 +100,16 @@ pub fn run(hook: &Hook, input: &str) -> Result<()> {
             await_end(&child, output, hook.timeout.map(Duration::from_secs))
         }
     }
+}
+
+/// The environment of this process.
+fn inherited() -> Vec<CString> {
+    let pairs = std::env::vars_os().filter_map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        CString::new(name.into_vec()).ok()
+    });
+    pairs.collect()
 }
 
 fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Result<()> {
@@ -142,9 +172,13 @@ fn read_some(output: BorrowedFd<'_>, words: &mut Vec<u8>) -> bool {
 mod tests {
     use super::*;
 
+    fn host() -> Place<'static> {
+        Place::Host(Path::new("/proc"))
+    }
+
     fn hook(script: &str, timeout: Option<u64>) -> Hook {
         let args = ["sh", "-c", script].map(str::to_owned).to_vec();
-        Hook { path: "/bin/sh".to_owned(), args, env: vec!["A=b".to_owned()], timeout }
+        Hook { path: "/bin/sh".to_owned(), args, env: Some(vec!["A=b".to_owned()]), timeout }
     }
 
     #[test]
@@ -152,22 +186,27 @@ mod tests {
         let state = input("{\"id\":\"x\"", "created", 7);
         assert_eq!(state, "{\"id\":\"x\",\"status\":\"created\",\"pid\":7}");
         let script = format!("[ \"$(cat)\" = '{state}' ] && [ \"$A\" = b ] && [ -z \"$CARGO\" ]");
-        run(&hook(&script, None), &state).unwrap();
+        run(&hook(&script, None), host(), &state).unwrap();
+        let without = |script: &str| Hook { env: None, ..hook(script, None) };
+        let script = "[ \"$(pwd)\" = /proc ] && [ -n \"$CARGO_MANIFEST_DIR\" ]";
+        run(&without(script), host(), &state).unwrap();
+        let script = "[ -z \"$CARGO_MANIFEST_DIR\" ]";
+        run(&without(script), Place::Container, &state).unwrap();
     }
 
     #[test]
     fn the_error_of_a_failed_or_late_hook_shows_its_output() {
         let fails = |script: &str, timeout| {
-            run_all("poststop", &[hook(script, timeout)], "{}").unwrap_err().to_string()
+            run_all("poststop", &[hook(script, timeout)], host(), "{}").unwrap_err().to_string()
         };
         let said = fails("echo no room; exit 3", None);
         assert_eq!(said, "poststop hook /bin/sh: exit status 3: no room");
         assert!(fails("kill -9 $$", None).contains("signal 9"));
         assert!(fails("sleep 1000", Some(0)).contains("timeout"));
         let missing = Hook { path: "/nowhere".to_owned(), ..hook("", None) };
-        let said = run(&missing, "{}").unwrap_err().to_string();
+        let said = run(&missing, host(), "{}").unwrap_err().to_string();
         assert!(said.contains("No such file"), "{said}");
         // The output is longer than a pipe's buffer.
-        run(&hook("head -c 300000 /dev/zero", None), "{}").unwrap();
+        run(&hook("head -c 300000 /dev/zero", None), host(), "{}").unwrap();
     }
 }

@@ -15,6 +15,7 @@ use rustix::process::{setsid, umask};
 use rustix::thread::CapabilitySet;
 
 use super::cgroup::Cgroup;
+use super::hooks::Place;
 use super::namespaces::Joined;
 use super::seccomp::listener::Agent;
 use super::spec::{DeviceAccess, Namespace, Spec};
@@ -31,7 +32,7 @@ use crate::sys::trace::{self, Traced};
 pub fn main(
     spec: &Spec,
     stdio: Stdio,
-    caller: Caller,
+    caller: Caller<'_>,
     joined: Joined,
     copies: Option<BorrowedFd<'_>>,
     cgroup: &Cgroup,
@@ -45,7 +46,7 @@ pub fn main(
 fn run(
     spec: &Spec,
     stdio: Stdio,
-    caller: &Caller,
+    caller: &Caller<'_>,
     joined: &Joined,
     copies: Option<BorrowedFd<'_>>,
     cgroup: &Cgroup,
@@ -61,7 +62,7 @@ fn run(
     let mut keep = vec![parent.as_fd()];
     keep.extend(trace::descriptor());
     keep.extend(copies);
-    if let Caller::Leaves(listener) = caller {
+    if let Caller::Leaves { listener, .. } = caller {
         keep.push(listener.as_fd());
     }
     close_the_monitors(&stdio, joined, cgroup, spec.process.preserved, &keep)?;
@@ -139,10 +140,15 @@ fn run(
     }
     mounts::mount_cgroups(root.as_fd(), spec, &cgroup.hierarchies())?;
 
+    if let Caller::Leaves { mounted: Some(_), .. } = caller {
+        report::send_ready(parent.as_fd())?;
+        report::await_go(parent.as_fd())?;
+    }
     if !spec.hooks.create_container.is_empty() {
         let pid = sys::process::own_pid_in_proc().context(|| "read /proc/self")?;
         let input = hooks::input(&spec.hooks.state, "creating", pid);
-        hooks::run_all("createContainer", &spec.hooks.create_container, &input)?;
+        let place = Place::Host(&spec.hooks.directory);
+        hooks::run_all("createContainer", &spec.hooks.create_container, place, &input)?;
     }
 
     // 6. Pivot to the new root. Afterwards no path leads to the host.
@@ -173,11 +179,11 @@ fn run(
     let mut keep = vec![parent.as_fd()];
     keep.extend(agent.as_ref().map(Agent::descriptor));
     keep.extend(trace::descriptor());
-    if let Caller::Leaves(listener) = caller {
+    if let Caller::Leaves { listener, .. } = caller {
         keep.push(listener.as_fd());
     }
     let confined = process::confine(&process, &entry, parent, &keep)?;
-    if let Caller::Leaves(listener) = caller {
+    if let Caller::Leaves { listener, .. } = caller {
         confined.look()?;
         // From here on errors go to the process that calls `start`, not to the process that called
         // `create`.
@@ -188,7 +194,8 @@ fn run(
             "created",
             rustix::process::getpid().as_raw_nonzero().get(),
         );
-        hooks::run_all("startContainer", &spec.hooks.start_container, &input)?;
+        let hooks = &spec.hooks.start_container;
+        hooks::run_all("startContainer", hooks, Place::Container, &input)?;
     }
     confined.seal()?.exec()
 }

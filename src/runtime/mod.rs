@@ -59,12 +59,18 @@ pub enum Stdio {
 }
 
 /// Whether the process that calls `start` stays as long as the container runs.
-pub enum Caller {
+pub enum Caller<'a> {
     /// The caller stays. Init executes the program at once, and the kernel kills init if the caller
     /// ends.
     Stays,
-    /// The caller ends. Init waits on this listening socket until `release` connects to the socket.
-    Leaves(OwnedFd),
+    /// The caller ends.
+    Leaves {
+        /// Init waits on this listening socket until `release` connects to the socket.
+        listener: OwnedFd,
+        /// Called with init's PID when the root and all mounts are made, before the root becomes
+        /// `/`: hooks find the mounts by the host's path.
+        mounted: Option<&'a mut dyn FnMut(Pid) -> Result<()>>,
+    },
 }
 
 /// A container whose program runs, or whose first process waits for `release`.
@@ -83,7 +89,7 @@ pub struct Running {
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
-    caller: Caller,
+    caller: Caller<'_>,
     copies: Option<BorrowedFd<'_>>,
     prepare: &mut dyn FnMut(Pid) -> Result<()>,
 ) -> Result<Running> {
@@ -122,14 +128,22 @@ pub fn start(
         Err(error) => return Err(discard(&cgroup, error)),
     };
     let has_console = matches!(stdio, Stdio::Terminal);
-    let waits = matches!(caller, Caller::Leaves(_));
-    drop((theirs, stdio, caller));
+    let (waits, mounted) = match caller {
+        Caller::Stays => (false, None),
+        Caller::Leaves { mounted, .. } => (true, mounted),
+    };
+    drop((theirs, stdio));
     let begun = (|| {
         cgroup.make(spec)?;
         prepare(holder.as_ref().map_or(child.pid, Holder::pid))?;
         drop(holder);
         report::go(ours.as_fd());
         trace::step("sendmsg", || "tell init that cgroups and network are ready".to_owned());
+        if let Some(mounted) = mounted {
+            report::await_mounts(ours.as_fd())?;
+            mounted(child.pid)?;
+            report::go(ours.as_fd());
+        }
         if waits {
             return report::await_ready(ours.as_fd(), has_console);
         }

@@ -200,6 +200,8 @@ impl Attaching<'_> {
             }
             MountSource::Filesystem { kind, source, options } => {
                 let none = MountAttrFlags::empty();
+                let inherited = self.inherited_mode(mount, kind, options)?;
+                let options = inherited.as_ref().unwrap_or(options);
                 let tree = filesystem(kind, source, options, none, spec)?;
                 if mount.copy_up {
                     copy_up::copy_into(self.root, &mount.target, tree.as_fd())?;
@@ -212,6 +214,17 @@ impl Attaching<'_> {
         };
         attach(self.root, spec, mount, &tree, self.open_devices)?;
         Ok(Some(tree))
+    }
+
+    /// The options of a tmpfs that asks for no mode, with the mode of the directory that it covers.
+    fn inherited_mode(&self, mount: &Mount, kind: &CStr, options: &str) -> Result<Option<String>> {
+        if kind != c"tmpfs" || options.split(',').any(|option| option.starts_with("mode=")) {
+            return Ok(None);
+        }
+        let Ok(covered) = beneath::handle(self.root, below(&mount.target)) else { return Ok(None) };
+        let mode = fstat(&covered).context(|| "stat the mount point")?.st_mode & 0o7777;
+        let comma = if options.is_empty() { "" } else { "," };
+        Ok(Some(format!("{options}{comma}mode={mode:o}")))
     }
 
     /// A copy of the mount on `target` in the container whose network namespace is shared. `None`

@@ -227,8 +227,11 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
             user::look_up(root, user.as_deref().unwrap_or("0"), groups)
         }
         Identity::Numbers { uid, gid, groups } => {
-            let home =
-                if has(&process.env, "HOME") { String::new() } else { user::home(root, *uid) };
+            let last = process.env.iter().rev().find(|pair| name_of(pair) == "HOME");
+            let home = match last {
+                Some(pair) if pair != "HOME=" => String::new(),
+                _ => user::home(root, *uid),
+            };
             Ok(User { uid: *uid, gid: *gid, groups: groups.clone(), home })
         }
     };
@@ -259,8 +262,16 @@ fn c_string(text: &str) -> Result<CString> {
 
 fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
     let args = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
-    let mut env = process.env.iter().map(|pair| c_string(pair)).collect::<Result<Vec<_>>>()?;
-    let has = |name: &str| has(&process.env, name);
+    // Of several values of a variable the last counts, and an empty HOME is none, as under runc.
+    let is_last = |(at, pair): &(usize, &String)| {
+        let mut later = process.env[at + 1..].iter();
+        let name = name_of(pair);
+        *pair != "HOME=" && !later.any(|later| name_of(later) == name)
+    };
+    let given: Vec<&String> =
+        process.env.iter().enumerate().filter(is_last).map(|(_, pair)| pair).collect();
+    let mut env = given.iter().map(|pair| c_string(pair)).collect::<Result<Vec<_>>>()?;
+    let has = |name: &str| given.iter().any(|pair| name_of(pair) == name);
     if process.completes_env && !has("PATH") {
         env.push(c_string(&format!("PATH={DEFAULT_PATH}"))?);
     }
@@ -273,8 +284,8 @@ fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
     Ok(sys::exec::Vectors::new(args, env))
 }
 
-fn has(env: &[String], name: &str) -> bool {
-    env.iter().any(|pair| pair.split_once('=').is_some_and(|(key, _)| key == name))
+fn name_of(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or(pair)
 }
 
 fn search_path(process: &Process) -> String {

@@ -1,11 +1,12 @@
 //! The messages between parent and child while a container starts, as packets over a socket pair.
 //!
-//! The parent sends one byte when cgroups and network are ready, and no other message. The child
-//! sends the console's descriptor, or a failure as an exit status and a sentence. A successful
-//! execve(2) closes the child's end; an empty packet is an error. A child that waits for `start`
-//! sends READY, then accepts a connection from the starting process, and reports to that process in
-//! the same way. If the caller expects a console, the first packet carries one descriptor. Any
-//! other descriptor is an error and is closed.
+//! The parent sends one byte when cgroups and network are ready. If the parent has hooks to run, the
+//! child sends READY when its mounts are made, and waits for a second byte. The child sends the
+//! console's descriptor, or a failure as an exit status and a sentence. A successful execve(2)
+//! closes the child's end; an empty packet is an error. A child that waits for `start` sends READY,
+//! then accepts a connection from the starting process, and reports to that process in the same way.
+//! If the caller expects a console, the first packet carries one descriptor. Any other descriptor is
+//! an error and is closed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -42,8 +43,7 @@ pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-/// Reports to the parent that this process will wait in `await_start`. Fails if the parent has
-/// ended.
+/// Reports to the parent that this process waits, in `await_go` or `await_start`.
 pub fn send_ready(parent: BorrowedFd<'_>) -> Result<()> {
     packet::send(parent, &[&[READY]], None, SendFlags::empty()).context(|| "report to the caller")
 }
@@ -88,6 +88,12 @@ pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
     await_exec(child, false).err().filter(|error| error.errno().is_none())
 }
 
+/// Waits until the child has made its mounts and waits for a second `go`.
+pub fn await_mounts(child: BorrowedFd<'_>) -> Result<()> {
+    let outcome = read_reports(child, false, Until::Ready)?;
+    if outcome.is_ready { Ok(()) } else { Err(ended_early()) }
+}
+
 /// Waits until the child has executed the program. Returns the console if `has_console`. Fails with
 /// the child's error and exit status, or if a packet is malformed.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
@@ -98,7 +104,7 @@ pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<Own
 pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     let outcome = await_end(child, has_console, Until::Ready)?;
     if !outcome.is_ready {
-        return Err(Error::new("the container's first process ended before it was ready"));
+        return Err(ended_early());
     }
     Ok(outcome.console)
 }
@@ -130,10 +136,14 @@ enum Until {
     Ready,
 }
 
-/// Reads the child's packets until the event `until`.
+/// Reads the child's packets until the event `until`, and sends nothing more to the child.
 fn await_end(child: BorrowedFd<'_>, has_console: bool, until: Until) -> Result<Outcome> {
-    // Send nothing more to the child. An error means that the child has ended.
+    // An error means that the child has ended.
     let _ = shutdown(child, Shutdown::Write);
+    read_reports(child, has_console, until)
+}
+
+fn read_reports(child: BorrowedFd<'_>, has_console: bool, until: Until) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut buffer = [0; MAX_MESSAGE + 2];
     loop {
@@ -170,6 +180,10 @@ fn await_end(child: BorrowedFd<'_>, has_console: bool, until: Until) -> Result<O
             _ => return Err(malformed()),
         }
     }
+}
+
+fn ended_early() -> Error {
+    Error::new("the container's first process ended before it was ready")
 }
 
 fn malformed() -> Error {

@@ -96,6 +96,8 @@ pub struct Hooks {
     pub create_container: Vec<Hook>,
     /// The hooks `startContainer`, which run inside the container directly before its program.
     pub start_container: Vec<Hook>,
+    /// The working directory of the hooks that are programs of the host.
+    pub directory: PathBuf,
     /// The input of the hooks: a JSON object without its closing brace. `hooks::input` adds the
     /// status and the PID.
     pub state: String,
@@ -108,8 +110,9 @@ pub struct Hook {
     pub path: String,
     /// The arguments with the program's name first. An empty list means `path` alone.
     pub args: Vec<String>,
-    /// The environment variables, as `NAME=value`.
-    pub env: Vec<String>,
+    /// The environment variables, as `NAME=value`. `None` means the caller's for a program of the
+    /// host, and no variable inside the container.
+    pub env: Option<Vec<String>>,
     /// The timeout in seconds; `None` means no timeout.
     pub timeout: Option<u64>,
 }

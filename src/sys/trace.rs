@@ -9,7 +9,7 @@
 
 use std::fmt::{Display, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -18,7 +18,7 @@ static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 /// The command's start on the monotonic clock, in nanoseconds.
 static START_NS: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicU8 = AtomicU8::new(Process::Client as u8);
-static AS_JSON: AtomicBool = AtomicBool::new(false);
+static FORM: AtomicU8 = AtomicU8::new(Form::Text as u8);
 
 /// The three processes that start a container.
 #[derive(Clone, Copy)]
@@ -31,15 +31,37 @@ pub enum Process {
 /// The names of the processes in the log, in the order of `Process`.
 const NAMES: [&str; 3] = ["client", "monitor", "init"];
 
-/// Starts the log on stderr, as text or as one JSON object on each line. Does nothing if the log is
-/// already on or stderr is closed.
-pub fn start(json: bool) {
+/// How a line of the log looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    /// One object per line.
+    Json,
+    /// A line of level `debug` in an OCI runtime's log, `time="…" level=debug msg="…"`.
+    LogText,
+    /// The same as an object.
+    LogJson,
+}
+
+/// The lowest number of the log's descriptor: an OCI runtime's caller passes on those below.
+const LOWEST: i32 = 512;
+
+/// Starts the log on stderr.
+pub fn start(form: Form) {
+    start_on(rustix::stdio::stderr(), form);
+}
+
+/// Starts the log on a file.
+pub fn start_on(file: BorrowedFd<'_>, form: Form) {
     if is_on() {
         return;
     }
-    let Ok(copy) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3) else { return };
+    // A low limit of descriptors may forbid that number.
+    let copy = rustix::io::fcntl_dupfd_cloexec(file, LOWEST);
+    // Without a stderr there is no reader of a log.
+    let Ok(copy) = copy.or_else(|_| rustix::io::fcntl_dupfd_cloexec(file, 3)) else { return };
     START_NS.store(now_ns(), Relaxed);
-    AS_JSON.store(json, Relaxed);
+    FORM.store(form as u8, Relaxed);
     DESCRIPTOR.store(copy.into_raw_fd(), Relaxed);
 }
 
@@ -122,7 +144,19 @@ fn write(call: &str, what: &str, outcome: Outcome<'_>) {
     };
     let mut line = String::with_capacity(160);
     // Writing to a String can't fail.
-    let _ = if AS_JSON.load(Relaxed) {
+    let form = FORM.load(Relaxed);
+    let _ = if form == Form::LogText as u8 || form == Form::LogJson as u8 {
+        let result = result.map(|result| format!(" = {result}")).unwrap_or_default();
+        let text = format!("{process} {call} {what}{result} ({millis}.{micros:03} ms)");
+        let mut quoted = String::with_capacity(160);
+        push_quoted(&mut quoted, &text);
+        let time = crate::time::Instant::now().to_rfc3339();
+        if form == Form::LogJson as u8 {
+            writeln!(line, "{{\"level\":\"debug\",\"msg\":{quoted},\"time\":\"{time}\"}}")
+        } else {
+            writeln!(line, "time=\"{time}\" level=debug msg={quoted}")
+        }
+    } else if form == Form::Json as u8 {
         let _ = write!(line, "{{\"ms\":{millis}.{micros:03},\"process\":\"{process}\",\"call\":");
         push_quoted(&mut line, call);
         line.push_str(",\"what\":");

@@ -360,10 +360,151 @@ pub fn oci_by_systemd() -> Vec<Check> {
     )]
 }
 
-/// Podman with the binary as its runtime. Its default on such a host is cgroups by systemd.
-/// Includes `exec`, `update` and the end of a container.
-pub fn podman_by_systemd() -> Vec<Check> {
-    vec![check(
+/// What this machine's own kernel lacks: AppArmor's profiles, and the limits of RDMA devices.
+pub fn labels_and_rdma() -> Vec<Check> {
+    vec![
+        check(
+            "OCI AppArmor profiles",
+            "PATH=$PATH:/sbin; mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs
+             cd /tmp/bundle; echo hidden >rootfs/secret
+             for name in one two; do
+                 echo \"profile $name flags=(attach_disconnected) { file, deny /secret r, capability, signal, }\"
+             done | apparmor_parser -K -r
+             mydocker oci spec
+             sed -i -e 's/\"terminal\": true/\"terminal\": false/; s/\\[\"sh\"]/[\"sleep\", \"1000\"]/' \
+                 -e 's/\"cwd\"/\"apparmorProfile\":\"one\",&/' config.json
+             mydocker oci run -d c </dev/null >/dev/null 2>&1
+             mydocker oci exec c sh -c 'cat /proc/1/attr/current /proc/self/attr/current /secret; exit 3'; echo $?
+             mydocker oci exec --apparmor two c cat /proc/self/attr/current
+             mydocker oci exec --apparmor none c true; echo $?
+             mydocker oci delete -f c
+             sed -i 's/\"one\"/\"none\"/' config.json; mydocker oci run c; echo $?
+             mydocker oci list -q; rm -r /tmp/bundle",
+            "one (enforce)
+             one (enforce)
+             cat: *secret*: Permission denied
+             3
+             two (enforce)
+             mydocker-runtime: *none*
+             255
+             mydocker-runtime: *none*
+             1",
+        ),
+        check(
+            "OCI limits of RDMA devices",
+            "PATH=$PATH:/sbin; mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs
+             cd /tmp/bundle; ip link add r0 type dummy; ip link set r0 up
+             rdma link add rxe0 type rxe netdev r0; mydocker oci spec
+             sed -i -e 's/\"terminal\": true/\"terminal\": false/' \
+                 -e 's/\\[\"sh\"]/[\"cat\", \"\\/sys\\/fs\\/cgroup\\/rdma.max\"]/' \
+                 -e 's/\"resources\": {/&\"rdma\":{\"rxe0\":{\"hcaHandles\":3,\"hcaObjects\":90}},/' config.json
+             mydocker oci run c </dev/null; sed -i 's/rxe0/rxe1/' config.json
+             mydocker oci run c; echo $?; mydocker oci list -q
+             rdma link delete rxe0; ip link delete r0; rm -r /tmp/bundle",
+            "rxe0 hca_handle=3 hca_object=90*
+             mydocker-runtime: config.json: linux.resources.rdma.rxe1: *No such device
+             1",
+        ),
+    ]
+}
+
+/// Engines with the binary as their runtime and systemd's cgroups, which are Podman's default on such
+/// a host: `run`, `exec`, `update`, a build and the end of a container.
+pub fn engines_by_systemd() -> Vec<Check> {
+    vec![podman_by_systemd(), docker_by_systemd(), containerd_by_systemd()]
+}
+
+fn docker_by_systemd() -> Check {
+    check(
+        "Docker with systemd's cgroups",
+        "PATH=$PATH:/sbin
+         dockerd --bridge none --iptables=false --default-runtime my --storage-driver overlay2 \
+             --add-runtime my=/bin/mydocker-runtime --exec-opt native.cgroupdriver=systemd \
+             >/tmp/dockerd.log 2>&1 & dockerd=$!
+         for n in $(seq 60); do docker info >/dev/null 2>&1 && break; echo wait; sleep 0.3; done
+         docker info >/dev/null 2>&1 || tail -n 5 /tmp/dockerd.log
+         docker info -f '{{.CgroupDriver}} {{.CgroupVersion}} {{.DefaultRuntime}}' 2>/dev/null
+         docker import /share/bb.tar bb >/dev/null
+         docker run --rm --network none bb sh -c 'cat /proc/self/attr/current; exit 7'; echo $?
+         docker run -d --network none --name box -m 64m --pids-limit 20 --cpus 0.5 bb sleep 1000 >/dev/null
+         docker exec box sh -c 'cat /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max pids.max cpu.max'
+         scope=docker-$(docker inspect -f '{{.Id}}' box).scope
+         for name in Slice MemoryMax TasksMax CPUQuotaPerSecUSec; do
+             systemctl --no-pager show -P $name $scope
+         done
+         docker update -m 96m --memory-swap 96m --pids-limit 30 box >/dev/null; systemctl daemon-reload
+         docker exec box sh -c 'cd /sys/fs/cgroup; cat memory.max pids.max'
+         docker stats --no-stream --format '{{.PIDs}}' box
+         docker pause box >/dev/null; docker inspect -f '{{.State.Status}}' box; docker unpause box >/dev/null
+         docker restart -t 0 box; docker stop -t 0 box; docker inspect -f '{{.State.ExitCode}}' box
+         docker rm box; ls -d /sys/fs/cgroup/system.slice/docker-* 2>/dev/null
+         systemctl --no-pager show -P LoadState $scope
+         systemctl --no-pager list-units --failed --no-legend
+         kill $dockerd; wait $dockerd; echo $?",
+        "...
+         systemd 2 my
+         docker-default (enforce)
+         7
+         0::/
+         67108864
+         20
+         50000 100000
+         system.slice
+         67108864
+         20
+         500ms
+         100663296
+         30
+         1
+         paused
+         box
+         box
+         137
+         box
+         not-found
+         0",
+    )
+}
+
+fn containerd_by_systemd() -> Check {
+    check(
+        "containerd with systemd's cgroups",
+        "containerd >/tmp/containerd.log 2>&1 & containerd=$!
+         for n in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.3; done
+         mkdir -p /tmp/root; tar -xf /share/bb.tar -C /tmp/root
+         run() {
+             ctr run --runc-binary /bin/mydocker-runtime --runc-systemd-cgroup \
+                 --cgroup outer.slice:ctr:c --rootfs \"$@\"
+         }
+         run --rm /tmp/root c sh -c 'cat /proc/self/cgroup; exit 7'; echo $?
+         run -d --memory-limit 33554432 /tmp/root c sleep 1000
+         ctr task exec --exec-id e c sh -c 'cat /proc/self/cgroup; exit 3'; echo $?
+         systemctl --no-pager show -P MemoryMax ctr-c.scope
+         head -n 1 /sys/fs/cgroup/outer.slice/ctr-c.scope/memory.max
+         ctr task pause c; ctr task ls | tail -n 1 | tr -s ' ' | cut -d' ' -f3; ctr task resume c
+         ctr task kill -s KILL c
+         for n in $(seq 50); do ctr task ls | grep -q STOPPED && break; sleep 0.2; done
+         ctr task rm c; ctr container rm c
+         ls -d /sys/fs/cgroup/outer.slice/ctr-c.scope 2>/dev/null
+         systemctl --no-pager show -P LoadState ctr-c.scope
+         grep -c 'exit status 255' /tmp/containerd.log
+         kill $containerd; wait $containerd; echo $?",
+        "0::/outer.slice/ctr-c.scope
+         7
+         0::/outer.slice/ctr-c.scope
+         3
+         33554432
+         33554432
+         PAUSED
+         *exit code 137*
+         not-found
+         0
+         0",
+    )
+}
+
+fn podman_by_systemd() -> Check {
+    check(
         "Podman with systemd's cgroups",
         "ln -s /bin/mydocker /bin/mydocker-runtime; mkdir -p /var/tmp
          podman() { /usr/bin/podman --runtime /bin/mydocker-runtime --storage-driver overlay \"$@\"; }
@@ -384,6 +525,9 @@ pub fn podman_by_systemd() -> Vec<Check> {
          podman stop -t 0 c; podman inspect -f '{{.State.ExitCode}}' c
          systemctl --no-pager show -P LoadState $scope
          podman start c; podman rm -f -t 0 c
+         printf 'FROM bb\\nRUN cat /proc/self/cgroup && echo made >/made\\n' >/tmp/Containerfile
+         podman build -q --network none -t built -f /tmp/Containerfile /tmp >/dev/null 2>&1; echo $?
+         podman run --rm --network none built cat /made
          ls -d /sys/fs/cgroup/machine.slice/libpod-*; systemctl --no-pager list-units --failed --no-legend",
         "systemd v2 /bin/mydocker-runtime
          hi
@@ -404,8 +548,10 @@ pub fn podman_by_systemd() -> Vec<Check> {
          not-found
          c
          c
+         0
+         made
          ls: *No such file or directory",
-    )]
+    )
 }
 
 /// Limits on a host with cgroup v2.

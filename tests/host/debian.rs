@@ -69,13 +69,15 @@ impl Suite {
         files.join("bin/busybox")
     }
 
-    /// A root file system with systemd as init, D-Bus and Podman. The packages are unpacked over
-    /// each other, and none of their scripts runs.
+    /// A root file system with systemd as init, D-Bus, engines, and the tools of AppArmor and RDMA.
+    /// The packages are unpacked over each other, and none of their scripts runs.
     pub fn systemd(self, work: &Path) -> PathBuf {
         // A new root needs no conversion to the merged /usr; the package that does it depends on
         // Perl.
-        const PACKAGES: [&str; 4] = ["systemd", "dbus", "podman", "usr-is-merged"];
-        let files = self.directory(work).join("systemd");
+        const PACKAGES: [&str; 7] =
+            ["systemd", "dbus", "podman", "docker.io", "apparmor", "iproute2", "usr-is-merged"];
+        // Of another name than the one without docker.io, which an older run may have left.
+        let files = self.directory(work).join("systemd-engines");
         if files.exists() {
             return files;
         }

@@ -237,6 +237,9 @@ impl Host {
         if self.memory_megabytes > 128 {
             modules.extend(MODULES);
         }
+        if matches!(self.root, Root::Systemd { .. }) {
+            modules.push("rdma_rxe");
+        }
         for module in self.suite.kernel(work).modules(&modules) {
             let name = module.file_name().unwrap().to_str().unwrap();
             tree.file(&format!("modules/{name}"), fs::read(&module).unwrap());

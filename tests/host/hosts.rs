@@ -2,8 +2,8 @@
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{
-    basics, check, direct_networks, limits, networks, no_user_namespaces, oci, oci_by_systemd,
-    podman_by_systemd, user_namespaces, wear,
+    basics, check, direct_networks, engines_by_systemd, labels_and_rdma, limits, networks,
+    no_user_namespaces, oci, oci_by_systemd, user_namespaces, wear,
 };
 use crate::compose;
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
@@ -410,13 +410,13 @@ fn systemd() -> Host {
     Host {
         name: "h",
         about: "systemd as PID 1, ext4 disk, cgroup v2",
-        root: Root::Systemd { megabytes: 768 },
-        // Podman needs more memory.
-        memory_megabytes: 768,
+        root: Root::Systemd { megabytes: 1280 },
+        // The engines need more memory.
+        memory_megabytes: 1024,
         command_line: "systemd.unit=agent.service systemd.show_status=false",
         // systemd has made the mounts of the other hosts already.
         set_up: "",
-        checks: [basics(), oci_by_systemd(), podman_by_systemd()].concat(),
+        checks: [basics(), oci_by_systemd(), labels_and_rdma(), engines_by_systemd()].concat(),
         ..plain()
     }
 }

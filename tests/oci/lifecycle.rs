@@ -10,6 +10,7 @@ use super::features::SharedMount;
 use super::support::{eventually, remove_cgroup, run_command, unique};
 
 const HOSTNAME: &str = "\"hostname\"";
+const MASKED: &str = "\"maskedPaths\"";
 
 #[test]
 fn every_operation_needs_a_container_that_exists() {
@@ -137,12 +138,16 @@ fn the_state_is_as_specified_and_survives_a_change_of_the_bundle() {
     let (state, pid) = (bundle.state(), bundle.pid());
     assert!(std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok());
     let start = format!(
-        "{{\"ociVersion\":\"1.3.0\",\"id\":\"{}\",\"bundle\":\"{}\",\
-         \"annotations\":{{\"a.b\":\"c \\\"d\\\"\"}},\"status\":\"created\",\"pid\":{pid},",
+        "{{\n  \"ociVersion\": \"1.3.0\",\n  \"id\": \"{}\",\n  \"pid\": {pid},\n  \
+         \"status\": \"created\",\n  \"bundle\": \"{}\",\n  \"rootfs\": ",
         bundle.id,
         bundle.path()
     );
     assert!(state.starts_with(&start), "{state}");
+    let annotations = "\"annotations\": {\n    \"a.b\": \"c \\\"d\\\"\"\n  },\n";
+    assert!(state.contains(annotations), "{state}");
+    let all = bundle.call(&["list", "--format", "json"]);
+    all.stdout_has(",\"annotations\":{\"a.b\":\"c \\\"d\\\"\"},\"owner\":\"root\"}]\n");
     bundle.call(&["start", &bundle.id]).stdout("");
     eventually("its words", || bundle.output() == "as created\n");
     bundle.call(&["exec", &bundle.id, "hostname"]).stdout("mydocker\n");
@@ -464,6 +469,31 @@ fn hooks_run_in_the_specified_namespaces() {
         assert_eq!(is_own, [words[0] != "createContainer"; 2], "{line}");
     }
     assert_eq!(text.lines().count(), kinds.len(), "{text}");
+}
+
+#[test]
+fn hooks_find_the_containers_mounts_below_its_bundle() {
+    let bundle = Bundle::new();
+    bundle.runs("cat /file");
+    std::fs::write(bundle.rootfs().join("file"), "").unwrap();
+    std::fs::write(bundle.dir().join("injected"), "by a hook\n").unwrap();
+    let ids = "[{\"containerID\":0,\"hostID\":0,\"size\":65536}]";
+    bundle.edit("\"namespaces\": [", "\"namespaces\": [{\"type\":\"user\"},");
+    bundle.edit(MASKED, &format!("\"uidMappings\":{ids},\"gidMappings\":{ids},{MASKED}"));
+    // The hook's directory is the bundle, its environment the caller's.
+    let enter = "pid=$(sed 's/.*.pid.:\\([0-9]*\\).*/\\1/'); test -n $MARK && \
+                 nsenter -m -t $pid sh -c \"cd $PWD && test -e rootfs/proc/1 && \
+                 test -c rootfs/dev/null && mount --bind injected rootfs/file\"";
+    let hook = |kind: &str, script: &str| {
+        let script = script.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{kind}\":[{{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"{script}\"]}}]")
+    };
+    let hooks =
+        [hook("prestart", enter), hook("createContainer", "test -e rootfs/proc/self")].join(",");
+    bundle.edit(HOSTNAME, &format!("\"hooks\":{{{hooks}}},\"hostname\""));
+    let mut run = bundle.command(&["run", "--bundle", &bundle.path(), &bundle.id]);
+    run.env("MARK", "set");
+    run_command(run).stdout("by a hook\n");
 }
 
 #[test]

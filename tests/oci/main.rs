@@ -126,7 +126,7 @@ impl Bundle {
     /// The PID of the first process on the host.
     fn pid(&self) -> String {
         let state = self.state();
-        let (_, pid) = state.split_once("\"pid\":").unwrap();
+        let (_, pid) = state.split_once("\"pid\": ").unwrap();
         pid.split(',').next().unwrap().to_owned()
     }
 
@@ -138,7 +138,7 @@ impl Bundle {
     }
 
     fn has_status(&self, status: &str) -> bool {
-        self.state().contains(&format!("\"status\":\"{status}\""))
+        self.state().contains(&format!("\"status\": \"{status}\""))
     }
 
     /// Whether the container has a cgroup in any hierarchy.
@@ -420,4 +420,196 @@ fn errors_reach_the_callers_log() {
         text.starts_with("{\"level\":\"error\",\"msg\":\"exec: 'nothing-of-this-name'"),
         "{text}"
     );
+}
+
+#[test]
+fn exec_takes_what_process_json_leaves_out_from_the_container() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    bundle.edit("\"soft\": 1024", "\"soft\": 77");
+    bundle.create();
+    let id = bundle.id.as_str();
+    let file = bundle.dir().join("process.json");
+    let script = "grep CapBnd /proc/self/status; ulimit -Sn; pwd";
+    let text = format!("{{\"args\":[\"sh\",\"-c\",\"{script}\"],\"cwd\":\"/bin\"}}");
+    std::fs::write(&file, &text).unwrap();
+    let own = "CapBnd:\t0000000020000420\n77\n/bin\n";
+    bundle.call(&["exec", "--process", file.to_str().unwrap(), id]).stdout(own);
+    let none = text.replace("\"cwd\"", "\"capabilities\":{},\"cwd\"");
+    std::fs::write(&file, none).unwrap();
+    let done = bundle.call(&["exec", "--process", file.to_str().unwrap(), id]);
+    done.stdout("CapBnd:\t0000000000000000\n77\n/bin\n");
+    // A shell's process substitution is a pipe.
+    let mut piped = Command::new("bash");
+    let runtime = bundle.command(&["exec", "--process"]);
+    piped.args(["-c", &format!("\"$0\" \"$@\" <(echo '{text}') {id}")]);
+    run_command({
+        piped.arg(runtime.get_program()).args(runtime.get_args());
+        piped
+    })
+    .stdout(own);
+    bundle.call(&["exec", "--cwd", "tmp", id, "true"]).exits(255).stderr_has("an absolute path");
+    let done = bundle.call(&["exec", "--cap", "CAP_NOPE", id, "true"]);
+    done.stderr_has("--cap: no capability is called 'CAP_NOPE'; left out");
+    bundle
+        .call(&["exec", "-e", "A=1", "-e", "HOME=", id, "sh", "-c", "env | sort"])
+        .stdout_has("HOME=/root");
+}
+
+#[test]
+fn exec_joins_the_cgroups_that_it_is_given() {
+    let bundle = Bundle::new();
+    bundle.create();
+    let id = bundle.id.as_str();
+    let exec = |cgroups: &[&str]| {
+        let flags = cgroups.iter().flat_map(|cgroup| ["--cgroup", cgroup]);
+        let mut args = vec!["exec"];
+        args.extend(flags);
+        args.extend([id, "cat", "/proc/self/cgroup"]);
+        bundle.call(&args)
+    };
+    for controller in ["cpu", "pids"] {
+        let path = format!("/sys/fs/cgroup/{controller}/mydocker-runtime/{id}/sub");
+        std::fs::create_dir(path).unwrap();
+    }
+    exec(&["/"]).stdout_has(":cpu:/\n");
+    exec(&["cpu,pids:sub"]).stdout_has(":cpu:/sub\n");
+    exec(&["cpu:/sub", "pids:/"]).stdout_has(":pids:/\n");
+    exec(&[".."]).exits(255).stderr_has("bad sub cgroup path");
+    exec(&["sub"]).exits(255).stderr_has("sub: no such file or directory");
+    exec(&["nope:/"]).exits(255).stderr_has("unknown controller nope");
+}
+
+#[test]
+fn the_pidfd_of_a_process_reaches_the_socket() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    let socket = bundle.dir().join("pidfd.sock");
+    let script = "import array, os, signal, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+print('listens', flush=True)
+c, _ = s.accept()
+data, found, _, _ = c.recvmsg(100, socket.CMSG_SPACE(4))
+fd = array.array('i', found[0][2])[0]
+signal.pidfd_send_signal(fd, signal.SIGKILL)";
+    let mut agent = Command::new("python3");
+    agent.args(["-c", script]).arg(&socket).stdout(std::process::Stdio::piped());
+    let mut agent = agent.spawn().unwrap();
+    eventually("it listens", || socket.exists());
+    let path = socket.display().to_string();
+    bundle.create_by(bundle.command(&[
+        "create",
+        "--bundle",
+        &bundle.path(),
+        "--pidfd-socket",
+        &path,
+        &bundle.id,
+    ]));
+    assert!(agent.wait().unwrap().success());
+    eventually("it has been killed", || bundle.has_status("stopped"));
+}
+
+#[test]
+fn debug_logs_each_step_in_the_form_of_the_log() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    let log = bundle.dir().join("log");
+    let flags = ["--debug", "--log-format", "json", "--log", log.to_str().unwrap()];
+    let with = |args: &[&str]| bundle.command(&[&flags, args].concat());
+    bundle.create_by(with(&["create", "--bundle", &bundle.path(), &bundle.id]));
+    assert_eq!(bundle.output(), "");
+    run_command(with(&["start", &bundle.id])).stdout("");
+    run_command(with(&["exec", &bundle.id, "true"])).stdout("");
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.lines().all(|line| line.starts_with("{\"level\":\"debug\",\"msg\":\"")), "{text}");
+    for step in ["init pivot_root", "setresuid become user 0", "seccomp no filter"] {
+        assert!(text.contains(step), "{step}: {text}");
+    }
+    bundle
+        .call(&["--debug", "--rootless", "soon", "list"])
+        .exits(1)
+        .stderr_has("--rootless should");
+}
+
+#[test]
+fn a_tmpfs_has_the_mode_of_the_directory_that_it_covers() {
+    let bundle = Bundle::new();
+    bundle.runs("stat -c %a /a /b /c");
+    use std::os::unix::fs::PermissionsExt;
+    let covered = bundle.rootfs().join("a");
+    std::fs::create_dir(&covered).unwrap();
+    std::fs::set_permissions(&covered, std::fs::Permissions::from_mode(0o3710)).unwrap();
+    let mount = |at: &str, options: &str| {
+        format!(
+            "{{\"destination\":\"/{at}\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[{options}]}},"
+        )
+    };
+    let all = [mount("a", ""), mount("b", ""), mount("c", "\"mode=0410\"")].concat();
+    bundle.edit("\"mounts\": [", &format!("\"mounts\": [{all}"));
+    bundle.run().stdout("3710\n1777\n410\n");
+    // The directories are there now.
+    bundle.run().stdout("3710\n755\n410\n");
+}
+
+#[test]
+fn kill_ends_what_outlives_the_first_process() {
+    let bundle = Bundle::new();
+    bundle.runs("sleep 1000 & exec sleep 1000");
+    bundle.edit("{ \"type\": \"pid\" }, ", "");
+    bundle.create();
+    bundle.call(&["start", &bundle.id]).stdout("");
+    let procs = || bundle.limit("pids/cgroup.procs").lines().count();
+    eventually("both run", || procs() == 2);
+    let first = rustix::process::Pid::from_raw(bundle.pid().parse().unwrap()).unwrap();
+    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    eventually("the first has ended", || bundle.has_status("stopped"));
+    bundle.call(&["kill", &bundle.id, "TERM"]).exits(1).stderr_has("not running");
+    bundle.call(&["kill", &bundle.id, "KILL"]).stdout("");
+    eventually("the other has ended", || procs() == 0);
+}
+
+#[test]
+fn a_rootless_specification_runs() {
+    let bundle = Bundle::new();
+    std::fs::remove_file(bundle.dir().join("config.json")).unwrap();
+    bundle.call(&["spec", "--rootless", "--bundle", &bundle.path()]).stdout("");
+    bundle.edit("\"terminal\": true", "\"terminal\": false");
+    bundle.runs("tr -s ' ' < /proc/self/uid_map; ls -d /sys/class/net; grep -c . /proc/net/dev");
+    bundle.run().stdout_has(" 0 0 1\n/sys/class/net\n");
+}
+
+/// Hosts no longer mount these controllers, so the test does, where no other process sees it.
+#[test]
+fn network_classes_and_priorities_are_set_where_the_host_mounts_them() {
+    let bundle = Bundle::new();
+    bundle.runs(
+        "cat /sys/fs/cgroup/net_cls,net_prio/net_cls.classid; \
+                 grep lo /sys/fs/cgroup/net_cls,net_prio/net_prio.ifpriomap",
+    );
+    let network =
+        "\"network\":{\"classID\":1048577,\"priorities\":[{\"name\":\"lo\",\"priority\":5}]}";
+    bundle.edit("\"resources\": {", &format!("\"resources\": {{{network},"));
+    let own = bundle.command(&["run", "--bundle", &bundle.path(), &bundle.id]);
+    let run = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script, own.get_program().to_str().unwrap()]);
+        command.args(own.get_args());
+        run_command(command)
+    };
+    let mounted = "mount -t tmpfs none /mnt && mkdir /mnt/n && \
+                   mount -t cgroup -o net_cls,net_prio none /mnt/n || exit 77
+                   \"$0\" \"$@\" </dev/null; status=$?
+                   rmdir /mnt/n/mydocker-runtime; umount /mnt/n; exit $status";
+    let can_mount = run_command({
+        let mut try_it = Command::new("unshare");
+        let script = "mount -t tmpfs none /mnt && mount -t cgroup -o net_cls,net_prio none /mnt \
+                      2>/dev/null && umount /mnt && echo yes; exit 0";
+        try_it.args(["-m", "sh", "-c", script]);
+        try_it
+    });
+    if can_mount.text() == "yes\n" {
+        run(mounted).stdout("1048577\nlo 5\n");
+        let none = "\"$0\" \"$@\" </dev/null";
+        run(none).exits(1).stderr_has("linux.resources.network.classID can't be applied");
+    }
 }

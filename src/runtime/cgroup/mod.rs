@@ -330,6 +330,29 @@ pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     Ok(mounts.map(|mount| mount.join(&name).display().to_string()).collect())
 }
 
+/// Whether the directory `path` is in the v1 hierarchy that has `controller`.
+pub fn belongs_to(path: &str, controller: &str) -> Result<bool> {
+    let layout = Layout::detect()?;
+    let named = layout.named.iter().find(|hierarchy| hierarchy.controllers == [controller]);
+    let found = layout.v1_with(controller).or(named);
+    Ok(found.is_some_and(|hierarchy| Path::new(path).starts_with(&hierarchy.mount)))
+}
+
+/// The v2 cgroup of process `pid`, which may have left the one that it was started in.
+pub fn present_v2(pid: i32) -> Result<Option<OwnedFd>> {
+    let Some(unified) = &Layout::detect()?.v2 else { return Ok(None) };
+    let path = format!("/proc/{pid}/cgroup");
+    let text = fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    let Some(below) = text.lines().find_map(|line| line.strip_prefix("0::/")) else {
+        return Ok(None);
+    };
+    let path = unified.mount.join(below);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, &path, flags, Mode::empty())
+        .map(Some)
+        .context(|| format!("open cgroup {}", path.display()))
+}
+
 /// The PIDs in the first of the cgroups `paths` and in all cgroups below it. Each cgroup of a
 /// container has all of the container's processes.
 pub fn members(paths: &[String]) -> Vec<i32> {

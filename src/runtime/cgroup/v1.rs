@@ -53,16 +53,12 @@ fn memory(settings: &mut Settings, cgroup: &Cgroup) {
 
 fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
-    // The kernel refuses shares for an idle cgroup. So the value 0 comes before the shares, and the
-    // value 1 after them.
-    if further.cpu_idle == Some(false) {
-        settings.set("cpu", "cpu.idle", 0, "cpu.idle");
+    if let Some(idle) = further.cpu_idle {
+        settings.set("cpu", "cpu.idle", u8::from(idle), "cpu.idle");
     }
-    if let Some(shares) = resources.cpu_shares {
+    // The kernel refuses shares for an idle cgroup.
+    if let Some(shares) = resources.cpu_shares.filter(|_| further.cpu_idle != Some(true)) {
         settings.set("cpu", "cpu.shares", shares, "cpu.shares");
-    }
-    if further.cpu_idle == Some(true) {
-        settings.set("cpu", "cpu.idle", 1, "cpu.idle");
     }
     let (quota, period) = super::cpu_bandwidth(resources);
     if let Some(period) = period {

@@ -87,16 +87,12 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     let mut set = |file: &'static str, value: String, limit: &'static str| {
         settings.set("cpu", file, value, limit);
     };
-    // The kernel refuses a weight for an idle cgroup. So the value 0 comes before the weight, and
-    // the value 1 after it.
-    if further.cpu_idle == Some(false) {
-        set("cpu.idle", "0".to_owned(), "cpu.idle");
+    if let Some(idle) = further.cpu_idle {
+        set("cpu.idle", u8::from(idle).to_string(), "cpu.idle");
     }
-    if let Some(shares) = resources.cpu_shares {
+    // The kernel refuses a weight for an idle cgroup.
+    if let Some(shares) = resources.cpu_shares.filter(|_| further.cpu_idle != Some(true)) {
         set("cpu.weight", weight_of_shares(shares).to_string(), "cpu.shares");
-    }
-    if further.cpu_idle == Some(true) {
-        set("cpu.idle", "1".to_owned(), "cpu.idle");
     }
     match super::cpu_bandwidth(resources) {
         (Some(quota), Some(period)) => {
@@ -274,7 +270,7 @@ mod tests {
         };
         let further = FurtherLimits {
             cpu_burst: Some(10_000),
-            cpu_idle: Some(true),
+            cpu_idle: Some(false),
             device_weights: vec![DeviceWeight {
                 major: 8,
                 minor: 0,
@@ -289,8 +285,8 @@ mod tests {
         assert_eq!(
             written(settings(&cgroup).unwrap()),
             [
+                "cpu.idle=0",
                 "cpu.weight=100",
-                "cpu.idle=1",
                 "cpu.max=20000",
                 "cpu.max.burst=10000",
                 "io.bfq.weight=10",
@@ -305,8 +301,8 @@ mod tests {
         assert_eq!(
             written(super::super::v1::settings(&cgroup)),
             [
+                "cpu.idle=0",
                 "cpu.shares=1024",
-                "cpu.idle=1",
                 "cpu.cfs_quota_us=20000",
                 "cpu.cfs_burst_us=10000",
                 "blkio.bfq.weight=10",
