@@ -104,7 +104,8 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
     Ok(Node { value, ..node.clone() })
 }
 
-/// Checks a name that the user chose, because the names of containers and networks contain it.
+/// Checks a name that the user chose, because the names of containers and networks contain it. The
+/// names of ulimits are not checked here.
 fn check_name(node: &Node, name: &str, path: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let is_map_of_objects = !path.contains("ulimits");

@@ -11,8 +11,8 @@ use std::cell::RefCell;
 use super::interpolate::Variables;
 use crate::error::{Result, fail};
 
-/// Returns the variables of `text` in order. A name without `=` has no value. `find` returns the
-/// variables from outside, which a value may use and which override earlier lines of the file.
+/// Returns the variables of `text` in order. A name without `=` or `:` has no value. `find` returns
+/// the variables from outside, which a value may use and which override earlier lines of the file.
 /// Errors name the file as `file`, and the line.
 pub fn parse(
     file: &str,

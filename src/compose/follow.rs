@@ -58,7 +58,7 @@ impl Style {
 pub struct Ended {
     pub service: String,
     pub name: String,
-    /// The exit status; `None` if the container was removed.
+    /// The exit status; `None` if the container was removed or runs again.
     pub code: Option<u8>,
 }
 
@@ -104,8 +104,8 @@ struct Log {
     follower: Follower,
     out: Vec<u8>,
     err: Vec<u8>,
-    /// The time at which the container's end was seen. The entry stays for the container's next
-    /// start.
+    /// The time at which the container's end was seen; `None` while the container runs. A container
+    /// that has ended keeps its `Log`, because it may start again.
     ended: Option<Instant>,
 }
 
@@ -321,7 +321,7 @@ impl Lines<'_> {
         self.inner.write_all(&text)
     }
 
-    /// Prints the last line if it has no newline.
+    /// Prints the kept bytes as one line, if there are any. Adds a newline if it is missing.
     fn finish(&mut self) -> io::Result<()> {
         let rest = std::mem::take(self.kept);
         if rest.is_empty() { Ok(()) } else { self.line(&rest) }

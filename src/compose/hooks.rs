@@ -17,7 +17,7 @@ pub fn post_start(engine: &Engine, service: &Service, id: &str) -> Result<()> {
     let done = run(engine, service, id, "post_start");
     if done.is_err() {
         let asked = engine.ask_to_stop(id, None, None, StopMark::User);
-        // Report the hook's error, not this one.
+        // Report the hook's error, not an error of the stop.
         let _ = asked.and_then(|asked| engine.end_stop(asked));
     }
     done

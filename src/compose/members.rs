@@ -217,7 +217,7 @@ impl Session<'_> {
     }
 
     /// Runs the `pre_stop` hooks and then stops the container. If a hook fails, the container keeps
-    /// running.
+    /// running. A paused container is stopped without its hooks.
     fn stop_after_hooks(
         &self,
         service: &Service,
@@ -258,8 +258,9 @@ impl Session<'_> {
         };
         let mut failed = None;
         // Remove a container after the containers that depend on it, because they may share an
-        // anonymous volume, which its last user removes. If two users were removed at the same
-        // time, each would see the other as a user, and the volume would stay.
+        // anonymous volume, which is removed with the last container that uses it. If two such
+        // containers were removed at the same time, each would see that the other uses the volume,
+        // and the volume would stay.
         for wave in waves(members.to_vec(), |member| &member.view.labels).into_iter().rev() {
             child::each("the removal", &wave, self.parallel(), &work, &mut |member, removed| {
                 match removed.context(|| format!("service {}: remove", member.service)) {

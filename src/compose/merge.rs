@@ -26,8 +26,8 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
         Kind::Short(_, kind) => merge(base, over, kind),
         Kind::Object(keys) => merge_maps(base, over, &|name| find(keys, name)),
         Kind::Named(kind) => merge_maps(base, over, &|_| kind),
-        // A key without a value also replaces a value, because such a key means the caller's
-        // variable.
+        // A key without a value also replaces a value, because such a key takes the value of the
+        // variable in the caller's environment.
         Kind::Dict => {
             let mut merged = base;
             for (key, node) in over.entries() {

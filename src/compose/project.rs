@@ -61,7 +61,7 @@ pub struct Dependency {
     pub condition: Need,
     /// If false, the depending service starts even if the condition fails.
     pub required: bool,
-    /// Restart the depending service after this dependency was made again.
+    /// Restart the depending service if `up` makes this dependency again or starts it.
     pub restart: bool,
 }
 
@@ -297,7 +297,8 @@ impl Project {
             let service = service.clone();
             depends_on.push(Dependency { service, condition, required, restart });
         }
-        // A service that shares a namespace or a volume of another service depends on it.
+        // A service also depends on the services whose namespaces or volumes it shares, and on the
+        // services that it links to.
         let mut implied = joined(&node);
         for link in node.elements_of("links") {
             implied.push(link.as_text().split_once(':').map_or(link.as_text(), |(name, _)| name));

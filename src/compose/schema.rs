@@ -19,7 +19,7 @@ pub enum Kind {
     Text,
     Bool,
     Number,
-    /// A path of the host. A relative path is resolved from the file's directory.
+    /// A path of the host. A relative path is resolved from `Scope::dir`.
     Path,
     /// A command line: a list, or a text that is split at blanks like a shell does.
     Words,

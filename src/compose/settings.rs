@@ -391,7 +391,8 @@ impl Settings {
             }
             self.add(mount, "mount", fields.0);
         }
-        // Mount secrets and configs that are files of the host; `files` copies all others.
+        // Mount the secrets and configs that are files of the host, unless the service sets their
+        // owner or mode; `files` copies all others.
         for section in ["secrets", "configs"] {
             for grant in node.elements_of(section) {
                 let Some(file) =
@@ -505,8 +506,8 @@ impl Fields {
     }
 }
 
-/// Reports whether a grant sets an owner or a mode. A bind-mounted file keeps its own, so such a
-/// file is copied.
+/// Reports whether a grant, which is an entry of a service's `secrets` or `configs`, sets an owner
+/// or a mode. A bind-mounted file keeps the host's owner and mode, so this file must be copied.
 fn has_owner(grant: &Node) -> bool {
     ["uid", "gid", "mode"].iter().any(|key| grant.given(key).is_some())
 }
@@ -568,8 +569,8 @@ fn parse_mode(text: &str) -> Result<u32> {
     }
 }
 
-/// Returns the path of a secret or a config in the container. Relative paths are below
-/// `/run/secrets`.
+/// Returns the path of a secret or a config in the container. A relative target is below
+/// `/run/secrets`. Without a target, a secret is `/run/secrets/SOURCE`, and a config is `/SOURCE`.
 fn grant_target(section: &str, grant: &Node) -> String {
     match (grant.get_text("target"), grant.get_text("source").unwrap_or_default()) {
         (Some(target), _) if target.starts_with('/') => target.to_owned(),

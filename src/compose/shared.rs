@@ -2,8 +2,8 @@
 //! `ipc` with `service:NAME`, and `volumes_from`.
 //!
 //! Such a service depends on the other services. When a container of another service is made again,
-//! so is the container that shares its namespaces. `settings` makes the flags; this file only finds
-//! the names.
+//! so are the containers that share its namespaces or volumes. `settings` makes the flags; this
+//! file only finds the names.
 
 use super::node::Node;
 

@@ -1,9 +1,10 @@
 //! Converts the short forms of the compose specification to long forms: `ports`, `volumes`,
 //! `secrets`, `depends_on`, `env_file` and others.
 //!
-//! `schema` names the function for each key, and `canonical` calls it. A value that already has the
-//! long form is returned unchanged, except for relative paths, which become absolute. Unknown keys
-//! of a long form are not found here: `canonical` checks them.
+//! `schema` names the function for each key, and `canonical` calls it. In a value that already has
+//! the long form, relative paths become absolute, and some missing keys get their defaults. The
+//! maps of `devices` and `extra_hosts` become texts. Unknown keys of a long form are not found
+//! here: `canonical` checks them.
 
 use super::node::{Node, Value};
 use super::scope::Scope;
@@ -213,8 +214,8 @@ pub fn ulimit(node: &Node, _: &Scope) -> Result<Node> {
     })
 }
 
-/// Converts `[[IP:]HOST:]CONTAINER[/PROTOCOL]` to objects, one for each port of a range. Fails if
-/// the ranges have different lengths.
+/// Converts `[[IP:]HOST:]CONTAINER[/PROTOCOL]` to objects, one for each container port of a range.
+/// Fails if the two ranges have different lengths and CONTAINER is more than one port.
 pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     if let Value::Map(_) = node.value {
         let mut node = node.clone();
