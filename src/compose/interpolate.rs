@@ -1,9 +1,9 @@
 //! Replaces the variables in a compose file's values (compose specification, "Interpolation").
 //!
-//! The forms are `$NAME`, `${NAME}`, and with a default, an error or a replacement `${NAME:-x}`
-//! `${NAME-x}` `${NAME:?x}` `${NAME?x}` `${NAME:+x}` `${NAME+x}`, where `x` may have variables too.
-//! `$$` is a dollar. In the forms with a colon, an empty variable counts as unset. Variables in
-//! keys are not replaced.
+//! The forms are `$NAME` and `${NAME}`; with a default `${NAME:-x}` and `${NAME-x}`; with an error
+//! `${NAME:?x}` and `${NAME?x}`; with a replacement `${NAME:+x}` and `${NAME+x}`. `x` may have
+//! variables too. `$$` is a dollar. In the forms with a colon, an empty variable counts as unset.
+//! Variables in keys are not replaced.
 
 use std::cell::RefCell;
 

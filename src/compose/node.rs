@@ -160,8 +160,8 @@ impl Node {
         }
     }
 
-    /// Returns a scalar of a canonical tree as text, and an empty text for a list or a map, which stand
-    /// in such a tree only where no scalar is asked for.
+    /// Returns a scalar as text; a null, a list or a map is an empty text. Use this for keys of a
+    /// canonical tree, where `canonical` has already refused a list or a map in place of a scalar.
     pub fn as_text(&self) -> &str {
         match &self.value {
             Value::Null | Value::List(_) | Value::Map(_) => "",

@@ -77,8 +77,9 @@ pub enum Need {
 }
 
 impl Project {
-    /// Reads the project that `choice` names. A service whose profiles are not active is disabled
-    /// unless `wanted` names it. Fails if a file has a mistake or a wanted service does not exist.
+    /// Reads the project that `choice` names. The profiles of the services `wanted` are active too.
+    /// A service with profiles of which none is active is disabled. Fails if a file has a mistake
+    /// or a wanted service does not exist.
     pub fn read(choice: &Choice, wanted: &[String]) -> Result<Project> {
         let source = load(choice)?;
         let mut project = Project {
@@ -108,7 +109,7 @@ impl Project {
                 fail!("no such service: {name}{}", hint(name, names));
             }
         }
-        // To name a service is to enable its profiles.
+        // A service that the user names has its profiles enabled, for other services too.
         let mut active = source.profiles;
         for service in all.iter().filter(|service| wanted.contains(&service.name)) {
             active.extend_from_slice(&service.profiles);
@@ -202,12 +203,13 @@ impl Project {
         self.resource(section, key)?.get_text("name")
     }
 
-    /// Returns the network, volume, secret or config `key`, or `None` if the section has no such key.
+    /// Returns the network, volume, secret or config `key` of its section, or `None` if the section
+    /// has no such key.
     pub fn resource(&self, section: &str, key: &str) -> Option<&Node> {
         self.root.get(section)?.get(key)
     }
 
-    /// Returns the secret or config that `grant` of a service names.
+    /// Returns the secret or config that `grant`, an entry of a service's `section`, names.
     pub fn granted(&self, section: &str, grant: &Node) -> Option<&Node> {
         self.resource(section, grant.get_text("source")?)
     }
@@ -511,7 +513,8 @@ impl Service {
     }
 }
 
-/// The keys that `deploy` has under another name. Two values of one setting must be the same.
+/// Fails if a key and the key of `deploy` for the same setting have different values. `cpu_shares`
+/// and a reservation of CPUs always contradict each other.
 fn agree(name: &str, node: &Node) -> Result<()> {
     let Some(deploy) = node.given("deploy") else { return Ok(()) };
     for (key, path) in [
@@ -535,13 +538,14 @@ fn agree(name: &str, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Whether two numbers or sizes are the same: `0.50` is `.5`, `1G` is `1g`.
+/// Reports whether two numbers or sizes are the same: `0.50` is `.5`, `1G` is `1g`.
 fn is_same(one: &str, other: &str) -> bool {
     let numbers = [one, other].map(|text| text.parse::<f64>().ok());
     one.eq_ignore_ascii_case(other) || numbers[0].is_some() && numbers[0] == numbers[1]
 }
 
-/// Labels by which compose knows what is its own are not the file's to set.
+/// Fails if the file sets a label with compose's prefix, because compose finds a project's
+/// containers, networks and volumes by these labels.
 fn check_labels(path: &str, node: &Node) -> Result<()> {
     match node.entries_of("labels").iter().find(|(key, _)| key.starts_with(PREFIX)) {
         Some((key, label)) => Err(label

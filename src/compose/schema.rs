@@ -42,12 +42,13 @@ pub enum Kind {
     Refused(&'static str),
 }
 
-/// A list of objects. By reference in `Kind`, whose size counts for each key.
+/// How a list of objects is read and merged. `Kind` has a reference to it, because each key of the
+/// tables takes the size of the largest `Kind`.
 pub struct ListOf {
     /// Makes the canonical elements from a short form.
     pub long: fn(&Node, &Scope) -> Result<Vec<Node>>,
     pub keys: &'static [Key],
-    /// Elements that agree in all of these keys are one.
+    /// The keys whose values identify an element. If there are none, elements are only added.
     pub identity: &'static [&'static str],
 }
 
@@ -313,7 +314,8 @@ static MOUNT: &[Key] = &[
         Object(&[
             ("propagation", Text),
             ("create_host_path", Bool),
-            // Nothing to do, as for `run -v`: a container has SELinux's label only if it asks for one.
+            // Accepted and ignored, like `z` of `run -v`: a container has SELinux's label only if
+            // it asks for one.
             ("selinux", Text),
             ("recursive", Text),
         ]),

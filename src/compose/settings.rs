@@ -21,8 +21,9 @@ use crate::units::parse_duration_ns;
 /// The most bytes of a secret or config that is copied into a container.
 const MAX_CONTENT: u64 = 1 << 20;
 
-/// The CPU weight that reserves one CPU, as in Kubernetes, and the smallest weight of the kernel.
+/// The CPU weight that stands for one reserved CPU, as in Kubernetes.
 const SHARES_PER_CPU: f64 = 1024.0;
+/// The smallest CPU weight that the kernel accepts (cpu.shares).
 const MIN_SHARES: f64 = 2.0;
 
 /// One flag with its value, and the place of the key in the compose file.
@@ -39,10 +40,11 @@ pub struct Settings {
     list: Vec<Setting>,
 }
 
-/// Pairs of a key and the flag whose value is the key's text.
+/// A key, and the flag that it becomes. A list becomes a flag for each element, and a map a flag
+/// for each entry.
 type Pair = (&'static str, &'static str);
 
-/// Pairs of a key and the flag that is given once for each element.
+/// Keys of a service that are flags of `run`.
 const RUN: &[Pair] = &[
     ("annotations", "annotation"),
     ("cap_add", "cap-add"),
@@ -96,8 +98,8 @@ const RUN: &[Pair] = &[
     ("working_dir", "workdir"),
 ];
 
-/// The flag for variables. A name without a value is not set in the caller's environment: it removes
-/// the image's variable.
+/// The flag for variables. If a variable has no value here, the caller's environment has none
+/// either: `--env NAME` removes the image's variable.
 const ENV: &str = "env";
 
 /// Keys of `build` that are flags of `build`.
@@ -280,7 +282,7 @@ impl Settings {
             self.put(limits, &[("cpus", "cpus"), ("memory", "memory"), ("pids", "pids-limit")]);
         }
         if let Some(reserved) = resources.and_then(|resources| resources.given("reservations")) {
-            // Linux reserves no CPUs: the weight is what a busy host divides them by.
+            // Linux cannot reserve CPUs. The weight decides how a busy host divides them.
             if let Some(cpus) = reserved.given("cpus") {
                 let shares = cpus.as_text().parse::<f64>().unwrap_or_default() * SHARES_PER_CPU;
                 self.add(cpus, "cpu-shares", shares.max(MIN_SHARES).round().to_string());
@@ -372,7 +374,7 @@ impl Settings {
                 ("image", "subpath", "image-subpath"),
             ] {
                 if let Some(value) = mount.get(section).and_then(|options| options.get_text(key)) {
-                    // YAML's octal numbers.
+                    // YAML writes an octal number as `0o644`, and `--mount` as `644`.
                     fields.pair(field, value.strip_prefix("0o").unwrap_or(value));
                 }
             }
@@ -453,7 +455,7 @@ impl Settings {
         order::sort_by(&mut networks, |one, other| priority(&other.1).cmp(&priority(&one.1)));
         for (key, endpoint) in networks {
             let name = project.real_name("networks", key).unwrap_or(key);
-            // Networks that are always there, as external ones; they have no names in them.
+            // `host` and `none` always exist, and containers have no names on them.
             if ["host", "none"].contains(&name) {
                 self.add(endpoint, "net", name.to_owned());
                 continue;
@@ -488,7 +490,8 @@ impl Settings {
     }
 }
 
-/// Quotes a field of `--mount`, whose value is a line of CSV.
+/// The fields of a value of `--mount` or `--net`, which is a line of CSV: a field with a comma or a
+/// quote is quoted.
 struct Fields(String);
 
 impl Fields {
@@ -610,8 +613,8 @@ pub fn image_text(project: &Project, service: &Service) -> String {
     }
 }
 
-/// Sets the values that no flag of `run` can express: an entrypoint of several words and a health
-/// check without a shell. Fails for a bad `healthcheck.test`.
+/// Sets the values that no flag of `run` can express: an entrypoint of several words, the delay of
+/// a restart, and a health check without a shell. Fails for a bad delay or `healthcheck.test`.
 pub fn set_commands(options: &mut CreateOptions, node: &Node) -> Result<()> {
     let words = |node: &Node| -> Vec<String> {
         node.elements().iter().map(|word| word.as_text().to_owned()).collect()

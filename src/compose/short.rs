@@ -15,7 +15,7 @@ fn entry(node: &Node, pairs: Vec<(&str, Value)>) -> Node {
     node.with(Value::Map(pairs.collect()))
 }
 
-/// A value that is no map becomes a map in which it stands under `key`.
+/// Returns a map as it is, and converts a scalar to a map with this value of `key`.
 fn wrapped(node: &Node, key: &str) -> Result<Node> {
     Ok(match node.value {
         Value::Map(_) => node.clone(),
@@ -23,7 +23,7 @@ fn wrapped(node: &Node, key: &str) -> Result<Node> {
     })
 }
 
-/// The elements of a list. A text is a list of one.
+/// Returns the elements of a list. A scalar is a list of one, and a map has no elements.
 fn several(node: &Node) -> &[Node] {
     match node.value {
         Value::Map(_) => &[],
@@ -184,12 +184,12 @@ pub fn health_test(node: &Node, _: &Scope) -> Result<Node> {
     })
 }
 
-/// Converts the name of a secret to an object. The name is the target too.
+/// Converts the name of a secret to an object. Without a target, the name is the target.
 pub fn secret(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     grant(node, "")
 }
 
-/// Converts the name of a config to an object. The target is a file in the root directory.
+/// Converts the name of a config to an object. Without a target, the target is the file `/NAME`.
 pub fn config(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     grant(node, "/")
 }

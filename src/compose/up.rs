@@ -299,7 +299,7 @@ impl<'a> Up<'a> {
         readiness
     }
 
-    /// Whether `what` of a container is reported for the first time.
+    /// Returns true the first time that `what` is to be reported of a container.
     fn is_first_report(&mut self, id: &ContainerId, what: &'static str) -> bool {
         let is_known = self.reported.iter().any(|(known, said)| known == id && *said == what);
         if !is_known {

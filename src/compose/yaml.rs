@@ -33,7 +33,7 @@ struct Open {
 struct Loader {
     file: Rc<str>,
     open: Vec<Open>,
-    /// By the number of the anchor, from 1.
+    /// The complete nodes that have an anchor, by the anchor's number, which starts at 1.
     anchors: Vec<Option<(Node, Size)>>,
     documents: Vec<Node>,
     used: Size,
