@@ -30,6 +30,11 @@ impl ContainerId {
         is_id.then(|| ContainerId(text.to_owned()))
     }
 
+    /// An id that no container has, for an example of a firewall rule.
+    pub fn of_none() -> ContainerId {
+        ContainerId("0".repeat(64))
+    }
+
     /// The first 12 digits, as Docker prints ids.
     pub fn short(&self) -> &str {
         short(&self.0)

@@ -12,7 +12,7 @@ use crate::glob::Glob;
 /// The longest result of an expansion in bytes: the kernel accepts no longer variable
 /// (MAX_ARG_STRLEN).
 const MAX_EXPANDED: usize = 128 << 10;
-/// The longest heredoc with its variables replaced: such a text becomes a file.
+/// The longest heredoc after its expansion, in bytes. A heredoc may be longer than a variable.
 const MAX_HEREDOC: usize = 4 << 20;
 /// The longest value, in characters, that a pattern is matched against.
 const MAX_MATCHED: usize = 4096;
@@ -35,7 +35,7 @@ impl Expander<'_> {
         Ok(result.text)
     }
 
-    /// Each of the texts as one word.
+    /// Expands each text as one word. Fails as `word` does.
     pub fn each(&self, texts: &[String]) -> Result<Vec<String>> {
         texts.iter().map(|text| self.word(text)).collect()
     }
@@ -49,8 +49,8 @@ impl Expander<'_> {
         Ok(result.words)
     }
 
-    /// The text of a heredoc: variables replaced, quotes kept. The escape character is always `\`, as with
-    /// BuildKit.
+    /// Expands a heredoc: replaces variables and keeps quotes. As in BuildKit, the escape character
+    /// is always `\`. Fails if the result is longer than `MAX_HEREDOC`.
     pub fn heredoc(&self, text: &str) -> Result<String> {
         let expander = Expander { escape: '\\', ..*self };
         let mut scan = Scan { is_heredoc: true, ..Scan::new(&expander, text) };
@@ -140,7 +140,7 @@ struct Scan<'a> {
     expander: &'a Expander<'a>,
     characters: std::iter::Peekable<std::str::Chars<'a>>,
     depth: usize,
-    /// Quotes are characters like all others.
+    /// Whether the text is a heredoc, in which quotes are ordinary characters.
     is_heredoc: bool,
 }
 

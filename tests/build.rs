@@ -287,7 +287,7 @@ fn mistakes_get_suggestions() {
             "--from=biuld is no stage above and no local image; did you mean build?",
         ),
         ("COPY --from=build /bin/bussybox /", "is not in the image; did you mean 'busybox'?"),
-        // Not the image whose id begins so.
+        // The number must not be taken for the start of an image's id.
         ("COPY --from=7 /x /", "--from=7: the stages above have the numbers below 1"),
         ("COPY https://example.org/a /", "'https://example.org/a' is a URL; use ADD"),
         ("COPY *.h /", "'*.h' matches no file of the build context"),

@@ -110,10 +110,10 @@ fn archives_as_context_stay_in_the_workplace() {
     }
 }
 
-/// An archive of 3 GB in 100 kB, added and as the context, with the state on a disk of 100 MB: one error, and
-/// the disk is as before.
+/// An archive of 100 kB unpacks to 3 GB, as the source of ADD and as the context, on a disk of
+/// 100 MB. Each build prints one error, and leaves the disk as it was.
 #[test]
-fn a_bomb_fills_the_disk_for_no_longer_than_its_build() {
+fn a_decompression_bomb_leaves_the_disk_as_it_was() {
     let host = Host::new();
     let directory = context(&host, "FROM bb\nADD bomb /d/\n");
     let bomb = directory.join("bomb");

@@ -113,7 +113,7 @@ fn a_source_leads_neither_out_of_the_context_nor_out_of_a_stage() {
     }
 }
 
-/// As above, but the links lead to something in the tree of the mount too: only that is seen.
+/// As above, but the links' paths also exist in the tree of the mount: a step sees only that file.
 #[test]
 fn links_on_the_way_to_a_source_stay_in_its_tree() {
     let project = Project::new();
@@ -147,15 +147,15 @@ fn links_on_the_way_to_a_source_stay_in_its_tree() {
             assert_eq!(seen.text(), expected.trim(), "{mount}");
         }
     }
-    // A cache mount is filled from a stage.
+    // A cache mount that is filled from a stage sees only the stage's file too.
     let mount = "--mount=type=cache,id=links,target=/m,from=a,source=absolute";
     project.build(&format!("FROM bb AS a\n{make}FROM bb\nRUN {mount} cp /m/f /seen\n"), &[]);
     project.host.mydocker(["run", "--rm", "x", "cat", "/seen"]).stdout("in the stage\n");
 }
 
-/// A link in the context is swapped while steps mount what it leads to.
+/// A directory of the context is swapped for a link to the host while steps mount it.
 #[test]
-fn a_source_that_is_swapped_shows_nothing_of_the_host() {
+fn a_swapped_source_shows_nothing_of_the_host() {
     let project = Project::new();
     let canary = project.host.file("canary/f", "host's own");
     let outside = canary.parent().unwrap().to_owned();
@@ -172,12 +172,12 @@ fn a_source_that_is_swapped_shows_nothing_of_the_host() {
         });
         let mut seen = String::new();
         for round in 0..15 {
-            // The other one is a copy.
+            // With `rw`, the mount is a copy.
             let flag = ["", ",rw"][round % 2];
             let mount = format!("--mount=source=d,target=/m{flag}");
             let dockerfile = format!("FROM bb\nRUN {mount} cat /m/f; : {round}\n");
             project.write("Dockerfile", &dockerfile);
-            // It fails if it looks while the directory has no name.
+            // The build may fail, because the directory is missing for short times.
             let done = project.host.mydocker(["build", dir.to_str().unwrap()]);
             seen += &done.story();
             done.status();
@@ -226,9 +226,9 @@ fn a_cache_stays_between_builds_and_its_id_names_no_path_outside() {
     assert!(list(&state.join("build/mounts")).is_empty());
 }
 
-/// CVE-2024-23651: one step swaps a directory of a cache for a link while another one mounts on it.
+/// CVE-2024-23651: a step swaps a directory of a cache for a link while another step mounts on it.
 #[test]
-fn a_mount_point_in_a_cache_that_is_swapped_is_made_inside() {
+fn a_swapped_mount_point_in_a_cache_is_made_inside() {
     let project = Project::new();
     let outside = project.host.scratch().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -236,12 +236,12 @@ fn a_mount_point_in_a_cache_that_is_swapped_is_made_inside() {
     let cache = "--mount=type=cache,id=r,target=/c";
     let on_it = "--mount=type=tmpfs,target=/c/x/made --mount=target=/c/x/file,source=Dockerfile";
     let untouched = || assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
-    // The link is there all the time, and leads to a directory of the image.
+    // First the link exists all the time, and leads to a directory of the image.
     let base = format!("FROM bb\nRUN mkdir -p {}\n", outside.display());
     project.build(&format!("{base}RUN {cache} {link}\n"), &[]);
     project.build(&format!("{base}RUN {cache} {on_it} ls /c/x/made /c/x/file\n"), &[]);
     untouched();
-    // It comes and goes in a stage beside the one that mounts.
+    // Now a parallel stage makes and removes the link while the other stage mounts.
     let swap = format!("until [ -e /c/end ]; do rm -rf /c/x; {link}; rm /c/x; mkdir /c/x; done");
     let swapping = format!("FROM bb AS a\nRUN {cache} {swap}\nFROM bb AS b\nRUN {cache} ls /c\n");
     let both = format!("{swapping}FROM bb\nCOPY --from=a /bin/sh /a\nCOPY --from=b /bin/sh /b\n");
@@ -249,7 +249,7 @@ fn a_mount_point_in_a_cache_that_is_swapped_is_made_inside() {
     let build = project.host.background(["build", dir.to_str().unwrap()]);
     for round in 0..20 {
         project.write("Dockerfile", &format!("{base}RUN {cache} {on_it} : {round}\n"));
-        // It fails if the directory goes between two steps of the mount.
+        // The build may fail, because the directory is missing for short times.
         project.host.mydocker(["build", project.dir.to_str().unwrap()]).status();
     }
     project.build(&format!("FROM bb\nRUN {cache} touch /c/end\n"), &[]);
@@ -282,7 +282,7 @@ fn the_size_of_cache_mounts_is_limited() {
     support::run_command(inside).stdout("cache mount b\ncache mount c\n");
 }
 
-/// CVE-2024-23651: two steps at the same time on one cache.
+/// CVE-2024-23651: two steps use one cache at the same time.
 #[test]
 fn steps_that_lock_a_cache_wait_for_each_other() {
     let project = Project::new();
@@ -326,7 +326,7 @@ fn a_link_in_place_of_a_mount_points_parent_removes_nothing() {
     project.build(&format!("FROM bb\nRUN --mount=type=tmpfs,target=/a/b {link}\n"), &[]);
     assert!(canary.join("b").is_dir());
     assert_eq!(fs::read_dir(&canary).unwrap().count(), 1);
-    // A copy that a step may change goes with the step, and nothing to which it leads.
+    // The copy of an `rw` mount is removed after its step, but no file to which its links lead.
     let link = format!("ln -s {} /m/link && mkdir /m/d && ln -s /m /m/d/up", canary.display());
     project.build(&format!("FROM bb\nRUN --mount=target=/m,rw {link}\n"), &[]);
     let link = format!("ln -s {} /c/link", canary.display());

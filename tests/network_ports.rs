@@ -612,8 +612,7 @@ fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
         firewalld,
         ufw,
     ] {
-        // Ignore errors: a chain that is in use can't be deleted, and their scripts ignore this
-        // too.
+        // Ignore errors, as firewalld and ufw do: a chain that is in use can't be deleted.
         host.machine().run(Side::Here, &["sh", "-c", &format!("{{ {flush}; }} 2>&1; true")]);
         assert_safe(flush);
         host.mydocker(["network", "reload"]);
@@ -622,7 +621,7 @@ fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
 }
 
 /// Sends raw frames with datagrams to the host's 127.0.0.1 from a container, with up to three VLAN
-/// tags, and a last one to the gateway. Returns those that arrived.
+/// tags, and a last frame to the gateway. Returns the datagrams that arrived.
 fn knock_at_loopback(host: &Host, container: &str) -> Vec<String> {
     const PORT: u16 = 7071;
     let gateway = host.inspect(container, "{{.NetworkSettings.Gateway}}");
@@ -752,7 +751,7 @@ fn a_udp_client_that_never_pauses_reaches_a_new_container(host: Host) {
         let mut answered = || {
             sent += 1;
             let hello = format!("hello {sent}");
-            // While no container is there, this is refused or not answered.
+            // While no container is there, the datagram is refused or not answered.
             let _ = socket.send(hello.as_bytes());
             let mut buffer = [0; 512];
             // Ignore a late answer to an earlier datagram.

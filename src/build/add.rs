@@ -299,7 +299,7 @@ impl Build<'_> {
             }
             return Ok(state.config.diff_ids.clone());
         }
-        // A number is never the start of an image's id here.
+        // A number means a stage and never the start of an image's id.
         if from.parse::<usize>().is_ok() && self.named_context(from).is_none() {
             fail!("--from={from}: the stages above have the numbers below {at}");
         }

@@ -32,7 +32,7 @@ impl Key {
         let _ = writeln!(self.0, "{name} {} {value}", value.len());
     }
 
-    /// Adds values under one name.
+    /// Adds one input that is a list: its name, its length and its values.
     pub fn add_all(&mut self, name: &str, values: &[String]) {
         self.add(name, &values.len().to_string());
         values.iter().for_each(|value| self.add(name, value));

@@ -81,7 +81,7 @@ impl Checker<'_> {
     fn add(&mut self, rule: &'static str, place: Place, text: String) {
         let name = rule.to_lowercase();
         if !self.skipped.iter().any(|skipped| *skipped == name || skipped == "all") {
-            // In the order of the lines.
+            // Keep the warnings in the order of the lines.
             let at = self.found.partition_point(|other| other.place.first <= place.first);
             self.found.insert(at, Warning { rule, place, text });
         }

@@ -73,7 +73,7 @@ impl Tree<'_> {
         if sources.is_empty() && !patterns.is_empty() {
             fail!("'{}' matches no file of the {}", patterns.join(" "), self.from);
         }
-        // The contents of directories are left out while they are copied.
+        // The copy itself applies the patterns to the contents of directories.
         sources.retain(|source| {
             let is_whole = !source.is_directory || self.parents;
             !is_whole || !excludes.excludes(self.kept(source))
@@ -262,7 +262,8 @@ impl Tree<'_> {
         })
     }
 
-    /// The path by which `--exclude` knows a source that is a file, or any source with `--parents`.
+    /// Returns the path of a source that is compared with the patterns of `--exclude`: the kept
+    /// part with `--parents`, otherwise the name of a file.
     fn kept<'s>(&self, source: &'s Source) -> &'s [u8] {
         if !self.parents {
             return source.name();
@@ -271,8 +272,9 @@ impl Tree<'_> {
         kept.strip_prefix(b"/").unwrap_or(kept)
     }
 
-    /// Whether the archive of the directory `source` leaves out the entry that it calls `entry`. The patterns
-    /// of `--exclude` are about paths in the directory; with `--parents` the path that is kept comes before.
+    /// Reports whether a copy of the directory `source` leaves out an entry. `entry` is the entry's
+    /// path relative to `source`. The patterns of `--exclude` are compared with this path; with
+    /// `--parents`, the kept part of the source's path precedes it.
     pub fn skips(&self, source: &Source, entry: &[u8], excludes: &Ignore) -> bool {
         let entry = entry.strip_suffix(b"/").unwrap_or(entry);
         let mut known = if self.parents { self.kept(source).to_vec() } else { Vec::new() };

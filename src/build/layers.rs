@@ -118,7 +118,7 @@ impl Build<'_> {
         let before = state.clone();
         let options = RefCell::new(options);
         let make = |vertex: &Vertex<'_>| {
-            // It is called once.
+            // This closure is called once, so it may take the options.
             let mut options = options.take();
             if let Some(script) = script {
                 options.mounts.push(self.write_script(script)?);

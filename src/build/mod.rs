@@ -102,7 +102,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The names of the image.
+    /// Returns the names of the image: those of `--tag` and of `--output`.
     pub fn all_names(&self) -> impl Iterator<Item = &Reference> {
         let named = self.outputs.iter().filter_map(|output| match output {
             Output::Image(name) => name.as_ref(),

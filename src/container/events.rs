@@ -3,6 +3,7 @@
 //! The monitor and the commands append the events to the journal (`store::journal`).
 
 use super::record::{MountRecord, Record};
+use crate::container_id::ContainerId;
 use crate::event::{self, Event, Kind, NetworkFacts};
 use crate::runtime::spec::Propagation;
 
@@ -19,7 +20,7 @@ pub fn of(record: &Record, action: &str, facts: &[(&str, &str)]) -> Event {
 
 /// The events of a container that has joined or left networks; `action` is `connect` or
 /// `disconnect`.
-pub fn of_networks(id: &str, action: &str, networks: &[NetworkFacts]) -> Vec<Event> {
+pub fn of_networks(id: &ContainerId, action: &str, networks: &[NetworkFacts]) -> Vec<Event> {
     let of = |network| event::of_network(action, network).with("container", id);
     networks.iter().map(of).collect()
 }

@@ -32,7 +32,6 @@ use super::restart::{Backoff, RestartPolicy};
 use super::state::{self, MONITOR_TITLE, Outcome, Span, State, StopMark};
 use super::updated::Updated;
 use super::{held_ports, id_range, joined, logs};
-use crate::container_id::short;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
 use crate::runtime::spec::{Process, Spec};
@@ -106,8 +105,8 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     }
 }
 
-fn take_title(name: &str, id: &str) {
-    sys::title::replace(format!("{MONITOR_TITLE}{name} ({id})").as_bytes(), true);
+fn take_title(name: &str, short_id: &str) {
+    sys::title::replace(format!("{MONITOR_TITLE}{name} ({short_id})").as_bytes(), true);
 }
 
 fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
@@ -162,7 +161,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     }
     // Set the title after the client got its answer, because setting a title takes time. Other
     // users of the host see the title.
-    take_title(&record.name, short(&record.id));
+    take_title(&record.name, record.id.short());
     let mut backoff = Backoff::new(record.lifecycle.restart_delay_ms.map(Duration::from_millis));
     let outcome = 'life: loop {
         let begun = Instant::now();
@@ -691,7 +690,7 @@ impl<'a> Monitor<'a> {
         let files = Files::new(roots, &record.id);
         let open = || logs::Writer::open(&files.log(), record.log.max_size, record.log.max_file);
         Ok(Monitor {
-            id: short(&record.id),
+            id: record.id.short(),
             log: if record.log.disabled { None } else { Some(open()?) },
             forwarder: forward.map(logs::Forwarder::connect).transpose()?,
             listener: protocol::serve(&files.run)?,

@@ -90,7 +90,7 @@ const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the 
 
 /// Removes what the engine has set up on the host for the container with this ID: its networks.
 /// Returns the networks that the container has left.
-pub type TakeDown = fn(&Roots, &str) -> Result<Networks>;
+pub type TakeDown = fn(&Roots, &ContainerId) -> Result<Networks>;
 
 /// The present state of a container.
 #[derive(Clone)]

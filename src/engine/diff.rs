@@ -1,9 +1,9 @@
 //! `diff`: the changes of a container to its root, read from the overlay's upper directory.
 //!
 //! A whiteout is a deletion. Any other file is a change if the image has a file of that name, and
-//! an addition otherwise. An opaque directory also deletes each of the image's files in it that it
-//! does not replace (overlayfs.rst of the kernel). Each change is reported as soon as it is found,
-//! because their number has no limit.
+//! an addition otherwise. An opaque directory also deletes the image's files of that directory
+//! which the container has not replaced (overlayfs.rst of the kernel). Each change is reported as
+//! soon as it is found, because their number has no limit.
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -73,7 +73,8 @@ pub(super) struct Diff {
 
 struct Comparison<'a> {
     upper: Descent,
-    /// The image's directories on the same path, as deep as the image has this path.
+    /// The image's directories on the same path. The image may have only the upper part of the
+    /// path.
     lower: Descent,
     levels: Vec<Level>,
     /// The path of the current directory or entry, without the first slash.

@@ -15,6 +15,7 @@ use super::{Engine, anonymous_volumes};
 use crate::container::events::Networks;
 use crate::container::monitor::Hooks;
 use crate::container::record::Record;
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::event::Event;
 use crate::network::attachment::{self, EndpointConfig};
@@ -50,7 +51,7 @@ pub(super) fn release_volumes(roots: &Roots, record: &Record) -> Result<()> {
 
 /// Takes down a container's network and volumes, for a command that cleans up after a killed
 /// monitor.
-pub(super) fn take_down(roots: &Roots, id: &str) -> Result<Networks> {
+pub(super) fn take_down(roots: &Roots, id: &ContainerId) -> Result<Networks> {
     let networks = attachment::take_down(roots, id)?;
     mounted::release(roots, id, is_alive)?;
     Ok(networks)

@@ -36,9 +36,9 @@ pub(super) fn container(record: &Record) -> Container<'_> {
 }
 
 /// Reports whether a container runs, starts or ends, so that its leases are in use.
-pub(super) fn is_alive(roots: &Roots, id: &str) -> bool {
+pub(super) fn is_alive(roots: &Roots, id: &ContainerId) -> bool {
     // If the state cannot be read, the leases stay.
-    ContainerId::parse(id).is_some_and(|id| lives_by_id(roots, &id).unwrap_or(true))
+    lives_by_id(roots, id).unwrap_or(true)
 }
 
 /// Returns the settings of a container's endpoint on one of its networks.
@@ -177,7 +177,8 @@ impl Engine {
         let mut views = Vec::new();
         for network in create::all(&self.roots)? {
             let leases = ipam::leases(&self.roots, &network)?;
-            let mut containers: Vec<String> = leases.into_iter().map(|lease| lease.owner).collect();
+            let mut containers: Vec<ContainerId> =
+                leases.into_iter().map(|lease| lease.owner).collect();
             containers.dedup();
             containers.retain(|owner| is_alive(&self.roots, owner));
             views.push(NetworkView {

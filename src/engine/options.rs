@@ -165,7 +165,7 @@ pub struct MountOption {
     pub read_only: bool,
     /// Tmpfs: the options in the form of mount(8).
     pub tmpfs_options: String,
-    /// The options as `-v` or `--tmpfs` gave them.
+    /// The options of `--volume` or `--tmpfs` as the user typed them; `None` for `--mount`.
     pub given: Option<String>,
     /// Volume: do not fill an empty volume from the image.
     pub no_copy: bool,
@@ -310,11 +310,11 @@ pub struct StorageSize {
     pub given: String,
 }
 
-/// Where `import` reads its archive.
+/// The source of an archive for `import`.
 pub enum ImportSource {
     Stdin,
     File(PathBuf),
-    /// A file of a web server.
+    /// An http or https URL.
     Url(String),
 }
 

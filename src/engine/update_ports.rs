@@ -11,6 +11,7 @@ use super::options::UpdateOptions;
 use crate::container::files::Files;
 use crate::container::held_ports::Holder;
 use crate::container::record::Record;
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::network::attachment::republish::{Plan, leads, serves};
 use crate::network::ports::{self, PortMap};
@@ -112,7 +113,7 @@ impl Change {
     }
 
     /// Publishes the new ports. If this fails, the caller must call `undo`.
-    pub fn carry_out(&self, engine: &Engine, id: &str) -> Result<()> {
+    pub fn carry_out(&self, engine: &Engine, id: &ContainerId) -> Result<()> {
         self.plan.held.iter().try_for_each(|socket| self.monitor.hold(socket.as_fd()))?;
         self.plan.carry_out(&engine.roots, engine.firewall, id)
     }
@@ -123,7 +124,7 @@ impl Change {
     }
 
     /// Publishes the former ports again.
-    pub fn undo(self, engine: &Engine, id: &str) -> Result<()> {
+    pub fn undo(self, engine: &Engine, id: &ContainerId) -> Result<()> {
         let back = Change { plan: self.plan.inverse(), ..self };
         back.carry_out(engine, id)?;
         back.finish()

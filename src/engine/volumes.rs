@@ -10,6 +10,7 @@ use super::Engine;
 use super::network::is_alive;
 use super::view::{PruneCandidate, PruneChoice, Pruned, VolumeView};
 use crate::container::record::{Record, all_ids};
+use crate::container_id::ContainerId;
 use crate::container_id::random_digits;
 use crate::error::{Result, fail};
 use crate::event;
@@ -46,7 +47,7 @@ impl Engine {
 
     /// Mounts, on the host, the volumes of a container that have options. Other volumes need no
     /// mount. `user` is the id for which the mount is kept.
-    pub(super) fn mount_volumes(&self, record: &Record, user: &str) -> Result<()> {
+    pub(super) fn mount_volumes(&self, record: &Record, user: &ContainerId) -> Result<()> {
         for mount in record.mounts.iter().filter(|mount| mount.has_options == Some(true)) {
             if let Some(name) = &mount.volume {
                 mounted::acquire(&self.roots, name, user)?;

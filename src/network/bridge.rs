@@ -12,6 +12,7 @@ use super::naming::hash;
 use super::record::Network;
 use super::subnet::Family;
 use crate::address::Mac;
+use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
 use crate::store::Roots;
 use crate::sys::netlink::{Batch, Socket};
@@ -125,7 +126,7 @@ fn mac(network: &Network) -> Mac {
 /// The default MAC address of a container's interface, derived from the IP address: if another
 /// container gets the IP address later, the neighbours' ARP entries stay valid. Without an IP
 /// address it is derived from the container's id, so that a DHCP server recognises the container.
-pub fn container_mac(addresses: &[IpAddr], id: &str) -> Mac {
+pub fn container_mac(addresses: &[IpAddr], id: &ContainerId) -> Mac {
     let tail = match addresses.first() {
         Some(IpAddr::V4(address)) => address.octets(),
         Some(IpAddr::V6(address)) => hash(&address.octets()).to_be_bytes(),

@@ -188,8 +188,8 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     })
 }
 
-/// Fails if options name addresses although the network leases none: there a server on the parent's
-/// LAN gives the addresses.
+/// Fails if options name addresses although the network leases none. On such a network, a server on
+/// the parent's LAN assigns the addresses.
 fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     let pools = &options.pools;
     let is_plain = pools.subnets.is_empty() && pools.gateways.is_empty() && pools.ranges.is_empty();

@@ -28,7 +28,7 @@ pub struct Lease {
     /// `None` on a network without addresses.
     pub address: Option<IpAddr>,
     /// The container's id.
-    pub owner: String,
+    pub owner: ContainerId,
     /// The container's names on this network.
     pub names: Vec<String>,
     /// The container's own host name.
@@ -40,15 +40,41 @@ pub struct Lease {
     pub links: Vec<(String, String)>,
 }
 
+/// A lease that no running container has.
+pub struct StaleLease {
+    /// The name of its file.
+    key: String,
+    /// `None` on a network without addresses.
+    pub address: Option<IpAddr>,
+    /// `None` if the lease was cut off while it was written.
+    pub owner: Option<ContainerId>,
+}
+
+/// A lease's file.
+enum LeaseFile {
+    Whole(Lease),
+    /// The command that wrote it was killed before it had written the container's id.
+    CutOff,
+}
+
+impl LeaseFile {
+    fn owner(&self) -> Option<&ContainerId> {
+        match self {
+            LeaseFile::Whole(lease) => Some(&lease.owner),
+            LeaseFile::CutOff => None,
+        }
+    }
+}
+
 /// Returns whether the container with this id runs.
-pub type IsAlive = fn(&Roots, &str) -> bool;
+pub type IsAlive = fn(&Roots, &ContainerId) -> bool;
 
 /// A request for an address.
 pub struct LeaseRequest<'a> {
     /// The address that the user chose; `None` for any free one.
     pub address: Option<IpAddr>,
     /// The container's id.
-    pub id: &'a str,
+    pub id: &'a ContainerId,
     pub names: &'a [String],
     pub hostname: &'a str,
     pub interface: &'a str,
@@ -70,10 +96,10 @@ pub fn lease(
         let key = address.to_string();
         if !take(roots, network, &key, request)? {
             match read(roots, network, &key)? {
-                Some(lease) if (request.is_alive)(roots, &lease.owner) => fail!(
+                Some(LeaseFile::Whole(lease)) if (request.is_alive)(roots, &lease.owner) => fail!(
                     "address {address} of network {} is in use by container {}",
                     network.name,
-                    lease.owner.get(..12).unwrap_or(&lease.owner)
+                    lease.owner.short()
                 ),
                 _ => store::remove_file(&path(roots, network, &key))?,
             }
@@ -189,23 +215,32 @@ fn read_links(line: &str) -> Vec<(String, String)> {
 /// Removes the leases of containers that no longer run. The caller holds the network's lock.
 pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     for lease in stale(roots, network, is_alive)? {
-        store::remove_file(&path(roots, network, &key_of(lease.address, &lease.owner)))?;
+        store::remove_file(&path(roots, network, &lease.key))?;
     }
     Ok(())
 }
 
 /// The leases of containers that no longer run. The caller holds the network's lock.
-pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<Lease>> {
-    let mut stale = leases(roots, network)?;
-    stale.retain(|lease| lease.owner.is_empty() || !is_alive(roots, &lease.owner));
+pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<StaleLease>> {
+    let mut stale = Vec::new();
+    for key in keys(roots, network)? {
+        let Some(found) = read(roots, network, &key)? else { continue };
+        let owner = found.owner().cloned();
+        if owner.as_ref().is_none_or(|owner| !is_alive(roots, owner)) {
+            stale.push(StaleLease { address: key.parse().ok(), key, owner });
+        }
+    }
+    stale.sort_unstable_by(|a, b| (a.address, &a.owner).cmp(&(b.address, &b.owner)));
     Ok(stale)
 }
 
-/// All leases of a network, by address.
+/// All leases of a network, by address, without those that were cut off.
 pub fn leases(roots: &Roots, network: &Network) -> Result<Vec<Lease>> {
     let mut leases = Vec::new();
     for key in keys(roots, network)? {
-        leases.extend(read(roots, network, &key)?);
+        if let Some(LeaseFile::Whole(lease)) = read(roots, network, &key)? {
+            leases.push(lease);
+        }
     }
     order::sort_by(&mut leases, |a, b| (a.address, &a.owner).cmp(&(b.address, &b.owner)));
     Ok(leases)
@@ -217,18 +252,32 @@ pub fn release(
     roots: &Roots,
     network: &Network,
     address: Option<IpAddr>,
-    owner: &str,
+    owner: &ContainerId,
 ) -> Result<()> {
     let key = key_of(address, owner);
-    match read(roots, network, &key)? {
-        Some(lease) if lease.owner == owner => store::remove_file(&path(roots, network, &key)),
+    remove_if_of(roots, network, &key, Some(owner))
+}
+
+/// Removes a stale lease, unless its address was leased again.
+pub fn release_stale(roots: &Roots, network: &Network, stale: &StaleLease) -> Result<()> {
+    remove_if_of(roots, network, &stale.key, stale.owner.as_ref())
+}
+
+fn remove_if_of(
+    roots: &Roots,
+    network: &Network,
+    key: &str,
+    owner: Option<&ContainerId>,
+) -> Result<()> {
+    match read(roots, network, key)? {
+        Some(found) if found.owner() == owner => store::remove_file(&path(roots, network, key)),
         _ => Ok(()),
     }
 }
 
 /// The name of a lease's file: the address, otherwise the container's id.
-fn key_of(address: Option<IpAddr>, owner: &str) -> String {
-    address.map_or_else(|| owner.to_owned(), |address| address.to_string())
+fn key_of(address: Option<IpAddr>, owner: &ContainerId) -> String {
+    address.map_or_else(|| owner.to_string(), |address| address.to_string())
 }
 
 /// Replaces the file of a lease whose names or ports have changed.
@@ -246,19 +295,21 @@ fn keys(roots: &Roots, network: &Network) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-fn read(roots: &Roots, network: &Network, key: &str) -> Result<Option<Lease>> {
+fn read(roots: &Roots, network: &Network, key: &str) -> Result<Option<LeaseFile>> {
     let Some(bytes) = store::read(&path(roots, network, key))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
     // A lease that a crash cut off in the middle has no owner, and is reclaimed.
-    let owner = lines.next().unwrap_or_default().to_owned();
+    let owner = lines.next().unwrap_or_default();
     let names = lines.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
     let mut line = || lines.next().unwrap_or_default().to_owned();
     let (hostname, interface, ports, links) = (line(), line(), line(), read_links(&line()));
     let address = key.parse().ok();
     // The file's name is the owner's id, so a membership has an owner even if its file is cut off.
-    let owner = if address.is_none() { key.to_owned() } else { owner };
-    Ok(Some(Lease { address, owner, names, hostname, interface, ports, links }))
+    let owner = if address.is_none() { key } else { owner };
+    let Some(owner) = ContainerId::parse(owner) else { return Ok(Some(LeaseFile::CutOff)) };
+    let lease = Lease { address, owner, names, hostname, interface, ports, links };
+    Ok(Some(LeaseFile::Whole(lease)))
 }
 
 fn path(roots: &Roots, network: &Network, key: &str) -> PathBuf {

@@ -182,8 +182,7 @@ pub enum Mode {
     Ipvlan(u16),
 }
 
-/// A macvlan or ipvlan link. Its parent is in this network namespace, the link itself in another
-/// one.
+/// A macvlan or ipvlan link. The parent is in this network namespace, and the link in another.
 pub struct Subinterface<'a> {
     pub name: &'a str,
     /// The index of the parent.
@@ -415,8 +414,8 @@ pub struct Held {
     attributes: Vec<(u16, Vec<u8>)>,
 }
 
-/// The permanent, global addresses of a link. Leaves out addresses with a lifetime,
-/// such as DHCP leases, and link-local ones.
+/// The permanent, global addresses of a link. Leaves out link-local addresses, and addresses with a
+/// lifetime, such as DHCP leases.
 pub fn lasting_addresses(socket: &mut Socket, index: u32) -> Result<Vec<Held>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETADDR, DUMP, &address_header(AF_UNSPEC as u8), "list addresses");

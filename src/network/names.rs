@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 use super::ipam::Lease;
 use super::naming::{DEFAULT, DEFAULT_BRIDGE};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result, fail};
 use crate::order;
 use crate::resolver::Resolver;
@@ -107,20 +108,21 @@ fn hosts(names: &Names<'_>) -> String {
 /// errors of files that could not be written; such a container lacks the names. The caller holds
 /// the network's lock.
 pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
-    let mut owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
+    let mut owners: Vec<&ContainerId> = leases.iter().map(|lease| &lease.owner).collect();
     order::sort(&mut owners);
     owners.dedup();
-    let put = |owner: &&str| write_section(roots, owner, network, &section(leases, owner)).err();
+    let put =
+        |owner: &&ContainerId| write_section(roots, owner, network, &section(leases, owner)).err();
     owners.iter().filter_map(put).collect()
 }
 
 /// The lines of a network's section for the container `owner`. First comes its own address, with
 /// its host name; then the other containers. If another container has a name that equals the
 /// owner's host name, the name stays with the owner's address.
-fn section(leases: &[Lease], owner: &str) -> String {
+fn section(leases: &[Lease], owner: &ContainerId) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
-        leases.iter().partition(|lease| lease.owner == owner);
+        leases.iter().partition(|lease| lease.owner == *owner);
     for lease in &own {
         let mut names = own_names(&lease.hostname);
         for name in &lease.names {
@@ -163,7 +165,7 @@ fn own_names(hostname: &str) -> Vec<&str> {
 /// Writes a section with only the container itself into the container's hosts file.
 pub fn write_own_section(
     roots: &Roots,
-    id: &str,
+    id: &ContainerId,
     network: &str,
     addresses: &[IpAddr],
     hostname: &str,
@@ -186,7 +188,7 @@ const MAX_HOSTS: u64 = 4 << 20;
 /// it up. None of this may block the engine. So the lock is on the run directory, which the
 /// container can't reach, and the file is opened with O_NONBLOCK, which does not wait for the
 /// lease. On an error the caller continues and prints a warning.
-pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Result<()> {
+pub fn write_section(roots: &Roots, id: &ContainerId, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
         // A container without a run directory does not run, and its next start writes the file.
         let run = Lock::wait_existing(&roots.run_dir(id), LockMode::Exclusive)?;
@@ -230,13 +232,13 @@ pub fn write_section(roots: &Roots, id: &str, network: &str, lines: &str) -> Res
 }
 
 /// The directory with the name files of a running container. Fails with `ENOENT` if there is none.
-fn open_directory(roots: &Roots, id: &str) -> Result<OwnedFd, Errno> {
+fn open_directory(roots: &Roots, id: &ContainerId) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let link = roots.name_files(id);
     match openat(CWD, &link, flags, Mode::empty()) {
-        // Only a directory of a living monitor counts: after the monitor was killed, another
-        // process may have its PID. The directory was opened first, so a lock that is still held
-        // proves that the monitor was alive then. Without a lock file this can't be checked.
+        // The link leads through the PID of the monitor, which another process may have later. The
+        // monitor holds its lock while it lives, so check the lock after opening the directory. If
+        // there is no lock file, accept the directory.
         Ok(directory) if Lock::find_holder(&roots.monitor_lock(id)).ok() != Some(Some(false)) => {
             Ok(directory)
         }
@@ -260,7 +262,7 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
         }
     }
     let (before, after) = match text.split_once(&begin) {
-        // The end of the section is missing, so keep the text after it as the user's.
+        // The mark at the section's end is missing, so keep all text after the start.
         Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
         None => (text, ""),
     };

@@ -30,7 +30,7 @@ pub struct Pool {
 #[derive(Clone, Debug, Default)]
 pub struct PoolOptions {
     pub ipv6: bool,
-    /// Each with the address as written, which may have host bits.
+    /// Pairs of a subnet and its address as written, which may have host bits.
     pub subnets: Vec<(Subnet, IpAddr)>,
     pub gateways: Vec<IpAddr>,
     pub ranges: Vec<Subnet>,

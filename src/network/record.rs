@@ -71,7 +71,8 @@ pub const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
 /// `-o`: the prefix of the interfaces' names in the containers.
 pub const INTERFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 
-/// Parses a truth value as Docker does (Go's strconv.ParseBool); `None` if it is none.
+/// Parses a truth value as Docker does (Go's strconv.ParseBool); `None` for any other
+/// text.
 pub fn truth(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),

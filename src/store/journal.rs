@@ -20,8 +20,7 @@ use super::{Roots, make_dir, open_existing};
 use crate::error::{Context, Result};
 use crate::event::Event;
 
-/// A writer renames the file when it has more bytes than this. So many bytes hold several hundred
-/// events.
+/// The size in bytes above which a writer renames the file: several hundred events.
 const MAX_FILE: u64 = 256 << 10;
 /// The most bytes of a line that a reader keeps. No event is longer.
 const MAX_LINE: usize = 128 << 10;

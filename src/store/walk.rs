@@ -115,7 +115,7 @@ impl Names {
     }
 
     /// Returns the next name in the directory that was entered last. `directories` are one or more
-    /// open directories whose names are merged. Each call must get the same ones.
+    /// open directories whose names are merged. Each call must get the same directories.
     pub fn next(&mut self, directories: &[BorrowedFd<'_>]) -> Result<Option<CString>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         if level.names.is_empty() && !level.complete {

@@ -17,12 +17,13 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use super::options::{self, MountCall};
 use super::{data, read};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result, fail};
 use crate::store::{self, Lock, LockMode, Roots};
 use crate::sys::{self, trace::Traced};
 
 /// A function that returns whether the container with this id is alive.
-pub type IsAlive = fn(&Roots, &str) -> bool;
+pub type IsAlive = fn(&Roots, &ContainerId) -> bool;
 
 /// The most mounts on top of each other that are removed. Only the administrator makes more than
 /// one.
@@ -31,7 +32,7 @@ const MAX_MOUNTS: usize = 16;
 /// Records that the container `user` uses the volume, and mounts the volume if it is not mounted.
 /// Does nothing for a volume without options. Fails if the volume does not exist or cannot be
 /// mounted.
-pub fn acquire(roots: &Roots, name: &str, user: &str) -> Result<()> {
+pub fn acquire(roots: &Roots, name: &str, user: &ContainerId) -> Result<()> {
     let _change = lock(roots, name)?;
     let Some(given) = read(roots, name)?.options else { return Ok(()) };
     let call = options::parse(&given)?;
@@ -69,7 +70,7 @@ pub fn mount_here(roots: &Roots, name: &str) -> Result<()> {
 
 /// Records that the container `user` no longer uses any volume, and unmounts the volumes that no
 /// living container uses. Returns the first error after it tried all volumes.
-pub fn release(roots: &Roots, user: &str, is_alive: IsAlive) -> Result<()> {
+pub fn release(roots: &Roots, user: &ContainerId, is_alive: IsAlive) -> Result<()> {
     let mut first = Ok(());
     for name in store::list(&marks(roots))? {
         let place = marks(roots).join(&name);
@@ -79,7 +80,8 @@ pub fn release(roots: &Roots, user: &str, is_alive: IsAlive) -> Result<()> {
         let released = lock(roots, &name).and_then(|_change| {
             store::remove_file(&place.join(user))?;
             let users = store::list(&place)?;
-            if users.iter().any(|other| is_alive(roots, other)) {
+            let mut ids = users.iter().filter_map(|user| ContainerId::parse(user));
+            if ids.any(|id| is_alive(roots, &id)) {
                 return Ok(());
             }
             users.iter().try_for_each(|other| store::remove_file(&place.join(other)))?;

@@ -80,8 +80,8 @@ fn climb_by_namespaces_and_cgroups() {
 }
 
 /// CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: a program started with inheritable or ambient
-/// capabilities, to which files of the image could add permitted ones. The caller of this test has
-/// many capabilities.
+/// capabilities. By executing a file with file capabilities, it could get more. The caller of this
+/// test has many capabilities.
 #[test]
 fn no_capability_of_the_caller_is_inherited() {
     const MANY: &str = "+chown,+sys_admin,+net_admin,+sys_ptrace,+dac_override";

@@ -25,7 +25,7 @@ pub struct Host {
     pub disks: &'static [Disk],
     /// The size of the image `big` in the registry; 0 for none.
     pub big_megabytes: usize,
-    /// A script that runs once before the checks, such as mounts.
+    /// A script that runs once before the checks, for example to mount disks.
     pub set_up: &'static str,
     /// Variables of the checks' shell.
     pub environment: &'static str,

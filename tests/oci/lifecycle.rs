@@ -84,7 +84,7 @@ fn a_container_is_stopped_if_its_process_ended_or_its_pid_was_reused() {
     });
     eventually("it has ended", || bundle.has_status("stopped"));
     is_gone();
-    // Another process has its PID, or the machine has booted since.
+    // Another process has the container's PID, or the machine has booted since.
     for (field, other) in [("start_time", "5"), ("boot_id", "\"another\"")] {
         bundle.create();
         let text = std::fs::read_to_string(&state).unwrap();

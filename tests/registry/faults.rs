@@ -69,8 +69,7 @@ fn a_download_survives_interruptions_at_any_byte() {
     let registry = filled(&host);
     let chance = AtomicUsize::new(std::process::id() as usize);
     println!("seed {}", chance.load(Ordering::SeqCst));
-    // Only the first two answers to each request fail, also for documents, whose headers may be
-    // cut.
+    // The first two answers to each request fail. Documents fail too: their headers may be cut.
     let proxy = Proxy::before(&registry.address, move |asked, before| {
         let next = chance.fetch_add(7919, Ordering::SeqCst).wrapping_mul(2_654_435_761) >> 7;
         let most = if asked.header("accept-encoding").is_some() { LARGE } else { 400 };
@@ -199,8 +198,8 @@ fn a_stalled_download_is_restarted() {
     is_whole(&host, &proxy.name("app:1"));
 }
 
-/// A few bytes now and then are not enough: the pull gives up, and other pulls of the blob do not
-/// wait any longer.
+/// The registry sends a few bytes now and then. The pull fails, and other pulls of the blob stop
+/// waiting for it.
 #[test]
 fn a_pull_from_a_too_slow_registry_fails() {
     let host = Host::new();

@@ -32,7 +32,7 @@ fn a_pushed_image_can_be_pulled_unchanged() {
 
 #[cfg(feature = "build")]
 #[test]
-fn a_build_pushes_what_it_made() {
+fn a_build_can_push_its_image() {
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
     let (one, two) = (registry.name("me/built:1"), registry.name("me/built:2"));
@@ -43,7 +43,7 @@ fn a_build_pushes_what_it_made() {
         other.mydocker(["pull", name]);
         assert_eq!(cat(&other, name, "/made").text(), "made");
     }
-    // Nothing is pushed of a build that failed.
+    // A failed build pushes nothing.
     let three = registry.name("me/built:3");
     host.feed("FROM bb\nRUN false\n", ["build", "--push", "-t", &three, "-"]).exits(1);
     other.mydocker(["pull", &three]).exits(1);

@@ -6,6 +6,7 @@
 //! in `containers`.
 
 use super::Findings;
+use crate::container_id::ContainerId;
 use crate::engine::Engine;
 use crate::engine::network::is_alive;
 use crate::error::Result;
@@ -128,7 +129,7 @@ impl Engine {
         };
         for lease in stale {
             let (address, name) = (lease.address, &network.name);
-            let owner = lease.owner.get(..12).unwrap_or("(unknown)").to_owned();
+            let owner = lease.owner.as_ref().map_or("(unknown)", ContainerId::short).to_owned();
             let what = match address {
                 Some(address) => format!(
                     "address {address} of network {name} is leased to container {owner}, which is \
@@ -140,7 +141,7 @@ impl Engine {
             };
             findings.add(what, || {
                 let _giving_out = network.lock(&self.roots)?;
-                ipam::release(&self.roots, network, address, &lease.owner)
+                ipam::release_stale(&self.roots, network, &lease)
             });
         }
         Ok(())

@@ -2,11 +2,11 @@
 //!
 //! Order on disk: run directory with its lock, container directory, name, volumes, lease of user
 //! IDs, config.json. The lock is held until the end, so that no other command takes the container
-//! for an abandoned one. With config.json the container exists. If the process dies before that, it
-//! leaves a name and a lease, which the next user of either takes over, and a directory, which
-//! `system check` removes. `checks` refuses options that contradict each other, `mounts` makes
-//! volumes and directories, `content` writes secrets and configs, `record` computes the record,
-//! `undo` removes an incomplete container.
+//! for an abandoned one. With config.json the container exists. A process that dies before that
+//! leaves a name, a lease and a directory. The next user of the name or of the IDs takes these
+//! over, and `system check` removes the directory. `checks` refuses options that contradict each
+//! other, `mounts` makes volumes and directories, `content` writes secrets and configs, `record`
+//! computes the record, `undo` removes an incomplete container.
 
 mod checks;
 mod content;

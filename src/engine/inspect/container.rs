@@ -150,7 +150,7 @@ fn health_state(health: &Health) -> Value {
 fn host_config(record: &Record) -> Result<Value> {
     let (masked, read_only) = crate::engine::filesystems::hidden(record)?;
     let resources = &record.resources;
-    // An anonymous volume is among `Config.Volumes`.
+    // Anonymous volumes are not shown here but in `Config.Volumes`.
     let named = || record.mounts.iter().filter(|mount| !mount.anonymous);
     let given_as = |is_kind: fn(MountKind) -> bool| {
         named()

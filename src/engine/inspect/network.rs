@@ -59,7 +59,7 @@ impl Engine {
             let Ok(attachment) = attachment::find(&self.roots, &lease.owner) else { continue };
             let endpoint = attachment.endpoint(&found.name);
             if let Some(endpoint) = endpoint {
-                containers.insert(lease.owner, member(&attachment.name, endpoint));
+                containers.insert(lease.owner.to_string(), member(&attachment.name, endpoint));
             }
         }
         let parts = Parts {

@@ -7,6 +7,7 @@
 use super::join::{self, Container, EndpointConfig};
 use super::record::{self, Attachment};
 use super::{recover, rules};
+use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
 use crate::network::endpoint::NetworkNamespace;
 use crate::network::firewall::Choice;
@@ -57,7 +58,7 @@ pub fn connect(
 /// The caller has removed the network from the container's record. The endpoint leaves the
 /// attachment last, after its link and its leases. If the command is killed before that, `finish`
 /// repeats all steps; a step that was done already succeeds.
-pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> {
+pub fn disconnect(roots: &Roots, id: &ContainerId, network: &str) -> Result<Vec<Error>> {
     let before = recover::find(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };
     join::delete(&mut Socket::route()?, endpoint)?;
@@ -82,7 +83,7 @@ pub fn disconnect(roots: &Roots, id: &str, network: &str) -> Result<Vec<Error>> 
 /// whether an endpoint on `network` was removed.
 pub fn finish(
     roots: &Roots,
-    id: &str,
+    id: &ContainerId,
     network: &Network,
     recorded: impl Fn(&str) -> bool,
 ) -> Result<bool> {
@@ -109,7 +110,7 @@ pub fn finish(
 
 /// Renames a running container from `old` to `new` in its attachment, its leases and the hosts
 /// files of its networks.
-pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
+pub fn rename(roots: &Roots, id: &ContainerId, old: &str, new: &str) -> Result<()> {
     let mut attachment = recover::find(roots, id)?;
     // A stopped container has neither an attachment file nor a link, but a power cut may have left
     // its leases.
@@ -123,7 +124,7 @@ pub fn rename(roots: &Roots, id: &str, old: &str, new: &str) -> Result<()> {
         let Some(network) = Network::read(roots, &endpoint.network)? else { continue };
         let _change = network.lock(roots)?;
         let mut leases = ipam::leases(roots, &network)?;
-        for lease in leases.iter_mut().filter(|lease| lease.owner == id) {
+        for lease in leases.iter_mut().filter(|lease| lease.owner == *id) {
             for name in lease.names.iter_mut().filter(|name| *name == old) {
                 *name = new.to_owned();
             }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::record::{Address, Endpoint};
 use super::recover::{self, mac};
 use crate::address::{Ip, Mac};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result, fail};
 use crate::network::endpoint::{self, NetworkNamespace, Plan};
 use crate::network::interface::InterfaceOptions;
@@ -37,7 +38,7 @@ pub struct EndpointConfig {
 
 /// The container that joins a network.
 pub struct Container<'a> {
-    pub id: &'a str,
+    pub id: &'a ContainerId,
     pub name: &'a str,
     /// The host name, with the domain name if there is one.
     pub hostname: String,
@@ -213,7 +214,7 @@ pub struct Left {
 }
 
 /// Releases an endpoint's leases and removes the container from the other containers' hosts files.
-pub fn leave(roots: &Roots, id: &str, endpoint: &Endpoint) -> Result<Left> {
+pub fn leave(roots: &Roots, id: &ContainerId, endpoint: &Endpoint) -> Result<Left> {
     let Some(network) = Network::read(roots, &endpoint.network)? else {
         return Ok(Left { driver: DEFAULT_DRIVER, unwritten: Vec::new() });
     };

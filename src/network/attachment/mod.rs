@@ -36,6 +36,7 @@ use super::endpoint::{self, NetworkNamespace};
 use super::firewall::Choice;
 use super::ports::Claimed;
 use super::record::{DEFAULT_DRIVER, Network};
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::event::NetworkFacts;
 use crate::port::Publish;
@@ -98,17 +99,17 @@ pub fn set_up(
 /// Disconnects a container from all its networks and returns them. Works after a normal exit and
 /// after a crash: what is already gone is no error. If a step fails, the other steps still run, and
 /// the first error is returned.
-pub fn take_down(roots: &Roots, id: &str) -> Result<Joined> {
+pub fn take_down(roots: &Roots, id: &ContainerId) -> Result<Joined> {
     undo(roots, id, &recover::find(roots, id)?)
 }
 
 /// As [`take_down`], for a container that was started without a network. Reads only the record,
 /// which exists if `network connect` connected the container later.
-pub fn take_down_recorded(roots: &Roots, id: &str) -> Result<Joined> {
+pub fn take_down_recorded(roots: &Roots, id: &ContainerId) -> Result<Joined> {
     undo(roots, id, &Attachment::read(roots, id)?)
 }
 
-fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
+fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Joined> {
     if attachment.endpoints.is_empty() {
         return Ok(Joined::new());
     }
@@ -144,7 +145,7 @@ fn undo(roots: &Roots, id: &str, attachment: &Attachment) -> Result<Joined> {
 }
 
 /// Releases the leases of a start that failed.
-fn release(roots: &Roots, id: &str, attachment: &Attachment) {
+fn release(roots: &Roots, id: &ContainerId, attachment: &Attachment) {
     for endpoint in &attachment.endpoints {
         // Report the failure that led here. If a lease stays behind, a later request reclaims it.
         let _ = join::leave(roots, id, endpoint);

@@ -7,6 +7,7 @@
 
 use super::record::Attachment;
 use super::{recover, rules};
+use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::network::firewall::Choice;
 use crate::network::firewall::rules::PortRule;
@@ -72,7 +73,7 @@ pub fn open(
     host: &mut Socket,
     networks: &[&Network],
     attachment: &Attachment,
-    id: &str,
+    id: &ContainerId,
 ) -> Result<()> {
     rules::set_up(roots, choice, networks, id, attachment)?;
     conntrack::forget(host, &attachment.port_rules(id))
@@ -103,7 +104,7 @@ pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -
 }
 
 /// Removes the rules of the container's ports, and takes the ports off its attachment.
-pub fn close(roots: &Roots, id: &str, attachment: &Attachment) -> Result<()> {
+pub fn close(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<()> {
     if attachment.ports.is_empty() {
         return Ok(());
     }

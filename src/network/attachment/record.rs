@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use miniserde::{Deserialize, Serialize, json};
 
 use crate::address::{Ip, Mac};
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::network::firewall::rules::PortRule;
 use crate::network::ports::PortMap;
@@ -55,12 +56,12 @@ pub struct Address {
 
 impl Attachment {
     /// Reads the attachment of a container; empty if the container is on no network.
-    pub fn read(roots: &Roots, id: &str) -> Result<Attachment> {
+    pub fn read(roots: &Roots, id: &ContainerId) -> Result<Attachment> {
         Ok(Attachment::read_if_present(roots, id)?.unwrap_or_default())
     }
 
     /// Reads the attachment of a container; `None` if there is no file.
-    pub(super) fn read_if_present(roots: &Roots, id: &str) -> Result<Option<Attachment>> {
+    pub(super) fn read_if_present(roots: &Roots, id: &ContainerId) -> Result<Option<Attachment>> {
         let mut attachment: Option<Attachment> = store::read_json(&path(roots, id))?;
         for endpoint in attachment.iter_mut().flat_map(|present| &mut present.endpoints) {
             network_name::recorded(&mut endpoint.network);
@@ -68,7 +69,7 @@ impl Attachment {
         Ok(attachment)
     }
 
-    pub(super) fn write(&self, roots: &Roots, id: &str) -> Result<()> {
+    pub(super) fn write(&self, roots: &Roots, id: &ContainerId) -> Result<()> {
         store::replace_in_new_dir(&path(roots, id), json::to_string(self).as_bytes())
     }
 
@@ -79,7 +80,7 @@ impl Attachment {
 
     /// The firewall's rules for the published ports. A port leads to the container's first address
     /// of the port's family that has a gateway.
-    pub fn port_rules(&self, id: &str) -> Vec<PortRule> {
+    pub fn port_rules(&self, id: &ContainerId) -> Vec<PortRule> {
         let rule = |map: &PortMap| {
             let from = map.from();
             let target = self.target(Family::of(from.ip()))?;
@@ -122,14 +123,12 @@ impl Endpoint {
 }
 
 /// The ids of all containers that have a run directory. Each may have an attachment.
-pub fn all_ids(roots: &Roots) -> Result<Vec<String>> {
-    let mut names = store::list(&roots.run)?;
+pub fn all_ids(roots: &Roots) -> Result<Vec<ContainerId>> {
     // The run root has other files too. A container's id has 64 digits.
-    names.retain(|name| name.len() == 64);
-    Ok(names)
+    Ok(store::list(&roots.run)?.iter().filter_map(|name| ContainerId::parse(name)).collect())
 }
 
-pub(super) fn path(roots: &Roots, id: &str) -> PathBuf {
+pub(super) fn path(roots: &Roots, id: &ContainerId) -> PathBuf {
     roots.run_dir(id).join("network.json")
 }
 
@@ -151,7 +150,7 @@ mod tests {
         assert_eq!(*ipv4.gateway, Some("172.18.0.1".parse().unwrap()));
         assert_eq!(endpoint.address(Family::V6).unwrap().gateway, OrEmpty(None));
         // The IPv6 port gets no rule, because the IPv6 address has no gateway.
-        let rules = attachment.port_rules("id");
+        let rules = attachment.port_rules(&ContainerId::of_none());
         assert_eq!(rules.len(), 1);
         assert_eq!(
             (rules[0].from.to_string(), rules[0].to.to_string()),

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::record::{self, Address, Attachment, Endpoint};
 use crate::address::{Ip, Mac};
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::network::ipam::{self, Lease};
 use crate::network::ports::PortMap;
@@ -21,7 +22,7 @@ use crate::store::{OrEmpty, Roots};
 use crate::sys::netlink::Socket;
 
 /// Reads the attachment of a container that runs, or that ended and was not cleaned up.
-pub fn find(roots: &Roots, id: &str) -> Result<Attachment> {
+pub fn find(roots: &Roots, id: &ContainerId) -> Result<Attachment> {
     match Attachment::read_if_present(roots, id)? {
         Some(attachment) => Ok(attachment),
         None => Ok(by_leases(roots, Some(id))?.pop().map(|(_, found)| found).unwrap_or_default()),
@@ -29,7 +30,7 @@ pub fn find(roots: &Roots, id: &str) -> Result<Attachment> {
 }
 
 /// The attachments of all running containers, each with its container's id.
-pub fn all(roots: &Roots) -> Result<Vec<(String, Attachment)>> {
+pub fn all(roots: &Roots) -> Result<Vec<(ContainerId, Attachment)>> {
     let mut all = Vec::new();
     for id in record::all_ids(roots)? {
         if let Some(attachment) = Attachment::read_if_present(roots, &id)? {
@@ -65,11 +66,11 @@ pub fn has_link(attachment: &Attachment) -> Result<bool> {
 }
 
 /// The attachments that the leases describe: of container `only`, or of all containers.
-fn by_leases(roots: &Roots, only: Option<&str>) -> Result<Vec<(String, Attachment)>> {
-    let mut found: Vec<(String, Attachment)> = Vec::new();
+fn by_leases(roots: &Roots, only: Option<&ContainerId>) -> Result<Vec<(ContainerId, Attachment)>> {
+    let mut found: Vec<(ContainerId, Attachment)> = Vec::new();
     for network in known(roots)? {
         let mut leases = ipam::leases(roots, &network)?;
-        leases.retain(|lease| !lease.owner.is_empty() && only.is_none_or(|id| id == lease.owner));
+        leases.retain(|lease| only.is_none_or(|id| *id == lease.owner));
         for lease in leases {
             let at = found.iter().position(|(id, _)| *id == lease.owner).unwrap_or_else(|| {
                 let name = lease.names.first().cloned().unwrap_or_default();
@@ -125,7 +126,7 @@ fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
 
 /// The MAC address of an interface for which the user chose none; `None` if the interface has the
 /// parent's.
-pub fn mac(network: &Network, addresses: &[IpAddr], id: &str) -> Option<Mac> {
+pub fn mac(network: &Network, addresses: &[IpAddr], id: &ContainerId) -> Option<Mac> {
     match &network.direct {
         Some(direct) if direct.kind.has_mac_of_parent() => None,
         _ => Some(bridge::container_mac(addresses, id)),

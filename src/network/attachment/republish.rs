@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 
 use super::record::Attachment;
 use super::{publish, recover, rules};
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::network::firewall::Choice;
 use crate::network::ports::PortMap;
@@ -32,7 +33,7 @@ impl Plan {
     /// Plans a change to the ports `wanted`. A port that the container already has keeps its host
     /// port. If the container's ports are not `held` by a process, they are claimed again. Fails if
     /// a port is taken.
-    pub fn new(roots: &Roots, id: &str, wanted: &[Publish], held: bool) -> Result<Plan> {
+    pub fn new(roots: &Roots, id: &ContainerId, wanted: &[Publish], held: bool) -> Result<Plan> {
         let before = recover::find(roots, id)?;
         let mut networks = Vec::with_capacity(before.endpoints.len());
         for endpoint in &before.endpoints {
@@ -72,7 +73,7 @@ impl Plan {
 
     /// Writes the attachment, replaces the firewall's rules in one step, and writes the ports into
     /// the leases.
-    pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &str) -> Result<()> {
+    pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &ContainerId) -> Result<()> {
         self.after.write(roots, id)?;
         let rules = self.after.port_rules(id);
         if !rules.is_empty() || !self.before.ports.is_empty() {
@@ -90,7 +91,7 @@ impl Plan {
         for network in networks {
             let _change = network.lock(roots)?;
             for mut lease in ipam::leases(roots, network)? {
-                if lease.owner == id {
+                if lease.owner == *id {
                     lease.ports.clone_from(&words);
                     ipam::rewrite(roots, network, &lease)?;
                 }

@@ -6,6 +6,7 @@
 
 use super::record::Attachment;
 use super::recover;
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::network::firewall::rules::{NetworkRules, Rules};
 use crate::network::firewall::{self, Choice};
@@ -13,13 +14,13 @@ use crate::network::record::{ENABLE_ICC, ENABLE_MASQUERADE, Network, known};
 use crate::store::Roots;
 
 /// The function that collects all rules of a state root for the firewall.
-fn collector(roots: &Roots) -> impl Fn(&[&str], Option<&str>) -> Result<Rules> {
+fn collector(roots: &Roots) -> impl Fn(&[&str], Option<&ContainerId>) -> Result<Rules> {
     move |networks, except| collect(roots, networks, except)
 }
 
-fn collect(roots: &Roots, networks: &[&str], except: Option<&str>) -> Result<Rules> {
+fn collect(roots: &Roots, networks: &[&str], except: Option<&ContainerId>) -> Result<Rules> {
     let mut attachments = recover::all(roots)?;
-    attachments.retain(|(id, _)| except != Some(id.as_str()));
+    attachments.retain(|(id, _)| except != Some(id));
     let is_used = |network: &Network| {
         let mut endpoints = attachments.iter().flat_map(|(_, attachment)| &attachment.endpoints);
         endpoints.any(|endpoint| endpoint.network_id == network.id)
@@ -57,7 +58,7 @@ pub(super) fn set_up(
     roots: &Roots,
     choice: Choice,
     networks: &[&Network],
-    id: &str,
+    id: &ContainerId,
     attachment: &Attachment,
 ) -> Result<()> {
     let networks = bridged(networks);
@@ -70,7 +71,7 @@ pub(super) fn set_up(
 /// Removes the rules of the container's published ports, then writes `after` as its attachment.
 pub(super) fn take_down(
     roots: &Roots,
-    id: &str,
+    id: &ContainerId,
     before: &Attachment,
     after: &Attachment,
 ) -> Result<()> {

@@ -31,8 +31,8 @@ const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/b
 ///
 /// - `MYDOCKER-FORWARD`, from FORWARD: first calls `MYDOCKER-USER`, then decides which packets of
 ///   each network pass. `MYDOCKER-USER` is the administrator's; mydocker only creates it.
-/// - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT: leads packets to published ports. Gets only
-///   packets to the host itself, so a container's packets to port 80 of another machine stay
+/// - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT: leads packets to published ports. Only packets to
+///   the host itself reach this chain, so a container's packets to port 80 of another machine stay
 ///   unchanged.
 /// - `MYDOCKER-SNAT`, from POSTROUTING: masquerades packets that leave the host, and packets to a
 ///   published port whose answer would otherwise bypass the host.
@@ -268,9 +268,9 @@ impl Iptables {
             if network.masquerades {
                 line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
             }
-            // For a neighbour that uses a published port (hairpin), and for the host's loopback:
-            // without this rule the container would answer them directly, and the answer would not
-            // be translated.
+            // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1.
+            // Without this rule the container would answer directly, and the answer would not be
+            // translated.
             line(
                 text,
                 format_args!(

@@ -35,6 +35,7 @@ pub use self::backend::BackendKind;
 use self::rules::{Collect, PortRule};
 use self::state::State;
 use super::naming;
+use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability, Lock, LockMode, OrEmpty, Roots};
 
@@ -138,7 +139,7 @@ impl<'a> Firewall<'a> {
         self.state.as_ref().is_some_and(|state| state.networks.iter().any(|id| id == network))
     }
 
-    fn has_ports_of(&self, id: &str) -> bool {
+    fn has_ports_of(&self, id: &ContainerId) -> bool {
         self.state.as_ref().is_some_and(|state| state.owners.iter().any(|owner| owner == id))
     }
 
@@ -157,7 +158,7 @@ impl<'a> Firewall<'a> {
     fn rebuild(
         &mut self,
         networks: &[&str],
-        except: Option<&str>,
+        except: Option<&ContainerId>,
         collect: &Collect<'_>,
     ) -> Result<()> {
         let had = self.state.as_ref().map(|state| state.networks.as_slice()).unwrap_or_default();
@@ -225,11 +226,11 @@ impl<'a> Firewall<'a> {
     }
 
     /// Records whether the rules of container `id`'s ports exist.
-    fn note(&mut self, id: &str, has: bool, intact: bool) -> Result<()> {
+    fn note(&mut self, id: &ContainerId, has: bool, intact: bool) -> Result<()> {
         let Some(mut state) = self.state.take() else { return Ok(()) };
         state.owners.retain(|owner| owner != id);
         if has {
-            state.owners.push(id.to_owned());
+            state.owners.push(id.clone());
         }
         self.remember(state, intact)
     }
@@ -242,7 +243,7 @@ pub fn set_up(
     roots: &Roots,
     choice: Choice,
     networks: &[&str],
-    id: &str,
+    id: &ContainerId,
     ports: &[PortRule],
     collect: &Collect<'_>,
 ) -> Result<()> {
@@ -274,7 +275,7 @@ pub fn set_up(
 /// from the old record.
 pub fn take_down(
     roots: &Roots,
-    id: &str,
+    id: &ContainerId,
     ports: &[PortRule],
     collect: &Collect<'_>,
     forget: impl FnOnce() -> Result<()>,
@@ -327,7 +328,10 @@ pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<Strin
 /// The differences between the rules and the state, one sentence each; `reload` repairs them. Empty
 /// if this state root has no rules. `attached` returns the ids of the containers that are on a
 /// network.
-pub fn flaws(roots: &Roots, attached: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {
+pub fn flaws(
+    roots: &Roots,
+    attached: impl FnOnce() -> Result<Vec<ContainerId>>,
+) -> Result<Vec<String>> {
     let mut flaws = Vec::new();
     if !roots.run.join("firewall.json").exists() {
         return Ok(flaws);
@@ -336,9 +340,10 @@ pub fn flaws(roots: &Roots, attached: impl FnOnce() -> Result<Vec<String>>) -> R
     let attached = attached()?;
     let owners = firewall.state.as_ref().map(|state| state.owners.clone()).unwrap_or_default();
     for owner in owners.iter().filter(|owner| !attached.contains(owner)) {
-        let owner = owner.get(..12).unwrap_or(owner);
-        flaws
-            .push(format!("the firewall lets traffic through to container {owner}, which is gone"));
+        flaws.push(format!(
+            "the firewall lets traffic through to container {}, which is gone",
+            owner.short()
+        ));
     }
     if firewall.is_cut_short() {
         flaws.push("a change of the firewall's rules was cut short".to_owned());

@@ -27,7 +27,7 @@ const CHAINS: [&str; 6] = ["forward", "input", "ports", "prerouting", "output", 
 ///
 /// - `forward`: drops packets between networks, and into them.
 /// - `ports`, from `prerouting` and `output`: leads packets to published ports; one rule per port,
-///   with the container's id as its comment. Gets only packets to the host itself.
+///   with the container's id as its comment. Only packets to the host itself reach this chain.
 /// - `postrouting`: masquerades packets that leave the host, and packets to a published port whose
 ///   answer would otherwise bypass the host.
 /// - `input`: keeps containers off the host's loopback.
@@ -153,9 +153,8 @@ fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
                 rule.saddr(subnet).oifname_not(bridge).masquerade();
             });
         }
-        // For a neighbour that uses a published port (hairpin), and for the host's loopback:
-        // without this rule the container would answer them directly, and the answer would not be
-        // translated.
+        // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1. Without
+        // this rule the container would answer directly, and the answer would not be translated.
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(subnet).oifname(bridge).flow(Flow::Dnat).masquerade();
         });

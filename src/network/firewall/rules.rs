@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::network::naming::BRIDGE_PREFIX;
 use crate::network::subnet::{Family, Subnet};
@@ -29,7 +30,7 @@ pub struct NetworkRules {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PortRule {
     /// The id of the container. It becomes the rule's comment.
-    pub owner: String,
+    pub owner: ContainerId,
     pub protocol: Protocol,
     /// The address and port on the host. An unspecified address means all addresses of the host.
     pub from: SocketAddr,
@@ -46,7 +47,7 @@ pub struct Rules {
 
 /// Collects the rules of a state root: the rules of the networks that containers use, of the
 /// networks with the given ids, and of all published ports except those of the given container.
-pub type Collect<'a> = dyn Fn(&[&str], Option<&str>) -> Result<Rules> + 'a;
+pub type Collect<'a> = dyn Fn(&[&str], Option<&ContainerId>) -> Result<Rules> + 'a;
 
 impl Rules {
     /// One rule of each kind. A rehearsal with them shows what the kernel supports.
@@ -54,7 +55,7 @@ impl Rules {
         let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         let subnets = vec![Subnet::around(address, 24)];
         let (from, to) = (SocketAddr::new(address, 1), SocketAddr::new(address, 1));
-        let (owner, protocol) = (String::new(), Protocol::Tcp);
+        let (owner, protocol) = (ContainerId::of_none(), Protocol::Tcp);
         let (id, bridge) = (String::new(), BRIDGE_PREFIX.to_owned());
         Rules {
             networks: vec![NetworkRules {
@@ -81,8 +82,9 @@ impl Rules {
     }
 
     /// The ids of the containers that publish ports, without duplicates.
-    pub fn owners(&self) -> Vec<String> {
-        let mut owners: Vec<String> = self.ports.iter().map(|port| port.owner.clone()).collect();
+    pub fn owners(&self) -> Vec<ContainerId> {
+        let mut owners: Vec<ContainerId> =
+            self.ports.iter().map(|port| port.owner.clone()).collect();
         owners.dedup();
         owners
     }

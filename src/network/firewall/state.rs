@@ -7,6 +7,7 @@
 use miniserde::{Deserialize, Serialize};
 
 use super::backend::BackendKind;
+use crate::container_id::ContainerId;
 use crate::store::OrEmpty;
 
 /// The content of the file.
@@ -15,17 +16,17 @@ pub struct State {
     /// The back end that made the rules. Empty during `rebuild`, when rules of two back ends may
     /// exist.
     pub backend: OrEmpty<BackendKind>,
-    /// While the packet filter has this stamp, no program has changed a rule. An empty stamp
-    /// matches none.
+    /// While the packet filter has this stamp, no program has changed a rule. If empty, only the
+    /// fingerprint is compared.
     pub stamp: OrEmpty<String>,
-    /// A digest of mydocker's own rules, which is compared if the stamp differs. An empty one
-    /// matches none.
+    /// A digest of mydocker's own rules, which is compared if the stamp differs. If empty, the
+    /// rules count as changed.
     pub fingerprint: OrEmpty<String>,
     pub ipv6: bool,
     /// The ids of the networks that have rules.
     pub networks: Vec<String>,
     /// The ids of the containers whose published ports have rules.
-    pub owners: Vec<String>,
+    pub owners: Vec<ContainerId>,
 }
 
 #[cfg(test)]
