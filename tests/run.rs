@@ -368,8 +368,8 @@ fn debug_logs_the_start_and_the_end_of_a_container_in_order() {
     assert!(log.contains("c 1:3 rwm to ") || log.contains("rules for devices"), "{log}");
     assert!(log.contains("nofile=99:99 = ok") && log.contains("NET_BIND_SERVICE"), "{log}");
     // The program does not get the log's descriptor.
-    let list = ["run", "--debug", "--rm", "--network", "none", "bb", "ls", "/proc/self/fd"];
-    host.mydocker(list).stdout("0\n1\n2\n3\n");
+    let list = ["run", "--rm", "-D", "--network", "none", "bb", "ls", "/proc/self/fd"];
+    host.mydocker(list).stdout("0\n1\n2\n3\n").stderr_has("execve");
     let failed = host.mydocker(["-D", "run", "--rm", "--network", "none", "bb", "/no/such"]);
     let log = failed.exits(127).stderr_text();
     assert!(log.contains(" = exec '/no/such' in the container: No such file"), "{log}");

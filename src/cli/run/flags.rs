@@ -53,6 +53,7 @@ pub static FLAGS: &[F] = &[
     F::switch("debug", "Log each step of the start and of the end on stderr", |a, on| {
         a.debug = on;
     })
+    .short('D')
     .under(Category::Process),
     F::switch("sig-proxy", "Forward signals to the process (default true)", |a, on| {
         a.no_sig_proxy = !on;
