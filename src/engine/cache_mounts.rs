@@ -81,8 +81,8 @@ impl Engine {
         self.roots.build_cache().join("mounts")
     }
 
-    /// Opens and locks the cache mount `id`, and makes it if it does not exist. Waits without a
-    /// time limit while another step has a conflicting lock.
+    /// Opens and locks the cache mount `id`, and makes it if it does not exist. While another step
+    /// has a conflicting lock, waits without a time limit, or with `Private` opens another mount.
     pub fn open_cache_mount(&self, id: &str, sharing: Sharing) -> Result<CacheMount> {
         let mode = match sharing {
             Sharing::Shared => LockMode::Shared,

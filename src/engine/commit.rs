@@ -91,7 +91,7 @@ impl Engine {
             None => None,
         };
         let base = base.map(|image| image.config.config).unwrap_or_default();
-        // Leave out the variables that `run` adds.
+        // Leave out HOSTNAME and TERM if `run` added them.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
             (*pair == hostname || (record.streams.tty && pair == "TERM=xterm"))

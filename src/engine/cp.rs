@@ -1,7 +1,7 @@
 //! `cp`: copies files between the host and a container, by Docker's rules.
 //!
-//! Both sides are descriptors of a root. The kernel resolves each path below one of these
-//! descriptors (`sys::beneath`), and each file is used by its descriptor. So a container that
+//! The roots of the host and of the container are open descriptors. The kernel resolves each path
+//! below one of them (`sys::beneath`), and each file is used by its descriptor. So a container that
 //! changes its links during the copy cannot redirect a path to the host's files (CVE-2018-15664).
 //! No program or library of the container is executed or loaded (CVE-2019-14271). /dev, /proc and
 //! /sys of a container's whole root are copied as empty directories, as in Docker, because the

@@ -38,7 +38,8 @@ impl Engine {
         self.unless_gone(&record.id, name, compared)
     }
 
-    /// Separates the container's changes in its upper directory from the runtime's.
+    /// Calls `report` for each change of the container. Returns what the runtime changed in the
+    /// container's upper directory.
     pub(super) fn compare(
         &self,
         record: &Record,
@@ -144,7 +145,8 @@ impl Comparison<'_> {
         let before = if has_lower { stat(self.lower.current(), name)? } else { None };
         let whiteout = |stat: &Stat| kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0;
         let Some(there) = there.filter(|there| !whiteout(there)) else {
-            // An entry that stat(2) does not find was removed during the read.
+            // If the upper directory has no such entry, the directory is opaque and the name is the
+            // image's, or the entry was removed during the read.
             if before.is_some() {
                 self.report(ChangeKind::Deleted)?;
             }

@@ -29,7 +29,8 @@ pub(super) struct HostSide<'a> {
     firewall: firewall::Choice,
     record: &'a Record,
     has_begun: bool,
-    /// True if `set_up` was called since the last successful `take_down`.
+    /// True if `set_up` was called for a container with networks since the last successful
+    /// `take_down`.
     is_up: bool,
 }
 

@@ -136,8 +136,9 @@ impl Engine {
         Ok((of_records, of_states))
     }
 
-    /// Returns one container, or `None` if the filters leave it out or it does not exist. With
-    /// `containers`, which means that there is no run directory, reads only the files below it.
+    /// Returns one container, or `None` if the filters leave it out or it does not exist. If the
+    /// container has no run directory, `containers` is the directory of all containers, and two
+    /// small files below that are read first.
     fn view(
         &self,
         id: &ContainerId,

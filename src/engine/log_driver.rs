@@ -13,7 +13,7 @@ use crate::order;
 use crate::regex::Regex;
 use crate::template::{Template, Value};
 
-/// The tag for the drivers that need one if the container has none.
+/// The default tag, for the drivers that need a tag.
 const DEFAULT_TAG: &str = "{{.ID}}";
 
 /// Returns the tag, labels and variables that `--log-opt` names, in Docker's format:

@@ -107,7 +107,7 @@ impl Engine {
         }
     }
 
-    /// Ends a running container. Fails unless `options.force`.
+    /// Ends a container that runs or starts. Without `options.force`, fails for such a container.
     fn end(
         &self,
         record: &Record,

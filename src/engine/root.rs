@@ -23,8 +23,8 @@ use crate::volume::mounted;
 /// A container's open root directory.
 pub(super) struct OpenRoot {
     pub root: OwnedFd,
-    /// The ID map if the container runs in a user namespace. The container's files then have the
-    /// host's owners.
+    /// The ID map, if the container runs in a user namespace. The owners of the files in `root` are
+    /// then IDs of the host.
     pub ids: Option<IdMap>,
     /// The lock that prevents a start of a stopped container.
     _at_rest: Option<Lock>,

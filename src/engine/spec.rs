@@ -111,7 +111,8 @@ impl Engine {
 
     /// Returns name servers for a container on a host whose resolv.conf names none that the
     /// container can reach. If a name server of the host listens on the bridge, returns that one.
-    /// Otherwise returns public ones, and warns once a boot.
+    /// Otherwise returns none for an internal network, and else public ones with a warning, which
+    /// appears once a boot.
     fn fallback_servers(&self, record: &Record) -> Result<Vec<IpAddr>> {
         let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
         let network = create::open(&self.roots, &network.name)?;
@@ -284,7 +285,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     Ok((nodes, DeviceAccess::Only(rules)))
 }
 
-/// Returns the first process, with those of `variables` that the user has not set.
+/// Returns the first process, with those of `variables` that its environment does not have yet.
 fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
     let mut process = process(record)?;
     for pair in variables {

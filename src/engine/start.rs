@@ -29,8 +29,8 @@ use crate::sys;
 use crate::time::Instant;
 
 impl Engine {
-    /// Makes and starts a container in the foreground (`run`). Calls `made` with the id after the
-    /// start. Returns the exit status of the container's program.
+    /// Makes and starts a container in the foreground (`run`). Calls `made` with the id when the
+    /// monitor was forked. Returns the exit status of the container's program.
     pub fn run_attached(
         &self,
         options: &CreateOptions,
@@ -113,8 +113,8 @@ impl Engine {
                 Life::Passing if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
                 }
-                // If the run directory of a monitor was removed, no other command can see its lock
-                // being released, so wait for the monitor's process.
+                // If the monitor's run directory was removed, no other command can see that the
+                // monitor releases its lock, so wait for the monitor's process.
                 Life::Passing if ending.is_none() => {
                     ending = unlisted_monitor(&self.roots, &record)?;
                 }

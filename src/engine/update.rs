@@ -85,7 +85,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets the limits of the record again if an update was killed. The caller holds the
+    /// Sets the limits and ports of the record again if an update was killed. The caller holds the
     /// container's lock for changes.
     fn finish_update(&self, record: &Record, state: &State) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);

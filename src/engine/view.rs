@@ -23,7 +23,8 @@ use crate::time::Instant;
 pub struct ContainerView {
     pub id: ContainerId,
     pub name: String,
-    /// The image's name at the container's creation; `None` with `--rootfs`.
+    /// The image's name at the container's creation, or the start of the image's id if the name no
+    /// longer belongs to this image. `None` with `--rootfs`.
     pub image: Option<ImageName>,
     pub image_id: Option<ImageId>,
     pub args: Vec<String>,
@@ -128,7 +129,7 @@ pub enum Status {
         finished: Instant,
         oom_killed: bool,
     },
-    /// The record cannot be read, or a removal was interrupted.
+    /// The record or the state cannot be read.
     Dead {
         reason: String,
     },

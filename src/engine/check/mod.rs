@@ -80,8 +80,8 @@ impl Engine {
         findings.list.into_iter().filter_map(|finding| finding.mended).collect()
     }
 
-    /// Reports mounts below the state directories. Containers have their own mount namespaces, so
-    /// the host should see none.
+    /// Reports mounts below the directory of the containers and below the run root. Containers have
+    /// their own mount namespaces, so the host should see no mount there.
     fn check_mounts(&self, findings: &mut Findings) -> Result<()> {
         for mount in mounts_below(&[&self.roots.containers(), &self.roots.run])? {
             findings.add(format!("{} is mounted on the host", mount.display()), || {
