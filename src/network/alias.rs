@@ -1,6 +1,6 @@
 //! The alias of a link that mydocker made for a network: the network's name and its state root. By
-//! the alias, `system check` finds links whose network has no record any more. No command removes a
-//! link whose alias names another state root, or the link of another program.
+//! the alias, `system check` finds links whose network has no record any more. No command removes
+//! the link of another program, or a link whose alias names another state root that still exists.
 
 use std::path::Path;
 

@@ -91,8 +91,8 @@ pub fn forward(network: &Network) -> Result<()> {
 }
 
 /// Sets whether packets from 127.0.0.1 may leave through the bridge to a published port. Setting it
-/// also lets containers reach the host's loopback (CVE-2020-8558), so every
-/// container's link must have the filter of `guard` first.
+/// also lets containers reach the host's loopback (CVE-2020-8558), so every container's link must
+/// have the filter of `guard` first.
 pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
     let path = format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet");
     set(&path, if open { "1" } else { "0" })
@@ -106,7 +106,8 @@ pub fn set(path: &str, value: &str) -> Result<()> {
     std::fs::write(path, value).context(|| format!("write {value} to {path}"))
 }
 
-/// The MTU of the host's default route, in bytes: the route passes no larger packets.
+/// The MTU, in bytes, of the link of the host's default route, which sends no larger packets. At
+/// least `MIN_MTU`.
 fn host_mtu(socket: &mut Socket) -> Result<u32> {
     let routes = link::routes(socket)?;
     let Some(default) = routes.iter().find(|route| route.to.is_none()) else {

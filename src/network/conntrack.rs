@@ -72,8 +72,8 @@ fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
         batch.attribute(CTA_FILTER_ORIG_FLAGS, &FILTER_PROTOCOL_AND_PORT.to_ne_bytes());
     });
     let answers = match socket.ask(batch) {
-        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK). Then a flow reaches the port only
-        // after the flow has timed out.
+        // The kernel has no ctnetlink (CONFIG_NF_CT_NETLINK). Then the datagrams of an old flow
+        // reach the container only after the flow has timed out.
         Err(error) if error.errno() == Some(Errno::INVAL) => return Ok(Vec::new()),
         answers => answers?,
     };

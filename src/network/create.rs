@@ -59,7 +59,7 @@ pub fn open(roots: &Roots, name: &str) -> Result<Network> {
     }
 }
 
-/// All networks by name, including the default one.
+/// All networks, sorted by name. Creates the default network if it does not exist.
 pub fn all(roots: &Roots) -> Result<Vec<Network>> {
     open(roots, DEFAULT)?;
     known(roots)
@@ -188,8 +188,9 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     })
 }
 
-/// Fails if options name addresses although the network leases none. On such a network, a server on
-/// the parent's LAN assigns the addresses.
+/// Fails if options name addresses although the network leases none, or if the network can't do
+/// without: it has a bridge, or its parent routes. On a network without leases, a server on the
+/// parent's LAN assigns the addresses.
 fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     let pools = &options.pools;
     let is_plain = pools.subnets.is_empty() && pools.gateways.is_empty() && pools.ranges.is_empty();
@@ -207,9 +208,9 @@ fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     }
 }
 
-/// The name that the user chose for a bridge. Fails if a link of this name exists. Docker would use
-/// that bridge; here its other ports would join the network, and `network rm` could not know
-/// whether to remove it.
+/// The name that the user chose for a bridge. Fails if the name is bad, or if a link has it
+/// already. Docker uses an existing bridge. mydocker refuses it, because the bridge's other ports
+/// would be on the network too, and `network rm` could not know whether to remove the bridge.
 fn free_bridge_name(
     socket: &mut Socket,
     alias: &str,

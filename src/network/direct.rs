@@ -74,8 +74,8 @@ const IPVLAN: [(&str, IpvlanMode, u16); 3] =
     [("l2", IpvlanMode::L2, 0), ("l3", IpvlanMode::L3, 1), ("l3s", IpvlanMode::L3s, 2)];
 
 impl Kind {
-    /// The kind for Docker's `driver` and `mode`; an empty mode means the driver's default. Fails
-    /// for a driver or mode that does not exist.
+    /// The kind for Docker's `driver` (`macvlan` or `ipvlan`) and `mode`. An empty mode means the
+    /// driver's default. Fails if the driver has no such mode.
     pub fn new(driver: &str, mode: &str) -> Result<Kind> {
         let found = match driver {
             "macvlan" => {

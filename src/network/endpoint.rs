@@ -3,7 +3,7 @@
 //!
 //! The host's end gets a random name at each start. A name derived from the container's id could
 //! clash with the name of a similar id, or with the container's previous pair: the kernel removes
-//! that pair some milliseconds after the container's end.
+//! that pair some milliseconds after the container has exited.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,8 +45,8 @@ impl NetworkNamespace {
         Ok(NetworkNamespace { descriptor, socket })
     }
 
-    /// Sets sysctls of one interface. Enters the namespace, because /proc/sys/net shows each
-    /// process its own.
+    /// Sets sysctls of one interface. Enters the namespace, because /proc/sys/net shows a process
+    /// the sysctls of its own namespace.
     fn set_sysctls(&self, interface: &str, sysctls: &[(String, String)]) -> Result<()> {
         if sysctls.is_empty() {
             return Ok(());
@@ -141,7 +141,8 @@ pub fn connect(
         peer_namespace: namespace.descriptor.as_fd(),
     };
     link::add_veth(&mut batch, &veth);
-    // Send this alone: if the name is taken, nothing below may touch the other link of that name.
+    // Send this message in a batch of its own: if the name is taken, nothing below may touch the
+    // other link of that name.
     host.send(batch).traced("RTM_NEWLINK", || {
         let Plan { name, interface, .. } = plan;
         format!("veth {name}, its peer {interface} in the container, mtu {}", bridge.mtu)
@@ -195,10 +196,10 @@ pub fn configure(
 }
 
 /// Makes the host's end a port of the bridge. A missing link is no error. Returns false if the
-/// kernel lacks the guard that keeps the container off the host's loopback; then this clears the
-/// bridge's `route_localnet`.
+/// kernel can't keep the container off the host's loopback; then this clears the bridge's
+/// `route_localnet`.
 pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> Result<bool> {
-    // The guard must be there before the first packet can arrive.
+    // The filter must be there before the first packet can arrive.
     let guarded = guard::set(host, name)?;
     if !guarded {
         bridge::route_localnet(&network.bridge, false)?;

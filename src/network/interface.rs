@@ -41,8 +41,8 @@ impl InterfaceOptions {
         Ok(parsed)
     }
 
-    /// As `parse`, for options in a record. Ignores options that do not parse: earlier versions
-    /// recorded any text.
+    /// As `parse`, for options in a record. If one option does not parse, ignores all: earlier
+    /// versions recorded any text.
     pub fn recorded(options: &[(String, String)]) -> InterfaceOptions {
         InterfaceOptions::parse(options).unwrap_or_default()
     }

@@ -159,8 +159,8 @@ fn take_free(
     let keys = keys(roots, network)?;
     let given: HashSet<IpAddr> = keys.iter().filter_map(|key| key.parse().ok()).collect();
     let from = pool.range.unwrap_or(pool.subnet);
-    // Only leased addresses, those of --aux-address and three reserved ones are unavailable. So if
-    // this many addresses in a row are taken, none is free.
+    // Only leased addresses, those of --aux-address and three reserved ones are unavailable. One
+    // address more than these has a free one among them, so look no further.
     let kept = network.auxiliary.as_ref().map_or(0, Vec::len) + 3;
     for offset in 0..=(given.len() + kept) as u128 {
         let Some(address) = from.nth(offset) else { break };
@@ -234,7 +234,7 @@ pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<
     Ok(stale)
 }
 
-/// All leases of a network, by address, without those that were cut off.
+/// All leases of a network, sorted by address, without those that were cut off.
 pub fn leases(roots: &Roots, network: &Network) -> Result<Vec<Lease>> {
     let mut leases = Vec::new();
     for key in keys(roots, network)? {
@@ -299,7 +299,7 @@ fn read(roots: &Roots, network: &Network, key: &str) -> Result<Option<LeaseFile>
     let Some(bytes) = store::read(&path(roots, network, key))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
-    // A lease that a crash cut off in the middle has no owner, and is reclaimed.
+    // A lease that a crash cut off in the first line has no owner, and is reclaimed.
     let owner = lines.next().unwrap_or_default();
     let names = lines.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
     let mut line = || lines.next().unwrap_or_default().to_owned();

@@ -1,5 +1,5 @@
 //! Links, addresses and routes by rtnetlink(7), as `ip link`, `ip addr` and `ip route` change them,
-//! but without starting a program. A function with a `Batch` only adds a message to the batch, so
+//! but without starting a program. A function with a `Batch` only adds messages to the batch, so
 //! that several changes go to the kernel in one system call. A function with a `Socket` sends its
 //! message at once. `bridge` and `endpoint` decide which links exist. The constants are from
 //! linux-raw-sys.
@@ -39,7 +39,7 @@ numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
 numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
 /// A constant of linux/veth.h, which linux-raw-sys lacks.
 const VETH_INFO_PEER: u16 = 1;
-/// A constant of linux/net_namespace.h, which linux-raw-sys lacks.
+/// Constants of linux/net_namespace.h, which linux-raw-sys lacks.
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 /// The offset of the attributes in messages about links; then in those about addresses and routes.
@@ -231,8 +231,9 @@ pub fn rename(batch: &mut Batch, index: u32, name: &str, alias: &str, link_local
     }
 }
 
-/// Gives the network namespace `other` a number in this one (RTM_NEWNSID). By the number its links
-/// can be found even if no process is in it. Does nothing if `other` has a number already.
+/// Gives the network namespace `other` a number in this one (RTM_NEWNSID). By this number, the
+/// links in `other` can be found even if no process is in `other`. Does nothing if `other` has a
+/// number already.
 pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_NEWNSID, 0, &[0u8; 4], "number a network namespace");

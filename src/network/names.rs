@@ -3,9 +3,9 @@
 //! over the image's files (`runtime::copies`), so its own changes reach no disk.
 //!
 //! There is no name server. Instead, each container's hosts file has a section for each of its
-//! networks, between two comments, which lists the other containers. A section is rewritten in
-//! place, under a lock, when a container starts, ends or is renamed. Other lines stay, also those
-//! that a user added.
+//! networks. The section stands between two comments and lists the containers on the network. A
+//! section is rewritten in place, under a lock, when a container starts, ends or is renamed. Other
+//! lines stay, also those that a user added.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -53,7 +53,8 @@ pub struct Names<'a> {
     /// `--add-host`: pairs of name and address.
     pub add_hosts: &'a [(String, IpAddr)],
     pub resolver: &'a Resolver,
-    /// Whether the container uses the host's network, and so gets copies of the host's files.
+    /// Whether the container uses the host's network. Then hosts and resolv.conf start as copies of
+    /// the host's files.
     pub host_network: bool,
     /// Returns name servers to use if the host's files name none that the container can reach.
     pub fallback: &'a dyn Fn() -> Result<Vec<IpAddr>>,
@@ -116,9 +117,9 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
     owners.iter().filter_map(put).collect()
 }
 
-/// The lines of a network's section for the container `owner`. First comes its own address, with
-/// its host name; then the other containers. If another container has a name that equals the
-/// owner's host name, the name stays with the owner's address.
+/// The lines of a network's section for the container `owner`. First comes the owner's address,
+/// with its host name and its names; then the other containers. If another container has a name
+/// that equals the owner's host name, the name stays with the owner's address.
 fn section(leases: &[Lease], owner: &ContainerId) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
@@ -187,7 +188,7 @@ const MAX_HOSTS: u64 = 4 << 20;
 /// The container can also open the file, lock it, take a lease on it (fcntl(2), F_SETLEASE) or fill
 /// it up. None of this may block the engine. So the lock is on the run directory, which the
 /// container can't reach, and the file is opened with O_NONBLOCK, which does not wait for the
-/// lease. On an error the caller continues and prints a warning.
+/// lease. On an error the caller continues. A command prints a warning, a monitor can't.
 pub fn write_section(roots: &Roots, id: &ContainerId, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
         // A container without a run directory does not run, and its next start writes the file.
@@ -262,7 +263,7 @@ fn splice(text: &str, network: &str, lines: &str) -> String {
         }
     }
     let (before, after) = match text.split_once(&begin) {
-        // The mark at the section's end is missing, so keep all text after the start.
+        // If the mark at the section's end is missing, keep all text after the mark at its start.
         Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
         None => (text, ""),
     };

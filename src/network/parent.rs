@@ -49,7 +49,8 @@ pub fn choose(
     let shared = directs.find(|(_, other)| other.parent == parent);
     let is_for_one = |kind| kind == Kind::Macvlan(MacvlanMode::Passthru);
     if let Some((name, other)) = &shared {
-        // A parent has interfaces of one kind only, and of one mode only if they are ipvlan.
+        // The interfaces of a parent are all macvlan or all ipvlan. All ipvlan interfaces of a
+        // parent have the same mode. A macvlan interface in passthru mode has the parent to itself.
         let fits = match (kind, other.kind) {
             (Kind::Macvlan(_), Kind::Macvlan(_)) => !is_for_one(kind) && !is_for_one(other.kind),
             (kind, other) => kind == other,
@@ -85,7 +86,8 @@ pub fn make_ready(host: &mut Socket, roots: &Roots, network: &Network) -> Result
     }
 }
 
-/// Returns the parent. Makes it first if it is missing and mydocker made it before.
+/// Returns the parent. If the parent is missing, makes it first, or fails if it is a link that the
+/// host had (`Origin::Host`).
 pub fn ensure(
     host: &mut Socket,
     roots: &Roots,

@@ -3,7 +3,7 @@
 //! The container's monitor binds a socket to each published port while the container runs, and
 //! never reads from it. So the kernel refuses the port to other programs, and the bind fails here
 //! if another program has it. The firewall rewrites packets to the port before the kernel looks for
-//! a socket, so no packet arrives there.
+//! a socket, so no packet arrives at the socket.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

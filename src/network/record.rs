@@ -71,8 +71,7 @@ pub const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
 /// `-o`: the prefix of the interfaces' names in the containers.
 pub const INTERFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 
-/// Parses a truth value as Docker does (Go's strconv.ParseBool); `None` for any other
-/// text.
+/// Parses a truth value as Docker does (Go's strconv.ParseBool); `None` for any other text.
 pub fn truth(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -121,7 +120,7 @@ impl Network {
         self.direct.as_ref().map_or(&self.bridge, |direct| &direct.parent)
     }
 
-    /// Whether containers can publish ports on it: only if packets pass the host's firewall.
+    /// Whether containers can publish ports on the network: it has a bridge and is not internal.
     pub fn can_publish(&self) -> bool {
         !self.internal && self.direct.is_none()
     }

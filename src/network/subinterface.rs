@@ -21,9 +21,9 @@ use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// How long to try again. The kernel removes the links of an ended network namespace some time
-/// after its last process. Until then a passthru link holds the parent (`EINVAL`), and other links
-/// hold their MAC addresses (`EBUSY`, `EADDRINUSE`).
+/// How long to try again to make the link. The kernel removes the links of an ended network
+/// namespace some time after its last process. Until then a passthru link holds the parent
+/// (`EINVAL`), and other links hold their MAC addresses (`EBUSY`, `EADDRINUSE`).
 const MAX_HELD: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 

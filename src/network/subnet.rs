@@ -69,7 +69,8 @@ impl Subnet {
     }
 
     /// Parses `ADDRESS/PREFIX`. Returns also the address as written, which may have host bits: in
-    /// the container engines of tutorials it is the gateway's address. Fails on any other text.
+    /// the container engines of tutorials it is the gateway's address. Fails on any other text, and
+    /// on subnets that no network can have, such as loopback addresses.
     pub fn parse(text: &str) -> Result<(Subnet, IpAddr)> {
         let bad = || Error::new(format!("bad subnet '{text}': write one such as 10.1.2.0/24"));
         let (address, prefix) = text.split_once('/').ok_or_else(bad)?;

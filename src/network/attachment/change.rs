@@ -78,9 +78,10 @@ pub fn disconnect(roots: &Roots, id: &ContainerId, network: &str) -> Result<Vec<
 }
 
 /// Repairs a running container that a killed `connect` or `disconnect` left half-changed.
-/// `recorded` returns whether the container's record names a network. Removes the endpoints on all
-/// other networks, and the leases on `network` if the container has no endpoint there. Returns
-/// whether an endpoint on `network` was removed.
+/// `recorded` returns whether the container's record names a network. Removes the endpoints on
+/// networks that the record does not name. Adds missing rules of the published ports. Removes the
+/// leases on `network` if the container has no endpoint there. Returns whether an endpoint on
+/// `network` was removed.
 pub fn finish(
     roots: &Roots,
     id: &ContainerId,

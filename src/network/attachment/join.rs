@@ -188,8 +188,9 @@ pub fn delete(host: &mut Socket, endpoint: &Endpoint) -> Result<()> {
     }
 }
 
-/// Adds the container to the hosts files of the other containers on the network, and those to its
-/// own. Returns the errors of files that could not be written.
+/// Adds the container to the hosts files of all containers on the network, and the other containers
+/// to its own file. On the default network, which has no names, writes only the container's own
+/// address into its own file. Returns the errors of files that could not be written.
 pub fn write_names(
     roots: &Roots,
     container: &Container<'_>,

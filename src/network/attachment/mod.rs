@@ -117,8 +117,9 @@ fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Join
     let mut left_networks = Joined::new();
     let mut first = publish::close(roots, id, attachment);
     let mut host = Socket::route()?;
-    // A container that joined this network namespace keeps it alive, so remove the links here. A
-    // cleaner of temporary files removes this mark together with the record.
+    // If another container has joined this network namespace, the namespace stays, so remove the
+    // links here. A mark in the run directory says so. If a cleaner of temporary files removed the
+    // record, it removed the mark too, so assume that a container has joined.
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;
     for endpoint in &attachment.endpoints {

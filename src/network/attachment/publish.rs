@@ -19,7 +19,8 @@ use crate::port::Publish;
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Claims the host's ports `publish`. Fails if a port is taken, or if no network can publish ports.
+/// Claims the host's ports `publish`. Fails if a port is taken, if all networks are internal, or if
+/// the container has no address to which a port can lead.
 pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result<Claimed> {
     if publish.is_empty() {
         return Ok(Claimed::default());
@@ -65,8 +66,8 @@ pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result
     Ok(claimed)
 }
 
-/// Adds the firewall's rules for the networks and the container's ports, and deletes old flows to
-/// them.
+/// Adds the firewall's rules for the networks and the container's ports, and deletes the UDP flows
+/// that the ports had before.
 pub fn open(
     roots: &Roots,
     choice: Choice,
@@ -79,9 +80,9 @@ pub fn open(
     conntrack::forget(host, &attachment.port_rules(id))
 }
 
-/// Lets the host's 127.0.0.1 reach the ports, if every container is `guarded`, which means kept off
-/// the host's loopback. Without guards, ports answer on the host's other addresses only, and a port
-/// that is published on 127.0.0.1 is an error.
+/// Lets the host's 127.0.0.1 reach the ports, if every container is `guarded`: kept off the host's
+/// loopback by the filter of `network::guard`. Otherwise ports answer on the host's other addresses
+/// only, and a port that is published on 127.0.0.1 is an error.
 pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -> Result<()> {
     let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
     if !guarded {

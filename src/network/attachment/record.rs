@@ -50,7 +50,7 @@ pub struct Address {
     pub address: Ip,
     /// The length of the subnet's prefix, in bits.
     pub prefix: u8,
-    /// Empty in an internal network.
+    /// Empty on an internal network, and if the parent routes (ipvlan l3, l3s).
     pub gateway: OrEmpty<Ip>,
 }
 
@@ -79,7 +79,7 @@ impl Attachment {
     }
 
     /// The firewall's rules for the published ports. A port leads to the container's first address
-    /// of the port's family that has a gateway.
+    /// of the port's family that has a gateway and is on a network with a bridge.
     pub fn port_rules(&self, id: &ContainerId) -> Vec<PortRule> {
         let rule = |map: &PortMap| {
             let from = map.from();

@@ -58,12 +58,15 @@ pub trait Backend {
     fn fingerprint(&self, ipv6: bool) -> Option<String>;
     /// Replaces all rules of this state root.
     fn rebuild(&self, rules: &Rules) -> Result<()>;
-    /// Adds rules. On an error, no rule has changed.
+    /// Adds rules. After an error, make all rules again: iptables may have changed IPv4 before IPv6
+    /// failed.
     fn add(&self, ports: &[PortRule]) -> Result<()>;
-    /// Removes exactly the rules that `add` added. On an error, no rule has changed.
+    /// Removes exactly the rules that `add` added. After an error, make all rules again, as for
+    /// `add`.
     fn remove(&self, ports: &[PortRule]) -> Result<()>;
     /// Removes every rule of this state root.
     fn erase(&self) -> Result<()>;
-    /// The present rules of this state root, one per line, as the host's tool prints them.
+    /// The present rules, one per line, as the host's tool prints them. With iptables these are all
+    /// rules of the host, not only those of this state root.
     fn show(&self) -> Result<Vec<String>>;
 }

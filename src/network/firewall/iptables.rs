@@ -3,8 +3,9 @@
 //! `ip6tables-restore` does the same for IPv6.
 //!
 //! A line `:CHAIN - [0:0]` creates the chain or empties it. The text of a change depends on the
-//! present rules. If another program or state root changes them before the kernel gets the text,
-//! the kernel refuses the whole text, and the change starts again with the new rules.
+//! present rules. If another program or state root makes one of its lines impossible before the
+//! kernel gets the text (it creates the chain of a `-N`, say), the kernel refuses the whole text,
+//! and the change starts again with the new rules.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -51,8 +52,8 @@ impl Iptables {
     /// `None` if the host has no iptables.
     pub fn find(suffix: &str) -> Option<Iptables> {
         let restore = find("iptables-restore")?;
-        // The links lead to `xtables-nft-multi` or `xtables-legacy-multi`. In old versions, which
-        // had only the legacy kind, they lead to `xtables-multi`.
+        // `iptables-restore` is a link to `xtables-nft-multi` or `xtables-legacy-multi`. In old
+        // versions, which had only the legacy kind, it is a link to `xtables-multi`.
         let target = std::fs::canonicalize(&restore).ok()?;
         let name = target.file_name()?.to_string_lossy().into_owned();
         Some(Iptables {

@@ -3,9 +3,9 @@
 //!
 //! The records of a state root determine the rules (`rules`). `state` records a stamp of the packet
 //! filter in the run root. A container's start normally finds the stamp, or the fingerprint of
-//! mydocker's own rules, unchanged, and changes nothing. Otherwise another program changed the
-//! rules, and all rules of this state root are made again. A reboot removes the stamp with the
-//! rules.
+//! mydocker's own rules, unchanged, and adds only the rules that the container itself needs.
+//! Otherwise another program changed the rules, and all rules of this state root are made again. A
+//! reboot removes the stamp with the rules.
 //!
 //! A `Backend` writes the rules: iptables if the host has it, because other programs' rules are in
 //! the same chains; otherwise nf_tables directly. This module knows networks and containers only by
@@ -175,7 +175,9 @@ impl<'a> Firewall<'a> {
         let made_by_us = before.as_ref().is_some_and(|state| state.backend == self.maker());
         self.write(State { backend, stamp, fingerprint, ipv6, networks, owners })?;
         if let Err(error) = self.backend.rebuild(&rules) {
-            // Report this failure. No rule has changed, so restore the former state.
+            // Report this failure, and restore the former state. If iptables changed some rules
+            // before the failure, they no longer match that state, so the next command makes all
+            // rules again.
             let _ = match before {
                 Some(state) => self.write(state),
                 None => self.erase(),
@@ -212,7 +214,7 @@ impl<'a> Firewall<'a> {
     /// Writes the state, with the present stamp and fingerprint if `intact`, otherwise without
     /// them.
     fn remember(&mut self, mut state: State, intact: bool) -> Result<()> {
-        // Without a stamp, the next command makes all rules again.
+        // Without a stamp and a fingerprint, the next command makes all rules again.
         let known = |text: Option<String>| OrEmpty(text.filter(|_| intact));
         state.stamp = known(self.stamp(state.ipv6));
         state.fingerprint = known(self.fingerprint(state.ipv6));
@@ -255,7 +257,7 @@ pub fn set_up(
     };
     if !firewall.is_intact()? || !networks.iter().all(|network| firewall.covers(network)) {
         return match firewall.rebuild(networks, None, collect) {
-            // The command has printed this warning at its start.
+            // At its start, the command has printed a warning about what the kernel lacks.
             Err(_) if ports.is_empty() && firewall.backend.lack().is_some() => Ok(()),
             result => result.context(|| "set the firewall up"),
         };

@@ -1,8 +1,8 @@
 //! `<run>/firewall.json`: the rules of a state root as mydocker last left them.
 //!
-//! The next command compares the packet filter with this file, and so sees without reading the
-//! rules that no program has changed them. The file is in the run root, because a reboot removes
-//! the rules too.
+//! The next command compares the packet filter's stamp with the one in this file. If they are
+//! equal, no program has changed a rule, and the command need not read the rules. The file is in
+//! the run root, because a reboot removes the rules too.
 
 use miniserde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ pub struct State {
     /// While the packet filter has this stamp, no program has changed a rule. If empty, only the
     /// fingerprint is compared.
     pub stamp: OrEmpty<String>,
-    /// A digest of mydocker's own rules, which is compared if the stamp differs. If empty, the
-    /// rules count as changed.
+    /// A text that changes with mydocker's own rules. It is compared if the stamp differs. If
+    /// empty, the rules count as changed.
     pub fingerprint: OrEmpty<String>,
     pub ipv6: bool,
     /// The ids of the networks that have rules.
