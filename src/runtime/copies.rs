@@ -2,8 +2,8 @@
 //!
 //! The copies are in a tmpfs of their own (tmpfs(5)). So the container's changes reach no disk, and
 //! their size is limited. The process that starts the container creates the tmpfs before it clones
-//! init, and keeps a descriptor to change the copies later. Init mounts each file alone, so the
-//! container cannot create other files in the tmpfs.
+//! init, and keeps a descriptor to change the copies later. Init mounts the single files and not
+//! the tmpfs, so the container cannot create other files in the tmpfs.
 
 use std::fs::File;
 use std::io::Write;

@@ -4,7 +4,7 @@
 //! entered. A helper process (the go-between) drops all but the process's streams and one socket.
 //! The helper joins the cgroups and all namespaces, and takes the program's user, capabilities and
 //! filter. Only then it forks the process that the container can see. Even a container that may
-//! trace every process finds nothing of the host in it (CVE-2016-9962, CVE-2024-21626).
+//! trace every process finds nothing of the host in the process (CVE-2016-9962, CVE-2024-21626).
 //!
 //! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI face) the
 //! helper ends at once, and the caller or a subreaper above it becomes the parent (prctl(2)).

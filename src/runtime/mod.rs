@@ -65,7 +65,7 @@ pub enum Caller<'a> {
     Stays,
     /// The caller ends.
     Leaves {
-        /// Init waits on this listening socket until `release` connects to the socket.
+        /// Init waits on this listening socket until a process connects to it and calls `release`.
         listener: OwnedFd,
         /// Called with init's PID when the root and all mounts are made, before the root becomes
         /// `/`: hooks find the mounts by the host's path.

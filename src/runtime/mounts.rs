@@ -105,8 +105,8 @@ pub fn mount_all(
             .context(|| "set the propagation of a mount")?;
     }
     if spec.system.read_only {
-        // Create a missing working directory before the root is read-only. In a directory of the
-        // user, nothing is created.
+        // Create a missing working directory before the root is read-only. If the root is a
+        // directory that the user chose, create nothing in it.
         if matches!(spec.root, Root::Overlay { .. }) {
             process::make_working_directory(root, &spec.process.cwd)?;
         }
@@ -549,8 +549,8 @@ fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errn
 }
 
 /// Mounts the container's cgroups on the targets of the spec, where programs such as a JVM read
-/// their limits. This process must be in its cgroup namespace. `hierarchies` is the result of
-/// `Cgroup::hierarchies`.
+/// their limits. Skips a target that does not exist. This process must be in its cgroup namespace.
+/// `hierarchies` is the result of `Cgroup::hierarchies`.
 pub fn mount_cgroups(
     root: BorrowedFd<'_>,
     spec: &Spec,

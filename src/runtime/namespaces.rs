@@ -149,8 +149,8 @@ impl Joined {
             time: other(&namespaces.time, "time")?,
             owners: Vec::new(),
         };
-        // The process still runs after its namespaces were opened, so the PID has belonged to it
-        // all the time.
+        // If the process still runs after its namespaces were opened, no other process has had its
+        // PID.
         for namespace in [&namespaces.pid, &namespaces.ipc, &namespaces.uts, &namespaces.network] {
             if let Namespace::Of { pid, start_time } = namespace {
                 let found = sys::process::find(*pid, *start_time);
@@ -188,7 +188,7 @@ impl Joined {
         cloned
     }
 
-    /// Joins the IPC, UTS, network, cgroup and time namespaces.
+    /// Joins the IPC, UTS, network and time namespaces.
     pub fn enter(&self) -> Result<()> {
         enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication)?;
         enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName)?;
@@ -278,7 +278,7 @@ pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Resu
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         opened.push((kind, sys::process::open_in_proc(pid, name, flags)?));
     }
-    // The process has not ended, so the PID has belonged to it all the time.
+    // If the process has not ended by now, no other process has had its PID.
     if sys::process::has_ended(pidfd)? {
         return Err(Errno::SRCH);
     }

@@ -158,8 +158,8 @@ pub fn confine<'a>(
 }
 
 impl<'a> Confined<'a> {
-    /// Fails if the program does not exist or may not be executed, with the error of
-    /// `Program::exec`.
+    /// Fails as `Program::exec` would if the program does not exist. A program that is named with a
+    /// slash must also be executable.
     pub fn look(&self) -> Result<()> {
         self.program.look()
     }

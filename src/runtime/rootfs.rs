@@ -2,8 +2,8 @@
 //!
 //! mount(2) passes overlayfs one page of options, which is too short for the full paths of a
 //! hundred layers. So each layer is opened, the working directory becomes /proc/self/fd, and the
-//! options name each layer by its number, in about four bytes. Such options work on every kernel
-//! with overlayfs. See filesystems/overlayfs.rst in the kernel's documentation.
+//! options name each layer by its descriptor's number, in about four bytes. Such options work on
+//! every kernel with overlayfs. See filesystems/overlayfs.rst in the kernel's documentation.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -29,8 +29,8 @@ const MAX_LAYERS: usize = 500;
 /// Mounts the root on `mount_point` and returns a handle to it. The mount exists only in this
 /// process's mount namespace. With `user_namespace`, all files show the owners of that namespace.
 ///
-/// The tree `copies` is mounted below the root until the host's root is unmounted, so only its
-/// descriptor leads to it.
+/// The tree `copies` is mounted on `mount_point` first, and the root covers it, so only the tree's
+/// descriptor leads to it. This mount ends when the host's root is unmounted.
 pub fn assemble(
     root: &Root,
     mount_point: &Path,
@@ -67,6 +67,7 @@ pub fn assemble(
 }
 
 /// Mounts the layers `lower`, base first, read-only on `mount_point` and returns a handle to them.
+/// A single layer is not mounted: the handle leads to the layer's directory.
 pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
@@ -203,7 +204,7 @@ fn overlay(
              use --userns host"
         ),
         Err(Errno::INVAL) if volatile => {
-            // This error also occurs before Linux 5.10, which has no volatile mounts.
+            // A kernel before Linux 5.10 has no volatile mounts and returns this error too.
             crate::error::fail!(
                 "mount overlay on {}: refused; the state directory's file system can't hold an \
                  overlay's upper directory (it needs xattrs and d_type)",

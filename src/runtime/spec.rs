@@ -361,8 +361,9 @@ pub enum MountSource {
     Remount,
     /// A tmpfs, with `options` in the syntax of mount(8), such as `size=64m,mode=1777`.
     Tmpfs { options: String },
-    /// An image's layers, base first, and an empty directory. overlayfs needs at least two layers.
-    /// A bind of a single layer could be made writable by a container that may mount.
+    /// An image's layers, base first. The list also has an empty directory, because overlayfs needs
+    /// at least two layers. A single layer is not bound instead, because a container that may mount
+    /// could make the bind writable.
     Image { layers: Vec<PathBuf> },
 }
 

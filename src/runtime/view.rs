@@ -6,8 +6,8 @@
 //! RESOLVE_IN_ROOT. No path of the container is looked up on the host, and none of its files is
 //! executed.
 //!
-//! The mount namespace belongs to the calling thread, so this is only for commands that end soon
-//! after.
+//! The calling thread stays in the new mount namespace, so only commands that end soon after may
+//! use this file for a stopped container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ pub fn at_rest(
     openat(CWD, mount_point, DIRECTORY, Mode::empty()).context(|| "open the container's root")
 }
 
-/// Mounts an image's layers, base first, read-only on `mount_point` in a new mount namespace.
+/// Moves the calling thread to a new mount namespace and calls `rootfs::assemble_lower` there.
 pub fn of_layers(layers: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     in_own_namespace(|| rootfs::assemble_lower(layers, mount_point))
 }

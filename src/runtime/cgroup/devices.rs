@@ -130,9 +130,9 @@ struct List {
 }
 
 impl List {
-    /// Converts ordered rules to a list with the same meaning. If a rule allows every device, the
-    /// list holds the denied devices; otherwise, or if that is impossible, the list holds the
-    /// allowed devices. Fails if neither list can express the rules.
+    /// Converts ordered rules to a list with the same meaning. If the last rule about all devices
+    /// allows them, the list holds the denied devices. Otherwise, or if that is impossible, the
+    /// list holds the allowed devices. Fails if neither list can express the rules.
     fn of(given: &[(DeviceVerdict, DeviceRule)]) -> Result<List> {
         let all = given.iter().rposition(|(_, rule)| rule.is_all());
         if let Some(at) = all
@@ -184,8 +184,8 @@ fn exceptions(
     Ok(list)
 }
 
-/// Denies all devices in a v1 cgroup except the container's and the standard ones. Fails if cgroup
-/// v1 cannot express the rules, or with the errors of open(2) and write(2).
+/// Restricts the devices of a v1 cgroup to those that the container's rules and the standard rules
+/// allow. Fails if cgroup v1 cannot express the rules, or with the errors of open(2) and write(2).
 pub fn restrict_v1(directory: &Path, given: &[(DeviceVerdict, DeviceRule)]) -> Result<()> {
     for (file, lines) in List::of(given)?.lines() {
         let path = directory.join(file);

@@ -5,8 +5,8 @@
 //! slower. `freeze` creates the cgroup and moves the processes into it until none is left outside.
 //! `thaw` moves the processes out again. If processes fork faster than `freeze` can move them,
 //! `freeze` sends them SIGSTOP, and SIGCONT once they are frozen. The cgroup `stopped` below the
-//! freezer cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT. A limit on
-//! forks (`pids.max`) would make most shells fail.
+//! freezer cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT. `freeze` does
+//! not forbid forks (`pids.max`) instead, because most shells would fail.
 
 use std::collections::HashSet;
 use std::fs;

@@ -41,7 +41,7 @@ const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
 
 /// A container's directories, planned or made.
 pub struct Cgroup {
-    /// The v1 directories come first.
+    /// One in each hierarchy, in the order in which defaults and limits first needed them.
     directories: Vec<Directory>,
     /// The open v2 directory, once it is made. Init is cloned into this cgroup.
     unified: Option<OwnedFd>,
@@ -432,7 +432,7 @@ fn cpuset(settings: &mut Settings, resources: &Resources) {
 }
 
 /// The limit of memory and swap together in bytes; -1 means no limit. If the user set no limit,
-/// this is the default of the spec.
+/// this is the default of the spec, otherwise -1 if the memory is unlimited.
 fn memory_and_swap(cgroup: &spec::Cgroup) -> Option<i64> {
     let resources = &cgroup.resources;
     let unlimited = (resources.memory == Some(-1)).then_some(-1);

@@ -1,7 +1,7 @@
 //! The resources that a container's processes use, as `stats` reports them. The numbers come from
-//! the cgroups' files (cgroup-v2.rst and cgroup-v1/{cpuacct,memory,blkio-controller}.rst). If a
-//! controller is missing, the numbers of the running processes are added up (proc_pid_stat(5),
-//! proc_pid_io(5)).
+//! the cgroups' files (cgroup-v2.rst and cgroup-v1/{cpuacct,memory,blkio-controller}.rst). If the
+//! controller of CPU time or I/O is missing, the numbers of the running processes are added up
+//! (proc_pid_stat(5), proc_pid_io(5)).
 
 use std::fs;
 use std::path::Path;
@@ -28,8 +28,8 @@ pub struct Usage {
     pub written: u64,
 }
 
-/// Reads the usage from the files of `cgroups`. If a file is missing, adds up the numbers of the
-/// processes. A number that cannot be read is 0.
+/// Reads the usage from the files of `cgroups`. If the file of CPU time or I/O is missing, adds up
+/// the numbers of the processes. A number that cannot be read is 0.
 pub fn usage(cgroups: &[String]) -> Usage {
     let text = |file: &str| {
         cgroups.iter().find_map(|cgroup| fs::read_to_string(Path::new(cgroup).join(file)).ok())

@@ -53,7 +53,8 @@ impl Action {
 
 const LOG: u32 = 0x7ffc_0000;
 
-/// The action for system calls with these names, if all conditions are true.
+/// The action for system calls with these names, if all conditions are true. If two conditions are
+/// about the same argument, one true condition is enough.
 pub struct Rule {
     pub names: Vec<String>,
     pub conditions: Vec<Condition>,
@@ -156,8 +157,8 @@ fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Rule>>, default: u32) -> Table
         })
         .collect();
     order::sort_by_key(&mut calls, |(number, _)| *number);
-    // A call that is newer than this list fails with ENOSYS, as in runc, so that libraries use an
-    // older call.
+    // If the default action is an errno, a call that is newer than this list fails with ENOSYS, as
+    // in runc, so that libraries use an older call.
     let is_errno = default & 0xffff_0000 == ERRNO;
     let unknown = if is_errno { ERRNO | ENOSYS } else { default };
     Table { arch, calls, unknown: vec![bpf::Rule::always(unknown)] }
@@ -189,7 +190,8 @@ fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verd
         let twice = |condition: &Condition| {
             conditions.iter().filter(|other| other.argument == condition.argument).count() > 1
         };
-        // Several conditions on one argument are alternatives, as in runc.
+        // If two conditions are about the same argument, all conditions are alternatives, as in
+        // runc.
         if conditions.iter().any(twice) {
             verdict.extend(conditions.into_iter().map(|condition| rule(vec![condition])));
         } else {
