@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// The number of openat2(2) calls for one path. A call fails with EAGAIN if another process renames
-/// a file while the kernel resolves a path with `..`.
+/// The maximum number of openat2(2) calls for one path. A call fails with EAGAIN if another process
+/// renames a file while the kernel resolves a path with `..`.
 const MAX_TRIES: u32 = 128;
 /// The number of symbolic links that the kernel follows in a path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;

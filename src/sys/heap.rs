@@ -29,7 +29,7 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// From now on, an allocation of this thread fails if it is larger than `bytes` and than a small
+/// From now on, an allocation of this thread fails if it is larger than `bytes` and is not a small
 /// block. For a decoder that takes a length from its input and panics if the allocation fails.
 pub fn limit_blocks_of_thread(bytes: usize) {
     LARGEST.set(bytes);

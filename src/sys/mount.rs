@@ -80,11 +80,11 @@ pub fn add_attributes(
     set_and_clear(tree, attributes.bits(), 0, recursive)
 }
 
-/// Changes the attributes of the attached mount whose root is `tree`, and with `recursive` of all
-/// mounts below `tree` (mount_setattr(2), Linux 5.12). `set` and `clear` are masks of MOUNT_ATTR_.
+/// Changes the attributes of the mount whose root is `tree`, and with `recursive` of all mounts
+/// below `tree` (mount_setattr(2), Linux 5.12). `set` and `clear` are masks of MOUNT_ATTR_.
 ///
-/// Before Linux 5.12 the mount itself is remounted by its path in /proc/self/fd, so /proc must be
-/// the host's. The mounts below `tree` then keep their attributes.
+/// Before Linux 5.12 the mount itself is remounted by its path in /proc/self/fd, so the mount must
+/// be attached, and /proc must be the host's. The mounts below `tree` then keep their attributes.
 pub fn set_and_clear(
     tree: BorrowedFd<'_>,
     set: u32,

@@ -161,7 +161,8 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Whether process `pid` has a file open whose path ends in `path`. The file may be removed.
+/// Whether process `pid` has a file open whose path ends in `path`. The file may have been removed
+/// since.
 pub fn holds_file(pid: Pid, path: &str) -> bool {
     let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
     open.into_iter().flatten().flatten().any(|file| {

@@ -26,7 +26,8 @@ pub struct Scheduler {
     pub period: u64,
 }
 
-/// The number of CPUs on which this thread may run. `std` reads cgroups too, by 9 kB of code.
+/// The number of CPUs on which this thread may run. The function of `std` also reads cgroups, which
+/// costs 9 kB of code.
 pub fn cpus() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |cpus| cpus.count().max(1) as usize)
 }
