@@ -77,11 +77,6 @@ static ABSENT: &[(&str, &str, &str)] = &[
     ("init", "mydocker writes no project files", "write the Dockerfile by hand"),
     ("system dial-stdio", "there is no daemon to connect to", "run mydocker on this host"),
     ("dockerd", "there is no daemon", "run any command; mydocker needs no service"),
-    (
-        "volume update",
-        "only volumes of a cluster can be updated",
-        "remove the volume and create it again",
-    ),
 ];
 
 const NO_CLUSTER: &str = "mydocker manages one host and no cluster";
