@@ -2,10 +2,11 @@
 //!
 //! The key of a step is a digest of what its layer depends on. These are the layers below, the
 //! instruction with its variables replaced, and the names, modes, owners and bytes of the files
-//! that the step reads. The times of files are not part of the key. Of the config, only the
-//! environment, the user and the working directory are part of it, because a step sees nothing else
-//! of the config. So a step that would read the same input makes no new layer, whatever changed
-//! above it. Values of secrets and proxies are in no key, as with BuildKit.
+//! that the step reads. The times of files are not part of the key. Of the config, a key has only
+//! the architecture and, for RUN, the environment, the user, the working directory and the volumes,
+//! because a step sees nothing else of the config. So a step that would read the same input makes
+//! no new layer, whatever changed above it in the Dockerfile. Values of secrets and proxies are in
+//! no key, as with BuildKit.
 
 use std::fmt::Write;
 
@@ -78,8 +79,8 @@ pub struct LayerStep<'a> {
 pub struct MadeLayer {
     /// `None` if the step changed no file.
     pub layer: Option<Digest>,
-    /// The key and the history's text for the files that the step really read. `None` if they are
-    /// the step's own.
+    /// The key and the history's text for the files that the step really read. `None` if the step's
+    /// own key and text are right.
     pub other: Option<(Digest, String)>,
     /// True if the context changed after its files were read for the key.
     pub has_changed: bool,

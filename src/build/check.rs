@@ -309,7 +309,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The legacy form `ENV name value`.
+    /// Applies the rule about the legacy form `ENV name value`.
     fn legacy(&mut self, keyword: &str, step: &Step) {
         let rest = step.text.split_once(' ').map_or("", |(_, rest)| rest);
         if !rest.split_whitespace().next().unwrap_or_default().contains('=') {

@@ -63,8 +63,8 @@ impl Source {
 }
 
 impl Tree<'_> {
-    /// Finds the sources of all patterns, except those that `excludes` names. Fails if no pattern finds a
-    /// source.
+    /// Finds the sources of all patterns, except those that `excludes` names. Fails if no pattern
+    /// finds a source.
     pub fn find_all(&self, patterns: &[String], excludes: &Ignore) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
         for pattern in patterns {
@@ -73,7 +73,7 @@ impl Tree<'_> {
         if sources.is_empty() && !patterns.is_empty() {
             fail!("'{}' matches no file of the {}", patterns.join(" "), self.from);
         }
-        // The copy itself applies the patterns to the contents of directories.
+        // The copy itself applies `excludes` to the contents of directories.
         sources.retain(|source| {
             let is_whole = !source.is_directory || self.parents;
             !is_whole || !excludes.excludes(self.kept(source))
@@ -262,8 +262,8 @@ impl Tree<'_> {
         })
     }
 
-    /// Returns the path of a source that is compared with the patterns of `--exclude`: the kept
-    /// part with `--parents`, otherwise the name of a file.
+    /// Returns the path with which the patterns of `--exclude` are compared: with `--parents` the
+    /// kept part of the source's path, otherwise the last component.
     fn kept<'s>(&self, source: &'s Source) -> &'s [u8] {
         if !self.parents {
             return source.name();

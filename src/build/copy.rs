@@ -160,8 +160,8 @@ impl Copying<'_> {
     }
 }
 
-/// Looks up `user[:group]` in the image's passwd(5) and group(5). A number alone is both the user's
-/// and the group's.
+/// Looks up `user[:group]` in the image's passwd(5) and group(5). A number without a group is both
+/// the user ID and the group ID.
 fn owner(root: BorrowedFd<'_>, text: &str) -> Result<(u32, u32)> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = if is_number { format!("{text}:{text}") } else { text.to_owned() };

@@ -1,9 +1,9 @@
 //! The inputs of a build: the context, the Dockerfile and the rules of `.dockerignore`.
 //!
 //! The context is a directory, or an archive in a file or on stdin, which is unpacked in the
-//! build's workplace. A Dockerfile alone on stdin has an empty context. As with Docker, `-f` is a
-//! path of the host if the context is a directory, and a path in the archive otherwise. A remote
-//! context is refused: nothing is downloaded here.
+//! build's workplace. If the context `-` is a Dockerfile and no archive, the context is empty. As
+//! with Docker, `-f` is a path of the host if the context is a directory, and a path in the archive
+//! otherwise. A remote context is refused: nothing is downloaded here.
 
 use std::fs::File;
 use std::io::{Cursor, Read};

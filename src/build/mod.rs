@@ -74,8 +74,8 @@ pub struct Options {
     pub id_file: Option<PathBuf>,
     /// `--network`: the network of RUN steps that name none.
     pub network: Option<String>,
-    /// The resource limits and extra hosts of the containers of RUN steps. Other options are
-    /// ignored.
+    /// The resource limits, process limits, extra hosts, cgroup parent and size of /dev/shm of the
+    /// containers of RUN steps. Other options are ignored.
     pub container: CreateOptions,
     /// `--build-context`: names, each with a directory or `docker-image://NAME`.
     pub contexts: Vec<(String, String)>,

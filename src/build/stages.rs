@@ -20,7 +20,8 @@ use crate::image::cache::CacheEntry;
 use crate::image::config::ImageConfig;
 use crate::sys::schedule;
 
-/// The most stages that run at the same time on a machine with fewer CPUs than this.
+/// The most stages that run at the same time on a machine with one CPU. On any other machine, the
+/// most is the number of CPUs.
 const LEAST: usize = 2;
 
 /// The result of a stage, which the child sends last.

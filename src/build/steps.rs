@@ -516,7 +516,7 @@ impl State {
     /// Gives a time to each step that changed only the config, as BuildKit does, so that the same
     /// cached steps make the same image. The time is that of the build's last layer before the
     /// step. A step before the build's first layer gets that layer's time. If the build made no
-    /// layer, the time is the base's. With `all`, each step of the build gets that time.
+    /// layer, the time is the base's. With `all`, each step of the build gets the time `all`.
     fn set_times(&mut self, all: Option<Instant>) {
         let history = &mut self.config.history;
         let new = history.iter().position(|step| step.created.is_none());

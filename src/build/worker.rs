@@ -3,8 +3,8 @@
 //! The caller shows the messages that the build sends through a pipe, and receives signals. SIGINT,
 //! SIGTERM and SIGHUP end a build at any point, even during a copy, a pull or a read from stdin.
 //! The caller kills the build, whose child processes die with it (PR_SET_PDEATHSIG of prctl(2)).
-//! Then it cleans up as the next build would: complete layers go into the cache, and all other
-//! files are removed. During the clean-up a second signal ends the caller (signalfd(2)).
+//! Then the caller cleans up as the next build would: complete layers go into the cache, and all
+//! other files are removed. During the clean-up a second signal ends the caller (signalfd(2)).
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};

@@ -8,8 +8,8 @@ use super::Dockerfile;
 use crate::build::ignore::Ignore;
 use crate::words::Expander;
 
-/// Parses `input` as a Dockerfile, replaces the variables in each of its lines, and matches each line
-/// as a rule of a `.dockerignore`.
+/// Parses `input` as a Dockerfile, replaces the variables in its first 100 lines, and matches a few
+/// paths with its lines as the rules of a `.dockerignore`.
 pub fn dockerfile(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     match Dockerfile::parse("Dockerfile", text) {
