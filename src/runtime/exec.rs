@@ -44,8 +44,10 @@ pub struct Target<'a> {
     /// The start time of that process; see `sys::process::start_time`.
     pub start_time: u64,
     pub cgroups: &'a [String],
-    /// Fail if the v2 cgroup takes no process. Otherwise the process joins the first process's present
-    /// one: an init such as systemd moves below and has the container's cgroup delegate its controllers.
+    /// Whether to fail if the container's v2 cgroup accepts no process (EBUSY). If not, the new
+    /// process joins the v2 cgroup in which the container's first process now is: an init such as
+    /// systemd moves to a cgroup below the container's, so that the container's cgroup can delegate
+    /// controllers.
     pub must_be_there: bool,
     /// Whether the container may have a time namespace of its own.
     pub has_time: bool,

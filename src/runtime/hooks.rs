@@ -31,7 +31,8 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 pub enum Place<'a> {
     /// On the host's files, in this directory if it is still there.
     Host(&'a Path),
-    /// Inside the container, in its `/`. They inherit no environment, because it is the host's.
+    /// Inside the container, in its `/`. A hook inherits no environment, because the caller's
+    /// environment is the host's.
     Container,
 }
 

@@ -216,7 +216,8 @@ impl Attaching<'_> {
         Ok(Some(tree))
     }
 
-    /// The options of a tmpfs that asks for no mode, with the mode of the directory that it covers.
+    /// Adds the mode of the directory that a tmpfs covers to the `options` of the tmpfs. `None` if
+    /// the options name a mode, the directory does not exist, or the file system is no tmpfs.
     fn inherited_mode(&self, mount: &Mount, kind: &CStr, options: &str) -> Result<Option<String>> {
         if kind != c"tmpfs" || options.split(',').any(|option| option.starts_with("mode=")) {
             return Ok(None);

@@ -262,7 +262,8 @@ fn c_string(text: &str) -> Result<CString> {
 
 fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
     let args = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
-    // Of several values of a variable the last counts, and an empty HOME is none, as under runc.
+    // As in runc, the last of several values of a variable counts, and an empty HOME counts as
+    // missing.
     let is_last = |(at, pair): &(usize, &String)| {
         let mut later = process.env[at + 1..].iter();
         let name = name_of(pair);

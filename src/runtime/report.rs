@@ -1,12 +1,12 @@
 //! The messages between parent and child while a container starts, as packets over a socket pair.
 //!
-//! The parent sends one byte when cgroups and network are ready. If the parent has hooks to run, the
-//! child sends READY when its mounts are made, and waits for a second byte. The child sends the
-//! console's descriptor, or a failure as an exit status and a sentence. A successful execve(2)
-//! closes the child's end; an empty packet is an error. A child that waits for `start` sends READY,
-//! then accepts a connection from the starting process, and reports to that process in the same way.
-//! If the caller expects a console, the first packet carries one descriptor. Any other descriptor is
-//! an error and is closed.
+//! The parent sends one byte when cgroups and network are ready. If the parent has hooks to run,
+//! the child sends READY as soon as its mounts are made, and waits for a second byte. The child
+//! sends the console's descriptor, or a failure as an exit status and a sentence. A successful
+//! execve(2) closes the child's end; an empty packet is an error. A child that waits for `start`
+//! sends READY, then accepts a connection from the starting process, and reports to that process in
+//! the same way. If the caller expects a console, the first packet carries one descriptor. Any
+//! other descriptor is an error and is closed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

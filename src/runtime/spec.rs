@@ -110,8 +110,8 @@ pub struct Hook {
     pub path: String,
     /// The arguments with the program's name first. An empty list means `path` alone.
     pub args: Vec<String>,
-    /// The environment variables, as `NAME=value`. `None` means the caller's for a program of the
-    /// host, and no variable inside the container.
+    /// The environment variables, as `NAME=value`. If this is `None`, a hook on the host inherits
+    /// the caller's environment, and a hook inside the container has no variables.
     pub env: Option<Vec<String>>,
     /// The timeout in seconds; `None` means no timeout.
     pub timeout: Option<u64>,

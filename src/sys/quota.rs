@@ -1,7 +1,8 @@
-//! Project quotas: the disk space that the files of one project may take together. A directory's project
-//! is an attribute that new files in it inherit (FS_IOC_FSSETXATTR, ioctl_xfs_fssetxattr(2)). Limits are set
-//! by quotactl_fd (Linux 5.14), before that by quotactl(2) on the block device, with XFS's commands, which
-//! ext4 understands too. The file system must be mounted with `prjquota`. Sizes on disk are multiples of
+//! Project quotas: limits on the disk space that all files of one project take together. The
+//! project is an attribute of a directory, and new files in the directory inherit it
+//! (FS_IOC_FSSETXATTR, ioctl_xfs_fssetxattr(2)). This file sets limits by quotactl_fd(2), and
+//! before Linux 5.14 by quotactl(2) on the block device. The commands are XFS's, which ext4
+//! understands too. The file system must be mounted with `prjquota`. Sizes on disk are multiples of
 //! 512 bytes.
 
 use std::ffi::{CString, c_void};
@@ -18,11 +19,11 @@ const PROJECT: u32 = 2;
 const GET_QUOTA: u32 = command(3);
 const SET_LIMITS: u32 = command(4);
 const GET_STATE: u32 = command(5);
-/// Of the state's flags: limits of projects are enforced.
+/// A flag of the state: the file system enforces limits of projects (FS_QUOTA_PDQ_ENFD).
 const ENFORCED: u16 = 1 << 5;
 const VERSION: i8 = 1;
 const FOR_PROJECT: i8 = 2;
-/// The soft and the hard limit of blocks are set.
+/// The bits of `Quota::fields` for the soft and the hard limit of blocks.
 const BLOCK_LIMITS: u16 = 1 << 2 | 1 << 3;
 const BLOCK: u64 = 512;
 const INHERIT: u32 = 0x200;
@@ -66,7 +67,8 @@ struct Quota {
     rest: [u64; 2],
 }
 
-/// Makes `directory`, which is empty, and what is made in it belong to `project`.
+/// Assigns the empty directory `directory` to `project`. Files that are created in the directory
+/// later inherit the project.
 pub fn set_project(directory: BorrowedFd<'_>, project: u32) -> Result<(), Errno> {
     let mut attributes = Attributes::default();
     let ioctl = |request, attributes: &mut Attributes| {
@@ -82,10 +84,10 @@ pub fn set_project(directory: BorrowedFd<'_>, project: u32) -> Result<(), Errno>
     ioctl(SET_ATTRIBUTES, &mut attributes)
 }
 
-/// Whether the file system of `directory` enforces limits of projects. `scratch` is a path in a directory of
-/// the caller's on it, for a moment.
+/// Whether the file system of `directory` enforces limits of projects. `scratch` is a free path in
+/// a directory of the caller. Before Linux 5.14 a device node exists there during the call.
 pub fn is_enforced(directory: BorrowedFd<'_>, scratch: &Path) -> Result<bool, Errno> {
-    // struct fs_quota_stat of linux/dqblk_xfs.h has 80 bytes, and its flags are the second half-word.
+    // struct fs_quota_stat of linux/dqblk_xfs.h has 80 bytes. Its flags are bytes 2 and 3.
     let mut state = [0u16; 64];
     // SAFETY: the command writes one fs_quota_stat, which is shorter than the array.
     unsafe { call(directory, scratch, GET_STATE, 0, state.as_mut_ptr().cast()) }?;
@@ -162,7 +164,7 @@ unsafe fn call(
 mod tests {
     use super::*;
 
-    /// The kernel's structures have these sizes: the requests carry that of the attributes.
+    /// The structs have the kernel's sizes. The ioctl requests contain the size of `Attributes`.
     #[test]
     fn the_structures_are_the_kernels() {
         assert_eq!(size_of::<Attributes>() as libc::c_ulong, GET_ATTRIBUTES >> 16 & 0x3fff);

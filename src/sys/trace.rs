@@ -1,11 +1,11 @@
 //! The log of `--debug`: each step of a container's start with its system call, the process that
 //! made the call, the time since the command's start, and the result.
 //!
-//! The switch is a static descriptor: a close-on-exec duplicate of the command's stderr. The
-//! monitor and init inherit the descriptor by fork and keep it until execve, so they can log after
-//! pivot_root. Without `--debug` a step costs one load of the static. A step is one write(2), so
-//! the lines of three processes do not mix. No step is logged after the seccomp filter is
-//! installed, because a filter may refuse write(2).
+//! The switch is a static descriptor: a close-on-exec duplicate of the command's stderr, or of the
+//! OCI runtime's log file. The monitor and init inherit the descriptor by fork and keep it until
+//! execve, so they can log after pivot_root. Without `--debug` a step costs one load of the static.
+//! A step is one write(2), so the lines of three processes do not mix. No step is logged after the
+//! seccomp filter is installed, because a filter may refuse write(2).
 
 use std::fmt::{Display, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -35,30 +35,31 @@ const NAMES: [&str; 3] = ["client", "monitor", "init"];
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Text,
-    /// One object per line.
+    /// One JSON object per line.
     Json,
     /// A line of level `debug` in an OCI runtime's log, `time="…" level=debug msg="…"`.
     LogText,
-    /// The same as an object.
+    /// The same line as a JSON object.
     LogJson,
 }
 
-/// The lowest number of the log's descriptor: an OCI runtime's caller passes on those below.
+/// The lowest number of the log's descriptor. The caller of an OCI runtime may pass descriptors
+/// with lower numbers to the program (`--preserve-fds`).
 const LOWEST: i32 = 512;
 
-/// Starts the log on stderr.
+/// Starts the log on stderr. Does nothing if the log is already on or stderr is closed.
 pub fn start(form: Form) {
     start_on(rustix::stdio::stderr(), form);
 }
 
-/// Starts the log on a file.
+/// As [`start`], on `file`.
 pub fn start_on(file: BorrowedFd<'_>, form: Form) {
     if is_on() {
         return;
     }
-    // A low limit of descriptors may forbid that number.
+    // If the limit on descriptors (RLIMIT_NOFILE) forbids this number, a lower one is used.
     let copy = rustix::io::fcntl_dupfd_cloexec(file, LOWEST);
-    // Without a stderr there is no reader of a log.
+    // If both calls fail, `file` is closed, and there is no log.
     let Ok(copy) = copy.or_else(|_| rustix::io::fcntl_dupfd_cloexec(file, 3)) else { return };
     START_NS.store(now_ns(), Relaxed);
     FORM.store(form as u8, Relaxed);

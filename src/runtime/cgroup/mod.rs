@@ -330,7 +330,8 @@ pub fn possible_paths(parent: &str, id: &str) -> Result<Vec<String>> {
     Ok(mounts.map(|mount| mount.join(&name).display().to_string()).collect())
 }
 
-/// Whether the directory `path` is in the v1 hierarchy that has `controller`.
+/// Whether the directory `path` is in the v1 hierarchy that has `controller`. A hierarchy without
+/// controllers is given by its name, such as `name=systemd`.
 pub fn belongs_to(path: &str, controller: &str) -> Result<bool> {
     let layout = Layout::detect()?;
     let named = layout.named.iter().find(|hierarchy| hierarchy.controllers == [controller]);
@@ -338,7 +339,8 @@ pub fn belongs_to(path: &str, controller: &str) -> Result<bool> {
     Ok(found.is_some_and(|hierarchy| Path::new(path).starts_with(&hierarchy.mount)))
 }
 
-/// The v2 cgroup of process `pid`, which may have left the one that it was started in.
+/// Opens the v2 cgroup in which process `pid` is now; `None` if the host has no cgroup v2. The
+/// process may have started in another cgroup.
 pub fn present_v2(pid: i32) -> Result<Option<OwnedFd>> {
     let Some(unified) = &Layout::detect()?.v2 else { return Ok(None) };
     let path = format!("/proc/{pid}/cgroup");
