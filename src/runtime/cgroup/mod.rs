@@ -41,7 +41,7 @@ const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
 
 /// A container's directories, planned or made.
 pub struct Cgroup {
-    /// One in each hierarchy, in the order in which defaults and limits first needed them.
+    /// At most one in each hierarchy, in the order in which defaults and limits needed them.
     directories: Vec<Directory>,
     /// The open v2 directory, once it is made. Init is cloned into this cgroup.
     unified: Option<OwnedFd>,
