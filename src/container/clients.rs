@@ -6,7 +6,8 @@
 //! reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing for
 //! `PATIENCE`, the program goes on. Before a rotation removes unread output, a later client is
 //! disconnected; for the first client the program waits instead, so a pipeline loses no byte.
-//! Without a log, a lagging client has a queue of one chunk.
+//! Without a log, a lagging client has a queue of one chunk, and the program waits until the client
+//! has read it.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};

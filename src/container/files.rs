@@ -52,12 +52,13 @@ impl Files {
         self.dir.join("work")
     }
 
-    /// The number of the project whose quota limits `upper` (`quota`).
+    /// The number of the project whose quota limits `upper` and `work` (`container::quota`).
     pub fn quota(&self) -> PathBuf {
         self.dir.join("quota")
     }
 
-    /// Where a kernel before Linux 5.14 needs a device node for a moment.
+    /// A device node that exists only during a quotactl(2) on a kernel before Linux 5.14
+    /// (`sys::quota`).
     pub fn quota_device(&self) -> PathBuf {
         self.dir.join(".quota-device")
     }

@@ -65,7 +65,7 @@ impl Health {
     }
 
     /// Adds a result and computes the new status. `age` is the program's age at the start of the
-    /// probe. A failure in the start period does not count.
+    /// probe. A failure in the start period does not count before the first success.
     pub fn note(&mut self, check: &Healthcheck, age: Duration, result: ProbeResult) {
         if result.exit_code == 0 {
             (self.status, self.failing_streak) = (HealthStatus::Healthy, 0);

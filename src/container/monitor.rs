@@ -149,8 +149,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     life.note_start(Start::First { attached });
     life.publish();
     if !attached {
-        // Close the log, so that a reader of the caller's stderr does not wait for the container's
-        // end.
+        // Stop the trace, which writes to the caller's stderr, so that a reader of that stderr does
+        // not wait for the container's end.
         trace::stop();
     }
     // Only a restart needs the spec again.
@@ -172,8 +172,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
         life.follow_update();
         let mut run = begun.elapsed();
-        // A failed start counts as an end, and the policy decides again: another program may have had
-        // the port, or the host no memory.
+        // A failed start counts as an end, and the policy decides again: another program may have
+        // had the port, or the host no memory.
         program = loop {
             let lock_file = Files::new(roots, &record.id).monitor_lock();
             if !life.goes_on(&outcome, &program) {
@@ -207,8 +207,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             life.restarts += 1;
             // A command that reads the files of a stopped container holds this lock.
             let change = Files::new(roots, &record.id).lock_changes();
-            // An `update` may have happened during the wait. While this monitor holds the lock, none
-            // can happen.
+            // An `update` may have happened during the wait. While this monitor holds the lock,
+            // none can happen.
             let updated = life.follow_update();
             if updated.is_some() && !life.goes_on(&outcome, &program) {
                 break 'life outcome;
@@ -374,7 +374,8 @@ impl Life<'_> {
             Ok(())
         };
         let copies = runtime::copies::make(spec)?;
-        // Make the link before the network is set up, because the hooks write to the copies.
+        // Make the link before the network is set up, because the hooks write to these copies of
+        // the hosts and resolv.conf files.
         if let Some(copies) = &copies {
             offer_copies(&self.roots.name_files(&self.record.id), copies)?;
         }
@@ -621,8 +622,9 @@ impl Life<'_> {
     }
 }
 
-/// Makes `link` lead to the directory `copies`, which is mounted at no path. After the end of this
-/// process the link is dangling.
+/// Makes `link` lead to the directory with the copies of hosts, resolv.conf and hostname
+/// (`runtime::copies`), which is mounted at no path. After the end of this process the link is
+/// dangling.
 fn offer_copies(link: &Path, copies: &OwnedFd) -> Result<()> {
     let process = rustix::process::getpid().as_raw_nonzero();
     let target = format!("/proc/{process}/fd/{}", copies.as_raw_fd());
@@ -647,8 +649,8 @@ struct Program {
     held: Vec<OwnedFd>,
     cgroups: Vec<String>,
     probes: Option<Probes>,
-    /// The directory of the copies, kept open so that other commands can write them through the
-    /// link.
+    /// The directory with the copies of hosts, resolv.conf and hostname. It stays open, so that
+    /// other commands can write the copies through the link of `offer_copies`.
     _copies: Option<OwnedFd>,
 }
 
@@ -812,7 +814,8 @@ impl<'a> Monitor<'a> {
             if client.lags() {
                 events |= PollFlags::OUT;
             }
-            // Leave the descriptor out: poll(2) always reports a hang-up, and would return at once.
+            // Leave out a client without events: poll(2) reports a hang-up even then, and would
+            // return at once.
             if !events.is_empty() {
                 fds.push(PollFd::new(&client.socket, events));
                 clients.push(at);
@@ -879,7 +882,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// Handles one message of a client. Returns false if the client must be removed: it has closed
-    /// its connection or sent a malformed message.
+    /// its connection, has sent a malformed message, or can no longer get all output.
     fn serve_client(&mut self, at: usize, program: Option<&mut Program>) -> bool {
         let listens = self.listens_to(&self.clients.list[at]);
         let client = &mut self.clients.list[at];

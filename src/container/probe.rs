@@ -174,7 +174,7 @@ fn text(bytes: Vec<u8>) -> String {
     text[..end].to_owned() + CUT
 }
 
-/// Kills the descendants of `ancestor`, the helper of `exec`, which ends when its child does.
+/// Kills the descendants of `ancestor`, the go-between of `exec`, which ends when its child does.
 fn kill_tree(ancestor: Pid, cgroups: &[String]) {
     /// The largest number of searches for descendants. If processes fork faster, some are left.
     const MAX_PASSES: u32 = 100;

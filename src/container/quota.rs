@@ -1,10 +1,10 @@
-//! `--storage-opt size=`: a limit on what a container writes to its root, by a project quota of the file
-//! system that holds the state root.
+//! `--storage-opt size=`: a limit on what a container writes to its root, by a project quota of the
+//! file system that holds the state root.
 //!
-//! The overlay's upper and work directories belong to one project, whose number is in the file `quota`
-//! beside them. A project's number must be unique on its file system, and no one hands numbers out: the
-//! first free one of those in the container's random id is taken. Volumes, logs and the record count to no
-//! project.
+//! The overlay's upper and work directories belong to one project, whose number is in the file
+//! `quota` beside them. A project's number must be unique on its file system, but no program
+//! assigns the numbers. So the container takes the first free number of those in its random id.
+//! Volumes, logs and the record belong to no project, so the limit does not count them.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -15,7 +15,8 @@ use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability};
 use crate::sys::quota;
 
-/// Numbers below are those that administrators choose, beginning with 1 in /etc/projid.
+/// The smallest number of a project here. Administrators choose smaller numbers, from 1, in
+/// /etc/projid.
 const LEAST: u32 = 1 << 20;
 
 /// Limits what is written to the empty upper and work directories of container `id` to `bytes`.
@@ -24,7 +25,8 @@ pub fn limit(files: &Files, id: &ContainerId, bytes: u64) -> Result<()> {
     let (directory, scratch) = (directory.as_fd(), files.quota_device());
     match quota::is_enforced(directory, &scratch) {
         Ok(true) => {}
-        // Each file system without such quotas has its own error, and none of them says more.
+        // Each file system without such quotas returns another error, and no error says more than
+        // this one.
         Ok(false) | Err(_) => fail!(
             "the file system of {} enforces no limits of projects: mount XFS with -o prjquota, or ext4 with \
              the features project and quota and -o prjquota; or keep the data on a volume whose file \
@@ -36,7 +38,8 @@ pub fn limit(files: &Files, id: &ContainerId, bytes: u64) -> Result<()> {
         if !quota::is_free(directory, &scratch, project).context(|| "look at a quota")? {
             continue;
         }
-        // Written first: the removal of the container clears the limit.
+        // Write the number before the limit is set, so that the removal of the container can clear
+        // the limit.
         let text = project.to_string();
         store::replace(&files.quota(), text.as_bytes(), Durability::Lazy)?;
         for path in [files.upper(), files.work()] {
@@ -58,7 +61,7 @@ pub fn clear(files: &Files) -> Result<()> {
     };
     let Ok(project) = text.trim().parse() else { return Ok(()) };
     let directory = open(files)?;
-    // The file system may have been mounted without quotas since: then there is no limit.
+    // Ignore a failure: if the file system was mounted again without quotas, there is no limit.
     let _ = quota::set_limit(directory.as_fd(), &files.quota_device(), project, 0);
     Ok(())
 }
@@ -67,7 +70,8 @@ fn open(files: &Files) -> Result<File> {
     File::open(&files.dir).context(|| format!("open {}", files.dir.display()))
 }
 
-/// The numbers in an id, 32 bits each. The kernel's number for "none" is not among them.
+/// The numbers of projects in an id, 32 bits each. Leaves out those below `LEAST`, and u32::MAX,
+/// which is no project.
 fn numbers(id: &ContainerId) -> impl Iterator<Item = u32> {
     let words = id.as_bytes().chunks(8).filter_map(|digits| std::str::from_utf8(digits).ok());
     let numbers = words.filter_map(|digits| u32::from_str_radix(digits, 16).ok());

@@ -80,7 +80,7 @@ stored_flat! {
         pub limits: ProcessLimits => flat,
         /// The size of /dev/shm in bytes.
         pub shm_size: u64,
-        /// `--storage-opt size=`, as given; `quota` applied it.
+        /// The value of `--storage-opt size=` as given. `quota` has set the limit at the creation.
         pub storage_size: Option<String> => optional,
         pub add_hosts: Vec<(String, HostAddress)>,
         pub resolver: Resolver => flat,

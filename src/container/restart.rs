@@ -1,7 +1,8 @@
 //! The restart policies of `--restart`, as in Docker: whether a program that ended by itself is
 //! restarted, after which pause, and whether `boot` starts the container. The pause doubles from
-//! 100 ms to 60 s, and starts at 100 ms again after a run of 10 s. The monitor applies the policy.
-//! A stop by the user overrides the policy (`state::StopMark`).
+//! 100 ms to 60 s, and starts at 100 ms again after a run of 10 s, unless a compose file sets a
+//! fixed pause. The monitor applies the policy. A stop by the user overrides the policy
+//! (`state::StopMark`).
 
 use std::fmt;
 use std::time::Duration;
@@ -87,8 +88,8 @@ impl fmt::Display for RestartPolicy {
     }
 }
 
-/// The pause before each restart. The pause doubles each time, and starts at `FIRST` again after a
-/// run of at least `GOOD`.
+/// The pause before each restart. A pause that is not fixed doubles each time, and starts at
+/// `FIRST` again after a run of at least `GOOD`.
 pub struct Backoff {
     next: Duration,
     is_fixed: bool,
@@ -100,7 +101,7 @@ impl Backoff {
     /// A run of at least this length resets the pause.
     const GOOD: Duration = Duration::from_secs(10);
 
-    /// Starts with the shortest pause, or has a fixed one.
+    /// Starts with the shortest pause, or always has the pause `fixed`.
     pub fn new(fixed: Option<Duration>) -> Backoff {
         Backoff { next: fixed.unwrap_or(Self::FIRST), is_fixed: fixed.is_some() }
     }

@@ -88,8 +88,8 @@ const LOST: u8 = 255;
 const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the container's monitor \
                           was killed and its run directory removed";
 
-/// Removes what the engine has set up on the host for the container with this ID: its networks.
-/// Returns the networks that the container has left.
+/// Removes what the engine has set up on the host for the container with this ID: its networks and
+/// the mounts of its volumes. Returns the networks that the container has left.
 pub type TakeDown = fn(&Roots, &ContainerId) -> Result<Networks>;
 
 /// The present state of a container.
@@ -364,8 +364,9 @@ pub fn running(roots: &Roots, record: &Record) -> Result<Option<State>> {
     }
 }
 
-/// Whether a monitor holds the lock file. False if the lock file is missing, even if the monitor
-/// runs: use [`lives`] before removing anything of a container.
+/// Whether a monitor, or a command that creates or starts the container, holds the lock file. False
+/// if the lock file is missing, even if the monitor runs: use [`lives`] before removing anything of
+/// a container.
 pub fn is_watched(files: &Files) -> Result<bool> {
     Lock::is_held(&files.monitor_lock())
 }
@@ -575,8 +576,9 @@ fn let_overlay_be_mounted(files: &Files, outcome: &Outcome) -> Result<()> {
 /// Whether `pause` has paused the container. The mark names the paused process, so a program that
 /// was restarted since is not paused.
 ///
-/// The freezer is read only if the mark was removed with the run directory. `commit` also freezes a
-/// container, and `ps` would need to find the freezer of each container.
+/// The mark decides and not the freezer, because `commit` also freezes a container, and because
+/// `ps` would need to find the freezer of each container. The freezer is read only if the mark was
+/// removed with the run directory.
 pub fn is_paused(files: &Files, state: &State) -> bool {
     if let Some(frozen) = state.frozen {
         return frozen;
@@ -600,7 +602,7 @@ fn pause_mark(state: &State) -> String {
 /// The command that ends the container, so that the monitor does not restart it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopMark {
-    /// `stop` or `kill`.
+    /// `stop`, `kill` or `rm -f`, or a health check with the action `stop`.
     User,
     /// `halt`. The next `boot` starts the container again.
     Halt,

@@ -97,8 +97,8 @@ pub struct CreateOptions {
     pub networks: Vec<EndpointOption>,
     /// `--link`: a container, and its name in this container.
     pub links: Vec<(String, String)>,
-    /// `--ip`, `--link-local-ip` and `--mac-address` on the first of the networks; `--network-alias`
-    /// on each.
+    /// `--ip`, `--link-local-ip` and `--mac-address` on the first of the networks;
+    /// `--network-alias` on each.
     pub endpoint: EndpointSettings,
     pub publish: Vec<Publish>,
     /// `--publish-all`
@@ -306,7 +306,7 @@ pub struct UpdateOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageSize {
     pub bytes: u64,
-    /// As `inspect` shows it.
+    /// The value as the user typed it, which `inspect` shows.
     pub given: String,
 }
 
