@@ -112,7 +112,7 @@ fn write(path: &Path, put: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let written = File::create(&part).map_err(Into::into).and_then(|mut file| put(&mut file));
     let moved = written.and_then(|()| Ok(rename(&part, path)?));
     if moved.is_err() {
-        // Report the first failure, not this one.
+        // Report the first failure, not a failure to remove the file.
         let _ = remove_file(&part);
     }
     moved

@@ -223,7 +223,8 @@ impl Build<'_> {
     fn end_all(&self, running: Vec<Stage>) {
         for stage in running {
             stage.worker.kill();
-            // Report the first failure, not this one. The next build removes the rest.
+            // Report the first failure, not a failure of this cleanup. The next build removes the
+            // rest.
             let _ = self.engine.clear_stage(self.place, stage.at);
         }
     }

@@ -166,7 +166,7 @@ impl Build<'_> {
     /// Adds to the error of a failed step the command that runs the image before the step.
     fn with_image(&self, error: Error) -> Error {
         let Some(state) = self.failed.take() else { return error };
-        // Report the step's failure, not this one.
+        // Report the step's failure, not a failure to make the image.
         let Ok(image) = self.image_to_look_into(&state) else { return error };
         let image = image.short();
         let hint = format!("look into the image before it with: mydocker run --rm -it {image} sh");

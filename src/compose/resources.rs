@@ -3,7 +3,7 @@
 //!
 //! The labels of a network or volume name the project. An external network or volume must exist
 //! already. If a volume with the right name belongs to another project or to none, it is used with
-//! a warning. Such a network is an error. `engine` implements the drivers.
+//! a warning. A network of another project is an error. `engine` implements the drivers.
 
 use super::members::Session;
 use super::node::Node;

@@ -26,7 +26,8 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
         NetworkMode::Container(id) => {
             let namespace = of_container(roots, "network", id)?;
             // Write the mark before the namespace is opened. If the other container ends before,
-            // opening the namespace fails. If the other container ends later, it finds the mark.
+            // opening the namespace fails. If the other container ends later, its monitor finds the
+            // mark.
             store::replace_in_new_dir(&roots.network_joined_mark(id), b"")?;
             namespace
         }

@@ -248,7 +248,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     // Release the ports before the container is reported as ended.
     program.held.clear();
     // If this fails, the next command that reads the container's state finds the lock released and
-    // does the same.
+    // cleans up.
     let left = life.leave(&outcome, &lock);
     life.publish();
     drop(lock);

@@ -2,7 +2,8 @@
 //! (`--output`).
 //!
 //! The changes are overlayfs's upper directory, which becomes one layer. A running container is
-//! frozen while it is read (`--pause`). A child process thaws it even if this process is killed.
+//! frozen while it is read (`--pause`). A child process thaws the container even if this process is
+//! killed.
 //! The image's config is the config with which the container was created, changed by `--change`.
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -97,9 +97,9 @@ impl Engine {
         state::condition(&self.roots, record, hooks::take_down)
     }
 
-    /// Like `glance`, but waits until a container that is being started has started. Kills it after
-    /// `limit`, because a start can hang, for example in a file that another container leases
-    /// (F_SETLEASE of fcntl(2)).
+    /// Like `glance`, but waits until a container that is being started has started. Kills the
+    /// container after `limit`, because a start can hang, for example in a file that another
+    /// container leases (F_SETLEASE of fcntl(2)).
     pub(super) fn past_start(&self, record: &Record, limit: Option<Duration>) -> Result<Condition> {
         let mut patience = Patience::new(limit.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
         loop {

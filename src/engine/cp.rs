@@ -89,8 +89,8 @@ impl Engine {
                 let source = Source::find(root, path, options.follow)?;
                 let target = absolute(target)?;
                 let (into, name) = source.goes_to(host.as_fd(), &target)?;
-                // Resolve the files' paths below that directory, so that no link in the archive can
-                // lead out of it.
+                // Resolve the files' paths below `into`, so that no link in the archive can lead
+                // out of this directory.
                 let into = into.as_slice();
                 let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
                 let name = name.as_deref();

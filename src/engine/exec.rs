@@ -54,8 +54,8 @@ impl Engine {
         for _ in 0..MAX_TRIES {
             let record = self.record(container)?;
             let (record, state) = match self.glance(&record)? {
-                // If the process has ended, the entry into its namespaces fails, so do not check it
-                // here.
+                // If the process has ended, the entry into its namespaces fails, so do not look for
+                // its end here.
                 Condition::Running(state) => (record, state),
                 _ => self.running(container)?,
             };

@@ -2,7 +2,7 @@
 //! download.
 //!
 //! The image is made at first use by the same import as any other tar. The ustar header (tar(5)) is
-//! written here with a fixed date, so that the layer's digest depends on the binary alone. The
+//! written here with a fixed date, so that the layer's digest depends only on the binary. The
 //! program is in `src/hello.rs`.
 
 use std::fs::File;
@@ -40,7 +40,7 @@ pub fn make(images: &ImageStore) -> Result<ImageId> {
 }
 
 /// Returns a ustar header (tar(5)) for the executable file `hello`. `size` is the file's bytes. The
-/// time is 1970, so that the layer's digest depends on the binary alone.
+/// time is 1970, so that the layer's digest depends only on the binary.
 fn header(size: u64) -> [u8; BLOCK] {
     let mut header = [0; BLOCK];
     let mut put =

@@ -1,8 +1,8 @@
 //! The `network` commands, and the networks of a new container.
 //!
-//! `network connect` and `network disconnect` change a container's endpoints while it runs, under
-//! the container's lock; `hooks` does this at its start and end. The module `network` makes
-//! bridges, leases and firewall rules. This file adds which containers are alive.
+//! `network connect` and `network disconnect` change the endpoints of a running container under the
+//! container's lock; `hooks` changes them at the container's start and end. The module `network`
+//! makes bridges, leases and firewall rules. This file adds which containers are alive.
 
 use rustix::process::Pid;
 
@@ -216,7 +216,8 @@ impl Engine {
         Ok(views)
     }
 
-    /// Removes a network (`network rm`). Fails if a container uses the network or it always exists.
+    /// Removes a network (`network rm`). Fails if a container uses the network, and for the three
+    /// networks that always exist.
     pub fn network_remove(&self, name: &str) -> Result<()> {
         match create::find(&self.roots, name)? {
             create::Found::Network(network) if network.name != DEFAULT => {

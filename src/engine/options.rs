@@ -1,6 +1,6 @@
 //! The options of each command: typed values that the command line or another front end fills in.
 //!
-//! A front end checks what a flag alone shows. The engine checks what depends on the host or on
+//! A front end checks each flag by itself. The engine checks what depends on the host or on
 //! other containers when it uses the options. Sizes are in bytes and times in seconds unless a
 //! field says otherwise. An undocumented field has the meaning of Docker's flag with the same name.
 
@@ -60,8 +60,8 @@ pub struct CreateOptions {
     /// `--platform`. If set, an image for another platform causes no warning.
     pub platform: Option<Platform>,
     pub streams: StreamOptions,
-    /// `--env` and `--env-file`, each as `NAME=value`; env files come first. `NAME` alone removes
-    /// the image's variable.
+    /// `--env` and `--env-file`, each as `NAME=value`; env files come first. `NAME` without a value
+    /// removes the image's variable.
     pub env: Vec<String>,
     pub mounts: Vec<MountOption>,
     /// Targets and names of anonymous volumes of an earlier container. Each is mounted where this

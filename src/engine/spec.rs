@@ -111,8 +111,8 @@ impl Engine {
 
     /// Returns name servers for a container on a host whose resolv.conf names none that the
     /// container can reach. If a name server of the host listens on the bridge, returns that one.
-    /// Otherwise returns none for an internal network, and else public ones with a warning, which
-    /// appears once a boot.
+    /// Otherwise returns none for an internal network, and public ones for any other network. The
+    /// warning about public ones appears once a boot.
     fn fallback_servers(&self, record: &Record) -> Result<Vec<IpAddr>> {
         let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
         let network = create::open(&self.roots, &network.name)?;
@@ -297,7 +297,7 @@ fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
     Ok(process)
 }
 
-/// Returns the first process. `exec` takes its defaults from it.
+/// Returns the first process. A process of `exec` has the same defaults.
 pub(super) fn process(record: &Record) -> Result<Process> {
     Ok(Process {
         args: record.args(),

@@ -194,7 +194,7 @@ impl Engine {
         options.layers = Some(self.layer_paths(place, layers));
         // A container that cannot start has nothing to commit.
         self.run_to_end(&options, output).inspect_err(|_| {
-            // Report the failed start, not this failure.
+            // Report the failed start, not a failed removal.
             let _ = self.drop_container(place);
         })
     }

@@ -105,7 +105,7 @@ impl Engine {
     }
 
     /// Waits until a container that has its stop signal has ended and its monitor has cleaned up.
-    /// Kills it at its deadline.
+    /// Kills the container at the deadline.
     pub fn end_stop(&self, mut stopping: Stopping) -> Result<()> {
         self.await_exit(&mut stopping)?;
         self.await_cleanup(&stopping.record)?;

@@ -67,7 +67,7 @@ impl Engine {
             Some(ports) if result.is_ok() => ports.finish(),
             Some(ports) => ports.undo(self, id),
         };
-        // If this failed, the next command repeats it.
+        // If the ports are not settled, the next `update` or `system check --repair` settles them.
         mark.finished = settled.is_ok();
         let settled = settled.and(mark.write(&files));
         if mark.ports == Some(true) && state.has_ended() {

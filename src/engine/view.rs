@@ -370,7 +370,8 @@ pub fn pass_by<F, K: PartialEq>(
     })
 }
 
-/// Reports whether there is a label `wanted`. As in Docker's filters, it is `key` or `key=value`.
+/// Reports whether there is a label `wanted`. As in Docker's filters, `wanted` is `key` or
+/// `key=value`.
 pub fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
     labels.iter().any(|(key, value)| match wanted.split_once('=') {
         Some((wanted_key, wanted)) => key == wanted_key && value == wanted,

@@ -70,7 +70,7 @@ impl Engine {
             let has = |record: &Record, name: &str| {
                 record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(name))
             };
-            // A container whose record cannot be read may use any of them.
+            // A container whose record cannot be read may use any of these volumes.
             let record = Record::read(&self.roots, &id).ok();
             found.retain(|volume| {
                 let may_have = record.as_ref().is_none_or(|record| has(record, &volume.name));

@@ -1,7 +1,7 @@
 //! Checks of `create` that need several options or the host: memory against swap, `--rm` against
 //! `--restart`, existing devices.
 //!
-//! The command line has checked each flag alone. These checks are here, below the command line,
+//! The command line has checked each flag by itself. These checks are here, below the command line,
 //! because each caller of the engine needs them. The checks change nothing.
 
 use std::fs;

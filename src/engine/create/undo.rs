@@ -1,8 +1,8 @@
-//! The guard that removes an incomplete container when `create` fails.
+//! Removes an incomplete container when `create` fails.
 //!
-//! The guard removes the directory, the name, the lease of user IDs and the anonymous volumes. If
-//! the process is killed, the guard does not run. `system check` and the next user of the name
-//! handle that case (see the head of `create`).
+//! Dropping an `Undo` removes the directory, the name, the lease of user IDs and the anonymous
+//! volumes. If the process is killed, nothing is dropped. `system check` and the next user of the
+//! name handle that case (see the head of `create`).
 
 use crate::container::{id_range, state};
 use crate::container_id::ContainerId;
@@ -22,7 +22,7 @@ pub(super) struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    /// Disarms the guard: the container is complete.
+    /// Removes nothing, because the container is complete.
     pub(super) fn keep(self) {
         std::mem::forget(self);
     }
