@@ -477,8 +477,8 @@ fn joined_ids(service: &Service, members: &[Member]) -> String {
     ids.join(",")
 }
 
-/// Returns compose's labels for a container, which override labels of the same names in the file
-/// and in the image.
+/// Returns compose's labels for a container. Neither the file nor the image can set labels with
+/// these names.
 pub fn labels(
     project: &Project,
     service: &Service,

@@ -668,11 +668,11 @@ pub fn erase(roots: &Roots, id: &ContainerId, name: &str, durability: Durability
     hide(roots, id, name, durability)?.remove()
 }
 
-/// Starts the removal of a container: removes the run directory, hides the container's directory by
-/// a rename, and releases the name. The caller removes the returned tree.
+/// Starts the removal of a container: removes the run directory, clears the quota, hides the
+/// container's directory by a rename, and releases the name. The caller removes the returned tree.
 ///
-/// If this process is killed after the first step, the container is still listed and can be removed
-/// again. If this process is killed after the second step, `system check` finds the rest.
+/// If this process is killed before the rename, the container is still listed and can be removed
+/// again. If this process is killed after the rename, `system check` finds the rest.
 pub fn hide(
     roots: &Roots,
     id: &ContainerId,

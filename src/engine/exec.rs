@@ -44,8 +44,8 @@ impl Engine {
     /// Runs the command and returns its exit status. With `detach`, returns 0 as soon as the
     /// command has started. Fails if the container does not run or is paused.
     pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
-        // The delay between restarts doubles, so a container cannot exit more often during one
-        // call.
+        // The delay between restarts doubles unless a compose file fixes it, so a container rarely
+        // exits more often during one call.
         const MAX_TRIES: u32 = 16;
         if options.command.is_empty() {
             fail!("no command given");

@@ -35,8 +35,8 @@ impl Engine {
 
     /// Returns the processes of a container, sorted by PID. Fails if the container does not run.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
-        // The delay between restarts doubles, so a container cannot exit more often during one
-        // call.
+        // The delay between restarts doubles unless a compose file fixes it, so a container rarely
+        // exits more often during one call.
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let (_, state) = self.running(name)?;
