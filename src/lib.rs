@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
     if arguments.first().is_some_and(|name| name == "/hello") {
         return hello::main();
     }
-    sys::inherited::lift_for_command();
+    sys::inherited::prepare_command();
     #[cfg(feature = "oci")]
     match arguments.as_slice() {
         [name, rest @ ..] if oci::is_called(name) => return oci::main(rest),

@@ -131,7 +131,7 @@ impl Client {
 
     /// Sends a chunk to this client, or lets the client read the chunk from the log later. Returns
     /// false if the client must be disconnected.
-    fn offer(
+    fn send_output(
         &mut self,
         stream: Stream,
         data: &[u8],
@@ -187,14 +187,20 @@ impl Clients {
 
     /// Sends a chunk to every client that wants output. `mark` is the chunk's position in the log;
     /// `None` if the log lacks the chunk.
-    pub fn offer(&mut self, stream: Stream, data: &[u8], log: Option<&Writer>, mark: Option<Mark>) {
+    pub fn send_output(
+        &mut self,
+        stream: Stream,
+        data: &[u8],
+        log: Option<&Writer>,
+        mark: Option<Mark>,
+    ) {
         let mut copy = None;
-        self.list.retain_mut(|client| client.offer(stream, data, log, mark, &mut copy));
+        self.list.retain_mut(|client| client.send_output(stream, data, log, mark, &mut copy));
     }
 
     /// Disconnects each client, except the first, that has not read the output which the next
     /// rotation removes.
-    pub fn drop_outrun(&mut self, log: &Writer) {
+    pub fn disconnect_slow(&mut self, log: &Writer) {
         self.list.retain(|client| {
             client.first || !client.behind.as_ref().is_some_and(|cursor| log.may_outrun(cursor))
         });
@@ -220,9 +226,9 @@ impl Clients {
     }
 
     /// Opens the log files that the clients have not read yet, so that the files can be removed.
-    pub fn gather(&mut self, log: &Writer) {
+    pub fn open_unread(&mut self, log: &Writer) {
         self.list.retain_mut(|client| match &mut client.behind {
-            Some(cursor) => cursor.gather(log).is_ok(),
+            Some(cursor) => cursor.open_unread(log).is_ok(),
             None => true,
         });
     }
@@ -277,7 +283,7 @@ mod tests {
         Request::StdinEnd.send(theirs.as_fd(), SendFlags::empty()).unwrap();
         drop(theirs);
         let mut clients = Clients { list: vec![Client::first(ours, true)] };
-        clients.offer(Stream::Stdout, b"out", None, None);
+        clients.send_output(Stream::Stdout, b"out", None, None);
         let [client] = &clients.list[..] else { panic!("the client was dropped") };
         assert!(!client.output && !client.lags());
         let mut buffer = [0; 16];

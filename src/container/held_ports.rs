@@ -25,14 +25,14 @@ const MAX_WAIT: i64 = 10;
 const NO_NAME: &str = "-";
 
 /// A connection to a container's monitor.
-pub struct Holder(OwnedFd);
+pub struct MonitorPorts(OwnedFd);
 
-impl Holder {
+impl MonitorPorts {
     /// Connects to the monitor of a running container. Fails if the monitor is of an older version,
     /// which cannot change ports, or has no socket.
-    pub fn of(files: &Files) -> Result<Holder> {
-        match dial(&files.run, false)?.map(Holder) {
-            Some(holder) => holder.release(NO_NAME).map(|()| holder),
+    pub fn of(files: &Files) -> Result<MonitorPorts> {
+        match dial(&files.run, false)?.map(MonitorPorts) {
+            Some(ports) => ports.release(NO_NAME).map(|()| ports),
             None => fail!(
                 "{} has no monitor's socket, so ports can't change before the container's next \
                  start",
@@ -90,7 +90,7 @@ pub(super) fn serve(held: &mut Vec<OwnedFd>, request: &Request<'_>, came: Option
         _ => {}
     }
     // Make sure that a descriptor is free for the next request.
-    sys::fds::make_room(held.len());
+    sys::fds::raise_limit(held.len());
 }
 
 fn name_of(socket: &OwnedFd) -> Option<String> {

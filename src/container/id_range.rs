@@ -108,8 +108,8 @@ pub fn lease(roots: &Roots, id: &ContainerId) -> Result<IdMap> {
     if let Some(ids) = take_free(roots, &pool, id)? {
         return Ok(ids);
     }
-    for lost in lost(roots)? {
-        store::remove_file(&lost)?;
+    for lease in stale_leases(roots)? {
+        store::remove_file(&lease)?;
     }
     match take_free(roots, &pool, id)? {
         Some(ids) => Ok(ids),
@@ -148,7 +148,7 @@ pub fn release(roots: &Roots, ids: &IdMap, id: &ContainerId) -> Result<()> {
 }
 
 /// Releases the range of a container that is being removed, if `lease` has assigned the range.
-pub fn give_back(roots: &Roots, record: &Record) -> Result<()> {
+pub fn release_assigned(roots: &Roots, record: &Record) -> Result<()> {
     match &record.user_namespace {
         Some(namespace) if namespace.auto => release(roots, &namespace.ids, &record.id),
         _ => Ok(()),
@@ -161,15 +161,15 @@ pub fn is_leased(roots: &Roots, ids: &IdMap, id: &ContainerId) -> bool {
 }
 
 /// The paths of all leases of containers that no longer exist.
-pub fn lost(roots: &Roots) -> Result<Vec<PathBuf>> {
+pub fn stale_leases(roots: &Roots) -> Result<Vec<PathBuf>> {
     // Read the containers after the leases. A container's directory exists before its lease, so a
     // new lease is never taken for a stale one.
     let leases: Vec<PathBuf> =
         store::list(&roots.ids())?.into_iter().map(|name| roots.ids().join(name)).collect();
     let containers: HashSet<String> =
         all_ids(roots)?.iter().map(|id| kept(id).to_owned()).collect();
-    let is_lost = |path: &PathBuf| owner(path).is_none_or(|id| !containers.contains(&id));
-    Ok(leases.into_iter().filter(is_lost).collect())
+    let is_stale = |path: &PathBuf| owner(path).is_none_or(|id| !containers.contains(&id));
+    Ok(leases.into_iter().filter(is_stale).collect())
 }
 
 /// Checks a range that the user chose. Fails if the range contains the host's root or overlaps the
@@ -280,7 +280,7 @@ mod tests {
         assert_ne!(first.uid, second.uid);
         release(&roots, &first, &b).unwrap();
         assert!(is_leased(&roots, &first, &a));
-        assert_eq!(lost(&roots).unwrap(), [path(&roots, &second)], "b has no directory");
+        assert_eq!(stale_leases(&roots).unwrap(), [path(&roots, &second)], "b has no directory");
         release(&roots, &first, &a).unwrap();
         assert!(!is_leased(&roots, &first, &a));
         fs::remove_dir_all(dir).unwrap();

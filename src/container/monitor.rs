@@ -176,7 +176,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         // had the port, or the host no memory.
         program = loop {
             let lock_file = Files::new(roots, &record.id).monitor_lock();
-            if !life.goes_on(&outcome, &program) {
+            if !life.will_restart(&outcome, &program) {
                 break 'life outcome;
             }
             // Without the run directory no command could find the restarted program.
@@ -186,8 +186,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             }
             let deadline = Instant::now() + backoff.after(run);
             // Release the ports, so that the restarted program or another program can bind them.
-            program.held.clear();
-            let rested = life.rest(&outcome);
+            program.port_sockets.clear();
+            let prepared = life.prepare_restart(&outcome);
             monitor.pause(deadline, &|| life.stop_mark().is_some() || is_wiped());
             if life.stop_mark().is_some() {
                 break 'life Outcome {
@@ -210,12 +210,12 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             // An `update` may have happened during the wait. While this monitor holds the lock,
             // none can happen.
             let updated = life.follow_update();
-            if updated.is_some() && !life.goes_on(&outcome, &program) {
+            if updated.is_some() && !life.will_restart(&outcome, &program) {
                 break 'life outcome;
             }
             // The last program's endpoints must be gone before the next program gets the same ones.
-            let rested = rested.or_else(|_| life.rest(&outcome));
-            let renewed = rested.and_then(|()| updated.as_ref().map(renew).transpose());
+            let prepared = prepared.or_else(|_| life.prepare_restart(&outcome));
+            let renewed = prepared.and_then(|()| updated.as_ref().map(renew).transpose());
             let begun = renewed.and_then(|renewed| match renewed.or(spec.take()) {
                 Some(mut next) => {
                     let begun = life.begin_again(&mut next);
@@ -243,13 +243,13 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
     };
     if let Some(log) = &monitor.log {
-        monitor.clients.gather(log);
+        monitor.clients.open_unread(log);
     }
     // Release the ports before the container is reported as ended.
-    program.held.clear();
+    program.port_sockets.clear();
     // If this fails, the next command that reads the container's state finds the lock released and
     // cleans up.
-    let left = life.leave(&outcome, &lock);
+    let left = life.clean_up(&outcome, &lock);
     life.publish();
     drop(lock);
     monitor.send_exit(outcome.exit_code);
@@ -279,7 +279,7 @@ fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
     sys::fds::become_stdio([null.as_fd(), null.as_fd(), null.as_fd()])
         .context(|| "let go of the caller's streams")?;
     rustix::process::chdir("/").context(|| "go to /")?;
-    sys::inherited::shed();
+    sys::inherited::reset();
     // Block all signals and never read them: a SIGTERM to all processes must not end the process
     // that cleans up.
     let all = (1..=64).filter_map(Signal::from_number);
@@ -368,9 +368,9 @@ impl Life<'_> {
         let streams = Streams::new(self.record)?;
         probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
         let (hooks, joined) = (&mut *self.hooks, &mut self.joined);
-        let mut held = Vec::new();
+        let mut port_sockets = Vec::new();
         let mut prepare = |pid| {
-            (held, *joined) = hooks.set_up(pid)?;
+            (port_sockets, *joined) = hooks.set_up(pid)?;
             Ok(())
         };
         let copies = runtime::copies::make(spec)?;
@@ -407,7 +407,17 @@ impl Life<'_> {
         let (pid, pidfd, start_time) = (running.pid, running.pidfd, state.start_time);
         let cgroups = state.cgroups;
         let _copies = copies;
-        Ok(Program { pid, pidfd, start_time, outputs, stdin, held, cgroups, probes, _copies })
+        Ok(Program {
+            pid,
+            pidfd,
+            start_time,
+            outputs,
+            stdin,
+            port_sockets,
+            cgroups,
+            probes,
+            _copies,
+        })
     }
 
     /// Writes the program's PID and start time to state.json.
@@ -443,7 +453,7 @@ impl Life<'_> {
             _ => outcome,
         };
         let left =
-            self.leave(&outcome, lock).and_then(|tree| tree.map_or(Ok(()), HiddenTree::remove));
+            self.clean_up(&outcome, lock).and_then(|tree| tree.map_or(Ok(()), HiddenTree::remove));
         self.publish();
         match left {
             Ok(()) => error,
@@ -561,7 +571,7 @@ impl Life<'_> {
         Outcome { oom_killed, ..self.outcome(code, String::new()) }
     }
 
-    fn goes_on(&self, outcome: &Outcome, program: &Program) -> bool {
+    fn will_restart(&self, outcome: &Outcome, program: &Program) -> bool {
         // The monitor has ended the program because it was unhealthy.
         let replaced = self.record.restarts_unhealthy()
             && program.probes.as_ref().is_some_and(Probes::is_ending);
@@ -569,15 +579,15 @@ impl Life<'_> {
             && (replaced || self.policy.applies(outcome.exit_code, outcome.restarts))
     }
 
-    fn tend(&self, program: &mut Program) {
+    fn run_probes(&self, program: &mut Program) {
         if let Some(probes) = &mut program.probes {
-            probes.tend(self.roots, self.record, self.process, program.pidfd.as_fd());
+            probes.advance(self.roots, self.record, self.process, program.pidfd.as_fd());
         }
     }
 
     /// Cleans up between two runs of the program, and writes the state of a container that will be
     /// restarted.
-    fn rest(&mut self, outcome: &Outcome) -> Result<()> {
+    fn prepare_restart(&mut self, outcome: &Outcome) -> Result<()> {
         let networks = self.hooks.take_down()?;
         self.note_clean_up(&networks);
         self.publish();
@@ -596,7 +606,7 @@ impl Life<'_> {
 
     /// Cleans up and records the outcome. `lock` is the monitor's lock. For a container with `--rm`
     /// returns the hidden files that must still be removed.
-    fn leave(&mut self, outcome: &Outcome, lock: &Lock) -> Result<Option<HiddenTree>> {
+    fn clean_up(&mut self, outcome: &Outcome, lock: &Lock) -> Result<Option<HiddenTree>> {
         let taken_down = self
             .hooks
             .take_down()
@@ -611,12 +621,12 @@ impl Life<'_> {
             let tree = state::hide(self.roots, id, name, Durability::Lazy)
                 .traced("rename", || format!("--rm: hide {name}, then remove its files"))?;
             self.note("destroy", &[]);
-            id_range::give_back(self.roots, self.record)?;
+            id_range::release_assigned(self.roots, self.record)?;
             return taken_down.map(|_| Some(tree));
         }
         let is_wiped = !lock.stands_for(&Files::new(self.roots, &self.record.id).monitor_lock());
-        let settle = if is_wiped { state::settle_wiped } else { state::settle };
-        settle(self.roots, self.record, outcome)
+        let record = if is_wiped { state::record_outcome_of_wiped } else { state::record_outcome };
+        record(self.roots, self.record, outcome)
             .traced("rename", || format!("record the exit status {}", outcome.exit_code))?;
         taken_down.map(|_| None)
     }
@@ -646,7 +656,7 @@ struct Program {
     /// The write end of the program's stdin, while it is open.
     stdin: Option<OwnedFd>,
     /// The sockets that reserve the program's published ports.
-    held: Vec<OwnedFd>,
+    port_sockets: Vec<OwnedFd>,
     cgroups: Vec<String>,
     probes: Option<Probes>,
     /// The directory with the copies of hosts, resolv.conf and hostname. It stays open, so that
@@ -718,7 +728,7 @@ impl<'a> Monitor<'a> {
                 });
                 return code;
             }
-            life.tend(program);
+            life.run_probes(program);
         }
     }
 
@@ -871,14 +881,14 @@ impl<'a> Monitor<'a> {
     fn pass_on(&mut self, stream: Stream, length: usize) {
         let data = &self.buffer[..length];
         let mark = self.log.as_mut().and_then(|log| {
-            self.clients.drop_outrun(log);
+            self.clients.disconnect_slow(log);
             // On a full disk output is lost in the log, but the container goes on.
             log.append(stream, data).ok()
         });
         if let Some(forwarder) = &mut self.forwarder {
             forwarder.pass_on(stream, data);
         }
-        self.clients.offer(stream, data, self.log.as_ref(), mark);
+        self.clients.send_output(stream, data, self.log.as_ref(), mark);
     }
 
     /// Handles one message of a client. Returns false if the client must be removed: it has closed
@@ -914,7 +924,7 @@ impl<'a> Monitor<'a> {
             (Some(request @ (Request::Hold | Request::Release(_))), program) => {
                 let reply = match program {
                     Some(program) => {
-                        held_ports::serve(&mut program.held, &request, came);
+                        held_ports::serve(&mut program.port_sockets, &request, came);
                         Reply::Done
                     }
                     None => Reply::Failed { code: 1, message: "the container is not running now" },

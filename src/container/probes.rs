@@ -59,7 +59,7 @@ impl Probes {
         Some(Probes { state, status, started, next, prober: None, ending: None })
     }
 
-    /// The time at which `tend` must be called, unless `pidfd` is readable before. `None` means
+    /// The time at which `advance` must be called, unless `pidfd` is readable before. `None` means
     /// that only `pidfd` requires a call.
     pub fn wake(&self) -> Option<Instant> {
         match &self.ending {
@@ -68,7 +68,7 @@ impl Probes {
         }
     }
 
-    /// The prober's pidfd: when it is readable, `tend` must be called.
+    /// The prober's pidfd: when it is readable, `advance` must be called.
     pub fn pidfd(&self) -> Option<&OwnedFd> {
         self.prober.as_ref().map(|prober| &prober.pidfd)
     }
@@ -80,7 +80,7 @@ impl Probes {
 
     /// Starts a probe if it is time, reads the result of an ended probe, or ends the unhealthy
     /// `program`.
-    pub fn tend(
+    pub fn advance(
         &mut self,
         roots: &Roots,
         record: &Record,

@@ -152,10 +152,10 @@ impl Outcome {
 pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<Condition> {
     // The number of reads before `condition` gives up. The container may start or end during each
     // read.
-    const MAX_LOOKS: u32 = 16;
+    const MAX_READS: u32 = 16;
     let files = Files::new(roots, &record.id);
-    for looks in 0..MAX_LOOKS {
-        if let Some(found) = look(roots, &files, record, take_down, looks > 0)? {
+    for reads in 0..MAX_READS {
+        if let Some(found) = read_once(roots, &files, record, take_down, reads > 0)? {
             return Ok(found);
         }
     }
@@ -164,7 +164,7 @@ pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<
 
 /// Reads the state once. `None` if the container has started or was cleaned up during the read.
 /// `again` says that the read before this one found no run directory.
-fn look(
+fn read_once(
     roots: &Roots,
     files: &Files,
     record: &Record,
@@ -180,14 +180,14 @@ fn look(
             }
             match unlisted(files, record, started)? {
                 Unlisted::Running(state) => return Ok(Some(Condition::Running(state))),
-                Unlisted::Passing if files.config().exists() => {
+                Unlisted::InTransition if files.config().exists() => {
                     return Ok(Some(Condition::Starting));
                 }
                 Unlisted::Orphaned => {
                     reclaim(roots, record, take_down)?;
                     return Ok(None);
                 }
-                Unlisted::Passing | Unlisted::Nothing => {}
+                Unlisted::InTransition | Unlisted::Nothing => {}
             }
         }
         if !files.run.exists() {
@@ -258,7 +258,7 @@ pub enum Unlisted {
     /// program is not restarted.
     Running(State),
     /// The monitor runs, but no program: the monitor is starting a program or cleaning up.
-    Passing,
+    InTransition,
     /// The monitor was killed, and cgroups of the container still exist.
     Orphaned,
     /// The monitor and the container's cgroups do not exist.
@@ -267,7 +267,7 @@ pub enum Unlisted {
 
 impl Unlisted {
     fn has_monitor(&self) -> bool {
-        matches!(self, Unlisted::Running(_) | Unlisted::Passing)
+        matches!(self, Unlisted::Running(_) | Unlisted::InTransition)
     }
 }
 
@@ -297,7 +297,7 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     // The processes of a health check are younger than the program.
     let times = children.filter_map(|pid| Some((sys::process::start_time(pid).ok()??, pid)));
     let Some((start_time, pid)) = times.min_by_key(|&(time, _)| time) else {
-        return Ok(Unlisted::Passing);
+        return Ok(Unlisted::InTransition);
     };
     let frozen = cgroup::freezer::is_frozen(&cgroups, &record.cgroup_parent, &record.id)?;
     Ok(Unlisted::Running(State {
@@ -504,7 +504,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
         return Ok(());
     }
     if let Some(parked) = store::read_json(&files.parked_outcome())? {
-        return settle(roots, record, &parked);
+        return record_outcome(roots, record, &parked);
     }
     // A state.json that cannot be read counts as missing.
     let state: Option<State> = store::read_json(&files.state()).unwrap_or_default();
@@ -529,7 +529,7 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
         error: "its monitor was killed".to_owned(),
         kept: (stop_mark(&files) == Some(StopMark::Restart)).then_some(true),
     });
-    settle(roots, record, &outcome)?;
+    record_outcome(roots, record, &outcome)?;
     let code = outcome.exit_code.to_string();
     let mut ended = vec![events::of(record, "die", &[("exitCode", &code)])];
     ended.extend(events::of_networks(&record.id, "disconnect", &networks));
@@ -540,9 +540,9 @@ pub fn reclaim_locked(roots: &Roots, record: &Record, take_down: TakeDown) -> Re
 
 /// Records the outcome of a run and removes the run directory. On a full disk the outcome is
 /// written to the run directory, and the next command that reads the state tries again.
-pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
+pub fn record_outcome(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
-    let_overlay_be_mounted(&files, outcome)?;
+    allow_remount(&files, outcome)?;
     if outcome.write(roots, record).is_ok() {
         return store::remove_tree(&files.run);
     }
@@ -550,12 +550,12 @@ pub fn settle(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     store::remove_file(&files.state())
 }
 
-/// As [`settle`], for a monitor whose run directory was removed while it ran. First removes the
-/// files that the monitor has written there since. After the outcome is recorded, another `start`
-/// may create the directory again, and the directory then belongs to that start's monitor.
-pub fn settle_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
+/// As [`record_outcome`], for a monitor whose run directory was removed while it ran. First removes
+/// the files that the monitor has written there since. After the outcome is recorded, another
+/// `start` may create the directory again, and the directory then belongs to that start's monitor.
+pub fn record_outcome_of_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
-    let_overlay_be_mounted(&files, outcome)?;
+    allow_remount(&files, outcome)?;
     if !files.monitor_lock().exists() {
         store::remove_tree(&files.run)?;
     }
@@ -566,7 +566,7 @@ pub fn settle_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result
 /// start. The kernel refuses to mount a volatile overlay twice, because a crash may have damaged it
 /// (overlayfs.rst, "Volatile mount"). Here the end of the run was seen, so the host has not
 /// crashed.
-fn let_overlay_be_mounted(files: &Files, outcome: &Outcome) -> Result<()> {
+fn allow_remount(files: &Files, outcome: &Outcome) -> Result<()> {
     if outcome.kept == Some(true) {
         store::remove_tree(&files.work().join("work/incompat"))?;
     }

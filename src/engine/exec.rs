@@ -190,8 +190,8 @@ fn exec_id(container: &str, helper: Pid) -> String {
 impl Engine {
     /// Returns the ids of the processes that `exec` runs in a container, for `inspect`.
     pub(super) fn exec_ids(&self, record: &Record, state: &State) -> Vec<String> {
-        let helpers = exec::helpers(&cgroup::members(&state.cgroups), state.pid);
-        helpers.into_iter().map(|pid| exec_id(&record.id, pid)).collect()
+        let go_betweens = exec::go_betweens(&cgroup::members(&state.cgroups), state.pid);
+        go_betweens.into_iter().map(|pid| exec_id(&record.id, pid)).collect()
     }
 }
 

@@ -65,7 +65,7 @@ impl Engine {
                 state::erase(&self.roots, &id, &record.name, record.durability())?;
                 events.push(events::of(&record, "destroy", &[]));
                 self.note(&events);
-                return id_range::give_back(&self.roots, &record);
+                return id_range::release_assigned(&self.roots, &record);
             }
             drop(change);
             // The container is starting or ending at this moment, so try again.

@@ -18,7 +18,7 @@ use crate::container::monitor::{Watch, spawn};
 use crate::container::record::Record;
 use crate::container::state::{
     Condition, MAX_CLEANUP, Outcome, Span, State, Unlisted, at_rest, erase, find_unlisted, lives,
-    monitor_ends_by, reclaim_locked, settle, state_of_watched, unlisted_monitor,
+    monitor_ends_by, reclaim_locked, record_outcome, state_of_watched, unlisted_monitor,
 };
 use crate::container::{client, events, id_range, names};
 use crate::container_id::ContainerId;
@@ -110,15 +110,15 @@ impl Engine {
                     break (change, record, Some(outcome));
                 }
                 Life::Clean(_) | Life::Unclean => break (change, record, None),
-                Life::Passing if std::time::Instant::now() > deadline => {
+                Life::InTransition if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
                 }
                 // If the monitor's run directory was removed, no other command can see that the
                 // monitor releases its lock, so wait for the monitor's process.
-                Life::Passing if ending.is_none() => {
+                Life::InTransition if ending.is_none() => {
                     ending = unlisted_monitor(&self.roots, &record)?;
                 }
-                Life::Passing => {}
+                Life::InTransition => {}
             }
             // Wait without the lock for changes, because the end of the container needs it.
             drop(change);
@@ -167,7 +167,7 @@ impl Engine {
                 let outcome: Option<Outcome> = store::read_json(&files.outcome())?;
                 match find_unlisted(&self.roots, record, outcome.as_ref())? {
                     Unlisted::Running(state) => Some(state),
-                    Unlisted::Passing => None,
+                    Unlisted::InTransition => None,
                     Unlisted::Orphaned => return Ok(Life::Unclean),
                     Unlisted::Nothing => return Ok(Life::Clean(outcome)),
                 }
@@ -177,7 +177,7 @@ impl Engine {
             // The monitor waits for the next restart.
             Some(state) if state.pid == 0 => Ok(Life::Alive(state)),
             Some(state) if state.find()?.living().is_some() => Ok(Life::Alive(state)),
-            _ => Ok(Life::Passing),
+            _ => Ok(Life::InTransition),
         }
     }
 
@@ -228,9 +228,9 @@ impl Engine {
                 noted.extend(anonymous_volumes::remove(&self.roots, record));
                 noted.push(events::of(record, "destroy", &[]));
                 erase(&self.roots, &record.id, &record.name, Durability::Lazy)
-                    .and_then(|()| id_range::give_back(&self.roots, record))
+                    .and_then(|()| id_range::release_assigned(&self.roots, record))
             } else {
-                settle(&self.roots, record, &Outcome::not_begun(error, before))
+                record_outcome(&self.roots, record, &Outcome::not_begun(error, before))
             };
             self.note(&noted);
         })
@@ -282,7 +282,7 @@ pub(super) enum Life {
     /// The monitor lives, and its program runs or waits for a restart.
     Alive(State),
     /// The monitor is starting the program or cleaning up after it. The state changes soon.
-    Passing,
+    InTransition,
     /// The container has no monitor and nothing to clean up. The outcome is that of its last run,
     /// if there was one.
     Clean(Option<Outcome>),

@@ -55,7 +55,7 @@ fn pids_of(state: &State) -> Vec<i32> {
         // Without cgroups only the first process is known.
         pids.push(state.pid);
     }
-    let others = exec::helpers(&pids, state.pid);
+    let others = exec::go_betweens(&pids, state.pid);
     pids.retain(|&pid| !others.iter().any(|other| other.as_raw_nonzero().get() == pid));
     order::sort(&mut pids);
     pids.dedup();

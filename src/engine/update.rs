@@ -133,7 +133,7 @@ impl Engine {
             match self.life(&record)? {
                 Life::Alive(state) => return Ok((record, Some(state), change)),
                 Life::Clean(_) | Life::Unclean => return Ok((record, None, change)),
-                Life::Passing => {}
+                Life::InTransition => {}
             }
             drop(change);
             if !patience.wait() {

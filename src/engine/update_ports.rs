@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use super::Engine;
 use super::options::UpdateOptions;
 use crate::container::files::Files;
-use crate::container::held_ports::Holder;
+use crate::container::held_ports::MonitorPorts;
 use crate::container::record::Record;
 use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
@@ -100,14 +100,14 @@ fn collide(one: &Publish, other: &Publish) -> bool {
 /// A change of a running container's ports, and the monitor, which holds their sockets.
 pub(super) struct Change {
     plan: Plan,
-    monitor: Holder,
+    monitor: MonitorPorts,
 }
 
 impl Change {
     /// Claims the ports that `record` publishes and the container does not have. Changes nothing
     /// else. Fails if a port is in use.
     pub fn begin(engine: &Engine, record: &Record) -> Result<Change> {
-        let monitor = Holder::of(&Files::new(&engine.roots, &record.id))?;
+        let monitor = MonitorPorts::of(&Files::new(&engine.roots, &record.id))?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, true)?;
         Ok(Change { plan, monitor })
     }
@@ -132,7 +132,7 @@ impl Change {
 
     /// Publishes the ports of a running container's record, after a change was killed.
     pub fn repair(engine: &Engine, record: &Record) -> Result<()> {
-        let monitor = Holder::of(&Files::new(&engine.roots, &record.id))?;
+        let monitor = MonitorPorts::of(&Files::new(&engine.roots, &record.id))?;
         // It is unknown which sockets the monitor holds.
         monitor.release_all()?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, false)?;

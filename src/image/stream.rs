@@ -51,11 +51,11 @@ pub fn with_plain<T>(
         let _ = failed.send(Err(Error::new(ErrorKind::InvalidData, message)));
     };
     let work = move || inflate(input, full_sender, empty_receiver);
-    let met = contained::beside("inflate", work, report, || {
+    let result = contained::run("inflate", work, report, || {
         let (current, hasher) = (Vec::new(), Sha256::new());
         consume(&mut Plain { full, empty, current, used: 0, ended: false, hasher })
     });
-    met.context(|| "start a thread")?
+    result.context(|| "start a thread")?
 }
 
 /// Sends all decompressed bytes of `input`, then an empty piece or the error. Ends without a

@@ -85,7 +85,7 @@ pub fn claim(
     find_container: &FindContainer<'_>,
 ) -> Result<Claimed> {
     let count = check_count(wanted)?;
-    sys::fds::make_room(count * 2);
+    sys::fds::raise_limit(count * 2);
     let mut claimed = Claimed::default();
     for publish in wanted {
         let addresses: Vec<IpAddr> = match publish.address {

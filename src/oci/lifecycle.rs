@@ -288,8 +288,8 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
 /// Thaws the container's processes: a frozen process does not end before it is thawed.
 fn thaw(container: &Container) -> Result<()> {
     let cgroups = &container.state.cgroups;
-    if cgroup::freezer::is_switched(cgroups) {
-        cgroup::freezer::switch(cgroups, false)?;
+    if cgroup::freezer::is_frozen_in(cgroups) {
+        cgroup::freezer::set_frozen(cgroups, false)?;
     }
     Ok(())
 }
@@ -355,6 +355,6 @@ pub fn freeze(globals: &Globals, args: &Args, frozen: bool) -> Result<u8> {
         (status, true) => fail!("container is {}, not running", status.word()),
         (status, false) => fail!("container is {}, not paused", status.word()),
     }
-    cgroup::freezer::switch(&container.state.cgroups, frozen)?;
+    cgroup::freezer::set_frozen(&container.state.cgroups, frozen)?;
     Ok(0)
 }

@@ -166,7 +166,11 @@ impl Container {
         if self.dir.join(START).exists() {
             return Ok(Status::Created);
         }
-        Ok(if freezer::is_switched(&self.state.cgroups) { Status::Paused } else { Status::Running })
+        Ok(if freezer::is_frozen_in(&self.state.cgroups) {
+            Status::Paused
+        } else {
+            Status::Running
+        })
     }
 
     /// A pidfd of the first process; `None` if the process has ended.

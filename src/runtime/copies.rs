@@ -85,7 +85,7 @@ pub fn tree(copies: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 
 /// Whether a file that another container has mounted may be a copy: a regular file in a tmpfs. The
 /// other container may have mounted a file of a disk or of /proc in the copy's place.
-pub fn is_one(tree: BorrowedFd<'_>) -> Result<bool> {
+pub fn may_be_copy(tree: BorrowedFd<'_>) -> Result<bool> {
     let stat = fstat(tree).context(|| "stat another container's file")?;
     let found = fstatfs(tree).context(|| "look at another container's file")?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile

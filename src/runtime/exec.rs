@@ -152,7 +152,7 @@ fn helper(
     sys::title::replace(process::TITLE, false);
     // For the OCI face the caller decides what the process inherits, for example the OOM score.
     if !leaves {
-        sys::inherited::shed();
+        sys::inherited::reset();
     }
     setsid().context(|| "start a new session")?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
@@ -234,7 +234,7 @@ fn helper(
     let mut keep = vec![parent.as_fd(), null.as_fd()];
     keep.extend(agent.as_ref().map(Agent::descriptor));
     keep.extend(trace::descriptor());
-    let program = process::confine(process, &entry, parent, &keep)?.seal()?;
+    let program = process::confine(process, &entry, parent, &keep)?.install_filter()?;
     let forked = sys::clone::fork();
     let takes_none = forked.as_ref().err() == Some(&Errno::NOMEM);
     let forked = forked.context(|| "fork a process into the container");
@@ -282,10 +282,10 @@ fn stay(child: Pid) -> ! {
     }
 }
 
-/// Returns the helper processes of `exec` among `members`, the PIDs in the container's cgroup. The
+/// Returns the go-betweens of `exec` among `members`, the PIDs in the container's cgroup. The
 /// container's first process has the PID `first`.
-pub fn helpers(members: &[i32], first: i32) -> Vec<Pid> {
-    let is_one = |&pid: &Pid| {
+pub fn go_betweens(members: &[i32], first: i32) -> Vec<Pid> {
+    let is_go_between = |&pid: &Pid| {
         let parent = sys::process::parent(pid).map_or(0, |parent| parent.as_raw_nonzero().get());
         // A process of the container may set the same title, but it is the first process or has its
         // parent in the cgroup.
@@ -296,7 +296,7 @@ pub fn helpers(members: &[i32], first: i32) -> Vec<Pid> {
         let title = sys::procfs::read_start(path, process::TITLE.len() + 1).unwrap_or_default();
         title.strip_suffix(b"\0").unwrap_or(&title) == process::TITLE
     };
-    members.iter().filter_map(|&pid| Pid::from_raw(pid)).filter(is_one).collect()
+    members.iter().filter_map(|&pid| Pid::from_raw(pid)).filter(is_go_between).collect()
 }
 
 fn not_running(error: Errno) -> Error {

@@ -184,7 +184,7 @@ fn run(
     }
     let confined = process::confine(&process, &entry, parent, &keep)?;
     if let Caller::Leaves { listener, .. } = caller {
-        confined.look()?;
+        confined.check()?;
         // From here on errors go to the process that calls `start`, not to the process that called
         // `create`.
         report::send_ready(parent.as_fd())?;
@@ -197,7 +197,7 @@ fn run(
         let hooks = &spec.hooks.start_container;
         hooks::run_all("startContainer", hooks, Place::Container, &input)?;
     }
-    confined.seal()?.exec()
+    confined.install_filter()?.exec()
 }
 
 /// Closes all descriptors except those that init needs.

@@ -244,7 +244,7 @@ impl Attaching<'_> {
                     .context(|| format!("share the other container's {}", target.display()));
             }
         };
-        Ok(copies::is_one(tree.as_fd())?.then_some(tree))
+        Ok(copies::may_be_copy(tree.as_fd())?.then_some(tree))
     }
 
     fn mount_kernel_filesystem(

@@ -160,12 +160,12 @@ pub fn confine<'a>(
 impl<'a> Confined<'a> {
     /// Fails as `Program::exec` would if the program does not exist. A program that is named with a
     /// slash must also be executable.
-    pub fn look(&self) -> Result<()> {
-        self.program.look()
+    pub fn check(&self) -> Result<()> {
+        self.program.check()
     }
 
     /// Installs the filter. Every later step must be allowed by the filter.
-    pub fn seal(self) -> Result<Program<'a>> {
+    pub fn install_filter(self) -> Result<Program<'a>> {
         let Confined { process, program, filter, spare, init, stays, agent } = self;
         if process.no_new_privileges {
             set_no_new_privs(true)
@@ -443,13 +443,13 @@ fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 }
 
 impl Program<'_> {
-    fn look(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let Some(program) = self.args.first() else { fail!("no command to run") };
-        let look = |path: &str| access(raw::path(path).as_ref(), Access::EXEC_OK);
+        let check = |path: &str| access(raw::path(path).as_ref(), Access::EXEC_OK);
         if program.contains('/') {
-            return look(program).map_err(|errno| exec_failure(program, errno));
+            return check(program).map_err(|errno| exec_failure(program, errno));
         }
-        let found = |directory: &str| look(&format!("{directory}/{program}"));
+        let found = |directory: &str| check(&format!("{directory}/{program}"));
         let mut errors = self.path.split(':').filter(|_| !program.is_empty()).map(found);
         // If the file exists but may not be executed, execve(2) will report the reason.
         if errors.any(|found| !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))) {

@@ -38,14 +38,14 @@ impl Drop for Thread {
     }
 }
 
-/// Runs `work` on a new thread named `name` while the caller runs `meet`, and returns the result of
-/// `meet`. If `work` panics, `report` gets the panic's message, on the thread that panicked. Fails
-/// if the thread cannot be created (pthread_create(3)).
-pub fn beside<T>(
+/// Runs `work` on a new thread named `name` while the caller's thread runs `foreground`, and returns
+/// the result of `foreground`. If `work` panics, `report` gets the panic's message, on the thread
+/// that panicked. Fails if the thread cannot be created (pthread_create(3)).
+pub fn run<T>(
     name: &str,
     work: impl FnOnce() + Send,
     report: impl FnOnce(&str) + Send + 'static,
-    meet: impl FnOnce() -> T,
+    foreground: impl FnOnce() -> T,
 ) -> io::Result<T> {
     install_hook();
     let (panicked_sender, panicked) = sync_channel(1);
@@ -59,7 +59,7 @@ pub fn beside<T>(
     // returns. A thread that panicked is not joined, but runs no further code.
     let spawned = unsafe { Builder::new().name(name.to_owned()).spawn_unchecked(body) };
     let _joined = Thread { handle: Some(spawned?), panicked };
-    Ok(meet())
+    Ok(foreground())
 }
 
 fn keep(panicked: SyncSender<()>, report: impl FnOnce(&str) + 'static) {
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_thread_that_ends_is_joined() {
         let mut filled = Vec::new();
-        let met = beside("decoder", || filled.push(7), |_| {}, || 5);
-        assert_eq!((met.unwrap(), filled), (5, vec![7]));
+        let result = run("decoder", || filled.push(7), |_| {}, || 5);
+        assert_eq!((result.unwrap(), filled), (5, vec![7]));
     }
 }

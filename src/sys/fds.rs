@@ -49,7 +49,7 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
 /// Raises this process's soft limit on descriptors (RLIMIT_NOFILE) to `count` + 256, or to the hard
 /// limit if that is lower. Never lowers the limit. An error is ignored: the open(2) that exceeds
 /// the limit reports it.
-pub fn make_room(count: usize) {
+pub fn raise_limit(count: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     let wanted = count as u64 + 256;

@@ -33,7 +33,7 @@ const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
 /// reports no child. Removes the limit on file sizes (RLIMIT_FSIZE). If that is not allowed,
 /// ignores SIGXFSZ, so that a write beyond the limit fails with EFBIG and does not end this
 /// process.
-pub fn lift_for_command() {
+pub fn prepare_command() {
     signal::reset(Signal::CHLD);
     if !limit(Resource::Fsize, Rlimit { current: None, maximum: None }) {
         signal::ignore(Signal::XFSZ);
@@ -49,7 +49,7 @@ pub fn file_size_limit() -> Option<u64> {
 /// Resets all settings that this file's head lists, except for signals. A monitor blocks all
 /// signals, and a process that enters a container resets them before it executes the program.
 /// Errors are ignored.
-pub fn shed() {
+pub fn reset() {
     for (resource, current, maximum) in LIMITS {
         limit(resource, Rlimit { current, maximum });
     }

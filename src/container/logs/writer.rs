@@ -39,7 +39,7 @@ pub struct Mark {
 pub struct Cursor {
     at: Mark,
     file: File,
-    /// The files after `file`, which `gather` opens.
+    /// The files after `file`, which `open_unread` opens.
     newer: VecDeque<File>,
 }
 
@@ -170,7 +170,7 @@ impl Cursor {
     }
 
     /// Opens all files that the cursor has not read, so that they may be removed.
-    pub fn gather(&mut self, log: &Writer) -> Result<()> {
+    pub fn open_unread(&mut self, log: &Writer) -> Result<()> {
         for rotation in self.at.rotation + 1..=log.rotations {
             let file = self.open_newer(log, rotation).context(|| "open the log")?;
             self.newer.push_back(file);

@@ -104,7 +104,7 @@ impl Engine {
     }
 
     pub(super) fn check_id_ranges(&self, findings: &mut Findings) -> Result<()> {
-        for lease in id_range::lost(&self.roots)? {
+        for lease in id_range::stale_leases(&self.roots)? {
             findings
                 .add(format!("{} is leased, but its container is gone", lease.display()), || {
                     store::remove_file(&lease)

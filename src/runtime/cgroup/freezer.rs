@@ -153,7 +153,7 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
 
 /// Freezes or thaws a container of the OCI face. Such a container has a v2 cgroup or a v1 freezer
 /// cgroup from its start. Fails if `cgroups` has neither, or if the kernel needs more than 10 s.
-pub fn switch(cgroups: &[String], frozen: bool) -> Result<()> {
+pub fn set_frozen(cgroups: &[String], frozen: bool) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
         let line = if frozen { "frozen 1" } else { "frozen 0" };
@@ -169,7 +169,7 @@ pub fn switch(cgroups: &[String], frozen: bool) -> Result<()> {
 }
 
 /// Whether one of these v2 cgroups or v1 freezer cgroups is frozen.
-pub fn is_switched(cgroups: &[String]) -> bool {
+pub fn is_frozen_in(cgroups: &[String]) -> bool {
     cgroups.iter().map(Path::new).any(|path| {
         has_line(&path.join("cgroup.freeze"), "1")
             || has_line(&path.join("freezer.state"), "FROZEN")

@@ -270,7 +270,7 @@ pub fn must_be_free(paths: &[String]) -> Result<()> {
         if let Some(pid) = members(own).first() {
             fail!("cgroup {path} is in use: process {pid} is in it; the container needs its own");
         }
-        if freezer::is_switched(own) {
+        if freezer::is_frozen_in(own) {
             fail!("cgroup {path} is frozen: thaw it, or choose another");
         }
     }
@@ -395,7 +395,7 @@ fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
 
 /// Adds the limits whose files are named alike in both versions. `huge_page_limit` is the end of
 /// the file names of hugetlb.
-fn both(settings: &mut Settings, cgroup: &spec::Cgroup, huge_page_limit: &str) {
+fn add_common_limits(settings: &mut Settings, cgroup: &spec::Cgroup, huge_page_limit: &str) {
     let further = &cgroup.further;
     if let Some(pids) = cgroup.resources.pids {
         settings.set("pids", "pids.max", or_max(pids), "pids.limit");

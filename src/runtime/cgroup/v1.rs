@@ -19,7 +19,7 @@ pub fn settings(cgroup: &Cgroup) -> Vec<Setting> {
     memory(&mut settings, cgroup);
     cpu(&mut settings, cgroup);
     block_io(&mut settings, cgroup);
-    super::both(&mut settings, cgroup, "limit_in_bytes");
+    super::add_common_limits(&mut settings, cgroup, "limit_in_bytes");
     settings.done()
 }
 

@@ -22,7 +22,7 @@ pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
     memory(&mut settings, cgroup)?;
     cpu(&mut settings, cgroup);
     block_io(&mut settings, cgroup);
-    super::both(&mut settings, cgroup, "max");
+    super::add_common_limits(&mut settings, cgroup, "max");
     // The values of `unified` come last, so that they override the limits above.
     for (file, value) in &cgroup.further.unified {
         let controller = file.split('.').next().unwrap_or_default().to_owned();
