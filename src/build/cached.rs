@@ -115,7 +115,7 @@ impl Build<'_> {
         if let Some(entry) = self.find(state, &step.key)? {
             self.used.borrow_mut().push(entry.clone());
             vertex.cached();
-            state.settle(&step.created_by, &entry);
+            state.add_step(&step.created_by, &entry);
             return Ok(());
         }
         let mut entry = None;
@@ -155,7 +155,7 @@ impl Build<'_> {
             self.engine.image_store().note_step(&self.place.draft, &entry)?;
             self.used.borrow_mut().push(entry.clone());
         }
-        state.settle(&created_by, &entry);
+        state.add_step(&created_by, &entry);
         if is_cached {
             vertex.cached()
         } else {

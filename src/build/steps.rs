@@ -167,7 +167,7 @@ impl Build<'_> {
     fn with_image(&self, error: Error) -> Error {
         let Some(state) = self.failed.take() else { return error };
         // Report the step's failure, not a failure to make the image.
-        let Ok(image) = self.image_to_look_into(&state) else { return error };
+        let Ok(image) = self.image_before_failure(&state) else { return error };
         let image = image.short();
         let hint = format!("look into the image before it with: mydocker run --rm -it {image} sh");
         Error::new(format!("{error}; {hint}"))
@@ -505,7 +505,7 @@ impl State {
     }
 
     /// Adds a step and its layer, if it made one, to the history and to the layers.
-    pub fn settle(&mut self, created_by: &str, entry: &CacheEntry) {
+    pub fn add_step(&mut self, created_by: &str, entry: &CacheEntry) {
         self.add(created_by.to_owned());
         if let Some(step) = self.config.history.last_mut() {
             (step.created, step.empty_layer) = (Some(entry.created), entry.layer.is_none());

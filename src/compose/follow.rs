@@ -66,20 +66,20 @@ pub struct Ended {
 pub struct Newcomers<'a> {
     listener: Listener<'a>,
     project: &'a str,
-    is_meant: &'a dyn Fn(&Member) -> bool,
+    accepts: &'a dyn Fn(&Member) -> bool,
     /// The ids of containers that replace a followed container and have not started yet.
     coming: Vec<String>,
 }
 
 impl<'a> Newcomers<'a> {
-    /// Starts to listen for containers that `is_meant` accepts. Call this before the containers are
-    /// listed: otherwise a container that starts in between is missed.
+    /// Starts to listen for containers for which `accepts` returns true. Call this before the
+    /// containers are listed: otherwise a container that starts in between is missed.
     pub fn listen(
         engine: &'a Engine,
         project: &'a str,
-        is_meant: &'a dyn Fn(&Member) -> bool,
+        accepts: &'a dyn Fn(&Member) -> bool,
     ) -> Result<Newcomers<'a>> {
-        Ok(Newcomers { listener: engine.listen(true)?, project, is_meant, coming: Vec::new() })
+        Ok(Newcomers { listener: engine.listen(true)?, project, accepts, coming: Vec::new() })
     }
 }
 
@@ -263,7 +263,7 @@ impl<'a> Follow<'a> {
         let Some(view) = view.filter(|view| label(&view.labels, PROJECT) == Some(project)) else {
             return Ok(());
         };
-        let Some(member) = Member::of(view).filter(newcomers.is_meant) else { return Ok(()) };
+        let Some(member) = Member::of(view).filter(newcomers.accepts) else { return Ok(()) };
         // The container is new, so print its whole log.
         self.options.tail = None;
         let name = short_name(project, &member.view.name);

@@ -55,7 +55,7 @@ pub struct UpOptions {
     /// `create`: start no container.
     pub no_start: bool,
     /// `run`: the service that this `up` does not start.
-    pub but_not: Option<String>,
+    pub except: Option<String>,
 }
 
 /// The functions that make the options of containers and networks.
@@ -138,7 +138,7 @@ impl<'a> Up<'a> {
         session.make_networks(&waiting, makers.network)?;
         session.make_volumes(&waiting)?;
         session.orphans(options.remove_orphans, options.timeout)?;
-        waiting.retain(|service| options.but_not.as_ref() != Some(&service.name));
+        waiting.retain(|service| options.except.as_ref() != Some(&service.name));
         Ok(Up { session, makers, options, waiting, done: Vec::new(), reported: Vec::new() })
     }
 

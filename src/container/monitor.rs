@@ -180,7 +180,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
                 break 'life outcome;
             }
             // Without the run directory no command could find the restarted program.
-            let is_wiped = || !lock.stands_for(&lock_file);
+            let is_wiped = || !lock.is_still_at(&lock_file);
             if is_wiped() {
                 break 'life wiped(outcome);
             }
@@ -377,7 +377,7 @@ impl Life<'_> {
         // Make the link before the network is set up, because the hooks write to these copies of
         // the hosts and resolv.conf files.
         if let Some(copies) = &copies {
-            offer_copies(&self.roots.name_files(&self.record.id), copies)?;
+            offer_copies(&self.roots.hosts_files(&self.record.id), copies)?;
         }
         let ours = copies.as_ref().map(AsFd::as_fd);
         let running = runtime::start(spec, streams.theirs, Caller::Stays, ours, &mut prepare)?;
@@ -624,7 +624,7 @@ impl Life<'_> {
             id_range::release_assigned(self.roots, self.record)?;
             return taken_down.map(|_| Some(tree));
         }
-        let is_wiped = !lock.stands_for(&Files::new(self.roots, &self.record.id).monitor_lock());
+        let is_wiped = !lock.is_still_at(&Files::new(self.roots, &self.record.id).monitor_lock());
         let record = if is_wiped { state::record_outcome_of_wiped } else { state::record_outcome };
         record(self.roots, self.record, outcome)
             .traced("rename", || format!("record the exit status {}", outcome.exit_code))?;

@@ -27,7 +27,7 @@ impl Engine {
     /// Returns the name and the result of each start. A failed start does not prevent the others.
     pub fn boot(&self) -> Result<Vec<(String, Result<()>)>> {
         let mut waiting: Vec<Record> = self.records()?;
-        waiting.retain(|record| match self.glance(record) {
+        waiting.retain(|record| match self.present_condition(record) {
             Ok(Condition::Exited(outcome)) => {
                 record.lifecycle.restart.applies_at_boot(outcome.exit_code, outcome.stopped)
             }

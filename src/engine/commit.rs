@@ -41,7 +41,7 @@ impl Engine {
         let _frozen = match self.condition(record)? {
             Condition::Running(state) if options.pause => match self.hold(record, &state) {
                 // The container has just exited, so there is nothing to freeze.
-                Err(_) if self.ends(&state) => None,
+                Err(_) if self.is_ending(&state) => None,
                 held => held?,
             },
             _ => None,

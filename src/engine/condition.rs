@@ -19,24 +19,36 @@ use crate::runtime::cgroup;
 /// The longest wait of a command for a container that starts or ends.
 pub(super) const MAX_TRANSITION: Duration = Duration::from_secs(60);
 
-/// The pauses of a loop that checks a condition until a deadline. The pauses double from 0.2 ms to
-/// 20 ms.
-pub(super) struct Patience {
-    deadline: Instant,
-    pause: Duration,
+/// The pauses of a loop that checks a condition. Each pause is twice as long as the one before, up
+/// to `longest`.
+pub(super) struct Pauses {
+    deadline: Option<Instant>,
+    next: Duration,
+    longest: Duration,
 }
 
-impl Patience {
-    pub(super) fn new(limit: Duration) -> Patience {
-        Patience { deadline: Instant::now() + limit, pause: Duration::from_micros(200) }
+impl Pauses {
+    /// The pauses of 0.2 to 20 ms of a wait for at most `limit`.
+    pub(super) fn within(limit: Duration) -> Pauses {
+        Pauses {
+            deadline: Some(Instant::now() + limit),
+            next: Duration::from_micros(200),
+            longest: Duration::from_millis(20),
+        }
+    }
+
+    /// The pauses of 1 to 100 ms of a wait without a limit.
+    pub(super) fn unlimited() -> Pauses {
+        let (next, longest) = (Duration::from_millis(1), Duration::from_millis(100));
+        Pauses { deadline: None, next, longest }
     }
 
     /// Sleeps before the next check. Returns false if the deadline has passed.
     pub(super) fn wait(&mut self) -> bool {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        std::thread::sleep(self.pause.min(left));
-        self.pause = (self.pause * 2).min(Duration::from_millis(20));
-        !left.is_zero()
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        std::thread::sleep(left.map_or(self.next, |left| left.min(self.next)));
+        self.next = (self.next * 2).min(self.longest);
+        left.is_none_or(|left| !left.is_zero())
     }
 }
 
@@ -50,7 +62,7 @@ impl Engine {
     /// the container is being made.
     pub(super) fn record_of(&self, id: &ContainerId, name: &str) -> Result<Record> {
         let files = Files::new(&self.roots, id);
-        let mut patience = Patience::new(MAX_TRANSITION);
+        let mut pauses = Pauses::within(MAX_TRANSITION);
         let mut read_again = false;
         loop {
             match Record::read(&self.roots, id) {
@@ -64,7 +76,7 @@ impl Engine {
                 Err(_)
                     if !files.config().exists()
                         && (is_watched(&files)? || files.config().exists())
-                        && patience.wait() => {}
+                        && pauses.wait() => {}
                 result => return result,
             }
         }
@@ -78,48 +90,52 @@ impl Engine {
     /// Like `condition`, but waits at most `limit`. After that, returns the condition of that
     /// moment.
     pub(super) fn condition_within(&self, record: &Record, limit: Duration) -> Result<Condition> {
-        let mut patience = Patience::new(limit);
+        let mut pauses = Pauses::within(limit);
         loop {
-            let found = self.glance(record)?;
+            let found = self.present_condition(record)?;
             let passes = match &found {
                 Condition::Starting => true,
                 Condition::Running(state) => state.has_ended(),
                 _ => false,
             };
-            if !passes || !patience.wait() {
+            if !passes || !pauses.wait() {
                 return Ok(found);
             }
         }
     }
 
     /// Returns the condition of the container at this moment, which may be a transition.
-    pub(super) fn glance(&self, record: &Record) -> Result<Condition> {
+    pub(super) fn present_condition(&self, record: &Record) -> Result<Condition> {
         state::condition(&self.roots, record, hooks::take_down)
     }
 
     /// Like `glance`, but waits until a container that is being started has started. Kills the
     /// container after `limit`, because a start can hang, for example in a file that another
     /// container leases (F_SETLEASE of fcntl(2)).
-    pub(super) fn past_start(&self, record: &Record, limit: Option<Duration>) -> Result<Condition> {
-        let mut patience = Patience::new(limit.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
+    pub(super) fn await_start(
+        &self,
+        record: &Record,
+        limit: Option<Duration>,
+    ) -> Result<Condition> {
+        let mut pauses = Pauses::within(limit.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
         loop {
-            match self.glance(record)? {
-                Condition::Starting if patience.wait() => {}
+            match self.present_condition(record)? {
+                Condition::Starting if pauses.wait() => {}
                 Condition::Starting => break,
                 found => return Ok(found),
             }
         }
-        let mut patience = Patience::new(MAX_TRANSITION);
-        while let Condition::Starting = self.glance(record)? {
+        let mut pauses = Pauses::within(MAX_TRANSITION);
+        while let Condition::Starting = self.present_condition(record)? {
             cgroup::kill(&cgroup::possible_paths(&record.cgroup_parent, &record.id)?);
-            if !patience.wait() {
+            if !pauses.wait() {
                 fail!(
                     "container {} is still starting, and its processes do not exit; try again later",
                     record.name
                 );
             }
         }
-        self.glance(record)
+        self.present_condition(record)
     }
 
     /// Returns the record and state of a running container. Fails if the container does not run.
@@ -141,11 +157,11 @@ impl Engine {
     /// Reports whether a container is ending, for a command that could not reach the container's
     /// first process. An exiting process loses its files and namespaces before it has ended, and
     /// PID 1 ends after all other processes. So this waits up to 2 seconds.
-    pub(super) fn ends(&self, state: &State) -> bool {
+    pub(super) fn is_ending(&self, state: &State) -> bool {
         const MAX_END: Duration = Duration::from_secs(2);
-        let mut patience = Patience::new(MAX_END);
+        let mut pauses = Pauses::within(MAX_END);
         while !state.has_ended() {
-            if !patience.wait() {
+            if !pauses.wait() {
                 return false;
             }
         }

@@ -29,7 +29,7 @@ use crate::sys::beneath;
 use crate::sys::stdio::stdin;
 
 /// Directories of a container's root that are copied without their contents.
-const KERNELS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
+const KERNEL_DIRECTORIES: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -78,7 +78,7 @@ impl Engine {
                 let source = Source::find(root, path, options.follow)?;
                 let mut output = Output::open(None)?;
                 let name = Some(source.name.as_slice()).filter(|_| !source.contents);
-                let skip = source.kernels_part(root, name)?;
+                let skip = source.skip_kernel_files(root, name)?;
                 let skip: Skip<'_> = &|path| skip(path);
                 let handle = source.handle.as_fd();
                 pack(&Original { ids, skip, ..Original::new(handle, name) }, &mut output)
@@ -94,7 +94,7 @@ impl Engine {
                 let into = into.as_slice();
                 let into = beneath::open(host.as_fd(), os_path(into), DIRECTORY, Mode::empty())?;
                 let name = name.as_deref();
-                let skip = source.kernels_part(root, name)?;
+                let skip = source.skip_kernel_files(root, name)?;
                 let skip: Skip<'_> = &|path| skip(path);
                 let handle = source.handle.as_fd();
                 let original = Original { ids, skip, ..Original::new(handle, name) };
@@ -146,10 +146,10 @@ impl Source {
         Ok(Source { handle, is_directory, contents: typed.contents || nameless, name })
     }
 
-    /// Returns a function that reports whether a path in the archive is below one of `KERNELS`, so
-    /// that the copy leaves it out. This applies only if the source is the container's root. `name`
-    /// is the source's name in the archive.
-    fn kernels_part(
+    /// Returns a function that reports whether a path in the archive is below one of
+    /// `KERNEL_DIRECTORIES`, so that the copy skips it. This applies only if the source is the
+    /// container's root. `name` is the source's name in the archive.
+    fn skip_kernel_files(
         &self,
         root: BorrowedFd<'_>,
         name: Option<&[u8]>,
@@ -161,7 +161,7 @@ impl Source {
             let Some(path) = path.strip_prefix(top.as_slice()).filter(|_| is_root) else {
                 return false;
             };
-            KERNELS.iter().any(|directory| {
+            KERNEL_DIRECTORIES.iter().any(|directory| {
                 path.strip_prefix(*directory).is_some_and(|below| below.starts_with(b"/"))
             })
         })

@@ -53,7 +53,7 @@ impl Engine {
         let container = &options.container;
         for _ in 0..MAX_TRIES {
             let record = self.record(container)?;
-            let (record, state) = match self.glance(&record)? {
+            let (record, state) = match self.present_condition(&record)? {
                 // If the process has ended, the entry into its namespaces fails, so do not look for
                 // its end here.
                 Condition::Running(state) => (record, state),

@@ -24,7 +24,7 @@ use crate::store::Roots;
 use crate::volume::mounted;
 
 /// The parts of one container on the host.
-pub(super) struct HostSide<'a> {
+pub(super) struct HostResources<'a> {
     roots: &'a Roots,
     firewall: firewall::Choice,
     record: &'a Record,
@@ -34,11 +34,11 @@ pub(super) struct HostSide<'a> {
     is_up: bool,
 }
 
-impl<'a> HostSide<'a> {
+impl<'a> HostResources<'a> {
     /// Makes the value for the container of `record`. Nothing is set up yet.
     pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
         let (roots, firewall) = (&engine.roots, engine.firewall);
-        HostSide { roots, firewall, record, has_begun: false, is_up: false }
+        HostResources { roots, firewall, record, has_begun: false, is_up: false }
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn take_down(roots: &Roots, id: &ContainerId) -> Result<Networks> {
     Ok(networks)
 }
 
-impl Hooks for HostSide<'_> {
+impl Hooks for HostResources<'_> {
     fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)> {
         // After a restart by the restart policy, read the record again: the container may have been
         // renamed or connected in between.

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::image::ImageStore;
 use crate::runtime::cgroup::Layout;
 use crate::runtime::{label, user_namespace};
-use crate::store::ground;
+use crate::store::file_system;
 use crate::sys::schedule;
 
 /// The largest os-release(5) that is read, in bytes.
@@ -53,7 +53,7 @@ impl Engine {
             images: images.len(),
             state_directory: self.roots.state.display().to_string(),
             run_directory: self.roots.run.display().to_string(),
-            file_system: ground::file_system(&self.roots.containers()),
+            file_system: file_system::name(&self.roots.containers()),
             cgroup_version: match (layout.v1.is_empty(), &layout.v2) {
                 (false, _) => "1",
                 (true, Some(_)) => "2",

@@ -10,7 +10,7 @@ use std::mem::Discriminant;
 use std::time::Duration;
 
 use super::Engine;
-use super::condition::Patience;
+use super::condition::Pauses;
 use super::options::Filter;
 use super::options::RemoveOptions;
 use super::ports::Reachable;
@@ -38,7 +38,7 @@ impl Engine {
     /// and not listed. Fails if a filter names a container that does not exist.
     pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
-        let mut patience = Patience::new(MAX_WAIT);
+        let mut pauses = Pauses::within(MAX_WAIT);
         let (of_records, of_states) = self.split(filters)?;
         // List the run root before any outcome is read: if a container starts in between, its
         // outcome shows an open run.
@@ -46,7 +46,7 @@ impl Engine {
         let containers = Directory::open(&self.roots.containers())?;
         for id in all_ids(&self.roots)? {
             let containers = containers.as_ref().filter(|_| !running.contains::<str>(&id));
-            let Some(view) = self.view(&id, containers, &of_records, &mut patience) else {
+            let Some(view) = self.view(&id, containers, &of_records, &mut pauses) else {
                 continue;
             };
             let shown = all || view.status.is_active();
@@ -77,7 +77,7 @@ impl Engine {
 
     /// Returns one container as `containers` lists it, or `None` if it does not exist.
     pub fn look_at(&self, id: &ContainerId) -> Option<ContainerView> {
-        self.view(id, None, &[], &mut Patience::new(MAX_WAIT))
+        self.view(id, None, &[], &mut Pauses::within(MAX_WAIT))
     }
 
     /// Adds the size on disk, in bytes, to each container.
@@ -144,13 +144,13 @@ impl Engine {
         id: &ContainerId,
         containers: Option<&Directory>,
         wanted: &[Wanted],
-        patience: &mut Patience,
+        pauses: &mut Pauses,
     ) -> Option<ContainerView> {
         let settled = containers.and_then(|containers| settled(containers, id, wanted).transpose());
         // The record may have been written during the read, so `observe` reads it again.
         let found = match settled {
             Some(Ok(seen)) => Ok(seen),
-            Some(Err(_)) | None => self.observe(id, wanted, patience),
+            Some(Err(_)) | None => self.observe(id, wanted, pauses),
         };
         let (summary, condition, record) = match found {
             Ok(Seen::Container(summary, condition, record)) => (*summary, condition, record),
@@ -223,20 +223,15 @@ impl Engine {
     }
 
     /// Reads the whole record and the state of a container.
-    fn observe(
-        &self,
-        id: &ContainerId,
-        wanted: &[Wanted],
-        patience: &mut Patience,
-    ) -> Result<Seen> {
+    fn observe(&self, id: &ContainerId, wanted: &[Wanted], pauses: &mut Pauses) -> Result<Seen> {
         let record = Record::read(&self.roots, id)?;
         let summary = Summary::of(&record);
         if !is_wanted(&summary, wanted) {
             return Ok(Seen::Unwanted);
         }
         let condition = loop {
-            match self.glance(&record) {
-                Ok(Condition::Starting) if patience.wait() => {}
+            match self.present_condition(&record) {
+                Ok(Condition::Starting) if pauses.wait() => {}
                 condition => break condition,
             }
         };

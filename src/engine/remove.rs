@@ -79,10 +79,10 @@ impl Engine {
     /// same time.
     pub fn kill_before_removal(&self, name: &str) -> Result<Option<ContainerId>> {
         let record = self.record(name)?;
-        if let Condition::Running(_) | Condition::Restarting(_) = self.glance(&record)? {
+        if let Condition::Running(_) | Condition::Restarting(_) = self.present_condition(&record)? {
             self.prevent_restart(&record, StopMark::User)?;
         }
-        let Condition::Running(state) = self.glance(&record)? else { return Ok(None) };
+        let Condition::Running(state) = self.present_condition(&record)? else { return Ok(None) };
         if let Found::Living(process) = state.find()? {
             self.signal(&record, &process, Signal::KILL)?;
         }
@@ -116,7 +116,7 @@ impl Engine {
         is_killed: bool,
     ) -> Result<()> {
         let found = if options.force {
-            self.past_start(record, Some(MAX_START))?
+            self.await_start(record, Some(MAX_START))?
         } else {
             self.condition(record)?
         };
@@ -125,7 +125,7 @@ impl Engine {
                 fail!("container {name} is running; stop it first, or remove it with -f");
             }
             self.prevent_restart(record, StopMark::User)?;
-            if let Condition::Running(state) = self.glance(record)? {
+            if let Condition::Running(state) = self.present_condition(record)? {
                 if let Found::Living(process) = state.find()? {
                     if is_killed {
                         stop::send(&process, Signal::KILL)?;

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::Engine;
-use super::condition::{MAX_TRANSITION, Patience, no_such};
+use super::condition::{MAX_TRANSITION, Pauses, no_such};
 use crate::container::files::Files;
 use crate::container::record::Record;
 use crate::container::state::{Condition, State, is_watched, lives};
@@ -31,7 +31,7 @@ pub(super) struct OpenRoot {
 }
 
 /// The state of a container whose files are to be read.
-pub(super) enum Hold {
+pub(super) enum AtRestOrRunning {
     /// The container is stopped. While the lock is held, it cannot start.
     AtRest(Lock),
     Running(State),
@@ -79,8 +79,8 @@ impl Engine {
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let state = match self.at_rest(record)? {
-                Hold::Running(state) => state,
-                Hold::AtRest(lock) => {
+                AtRestOrRunning::Running(state) => state,
+                AtRestOrRunning::AtRest(lock) => {
                     let root = self.root_of(record)?;
                     let root = view::at_rest(&root, &mounts(), &self.mount_point()?, &prepare)?;
                     return Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) });
@@ -88,7 +88,7 @@ impl Engine {
             };
             match running(state.pid, state.start_time) {
                 // The container has just exited, so read its files as those of a stopped container.
-                Err(_) if self.ends(&state) => {}
+                Err(_) if self.is_ending(&state) => {}
                 root => return Ok(OpenRoot { root: root?, ids: record.ids(), _at_rest: None }),
             }
         }
@@ -105,12 +105,12 @@ impl Engine {
     /// Returns a lock that prevents a start of the container, or the state if the container runs. A
     /// container that waits for a restart counts as stopped, because its monitor takes the same
     /// lock before the restart.
-    pub(super) fn at_rest(&self, record: &Record) -> Result<Hold> {
+    pub(super) fn at_rest(&self, record: &Record) -> Result<AtRestOrRunning> {
         let files = Files::new(&self.roots, &record.id);
-        let mut patience = Patience::new(MAX_TRANSITION);
+        let mut pauses = Pauses::within(MAX_TRANSITION);
         loop {
             if let Condition::Running(state) = self.condition(record)? {
-                return Ok(Hold::Running(state));
+                return Ok(AtRestOrRunning::Running(state));
             }
             let Some(lock) = files.lock_changes()? else { return Err(no_such(&record.name)) };
             // The container may have started or ended before the lock was taken.
@@ -120,10 +120,10 @@ impl Engine {
                 false => !files.run.exists() && !lives(&self.roots, record)?,
             };
             if rests {
-                return Ok(Hold::AtRest(lock));
+                return Ok(AtRestOrRunning::AtRest(lock));
             }
             drop(lock);
-            if !patience.wait() {
+            if !pauses.wait() {
                 fail!("container {} restarts again and again; try again", record.name);
             }
         }

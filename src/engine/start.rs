@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::condition::no_such;
-use super::hooks::{self, HostSide};
+use super::hooks::{self, HostResources};
 use super::options::{AttachOptions, CreateOptions};
 use super::warning::Warning;
 use super::{Engine, anonymous_volumes, log_driver, stop};
@@ -135,7 +135,7 @@ impl Engine {
             Some(outcome) => at_rest(record.origin(), outcome)?,
             None => {
                 reclaim_locked(&self.roots, &record, hooks::take_down)?;
-                self.glance(&record)?
+                self.present_condition(&record)?
             }
         };
         // Keep `kept` in the outcome that is written below. Otherwise, if this process is killed
@@ -197,7 +197,7 @@ impl Engine {
             self.warn_of_short_files();
             record.make_sources()?;
             let spec = self.spec(record)?;
-            let hooks = &mut HostSide::new(self, record);
+            let hooks = &mut HostResources::new(self, record);
             let roots = &self.roots;
             let process = super::spec::process;
             let renew = &|record: &Record| self.spec(record);

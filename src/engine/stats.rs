@@ -48,7 +48,7 @@ impl Engine {
             for id in all_ids(&self.roots)? {
                 // Skip an unreadable record: `ps` reports it.
                 let Ok(record) = Record::read(&self.roots, &id) else { continue };
-                if let Ok(Condition::Running(state)) = self.glance(&record) {
+                if let Ok(Condition::Running(state)) = self.present_condition(&record) {
                     let look = self.look(&record, &state);
                     seen.push((nothing(record), Some(look)));
                 } else if all {

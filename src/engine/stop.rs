@@ -59,7 +59,7 @@ impl Engine {
         let deadline = deadline.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let mut stopping =
             Stopping { record, signal, asked: None, deadline, mark, is_awaited: false };
-        match self.glance(&stopping.record)? {
+        match self.present_condition(&stopping.record)? {
             // `end_stop` sends the signal after the start.
             Condition::Starting => {}
             _ => stopping.asked = self.ask(&stopping)?,
@@ -92,7 +92,7 @@ impl Engine {
         }
         if stopping.asked.is_none() {
             let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-            self.past_start(&stopping.record, stopping.deadline.map(left))?;
+            self.await_start(&stopping.record, stopping.deadline.map(left))?;
             stopping.asked = self.ask(stopping)?;
         }
         if let Some(process) = &stopping.asked
@@ -135,12 +135,12 @@ impl Engine {
     /// Sends the stop signal. Returns the process, or `None` if the container does not run.
     fn ask(&self, stopping: &Stopping) -> Result<Option<OwnedFd>> {
         let record = &stopping.record;
-        match self.glance(record)? {
+        match self.present_condition(record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}
             _ => return Ok(None),
         }
         self.prevent_restart(record, stopping.mark)?;
-        let Condition::Running(state) = self.glance(record)? else { return Ok(None) };
+        let Condition::Running(state) = self.present_condition(record)? else { return Ok(None) };
         let Found::Living(process) = state.find()? else { return Ok(None) };
         self.signal(record, &process, stopping.signal)?;
         self.resume(record, &state)?;
@@ -181,7 +181,7 @@ impl Engine {
         let record = self.record(name)?;
         let ends = signal == Signal::KILL || signal == record.stop_signal.signal();
         let found = match signal {
-            Signal::KILL => self.past_start(&record, Some(MAX_START))?,
+            Signal::KILL => self.await_start(&record, Some(MAX_START))?,
             _ => self.condition(&record)?,
         };
         match found {
@@ -193,7 +193,7 @@ impl Engine {
             _ => drop(self.running(name)?),
         }
         // The container may have been restarted just before restarts were prevented.
-        if let Condition::Running(state) = self.glance(&record)? {
+        if let Condition::Running(state) = self.present_condition(&record)? {
             match state.find()? {
                 Found::Living(process) => self.signal(&record, &process, signal)?,
                 // The program has just exited by itself.

@@ -7,7 +7,7 @@
 //! still has the former limits and ports. The next `update` and `system check --repair` set them
 //! again, and each start takes them from the record.
 
-use super::condition::{MAX_TRANSITION, Patience, no_such};
+use super::condition::{MAX_TRANSITION, Pauses, no_such};
 use super::create::check_resources;
 use super::options::{Resources, UpdateOptions};
 use super::start::Life;
@@ -121,7 +121,7 @@ impl Engine {
     /// Returns the record of a container that neither starts nor ends at this moment, its state if
     /// it is alive, and its lock for changes.
     fn settled(&self, name: &str) -> Result<(Record, Option<State>, Lock)> {
-        let mut patience = Patience::new(MAX_TRANSITION);
+        let mut pauses = Pauses::within(MAX_TRANSITION);
         loop {
             // This call cleans up after a killed monitor, for which it takes the lock.
             self.condition(&self.record(name)?)?;
@@ -136,7 +136,7 @@ impl Engine {
                 Life::InTransition => {}
             }
             drop(change);
-            if !patience.wait() {
+            if !pauses.wait() {
                 fail!("container {name} is still starting or ending; try again later");
             }
         }

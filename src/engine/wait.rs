@@ -5,12 +5,11 @@
 //! they are read from the run directory in a loop with short pauses.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::Engine;
-use super::condition::no_such;
+use super::condition::{Pauses, no_such};
 use crate::container::client::{self, End};
 use crate::container::files::Files;
 use crate::container::health::{Health, HealthStatus};
@@ -18,9 +17,6 @@ use crate::container::protocol;
 use crate::container::record::Record;
 use crate::container::state::{Condition, await_monitor};
 use crate::error::{Context, Result, fail};
-
-/// The longest pause between two checks.
-const MAX_PAUSE: Duration = Duration::from_millis(100);
 
 /// The value of `wait --condition`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,22 +39,6 @@ pub struct Waiting {
     condition: WaitCondition,
     /// The end of the last run in nanoseconds since 1970. A later time means another end.
     finished: i64,
-}
-
-/// The pauses between two checks, which double up to `MAX_PAUSE`.
-struct Looks {
-    pause: Duration,
-}
-
-impl Looks {
-    fn new() -> Looks {
-        Looks { pause: Duration::from_millis(1) }
-    }
-
-    fn rest(&mut self) {
-        std::thread::sleep(self.pause);
-        self.pause = (self.pause * 2).min(MAX_PAUSE);
-    }
 }
 
 impl Engine {
@@ -116,13 +96,13 @@ impl Engine {
     fn await_next_exit(&self, mut waiting: Waiting) -> Result<u8> {
         let id = waiting.record.id.clone();
         let files = Files::new(&self.roots, &id);
-        let mut looks = Looks::new();
+        let mut pauses = Pauses::unlimited();
         let mut ran = false;
         loop {
             if !files.config().exists() {
                 fail!("container {} was removed before it ended again", waiting.record.name);
             }
-            match self.glance(&waiting.record)? {
+            match self.present_condition(&waiting.record)? {
                 Condition::Running(_) if !waiting.record.may_restart() => {
                     if waiting.monitor.is_none() {
                         waiting.monitor = protocol::dial(&files.run, false)?;
@@ -143,14 +123,14 @@ impl Engine {
                 }
                 _ => {}
             }
-            looks.rest();
+            pauses.wait();
         }
     }
 
     fn await_removal(&self, waiting: Waiting) -> Result<u8> {
         let files = Files::new(&self.roots, &waiting.record.id);
         let mut code = 0;
-        let mut looks = Looks::new();
+        let mut pauses = Pauses::unlimited();
         if let Some(monitor) = &waiting.monitor
             && let End::Exited(status) = client::await_end(monitor)?
         {
@@ -158,12 +138,12 @@ impl Engine {
         }
         while files.dir.exists() {
             // A container that disappears during the check was removed.
-            match self.glance(&waiting.record) {
+            match self.present_condition(&waiting.record) {
                 Ok(Condition::Exited(outcome)) => code = outcome.exit_code,
                 Err(error) if files.dir.exists() => return Err(error),
                 _ => {}
             }
-            looks.rest();
+            pauses.wait();
         }
         Ok(code)
     }
@@ -171,7 +151,7 @@ impl Engine {
     /// Waits until a container's health check has succeeded. With `strict`, fails if the container
     /// becomes unhealthy. Fails if it stops or has no health check.
     pub(super) fn await_health(&self, name: &str, strict: bool) -> Result<()> {
-        let mut looks = Looks::new();
+        let mut pauses = Pauses::unlimited();
         loop {
             let record = self.record(name)?;
             if record.health_check().is_none() {
@@ -192,7 +172,7 @@ impl Engine {
                 Condition::Leftover => return Err(no_such(name)),
                 _ => fail!("container {name} is not running"),
             }
-            looks.rest();
+            pauses.wait();
         }
     }
 

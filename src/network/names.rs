@@ -229,13 +229,13 @@ pub fn write_section(roots: &Roots, id: &ContainerId, network: &str, lines: &str
             written => Ok(written?),
         }
     };
-    update().context(|| format!("write {}", roots.name_files(id).join(HOSTS).display()))
+    update().context(|| format!("write {}", roots.hosts_files(id).join(HOSTS).display()))
 }
 
 /// The directory with the name files of a running container. Fails with `ENOENT` if there is none.
 fn open_directory(roots: &Roots, id: &ContainerId) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let link = roots.name_files(id);
+    let link = roots.hosts_files(id);
     match openat(CWD, &link, flags, Mode::empty()) {
         // The link leads through the PID of the monitor, which another process may have later. The
         // monitor holds its lock while it lives, so check the lock after opening the directory. If

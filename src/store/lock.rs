@@ -49,7 +49,7 @@ impl Lock {
     pub fn wait_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let lock = take(file, path, mode)?;
-        Ok(lock.stands_for(path).then_some(lock))
+        Ok(lock.is_still_at(path).then_some(lock))
     }
 
     /// [`Lock::try_existing`] with [`LockMode::Exclusive`].
@@ -68,7 +68,7 @@ impl Lock {
         match flock(&file, operation) {
             Ok(()) => {
                 let lock = Lock { file: file.into() };
-                Ok(lock.stands_for(path).then_some(lock))
+                Ok(lock.is_still_at(path).then_some(lock))
             }
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error).context(|| format!("lock {}", path.display())),
@@ -91,9 +91,9 @@ impl Lock {
         }
     }
 
-    /// Reports whether `path` still names the locked file. A lock on a removed file excludes no
+    /// Reports whether the locked file is still at `path`. A lock on a removed file excludes no
     /// other process.
-    pub fn stands_for(&self, path: &Path) -> bool {
+    pub fn is_still_at(&self, path: &Path) -> bool {
         let there = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
         let ours = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
         there.is_ok() && there == ours

@@ -8,7 +8,7 @@
 //! is killed.
 
 pub mod fields;
-pub mod ground;
+pub mod file_system;
 pub mod journal;
 mod lock;
 mod removal;

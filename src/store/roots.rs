@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::{Lock, LockMode, ground, make_dir};
+use super::{Lock, LockMode, file_system, make_dir};
 use crate::error::{Error, Result};
 
 /// The default of `--root`.
@@ -101,13 +101,13 @@ impl Roots {
 
     /// The symbolic link to the directory with the `hosts`, `hostname` and `resolv.conf` of the
     /// running container `id`. The container's monitor has that directory open.
-    pub fn name_files(&self, id: &str) -> PathBuf {
+    pub fn hosts_files(&self, id: &str) -> PathBuf {
         self.run_dir(id).join("names")
     }
 
-    /// Makes both roots if they are missing. If [`ground::prepare_uppers`] mounts a tmpfs, returns
-    /// its note for the user. The note appears once for a root, or once a boot if the root is in
-    /// memory.
+    /// Makes both roots if they are missing. If [`file_system::prepare_uppers`] mounts a tmpfs,
+    /// returns its note for the user. The note appears once for a root, or once a boot if the root
+    /// is in memory.
     pub fn prepare(&self) -> Result<Option<String>> {
         if !self.run.is_dir() {
             make_dir(&self.run)?;
@@ -116,7 +116,7 @@ impl Roots {
         if names.is_dir() {
             return Ok(None);
         }
-        ground::refuse_unfit(&self.state)?;
+        file_system::refuse_unfit(&self.state)?;
         make_dir(&self.containers())?;
         // If two commands prepare a new root at the same time, only one of them may mount the
         // tmpfs.
@@ -124,7 +124,7 @@ impl Roots {
         if names.is_dir() {
             return Ok(None);
         }
-        let note = ground::prepare_uppers(&self.containers())?;
+        let note = file_system::prepare_uppers(&self.containers())?;
         make_dir(&names)?;
         Ok(note)
     }

@@ -78,13 +78,13 @@ fn logs(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(FLAGS)?;
     let opened = Opened::existing(call)?;
     let project = &opened.project;
-    let is_meant = |member: &Member| {
+    let accepts = |member: &Member| {
         let is_chosen = is_chosen(project, &wanted, member);
         is_chosen && !member.is_oneoff && (args.index == 0 || member.number == args.index)
     };
-    let newcomers = Newcomers::listen(&opened.engine, &project.name, &is_meant)?;
+    let newcomers = Newcomers::listen(&opened.engine, &project.name, &accepts)?;
     let mut found = opened.members(&wanted)?;
-    found.retain(is_meant);
+    found.retain(accepts);
     let names: Vec<String> = found.iter().map(|member| member.short_name(&project.name)).collect();
     let style =
         Style { prefixed: !args.no_prefix, coloured: !args.no_colour && is_coloured(call)? };

@@ -151,7 +151,7 @@ fn run(call: &Invocation) -> Outcome {
         wanted,
         no_deps: args.no_deps,
         remove_orphans: args.remove_orphans,
-        but_not: Some(service.name.clone()),
+        except: Some(service.name.clone()),
         ..UpOptions::default()
     };
     bring(engine, project, &selected(project, &options_of_up), &args.bring)?;

@@ -268,12 +268,12 @@ fn in_foreground(
         ..LogsOptions::default()
     };
     let mut follow = Follow::new(session.engine, options, style, names.iter().map(String::as_str));
-    let is_meant = |member: &Member| {
+    let accepts = |member: &Member| {
         !member.is_oneoff
             && services.iter().any(|service| service.name == member.service)
             && !ends.unattached.contains(&member.service)
     };
-    follow.expect(Newcomers::listen(session.engine, &session.project.name, &is_meant)?);
+    follow.expect(Newcomers::listen(session.engine, &session.project.name, &accepts)?);
     let mut out = Watched::new(LineWriter::new(stdio::stdout()));
     let mut err = Watched::new(stdio::stderr());
     let foreground = Foreground { session, up, follow, ends: &ends };

@@ -45,7 +45,7 @@ impl Engine {
         // A running container has copies of these files in its run directory.
         let names = NameFiles::below(&match &condition {
             Condition::Running(_) if record.network.container().is_none() => {
-                self.roots.name_files(&record.id)
+                self.roots.hosts_files(&record.id)
             }
             _ => files.dir.clone(),
         });

@@ -62,7 +62,7 @@ pub fn prepare_uppers(containers: &Path) -> Result<Option<String>> {
 
 /// Returns the name of the file system of `path` as `docker info` prints it. An unknown file system
 /// is `<unknown>`.
-pub fn file_system(path: &Path) -> &'static str {
+pub fn name(path: &Path) -> &'static str {
     // linux/magic.h lacks these numbers.
     const UBIFS: u32 = 0x2405_1905;
     const ZFS: u32 = 0x2fc1_2fc1;
