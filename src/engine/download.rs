@@ -11,7 +11,11 @@ use std::path::Path;
 use super::Engine;
 #[cfg(feature = "build")]
 use crate::digest::Digest;
-use crate::error::{Context, Result, fail};
+#[cfg(feature = "pull")]
+use crate::error::Context;
+use crate::error::Result;
+#[cfg(any(feature = "build", not(feature = "pull")))]
+use crate::error::fail;
 
 impl Engine {
     /// Downloads `url` to a file in `directory`, with mode 0600 and the time that the server sends.

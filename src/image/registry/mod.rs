@@ -11,7 +11,6 @@ mod base64;
 mod basic;
 mod connect;
 pub mod credentials;
-#[cfg(feature = "build")]
 pub mod download;
 pub mod endpoint;
 pub mod fetch;
