@@ -8,15 +8,17 @@
 //! `container` → `runtime` → `store` → `sys`, and `oci` → `runtime`; imports only point down.
 
 #![deny(unsafe_code)]
-// Some functions are used only by `pull` or `oci`. Without these features the compiler drops them.
-#![cfg_attr(not(all(feature = "oci", feature = "pull")), allow(dead_code, unused_imports))]
+// Some functions are used only by one feature. Without the feature the compiler drops them.
+#![cfg_attr(
+    not(all(feature = "build", feature = "compose", feature = "oci", feature = "pull")),
+    allow(dead_code, unused_imports)
+)]
 // A fuzz target calls only a few parsers.
 #![cfg_attr(fuzzing, allow(dead_code))]
 
 mod address;
 #[cfg(feature = "build")]
 mod build;
-#[cfg_attr(not(feature = "build"), allow(dead_code))]
 mod chmod;
 mod cli;
 #[cfg(feature = "compose")]
@@ -27,7 +29,6 @@ mod digest;
 mod engine;
 mod error;
 mod event;
-#[cfg_attr(not(feature = "build"), allow(dead_code))]
 mod glob;
 mod healthcheck;
 mod hello;

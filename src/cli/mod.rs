@@ -300,7 +300,6 @@ pub struct Invocation {
     pub command: &'static Command,
     global: GlobalArgs,
     /// The flags between `compose` and its subcommand.
-    #[cfg_attr(not(feature = "compose"), allow(dead_code))]
     before: Vec<String>,
     argv: Vec<String>,
 }

@@ -572,14 +572,12 @@ fn parse_mode(text: &str) -> Result<u32> {
     }
 }
 
-/// Returns the path of a secret or a config in the container. A relative target is below
-/// `/run/secrets`. Without a target, a secret is `/run/secrets/SOURCE`, and a config is `/SOURCE`.
+/// Returns the path of a secret or a config in the container. A relative target, or the source's
+/// name if there is no target, is below `/run/secrets` for a secret and below `/` for a config.
 fn grant_target(section: &str, grant: &Node) -> String {
-    match (grant.get_text("target"), grant.get_text("source").unwrap_or_default()) {
-        (Some(target), _) if target.starts_with('/') => target.to_owned(),
-        (None, source) if section == "configs" => format!("/{source}"),
-        (target, source) => format!("/run/secrets/{}", target.unwrap_or(source)),
-    }
+    let target = grant.get_text("target").or(grant.get_text("source")).unwrap_or_default();
+    let directory = if section == "configs" { "/" } else { "/run/secrets/" };
+    if target.starts_with('/') { target.to_owned() } else { format!("{directory}{target}") }
 }
 
 /// Returns the name of a service's first container, even if no active profile enables the service.

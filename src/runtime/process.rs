@@ -445,18 +445,27 @@ fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 impl Program<'_> {
     fn check(&self) -> Result<()> {
         let Some(program) = self.args.first() else { fail!("no command to run") };
-        let check = |path: &str| access(raw::path(path).as_ref(), Access::EXEC_OK);
+        let look = |path: &str| access(raw::path(path).as_ref(), Access::EXEC_OK);
         if program.contains('/') {
-            return check(program).map_err(|errno| exec_failure(program, errno));
+            return look(program).map_err(|errno| exec_failure(program, errno));
         }
-        let found = |directory: &str| check(&format!("{directory}/{program}"));
-        let mut errors = self.path.split(':').filter(|_| !program.is_empty()).map(found);
+        let mut errors = self.candidates(program).map(|path| look(&path));
         // If the file exists but may not be executed, execve(2) will report the reason.
         if errors.any(|found| !matches!(found, Err(Errno::NOENT | Errno::NOTDIR))) {
             Ok(())
         } else {
             Err(not_found(program, &self.path))
         }
+    }
+
+    /// The paths at which PATH may have `program`; none if the name is empty. As for execvp(3), an
+    /// empty element of PATH is the working directory.
+    fn candidates(&self, program: &str) -> impl Iterator<Item = String> {
+        let directories = self.path.split(':').filter(|_| !program.is_empty());
+        directories.map(move |directory| match directory {
+            "" => format!("./{program}"),
+            _ => format!("{directory}/{program}"),
+        })
     }
 
     /// Executes the program. Searches a name without a slash in PATH, as execvp(3) does. Returns
@@ -470,9 +479,8 @@ impl Program<'_> {
             return Err(exec_failure(program, errno));
         }
         let mut denied = None;
-        for directory in path.split(':').filter(|_| !program.is_empty()) {
-            let directory = if directory.is_empty() { "." } else { directory };
-            match sys::exec::execve(&c_string(&format!("{directory}/{program}"))?, vectors) {
+        for candidate in self.candidates(program) {
+            match sys::exec::execve(&c_string(&candidate)?, vectors) {
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(Errno::ACCESS) => denied = Some(Errno::ACCESS),
                 Err(errno) => return Err(exec_failure(program, errno)),

@@ -208,7 +208,6 @@ impl Head {
     }
 
     /// Returns when the file was last changed, in seconds since 1970 (RFC 9110, 8.8.2).
-    #[cfg(feature = "build")]
     pub fn modified(&self) -> Option<i64> {
         self.header("last-modified").and_then(parse_date).map(|time| time.seconds())
     }

@@ -234,7 +234,7 @@ impl Backend for Nftables {
             }
         }
         if found != ports.len() {
-            fail!("table {} should have {} port rules, but has {found}", ports.len(), self.table);
+            fail!("table {} should have {} port rules, but has {found}", self.table, ports.len());
         }
         change.carry_out()
     }
