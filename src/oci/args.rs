@@ -71,7 +71,7 @@ impl Args {
         self.flags.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a flag was given.
+    /// Whether a flag was given. `--flag=false` counts as not given.
     pub fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }

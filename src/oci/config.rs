@@ -42,7 +42,7 @@ pub struct HostHooks {
     pub poststop: Vec<Hook>,
 }
 
-/// Reads config.json. Fails if the file is larger than 8 MiB or no regular file.
+/// Reads config.json. Fails if the file is empty, larger than 8 MiB or not a regular file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut options = std::fs::OpenOptions::new();
     // The open of a named pipe without a writer would never end.
@@ -126,7 +126,8 @@ pub fn parse(
     scheduling::of_linux(&linux, &mut process.scheduling)?;
     linux::refuse_rdt(&linux)?;
     let net_devices = net_devices::parse(&linux, &namespaces)?;
-    // Where hooks and the sources of binds look for the root. Nothing can be mounted over `/`.
+    // Hooks and the sources of bind mounts refer to the root by its path in the bundle, so mount
+    // the root there. Nothing can be mounted over `/`.
     let mount_point = if rootfs == Path::new("/") { scratch } else { &rootfs }.to_owned();
     let read_only = flag(&asked_root, "readonly")?;
     let system = SystemSettings { read_only, init: false, domainname, sysctls };
@@ -159,7 +160,7 @@ pub fn parse(
     })
 }
 
-/// The hooks of a config.json that `parse` has accepted before.
+/// The hooks for the runtime's namespaces, from a config.json that `parse` has accepted before.
 pub fn host_hooks(bytes: &[u8]) -> Result<HostHooks> {
     let value = json::parse("config.json", bytes)?;
     Ok(hooks(&Node::root("config.json", &value), Path::new("/"))?.0)
@@ -176,8 +177,8 @@ fn check_version(version: &Node<'_>) -> Result<()> {
     }
 }
 
-/// The path of the root file system. Fails if it contains a symbolic link: a user who can change
-/// the bundle could redirect the link.
+/// The path of the root file system. Fails if the path is no directory or contains `..` or a
+/// symbolic link: a user who can change the bundle could redirect the link.
 fn resolve_root(path: &Node<'_>, bundle: &Path) -> Result<PathBuf> {
     let text = path.string()?;
     if text.is_empty() {

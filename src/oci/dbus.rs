@@ -1,8 +1,8 @@
-//! The parts of D-Bus that three calls to systemd need (D-Bus Specification, "Message Protocol" and
+//! The parts of D-Bus that `systemd` needs (D-Bus Specification, "Message Protocol" and
 //! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and signals that arrive
-//! between them. Messages are in the host's byte order, because the peer is on the same host. Every
-//! message and every wait is bounded. Introspection, file descriptors and other types are not
-//! implemented.
+//! between them. Messages are in the host's byte order, because the peer is on the same host. The
+//! size of each message and the wait for it are bounded. Introspection, file descriptors and other
+//! types are not implemented.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Result, fail};
 const MAX_MESSAGE: usize = 1 << 20;
 /// The longest line of the handshake, in bytes.
 const MAX_LINE: usize = 1024;
-/// The maximum time to wait for a reply.
+/// The maximum time to wait for the next bytes from the bus, and for a signal.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 const CALL: u8 = 1;
@@ -261,8 +261,8 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Calls a method and returns its reply. Fails if the reply is an error, or takes more than 30
-    /// seconds.
+    /// Calls a method and returns its reply. Fails if the reply is an error, or if the bus sends
+    /// nothing for 30 seconds.
     pub fn call(&mut self, object: &Object, method: &str, body: Body) -> Result<Message> {
         self.serial += 1;
         let message = encode(self.serial, object, method, &body);

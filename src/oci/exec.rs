@@ -1,7 +1,7 @@
 //! `exec`: starts another process in a running container, from a process.json or from flags over
-//! the container's own `process`. No process of mydocker stays with it
-//! (`runtime::exec::exec_and_leave`). The parent is this command, or with `--detach` the caller's
-//! nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
+//! the container's own `process` (`runtime::exec::exec_and_leave`). The new process's parent is this
+//! command, which waits for its end. With `--detach`, no process of mydocker stays, and the parent
+//! is the caller's nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
 
 use std::os::fd::AsFd;
 
@@ -90,15 +90,15 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     foreground::follow(pid, pidfd.context(|| "look at the process")?.as_fd(), console)
 }
 
-/// Parses the process.json of a further process.
+/// Parses a process with its `execCPUAffinity`.
 fn parse(node: &Node<'_>) -> Result<Process> {
     let mut process = process::parse(node)?;
     scheduling::affinity(node, &mut process.scheduling)?;
     Ok(process)
 }
 
-/// The process of a process.json. What it does not name is as for the container's `own` process, apart
-/// from environment, user and terminal.
+/// The process of a process.json. If the file lacks one of them, the capabilities, rlimits,
+/// scheduler, I/O priority, CPU affinity or label are those of the container's `own` process.
 fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     let mut process = parse(node)?;
     let has = |key| Ok::<_, crate::error::Error>(node.get(key)?.is_some());
@@ -123,7 +123,8 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     Ok(process)
 }
 
-/// The cgroups that the process joins: with `--cgroup [CONTROLLER,…:]PATH` some below the container's.
+/// The cgroups that the process joins: the container's. `--cgroup [CONTROLLER,…:]PATH` replaces
+/// those of these controllers, or all if it names no controller, by the cgroup PATH below each.
 fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
     let mut cgroups = container.cgroups();
     for asked in args.values("cgroup") {

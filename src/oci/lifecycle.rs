@@ -39,8 +39,8 @@ pub fn create(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// The command `run`: creates and starts the container. Without `--detach` also waits for its end
-/// and deletes it. Returns the exit status.
+/// The command `run`: creates and starts the container. Without `--detach` also waits for its end,
+/// and deletes it unless `--keep` is given. Returns the exit status.
 pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let detached = args.has("detach");
     let made = make(globals, args, !detached)?;
@@ -85,8 +85,8 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     let sockets = super::sockets()?;
     process.preserved = super::preserved(args, sockets)?;
     if sockets > 0 {
-        // The program is PID 1 in its PID namespace. Behind an init it is not, but it expects PID 1
-        // too.
+        // sd_listen_fds(3) compares LISTEN_PID with the program's own PID, which is 1 in a new PID
+        // namespace.
         process.env.retain(|pair| !pair.starts_with("LISTEN_"));
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
     }
@@ -170,7 +170,8 @@ fn build(
     running
 }
 
-/// Sends the terminal to the caller and writes the PID file.
+/// Sends the terminal and the pidfd to the caller, saves the PID, and writes the PID file. If one
+/// of these steps fails, ends and removes the container.
 fn finish(
     mut container: Container,
     running: runtime::Running,
@@ -214,8 +215,9 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Lets the first process execute the program. Returns the socket for its READY=1, if the caller
-/// waits for this message.
+/// Lets the first process execute the program, and runs the poststart hooks. If a hook fails, kills
+/// the container. Returns the socket for the container's READY=1, if the caller waits for this
+/// message.
 fn begin(container: &Container, poststart: &[Hook]) -> Result<Option<OwnedFd>> {
     let ready = notify::listen(container)?;
     let connection = container.connect()?;
@@ -262,7 +264,7 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
     let container = Container::open(&globals.root, id)?;
     let all = args.has("all");
     let has_processes = || !cgroup::members(&container.cgroups()).is_empty();
-    // Without a PID namespace of their own, others may outlive the first process.
+    // If the container has no PID namespace of its own, its other processes may outlive the first.
     let ends_others = signal == Signal::KILL && has_processes();
     if container.status()? == Status::Stopped && !all && !ends_others {
         fail!("container not running");
@@ -294,7 +296,7 @@ fn thaw(container: &Container) -> Result<()> {
     Ok(())
 }
 
-/// Kills the container's processes and waits for their end.
+/// Kills the container's processes and waits for the end of the first, at most 10 seconds.
 fn kill_all(container: &Container) -> Result<()> {
     let pidfd = container.process()?;
     if let Some(pidfd) = &pidfd {

@@ -173,8 +173,8 @@ pub fn devices(linux: &Node<'_>) -> Result<Vec<DeviceNode>> {
     })
 }
 
-/// The sysctls to set. Fails if a sysctl belongs to a namespace that the container shares with the
-/// host.
+/// The sysctls to set. Fails if a sysctl belongs to no namespace, or to one that the container
+/// shares with the host.
 pub fn sysctls(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<(String, String)>> {
     let Some(all) = linux.get("sysctl")? else { return Ok(Vec::new()) };
     all.fields(MAX_ENTRIES, |key, value| {

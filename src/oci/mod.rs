@@ -324,7 +324,7 @@ fn send_console(args: &Args, console: &mut Option<OwnedFd>) -> Result<()> {
         .context(|| format!("send the terminal to --console-socket {path}"))
 }
 
-/// Sends the process's pidfd to the process that listens at `--pidfd-socket`, if there is one.
+/// Sends the process's pidfd to the socket `--pidfd-socket`. Does nothing if the flag is missing.
 fn send_pidfd(args: &Args, pidfd: BorrowedFd<'_>) -> Result<()> {
     let Some(path) = args.value("pidfd-socket") else { return Ok(()) };
     send_descriptor(path, b"pidfd", pidfd)

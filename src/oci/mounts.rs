@@ -64,7 +64,7 @@ const NEUTRAL: [&str; 9] = [
     "newinstance",
 ];
 
-/// The propagation of a bind mount whose root is shared.
+/// The propagation that a bind mount inherits if `rootfsPropagation` is shared.
 const SHARED: Option<LastPropagation> =
     Some(LastPropagation { kind: PropagationKind::Shared, recursive: true });
 
@@ -181,8 +181,9 @@ fn mount(
     })
 }
 
-/// The ID mapping of a mount: the mount's own, or with `idmap` alone the container's. Fails if only
-/// one of the two lists is given, or if `idmap` has no mapping to use.
+/// The ID mapping of a mount: the mount's own, or the container's if the mount has the option
+/// `idmap` or `ridmap` and no mapping. Fails if only one of the two lists is given, or if there is
+/// no mapping to use.
 fn owners(node: &Node<'_>, options: &Options, ids: Option<&IdMaps>) -> Result<Option<Owners>> {
     let own = mappings(node)?;
     let ids = match (own.uids.is_empty(), own.gids.is_empty(), options.maps_owners) {

@@ -20,10 +20,13 @@ use super::state::Container;
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Mount, MountSource, Spec};
 
-/// The names below are in the container's directory.
+/// The directory of the socket, in the container's directory.
 const DIRECTORY: &str = "notify";
+/// The mount point of the root, in the container's directory, if the root is the host's `/`.
 const ROOT: &str = "root";
+/// The socket's name in its directory.
 const SOCKET: &str = "notify.sock";
+/// The path in the container at which the socket's directory is mounted.
 const INSIDE: &str = "/run/notify";
 const VARIABLE: &str = "NOTIFY_SOCKET";
 /// The longest message that is read, in bytes.
@@ -52,8 +55,8 @@ pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
     Ok(())
 }
 
-/// Listens on the socket, before the container's program starts. `None` if NOTIFY_SOCKET is not
-/// set.
+/// Listens on the socket, before the container's program starts. `None` if NOTIFY_SOCKET is not set
+/// now, or was not set at `create`.
 pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     let directory = container.dir.join(DIRECTORY);
     if std::env::var_os(VARIABLE).is_none() || !directory.is_dir() {

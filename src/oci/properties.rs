@@ -1,10 +1,11 @@
 //! The properties of a container's scope (systemd.resource-control(5)): its limits, and what the
 //! annotations `org.systemd.property.NAME` of config.json ask for, as runc and crun read them.
 //!
-//! systemd writes a scope's limits again with each change of a unit, so it must know all that it has a
-//! property for, those of `unified` too. Limits without a property are only written to the cgroup's
-//! files. The text of an annotation is a value in GVariant's notation: `true`, `5`, `uint64 5`, `'text'`,
-//! `['a', 'b']`; a name that ends in `Sec` takes seconds and stands for the one in `USec`.
+//! With each change of a unit, systemd writes the scope's limits again. So systemd must get every
+//! limit for which it has a property, also the limits in `unified`. Limits without a property are
+//! only written to the cgroup's files. The text of an annotation is a value in GVariant's notation:
+//! `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. A whole number under a name that ends in `Sec`
+//! is a number of seconds, and sets the property that ends in `USec`.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::runtime::spec::Cgroup;
 const PREFIX: &str = "org.systemd.property.";
 /// Microseconds in a second.
 const SECOND_US: u64 = 1_000_000;
-/// systemd keeps a quota in steps of 10 ms in a second.
+/// systemd keeps a quota as the CPU time in each second, in steps of 10 ms.
 const QUOTA_STEP_US: u64 = 10_000;
 
 /// The limits that systemd knows.

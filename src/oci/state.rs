@@ -250,8 +250,8 @@ fn absent(id: &str) -> Error {
     Error::absent(format!("container does not exist: {id}"))
 }
 
-/// The state. Empty except for the id if state.json is missing or damaged, as after a killed
-/// `create` or on a full disk.
+/// The state. If state.json is missing or damaged, the state has only the id: a killed `create` or
+/// a full disk leaves such a container.
 fn read(dir: &Path, id: &str) -> Result<State> {
     let state: Option<State> = store::read_json(&dir.join("state.json")).unwrap_or_default();
     Ok(State { id: id.to_owned(), ..state.unwrap_or_default() })

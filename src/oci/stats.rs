@@ -1,6 +1,6 @@
-//! What `events` prints of a container, in the form that runc gives it: the accounts of its cgroups as
-//! JSON (admin-guide/cgroup-v2.rst and cgroup-v1/). An account that the host does not keep is left out.
-//! Times are nanoseconds, sizes bytes; "no limit" is the largest number.
+//! What `events` prints about a container, in runc's form: the counters of its cgroups as JSON
+//! (admin-guide/cgroup-v2.rst and cgroup-v1/). A counter that the host does not keep is left out.
+//! Times are in nanoseconds and sizes in bytes. "No limit" is the largest number.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::runtime::cgroup::usage;
 /// Nanoseconds in a clock tick of the kernel's interface to programs (USER_HZ).
 const TICK_NS: u64 = 10_000_000;
 
-/// The value of `data`.
+/// The object `data` in the JSON of `events`.
 pub fn data(cgroups: &[String]) -> String {
     let files = Files { cgroups };
     object(&[
@@ -43,7 +43,7 @@ impl Files<'_> {
         self.text(file)?.trim().parse().ok()
     }
 
-    /// The number of the first file that is there; `max` is the largest.
+    /// The number in the first of the files that exists. For `max`, returns the largest number.
     fn most(&self, names: [&str; 2]) -> Option<String> {
         let text = names.iter().find_map(|name| self.text(name))?;
         let is_none = text.trim() == "max";
@@ -51,7 +51,7 @@ impl Files<'_> {
         Some(number.to_string())
     }
 
-    /// The number after `key` in the first file that has one.
+    /// The number after `key` in `file` of the first cgroup that has this file.
     fn keyed(&self, file: &str, key: &str) -> Option<u64> {
         value_of(&self.text(file)?, key)
     }

@@ -38,8 +38,8 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Parses `linux.cgroupsPath` for the container `id`. Fails if it is not of the form
-    /// `SLICE:PREFIX:NAME`.
+    /// Parses `linux.cgroupsPath` for the container `id`. Fails if the path is neither empty nor of
+    /// the form `SLICE:PREFIX:NAME`.
     pub fn parse(path: &str, id: &str) -> Result<Unit> {
         let words: Vec<&str> = path.split(':').collect();
         let (slice, prefix, name) = match words.as_slice() {
@@ -134,7 +134,7 @@ pub fn start(
         ("TasksAccounting", Value::Flag(true)),
     ];
     properties.extend(limits(cgroup)?);
-    // The caller's own come last, and take the place of ours.
+    // A property of the annotations replaces the property of the same name here.
     properties.retain(|(name, _)| !asked.iter().any(|(asked, _)| asked == name));
     let asked: Vec<(&str, Value)> =
         asked.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
@@ -145,7 +145,7 @@ pub fn start(
         bus.call(&MANAGER, "StartTransientUnit", body)
     };
     let started = call(&mut bus).or_else(|_| {
-        // A failed unit of this name exists, which systemd keeps until it is reset.
+        // Perhaps a unit of this name failed: systemd keeps a failed unit until it is reset.
         reset(&mut bus, unit)?;
         call(&mut bus)
     });

@@ -179,8 +179,8 @@ fn refuse_other_devices(asked: &Value, linux: &Node<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Changes what an update ends without naming it: the limit of memory and swap together when memory
-/// becomes unlimited, and an idle cgroup's state when it gets shares.
+/// Drops limits that contradict the update and that the update does not set: the limit of memory
+/// and swap together if memory becomes unlimited, and `idle` if the cgroup gets shares.
 fn drop_contradicted(all: &mut Value, asked: &Value) {
     let has = |group: &str, key: &str| field(asked, group).and_then(|group| field(&group, key));
     let is_unlimited = has("memory", "limit")

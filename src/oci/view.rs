@@ -21,7 +21,8 @@ use crate::units::parse_duration_ns;
 const DEFAULT_SPEC: &str = include_str!("spec.json");
 
 /// A container's state, as `state` and `list --format json` print it, without the closing brace.
-/// The fields have runc's order; `before` stands before each.
+/// The fields have runc's order. `before` is the text before each field, and `colon` the text
+/// between its key and its value.
 fn describe(container: &Container, before: &str, colon: &str) -> Result<String> {
     let status = container.status()?;
     let pid = if status == Status::Stopped { 0 } else { container.state.pid };
@@ -104,7 +105,8 @@ pub fn list(globals: &Globals, args: &Args) -> Result<u8> {
     }
 }
 
-/// The command `ps`: prints the container's processes in the format of the host's ps(1).
+/// The command `ps`: prints the container's processes in the format of the host's ps(1), or with
+/// `--format json` only their PIDs.
 pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     let Some((id, options)) = args.operands.split_first() else {
         fail!("the container id is missing")
@@ -125,8 +127,8 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
     print(&shown.join("\n"))
 }
 
-/// The command `events`. With `--stats` prints the container's resource use once. Otherwise prints
-/// it after each interval, and each kill by the kernel's OOM killer, until the container ends.
+/// The command `events`: prints the container's resource use. Without `--stats` prints it again
+/// after each interval until the container ends, and reports the first kill by the OOM killer.
 pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     const INTERVAL_NS: i64 = 5_000_000_000;
     let interval = match args.value("interval") {
@@ -175,8 +177,8 @@ pub fn spec(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// The same for a user namespace in which only the caller's IDs exist: the network is the host's, and
-/// there are no limits.
+/// `DEFAULT_SPEC` with a user namespace in which only the caller's IDs exist. The container uses
+/// the host's network and has no limits.
 fn rootless_spec() -> String {
     let map = |id: u32| format!("[{{ \"containerID\": 0, \"hostID\": {id}, \"size\": 1 }}]");
     let maps = format!(
@@ -194,5 +196,5 @@ fn rootless_spec() -> String {
     .fold(DEFAULT_SPEC.to_owned(), |text, (part, by)| text.replacen(part, by, 1))
 }
 
-/// A new sysfs belongs to a network namespace.
+/// A bind mount of the host's /sys: only the owner of a network namespace may mount a new sysfs.
 const SYS_OF_HOST: &str = "\"type\": \"none\", \"source\": \"/sys\", \"options\": [\"rbind\", ";
