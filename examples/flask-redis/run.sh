@@ -2,7 +2,7 @@
 # Flask and Redis, two containers that find each other by name. Usage: run.sh FLASK-IMAGE REDIS-IMAGE
 #
 # Redis stores its data in the volume "visits", so the count survives `mydocker rm`. Only Flask's
-# port is published: only containers on the network "app" reach Redis.
+# port is published: no other machine reaches Redis.
 set -eu
 flask=${1:?usage: run.sh FLASK-IMAGE REDIS-IMAGE}
 redis=${2:?usage: run.sh FLASK-IMAGE REDIS-IMAGE}
