@@ -30,7 +30,7 @@ pub struct Leftover {
 
 enum Kind {
     Layer(layers::Leftover),
-    /// A layer in place that no image names.
+    /// A layer in place that no image, build or cache entry needs.
     Orphan(Digest),
     Manifest(ImageId),
     Download,

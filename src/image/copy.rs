@@ -44,7 +44,8 @@ pub struct Original<'a> {
     /// The entries to leave out, by their names in the archive.
     pub skip: Skip<'a>,
     pub overrides: Overrides,
-    /// Computes the digest of the copied files, in which a single file has this name.
+    /// Computes the digest of the copied files. For a single file, the digest covers this name
+    /// instead of `name`.
     #[cfg(feature = "build")]
     pub content: Option<(&'a Content, &'a [u8])>,
 }
@@ -174,7 +175,8 @@ pub fn copy_unpacked(
 /// Reads a file of an archive, with zeros for its holes.
 #[cfg(feature = "build")]
 struct Inner<'a, 'b> {
-    // As the unpacker's, so that the code is in the binary once.
+    // The same type as the unpacker's reader, so that the binary contains the generic code only
+    // once.
     reader: Reader<&'a mut Recorder<'b>>,
     /// The positions of the remaining data in the file. The rest is holes.
     extents: VecDeque<Extent>,

@@ -2,9 +2,9 @@
 //!
 //! Most names share their directory, or the directories above it, with the previous name. The last
 //! directories found stay open (`HELD` of them), and a search starts at the nearest open one. So a
-//! path may be longer than the kernel resolves at once. A tree may be as deep as its names are
-//! long, and the time grows with the bytes of the names. `sys::beneath` says where a path may lead.
-//! If a directory is replaced, the caller must call [`Directories::forget`].
+//! path may be longer than the kernel resolves at once. Only the length of the names limits the
+//! depth of a tree, and the time grows with the bytes of the names. `sys::beneath` says where a
+//! path may lead. If a directory is replaced, the caller must call [`Directories::forget`].
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;

@@ -87,7 +87,8 @@ impl ImageStore {
         if own.is_dir() { own } else { self.layers.fs(layer) }
     }
 
-    /// Keeps layers in place for the build. Returns `false` if one of these layers does not exist.
+    /// Records that the build needs these layers, so that no removal takes them. Returns `false` if
+    /// one of these layers does not exist.
     pub fn need_layers(&self, draft: &Draft, layers: &[Digest]) -> Result<bool> {
         let mut new =
             layers.iter().filter(|layer| !draft.dir.join(layer.hex()).exists()).peekable();

@@ -181,9 +181,9 @@ pub fn variable(name: &str, env: &[String]) -> Option<String> {
     pairs.rev().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
 }
 
-/// Parses `80`, `53/udp` or `8000-8010/tcp` into one text for each port, such as `53/udp`. Of a mapping
-/// such as `127.0.0.1:8080:80` only the container's port counts, as with Docker. Fails on a bad port and
-/// on a range of more than `MAX_PORTS`.
+/// Parses `80`, `53/udp` or `8000-8010/tcp` into one text for each port, such as `53/udp`. Of a
+/// mapping such as `127.0.0.1:8080:80` only the container's port counts, as with Docker. Fails on a
+/// bad port, and on a range of more than `MAX_PORTS`.
 pub fn ports(word: &str) -> Result<Vec<String>> {
     let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
     let protocol = protocol.to_ascii_lowercase();

@@ -44,9 +44,9 @@ pub fn is_kernel_file(file: BorrowedFd<'_>) -> Result<bool> {
     Ok(FILE_SYSTEMS.contains(&(found.f_type as u32)))
 }
 
-/// Returns the file's contents if the stated size is not their length. A size of 0 is never
-/// trusted: FUSE has such files too (lxcfs), and reading an empty file costs little. Fails if the
-/// contents are longer than `MAX_FILE`.
+/// Returns the contents of a file whose stated size can't be trusted, and `None` for any other
+/// file. A size of 0 is never trusted: FUSE has such files too (lxcfs), and reading an empty file
+/// costs little. Fails if the contents are longer than `MAX_FILE`.
 pub fn unsized_contents(mut file: &File, stat: &Stat) -> Result<Option<Vec<u8>>> {
     // Only a file without blocks can be such a file, and most files have blocks.
     if stat.st_size != 0 && (stat.st_blocks != 0 || !is_kernel_file(file.as_fd())?) {

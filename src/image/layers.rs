@@ -3,8 +3,8 @@
 //! A layer is unpacked in a directory `.unpack-…` that its process locks by flock(2). One syncfs(2)
 //! syncs all layers of an image. A layer is renamed into place when its image is committed, under
 //! the lock of the images, so a layer in place is complete. If two processes unpack the same layer,
-//! the second copy is dropped. Only a kill leaves such a directory, or a layer without an image;
-//! `system check` finds both.
+//! the second copy is dropped. Only a kill leaves a directory `.unpack-…`, or a layer that nothing
+//! needs; `system check` finds both.
 //!
 //! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
 //! next pull after a kill, uses the layer. After a reboot the layer counts as torn.
@@ -218,7 +218,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Moves a layer that a build made into place. If the layer exists already, both directories
+    /// Moves into place a layer that a build made. If the layer exists already, both directories
     /// stay as they are. The caller holds the lock of the images, and calls `sync_dir` after it has
     /// moved all layers.
     #[cfg(feature = "build")]

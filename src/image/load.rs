@@ -40,7 +40,7 @@ const MAX_MEMBERS: usize = 100_000;
 const MAX_NAMES: usize = 16 << 20;
 /// The longest chain of links to a layer.
 const MAX_LINKS: usize = 8;
-/// How often the load unpacks layers again that another command removed at the same time.
+/// How often the load tries to commit, because another command may remove layers at the same time.
 const MAX_TRIES: usize = 5;
 
 /// An image that was loaded.

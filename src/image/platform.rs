@@ -33,12 +33,12 @@ impl Wanted {
         Wanted { platform: Platform::native(), is_exact: false }
     }
 
-    /// Returns a request for exactly `platform`, because the user named it.
+    /// Returns a request for `platform`, which the user named. No other architecture is accepted.
     pub fn exactly(platform: Platform) -> Wanted {
         Wanted { platform, is_exact: true }
     }
 
-    /// Ranks an image's platform: 0 is the best. `None` means that the image does not run.
+    /// Ranks an image's platform: 0 is the best. `None` means that the image does not fit.
     pub fn rank(&self, offered: &Platform) -> Option<u32> {
         /// The rank of another architecture, worse than every variant of the wanted one.
         const FALLBACK: u32 = 1000;
@@ -79,8 +79,8 @@ impl Platform {
         Platform { os: "linux".to_owned(), architecture, variant: native_variant().to_owned() }
     }
 
-    /// Parses `os/architecture[/variant]`, or the system or the architecture alone. Fails if the system is
-    /// not linux.
+    /// Parses `os/architecture[/variant]`, or only the system or the architecture. Fails if the
+    /// system is not linux.
     pub fn parse(text: &str) -> Result<Platform> {
         let parts: Vec<&str> = text.split('/').collect();
         let (os, architecture, variant) = match parts[..] {

@@ -32,9 +32,9 @@ use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 use crate::reference::Reference;
 
-/// How often the pull downloads layers again that another command removed at the same time.
+/// How often the pull tries to commit, because another command may remove layers at the same time.
 const MAX_TRIES: usize = 5;
-/// How often a blob is downloaded again if its bytes are wrong.
+/// How many times a source may send wrong bytes for a blob before the next source is tried.
 const MAX_WRONG: usize = 2;
 /// The most tags of a repository that are pulled.
 const MAX_TAGS: usize = 10_000;
@@ -58,7 +58,7 @@ pub struct Pulled {
     pub newer: bool,
 }
 
-/// The document that the registry has under a name.
+/// The image that a registry has under a name: its manifest, and the manifest's bytes.
 struct Found {
     /// The digest of the document under the name: the manifest, or the index that led to it.
     digest: Digest,
@@ -302,7 +302,7 @@ impl ImageStore {
 
 /// A layer that does not have to be downloaded.
 enum Here {
-    /// An image has the layer.
+    /// The layer is in the layer store.
     InPlace,
     /// Another pull has unpacked the layer for its image.
     Ready(Staged),

@@ -205,8 +205,8 @@ impl Target<'_> {
         };
         let (media_type, bytes) = first;
         let Err(refusal) = put(&media_type, &bytes) else { return Ok(bytes) };
-        // Registries that do not know the media type answer so; most of them call the manifest
-        // invalid.
+        // A registry that does not know the media type answers with one of these statuses, mostly
+        // with 400 (MANIFEST_INVALID).
         let unknown = matches!(refusal.status(), Some(400 | 404 | 405 | 406 | 415 | 422));
         let dockers =
             manifest.to_docker_json().filter(|_| unknown && media_type != DOCKER_MANIFEST);

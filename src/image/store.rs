@@ -385,8 +385,8 @@ impl ImageStore {
         Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Makes new images visible: all of them, or none if this fails. A kill during the commit
-    /// leaves layers without an image, or images without a name.
+    /// Makes new images visible. If a layer is missing, writes nothing. An error or a kill during
+    /// the commit may leave layers without an image, or images without some of their names.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,

@@ -5,7 +5,7 @@
 //! tar, records its recipe, and makes the directory equal to the tar: files that the tar leaves out
 //! are removed, and different times are set. Marks that overlayfs makes for itself
 //! (`trusted.overlay.origin`, `impure`) stay: overlayfs does not read them in a lower directory,
-//! and no program of a step may set one.
+//! and no program of a build step may set one.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -50,7 +50,8 @@ pub fn take(
 ) -> Result<Taken> {
     let recipe = Recipe::new(Some(recipe));
     let taking = Taking(Mutex::new(Noted { hasher: Sha256::new(), recipe, size: 0 }));
-    // As the other trees' writers, so that the code is in the binary once.
+    // The same types as in the other users of `TreeWriter`, so that the binary contains the generic
+    // code only once.
     let mut output = &taking;
     let mut writer = Writer::new(&mut output as &mut dyn Write);
     let mut tree = TreeWriter::new(&mut writer, Form::Layer).skipping(skip).overriding(overrides);

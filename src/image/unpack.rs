@@ -1,4 +1,4 @@
-//! Applies one layer's tar to a directory that becomes an overlayfs lowerdir.
+//! Unpacks a layer's tar into a future overlayfs lowerdir, or a tar of `cp` into a tree.
 //!
 //! Nothing is written outside that directory, whatever the archive says. Names are first reduced to
 //! plain components (`..` above the top is refused). The kernel then resolves the parent with
@@ -142,7 +142,8 @@ impl CopyRules {
         Ok(())
     }
 
-    /// Sets the owner, and removes everything that gives rights. Fails for a device.
+    /// If the rules set an owner, sets this owner and removes everything that gives rights. Then a
+    /// device is an error.
     fn set_owner(&self, entry: &mut Entry) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         if matches!(entry.kind, Kind::Character | Kind::Block) {

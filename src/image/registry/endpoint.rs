@@ -98,7 +98,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Requests `/v2/`, whose answer names the token server.
+    /// Requests `/v2/`. If the answer is a challenge, gets the authorization for later requests.
     fn ping(&self) -> Attempt<()> {
         let url = self.url("");
         let (head, body) = self.connector.send("GET", &url, &[], Payload::Empty)?;

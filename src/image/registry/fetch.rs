@@ -44,8 +44,9 @@ impl Patience {
         Patience { tries: 1, tried_from: position, lost: Duration::ZERO }
     }
 
-    /// Returns how long to wait before the next try, or `None` after too many tries. `failed` is
-    /// how long the last try got nothing. `stall` is how long a try may get nothing.
+    /// Returns how long to wait before the next try, or `None` after too many tries or too much
+    /// lost time. `failed` is how long the last try got nothing. `stall` is how long a try may get
+    /// nothing.
     fn after(
         &mut self,
         failure: &Failure,

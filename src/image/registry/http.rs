@@ -99,7 +99,7 @@ impl Failure {
         }
     }
 
-    /// Whether a registry refused the request, rather than a connection failed.
+    /// Whether the failure is neither a missing connection nor a transient failure.
     pub fn is_of_registry(&self) -> bool {
         !matches!(self.cause, Cause::Unreachable | Cause::Transient { .. })
     }
@@ -137,8 +137,8 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// Returns the same body, to send it again. Returns `None` for a stream, of which a part may be
-    /// gone.
+    /// Returns the same body, to send it again. Returns `None` for a tunnel, and for a stream,
+    /// because a part of it may be gone.
     pub fn again(&self) -> Option<Payload<'_>> {
         match self {
             Payload::Empty => Some(Payload::Empty),

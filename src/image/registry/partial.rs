@@ -37,8 +37,9 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Takes the first file of the blob whose holder ends or is slow. `stall` is how long a
-    /// registry may be silent. Fails if `stop` is set during the wait.
+    /// Locks the first file of the blob that is free or becomes free. Skips a file whose holder is
+    /// slow, but not the last file. `stall` is how long a registry may be silent. Fails if `stop`
+    /// is set during the wait.
     pub fn hold(
         dir: &Path,
         hex: &str,
@@ -85,8 +86,9 @@ fn file_name(hex: &str, number: u32) -> String {
     }
 }
 
-/// Waits for the lock of the file, which is created if it is missing. `judge` is the blob's size
-/// and a window of time. Returns `None` if the holder's file grows too slowly in that window.
+/// Waits for the lock of the file, which is created if it is missing. If `judge` gives the blob's
+/// size and a window of time, returns `None` as soon as the holder's file grows too slowly in such
+/// a window.
 fn take(
     path: PathBuf,
     judge: Option<(u64, Duration)>,

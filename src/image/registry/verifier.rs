@@ -11,9 +11,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
-/// Accepts what webpki accepts, and also exactly the certificates that the user named. openssl's
-/// defaults mark a self-signed certificate as an authority, and webpki refuses an authority as a
-/// server.
+/// Accepts what webpki accepts, and also a self-signed certificate that the user named, if it has
+/// the server's name. openssl's defaults mark a self-signed certificate as an authority, and webpki
+/// refuses an authority as a server.
 #[derive(Debug)]
 pub struct Named {
     pub webpki: Arc<WebPkiServerVerifier>,

@@ -1,8 +1,9 @@
-//! Hostile archives: each test unpacks one attack, and fails without the guard against that attack.
+//! Hostile archives: each test unpacks one attack, and fails if the check that stops the attack is
+//! removed.
 //!
 //! The tests check the contents of the layer afterwards, and that the canary outside is unchanged.
-//! The fuzz targets show that no archive changes anything outside. The guards and their tests
-//! are listed in `tests/mutants/image.guards`.
+//! The fuzz targets show that no archive changes anything outside. `tests/mutants/image.guards`
+//! lists these checks and their tests.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -217,7 +218,7 @@ fn whiteouts_hide_a_name_beside_them_and_no_other() {
     let names = fs::read_dir(ground.path("")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<_> = names.collect();
     names.sort();
-    // The first name was created above the whiteouts that were refused.
+    // The directory `a` was created for the whiteouts that were refused.
     assert_eq!(names, ["a", "gone", "implied", "l"]);
 }
 
