@@ -302,7 +302,8 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Opti
     Ok(args.options)
 }
 
-/// `--provenance` and `--sbom`, which scripts switch off.
+/// Checks the value of `--provenance` or `--sbom`. Only `false` is accepted, because scripts switch
+/// these flags off.
 fn refuse_attestation(value: &str) -> Result<()> {
     match value {
         "false" => Ok(()),

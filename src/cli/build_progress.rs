@@ -1,11 +1,12 @@
 //! Shows the messages of a build on stderr, in the two forms of BuildKit.
 //!
 //! Plain: each step has a number, which starts each line of the step (`#5 [2/4] RUN make`, `#5
-//! 0.241 cc -c a.c`, `#5 DONE 1.3s`). If another step prints next, its title is printed again.
-//! Terminal: each step has a line with its state and its time, and the lines are drawn again in
-//! place. Below the line of a running step are the last lines of the step's output. Messages about
-//! the whole build and the output of a failed step are printed at the end. If the terminal has too
-//! few rows, the first steps that ended are left out until the end.
+//! 0.241 cc -c a.c`, `#5 DONE 1.3s`). If the output changes to another step, the title of that step
+//! is printed again. Terminal: each step has a line with its state and its time, and the lines are
+//! drawn again in place. Below the line of a running step are the last lines of the step's output.
+//! Messages about the whole build and the output of a failed step are printed at the end. If the
+//! terminal has too few rows, steps are left out until the end: first those that have ended, then
+//! those that run.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -281,7 +282,8 @@ impl Show for Terminal {
     }
 }
 
-/// The start of a line that is one column shorter than the terminal, so that it does not wrap.
+/// Returns the start of `line`, one column shorter than the terminal, so that the terminal does not
+/// wrap the line.
 fn cut(line: &str, columns: usize) -> String {
     line.chars().take(columns.saturating_sub(1)).collect()
 }

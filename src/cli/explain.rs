@@ -109,7 +109,8 @@ impl Page {
         }
     }
 
-    /// Appends words. A word that does not fit starts a new line below `indent`.
+    /// Appends words. A word that does not fit starts a new line, with `indent` and two spaces
+    /// before it.
     fn wrap(
         &self,
         out: &mut String,

@@ -86,8 +86,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// As [`Format::parse`], for a listing with `--quiet`. As in Docker, `--quiet` replaces the table,
-    /// shortens `raw` to the line of the id, and has no effect on a template.
+    /// As [`Format::parse`], for a listing with `--quiet`. As in Docker, `--quiet` replaces the
+    /// table, shortens `raw` to the line of the id, and has no effect on a template.
     pub fn parse_quiet<R: Row>(
         quiet: bool,
         text: &str,

@@ -270,8 +270,8 @@ const MANAGEMENT: &[&str] = &[
 
 /// The exit status of a failed command, as in Docker, if the command has no statuses of its own.
 const EXIT_FAILURE: u8 = 1;
-/// The exit status of `inspect`, `info`, `version` and `events` with a template that can't be parsed, as in
-/// Docker.
+/// The exit status of `inspect`, `info`, `version` and `events` with a template that can't be
+/// parsed, as in Docker.
 const EXIT_BAD_TEMPLATE: u8 = 64;
 
 /// The lowest exit status of a command that a signal ended: 128 plus the signal's number.

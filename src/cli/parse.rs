@@ -2,8 +2,8 @@
 //!
 //! lexopt splits argv; the rules are Docker's (pflag): `--name x`, `--name=x`, `-e x`, `-ex`,
 //! bundled switches `-itd`, `--rm=false`. A flag that takes a value takes the next argument, even
-//! if that argument starts with a dash. `--` ends the flags. After the first operand of `run`,
-//! `create` and `exec` all arguments are operands.
+//! if that argument starts with a dash. `--` ends the flags. If the command is `trailing`, such as
+//! `run` and `exec`, all arguments after the first operand are operands.
 //!
 //! Before lexopt reads a token as a bundle of letters, the token is compared with the whole-token
 //! spellings of the tutorial engines (`-name`, `--it`).
@@ -18,8 +18,8 @@ use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Error, Result, fai
 use crate::suggest::nearest;
 
 /// Flags whose bad values exit with status 1, because Docker's client passes these values on and
-/// its daemon refuses them. A bad value of another flag exits with 125, and so does every bad value
-/// of `run`.
+/// its daemon refuses them. Nearly every other bad value exits with 125 (`status_of_bad`), and so
+/// does every bad value of `run`.
 const CHECKED_LATE: [&str; 26] = [
     "aux-address",
     "cpuset-cpus",
@@ -72,8 +72,8 @@ const CHECKED_LATE_BY_CREATE: [&str; 19] = [
     "workdir",
 ];
 
-/// Flags of which Docker's client checks that the value is a number or a time, and the daemon checks
-/// the range.
+/// Flags of which Docker's client checks only that the value is a number or a time. The daemon
+/// checks the range, so a bad number exits with status 1.
 const RANGE_CHECKED_LATE: [&str; 7] = [
     "blkio-weight",
     "cpu-period",

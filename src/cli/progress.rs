@@ -41,7 +41,8 @@ struct Drawing {
     /// For a command without a registry: its word (`Loading`), the bytes so far, and the start
     /// time.
     bytes: Option<(&'static str, u64, Instant)>,
-    /// The number of lines with bars on the terminal.
+    /// The number of lines on the terminal that the next drawing erases: the bars, or the line of
+    /// bytes.
     drawn: usize,
     last: Option<Instant>,
 }

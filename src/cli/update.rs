@@ -3,7 +3,7 @@
 //!
 //! The flags are those of `run`, and the same functions parse their values. A flag that is not
 //! given leaves the container's setting unchanged. As in Docker, a value of 0 also leaves the
-//! setting unchanged.
+//! setting unchanged, except that `--pids-limit 0` removes that limit.
 
 use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
 use super::value::resources::{

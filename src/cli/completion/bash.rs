@@ -8,7 +8,7 @@ use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
 use crate::cli::flag::{Command, specs};
 use crate::cli::{global, subcommands};
 
-/// bash splits words at `=` and `:`. So the function splits the line again at spaces alone, and
+/// bash splits words at `=` and `:`. So the function splits the line again, only at spaces, and
 /// cuts the text up to the last `=` or `:` from each completion. zsh expects whole words, and
 /// completes files itself if the function offers nothing.
 const HEAD: &str = "\

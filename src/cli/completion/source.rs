@@ -1,5 +1,5 @@
-//! Decides what completes the value of a flag and a command's operands. The flag's name alone
-//! decides for most values. Filters depend on the command; containers depend on the state that the
+//! Decides what completes the value of a flag and a command's operands. For most values only the
+//! flag's name matters. Filters depend on the command; containers depend on the state that the
 //! command needs. If the shell cannot know the value, such as a number or a new name, the shell
 //! completes files, which is its default.
 

@@ -1,6 +1,6 @@
-//! `compose exec`, `cp`, `top`, `port` and `stats`: the commands that work on a service's running
-//! container. Each command finds the container and does what the command of the same name does. If
-//! a service has several replicas, `--index` chooses one.
+//! `compose exec`, `cp`, `top`, `port` and `stats`: the commands that look into the containers of
+//! services. Each command finds the containers and does what the command of the same name does. If
+//! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one.
 
 use std::io::IsTerminal;
 

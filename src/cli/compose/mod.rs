@@ -177,7 +177,8 @@ impl Opened {
         Ok(Opened { project: existing_project(call)?, engine: call.engine()? })
     }
 
-    /// Opens the project for a command that creates the services `wanted`, which are in the file.
+    /// Opens the project for a command that uses the settings of the services `wanted`, and checks
+    /// every value.
     fn wanted(call: &Invocation, wanted: &[String]) -> Result<Opened, Failure> {
         Ok(Opened { project: project(call, wanted)?, engine: call.engine()? })
     }

@@ -132,7 +132,8 @@ fn run(call: &Invocation) -> Outcome {
         }
     };
     let input_alone = !attach.stdout && !attach.stderr;
-    // As in Docker, print the id, so that the user can find the container's output.
+    // As in Docker, `-a stdin` without another `-a` prints the id, so that the user can find the
+    // container's output.
     let made = |id: &str| if input_alone { print_line(id) } else { Ok(()) };
     Ok(engine.run_attached(&options, &attach, &made)?)
 }
@@ -155,7 +156,8 @@ fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Resul
 }
 
 /// Pulls the image if `--pull` requires it. Progress goes to stderr. Fails if the local image is
-/// for another platform, and if a missing image is named by its id.
+/// for another platform and `--pull` or a name by id rules out a pull, and if a missing image is
+/// named by its id.
 pub fn bring_image(
     engine: &Engine,
     name: &ImageName,
