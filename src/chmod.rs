@@ -1,8 +1,8 @@
 //! A MODE as chmod(1) reads it: an octal number, or clauses such as `u=rwX,go-w`.
 //!
 //! A symbolic mode is kept as a list of changes and is applied to each file's own mode, because `X`
-//! and `u` depend on that mode. A clause without `u`, `g`, `o` or `a` does not set the bits of the
-//! umask, as in chmod(1); during a build the umask is 022. A mode has at most `MAX_CHANGES`
+//! and `u` depend on that mode. A clause without `u`, `g`, `o` or `a` does not change the bits of
+//! the umask, as in chmod(1); during a build the umask is 022. A mode has at most `MAX_CHANGES`
 //! changes, so the type is plain data without allocations.
 
 use crate::error::{Result, fail};

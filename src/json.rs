@@ -154,7 +154,7 @@ impl<'a> Node<'a> {
         self.get(key)?.ok_or_else(missing)
     }
 
-    /// Whether the value is null or absent.
+    /// Whether the value is null.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }

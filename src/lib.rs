@@ -84,7 +84,7 @@ pub mod fuzz {
 }
 
 /// Runs this process as the program `hello`, as an OCI runtime, or as Docker's command line,
-/// depending on argv[0]. Returns the exit status.
+/// depending on argv[0] and on whether argv[1] is `oci`. Returns the exit status.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     // Only the built-in image `hello` executes the binary by this name.

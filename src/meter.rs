@@ -2,8 +2,8 @@
 //!
 //! The bytes pass far below the command: in a layer's download, an archive's output or the pipe of
 //! a copy. So the counter belongs to the process, and is not a parameter of every function in
-//! between. If no callback is set, as when stderr is not a terminal, counting costs one atomic load
-//! for each 128 KiB.
+//! between. If no callback is set, for example because stderr is not a terminal, counting costs one
+//! atomic load for each 128 KiB.
 
 use std::io::{self, Read};
 use std::sync::OnceLock;

@@ -17,7 +17,8 @@ pub fn recorded(name: &mut String) {
     }
 }
 
-/// The present name of the network that a user names by `default` or a former name.
+/// The name of the network that a user types. Replaces `default` and the default network's former
+/// name by its present name.
 pub fn given(name: &str) -> &str {
     match name {
         "default" | DEFAULT_BRIDGE => DEFAULT,

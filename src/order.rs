@@ -1,6 +1,6 @@
-//! Sorting by one copy of the standard library's sort, which is over indices. `slice::sort_by` is
-//! compiled anew for each type and each comparison, 3 kB a time; here that part is shared, and what is
-//! compiled for a type is a comparison and a swap.
+//! Sorts with one compiled copy of the standard library's sort, which sorts indices. The compiler
+//! generates `slice::sort_by` again for each type and each comparison, 3 kB each time. With the
+//! shared copy, each type only adds a comparison and a swap.
 
 use std::cmp::Ordering;
 
@@ -20,7 +20,7 @@ pub fn sort<T: Ord>(items: &mut [T]) {
     sort_by(items, T::cmp);
 }
 
-/// The places of the items before the sort, in their order after it.
+/// The index of each item before the sort, in the order of the items after the sort.
 fn indices(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by(|one, other| compare(*one, *other));

@@ -3,7 +3,8 @@
 //! `encode` replaces each byte B that is not part of valid UTF-8 by the character U+10FF00 + B, one
 //! of the last 128 characters of Unicode's last private plane. If the input contains such a
 //! character itself, `encode` replaces each of its four bytes in the same way. So `decode` returns
-//! the exact input of `encode`. State files hold the encoded text; the kernel gets the decoded bytes.
+//! the exact input of `encode`. State files hold the encoded text, and the kernel gets the decoded
+//! bytes.
 //!
 //! `cli::escape` prints the byte ff as `\udcff`, as Python's surrogateescape does in JSON. Text for
 //! other programs (labels, an image's config) must be UTF-8: `utf8` refuses other bytes.

@@ -72,8 +72,8 @@ impl Reference {
     }
 
     /// Parses a name for a new image or a new tag. Fails if the name has a digest: an image's
-    /// digest follows from its bytes. With a digest a user could name another image like the image
-    /// that somebody has pinned, and run it in its place (CVE-2026-50195).
+    /// digest follows from its bytes. Otherwise a user could give the digest that somebody has
+    /// pinned to another image, which would then run instead (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
         Reference::parse(text)?.for_new()
     }

@@ -4,8 +4,8 @@
 //! An expression becomes a short program. Matching runs all its branches at the same time (Thompson
 //! and Pike), so the time is bounded by the product of the expression's and the text's length.
 //! Supported are characters, `.`, sets, `^`, `$`, groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`
-//! and `\s`. Captures, flags and word boundaries are refused. A crate for this is ten times as
-//! large.
+//! and `\s`. Named groups, flags and word boundaries are refused. A crate for this is ten times
+//! as large.
 
 use std::iter::Peekable;
 use std::str::Chars;

@@ -208,7 +208,8 @@ fn condition(argument: &Node<'_>) -> Result<Condition> {
     Ok(Condition { argument: index, mask, is, values: vec![value], low: false })
 }
 
-/// The architectures in the profile, without the native one.
+/// The architectures that `architectures` lists, and the sub-architectures that `archMap` gives the
+/// native one.
 fn architectures(profile: &Node<'_>) -> Result<Vec<Arch>> {
     let known = |name: &str| {
         Some(match name.strip_prefix("SCMP_ARCH_")? {

@@ -105,8 +105,8 @@ pub fn push_binary_size(out: &mut String, bytes: u64) {
     out.extend([text, UNITS[unit]]);
 }
 
-/// The maximum number of CPUs in a list: the kernel's limit for NR_CPUS. The bounds of
-/// `0-4294967295` are checked before the list is expanded.
+/// The maximum number of CPUs: the kernel's limit for NR_CPUS. All numbers in a list of CPUs are
+/// below it.
 const MAX_CPUS: u32 = 8192;
 
 /// Checks a list of CPUs or memory nodes such as `0-3,7`. Fails if the syntax is wrong or a number
@@ -159,7 +159,7 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64> {
 }
 
 /// Parses a Go duration (`90s`, `1h30m`, `1.5h`, `250ms`) into nanoseconds; `None` for any other
-/// text.
+/// text. In addition to Go's units, `d` is a day and `w` a week.
 pub fn parse_duration_ns(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total: i64 = 0;

@@ -14,7 +14,7 @@ use crate::glob::Glob;
 const MAX_EXPANDED: usize = 128 << 10;
 /// The longest heredoc after its expansion, in bytes. A heredoc may be longer than a variable.
 const MAX_HEREDOC: usize = 4 << 20;
-/// The longest value, in characters, that a pattern is matched against.
+/// The longest value, in bytes, that a pattern is matched against.
 const MAX_MATCHED: usize = 4096;
 /// The deepest nesting of `${a:-${b:-…}}`.
 const MAX_DEPTH: usize = 32;

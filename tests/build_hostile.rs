@@ -185,7 +185,7 @@ fn links_of_a_context_lead_nowhere_outside() {
     canary.check("links of the context");
 }
 
-/// Following the two links would give 2^40 paths before the kernel's limit of links ends each.
+/// Following these links would give 2^40 paths before the kernel's limit of links ends each.
 #[test]
 fn links_in_an_ignored_directory_are_not_followed() {
     let host = Host::with_busybox();

@@ -295,7 +295,8 @@ fn the_check_repairs_its_findings() {
     host.mydocker(["start", "-a", "good"]);
 }
 
-/// No other process would reap its processes, read its output or notice its end.
+/// Without its monitor, no process would reap the container's processes, read its output or notice
+/// its end.
 #[test]
 fn a_container_ends_with_its_monitor() {
     let host = Host::with_busybox();

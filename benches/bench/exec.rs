@@ -1,4 +1,4 @@
-//! `exec` of `true` in a running container, without and with each runtime.
+//! `exec` of `true` in a running container, by mydocker, crun, runc and podman.
 
 use super::peers::{Bench, CRUN, PODMAN, RUNC, US};
 use super::table::{Budget, Table, Value};

@@ -65,8 +65,8 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     output(bench.podman().args(["rm", "-f", "-t", "0", NAME]));
 }
 
-/// `run` on the default bridge and with a published port, with this firewall. crun configures no
-/// network.
+/// Measures `run` on the default bridge. With `publish`, `run` also publishes a port by the
+/// firewall back end of this name. crun configures no network.
 fn starts(
     bench: &Bench,
     table: &mut Table,

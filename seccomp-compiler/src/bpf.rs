@@ -2,9 +2,9 @@
 //!
 //! A program first checks the architecture, then finds the call's number in a binary tree over
 //! ranges of numbers with the same verdict. A verdict is a list of rules, and the first rule that
-//! matches decides. A rule that depends on a capability starts with a jump over the rule, its
-//! guard. `open_guards` turns the guard into a jump to the next instruction if the container has
-//! the capability. So one program, compiled once, serves every set of capabilities. If a verdict
+//! matches decides. A rule that depends on a capability starts with a jump over the rule, called a
+//! guard. If the container has the capability, `open_guards` turns the guard into a jump to the
+//! next instruction. So one program, compiled once, serves every set of capabilities. If a verdict
 //! reads no arguments, Linux 5.11 caches it at installation and does not run the program for this
 //! call.
 

@@ -1,7 +1,7 @@
 //! `exec`: starts another process in a running container, from a process.json or from flags over
-//! the container's own `process` (`runtime::exec::exec_and_leave`). The new process's parent is this
-//! command, which waits for its end. With `--detach`, no process of mydocker stays, and the parent
-//! is the caller's nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
+//! the container's own `process` (`runtime::exec::exec_and_leave`). The parent of the process is
+//! this command, which waits for its end. With `--detach`, no process of mydocker stays, and the
+//! parent is the caller's nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
 
 use std::os::fd::AsFd;
 

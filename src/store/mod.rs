@@ -51,7 +51,7 @@ pub enum Durability {
 const MAX_STATE_FILE: u64 = 8 << 20;
 
 /// Replaces the file `path` with `bytes`, mode 0600. If the process dies in between, the old
-/// content stays, and at most a `.NAME.PID.tmp` remains beside it, which `system check` finds and
+/// content stays, and at most a `.NAME.PID.tmp` remains beside it, which `system check --repair`
 /// removes.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let temporary = temporary_beside(path);
@@ -70,7 +70,7 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> 
         Ok(())
     })();
     if written.is_err() {
-        // Report the failed write, not this failure: `system check` removes the temporary file too.
+        // Report the failed write, not this failure: `system check --repair` removes the file too.
         let _ = fs::remove_file(&temporary);
     }
     written.context(|| format!("write {}", path.display()))?;

@@ -54,7 +54,8 @@ impl Template {
         evaluation.run().map_err(wrong)
     }
 
-    /// Returns the row of headers of a table. Functions leave the headers as they are.
+    /// Returns the row of headers of a table. Docker's functions for one text, such as `upper`,
+    /// leave the headers as they are.
     pub fn render_headers(&self, headers: &Value) -> Result<String> {
         self.evaluate_headers(headers).map_err(wrong)
     }

@@ -47,8 +47,8 @@ pub fn is_valid_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// Creates `volume`. Returns false if it exists already. Fails on a bad name or option, and if the
-/// existing volume has other options.
+/// Creates `volume`. Returns false if it exists already. Fails on a bad name or option. Also fails
+/// if `volume` has options and the existing volume has others.
 pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     let name = &volume.name;
     if !is_valid_name(name) {
@@ -72,7 +72,7 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
         store::remove_tree(&beside)?;
         // `_data` is open to all users, as in Docker: the permissions of the files inside decide.
         fs::DirBuilder::new().mode(0o700).create(&beside)?;
-        // An open directory with this process's number in its name is not a leftover.
+        // While this process has the directory open, `leftovers` leaves the directory out.
         let _held = fs::File::open(&beside)?;
         fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;

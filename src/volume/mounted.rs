@@ -55,8 +55,8 @@ pub fn acquire(roots: &Roots, name: &str, user: &ContainerId) -> Result<()> {
         })
 }
 
-/// Mounts the volume if it is not mounted. The caller has its own mount namespace, and the mount
-/// ends with that namespace.
+/// Mounts a volume that has options, unless it is mounted already. The caller has its own mount
+/// namespace, and the mount ends with that namespace.
 pub fn mount_here(roots: &Roots, name: &str) -> Result<()> {
     let target = data(roots, name);
     match read(roots, name)?.options {

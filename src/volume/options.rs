@@ -62,8 +62,8 @@ fn value<'a>(options: &'a [(String, String)], wanted: &str) -> &'a str {
     options.iter().rev().find(|(key, _)| key == wanted).map_or("", |(_, value)| value)
 }
 
-/// Parses the options of a volume, for `volume create`. Fails on an unknown option, on a missing
-/// `type` or `device`, and on data that is too long for mount(2).
+/// Parses the options of a volume. Fails on an unknown option, without `device`, without `type`
+/// unless the mount is a bind, and on data that is too long for mount(2).
 pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
     for (key, value) in options {
         match key.as_str() {

@@ -213,7 +213,7 @@ impl Host {
         command.args(self.global_flags());
         for (at, argument) in args.into_iter().enumerate() {
             command.arg(&argument);
-            // Every test can run with user namespaces. Tests that need another setting fail then.
+            // This flag is the first, so a test's own --userns overrides it.
             if at == 0
                 && matches!(argument.as_ref().to_str(), Some("run" | "create"))
                 && let Some(userns) = std::env::var_os("TEST_USERNS")
@@ -307,7 +307,8 @@ impl Host {
         self.inspect(name, "{{.State.Running}}") == "true"
     }
 
-    /// Fails if there is a container or a workplace of a build.
+    /// Fails if there is a container, a hidden directory that a build left behind, or anything else
+    /// that `system check` finds.
     pub fn nothing_of_builds_is_left(&self) {
         self.mydocker(["ps", "-aq"]).stdout("");
         for directory in ["containers", "layers"] {
@@ -462,7 +463,7 @@ pub fn remove_cgroup(path: &str) {
     }
 }
 
-/// Waits a short time for `condition`. Returns whether it holds.
+/// Waits for `condition`, at most 30 seconds. Returns whether it holds.
 fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..3000 {
         if condition() {

@@ -75,7 +75,7 @@ impl Terminal {
         }
     }
 
-    /// Reads the output of a moment. Returns whether there was any.
+    /// Reads output, and waits at most 50 ms for it. Returns whether there was any.
     fn read(&mut self) -> bool {
         let wait = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
         let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&wait)).unwrap();
