@@ -62,8 +62,9 @@ struct Target<'a> {
 
 impl ImageStore {
     /// Pushes the image that `reference` names. Returns the digest and the size of its manifest.
-    /// From then on the image also has this digest as a name, as if it had been pulled. Fails if
-    /// `reference` has no tag or no image, and if the registry refuses the push.
+    /// Unless the push had to change the config, the image then also has this digest as a name, as
+    /// if it had been pulled. Fails if `reference` has no tag or no image, and if the registry
+    /// refuses the push.
     pub fn push(
         &self,
         reference: &Reference,

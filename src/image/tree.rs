@@ -77,7 +77,8 @@ pub struct Overrides {
 /// Whether to leave the file or tree with that path out of the archive.
 pub type Skip<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
-/// An observer of everything that is written to an archive.
+/// An observer of the files that are written to an archive. Whiteouts, opaque marks and the entry
+/// `./` are not reported.
 pub trait Watch {
     /// An entry for `name` in `parent` comes next. The file has the attributes `stat`.
     fn entry(&self, parent: BorrowedFd<'_>, name: &OsStr, stat: &Stat, entry: &Entry)
@@ -200,7 +201,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
         self.writer.data(bytes)
     }
 
-    /// Reports everything that goes into the archive to `watch`.
+    /// Reports the files that go into the archive to `watch`.
     #[cfg(feature = "build")]
     pub fn watched(mut self, watch: &'a dyn Watch) -> TreeWriter<'a, W> {
         self.watch = Some(watch);

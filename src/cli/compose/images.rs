@@ -80,8 +80,9 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     }
 }
 
-/// Pulls or builds the images of `services`, each image once. Fails at the first missing image that
-/// `how` or the policy forbids to pull or build.
+/// Pulls or builds the images of `services`, each image once. Fails at the first image that can't
+/// be pulled or built, or whose build `--no-build` forbids. With the policy `Never` a missing image
+/// is no error here.
 pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Bring) -> Result<()> {
     let mut done: Vec<ImageName> = Vec::new();
     for service in with_bases(project, services)? {

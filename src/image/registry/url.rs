@@ -55,7 +55,8 @@ fn bracketed(host: &str) -> String {
 }
 
 impl Url {
-    /// Parses `http[s]://HOST[:PORT][/PATH][?QUERY]`. Fails on any other form.
+    /// Parses `http[s]://HOST[:PORT][/PATH][?QUERY]`, and drops a fragment. Fails on any other
+    /// form.
     pub fn parse(text: &str) -> Result<Url> {
         if text.len() > MAX_URL {
             fail!("a URL of {} bytes is too long", text.len());
