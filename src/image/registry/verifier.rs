@@ -1,4 +1,4 @@
-//! Two verifiers of a server's certificate, for cases that webpki alone refuses: a self-signed
+//! Two verifiers of a server's certificate, for two cases that webpki refuses: a self-signed
 //! certificate that the user named, and `--tls-verify=false`, which accepts any certificate. In
 //! both cases rustls checks the signatures of the handshake. `tls` decides which verifier is used.
 
