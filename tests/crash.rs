@@ -182,7 +182,8 @@ fn after_a_power_cut_boot_starts_the_containers_again() {
     host.mydocker(["halt", "-t", "0"]);
     host.mydocker(["ps", "-q"]).stdout("");
     assert_eq!(host.mydocker(["boot"]).lines().len(), 2);
-    // The other containers keep their addresses until these are requested.
+    // The containers that did not start again keep their addresses until other containers request
+    // them, so repair first.
     host.mydocker(["system", "check", "--repair"]);
     host.mydocker(["system", "check"]).stdout("");
 }

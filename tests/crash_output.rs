@@ -199,8 +199,8 @@ fn narrow_pipe(commands_end_writes: bool) -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// The stdout of a command that succeeds, with non-blocking standard streams and a slow process at
-/// the other ends.
+/// Runs a command, which must succeed. Its standard streams are non-blocking, and the processes at
+/// their other ends are slow. Returns its stdout.
 fn on_streams_that_do_not_block(host: &Host, args: &[&str], input: &[u8]) -> Vec<u8> {
     let (stdin, type_in) = narrow_pipe(false);
     let (output, stdout) = narrow_pipe(true);

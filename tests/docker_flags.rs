@@ -155,7 +155,7 @@ fn only_the_streams_of_attach_are_connected() {
     shell(&host, &["-a", "stdout", "-a", "stderr"], script).stdout("out\n").stderr("err\n");
     let cat = ["run", "--rm", "-i", "-a", "stdin", "-a", "stdout", "bb", "cat"];
     host.feed("typed", cat).stdout("typed");
-    // Its stdin is open, but is not the caller's.
+    // The container's stdin is open, but is not the caller's.
     let read = ["sh", "-c", "read -t 1 line; echo got=$line"];
     let unread = [&["run", "--rm", "-i", "-a", "stdout", "bb"][..], &read].concat();
     host.feed("typed\n", unread).stdout("got=\n");

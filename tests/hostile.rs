@@ -142,8 +142,8 @@ fn peak_memory(pid: i32) -> usize {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The limit of that memory in KiB, for a debug build. The data that passes through is many times
-/// as much.
+/// The limit of a process's peak memory in KiB, for a debug build. Many times as much data passes
+/// through the process.
 const MODEST: usize = 16 << 10;
 
 #[test]
@@ -329,8 +329,8 @@ fn every_inotify_instance_taken() {
 }
 
 /// A container may fill its hosts, hostname and resolv.conf, which are neither in its layer nor in
-/// a volume. Guard: they are on a file system of 1 MiB. If it is full, no command fails because of
-/// it.
+/// a volume. So these files are on a file system of 1 MiB. No command fails because this file
+/// system is full.
 #[test]
 fn full_hosts_hostname_and_resolv_conf_files() {
     const BOUND: u64 = 1 << 20;
@@ -368,7 +368,7 @@ fn full_hosts_hostname_and_resolv_conf_files() {
         // A command neither writes half a section nor fails; it prints a warning.
         let hosts = exec("sha256sum /etc/hosts").text();
         host.mydocker(["network", "connect", "two", "hostile"]).complains("has filled it");
-        // This container's section grows, before the text that fills the file.
+        // The new container would add a name to the file, in front of the text that fills it.
         host.mydocker(["run", "-d", "--name", "early", "--network", "one", "bb", "sleep", "1000"]);
         assert_eq!(exec("sha256sum /etc/hosts").text(), hosts);
         let big = host.file("big", vec![b'x'; 2 << 20]);

@@ -436,7 +436,7 @@ fn a_platform_other_than_the_images_is_refused() {
     host.mydocker(["rmi", "--platform", &ours, "far"]).exits(1).stderr_has(&far_is_for);
     host.mydocker(["rmi", "--no-prune", "--platform", "linux/s390x", "far"])
         .stdout_has("Untagged: far:latest");
-    // The archive has both platforms: the requested one is loaded.
+    // The archive has one platform first and both later: only the requested one is loaded.
     host.mydocker(["load", "-i", &file, "--platform", &ours])
         .refused(&format!("the archive has no image for {ours}, only for linux/s390x"));
     host.mydocker(["load", "-i", &file, "--platform", "linux/s390x"]).stdout_has("far:latest");

@@ -9,7 +9,7 @@ use std::path::Path;
 use support::Host;
 use support::tar::Tar;
 
-/// The files of the state root, except locks.
+/// The names of layers, images and other files below `layers` and `images`, except locks.
 fn left(host: &Host) -> Vec<String> {
     let mut names = Vec::new();
     for dir in ["layers", "images/refs", "images/blobs/sha256", "images"] {

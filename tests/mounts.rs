@@ -665,7 +665,8 @@ fn volumes_with_options_are_mounted_while_containers_use_them() {
     assert!(mounted_volumes(&host).is_empty());
     host.mydocker(["start", "b"]);
     host.mydocker(["exec", "b", "cat", "/served/page"]).stdout("served");
-    // The mount is removed after the monitor was killed and /run was wiped.
+    // The mount is also removed if the monitor was killed, or if the marks in the run root were
+    // removed.
     host.kill(host.monitor("b"));
     eventually("the mounts go", || {
         host.mydocker(["ps", "-a"]);

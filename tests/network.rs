@@ -774,7 +774,7 @@ fn the_last_of_two_state_roots_removes_the_users_chain() {
     let iptables = |args: &[&str]| host.machine().run(Side::Here, &[&["iptables"], args].concat());
     iptables(&["-N", "MYDOCKER-FORWARD-other"]);
     iptables(&["-A", "MYDOCKER-FORWARD-other", "-j", "MYDOCKER-USER"]);
-    // The other root is removed when this one has seen its chain.
+    // The chain of the other root is removed when this root has seen it.
     let go = "iptables -F MYDOCKER-FORWARD-other; iptables -X MYDOCKER-FORWARD-other";
     let script = format!("({go}) 2>/dev/null; /usr/sbin/iptables-nft-restore \"$@\"");
     let path = path_with_restore(&host, &script);
@@ -801,7 +801,7 @@ by_each_firewall!(half_made_rules_are_found_and_repaired);
 
 fn half_made_rules_are_found_and_repaired(host: Host) {
     host.mydocker(["run", "--rm", "bb", "true"]);
-    // The state file during a change of the rules.
+    // Write the state file as it is during a change of the rules.
     let path = host.run_root().join("firewall.json");
     let noted = std::fs::read_to_string(&path).unwrap();
     let maker = format!("\"backend\":\"{}\"", host.firewall.unwrap());
@@ -1076,8 +1076,8 @@ fn a_container_is_named_with_a_slash_and_never_finds_itself() {
     for own in ["me", "/me"] {
         run(&format!("--name me --net container:{own}")).refused("cannot join own network");
     }
-    // Nor the first digit of its own id, which one of many containers has; the digit of `db` is
-    // left out.
+    // Nor can it use the first digit of its own id. The id is random, so try each digit several
+    // times, except the first digit of the id of `db`.
     let taken = host.inspect("db", "{{.Id}}");
     for digit in "0123456789abcdef".chars().filter(|&digit| !taken.starts_with(digit)) {
         for _ in 0..4 {

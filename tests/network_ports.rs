@@ -596,7 +596,8 @@ fn containers_cant_reach_the_hosts_loopback(host: Host) {
     host.answers_within("web", MACHINE, 8081, "hello");
 }
 
-/// Flushes the rules as hosts do, in each way, and makes them again each time.
+/// Flushes the rules in each way in which administrators, firewalld and ufw do, and makes them
+/// again each time.
 fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
     // firewalld's reload flushes and deletes the chains of all tables of iptables; ufw does this
     // with the filter table only.

@@ -76,7 +76,7 @@ impl Podman {
         run_command(self.command(args))
     }
 
-    /// Runs `podman run ARGS` with these limits.
+    /// Runs `podman run ARGS` with the flags `ULIMITS`.
     fn run(&self, args: &[&str]) -> Done {
         self.call(&[&["run"], &ULIMITS[..], args].concat())
     }
@@ -175,7 +175,7 @@ fn podman_checks_health_and_attaches_a_terminal() {
     terminal.type_in("echo $((40+2))\r");
     terminal.expect("42");
     terminal.type_in("exit 3\r");
-    // This version loses the exit status with every runtime.
+    // This version of Podman loses the exit status with every runtime.
     terminal.wait();
     podman.call(&["wait", "t"]).stdout("3\n");
 }
@@ -322,7 +322,7 @@ fn docker_runs_fifty_at_once() {
 
 /// A containerd with its own socket.
 struct Containerd {
-    // This field is dropped first, before the daemon's files.
+    // This field is the first, so that the daemon ends before `host` removes the daemon's files.
     _daemon: Daemon,
     host: Host,
     namespace: String,

@@ -4,7 +4,6 @@
 //! container, and its start starts the container again. Functions of the init itself (openrc-run's
 //! `ebegin`, procd's `rc.common`) are replaced by nothing. `tests/host` boots a machine with the
 //! inittab. The examples run with `mydocker` in the path, each on its own machine.
-//! inittab. The examples run with `mydocker` in the path, on a machine of their own.
 
 mod support;
 

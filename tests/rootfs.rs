@@ -20,7 +20,7 @@ fn a_directory_can_be_the_root() {
     assert!(root.join("made").exists());
     host.mydocker(["run", "--rm", "--rootfs", dir, "--read-only", "/bin/busybox", "touch", "/x"])
         .exits(1);
-    // The path is relative to the caller's directory, and the restart has another directory.
+    // The path is relative to the directory in which `create` runs, not to that of `start`.
     let mut command =
         host.command(["create", "--name", "c", "--rootfs", "root", "/bin/busybox", "ls"]);
     assert!(command.current_dir(host.scratch()).status().unwrap().success());

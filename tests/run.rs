@@ -76,7 +76,7 @@ fn the_end_of_a_clients_input_ends_no_detached_container() {
     host.mydocker(["rm", "-f", "c"]).exits(0);
     first.wait().exits(137).stdout("one\ntwo\n");
     second.wait().exits(137).stdout("two\n");
-    // If a client that stays has started the container, its input ends with the client's.
+    // If `start -ai` has started the container, the container's input ends with this client's.
     host.mydocker(["create", "-i", "--name", "d", "bb", "cat"]).exits(0);
     host.mydocker(["inspect", "-f", "{{.Config.StdinOnce}}", "d"]).stdout("true\n");
     host.feed("three\n", ["start", "-ai", "d"]).stdout("three\n");

@@ -41,7 +41,8 @@ fn the_binary_is_static() {
 
 #[test]
 fn the_binary_relocates_nothing_at_its_start() {
-    // ET_EXEC (elf(5)): each monitor would keep what it relocates as memory of its own.
+    // ET_EXEC (elf(5)): a binary that relocates itself would write to pages, and each monitor would
+    // have its own copy of these pages.
     const ET_EXEC: [u8; 2] = [2, 0];
     let elf = std::fs::read(support::MYDOCKER).unwrap();
     assert_eq!(elf[0x10..0x12], ET_EXEC, "RUSTFLAGS replaces the flags of .cargo/config.toml");

@@ -70,7 +70,7 @@ fn root_in_the_container_has_no_power_over_the_host() {
     let run = ["run", "--rm", "--userns", "auto", "--cap-add", "ALL", "--pid", "host", "-v", &bind];
     let run = run.iter().chain(&["--security-opt", "seccomp=unconfined"]);
     let run = run.chain(&["--security-opt", "systempaths=unconfined", "bb", "sh", "-c"]);
-    // Use another process as the victim: if the guard fails, this test would end.
+    // Use another process as the victim: a kill of the test itself would hide the failure.
     let mut victim = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let script = format!(
         "cat /host/secret; kill -9 {pid}; cat /proc/{pid}/environ; ls /proc/{pid}/fd;
@@ -84,7 +84,7 @@ fn root_in_the_container_has_no_power_over_the_host() {
     victim.wait().unwrap();
     seen.stdout("here\n");
     assert!(lives, "it killed a process of the host");
-    // It also can't open a set-user-ID file that it leaves on the host.
+    // A set-user-ID file that the container leaves on the host does not belong to the host's root.
     std::fs::set_permissions(host.scratch(), Permissions::from_mode(0o777)).unwrap();
     let run = ["run", "--rm", "--userns", "100000:200000:65536", "-v", &bind, "bb", "sh", "-c"];
     let script = "cp /bin/busybox /host/suid; chmod 6755 /host/suid; chown 0 /host/suid";
