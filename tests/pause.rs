@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use support::{Host, eventually};
 
 /// A container `c` that counts in `/n`.
@@ -155,6 +158,19 @@ fn stats_of_stopped_containers() {
     assert_eq!(stats(&["made"]), ["made 0.00% 0B / 0B 0"]);
     host.mydocker(["stats", "--no-stream", "nobody"]).exits(1).stderr_has("nobody");
     host.mydocker(["stats", "--no-stream", "--format", "{{.Container}}", "made"]).stdout("made\n");
+}
+
+#[test]
+fn stats_end_when_their_reader_has_closed_the_pipe() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "made", "bb", "true"]);
+    let mut command = host.command(["stats", "-a"]);
+    let mut stats = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(stats.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("CONTAINER ID"));
+    drop(lines);
+    eventually("stats have ended", || stats.try_wait().unwrap().is_some());
+    assert!(stats.wait().unwrap().success());
 }
 
 #[test]

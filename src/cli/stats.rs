@@ -2,15 +2,18 @@
 //! with `--no-stream`, otherwise until the user interrupts the command. On a terminal each table
 //! replaces the previous one. `engine::stats` measures the figures.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_id};
-use super::output::{print, print_painted};
+use super::output::{Watched, print};
 use super::{Invocation, Outcome};
 use super::{escape, style};
 use crate::engine::Engine;
 use crate::engine::view::StatsView;
+use crate::error::Context;
+use crate::sys::stdio;
 use crate::time::Instant;
 use crate::units::{push_binary_size, push_human_size};
 
@@ -66,6 +69,7 @@ pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[Strin
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
     let clears = style::on_stdout();
+    let mut out = Watched::new(stdio::stdout());
     loop {
         let rows = engine.stats(names, args.all)?;
         let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
@@ -74,11 +78,12 @@ pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[Strin
             print(&text)?;
             return Ok(0);
         }
-        if clears {
-            // Erase the screen and start at its top.
-            print_painted(&format!("\x1b[H\x1b[2J{}", escape::text(&text)))?;
-        } else {
-            print(&text)?;
+        // Erase the screen and start at its top.
+        let start = if clears { "\x1b[H\x1b[2J" } else { "" };
+        match out.write_all(format!("{start}{}", escape::text(&text)).as_bytes()) {
+            // The reader closed the pipe, as in `mydocker stats | head -1`.
+            Err(_) if out.closed => return Ok(0),
+            written => written.context(|| "write to the standard output")?,
         }
         std::thread::sleep(std::time::Duration::from_millis(500));
     }

@@ -6,6 +6,7 @@
 //! says why. `init` and `exec` have entered the namespaces and mounted the root before. See
 //! credentials(7), capabilities(7), prctl(2), seccomp(2).
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -264,13 +265,10 @@ fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
     let args = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
     // As in runc, the last of several values of a variable counts, and an empty HOME counts as
     // missing.
-    let is_last = |(at, pair): &(usize, &String)| {
-        let mut later = process.env[at + 1..].iter();
-        let name = name_of(pair);
-        *pair != "HOME=" && !later.any(|later| name_of(later) == name)
-    };
-    let given: Vec<&String> =
-        process.env.iter().enumerate().filter(is_last).map(|(_, pair)| pair).collect();
+    let mut later = BTreeSet::new();
+    let mut given: Vec<&String> = process.env.iter().rev().collect();
+    given.retain(|pair| later.insert(name_of(pair)) && *pair != "HOME=");
+    given.reverse();
     let mut env = given.iter().map(|pair| c_string(pair)).collect::<Result<Vec<_>>>()?;
     let has = |name: &str| given.iter().any(|pair| name_of(pair) == name);
     if process.completes_env && !has("PATH") {
