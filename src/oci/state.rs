@@ -56,7 +56,8 @@ pub struct State {
     pub unit: Option<String>,
 }
 
-/// The states that the specification defines (runtime.md, "State"), and runc's `paused`.
+/// The states that the specification defines (runtime.md, "State"), and runc's `paused`. Only hooks
+/// and the seccomp agent see `creating`. Here a container without a first process is `stopped`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Created,
@@ -134,7 +135,7 @@ impl Container {
         Ok(Container { state: read(&dir, id)?, dir, _lock: None })
     }
 
-    /// All containers, without locks. Directories that can't be read are left out.
+    /// All containers, without locks. Entries that are not a directory with a valid id are left out.
     pub fn all(root: &Path) -> Result<Vec<Container>> {
         let mut ids = store::list(root)?;
         order::sort(&mut ids);
