@@ -1,7 +1,8 @@
 //! Finds the known word nearest to a mistyped word, for "did you mean".
 //!
 //! The distance is optimal string alignment: an insertion, a deletion, a substitution or a swap of
-//! neighbours costs one. If more than a third of the letters are wrong, there is no suggestion.
+//! neighbours costs one. If the distance is more than a third of the word's length, rounded up,
+//! there is no suggestion.
 
 /// The longest word, in characters, that gets a suggestion. A longer word is probably no typing
 /// mistake.

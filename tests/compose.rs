@@ -1,5 +1,6 @@
-//! `compose`: the meaning of a compose file, as `config` prints it, also beside Debian's
-//! docker-compose 1.29; and projects that are started, changed and removed.
+//! Tests of `compose`. Some check what `config` prints for a compose file, and `corpus` compares
+//! this with the output of Debian's docker-compose 1.29. The others start, change and remove
+//! projects.
 
 mod compose {
     mod corpus;
@@ -300,7 +301,7 @@ fn a_project_comes_up_in_order_and_goes_down() {
     assert_eq!(label("shop-web-1", "project.working_dir"), project.dir.to_str().unwrap());
     let hash = project.compose("-p shop config --hash web").text();
     assert_eq!(format!("web {}", label("shop-web-1", "config-hash")), hash);
-    // The names of services and replicas resolve to addresses, from both sides.
+    // `db` can resolve both replicas of `web`, and `web` can resolve `db`.
     let hosts = project.host.mydocker(["exec", "shop-db-1", "cat", "/etc/hosts"]).text();
     assert_eq!(hosts.matches(" web").count(), 2, "{hosts}");
     let log = project.compose("-p shop logs web").text();
@@ -386,7 +387,8 @@ fn only_changed_services_are_made_again() {
     assert_ne!(id("c-web-1"), web);
     assert_eq!(id("c-db-1"), db);
     project.host.mydocker(["exec", "c-web-1", "sh", "-c", "echo $A"]).stdout("2\n");
-    // The next container gets the anonymous volume, which is still anonymous.
+    // The container that replaces `db` gets its anonymous volume. The volume still counts as
+    // anonymous, so `-V` replaces it.
     project.host.mydocker(["exec", "c-db-1", "sh", "-c", "echo hi >/kept/file"]);
     project.compose("-p c up -d --force-recreate db");
     assert_ne!(id("c-db-1"), db);
@@ -686,7 +688,8 @@ fn containers_that_come_later_are_followed_too() {
     project.compose("-p w down -t 0");
 }
 
-/// `logs` follows the container that replaces the only one it followed.
+/// `logs -f` follows a single container. When `up` replaces the container, `logs` follows the new
+/// one.
 #[test]
 fn logs_go_on_with_the_container_that_replaces_another() {
     let file = |word: &str| {
@@ -1062,7 +1065,8 @@ fn hooks_run_after_the_start_and_before_the_stop() {
     project.compose("-p p down");
 }
 
-/// One container has an hour to stop. The others, of which one has a hook, do not wait for its end.
+/// Container `a` has an hour to stop. `b` and `c` are stopped without waiting for `a`, although `c`
+/// has a `pre_stop` hook.
 #[test]
 fn each_container_has_its_own_time_to_stop() {
     let deaf = "image: bb, command: \"sh -c 'trap : TERM; echo on; while :; do sleep 0.1; done'\"";
@@ -1084,7 +1088,7 @@ fn each_container_has_its_own_time_to_stop() {
     assert!(project.host.is_running("u-a-1") && project.dir.join("log/hook").exists());
     project.host.mydocker(["kill", "u-a-1"]);
     stop.wait().stderr_has("Container u-b-1  Stopped");
-    // `stop` does the same.
+    // `mydocker stop` of several containers does the same as `compose stop`.
     project.compose("-p u start");
     for name in ["a", "b"] {
         let lines = || project.compose(&format!("-p u logs {name}")).lines().len();

@@ -212,8 +212,9 @@ fn resolved(dir: &Path, path: &str) -> PathBuf {
     PathBuf::from(clean(&dir.join(path).to_string_lossy()))
 }
 
-/// Returns the files that the flags or COMPOSE_FILE name. Otherwise returns the first of `NAMES`,
-/// and its override, in the directory of `--project-directory` or above it. The default is `here`.
+/// Returns the files that the flags or COMPOSE_FILE name. Otherwise looks in the directory of
+/// `--project-directory` (without this flag, in `here`) and upwards, and returns the first of
+/// `NAMES` and the override file beside it.
 fn find_files(choice: &Choice, environment: &Environment, here: &Path) -> Result<Vec<PathBuf>> {
     let absolute = |file: &str| match file {
         "-" => PathBuf::from("-"),

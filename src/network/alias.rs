@@ -44,14 +44,16 @@ pub fn remove_own(host: &mut Socket, roots: &Roots, link: &str) -> Result<()> {
     }
 }
 
-/// The links that no network of this state root needs, each with its alias: the record was removed
-/// by something other than mydocker. A bridge with a port is left out until its containers exit.
-/// The default state root also finds the links of state roots whose directory is gone.
+/// The links whose network has no record in this state root any more, because something other than
+/// mydocker removed the record. Each link comes with its alias. A bridge with a port is left out
+/// until its containers exit. The default state root also finds the links of state roots whose
+/// directory is gone.
 pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // Lock all networks: a removal deletes the link before the record.
+    // Keep removals out while this lists the links and then reads the records. Otherwise a network
+    // that is removed in between would look like a link without a record.
     let _choice = record::lock_all(roots)?;
     let mut links = link::idle_aliases(&mut Socket::route()?)?;
     let known = record::known(roots)?;
@@ -61,8 +63,8 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     Ok(links)
 }
 
-/// Whether this state root may remove links with this alias: the alias names this root, or a root
-/// whose directory is gone and this is the default root.
+/// Whether this state root may remove links with this alias: the alias names this root. The default
+/// root may also remove links of roots whose directory is gone.
 pub fn is_ours_to_find(roots: &Roots, alias: &str) -> bool {
     let Some((_, root)) = alias.split_once(OF) else { return false };
     let root = Path::new(root);

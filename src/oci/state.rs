@@ -135,7 +135,7 @@ impl Container {
         Ok(Container { state: read(&dir, id)?, dir, _lock: None })
     }
 
-    /// All containers, without locks. Entries that are not a directory with a valid id are left out.
+    /// All containers, without locks. Only directories that have a valid id count.
     pub fn all(root: &Path) -> Result<Vec<Container>> {
         let mut ids = store::list(root)?;
         order::sort(&mut ids);

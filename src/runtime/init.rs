@@ -1,9 +1,8 @@
 //! The container's first process, from clone3(2) to execve(2) of the program.
 //!
 //! Init starts in new namespaces, but with the host's file systems and the privileges of the host's
-//! root. Each step takes away a part of these privileges. `run` numbers the steps, and their
-//! comments say which attack the order prevents. The parent works at the same time
-//! (`runtime::start`).
+//! root. Each step takes away a part of these privileges. `run` numbers the steps. Where the order
+//! matters, the step's comment says why. The parent works at the same time (`runtime::start`).
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,8 +51,8 @@ fn run(
     cgroup: &Cgroup,
     parent: &mut OwnedFd,
 ) -> Result<Infallible> {
-    // 1. Make this process untraceable, before any program of the container can run at the same
-    // time.
+    // 1. Make this process untraceable before it joins namespaces: another container's programs
+    // may already run in them.
     namespaces::hide().traced("prctl", || {
         "PR_SET_DUMPABLE 0: nothing inside may trace or open this process".to_owned()
     })?;

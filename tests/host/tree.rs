@@ -64,7 +64,7 @@ impl Tree {
         self.write_over(directory);
     }
 
-    /// Writes the files below `directory` and keeps other files.
+    /// Writes the files below `directory`. A file that exists there already stays as it is.
     fn write_over(&self, directory: &Path) {
         for (path, node) in &self.entries {
             let path = directory.join(path);
@@ -96,7 +96,8 @@ impl Tree {
         fs::remove_dir_all(directory).unwrap();
     }
 
-    /// Makes an ext4 file system of `megabytes` with the tree, after the files of `base` if given.
+    /// Makes an ext4 file system of `megabytes` with the files of the directory `base`, if given,
+    /// and the tree. If both have a file, the one of `base` stays.
     pub fn ext4(&self, image: &Path, megabytes: u64, base: Option<&Path>) {
         let directory = image.with_extension("tree");
         match base {

@@ -1,5 +1,5 @@
-//! The binary as an OCI runtime, with bundles made of busybox. `oci_engines` tests it below
-//! engines.
+//! The binary as an OCI runtime, called directly on bundles made of busybox. `tests/oci_engines.rs`
+//! tests it as the runtime of Podman, Docker and containerd.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -578,7 +578,8 @@ fn a_rootless_specification_runs() {
     bundle.run().stdout_has(" 0 0 1\n/sys/class/net\n");
 }
 
-/// Hosts no longer mount these controllers, so the test does, where no other process sees it.
+/// Hosts no longer mount net_cls and net_prio (cgroup v1), so the test mounts them in a mount
+/// namespace of its own.
 #[test]
 fn network_classes_and_priorities_are_set_where_the_host_mounts_them() {
     let bundle = Bundle::new();
