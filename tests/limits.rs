@@ -376,7 +376,7 @@ fn an_update_that_fails_changes_nothing() {
         (1, "--pids-limit 60 --memory-swap 64m", "--memory"),
         (1, "--pids-limit 60 --cpuset-cpus 4000", "available"),
         (1, "--pids-limit 60 --cpus 1 --cpu-quota 2000", "--cpu-quota"),
-        (125, "--pids-limit 60 --restart never", "never"),
+        (1, "--pids-limit 60 --restart never", "never"),
         (125, "--pids-limit 60 --kernel-memory 8m", "5.16"),
     ] {
         let args = ["update"].into_iter().chain(flags.split_whitespace()).chain(["c"]);

@@ -101,16 +101,12 @@ fn options_that_a_network_cannot_have_are_refused() {
         let flags = flags.replace("BR", "com.docker.network.bridge");
         host.mydocker(["network", "create"].into_iter().chain(flags.split(' ')).chain(["n"]))
     };
+    create("--config-from x").exits(125).stderr_has("for a cluster's nodes");
     for (flags, word) in [
         ("-o mtu", "write KEY=VALUE"),
         ("--ipam-driver dhcp", "known: default null"),
         ("--scope swarm", "networks here are local"),
-        ("--config-from x", "for a cluster's nodes"),
         ("--aux-address 10.1.0.2", "write NAME=IP"),
-    ] {
-        create(flags).exits(125).stderr_has(word);
-    }
-    for (flags, word) in [
         ("-o BR.enable_icc=maybe", "is true or false"),
         ("--config-only", "for a cluster's nodes"),
         ("-o BR.name=lo", "has an interface named"),
@@ -138,17 +134,15 @@ fn options_that_a_network_cannot_have_are_refused() {
     create(&format!("-o BR.name={bridge}")).exits(1).stderr_has("has an interface named");
     host.mydocker(["network", "ls", "-q", "-f", "type=custom"]).stdout("");
     host.idle("a", &[]);
-    for (flag, value, status, word) in [
-        ("--link", "a:b", 1, "need a network of your own"),
-        ("--alias", "b", 1, "need a network of your own"),
-        ("--link-local-ip", "57.1.2.3", 125, "no link-local address"),
-        ("--driver-opt", "x=y", 125, "unknown option 'x'"),
-        ("--driver-opt", "com.docker.network.endpoint.ifname=a/b", 125, "bad interface name"),
-        ("--driver-opt", "com.docker.network.endpoint.sysctls=kernel.x=1", 125, "bad sysctl"),
+    for (flag, value, word) in [
+        ("--link", "a:b", "need a network of your own"),
+        ("--alias", "b", "need a network of your own"),
+        ("--link-local-ip", "57.1.2.3", "no link-local address"),
+        ("--driver-opt", "x=y", "unknown option 'x'"),
+        ("--driver-opt", "com.docker.network.endpoint.ifname=a/b", "bad interface name"),
+        ("--driver-opt", "com.docker.network.endpoint.sysctls=kernel.x=1", "bad sysctl"),
     ] {
-        host.mydocker(["network", "connect", flag, value, "bridge", "a"])
-            .exits(status)
-            .stderr_has(word);
+        host.mydocker(["network", "connect", flag, value, "bridge", "a"]).exits(1).stderr_has(word);
     }
 }
 
@@ -284,7 +278,7 @@ fn a_taken_subnet_is_refused_and_its_network_named() {
     create("10.1.0.128/25").exits(1).stderr_has("overlaps network one, which has 10.1.0.0/24");
     create("203.0.113.0/25").exits(1).stderr_has("overlaps the host's route to 203.0.113.0/24");
     create("10.1.1.0/31").exits(1).stderr_has("too small");
-    create("10.1.1/24").exits(125).stderr_has("bad subnet '10.1.1/24'");
+    create("10.1.1/24").exits(1).stderr_has("bad subnet '10.1.1/24'");
     host.mydocker(["network", "create", "one"]).exits(1).stderr_has("network one already exists");
     host.mydocker(["network", "create", "host"]).exits(1).stderr_has("the name is reserved");
     // A free subnet is chosen.

@@ -101,10 +101,14 @@ fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) 
         std::thread::sleep(settles);
         let until = now();
         let window = ["events", "--since", &since, "--until", &until];
-        let lines = text(&window);
-        let json = text(&[&window[..], &["--format", "{{json .}}"]].concat());
+        let (mut lines, mut json) = (String::new(), String::new());
+        // On a busy machine Docker may log an event between the two calls.
+        support::eventually("both formats list the same events", || {
+            lines = text(&window);
+            json = text(&[&window[..], &["--format", "{{json .}}"]].concat());
+            lines.lines().count() == json.lines().count()
+        });
         let events = lines.lines().zip(json.lines());
-        assert_eq!(lines.lines().count(), json.lines().count());
         let mut shown: Vec<String> = events
             .filter(|(line, _)| !is_of_a_probe(line))
             .map(|(line, json)| timeless(line) + "\n" + &timeless(json) + "\n")
