@@ -13,7 +13,7 @@ use super::ContextKind;
 use super::cached::{LayerStep, MadeLayer, new_key};
 use super::context::{Source, Tree};
 use super::copy::Copying;
-use super::dockerfile::instruction::Copy;
+use super::dockerfile::instruction::{Copy, is_remote};
 use super::dockerfile::{Stage, Step};
 use super::ignore::Ignore;
 use super::layers::absolute;
@@ -330,9 +330,4 @@ impl Build<'_> {
     fn is_stage(&self, name: &str, at: usize) -> bool {
         plan::find(self.dockerfile, name, at).is_some()
     }
-}
-
-/// Reports whether a source of ADD is an http or https URL.
-fn is_remote(source: &str) -> bool {
-    source.starts_with("http://") || source.starts_with("https://")
 }

@@ -9,6 +9,7 @@ use super::dockerfile::instruction::{Command, Copy, Instruction};
 use super::dockerfile::{Dockerfile, Place, Stage, Step};
 use super::ignore::Ignore;
 use super::{plan, steps};
+use crate::order;
 
 /// A warning of one rule about one instruction.
 pub struct Warning {
@@ -68,6 +69,7 @@ pub fn check(
         let scope = checker.stage(at, stage, &scopes);
         scopes.push(scope);
     }
+    order::sort_by_key(&mut checker.found, |warning| warning.place.first);
     checker.found
 }
 
@@ -81,9 +83,7 @@ impl Checker<'_> {
     fn add(&mut self, rule: &'static str, place: Place, text: String) {
         let name = rule.to_lowercase();
         if !self.skipped.iter().any(|skipped| *skipped == name || skipped == "all") {
-            // Keep the warnings in the order of the lines.
-            let at = self.found.partition_point(|other| other.place.first <= place.first);
-            self.found.insert(at, Warning { rule, place, text });
+            self.found.push(Warning { rule, place, text });
         }
     }
 

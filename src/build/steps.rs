@@ -85,9 +85,7 @@ impl Build<'_> {
     /// Builds the stages that the target needs. Returns the target's state.
     pub fn run(&mut self) -> Result<State> {
         let globals = self.global_arguments().map_err(|mistake| self.complain(mistake))?;
-        let known = |name: &str| {
-            look_up(&globals, name).or_else(|| predefined(self.platform.as_ref(), name))
-        };
+        let known = |name: &str| self.global(&globals, name);
         let images =
             plan::images(self.dockerfile, &known).map_err(|mistake| self.complain(mistake))?;
         let given = plan::platforms(self.dockerfile, &known);
@@ -183,12 +181,15 @@ impl Build<'_> {
         variable(name, &self.options.arguments)
     }
 
+    /// The value of an argument before the first FROM: one of `globals`, or a predefined one.
+    fn global(&self, globals: &[(String, String)], name: &str) -> Option<String> {
+        look_up(globals, name).or_else(|| predefined(self.platform.as_ref(), name))
+    }
+
     fn global_arguments(&self) -> Result<Vec<(String, String)>, Mistake> {
         let mut globals = Vec::new();
         for (name, default) in &self.dockerfile.arguments {
-            let known = |name: &str| {
-                look_up(&globals, name).or_else(|| predefined(self.platform.as_ref(), name))
-            };
+            let known = |name: &str| self.global(&globals, name);
             let expander = Expander { escape: self.dockerfile.escape, variable: &known };
             let place = Place { first: 1, last: 1 };
             let default = default.as_ref().map(|text| expander.word(text)).transpose();
@@ -378,9 +379,7 @@ impl Build<'_> {
                     if let Some(default) = &default {
                         text.push_str(&format!("={default}"));
                     }
-                    let inherited = || {
-                        look_up(globals, name).or_else(|| predefined(self.platform.as_ref(), name))
-                    };
+                    let inherited = || self.global(globals, name);
                     if let Some(value) = self.given(name).or(default).or_else(inherited) {
                         set_pair(&mut state.arguments, name, &value);
                     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::Engine;
 use crate::digest::Digest;
 use crate::error::{Context, Result};
+use crate::order;
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::time::Instant;
 
@@ -116,10 +117,9 @@ impl Engine {
             let used = used.and_then(|time| i64::try_from(time.as_nanos()).ok());
             let used = Instant(used.unwrap_or(0));
             let id = String::from_utf8_lossy(&id).into_owned();
-            let size = store::tree_size(&dir);
-            let at = uses.partition_point(|other: &CacheMountUse| other.used >= used);
-            uses.insert(at, CacheMountUse { id, used, size, dir });
+            uses.push(CacheMountUse { id, used, size: store::tree_size(&dir), dir });
         }
+        order::sort_by_key(&mut uses, |mount| std::cmp::Reverse(mount.used));
         Ok(uses)
     }
 

@@ -30,8 +30,13 @@ pub(super) struct Pauses {
 impl Pauses {
     /// The pauses of 0.2 to 20 ms of a wait for at most `limit`.
     pub(super) fn within(limit: Duration) -> Pauses {
+        Pauses::short(Some(limit))
+    }
+
+    /// As [`Pauses::within`], without an end if there is no limit.
+    fn short(limit: Option<Duration>) -> Pauses {
         Pauses {
-            deadline: Some(Instant::now() + limit),
+            deadline: limit.map(|limit| Instant::now() + limit),
             next: Duration::from_micros(200),
             longest: Duration::from_millis(20),
         }
@@ -117,7 +122,7 @@ impl Engine {
         record: &Record,
         limit: Option<Duration>,
     ) -> Result<Condition> {
-        let mut pauses = Pauses::within(limit.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
+        let mut pauses = Pauses::short(limit);
         loop {
             match self.present_condition(record)? {
                 Condition::Starting if pauses.wait() => {}

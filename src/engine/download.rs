@@ -13,8 +13,10 @@ use super::Engine;
 use crate::digest::Digest;
 #[cfg(feature = "pull")]
 use crate::error::Context;
+#[cfg(not(feature = "pull"))]
+use crate::error::Error;
 use crate::error::Result;
-#[cfg(any(feature = "build", not(feature = "pull")))]
+#[cfg(all(feature = "build", feature = "pull"))]
 use crate::error::fail;
 
 impl Engine {
@@ -74,10 +76,7 @@ impl Engine {
     /// Always fails, because this binary has no HTTP client.
     #[cfg(all(feature = "build", not(feature = "pull")))]
     pub fn download(&self, url: &str, _: &Path, _: bool, _: Option<&Digest>) -> Result<()> {
-        fail!(
-            "this mydocker was built without a web client (cargo feature 'pull'), so it cannot get \
-             {url}; put the file into the build context"
-        )
+        Err(no_client(url, "put the file into the build context"))
     }
 }
 
@@ -98,8 +97,13 @@ pub(super) fn fetch(url: &str, file: &mut File) -> Result<()> {
 /// Always fails, because this binary has no HTTP client.
 #[cfg(not(feature = "pull"))]
 pub(super) fn fetch(url: &str, _: &mut File) -> Result<()> {
-    fail!(
+    Err(no_client(url, "fetch the file by other means and name it"))
+}
+
+#[cfg(not(feature = "pull"))]
+fn no_client(url: &str, instead: &str) -> Error {
+    Error::new(format!(
         "this mydocker was built without a web client (cargo feature 'pull'), so it cannot get {url}; \
-         fetch the file by other means and name it"
-    )
+         {instead}"
+    ))
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::store::ImageStore;
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::order;
 use crate::store::{self, Durability, make_dir, remove_file, remove_tree};
 use crate::time::Instant;
 
@@ -144,15 +145,13 @@ impl ImageStore {
                 in_images.extend(self.layers_of(&id).ok().flatten().unwrap_or_default());
             }
         }
-        let rank = |one: &CacheUse| (one.used, std::cmp::Reverse(one.entry.depth));
-        let mut uses: Vec<CacheUse> = Vec::new();
+        let mut uses = Vec::new();
         for (entry, used) in entries {
             let size = entry.layer.map_or(0, |layer| self.layers.size(&layer).unwrap_or(0));
             let shared = entry.layer.is_some_and(|layer| in_images.contains(&layer));
-            let one = CacheUse { entry, used, size, shared };
-            let at = uses.partition_point(|other| rank(other) <= rank(&one));
-            uses.insert(at, one);
+            uses.push(CacheUse { entry, used, size, shared });
         }
+        order::sort_by_key(&mut uses, |one| (one.used, std::cmp::Reverse(one.entry.depth)));
         Ok(uses)
     }
 

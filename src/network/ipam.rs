@@ -230,7 +230,7 @@ pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<
             stale.push(StaleLease { address: key.parse().ok(), key, owner });
         }
     }
-    stale.sort_unstable_by(|a, b| (a.address, &a.owner).cmp(&(b.address, &b.owner)));
+    order::sort_by(&mut stale, |a, b| (a.address, &a.owner).cmp(&(b.address, &b.owner)));
     Ok(stale)
 }
 

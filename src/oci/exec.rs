@@ -126,7 +126,8 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
 /// The cgroups that the process joins: the container's. `--cgroup [CONTROLLER,…:]PATH` replaces
 /// those of these controllers, or all if it names no controller, by the cgroup PATH below each.
 fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
-    let mut cgroups = container.cgroups();
+    let own = container.cgroups();
+    let mut cgroups = own.clone();
     for asked in args.values("cgroup") {
         let (controllers, below) = asked.rsplit_once(':').unwrap_or(("", asked));
         if below.split('/').any(|part| part == "..") {
@@ -142,9 +143,7 @@ fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
             if !cgroups.iter().any(place) {
                 fail!("--cgroup {asked}: unknown controller {controller}");
             }
-            for path in cgroups.iter_mut().filter(|path| place(path)) {
-                let whole = container.cgroups().into_iter().find(|own| path.starts_with(own));
-                let whole = whole.as_deref().unwrap_or(path);
+            for (path, whole) in cgroups.iter_mut().zip(&own).filter(|(path, _)| place(path)) {
                 let joined =
                     if below.is_empty() { whole.to_owned() } else { format!("{whole}/{below}") };
                 if !std::path::Path::new(&joined).is_dir() {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::order;
 use crate::runtime::cgroup::usage;
 
 /// Nanoseconds in a clock tick of the kernel's interface to programs (USER_HZ).
@@ -53,13 +54,8 @@ impl Files<'_> {
 
     /// The number after `key` in `file` of the first cgroup that has this file.
     fn keyed(&self, file: &str, key: &str) -> Option<u64> {
-        value_of(&self.text(file)?, key)
+        usage::keyed(&self.text(file)?, key)
     }
-}
-
-fn value_of(text: &str, key: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-    line?.trim().parse().ok()
 }
 
 /// A JSON object of the fields that have a value.
@@ -225,7 +221,7 @@ fn huge_pages(files: &Files<'_>) -> String {
             matches!(kind, "usage_in_bytes" | "current").then(|| size.to_owned())
         })
         .collect();
-    sizes.sort_unstable();
+    order::sort(&mut sizes);
     sizes.dedup();
     let each = sizes.iter().map(|size| {
         let file = |kind: &str| format!("hugetlb.{size}.{kind}");

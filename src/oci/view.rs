@@ -20,16 +20,23 @@ use crate::units::parse_duration_ns;
 /// The config.json that `spec` writes, the same as runc's.
 const DEFAULT_SPEC: &str = include_str!("spec.json");
 
-/// A container's state, as `state` and `list --format json` print it, without the closing brace.
-/// The fields have runc's order. `before` is the text before each field, and `colon` the text
-/// between its key and its value.
-fn describe(container: &Container, before: &str, colon: &str) -> Result<String> {
+/// A container's state as a JSON object: for `state` with a line for each field, for
+/// `list --format json` in one line. The fields have runc's order.
+fn describe(container: &Container, in_lines: bool) -> Result<String> {
     let status = container.status()?;
     let pid = if status == Status::Stopped { 0 } else { container.state.pid };
     let State { id, bundle, rootfs, created, annotations, .. } = &container.state;
-    let object = |fields: Vec<(&str, String)>, before: &str| {
-        let fields = fields.iter().map(|(key, value)| format!("{before}\"{key}\"{colon}{value}"));
-        format!("{{{}", fields.collect::<Vec<_>>().join(","))
+    let object = |fields: &[(&str, String)], depth: usize| {
+        let indent = |depth: usize| "  ".repeat(depth);
+        let (before, after, colon) = if in_lines {
+            (format!("\n{}", indent(depth)), format!("\n{}", indent(depth - 1)), ": ")
+        } else {
+            (String::new(), String::new(), ":")
+        };
+        let field = |(key, value): &(&str, String)| {
+            format!("{before}{}{colon}{value}", json::to_string(*key))
+        };
+        format!("{{{}{after}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
     };
     let mut fields = vec![
         ("ociVersion", json::to_string(OCI_VERSION)),
@@ -41,18 +48,11 @@ fn describe(container: &Container, before: &str, colon: &str) -> Result<String> 
         ("created", json::to_string(created)),
     ];
     if !annotations.is_empty() {
-        let quoted = annotations.iter().map(|(key, value)| {
-            let (key, value) = (json::to_string(key), json::to_string(value));
-            // `object` adds the quotes of a key.
-            (key[1..key.len() - 1].to_owned(), value)
-        });
-        let quoted: Vec<_> = quoted.collect();
-        let pairs = quoted.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-        let deeper = if before.is_empty() { String::new() } else { format!("{before}  ") };
-        fields.push(("annotations", format!("{}{before}}}", object(pairs, &deeper))));
+        let pairs = annotations.iter().map(|(key, value)| (key.as_str(), json::to_string(value)));
+        fields.push(("annotations", object(&pairs.collect::<Vec<_>>(), 2)));
     }
     fields.push(("owner", json::to_string("root")));
-    Ok(object(fields, before))
+    Ok(object(&fields, 1))
 }
 
 fn print(text: &str) -> Result<u8> {
@@ -62,7 +62,7 @@ fn print(text: &str) -> Result<u8> {
 /// The command `state`. Returns the exit status.
 pub fn state(globals: &Globals, args: &Args) -> Result<u8> {
     let container = Container::look(&globals.root, args.id()?)?;
-    print(&format!("{}\n}}", describe(&container, "\n  ", ": ")?))
+    print(&describe(&container, true)?)
 }
 
 /// The command `list`. Returns the exit status.
@@ -74,8 +74,8 @@ pub fn list(globals: &Globals, args: &Args) -> Result<u8> {
     }
     match args.value("format").unwrap_or("table") {
         "json" => {
-            let describe = |container| Ok(format!("{}}}", describe(container, "", ":")?));
-            let all = all.iter().map(describe).collect::<Result<Vec<_>>>()?;
+            let all = all.iter().map(|container| describe(container, false));
+            let all = all.collect::<Result<Vec<_>>>()?;
             print(&format!("[{}]", all.join(",")))
         }
         "table" => {

@@ -326,7 +326,7 @@ fn copy(line: &Line, flags: &Flags<'_>, escape: char) -> Result<Copy> {
     for source in &words {
         if is_add {
             check_remote(source)?;
-        } else if source.starts_with("http://") || source.starts_with("https://") {
+        } else if is_remote(source) {
             fail!("COPY: '{source}' is a URL; use ADD");
         }
     }
@@ -347,6 +347,11 @@ fn copy(line: &Line, flags: &Flags<'_>, escape: char) -> Result<Copy> {
         checksum: flags.get("checksum"),
         unpack: flags.switch("unpack")?,
     })
+}
+
+/// Reports whether a source of ADD is an http or https URL.
+pub fn is_remote(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
 }
 
 /// Fails if a source of ADD is a git repository by Docker's rules, or has an unknown scheme.

@@ -75,7 +75,9 @@ fn blocks(text: &dyn Fn(&str) -> Option<String>) -> Option<(u64, u64)> {
     Some((of("Read"), of("Write")))
 }
 
-fn keyed(text: &str, key: &str) -> Option<u64> {
+/// The number after `key` in a file of lines `KEY NUMBER`, such as cpu.stat. `None` if no line has
+/// the key.
+pub fn keyed(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line?.trim().parse().ok()
 }
