@@ -564,12 +564,17 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     let limit = kubernetes.exec(&first, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes").0;
     assert_eq!(limit, "134217728\n");
     let log = kubernetes.containerd.host.scratch().join("logs/first.log");
-    let words = || -> Vec<String> {
+    // containerd reads the two streams one by one, so their lines may come in either order.
+    let lines_of = |stream: &str| -> Vec<String> {
         let text = std::fs::read_to_string(&log).unwrap();
-        text.lines().map(|line| line.splitn(4, ' ').last().unwrap().to_owned()).collect()
+        // Each line is "TIME STREAM TAG TEXT".
+        let lines = text.lines().map(|line| line.splitn(4, ' ').collect::<Vec<_>>());
+        lines.filter(|line| line[1] == stream).map(|line| line[3].to_owned()).collect()
     };
-    let expected = ["begun", "host-of-web", "1000", "touch: /x: Read-only file system"];
-    eventually("its log", || words() == expected);
+    let output = ["begun", "host-of-web", "1000"];
+    eventually("the log has the output", || lines_of("stdout") == output);
+    let errors = ["touch: /x: Read-only file system"];
+    eventually("the log has the errors", || lines_of("stderr") == errors);
     let status = |container: &str| {
         let answer = kubernetes.call("ContainerStatus", Message::default().text(1, container));
         let status = answer.bytes(1).unwrap();
