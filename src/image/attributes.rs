@@ -1,8 +1,8 @@
-//! Sets a file's attributes from a tar entry: owner, extended attributes, mode and time, in this
-//! order, because chown(2) drops setuid bits and file capabilities. A container may change the tree
-//! at the same time. So the file is given by a descriptor, or by a name that was just created, and
-//! that name is never followed. overlayfs's own attributes are left out, because with them an image
-//! could redirect a path.
+//! Sets a file's attributes from a tar entry: owner, then extended attributes, then mode, because
+//! chown(2) drops setuid bits and file capabilities. A container may change the tree at the same
+//! time. So the file is given by a descriptor, or by a name that was just created, and that name is
+//! never followed. overlayfs's own attributes are left out, because with them an image could
+//! redirect a path.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -18,8 +18,8 @@ use rustix::process::{Gid, Uid};
 use super::tar::{Entry, Kind};
 use crate::error::{Context, Result, fail};
 
-/// Sets the owner, then the extended attributes, then the mode: chown(2) drops setuid, setgid and
-/// file capabilities.
+/// Sets the owner, the extended attributes and the mode of an open file. The caller sets the time,
+/// which a later write would change.
 pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     let (uid, gid) = owner(entry)?;
     fchown(file, Some(uid), Some(gid)).context(|| "set the owner")?;

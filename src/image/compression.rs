@@ -272,8 +272,8 @@ impl Drop for Share {
     }
 }
 
-/// Gives back this thread's share. A decoder does so when it is dropped. A thread must do so after
-/// it caught a panic, because the decoder's own drop may not have run.
+/// Gives back this thread's share. A decoder calls this when it is dropped. A decoder that panics
+/// is not dropped, so the panic hook of its thread calls this.
 pub fn give_back_share() {
     heap::limit_blocks_of_thread(usize::MAX);
     *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= SHARE_OF_THREAD.take();

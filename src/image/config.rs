@@ -68,8 +68,8 @@ pub struct History {
 }
 
 impl ImageConfig {
-    /// Parses a config. `document` is its name in errors. Fails if a field that is read has the
-    /// wrong type or is too long.
+    /// Parses a config. `document` is its name in errors. Fails if `rootfs` is missing, or if a
+    /// field that is read has the wrong type or is too long.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<ImageConfig> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);

@@ -44,8 +44,8 @@ pub struct Original<'a> {
     /// The entries to leave out, by their names in the archive.
     pub skip: Skip<'a>,
     pub overrides: Overrides,
-    /// Computes the digest of the copied files. For a single file, the digest covers this name
-    /// instead of `name`.
+    /// The digest to which the copied files are added, and the name that the digest covers in place
+    /// of `name`.
     #[cfg(feature = "build")]
     pub content: Option<(&'a Content, &'a [u8])>,
 }

@@ -258,7 +258,8 @@ impl ImageStore {
         store::hidden(self.layers.dir(), |name| name.starts_with(BUILDING))
     }
 
-    /// Returns the layers that running builds need.
+    /// Returns the layers that builds made or need, including killed builds that nothing has swept
+    /// yet.
     pub(super) fn drafted_layers(&self) -> Result<Vec<Digest>> {
         let mut layers = Vec::new();
         for dir in self.drafts()? {

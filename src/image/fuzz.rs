@@ -2,8 +2,9 @@
 //!
 //! `make fuzz` looks for inputs that break these properties. Each `cargo test` replays the inputs
 //! of `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and
-//! inputs that a fuzzer once found. Each input is unpacked beside a directory that must not change;
-//! the corpus names that directory (`../outside/canary`), and a changed directory shows the escape.
+//! inputs that a fuzzer once found. Archives are unpacked beside a directory that must not change.
+//! Those of the corpus name a file in it (`../outside/canary`), so that an escape changes the
+//! directory.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;

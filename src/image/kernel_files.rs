@@ -37,7 +37,7 @@ const FILE_SYSTEMS: [u32; 15] = [
     0x7472_6163,
 ];
 
-/// Whether the file or directory is on one of these file systems.
+/// Whether the file or directory is on a file system of the kernel's own (`FILE_SYSTEMS`).
 pub fn is_kernel_file(file: BorrowedFd<'_>) -> Result<bool> {
     let found = fstatfs(file).context(|| "look at the file system")?;
     // The magic number has 32 bits; some architectures extend its sign.

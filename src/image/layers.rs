@@ -1,10 +1,10 @@
 //! The layer store: `layers/<hex diff_id>/fs` is a layer, which all containers share.
 //!
 //! A layer is unpacked in a directory `.unpack-…` that its process locks by flock(2). One syncfs(2)
-//! syncs all layers of an image. A layer is renamed into place when its image is committed, under
-//! the lock of the images, so a layer in place is complete. If two processes unpack the same layer,
-//! the second copy is dropped. Only a kill leaves a directory `.unpack-…`, or a layer that nothing
-//! needs; `system check` finds both.
+//! syncs all layers of an image. A layer is renamed into place under the lock of the images, when
+//! its image is committed or its build ends. So a layer in place is complete. If two processes
+//! unpack the same layer, the second copy is dropped. Only a kill leaves a directory `.unpack-…`,
+//! or a layer that nothing needs; `system check` finds both.
 //!
 //! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
 //! next pull after a kill, uses the layer. After a reboot the layer counts as torn.
@@ -65,9 +65,9 @@ pub struct Staged {
 /// The content of `layer.json`.
 #[derive(Serialize, Deserialize)]
 struct LayerRecord {
-    /// The bytes of all files of the layer.
+    /// The size of all files of the layer, in bytes.
     size: u64,
-    /// The bytes of the layer's tar, if there is a recipe for it.
+    /// The size of the layer's tar in bytes, if there is a recipe for it.
     tar_size: Option<u64>,
 }
 
@@ -92,12 +92,12 @@ impl Layers {
         self.home(diff_id).is_dir()
     }
 
-    /// Returns the bytes of the layer's files.
+    /// Returns the size of the layer's files in bytes, or 0 if the layer is gone.
     pub fn size(&self, diff_id: &Digest) -> Result<u64> {
         Ok(self.record(diff_id)?.map_or(0, |record| record.size))
     }
 
-    /// Returns the bytes of the layer's tar, if there is a recipe for it.
+    /// Returns the size of the layer's tar in bytes, if there is a recipe for it.
     pub fn tar_size(&self, diff_id: &Digest) -> Result<Option<u64>> {
         Ok(self.record(diff_id)?.and_then(|record| record.tar_size))
     }
@@ -236,14 +236,14 @@ impl Layers {
         &self.dir
     }
 
-    /// Syncs the renames of [`Layers::place`].
+    /// Syncs the renames that moved layers into place.
     pub fn sync_dir(&self) -> Result<()> {
         store::sync_parent(&self.dir.join("x"))
     }
 
-    /// Renames a layer out of its place, and returns the new path. The caller holds the lock of the
-    /// images, and passes the path to [`remove_tree`] after it has released the lock. If the
-    /// process dies before that, `system check` finds the rest.
+    /// Renames a layer out of its place, and returns the new path, or `None` if the layer is not in
+    /// place. The caller holds the lock of the images, and passes the path to [`remove_tree`] after
+    /// it has released the lock. If the process dies before that, `system check` finds the rest.
     pub fn take_out(&self, diff_id: &Digest) -> Result<Option<PathBuf>> {
         let trash = self.dir.join(format!("{TRASH}{}", random_name()?));
         match fs::rename(self.home(diff_id), &trash) {

@@ -2,10 +2,10 @@
 //! Manifests, configs and layers are files `blobs/sha256/<hex>`.
 //!
 //! An entry that is an index holds one image for several platforms, and so do several entries with
-//! one name; `choice` takes the image for this machine. The name of an image is an annotation:
-//! containerd writes a full name, and other programs write `ref.name`. A tag alone is not a name.
-//! The grammar of `ref.name` (annotations.md) is wider than that of image names. If `ref.name` is
-//! not an image name, the image gets no name.
+//! one name; `choice` takes the image for the wanted platform. The name of an image is an
+//! annotation: containerd writes a full name, and other programs write `ref.name`. A tag alone is
+//! not a name. The grammar of `ref.name` (annotations.md) is wider than that of image names. If
+//! `ref.name` is not an image name, the image gets no name.
 
 use super::choice::{Choice, Documents, MAX_DEPTH};
 use super::config::{ImageConfig, MAX_DOCUMENT};

@@ -3,8 +3,8 @@
 //!
 //! A docker-archive is a tar with `manifest.json`, and with a config and layer tars for each image.
 //! In the old form a layer is `<id>/layer.tar`, or a link if two images share it. In the new form a
-//! layer is `blobs/sha256/<hex>` of an OCI layout. The manifest comes last, so the archive must be
-//! readable in any order. A plain archive in a file is read in place; any other input is first
+//! layer is `blobs/sha256/<hex>` of an OCI layout. The manifest may come last, so the archive must
+//! be readable in any order. A plain archive in a file is read in place; any other input is first
 //! copied to a file without a name. No image is visible before all layers have the digests that the
 //! configs state.
 
@@ -73,8 +73,8 @@ pub(super) struct Section {
 }
 
 impl ImageStore {
-    /// Loads all images of an archive, or none if anything is wrong. `note` gets a warning for each
-    /// part that is skipped.
+    /// Loads the images of an archive, or none if anything is wrong. If the user requested a
+    /// platform, images for other platforms are skipped. `note` gets the warnings.
     pub fn load(
         &self,
         input: File,

@@ -175,7 +175,8 @@ impl Descriptor {
         })
     }
 
-    /// Returns the same layer with OCI's media type, which an OCI manifest needs.
+    /// Returns the same layer with OCI's media type, which an OCI manifest needs, and without
+    /// foreign URLs.
     pub fn into_oci(mut self) -> Descriptor {
         self.urls.clear();
         self.media_type = match &self.media_type {

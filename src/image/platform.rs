@@ -1,5 +1,6 @@
-//! Chooses the image of an OCI index that fits this machine or the requested platform. Platforms
-//! are written `os/architecture[/variant]`, with Go's names (OCI image spec, image-index.md).
+//! Ranks how well an image's platform fits this machine or the requested platform; `choice` takes
+//! the best image. Platforms are written `os/architecture[/variant]`, with Go's names (OCI image
+//! spec, image-index.md).
 //!
 //! A variant of 32-bit Arm or amd64 also runs all lower variants: arm/v7 runs v6 and v5, amd64/v3
 //! runs v2 and v1. If an index has no image of the machine's architecture, arm64 takes 32-bit Arm

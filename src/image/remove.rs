@@ -22,9 +22,9 @@ pub struct Removed {
 }
 
 impl ImageStore {
-    /// Removes the name `name`, and with its last name the image. By id, an image is removed with
-    /// its only tag. An image with several tags, or with `users` (the containers made of it), needs
-    /// `force`; an image in use then only loses its names. Fails if there is no such image.
+    /// Removes a name of an image, and with the last name the image. An id removes the image and
+    /// all its names, but if it has several tags, only with `force`. An image that containers use
+    /// (`users`) needs `force` too, and then only loses its names. Fails if there is no such image.
     pub fn remove(
         &self,
         name: &ImageName,

@@ -73,20 +73,20 @@ pub struct ListedImage {
     pub labels: Vec<(String, String)>,
     pub id: ImageId,
     pub created: Option<Instant>,
-    /// The bytes of all layers, unpacked.
+    /// The size of all layers in bytes, unpacked.
     pub size: u64,
     /// Whether a failed build left the image for inspection.
     pub hidden: bool,
 }
 
-/// All images with their layers, and all layers with their bytes.
+/// All images with their layers, and all layers with their sizes in bytes.
 pub struct Usage {
     pub images: Vec<(ImageId, Vec<Digest>)>,
     pub layers: Vec<(Digest, u64)>,
 }
 
 impl Usage {
-    /// Returns the bytes of all layers.
+    /// Returns the size of all layers, in bytes.
     pub fn size(&self) -> u64 {
         self.layers.iter().map(|(_, size)| size).sum()
     }
@@ -246,7 +246,7 @@ impl ImageStore {
         Ok(still_there.then_some(config))
     }
 
-    /// Returns the bytes of an image's layers, unpacked.
+    /// Returns the size of an image's layers in bytes, unpacked.
     pub fn size(&self, config: &ImageConfig) -> Result<u64> {
         config.diff_ids.iter().map(|diff_id| self.layers.size(diff_id)).sum()
     }
@@ -435,9 +435,9 @@ impl ImageStore {
     }
 
     /// Renames the layers of `diff_ids` out of their place, except those that an image, an entry of
-    /// the build cache or a running build uses. Returns each with the path that the caller must
-    /// remove. The caller holds the lock. If an image can't be read, all layers stay, because that
-    /// image might need them; `system check` finds them later.
+    /// the build cache or a build uses. Returns each with the path that the caller must remove. The
+    /// caller holds the lock. If an image can't be read, all layers stay, because that image might
+    /// need them; `system check` finds them later.
     pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
         let mut owned = self.owned_by_builds()?;
         for id in self.ids()? {
@@ -455,7 +455,7 @@ impl ImageStore {
         Ok(taken)
     }
 
-    /// Returns the layers that the build cache and running builds use.
+    /// Returns the layers that the build cache and builds use.
     #[cfg(feature = "build")]
     pub(super) fn owned_by_builds(&self) -> Result<Vec<Digest>> {
         Ok([self.cached_layers()?, self.drafted_layers()?].concat())

@@ -27,9 +27,9 @@ use crate::store::remove_at;
 /// The digest and the sizes of a layer that was made of a directory.
 pub struct Taken {
     pub diff_id: Digest,
-    /// The bytes of all files.
+    /// The size of all files, in bytes.
     pub size: u64,
-    /// The bytes of the tar, if there is a recipe for it.
+    /// The size of the tar in bytes, if there is a recipe for it.
     pub tar_size: Option<u64>,
 }
 

@@ -46,8 +46,7 @@ const LIMITS: Limits = Limits { entries: 20_000_000, bytes: 4 << 40, kept: 2 << 
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// The prefix of files that old storage drivers kept at the top of a layer, and no other program
-/// needs.
+/// The prefix of files that old storage drivers kept at the top of a layer for themselves.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 
 /// The result of unpacking.
@@ -551,8 +550,8 @@ fn normalize(path: &[u8]) -> Result<Vec<u8>> {
     Ok(path)
 }
 
-/// Creates the missing parent `name`, owned by root with mode 0755. The directory replaces a
-/// whiteout, and hides the same files as the whiteout.
+/// Creates the missing parent `name`, owned by root with mode 0755. If a whiteout has that name,
+/// the directory replaces the whiteout and is opaque, so that it hides the same files.
 fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     let make = || mkdirat(above, name, Mode::from_raw_mode(0o755));
     let mut hides_lower = false;

@@ -1,7 +1,7 @@
 //! Authentication at a registry. A 401 names a challenge (RFC 9110, WWW-Authenticate), and the
 //! answer is Basic or a bearer token. The token comes from the server that the challenge names
 //! (distribution spec, "Token Authentication"), by GET or by OAuth2's POST. `credentials` stores
-//! passwords; tokens are kept only in memory.
+//! passwords and refresh tokens; access tokens are kept only in memory.
 
 use super::basic::basic;
 use super::connect::Connector;

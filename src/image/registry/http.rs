@@ -99,7 +99,8 @@ impl Failure {
         }
     }
 
-    /// Whether the failure is neither a missing connection nor a transient failure.
+    /// Whether the cause is neither `Unreachable` nor `Transient`. A status is the registry's own
+    /// answer, even if the request is worth repeating.
     pub fn is_of_registry(&self) -> bool {
         !matches!(self.cause, Cause::Unreachable | Cause::Transient { .. })
     }

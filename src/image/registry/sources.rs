@@ -1,7 +1,7 @@
 //! The sources of a repository: the registry's mirrors in their order, then the registry itself.
 //! The first use of a source opens its connection. A mirror that fails is reported once and
-//! skipped; a mirror without the image is skipped silently. Bytes are accepted only if their digest
-//! is right, so a mirror need not be trusted.
+//! skipped; a mirror without the image is skipped silently. A blob is accepted only if its digest
+//! is right. A tag has no digest to check, so a mirror decides which image a tag means.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! Decides which certificates TLS trusts: the system's, or Mozilla's if the host has none. For one
-//! registry, certs.d and the command line can add more.
+//! Decides which certificates TLS trusts: the system's, or Mozilla's if the host has none. certs.d
+//! can add more for one registry, and `--cacert` for all registries of a command.
 //!
 //! `certs.d/HOST[:PORT]/` is Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` is a
 //! client certificate.

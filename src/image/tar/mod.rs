@@ -28,7 +28,8 @@ pub const BLOCK: usize = 512;
 /// entry. A path of this length still fits in one argument of a program (MAX_ARG_STRLEN,
 /// execve(2)), and a PAX header holds it together with a link's target and the attributes.
 pub const MAX_PATH: usize = (128 << 10) - 1;
-/// The longest target of a symbolic link that the kernel stores, in bytes (PATH_MAX with its NUL).
+/// The longest target of a symbolic link that the kernel stores, in bytes: with its NUL it has
+/// PATH_MAX bytes.
 const MAX_TARGET: usize = 4095;
 /// The longest name in an archive, in bytes: a path of `MAX_PATH` with `./` before it, `.wh.` in it
 /// and a slash after it.
@@ -72,7 +73,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Returns an entry of root, dated 1970, without a mode or data.
+    /// Returns an entry that root owns, dated 1970, without a mode or data.
     pub fn empty(path: &[u8], kind: Kind) -> Entry {
         Entry {
             path: path.to_vec(),

@@ -8,7 +8,7 @@ use super::BLOCK;
 #[derive(Default)]
 pub struct Writer {
     bytes: Vec<u8>,
-    /// Mode of the next headers; 0 stands for 0644 and 0755.
+    /// Mode of the next headers; 0 stands for 0644, and for a directory 0755.
     pub mode: u32,
     pub owner: (u32, u32),
     pub mtime: u64,
