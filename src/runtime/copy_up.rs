@@ -3,10 +3,10 @@
 //! The volume's directory is filled in place and never replaced, because another container may have
 //! it mounted. The copy is made in `_data.filling`, which is renamed to `_data.filled` when it is
 //! complete. Then the copy's entries are renamed into the volume one by one. If the process is
-//! killed before the first rename, the copy is dropped. If the process is killed later, the next
-//! container or `system check` moves the rest. The process holds the volume's flock(2), so a second
-//! container that starts at the same time waits. The code opens all files by descriptor and follows
-//! no symbolic link.
+//! killed before the copy is complete, the copy is dropped. If the process is killed later, the
+//! next container or `system check` moves the rest. The process holds the volume's flock(2), so a
+//! second container that starts at the same time waits. The code opens all files by descriptor and
+//! follows no symbolic link.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,8 +35,8 @@ pub const FILLING: &str = "_data.filling";
 pub const FILLED: &str = "_data.filled";
 
 /// Copies the directory `target` of the image into the volume directory `volume` if the volume is
-/// empty. `root` is the container's root. With `user_namespace`, the owners are stored as IDs of
-/// that user namespace.
+/// empty. Also completes an earlier copy that was interrupted. `root` is the container's root. With
+/// `user_namespace`, the owners are stored as IDs of that user namespace.
 pub fn fill(
     root: BorrowedFd<'_>,
     target: &Path,

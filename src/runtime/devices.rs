@@ -1,5 +1,6 @@
-//! Creates the device nodes of a container: the six standard ones, links such as /dev/stdin, and
-//! those of `--device` and `--privileged` (null(4), random(4), pts(4), mknod(2)).
+//! Creates the device nodes of a container: the six standard ones, the console, and those of
+//! `--device` and `--privileged`. Also creates links such as /dev/stdin (null(4), random(4),
+//! pts(4), mknod(2)).
 //!
 //! The nodes are made in a detached tmpfs before it is mounted on /dev, so no path of the image is
 //! involved. An OCI bundle may also have nodes outside /dev, which are made by descriptor inside

@@ -1,13 +1,13 @@
 //! Starts a further process in a running container (`exec`).
 //!
 //! The container's pidfd is checked against the recorded start time, so a reused PID is never
-//! entered. A helper process (the go-between) drops all but the process's streams and one socket.
-//! The helper joins the cgroups and all namespaces, and takes the program's user, capabilities and
-//! filter. Only then it forks the process that the container can see. Even a container that may
-//! trace every process finds nothing of the host in the process (CVE-2016-9962, CVE-2024-21626).
+//! entered. A helper process (the go-between) keeps only the process's streams and a few
+//! descriptors of its own. It joins the cgroups and all namespaces, and takes the program's user,
+//! capabilities and filter. Only then it forks the process that the container can see, so even a
+//! tracer finds nothing of the host there (CVE-2016-9962, CVE-2024-21626).
 //!
-//! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI face) the
-//! helper ends at once, and the caller or a subreaper above it becomes the parent (prctl(2)).
+//! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI runtime)
+//! the helper ends at once, and the caller or a subreaper above it becomes the parent (prctl(2)).
 
 use std::convert::Infallible;
 use std::mem::ManuallyDrop;
@@ -150,7 +150,7 @@ fn helper(
 ) -> Result<Pid> {
     namespaces::hide()?;
     sys::title::replace(process::TITLE, false);
-    // For the OCI face the caller decides what the process inherits, for example the OOM score.
+    // For the OCI runtime the caller decides what the process inherits, for example the OOM score.
     if !leaves {
         sys::inherited::reset();
     }

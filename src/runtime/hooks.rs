@@ -60,8 +60,8 @@ pub fn run_all(kind: &str, hooks: &[Hook], place: Place<'_>, input: &str) -> Res
     })
 }
 
-/// Runs one hook and waits for its end. Fails if the hook cannot be executed, exits with another
-/// status than 0, or is killed at its timeout.
+/// Runs one hook and waits for its end. Fails if the hook cannot be executed, exits with a status
+/// other than 0, is killed by a signal, or exceeds its timeout.
 pub fn run(hook: &Hook, place: Place<'_>, input: &str) -> Result<()> {
     let stdin = memfd_create("state", MemfdFlags::CLOEXEC).context(|| "make the hook's input")?;
     let mut stdin = File::from(stdin);

@@ -78,8 +78,9 @@ fn run(
         namespaces::create_time_namespace(&spec.namespaces.time_offsets)?;
     }
 
-    // 2. Create /proc and sysfs now. In a mount namespace of a user namespace, which this process
-    // joins next, the kernel refuses a new /proc if a part of the host's /proc is covered.
+    // 2. Create /proc and sysfs now. With a user namespace, this process next joins a mount
+    // namespace that the user namespace owns. There the kernel refuses a new /proc if a part of
+    // the host's /proc is covered.
     let fresh = mounts::Fresh::make(spec)?;
     joined.enter_mounts()?;
     let user_namespace = match (joined.user(), &spec.ids) {
@@ -121,7 +122,7 @@ fn run(
             .context(|| format!("set the domain name to '{name}'"))?;
     }
 
-    // 5. Enter the cgroups, which the parent has made by now. These cgroups become the root of the
+    // 5. Wait until the parent has made the cgroups, and enter them. They become the root of a new
     // cgroup namespace.
     if user_namespace.is_some() {
         user_namespace::become_host()?;

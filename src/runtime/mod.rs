@@ -68,7 +68,8 @@ pub enum Caller<'a> {
         /// Init waits on this listening socket until a process connects to it and calls `release`.
         listener: OwnedFd,
         /// Called with init's PID when the root and all mounts are made, before the root becomes
-        /// `/`: hooks find the mounts by the host's path.
+        /// `/`. A hook that enters init's mount namespace then finds the mounts by the host's path
+        /// of the root.
         mounted: Option<&'a mut dyn FnMut(Pid) -> Result<()>>,
     },
 }
@@ -85,7 +86,8 @@ pub struct Running {
 /// Creates the container of `spec` and starts its program. `copies` is the result of
 /// `copies::make`. While init builds the root, `start` calls `prepare` with the PID of a process in
 /// the container's network namespace, so that `prepare` can set up the network. After an error no
-/// process, cgroup or mount is left. The error is that of the failed step, with its exit status.
+/// process, cgroup or mount is left, unless the removal of a cgroup fails too. The error is that of
+/// the failed step, with its exit status.
 pub fn start(
     spec: &Spec,
     stdio: Stdio,

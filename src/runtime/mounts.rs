@@ -58,9 +58,9 @@ fn is_early(kind: &CStr) -> bool {
     kind == c"proc" || kind == c"sysfs"
 }
 
-/// Mounts all mounts of the spec except cgroups, then masks paths and makes paths read-only. `root`
-/// is the handle of the assembled root. Without `open_devices` the user's mounts are nodev. Fails
-/// with the path of the mount that failed.
+/// Mounts all mounts of the spec except cgroups. Then masks paths, and makes paths and the root
+/// read-only as the spec says. `root` is the handle of the assembled root. Without `open_devices`
+/// the user's mounts are nodev. Fails with the path of the mount that failed.
 pub fn mount_all(
     root: BorrowedFd<'_>,
     fresh: Fresh,
@@ -422,8 +422,8 @@ fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
 }
 
 /// A detached file system with `options` in the syntax of mount(8). `attributes` apply unless an
-/// option clears them. proc and sysfs get neither an owner nor a label, because their files belong
-/// to the kernel.
+/// option clears them. For proc and sysfs, `uid` and `gid` are not translated to the host's IDs and
+/// no label is added, because their files belong to the kernel.
 fn filesystem(
     kind: &CStr,
     source: &str,

@@ -251,7 +251,6 @@ pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
 /// setns(2) fails with ESRCH. In this case the calling thread joins the namespaces of another
 /// thread one by one. Fails with ESRCH if the whole process has ended.
 pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Result<(), Errno> {
-    /// The mount namespace comes last, because afterwards /proc is the container's.
     const KINDS: [(ThreadNameSpaceType, LinkNameSpaceType, &str); 7] = [
         (ThreadNameSpaceType::PROCESS_ID, LinkNameSpaceType::ProcessID, "ns/pid"),
         (

@@ -186,7 +186,7 @@ impl<'a> Confined<'a> {
         });
         trace::stop();
         // Install the filter last, so that a profile need not allow the system calls of earlier
-        // steps. Only capset(2) follows below.
+        // steps. Only the message to the agent, capset(2) and the fork of an init follow below.
         if let Some(filter) = filter {
             if spare != 0 {
                 capabilities::raise(spare)?;

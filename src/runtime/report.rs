@@ -5,8 +5,8 @@
 //! sends the console's descriptor, or a failure as an exit status and a sentence. A successful
 //! execve(2) closes the child's end; an empty packet is an error. A child that waits for `start`
 //! sends READY, then accepts a connection from the starting process, and reports to that process in
-//! the same way. If the caller expects a console, the first packet carries one descriptor. Any
-//! other descriptor is an error and is closed.
+//! the same way. If the caller expects a console, one packet carries its descriptor. Any other
+//! descriptor is an error and is closed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -27,7 +27,8 @@ use crate::sys::{self, beneath};
 const MAX_LAYERS: usize = 500;
 
 /// Mounts the root on `mount_point` and returns a handle to it. The mount exists only in this
-/// process's mount namespace. With `user_namespace`, all files show the owners of that namespace.
+/// process's mount namespace. With `user_namespace`, the owners on disk are IDs of that namespace;
+/// for a directory only if it is `mapped`.
 ///
 /// The tree `copies` is mounted on `mount_point` first, and the root covers it, so only the tree's
 /// descriptor leads to it. This mount ends when the host's root is unmounted.
@@ -244,8 +245,8 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, DIRECTORY, Mode::empty())
 }
 
-/// Sets the propagation of the container's `/`. Must be the last step, because earlier steps fail
-/// on a mount that is shared or unbindable.
+/// Sets the propagation of the container's `/`. Must come after `make_root`, because pivot_root(2)
+/// refuses a shared root, and after the binds, because an unbindable mount cannot be copied.
 pub fn propagate(last: LastPropagation) -> Result<()> {
     // The mounts below a slave are slaves already, or have the propagation of the spec.
     let all = match last {

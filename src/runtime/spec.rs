@@ -1,8 +1,7 @@
 //! The description of a container for the runtime, as plain data.
 //!
-//! The engine makes a `Spec` from a container's record, and the OCI face from a bundle's
-//! config.json. The engine and the OCI face check every value first, and the runtime does not check
-//! a value again.
+//! The engine makes a `Spec` from a container's record, and `oci` from a bundle's config.json. The
+//! engine and `oci` check every value first, and the runtime does not check a value again.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -88,7 +87,7 @@ pub enum PropagationKind {
 }
 
 /// Hooks that init runs while a container starts ("POSIX-platform Hooks" in the OCI runtime
-/// specification). The OCI face itself runs the hooks of the host.
+/// specification). `oci` itself runs the hooks of the host.
 #[derive(Default)]
 pub struct Hooks {
     /// The hooks `createContainer`, which run in the container's namespaces before init pivots to
@@ -339,7 +338,7 @@ pub enum Recursion {
 
 /// The source of a mount.
 pub enum MountSource {
-    /// A directory or file of the host, with the mounts below it.
+    /// A directory or file of the host. `Mount::recursion` says whether the mounts below it follow.
     Bind(PathBuf),
     /// A copy of this file of the host, in memory and of limited size (`copies`). A container that
     /// shares the network namespace of another container gets the other container's copy.
@@ -352,8 +351,9 @@ pub enum MountSource {
     Filesystem { kind: CString, source: String, options: String },
     /// A tmpfs with the standard device nodes, links and mount points, and with `Spec::devices`.
     Devices { options: Cow<'static, str> },
-    /// POSIX shared memory (shm_overview(7)) of `size` bytes. A container that shares the IPC
-    /// namespace of another container gets the other container's shared memory.
+    /// POSIX shared memory (shm_overview(7)) of `size` bytes. A container in the IPC namespace of
+    /// another container gets the other container's shared memory. With `Namespace::Host` or `Path`
+    /// the container gets the host's.
     SharedMemory { size: u64 },
     /// The container's cgroups, as they appear in its cgroup namespace.
     Cgroups,
@@ -535,7 +535,8 @@ pub struct FurtherLimits {
 pub struct DeviceWeight {
     pub major: u32,
     pub minor: u32,
-    /// The weight of the container's own processes, 10 to 1000.
+    /// The weight against other cgroups, 10 to 1000. `leaf_weight` is the weight against the
+    /// cgroups below this one.
     pub weight: Option<u16>,
     pub leaf_weight: Option<u16>,
 }

@@ -1,7 +1,7 @@
 //! Decides to which namespace a kernel parameter belongs (sysctl(8), ipc_namespaces(7),
 //! uts_namespaces(7)). A parameter of no namespace belongs to the whole host. The caller decides
-//! whether a container may set a parameter, because Docker allows fewer parameters than the OCI
-//! face.
+//! whether a container may set a parameter, because Docker allows fewer parameters than an OCI
+//! bundle can set.
 
 /// The kind of namespace to which a kernel parameter belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! Looks up the user and groups of `-u` in the container's /etc/passwd and /etc/group.
 //!
-//! Both files are untrusted. The files are opened inside the root, must be regular files, and are
-//! read line by line. A limit on their size prevents harm by a device or a huge file
-//! (CVE-2026-47262). A number that does not fit a UID is an error and never truncated
-//! (CVE-2024-40635).
+//! Both files are untrusted. The files are opened inside the root and read line by line, up to a
+//! largest size. A device in place of a file counts as an empty file (CVE-2026-47262). A number
+//! that does not fit a UID is an error and never truncated (CVE-2024-40635).
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
@@ -167,8 +166,8 @@ fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
     })
 }
 
-/// Calls `each` with the fields of each line until `each` returns false. A missing file has no
-/// lines.
+/// Calls `each` with the fields of each line until `each` returns false. A missing file and a
+/// device have no lines.
 fn for_each_line(
     root: BorrowedFd<'_>,
     path: &str,

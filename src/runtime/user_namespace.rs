@@ -122,7 +122,7 @@ pub fn kernel_maps_layers() -> bool {
     (numbers.next(), numbers.next()) >= (Some(5), Some(19))
 }
 
-/// A process that owns new namespaces until init has joined them. The process is killed when this
+/// A process that keeps new namespaces until init has joined them. The process is killed when this
 /// value is dropped, and ends when its parent ends.
 pub struct Holder {
     child: Child,

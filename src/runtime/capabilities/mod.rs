@@ -75,11 +75,11 @@ pub fn limit_bounding(keep: u64) -> Result<()> {
 }
 
 /// Reduces the effective and permitted sets to `keep` and empties the inheritable set, as Docker
-/// does since CVE-2022-24769. Adds no capability: a process that has left UID 0 has an empty
-/// effective set.
+/// does since CVE-2022-24769. Adds no capability, so the effective set of a process that has left
+/// UID 0 stays empty.
 ///
-/// The capabilities in `spare` stay permitted but not effective, until `raise`. At the latest
-/// execve(2) drops these capabilities, because they are not in the bounding set.
+/// The capabilities in `spare` stay permitted but not effective, until `raise`. The next execve(2)
+/// drops those that are not in the bounding set.
 pub fn limit(keep: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let effective = now.effective & CapabilitySet::from_bits_retain(keep);

@@ -157,8 +157,8 @@ impl List {
 }
 
 /// The rules with the verdict `kind`, as exceptions to the other verdict. A later rule with the
-/// other verdict removes the earlier rules that it covers. Fails if such a rule covers only a part
-/// of an earlier rule, because cgroup v1 cannot express that.
+/// other verdict removes the earlier rules that it covers. Fails if such a rule takes an access
+/// from only some devices of an earlier rule, because cgroup v1 cannot express that.
 fn exceptions(
     kind: DeviceVerdict,
     rules: impl Iterator<Item = (DeviceVerdict, Rule)>,

@@ -1,12 +1,12 @@
 //! Freezes and thaws all processes of a container: `cgroup.freeze` of cgroup v2, or the freezer
 //! hierarchy of v1 (cgroup-v2.rst, cgroup-v1/freezer-subsystem.rst).
 //!
-//! On v1 a container has no freezer cgroup at its start, because each cgroup makes every start
-//! slower. `freeze` creates the cgroup and moves the processes into it until none is left outside.
-//! `thaw` moves the processes out again. If processes fork faster than `freeze` can move them,
-//! `freeze` sends them SIGSTOP, and SIGCONT once they are frozen. The cgroup `stopped` below the
-//! freezer cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT. `freeze` does
-//! not forbid forks (`pids.max`) instead, because most shells would fail.
+//! On v1 a container of the engine has no freezer cgroup at its start, because each cgroup makes
+//! every start slower. `freeze` creates the cgroup and moves the processes into it until none is
+//! left outside. `thaw` moves the processes out again. If processes fork faster than `freeze` can
+//! move them, `freeze` sends them SIGSTOP, and SIGCONT once they are frozen. The cgroup `stopped`
+//! below the freezer cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT.
+//! `freeze` does not forbid forks (`pids.max`) instead, because most shells would fail.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,11 +22,11 @@ use super::make_directory;
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, signal::Signal};
 
-/// How long `freeze` waits for the kernel. A process in an uninterruptible wait freezes only after
-/// the wait.
+/// How long to wait until the kernel reports the new state. A process in an uninterruptible wait
+/// freezes only after the wait.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How long `freeze` may move processes. On a busy host a container may have thousands.
+/// How long `freeze` may move processes. A container may have thousands.
 const MAX_MOVE: Duration = Duration::from_secs(60);
 /// How long `thaw` moves processes out of the cgroup. Processes that stay there do no harm: a later
 /// `freeze` finds them, and the container's end removes the cgroup.
@@ -85,7 +85,8 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     await_line(&own.join("freezer.state"), "FROZEN")
 }
 
-/// Sends SIGCONT to the processes that a call of `freeze` in any process has stopped.
+/// If this or an earlier call of `freeze` has sent SIGSTOP, sends SIGCONT and removes the cgroup
+/// `stopped`.
 fn continue_stopped(own: &Path) -> Result<()> {
     let note = own.join(STOPPED);
     if note.exists() {
@@ -151,8 +152,9 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Freezes or thaws a container of the OCI face. Such a container has a v2 cgroup or a v1 freezer
-/// cgroup from its start. Fails if `cgroups` has neither, or if the kernel needs more than 10 s.
+/// Freezes or thaws a container of the OCI runtime. Such a container has a v2 cgroup or a v1
+/// freezer cgroup from its start. Fails if `cgroups` has neither, or if the kernel needs more than
+/// 10 s.
 pub fn set_frozen(cgroups: &[String], frozen: bool) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;

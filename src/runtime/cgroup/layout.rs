@@ -104,9 +104,9 @@ impl Layout {
     }
 }
 
-/// Mounts cgroups on a host without mounted cgroups. If that fails, containers run without limits,
-/// and `warn` gets the reason. `warn` is called once as long as the volatile directory `run`
-/// exists. A later start of a container with a limit then fails.
+/// Mounts cgroups on a host without mounted cgroups. If that fails, containers run without cgroups,
+/// and the start of a container with a limit fails. `warn` gets the reason, once until the run root
+/// `run` is cleared.
 pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     let Err(reason) = mount_missing() else { return Ok(()) };
     let mark = run.join(".without-cgroups");

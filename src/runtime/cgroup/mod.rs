@@ -197,8 +197,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether a cgroup restricts the container's devices. If false, the container may not create
-    /// device nodes, and the mounts of its image and volumes are nodev.
+    /// Whether a cgroup can restrict the container's devices. If not, a container with restricted
+    /// devices may not create device nodes, and the mounts of its image and volumes are nodev.
     pub fn restricts_devices(&self) -> bool {
         self.restricts_devices
     }
@@ -433,8 +433,9 @@ fn cpuset(settings: &mut Settings, resources: &Resources) {
     }
 }
 
-/// The limit of memory and swap together in bytes; -1 means no limit. If the user set no limit,
-/// this is the default of the spec, otherwise -1 if the memory is unlimited.
+/// The limit of memory and swap together in bytes; -1 means no limit. If the user set no limit, the
+/// default of the spec applies. Without a default the result is -1 if the memory is unlimited,
+/// otherwise `None`.
 fn memory_and_swap(cgroup: &spec::Cgroup) -> Option<i64> {
     let resources = &cgroup.resources;
     let unlimited = (resources.memory == Some(-1)).then_some(-1);

@@ -68,13 +68,13 @@ pub fn signal(paths: &[String], signal: sys::signal::Signal) {
     }
 }
 
-/// Sends SIGKILL to every process in these cgroups. Only a kernel with `cgroup.kill` also ends the
-/// processes in the cgroups below them.
+/// Sends SIGKILL to every process in these cgroups. Only `cgroup.kill` (cgroup v2, Linux 5.14) also
+/// ends the processes in the cgroups below them.
 pub fn kill(paths: &[String]) {
     paths.iter().for_each(|path| kill_all(Path::new(path)));
 }
 
-/// Sends SIGKILL to every process in a cgroup: by `cgroup.kill` (Linux 5.14), otherwise one by one.
+/// Sends SIGKILL to every process in a cgroup: by `cgroup.kill` if it exists, otherwise one by one.
 fn kill_all(path: &Path) {
     if fs::write(path.join("cgroup.kill"), "1").is_ok() {
         return;

@@ -85,8 +85,9 @@ impl Setting {
     }
 }
 
-/// Writes all values to the cgroup in `directory`. Fails if the kernel refuses a value at both
-/// attempts, or lacks the file of a value that is not optional.
+/// Writes all values to the cgroup in `directory`. A value that the kernel refuses with EINVAL is
+/// written once more after the others. Fails if that or any other write fails, or if the kernel
+/// lacks the file of a value that is not optional.
 pub fn apply(settings: &[Setting], directory: &Path, cgroup: &spec::Cgroup) -> Result<()> {
     let mut refused = Vec::new();
     for setting in settings {

@@ -17,8 +17,8 @@ use super::{Directory, Plan, v1, v2};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec;
 
-/// How often the container's processes are listed while they are moved. A child of a moved process
-/// starts in the new directory, so the second list is normally empty.
+/// How often at most the container's processes are listed while they are moved. A child of a moved
+/// process starts in the new directory, so the second list is normally empty.
 const MAX_PASSES: u32 = 64;
 
 /// The planned changes.
@@ -38,7 +38,7 @@ pub struct Applied {
 
 impl Update<'_> {
     /// Finds a directory for each limit of `after` whose value differs from `before`, or for all
-    /// limits without `before`. Changes nothing. Fails if this host lacks the controller of a
+    /// limits if `before` is `None`. Changes nothing. Fails if this host lacks the controller of a
     /// limit.
     pub fn plan<'a>(before: Option<&spec::Cgroup>, after: &'a spec::Cgroup) -> Result<Update<'a>> {
         let layout = Layout::detect()?;
@@ -70,8 +70,8 @@ impl Update<'_> {
         new.map(|directory| directory.path.display().to_string()).collect()
     }
 
-    /// Fails if the new memory limit is below the present use. On v1 the kernel refuses such a
-    /// limit, but on v2 the kernel would kill processes.
+    /// Fails on v2 if the new memory limit is below the present use, because the kernel would kill
+    /// processes. On v1 the kernel itself refuses such a limit.
     pub fn refuse_below_use(&self) -> Result<()> {
         let Some(limit @ 0..) = self.cgroup.resources.memory else { return Ok(()) };
         for directory in &self.directories {

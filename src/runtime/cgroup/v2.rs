@@ -15,8 +15,8 @@ use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec::{Cgroup, RateKind};
 
 /// Lists the controller, file and value of each limit, with the limit's name in the OCI runtime
-/// specification. Fails if a limit cannot be converted. For a limit that v2 lacks, lists the file
-/// of v1, so that `apply` reports the missing file.
+/// specification. Fails if a limit cannot be converted. For a limit that v2 lacks, lists a file
+/// that v2 does not have, so that `apply` reports the missing file.
 pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
     let mut settings = Settings::default();
     memory(&mut settings, cgroup)?;
@@ -168,7 +168,7 @@ fn weight_of_blkio(weight: u16) -> u64 {
 
 /// Creates `directory` and delegates the controllers `wanted` to it, and as many of `others` as
 /// possible. A controller must be in cgroup.subtree_control of each cgroup above. Fails if a cgroup
-/// above contains processes.
+/// above, other than the root, contains processes and does not delegate a wanted controller yet.
 pub fn make(mount: &Path, directory: &Path, wanted: &[String], others: &[String]) -> Result<()> {
     super::make_directory(directory)?;
     let below = directory.strip_prefix(mount).unwrap_or(directory);

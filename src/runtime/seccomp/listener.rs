@@ -1,10 +1,11 @@
 //! Connects a seccomp filter to an agent outside the container, which decides the system calls with
 //! the action NOTIFY (seccomp_unotify(2)).
 //!
-//! The agent listens on a unix socket. Each process with the filter connects once. The process
-//! sends the filter's descriptor and the container process state as JSON ("The Container Process
-//! State" in config-linux.md of the OCI runtime specification). The process connects while the
-//! host's paths are reachable, and sends after the filter is installed and before the program runs.
+//! The agent listens on a unix socket. The container's first process and each process of `exec`
+//! connect once. The process sends the filter's descriptor and the container process state as JSON
+//! ("The Container Process State" in config-linux.md of the OCI runtime specification). The process
+//! connects while the host's paths are reachable, and sends after the filter is installed and
+//! before the program runs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ pub struct Listener {
     pub path: String,
     /// Data that the agent gets unchanged.
     pub metadata: String,
-    /// The container's ID. The OCI face sets this and the following fields after parsing.
+    /// The container's ID. `oci` sets this and the following fields after parsing.
     pub id: String,
     /// The bundle's directory on the host.
     pub bundle: String,
