@@ -81,7 +81,7 @@ fn refuse_advertised_routes(bridge: &str) -> Result<()> {
     if Path::new(&path).exists() { set(&path, "0") } else { Ok(()) }
 }
 
-/// Enables IP forwarding. Without it, containers reach only the host.
+/// Enables IP forwarding. Without it, no packet gets from a container to another machine.
 pub fn forward(network: &Network) -> Result<()> {
     set("/proc/sys/net/ipv4/ip_forward", "1")?;
     if network.pool(Family::V6).is_some() {
@@ -106,8 +106,8 @@ pub fn set(path: &str, value: &str) -> Result<()> {
     std::fs::write(path, value).context(|| format!("write {value} to {path}"))
 }
 
-/// The MTU, in bytes, of the link of the host's default route, which sends no larger packets. At
-/// least `MIN_MTU`.
+/// The MTU, in bytes, of the link of the host's default route, because that link sends no larger
+/// packets. At least `MIN_MTU`.
 fn host_mtu(socket: &mut Socket) -> Result<u32> {
     let routes = link::routes(socket)?;
     let Some(default) = routes.iter().find(|route| route.to.is_none()) else {

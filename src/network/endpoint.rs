@@ -84,8 +84,8 @@ impl NetworkNamespace {
     }
 }
 
-/// Runs `act` in a network namespace. The process has one thread, so no other thread changes its
-/// namespace.
+/// Runs `act` in a network namespace, and returns to the former namespace. setns(2) moves one
+/// thread, and /proc/self is the main thread: the process has no other.
 fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())

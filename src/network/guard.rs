@@ -3,9 +3,10 @@
 //! A published port answers on the host's 127.0.0.1 only if the bridge has `route_localnet`, which
 //! also lets every packet from the bridge reach 127.0.0.0/8 (CVE-2020-8558). Rules of iptables or
 //! nf_tables are not enough, because administrators, firewalld and ufw flush them. So a traffic
-//! control filter (tc(8), rtnetlink(7)) drops such packets before the bridge gets them. It exists
-//! as long as the link. Without the filter, `route_localnet` stays off. The program is classic BPF
-//! (Documentation/networking/filter.rst of the kernel) and needs only `sch_ingress` and `cls_bpf`.
+//! control filter (tc(8), rtnetlink(7)) drops such packets before the bridge gets them. The filter
+//! exists as long as the link. Without the filter, `route_localnet` stays off. The program is
+//! classic BPF (Documentation/networking/filter.rst of the kernel) and needs only `sch_ingress` and
+//! `cls_bpf`.
 
 use libc::sock_filter;
 use linux_raw_sys::netlink::tcmsg;

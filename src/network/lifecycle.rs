@@ -46,8 +46,8 @@ pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
-/// Removes the networks that are `wanted` and that no container uses, and returns them. Of the
-/// default network it removes only the bridge, and keeps the record.
+/// Removes the networks that are `wanted` and that no running container uses, and returns them. Of
+/// the default network it removes only the bridge, and keeps the record.
 pub fn prune(
     roots: &Roots,
     is_alive: IsAlive,

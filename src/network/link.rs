@@ -446,7 +446,7 @@ pub fn give_address(batch: &mut Batch, index: u32, held: &Held) {
     }
 }
 
-/// Removes a link and its peer. A missing link is no error.
+/// Removes a link, and with one end of a veth pair the other end. A missing link is no error.
 pub fn delete(socket: &mut Socket, name: &str) -> Result<()> {
     let mut batch = Batch::default();
     batch.begin(RTM_DELLINK, 0, &link_header(0, 0, 0), format!("remove link {name}"));

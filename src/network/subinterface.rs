@@ -3,8 +3,8 @@
 //!
 //! The host has no end of this link. To find the link when no process of the container is left, the
 //! namespace gets a number in the host's namespace (RTM_NEWNSID). The link is made with the
-//! endpoint's random name; then it is renamed to `eth0`, and the random name becomes its alias in
-//! the same message. So the link can always be found. Needs Linux 4.16.
+//! endpoint's random name; then it gets its own name, such as `eth0`, and the random name becomes
+//! its alias in the same message. So the link can always be found. Needs Linux 4.16.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;

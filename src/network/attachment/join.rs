@@ -46,7 +46,7 @@ pub struct Container<'a> {
 }
 
 /// Leases the addresses of a new endpoint; `others` are the container's other endpoints. Fails if
-/// an address or the interface's name is taken; then no lease is left.
+/// an address or the interface's name is taken. A failure releases the addresses that were leased.
 pub fn lease(
     roots: &Roots,
     container: &Container<'_>,

@@ -29,7 +29,8 @@ pub fn find(roots: &Roots, id: &ContainerId) -> Result<Attachment> {
     }
 }
 
-/// The attachments of all running containers, each with its container's id.
+/// The attachments of all containers that run, or that ended and were not cleaned up, each with its
+/// container's id.
 pub fn all(roots: &Roots) -> Result<Vec<(ContainerId, Attachment)>> {
     let mut all = Vec::new();
     for id in record::all_ids(roots)? {
@@ -91,7 +92,7 @@ fn by_leases(roots: &Roots, only: Option<&ContainerId>) -> Result<Vec<(Container
 /// Adds a leased address to the endpoint on the lease's network.
 fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     let pool = lease.address.map(|address| network.pool(Family::of(address)));
-    // Skip the address: the network has no subnet of its family.
+    // Skip an address of a family of which the network has no subnet.
     if pool == Some(None) {
         return;
     }

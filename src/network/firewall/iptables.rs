@@ -4,8 +4,8 @@
 //!
 //! A line `:CHAIN - [0:0]` creates the chain or empties it. The text of a change depends on the
 //! present rules. If another program or state root makes one of its lines impossible before the
-//! kernel gets the text (it creates the chain of a `-N`, say), the kernel refuses the whole text,
-//! and the change starts again with the new rules.
+//! kernel gets the text (for example, by creating the chain of a `-N`), the kernel refuses the
+//! whole text, and the change starts again with the new rules.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -28,10 +28,12 @@ const ATTEMPTS: u32 = 10;
 /// Where to look for the tools if PATH lacks these directories.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
-/// The back end that runs iptables-restore. Its chains, each with the state root's suffix:
+/// The back end that runs iptables-restore. Its chains, whose names end in the state root's suffix,
+/// except `MYDOCKER-USER`:
 ///
 /// - `MYDOCKER-FORWARD`, from FORWARD: first calls `MYDOCKER-USER`, then decides which packets of
-///   each network pass. `MYDOCKER-USER` is the administrator's; mydocker only creates it.
+///   each network pass. `MYDOCKER-USER` is for the administrator's rules: mydocker creates it, and
+///   removes it only while it is empty.
 /// - `MYDOCKER-DNAT`, from PREROUTING and OUTPUT: leads packets to published ports. Only packets to
 ///   the host itself reach this chain, so a container's packets to port 80 of another machine stay
 ///   unchanged.

@@ -96,7 +96,8 @@ impl RuleThere {
         attribute(attributes, NFTA_RULE_USERDATA) == Some(&comment(text))
     }
 
-    /// Whether the rule jumps to `chain`. Only a jump contains a chain's name.
+    /// Whether the rule jumps to `chain`. Apart from the chain that the rule is in, only a jump
+    /// names a chain.
     pub fn leads_to(&self, chain: &str) -> bool {
         let name: Vec<u8> = chain.bytes().chain([0]).collect();
         self.payload.windows(name.len()).any(|part| part == name)
