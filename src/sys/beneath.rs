@@ -72,7 +72,7 @@ pub fn open_long(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<Own
 }
 
 /// As [`open_without_links`], for a path without `..` that may be longer than PATH_MAX. Fails with
-/// EXDEV if `path` is absolute or leads above `directory`.
+/// EXDEV if `path` is absolute.
 pub fn open_long_without_links(
     directory: &OwnedFd,
     path: &Path,
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(make_file(tree.1.as_fd(), Path::new("a"), mode).unwrap_err(), Errno::LOOP);
     }
 
-    /// Any rename on the host, in any directory, makes openat2(2) of a path with `..` fail with
+    /// Any rename on the host, in any directory, can make openat2(2) of a path with `..` fail with
     /// EAGAIN.
     #[test]
     fn renames_nearby_fail_no_resolution() {

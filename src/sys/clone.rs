@@ -18,7 +18,7 @@ use super::last_errno;
 /// Whether `clone3` or `fork` created this process.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// The kinds of new namespaces for a child (`CLONE_NEW…`, namespaces(7)).
+/// The kinds of new namespaces for a child or for `unshare` (`CLONE_NEW…`, namespaces(7)).
 #[derive(Clone, Copy, Default)]
 pub struct Flags(u64);
 

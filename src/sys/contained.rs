@@ -3,8 +3,8 @@
 //!
 //! The binary is compiled with `panic = "abort"`, so a panic normally aborts. Here the panic hook,
 //! which runs on the thread that panicked, reports the message to the caller and then sleeps
-//! forever. The caller fails as it does for other bad input, and removes its unfinished files.
-//! The thread's memory stays allocated until the process ends.
+//! forever. The caller fails as it does for other bad input, and removes its unfinished files. The
+//! memory of a thread that panicked stays allocated until the process ends.
 
 use std::cell::RefCell;
 use std::io;
@@ -38,9 +38,9 @@ impl Drop for Thread {
     }
 }
 
-/// Runs `work` on a new thread named `name` while the caller's thread runs `foreground`, and returns
-/// the result of `foreground`. If `work` panics, `report` gets the panic's message, on the thread
-/// that panicked. Fails if the thread cannot be created (pthread_create(3)).
+/// Runs `work` on a new thread named `name` while the caller's thread runs `foreground`. Waits for
+/// both and returns the result of `foreground`. If `work` panics, `report` gets the panic's
+/// message, on the thread that panicked. Fails if the thread cannot be created (pthread_create(3)).
 pub fn run<T>(
     name: &str,
     work: impl FnOnce() + Send,

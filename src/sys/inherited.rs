@@ -1,6 +1,6 @@
 //! Resets the settings that a process inherits from its caller besides descriptors: ignored
-//! signals, resource limits, priority, CPUs, OOM score, personality. execve(2) and fork(2) list
-//! these settings.
+//! signals, resource limits, scheduling policy and priority, CPUs, OOM score, personality, use of
+//! huge pages, timer slack. execve(2) and fork(2) list these settings.
 //!
 //! A command keeps most of its caller's settings. A monitor and a process that enters a container
 //! start with a service's settings. So a container is the same whether a shell, cron or a real-time

@@ -29,7 +29,6 @@ pub fn filesystem(
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // `mount` shows the source in its first column.
     match source {
         "" => fsconfig_set_string(context.as_fd(), "source", kind)?,
         source => fsconfig_set_string(context.as_fd(), "source", source)?,

@@ -89,8 +89,7 @@ pub fn become_process(process: Process) {
 /// The log's descriptor, for callers that close all other descriptors; `None` if the log is off.
 pub fn descriptor() -> Option<BorrowedFd<'static>> {
     let number = DESCRIPTOR.load(Relaxed);
-    // SAFETY: only `stop` closes the descriptor, and no caller uses the borrow after its next
-    // statement.
+    // SAFETY: only `stop` closes the descriptor, and no caller keeps the borrow until then.
     (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
