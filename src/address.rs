@@ -79,8 +79,8 @@ impl fmt::Display for Mac {
 impl FromStr for Mac {
     type Err = Error;
 
-    /// Parses six hexadecimal bytes, separated by colons or hyphens. Fails on a group address,
-    /// which no interface can have.
+    /// Parses six hexadecimal bytes, separated by colons or hyphens. Fails on a group address and
+    /// on the zero address, which no interface can have.
     fn from_str(text: &str) -> Result<Mac> {
         let mut mac = [0; 6];
         let is_digit = |byte: u8| byte.is_ascii_hexdigit();

@@ -133,7 +133,7 @@ impl Glob {
         ends
     }
 
-    /// Also marks the tokens that need no further character.
+    /// Also marks the places behind tokens that can match no character.
     fn close(&self, reached: &mut [bool]) {
         for (n, token) in self.tokens.iter().enumerate() {
             match token {

@@ -1,8 +1,8 @@
 //! mydocker: a container engine in one static binary, without a daemon.
 //!
 //! The binary is `main.rs`, which sets the allocator and calls [`main`]. The library exists so that
-//! the benchmarks and fuzz targets call the product's own code, through [`bench`] and `fuzz`.
-//! Everything else is private, so that the compiler finds dead code.
+//! the benchmarks and fuzz targets call the product's own code, through [`bench`] and `fuzz`. Only
+//! these two, [`main`] and the allocator are public, so that the compiler finds dead code.
 //!
 //! Layers, from the top: `cli` → `compose`, `build` → `engine` → `image`, `network`, `volume`,
 //! `container` → `runtime` → `store` → `sys`, and `oci` → `runtime`; imports only point down.

@@ -8,8 +8,8 @@ use super::peers::{Bench, LINES, LINES_BYTES, PODMAN, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Contender, output, take};
 
-/// How often the container prints the file: first in the foreground, then into the log. The log
-/// keeps all of the second output.
+/// How often the container prints the file in the foreground. It prints the file `LOGGED_TIMES`
+/// times into the log, which keeps all of that output.
 const TIMES: usize = 16;
 const LOGGED_TIMES: usize = 2;
 

@@ -161,8 +161,8 @@ fn make_root(root: &Path) {
     fs::write(root.join(&LINES[1..]), line.repeat(LINES_BYTES / line.len())).expect("write lines");
 }
 
-/// Mounts the controllers of cgroup v1 on a hybrid host: crun needs all of them in v1, but the
-/// kernel may still use some in v2.
+/// Mounts the controller hugetlb of cgroup v1 on a hybrid host: crun needs all controllers in v1,
+/// but this one may still be in v2.
 fn claim_controllers() {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let is_hybrid = mounts.contains("- cgroup cgroup") && mounts.contains("- cgroup2 ");

@@ -187,7 +187,8 @@ impl Background {
         Background { line, child, chunks, seen: [Vec::new(), Vec::new()] }
     }
 
-    /// Writes to the call's stdin, without waiting until the call reads it.
+    /// Writes to the call's stdin, without waiting until the call reads it. More than 4096 bytes
+    /// also close stdin.
     pub fn type_in(&mut self, input: impl Into<Vec<u8>>) {
         let mut stdin = self.child.stdin.take().unwrap();
         let input = input.into();

@@ -9,9 +9,9 @@
 //!
 //! A `Host` is a mydocker with its own state root and run root, so tests run in parallel. Dropping
 //! it removes its containers and networks; the test fails if a mount or process of them is left. A
-//! call must succeed unless `exits` expects another status. The only time limit is `PATIENCE`. With
-//! TEST_USERNS=auto in the environment, every container without another setting gets a user
-//! namespace.
+//! call must succeed unless `exits` expects another status. A wait in a test fails after
+//! `PATIENCE`. With TEST_USERNS=auto in the environment, every container without another setting
+//! gets a user namespace.
 //!
 //! The image `bb` is Debian's static busybox. `Host::debian` makes an image of Debian with further
 //! packages, once per machine, below `target/rootfs`. A test that can't run here calls `skip!`,
@@ -422,8 +422,8 @@ pub fn debian_image(packages: &[&str]) -> PathBuf {
     debian::archive(packages)
 }
 
-/// A name that no other test on this machine uses now. It has at most six characters more than
-/// `prefix`, because the name of a network interface has at most 15.
+/// A name that no other test on this machine uses now. It has six characters more than `prefix`:
+/// the name of a network interface has at most 15.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // A PID has 22 bits, and this adds 8 bits per test file.
