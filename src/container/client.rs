@@ -88,9 +88,9 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
     }
 }
 
-/// The signals that a client reads. With `sig_proxy` and without a terminal these are nearly all.
-/// With a terminal these are SIGWINCH and the signals that could end the client while the terminal
-/// is raw.
+/// The signals that a client reads. With a terminal these are SIGWINCH and the signals that could
+/// end the client while the terminal is raw. Without a terminal these are nearly all if `sig_proxy`
+/// is set, otherwise none.
 pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
     const NEVER: [i32; 11] = [
         libc::SIGKILL,

@@ -1,5 +1,4 @@
-//! The clients of a monitor and their output. Each client gets all output, and the program need not
-//! wait.
+//! The clients of a monitor and their output. Each client gets all output or is disconnected.
 //!
 //! The log is the buffer: a client whose socket is full reads from the log files until it has
 //! caught up. Only the first client, which started the container, slows the program down, as the

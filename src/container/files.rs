@@ -95,8 +95,8 @@ impl Files {
         self.run.join("state.json")
     }
 
-    /// An empty directory: the topmost layer of mounted images. All containers share this
-    /// directory, because each root is mounted on its own run directory.
+    /// An empty directory: the topmost layer of mounted images. It is outside the run directory,
+    /// because the container's root covers the run directory. All containers share it.
     pub fn empty(&self) -> PathBuf {
         self.run.with_file_name("empty")
     }

@@ -172,8 +172,8 @@ pub fn stale_leases(roots: &Roots) -> Result<Vec<PathBuf>> {
     Ok(leases.into_iter().filter(is_stale).collect())
 }
 
-/// Checks a range that the user chose. Fails if the range contains the host's root or overlaps the
-/// ranges that `lease` assigns.
+/// Checks a range that the user chose. Fails if the range is empty, goes beyond the last ID,
+/// contains the host's root, or overlaps the ranges that `lease` assigns.
 pub fn check_given(ids: &IdMap) -> Result<()> {
     let IdMap { uid, gid, size } = *ids;
     let text = format!("--userns {uid}:{gid}:{size}");

@@ -1,5 +1,5 @@
-//! The monitor: the parent process of a running container, and the only process of mydocker that
-//! stays.
+//! The monitor: the process of mydocker that stays beside a running container, as the parent of its
+//! program.
 //!
 //! The monitor is a fork of the command that started the container, with one thread, in its own
 //! session and cgroup. The monitor holds the container's lock, the program's output pipes or
@@ -205,7 +205,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
                 break 'life wiped(outcome);
             }
             life.restarts += 1;
-            // A command that reads the files of a stopped container holds this lock.
+            // Wait for a command that reads the files of a stopped container: it holds this lock.
             let change = Files::new(roots, &record.id).lock_changes();
             // An `update` may have happened during the wait. While this monitor holds the lock,
             // none can happen.
@@ -213,7 +213,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             if updated.is_some() && !life.will_restart(&outcome, &program) {
                 break 'life outcome;
             }
-            // The last program's endpoints must be gone before the next program gets the same ones.
+            // If the cleanup after the last program failed, try again: its endpoints must be gone
+            // before the next program gets the same ones.
             let prepared = prepared.or_else(|_| life.prepare_restart(&outcome));
             let renewed = prepared.and_then(|()| updated.as_ref().map(renew).transpose());
             let begun = renewed.and_then(|renewed| match renewed.or(spec.take()) {
@@ -352,7 +353,8 @@ struct Life<'a> {
     restarts: u32,
     /// The cgroups of ended programs that could not be removed.
     left: Vec<String>,
-    /// Whether a program has started whose end is not in the journal yet.
+    /// Whether a program has started and `note_clean_up` has not added the events of its cleanup
+    /// yet.
     has_begun: bool,
     /// The networks that the present program has joined, until their events are written.
     joined: Networks,

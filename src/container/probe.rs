@@ -81,7 +81,7 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
 }
 
 /// Runs the command and returns its exit status and output. Returns -1 if the command exceeds its
-/// timeout or is killed by a signal.
+/// timeout or the go-between is killed.
 fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     let (check, shell) = (&health.check, health.shell.as_deref().unwrap_or_default());
     let (record, state) = (probed.record, probed.state);

@@ -30,7 +30,7 @@ use crate::time::Instant;
 /// of the monitor itself is shorter.
 pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 
-/// The time between the stop signal and SIGKILL in seconds, as in Docker.
+/// The default time between the stop signal and SIGKILL in seconds, as in Docker.
 pub const STOP_TIMEOUT: i64 = 10;
 
 /// The content of `<run>/<id>/state.json`. The monitor writes the file when the program has
@@ -59,7 +59,7 @@ pub struct State {
 /// start, because `Record::run` says the same.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Outcome {
-    /// In nanoseconds since 1970; 0 if the container could not start.
+    /// In nanoseconds since 1970; 0 if the container has never run.
     pub started: i64,
     /// In nanoseconds since 1970; 0 if the run has not ended, or if its end was not recorded.
     pub finished: i64,
@@ -163,7 +163,7 @@ pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<
 }
 
 /// Reads the state once. `None` if the container has started or was cleaned up during the read.
-/// `again` says that the read before this one found no run directory.
+/// `again` says that this is not the first read.
 fn read_once(
     roots: &Roots,
     files: &Files,

@@ -1,4 +1,4 @@
-//! Messages between two processes of mydocker over a pair of SOCK_SEQPACKET unix sockets. A message
+//! Messages between two processes of mydocker over connected SOCK_SEQPACKET unix sockets. A message
 //! carries at most one descriptor (SCM_RIGHTS, unix(7)). One packet is one message, so a message
 //! needs no length field and never arrives in parts. Callers such as `runtime::report` define the
 //! contents.
