@@ -81,7 +81,6 @@ fn chain() -> Project {
     project
 }
 
-/// A build without the cache writes its steps to the cache.
 #[test]
 fn a_build_without_the_cache_writes_to_it() {
     let project = chain();
@@ -277,7 +276,7 @@ fn prune_and_df_include_the_cache() {
     };
     assert_eq!(df(), "Build Cache 0 0B");
     project.build(&[]);
-    // The image uses the layers, so they stay without -a.
+    // The image uses the layers, so a prune without -a keeps them.
     assert_eq!(df(), "Build Cache 2 0B");
     host.mydocker(["builder", "prune", "-f"]).stdout("Total reclaimed space: 0B\n");
     assert_eq!(project.build(&[]).cached.len(), 2);

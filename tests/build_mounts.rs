@@ -113,7 +113,8 @@ fn a_source_leads_neither_out_of_the_context_nor_out_of_a_stage() {
     }
 }
 
-/// As above, but the links' paths also exist in the tree of the mount: a step sees only that file.
+/// The same attack, but the links' paths also exist in the tree of the mount: a step sees the file
+/// of that tree.
 #[test]
 fn links_on_the_way_to_a_source_stay_in_its_tree() {
     let project = Project::new();

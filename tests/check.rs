@@ -10,8 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::machine::Side;
 use support::{Host, eventually};
 
-/// Checks that `system check` prints exactly the lines `expected`, in any order, and prints them
-/// again the second time. Returns the output of `--repair`.
+/// Checks that `system check` prints one line for each text of `expected`, which the line contains,
+/// in any order, and no other line. A second call must print the same lines. Returns the output of
+/// `--repair`.
 #[track_caller]
 fn finds(host: &Host, expected: &[&str]) -> Vec<String> {
     let mut found = host.mydocker(["system", "check"]).exits(1).lines();
@@ -273,7 +274,7 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["rename", "c", "other"]);
     host.mydocker(["rename", "other", "c"]);
     has_all(&["rename"]);
-    // Nothing changes if the containers are paused.
+    // The same holds while the container is paused.
     host.mydocker(["pause", "c"]);
     wipe(&host);
     assert_eq!(host.mydocker(["ps", "--format", "{{.State}}"]).text(), "paused");
@@ -297,7 +298,7 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["system", "check"]).stdout("");
 }
 
-/// No monitor can clean up, and no file lists what exists: `rm -f` finds all of it.
+/// No monitor can clean up, and no file lists what exists: `rm -f` and `stop` find all of it.
 #[test]
 fn a_wiped_container_without_a_monitor_leaves_nothing() {
     let host = Host::on_machine();

@@ -1,5 +1,5 @@
-//! Kills at any moment, of any process of mydocker. After one repair, everything that is left
-//! belongs to a container of `ps -a`, and `system check` finds nothing.
+//! Kills at any moment, of any process of mydocker. Once the killed processes have ended, a repair
+//! leaves only what belongs to a container of `ps -a`, and `system check` finds nothing.
 
 mod support;
 
@@ -31,7 +31,8 @@ fn spawn(host: &Host, args: &[&str]) -> Child {
     host.command(args).stdin(null()).stdout(null()).stderr(null()).spawn().unwrap()
 }
 
-/// Fails if, after one repair, anything is left that belongs to no container of `ps -a`.
+/// Repairs until `system check` finds nothing. Fails if anything is left that belongs to no
+/// container of `ps -a`.
 fn assert_clean(host: &Host) {
     // A killed process may need some time to end, and holds its lock until then.
     eventually("a repair leaves nothing to find", || {

@@ -5,7 +5,8 @@ mod support;
 
 use support::{Host, eventually};
 
-/// Fails unless another container runs and every command works on it and on the hostile one.
+/// Fails unless another container runs, commands work on it and on the hostile one, and the removal
+/// of the hostile one leaves nothing.
 fn others_go_on(host: &Host) {
     host.mydocker(["exec", "bystander", "echo", "well"]).stdout("well\n");
     host.mydocker(["ps"]).stdout_has("bystander").stdout_has("hostile");
@@ -76,8 +77,9 @@ fn thousands_of_children_at_the_exit() {
     others_go_on(&host);
 }
 
-/// The number of mounts that the kernel allows in a namespace (fs.mount-max, by default 100,000).
-/// The script doubles the mounts as long as that works, then adds smaller and smaller numbers.
+/// The container makes as many mounts as the kernel allows in a namespace (fs.mount-max, by default
+/// 100,000). The script doubles the mounts as long as that works, then adds smaller and smaller
+/// numbers.
 #[test]
 fn a_hundred_thousand_mounts_of_its_own() {
     let script = "mkdir /m; mount -t tmpfs none /m; i=0; while [ $i -lt 17 ]; do mkdir /m/$i; \
@@ -330,7 +332,7 @@ fn every_inotify_instance_taken() {
 
 /// A container may fill its hosts, hostname and resolv.conf, which are neither in its layer nor in
 /// a volume. So these files are on a file system of 1 MiB. No command fails because this file
-/// system is full.
+/// system is full, except a `cp` to one of these files.
 #[test]
 fn full_hosts_hostname_and_resolv_conf_files() {
     const BOUND: u64 = 1 << 20;

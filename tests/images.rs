@@ -344,7 +344,7 @@ fn images_are_tagged_and_removed() {
     host.mydocker(["tag", "bb", "me/two:2"]);
     host.mydocker(["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=me/*"])
         .stdout("me/two:2\n");
-    // As in Docker, once for each name.
+    // As in Docker, the id is printed once for each name.
     host.mydocker(["images", "-q", "--no-trunc"]).stdout(&format!("{id}\n{id}\n"));
     host.mydocker(["images", "--digests"]).stdout_has("<none>");
     host.mydocker(["rmi", &id]).exits(1).stderr_has("several names");

@@ -249,8 +249,8 @@ fn inspect_has_dockers_fields() {
     let mounts = host.inspect("c", "{{json .Mounts}}");
     assert!(mounts.contains(r#""Destination":"/host""#) && mounts.contains(r#""RW":false"#));
     let command = format!("/proc/{}/cmdline", host.pid("c"));
-    // execve closes the descriptors, which tells the engine of the success, before this file
-    // changes.
+    // The engine reports success when execve closes the descriptors. This file changes a little
+    // later.
     eventually("the PID is the program's", || {
         std::fs::read_to_string(&command).unwrap() == "sleep\x001000\0"
     });
@@ -285,7 +285,7 @@ fn a_container_that_exits_is_listed_as_exited() {
 fn after_a_power_cut_no_container_is_listed_as_running() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sleep", "1000"]);
-    // Everything in the volatile run root is lost, and every process.
+    // A power cut ends every process and empties the volatile run root.
     let (pid, monitor) = (host.pid("c"), host.monitor("c"));
     kill(monitor);
     eventually("all are gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());

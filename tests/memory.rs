@@ -410,7 +410,6 @@ fn a_directory_of_many_long_names() {
     }
 }
 
-/// A log without line ends.
 #[test]
 fn a_log_without_lines() {
     let host = Host::with_busybox();

@@ -58,7 +58,8 @@ impl Podman {
         command
     }
 
-    /// A call with IDs for `--userns auto`. Podman reads them only from /etc/subuid.
+    /// A call with IDs for `--userns auto`. Podman reads them only from /etc/subuid and
+    /// /etc/subgid.
     fn call_with_ids(&self, args: &[&str]) -> Done {
         let podman = self.command(args);
         let mut command = Command::new("unshare");

@@ -90,7 +90,6 @@ fn the_procd_script_starts_and_stops_containers() {
     stops_and_starts(&format!("{text}\nstart"), &format!("{text}\nstop"));
 }
 
-/// The example's inittab has the same two lines as that of contrib.
 #[test]
 fn the_inittab_of_the_example_has_the_same_lines() {
     let example = std::fs::read_to_string(project("examples/inittab")).unwrap();

@@ -49,7 +49,7 @@ fn stdin_is_passed_only_with_i() {
     let host = Host::with_busybox();
     host.feed("heard\n", ["run", "--rm", "bb", "cat"]).stdout("");
     host.feed("heard\n", ["run", "--rm", "-i", "bb", "cat"]).stdout("heard\n");
-    // The end of the input is passed on, but not before it.
+    // The end of the input is passed on, but only after the whole input.
     let mut cat = host.background(["run", "--rm", "-i", "bb", "cat"]);
     cat.type_in("one\n");
     cat.expect("one\n");
