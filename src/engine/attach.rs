@@ -1,8 +1,8 @@
 //! `attach`: connects this terminal to a running container.
 //!
-//! This file also computes the exit status from the way in which a client's connection ended, which
-//! `run`, `start -a` and `exec` share. `container::client` relays data between the terminal and the
-//! monitor. Exit statuses are Docker's: 128 + n for signal n.
+//! This file also has the exit statuses of `run`, `start -a` and `exec`, which follow from the way
+//! in which the client's connection ended. `container::client` relays data between the terminal and
+//! the monitor. Exit statuses are Docker's: 128 + n for signal n.
 
 use super::Engine;
 use super::options::AttachOptions;

@@ -1,9 +1,8 @@
 //! The build cache for `builder prune`, `system prune` and `system df`: its size, and which entries
 //! a prune removes.
 //!
-//! The size of an entry is that of its layer, or 0 if an image has the layer too. If entries share
-//! a layer, its bytes count once. The least recently used entries are removed first. Cache mounts
-//! are listed here too; `cache_mounts` makes them.
+//! A sum counts each layer once, and not at all if an image has the layer too. The least recently
+//! used entries are removed first. Cache mounts are listed here too; `cache_mounts` makes them.
 
 use std::collections::HashSet;
 

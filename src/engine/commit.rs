@@ -3,8 +3,8 @@
 //!
 //! The changes are overlayfs's upper directory, which becomes one layer. A running container is
 //! frozen while it is read (`--pause`). A child process thaws the container even if this process is
-//! killed.
-//! The image's config is the config with which the container was created, changed by `--change`.
+//! killed. The image's config is the config with which the container was created, changed by
+//! `--change`.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -28,7 +28,7 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
-    /// The pauses of 0.2 to 20 ms of a wait for at most `limit`.
+    /// Pauses of 0.2 to 20 ms, for a wait of at most `limit`.
     pub(super) fn within(limit: Duration) -> Pauses {
         Pauses::short(Some(limit))
     }
@@ -42,7 +42,7 @@ impl Pauses {
         }
     }
 
-    /// The pauses of 1 to 100 ms of a wait without a limit.
+    /// Pauses of 1 to 100 ms, for a wait without a limit.
     pub(super) fn unlimited() -> Pauses {
         let (next, longest) = (Duration::from_millis(1), Duration::from_millis(100));
         Pauses { deadline: None, next, longest }
@@ -114,9 +114,9 @@ impl Engine {
         state::condition(&self.roots, record, hooks::take_down)
     }
 
-    /// Like `glance`, but waits until a container that is being started has started. Kills the
-    /// container after `limit`, because a start can hang, for example in a file that another
-    /// container leases (F_SETLEASE of fcntl(2)).
+    /// Like `present_condition`, but waits until a container that is being started has started.
+    /// Kills the container after `limit`, because a start can hang, for example in a file that
+    /// another container leases (F_SETLEASE of fcntl(2)).
     pub(super) fn await_start(
         &self,
         record: &Record,

@@ -2,7 +2,8 @@
 //!
 //! `network connect` and `network disconnect` change the endpoints of a running container under the
 //! container's lock; `hooks` changes them at the container's start and end. The module `network`
-//! makes bridges, leases and firewall rules. This file adds which containers are alive.
+//! makes bridges, leases and firewall rules. This file gives it `is_alive`, because only the engine
+//! knows which containers are alive.
 
 use rustix::process::Pid;
 
@@ -230,9 +231,9 @@ impl Engine {
     }
 
     /// Connects a container to a network (`network connect`). A running container gets the
-    /// interface now, and any container at its next start. The record is written last. If the
-    /// process is killed before that, the next change of the running container's networks removes
-    /// the interface. Returns the errors of hosts files that could not be written.
+    /// interface now, a stopped one at its next start. The record is written last. If the process
+    /// is killed before that, the next change of the running container's networks removes the
+    /// interface. Returns the errors of hosts files that could not be written.
     pub fn network_connect(
         &self,
         network: &str,

@@ -1,7 +1,7 @@
 //! Replaces `transfer` in a build without the cargo feature `pull`.
 //!
-//! This file has the same functions, but all of them fail with a hint at `load` and `import`. So
-//! the rest of the engine and the command line need no conditional compilation.
+//! This file has the same functions. All except `settings` fail with a hint at `load` and `import`.
+//! So the rest of the engine and the command line need no conditional compilation.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};
@@ -9,7 +9,7 @@ use super::view::TransferEvent;
 use crate::error::{Error, Result};
 use crate::reference::Reference;
 
-/// The error of all functions here.
+/// The error of the functions here.
 fn left_out() -> Error {
     Error::new(
         "this mydocker was built without registries (cargo feature 'pull'); use `load` or `import`",

@@ -201,8 +201,8 @@ fn resources(asked: &Resources) -> Result<Resources> {
     Ok(resources)
 }
 
-/// Returns the limit of memory and swap together in bytes, or -1 for no limit. Docker's default is
-/// as much swap as memory.
+/// Returns the limit of memory and swap together in bytes; -1 means no limit. If only memory is
+/// limited, Docker allows as much swap as memory.
 pub(super) fn memory_and_swap(resources: &Resources) -> Option<i64> {
     match (resources.memory_swap, resources.memory) {
         (Some(total), _) => Some(total),

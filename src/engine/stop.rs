@@ -27,11 +27,12 @@ use crate::sys::signal::Signal;
 /// The time that a kill gives a starting container to finish its start.
 pub(super) const MAX_START: Duration = Duration::from_secs(1);
 
-/// A container that has received its stop signal.
+/// A container that is being stopped.
 pub struct Stopping {
     record: Record,
     signal: Signal,
-    /// The process that got the signal.
+    /// The process that got the stop signal; `None` until the signal is sent, and if the container
+    /// does not run.
     asked: Option<OwnedFd>,
     /// The time of the SIGKILL; `None` means never.
     deadline: Option<Instant>,

@@ -3,9 +3,9 @@
 //! To replace a file, a writer writes a temporary file in the same directory and renames it over
 //! the old file. A reader sees the old fact or the new one, never a mixture (rename(2)). A file
 //! that must survive a power cut is fsynced before the rename, and its directory after the rename.
-//! Other files are only renamed, since flash is slow and wears out. flock(2) on a `.lock` file
-//! excludes other processes. The kernel releases the lock when its holder ends, even if the holder
-//! is killed.
+//! Other files are only renamed, since flash is slow and wears out. flock(2) on a file or a
+//! directory excludes other processes. The kernel releases the lock when its holder ends, even if
+//! the holder is killed.
 
 pub mod fields;
 pub mod file_system;
@@ -369,8 +369,8 @@ pub fn tree_size(path: &Path) -> u64 {
     add(path, &mut std::collections::HashSet::new())
 }
 
-/// Returns the names in `dir` that are UTF-8 and do not start with a dot; temporary and hidden
-/// files do. Returns no name if `dir` does not exist.
+/// Returns the names in `dir` that are UTF-8 and do not start with a dot, as those of temporary and
+/// hidden files do. Returns no name if `dir` does not exist.
 pub fn list(dir: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,

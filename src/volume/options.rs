@@ -63,7 +63,8 @@ fn value<'a>(options: &'a [(String, String)], wanted: &str) -> &'a str {
 }
 
 /// Parses the options of a volume. Fails on an unknown option, without `device`, without `type`
-/// unless the mount is a bind, and on data that is too long for mount(2).
+/// unless the mount is a bind, on a bind of a relative path, and on data that is too long for
+/// mount(2).
 pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
     for (key, value) in options {
         match key.as_str() {

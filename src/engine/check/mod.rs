@@ -63,7 +63,8 @@ impl Engine {
         Ok(findings.list)
     }
 
-    /// Removes the rest of containers whose creation or removal was killed.
+    /// Removes the leftovers of killed commands outside the stores: containers without a record,
+    /// names, leases, run directories and temporary files.
     #[cfg(feature = "build")]
     pub(super) fn mend_leftovers(&self) -> Result<()> {
         let mut findings = Findings { repair: true, list: Vec::new() };

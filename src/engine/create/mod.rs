@@ -83,8 +83,7 @@ impl Engine {
         };
         let files = Files::new(&self.roots, &id);
         let lock = files.lock_monitor()?;
-        // Until the container has a name, `undo` uses the id, which no container can have as a
-        // name.
+        // Until the container has a name, `undo` uses the id, which no container has as a name.
         let (standin, volumes) = (id.to_string(), Vec::new());
         let mut undo = Undo { engine: self, id: &id, name: standin, volumes, ids: None };
         fs::DirBuilder::new()

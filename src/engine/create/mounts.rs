@@ -52,7 +52,7 @@ impl Engine {
         Ok(mounts)
     }
 
-    /// Adds the volumes and bind mounts of another container whose targets have no mount yet.
+    /// Adds the mounts of another container, except tmpfs, whose targets have no mount yet.
     fn add_volumes_of(
         &self,
         name: &str,
