@@ -6,8 +6,8 @@
 
 /// The network that containers join by default. Every state root has its own.
 pub const DEFAULT: &str = "bridge";
-/// The former name of the default network. Still the name of its directory, and of its bridge below
-/// the default state root.
+/// The former name of the default network. Still the name of its directory and, in the default
+/// state root, of its bridge.
 pub const DEFAULT_BRIDGE: &str = "mydocker0";
 
 /// Replaces the former name in a record by the present one.

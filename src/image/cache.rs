@@ -92,7 +92,8 @@ impl CacheEntry {
 }
 
 impl ImageStore {
-    /// Returns the entry of a key. `need_layers` checks whether the entry's layer exists.
+    /// Returns the entry of a key, or `None` if there is no intact one. `need_layers` checks
+    /// whether the entry's layer exists.
     pub fn cached(&self, key: &Digest) -> Option<CacheEntry> {
         let bytes = store::read(&self.cache_file(key)).ok().flatten()?;
         CacheEntry::parse(key, &bytes)

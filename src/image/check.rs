@@ -42,7 +42,7 @@ impl Leftover {
         &self.path
     }
 
-    /// Returns the words about the leftover, which follow the leftover's path in a finding.
+    /// Describes the leftover, for a finding that starts with the leftover's path.
     pub fn what(&self) -> &'static str {
         match self.kind {
             Kind::Layer(layers::Leftover::Unpacking) => "is a layer that was unpacked only in part",
@@ -92,7 +92,7 @@ impl ImageStore {
         Ok(flaws)
     }
 
-    /// Removes a name whose image does not exist.
+    /// Removes the name if its image does not exist.
     pub fn remove_dangling(&self, name: &Reference) -> Result<()> {
         let _lock = self.lock()?;
         match self.read_reference(name)? {

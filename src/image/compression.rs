@@ -39,8 +39,8 @@ const MIN_RING: usize = 4 << 20;
 /// waits until others end.
 const WINDOWS: usize = 32 << 20;
 
-/// Returns a reader of the decompressed bytes of `input`. Fails with `Unsupported` for xz and
-/// bzip2.
+/// Returns a reader of the decompressed bytes of `input`. Bytes that start with no known magic are
+/// read unchanged. Fails with `Unsupported` for xz and bzip2.
 pub fn decoder<'a>(input: &'a mut (dyn Read + Send)) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut magic = [0; 6];
     let length = read_up_to(input, &mut magic)?;
@@ -251,8 +251,9 @@ thread_local! {
 }
 
 impl Share {
-    /// Waits until `bytes` are free. The present share is released first, because otherwise two
-    /// decoders that both need more would wait for each other.
+    /// Takes `bytes` of `WINDOWS`. Waits until they are free, or until nothing is taken, because
+    /// `bytes` may be more than `WINDOWS`. The present share is released first, because otherwise
+    /// two decoders that both need more would wait for each other.
     fn grow(&mut self, bytes: usize) {
         give_back_share();
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -199,7 +199,8 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     if let Some(kind) = root.get("artifactType")? {
         return Ok(Document::Artifact(kind.wrong("absent: an image has none")));
     }
-    // The media type is OCI's, or Docker's of today or of its first versions, or empty.
+    // The media type is empty, OCI's, that of Docker's first versions (`octet-stream`), or that of
+    // Docker today.
     let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
         || config.media_type.contains("container.image");
     if !is_images {

@@ -36,7 +36,7 @@ use crate::reference::Reference;
 const MAX_TRIES: usize = 5;
 /// How many times a source may send wrong bytes for a blob before the next source is tried.
 const MAX_WRONG: usize = 2;
-/// The most tags of a repository that are pulled.
+/// The maximum number of tags of a repository that can be pulled as a whole.
 const MAX_TAGS: usize = 10_000;
 /// The largest page of a list of tags, in bytes.
 const MAX_TAG_PAGE: u64 = 8 << 20;

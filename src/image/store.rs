@@ -264,8 +264,8 @@ impl ImageStore {
         Ok(Usage { images, layers: layers.map(sized).collect() })
     }
 
-    /// Returns the steps of an image, oldest first, each with the bytes that it added. If the
-    /// config lacks a step for a layer, an empty step is added.
+    /// Returns the steps of an image, oldest first, each with the size of its layer in bytes, or 0
+    /// if it has none. If the config lacks a step for a layer, an empty step is added.
     pub fn history(&self, config: &ImageConfig) -> Result<Vec<(History, u64)>> {
         let mut layers = config.diff_ids.iter();
         let mut steps = Vec::new();

@@ -97,7 +97,7 @@ pub trait Watch {
 pub struct Twin<'a> {
     writer: Writer<&'a mut dyn Write>,
     owner: Option<(u32, u32)>,
-    /// The name of a single file.
+    /// The name that every entry gets, if the tree is a single file.
     name: Option<&'a [u8]>,
 }
 

@@ -36,7 +36,7 @@ use crate::sys::beneath;
 /// The limits of one archive.
 struct Limits {
     entries: u64,
-    /// The bytes of all unpacked files, including their holes.
+    /// The size of all unpacked files in bytes, including their holes.
     bytes: u64,
     /// The bytes that the paths and times of directories may take before these times are set.
     kept: usize,
@@ -52,7 +52,7 @@ const WHITEOUT_META: &[u8] = b".wh..wh.";
 /// The result of unpacking.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// The bytes of all files.
+    /// The size of all files in bytes, including their holes.
     pub size: u64,
     /// Whether the archive had its end mark. Without an end mark, a cut between two entries is not
     /// noticed.

@@ -247,7 +247,7 @@ pub fn leases(roots: &Roots, network: &Network) -> Result<Vec<Lease>> {
 }
 
 /// Removes the lease of an address, if the container still has it. Without an address, removes the
-/// container's membership.
+/// file that `enroll` made.
 pub fn release(
     roots: &Roots,
     network: &Network,
@@ -305,7 +305,8 @@ fn read(roots: &Roots, network: &Network, key: &str) -> Result<Option<LeaseFile>
     let mut line = || lines.next().unwrap_or_default().to_owned();
     let (hostname, interface, ports, links) = (line(), line(), line(), read_links(&line()));
     let address = key.parse().ok();
-    // The file's name is the owner's id, so a membership has an owner even if its file is cut off.
+    // On a network without addresses, the file's name is the owner's id, so there is an owner even
+    // if the file is cut off.
     let owner = if address.is_none() { key } else { owner };
     let Some(owner) = ContainerId::parse(owner) else { return Ok(Some(LeaseFile::CutOff)) };
     let lease = Lease { address, owner, names, hostname, interface, ports, links };

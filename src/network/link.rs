@@ -362,8 +362,8 @@ pub fn add_port(batch: &mut Batch, name: &str, bridge: u32, isolated: bool) {
     });
 }
 
-/// Makes the bridge forget the MAC addresses that it learned at a port. Disabling the port has no
-/// effect: the kernel enables it again in the same call, because the link is up.
+/// Makes the bridge forget the MAC addresses that it learned at a port. Disabling the port instead
+/// would have no effect: the kernel enables it again in the same call, because the link is up.
 pub fn flush_port(batch: &mut Batch, name: &str) {
     change_port(batch, name, |batch| batch.attribute(IFLA_BRPORT_FLUSH, &[]));
 }

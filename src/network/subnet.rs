@@ -68,9 +68,9 @@ impl Subnet {
         Subnet { base: address_of(bits, Family::of(address)), prefix }
     }
 
-    /// Parses `ADDRESS/PREFIX`. Returns also the address as written, which may have host bits: in
-    /// the container engines of tutorials it is the gateway's address. Fails on any other text, and
-    /// on subnets that no network can have, such as loopback addresses.
+    /// Parses `ADDRESS/PREFIX`. Also returns the address as written. If it has host bits, it is by
+    /// default the gateway's address, as in the tutorial engines. Fails on any other text, and on
+    /// subnets that no network can have, such as loopback addresses.
     pub fn parse(text: &str) -> Result<(Subnet, IpAddr)> {
         let bad = || Error::new(format!("bad subnet '{text}': write one such as 10.1.2.0/24"));
         let (address, prefix) = text.split_once('/').ok_or_else(bad)?;

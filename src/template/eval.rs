@@ -312,7 +312,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Follows a word's fields. Arguments belong to the last one, which must be a method.
+    /// Follows a word's fields. The arguments are passed to the last field, which must then be a
+    /// method.
     fn chain(&mut self, mut value: Value, word: &Word, arguments: Vec<Value>) -> Done<Value> {
         for (at, name) in word.fields.iter().enumerate() {
             let is_last = at + 1 == word.fields.len();

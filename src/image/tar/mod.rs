@@ -63,7 +63,7 @@ pub struct Entry {
     pub gid: u32,
     /// The modification time: seconds since 1970, and nanoseconds.
     pub mtime: (i64, u32),
-    /// The bytes of the file once unpacked, including its holes.
+    /// The size of the unpacked file in bytes, including its holes.
     pub size: u64,
     /// The major and minor number of a device.
     pub device: (u32, u32),

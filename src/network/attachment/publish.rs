@@ -80,9 +80,10 @@ pub fn open(
     conntrack::forget(host, &attachment.port_rules(id))
 }
 
-/// Lets the host's 127.0.0.1 reach the ports, if every container is `guarded`: kept off the host's
-/// loopback by the filter of `network::guard`. Otherwise ports answer on the host's other addresses
-/// only, and a port that is published on 127.0.0.1 is an error.
+/// Lets the host's 127.0.0.1 reach the ports. This needs the filter of `network::guard`, which
+/// keeps the containers off the host's loopback; `guarded` says whether the kernel has it. Without
+/// the filter, ports answer on the host's other addresses only, and a port that is published on
+/// 127.0.0.1 is an error.
 pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -> Result<()> {
     let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
     if !guarded {

@@ -54,7 +54,7 @@ impl Plan {
         Ok(Plan { before, after, networks, held: claimed.held })
     }
 
-    /// The names of the sockets to close after `carry_out`.
+    /// The names (`port::socket_name`) of the sockets to close after `carry_out`.
     pub fn unneeded(&self) -> Vec<String> {
         let names = |ports: &[PortMap]| {
             let name = |map: &PortMap| socket_name(map.protocol, map.from());

@@ -9,8 +9,8 @@ use super::message::Table;
 use crate::error::Result;
 use crate::network::subnet::Family;
 
-/// A chain whose rules are listed. `leading_to` is set for a chain that belongs to the host: then
-/// only the rules that jump to this chain of mydocker are listed.
+/// A chain whose rules are listed. If `leading_to` is set, the chain is the host's, and only its
+/// rules that jump to mydocker's chain `leading_to` are listed.
 pub struct Chain<'a> {
     pub table: &'a str,
     pub name: &'a str,
