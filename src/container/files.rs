@@ -63,8 +63,9 @@ impl Files {
         self.dir.join(".quota-device")
     }
 
-    /// Takes the lock for changes: start, rename, removal, repair. Waits for the lock. Locks the
-    /// directory itself, so a full disk is no obstacle. `None` if the container was removed.
+    /// Takes the lock for changes, such as a start, a rename or a removal. Waits for the lock.
+    /// Locks the directory itself, so a full disk is no obstacle. `None` if the container was
+    /// removed.
     pub fn lock_changes(&self) -> Result<Option<Lock>> {
         Lock::wait_existing(&self.dir, LockMode::Exclusive)
     }

@@ -113,8 +113,8 @@ impl Engine {
                 Life::InTransition if std::time::Instant::now() > deadline => {
                     return Err(stop::hangs(&record));
                 }
-                // If the monitor's run directory was removed, no other command can see that the
-                // monitor releases its lock, so wait for the monitor's process.
+                // If the monitor's run directory was removed, its lock cannot be checked, so wait
+                // for the monitor's process.
                 Life::InTransition if ending.is_none() => {
                     ending = unlisted_monitor(&self.roots, &record)?;
                 }

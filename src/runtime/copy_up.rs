@@ -103,7 +103,7 @@ pub fn finish(volume: &Path) -> Result<()> {
     while move_entries(from.as_fd(), to.as_fd())? {}
     copy_attributes(from.as_fd(), to.as_fd(), &stat)?;
     // If a container has created a file with the same name, the entry stays in the copy and is
-    // removed.
+    // removed with it.
     crate::store::remove_tree(&filled)
 }
 

@@ -51,7 +51,8 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (name, major, minor) in STANDARD {
         node(dev, name, FileType::CharacterDevice, 0o666, makedev(major, minor))?;
     }
-    // The console is a null device, over which a container's terminal is mounted later.
+    // The console is a null device. If the container has a terminal, it is mounted over the console
+    // later.
     node(dev, "console", FileType::CharacterDevice, 0o620, makedev(1, 3))?;
     for (target, name) in LINKS {
         symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;

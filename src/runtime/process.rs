@@ -423,7 +423,7 @@ const RESOURCES: [(&str, Resource); 16] = [
 /// WORKDIR. A read-only root is no error here. Fails with the exit status 126.
 pub fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     match beneath::make_dirs(root, &raw::path(cwd), Mode::from_raw_mode(0o755)) {
-        // On a read-only root, the later chdir(2) reports the missing directory.
+        // On a read-only root, `change_directory` reports the missing directory.
         Ok(_) | Err(Errno::ROFS) => Ok(()),
         Err(error) => Err(error).context(|| format!("make working directory {cwd}")),
     }

@@ -1,4 +1,4 @@
-//! Opens a container's root for `cp`, `export` and `diff`.
+//! Opens a container's root or an image's layers, for `cp`, `export`, `commit`, `diff` and builds.
 //!
 //! A running container's root, with its mounts, is reached through the container's first process. A
 //! stopped container's root is mounted again, in a new mount namespace of this process. In both
@@ -6,8 +6,8 @@
 //! RESOLVE_IN_ROOT. No path of the container is looked up on the host, and none of its files is
 //! executed.
 //!
-//! The calling thread stays in the new mount namespace, so only commands that end soon after may
-//! use this file for a stopped container.
+//! For a stopped container and for layers, the calling thread stays in the new mount namespace. So
+//! only a process that ends soon after may use these functions.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

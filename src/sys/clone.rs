@@ -1,9 +1,9 @@
 //! Creates processes: clone3(2) with new namespaces, and plain fork(2).
 //!
-//! Both functions fail if this process has a second thread. The child would have a copy of each
-//! lock that the second thread holds, but no thread that releases the lock (fork(2), POSIX).
-//! Because the parent has one thread, a child may allocate, lock and panic like any process. A
-//! child is not limited to async-signal-safe functions.
+//! Both functions need a process with one thread. Otherwise the child would have a copy of each
+//! lock that a second thread holds, but no thread that releases the lock (fork(2), POSIX). Because
+//! the parent has one thread, a child may allocate, lock and panic like any process. A child is not
+//! limited to async-signal-safe functions.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,7 +135,7 @@ fn become_child<T>() -> Fork<T> {
 
 /// Fails with EDEADLK if this process has a second thread. unshare(2) with CLONE_THREAD succeeds
 /// only in a process with one thread, and changes nothing there. A child is not checked: a child
-/// creates no thread, and its container's seccomp filter may forbid unshare(2).
+/// that forks has no second thread, and a container's seccomp filter may forbid unshare(2).
 fn require_one_thread() -> Result<(), Errno> {
     // The test harness has several threads. The only lock that a child of a test takes is the
     // heap's. The forking thread holds that lock, so the child's copy of the heap is consistent.

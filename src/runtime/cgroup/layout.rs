@@ -21,7 +21,7 @@ const CGROUP2: u64 = 0x6367_7270;
 /// it.
 const TMPFS: u64 = 0x0102_1994;
 
-/// The v1 controllers of the container's limits and defaults.
+/// The v1 controllers that are recognised among a hierarchy's mount options.
 pub const CONTROLLERS: [&str; 13] = [
     "memory",
     "cpu",

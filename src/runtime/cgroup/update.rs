@@ -85,8 +85,8 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Writes the limits for a container whose processes are in `cgroups`. If a step fails, writes
-    /// the former values back and returns the error.
+    /// Writes the limits for a container whose processes are in `cgroups`. If a step fails, undoes
+    /// the changes and returns the error.
     pub fn apply(&self, cgroups: &[String]) -> Result<Applied> {
         let mut applied = Applied::default();
         let mut each = self.directories.iter();
