@@ -87,7 +87,7 @@ fn digits(text: &str) -> Option<i64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Parses `Z` or `+hh:mm` into seconds east of UTC.
+/// Parses `Z`, `+hh:mm` or `-hh:mm` into seconds east of UTC.
 fn parse_offset(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);

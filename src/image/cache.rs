@@ -180,8 +180,8 @@ impl ImageStore {
         self.remove_cached(&uses[..above])
     }
 
-    /// Returns the most bytes that the layers may take that only the cache keeps. The cache mounts
-    /// may take as many bytes again.
+    /// Returns the limit, in bytes, for the layers that only the cache keeps. The same limit holds
+    /// for the cache mounts.
     pub fn cache_limit(&self) -> u64 {
         let disk = rustix::fs::statvfs(&self.cache);
         let disk = disk.map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));

@@ -90,8 +90,8 @@ impl<'a, D: Documents> Choice<'a, D> {
         if offer.is_artifact { Ok(None) } else { self.look(offer, Some(0), MAX_DEPTH + 1) }
     }
 
-    /// Returns the platforms of the images that do not fit, for an error. Empty if there was no
-    /// image.
+    /// Returns the platforms of images that do not fit, at most 20 of them, for an error. Empty if
+    /// there was no image.
     pub fn others(&self) -> String {
         self.others.join(", ")
     }

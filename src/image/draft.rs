@@ -185,8 +185,8 @@ impl ImageStore {
 
     /// Moves the layers of the build into place and its entries into the cache. An entry comes
     /// before its layer: an entry without a layer counts as absent, but a layer without an entry
-    /// would have no owner. The last use of the entries is `begun`, as for all entries that the
-    /// build used. Returns whether there were any entries.
+    /// would have no owner. Sets the last use of the entries to `begun`. Returns whether there were
+    /// any entries.
     pub fn publish(&self, draft: &Draft, begun: Instant) -> Result<bool> {
         self.publish_dir(&draft.dir, begun)
     }

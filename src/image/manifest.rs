@@ -74,7 +74,8 @@ pub enum Document {
 
 impl Document {
     /// Parses a manifest or an index. `media_type` is what the registry states; the document's own
-    /// media type wins. Fails on Docker's schema 1.
+    /// media type wins. Fails on Docker's schema 1, on an unknown kind of document, and on a
+    /// manifest that is also an index.
     pub fn parse(document: &str, media_type: &str, bytes: &[u8]) -> Result<Document> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);

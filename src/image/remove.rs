@@ -23,8 +23,9 @@ pub struct Removed {
 
 impl ImageStore {
     /// Removes a name of an image, and with the last name the image. An id removes the image and
-    /// all its names, but if it has several tags, only with `force`. An image that containers use
-    /// (`users`) needs `force` too, and then only loses its names. Fails if there is no such image.
+    /// all its names, but if it has several tags, only with `force`. If containers use the image
+    /// (`users`), `force` is needed too, and only the names are removed. Fails if there is no such
+    /// image.
     pub fn remove(
         &self,
         name: &ImageName,

@@ -40,8 +40,8 @@ struct Saved {
 
 impl ImageStore {
     /// Writes the named images. The name of a repository without a tag means all its tags. An image
-    /// that is given by its id is written without a name. Each manifest gets the annotations. Fails
-    /// if a name has no image.
+    /// that is given by its id or digest is written without a name. Each manifest gets the
+    /// annotations. Fails if a name has no image.
     pub fn save(
         &self,
         names: &[ImageName],

@@ -43,7 +43,7 @@ use crate::time::Instant;
 pub struct ImageStore {
     dir: PathBuf,
     pub(super) layers: Layers,
-    /// The entries of the build cache.
+    /// The directory of the build cache.
     #[cfg(feature = "build")]
     pub(super) cache: PathBuf,
 }
@@ -479,7 +479,7 @@ impl ImageStore {
         Lock::wait(&self.dir.join(".lock"), LockMode::Exclusive)
     }
 
-    /// Writes a config. An existing config stays as it is, because locks are on its file.
+    /// Writes a config. An intact config that exists stays as it is, because locks are on its file.
     fn write_blob(&self, bytes: &[u8]) -> Result<()> {
         let path = self.blob(&Digest::of(bytes));
         if store::read(&path)?.as_deref() == Some(bytes) {
@@ -495,7 +495,8 @@ impl ImageStore {
         store::read(&self.manifest_path(id))
     }
 
-    /// Records that a registry has the image by this manifest, unless the image is gone.
+    /// Records the manifest by which a registry has the image, and gives the image the name `name`.
+    /// Does nothing if the image is gone.
     pub(super) fn remember(&self, id: &ImageId, name: &Reference, manifest: &[u8]) -> Result<()> {
         let _lock = self.lock()?;
         if !self.blob(id).is_file() {

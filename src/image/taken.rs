@@ -3,9 +3,9 @@
 //! The directory becomes the layer by a rename; no file is written again. One pass over the
 //! directory produces the tar that the layer would have, without storing it. The pass hashes the
 //! tar, records its recipe, and makes the directory equal to the tar: files that the tar leaves out
-//! are removed, and different times are set. Marks that overlayfs makes for itself
-//! (`trusted.overlay.origin`, `impure`) stay: overlayfs does not read them in a lower directory,
-//! and no program of a build step may set one.
+//! are removed, and a file whose time differs gets the time that the tar has. Marks that overlayfs
+//! makes for itself (`trusted.overlay.origin`, `impure`) stay: overlayfs does not read them in a
+//! lower directory, and no program of a build step may set one.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -5,8 +5,8 @@
 //! directory is opened from the one above by descriptor and no link is followed: a container that
 //! renames and links during the walk can spoil its own archive, but can't lead the walk outside. If
 //! a file has several names, the first carries the data and the others are hard links to it.
-//! Sockets are left out, because a tar can't hold them. Trees of any depth and directories of any
-//! size are possible: see `store::walk`.
+//! Sockets are left out, because a tar can't hold them. A directory can have any size, and a tree
+//! any depth at which its paths have at most `tar::MAX_PATH` bytes.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -58,7 +58,8 @@ pub enum Form {
 pub enum Top {
     /// Always, because the directory's mode, owner and time are part of the tree.
     Always,
-    /// Only if the directory's mode or owner differs from that of a directory without an entry.
+    /// Only if the directory does not belong to root, or if its mode is not 0755. A directory
+    /// without an entry gets this owner and mode.
     Unusual,
 }
 

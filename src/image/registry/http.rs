@@ -428,7 +428,7 @@ impl Body {
     }
 
     /// Decodes `bytes`, the whole of this body, to at most `limit` bytes. No request asks for an
-    /// encoding, but servers and caches may send the encoding that they store. Plain text is
+    /// encoding, but servers and caches may send the encoding that they store. Plain JSON is
     /// accepted too, because some servers name an encoding that they have removed. Fails on an
     /// unknown encoding.
     pub fn decode(&self, bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {

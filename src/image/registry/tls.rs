@@ -138,7 +138,8 @@ impl Trust {
     }
 }
 
-/// Returns the system's authorities, or Mozilla's at the time of this build if the system has none.
+/// Returns the authorities of the first file with some: `$SSL_CERT_FILE`, then `BUNDLES`. If there
+/// is no such file, returns Mozilla's authorities at the time of this build.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);

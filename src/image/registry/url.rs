@@ -1,6 +1,6 @@
 //! The URLs of registries: `http` and `https`, without a fragment. A `Location` header may also
-//! name a user, be relative, and have the small mistakes that browsers and Go's programs accept
-//! (RFC 3986, section 5.2, for `.` and `..`).
+//! name a user, be relative, and have the small mistakes that browsers and Go's programs accept;
+//! its segments `.` and `..` are resolved (RFC 3986, section 5.2).
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const MAX_URL: usize = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     pub tls: bool,
-    /// An IPv6 address without its brackets.
+    /// The name or address of the host. An IPv6 address has no brackets.
     pub host: String,
     pub port: u16,
 }

@@ -64,8 +64,8 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// Whether webpki refused the certificate because it is self-signed. rustls passes the reason on
-/// only as text.
+/// Whether webpki refused the server's certificate because it is an authority's, as self-signed
+/// certificates of openssl are. rustls passes the reason on only as text.
 pub fn is_self_signed(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(reason) if reason.to_string() == "CaUsedAsEndEntity")
 }
