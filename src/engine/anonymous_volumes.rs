@@ -10,9 +10,8 @@ use crate::event::{self, Event};
 use crate::store::{self, Durability, Roots};
 use crate::volume::mounted;
 
-/// Removes the anonymous volumes of a container, except those that another container has by
-/// `--volumes-from`. A volume that cannot be removed stays, and `volume prune` finds it. Returns
-/// the events.
+/// Removes the anonymous volumes of a container, except those that another container has too. A
+/// volume that cannot be removed stays, and `volume prune` finds it. Returns the events.
 pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
     let mut events = Vec::new();
     for volume in record.mounts.iter().filter(|mount| mount.anonymous) {

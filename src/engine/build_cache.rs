@@ -51,8 +51,8 @@ impl Engine {
     }
 
     /// Removes the entries and cache mounts that `wanted` accepts. An entry whose layer an image
-    /// has is removed only with `all`. With `keep`, the most recently used entries stay as long as
-    /// their layers have at most `keep` bytes in total.
+    /// has is removed only with `all`. With `keep`, the most recently used cache mounts stay, and
+    /// then the most recently used entries, as long as their sum is at most `keep` bytes.
     pub fn build_cache_prune(
         &self,
         all: bool,

@@ -60,8 +60,8 @@ impl Engine {
         let open: OpenRoot = self.unless_gone(&record.id, container, open)?;
         let (root, ids) = (open.root.as_fd(), open.ids);
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
-            // The container's users cannot own these files, so the host's root must not create
-            // them.
+            // The copies must belong to users of the container, so create them as the container's
+            // root.
             user_namespace::become_builder(&(*ids).into())?;
         }
         let owner = (!options.archive).then_some((0, 0));

@@ -74,7 +74,7 @@ pub(super) struct Diff {
 
 struct Comparison<'a> {
     upper: Descent,
-    /// The image's directories on the same path. The image may have only the upper part of the
+    /// The image's directories on the same path. The image may have only the first part of the
     /// path.
     lower: Descent,
     levels: Vec<Level>,

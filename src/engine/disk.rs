@@ -161,7 +161,8 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes the leftovers of interrupted pulls. Returns their size on disk in bytes.
+    /// Removes the leftovers of killed commands in the image store. Returns their size on disk in
+    /// bytes.
     pub fn leftover_prune(&self) -> Result<u64> {
         let images = ImageStore::open(&self.roots);
         let mut reclaimed = 0;

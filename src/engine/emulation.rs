@@ -17,8 +17,8 @@ const HEADER: usize = 20;
 /// Reports whether programs of `platform` run on this machine, natively or by an emulator.
 pub fn runs(platform: &Platform) -> bool {
     let native = Wanted::native();
-    // Ignore the variant, which names only the newest CPU that a program was compiled for. The
-    // user is responsible for images of newer variants.
+    // Ignore the variant, which says how new the CPU must be. The user is responsible for images
+    // that need a newer CPU.
     let plain = Platform { variant: String::new(), ..platform.clone() };
     platform.architecture == native.platform.architecture
         || native.rank(&plain).is_some()
@@ -61,8 +61,8 @@ fn has_emulator(header: &[u8; HEADER]) -> bool {
             .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| takes(&text, header)))
 }
 
-/// Reports whether a registration accepts programs with this header. `text` is the registration's
-/// file in binfmt_misc.
+/// Reports whether a registration is enabled, has the flag F and accepts programs with this header.
+/// `text` is the registration's file in binfmt_misc.
 fn takes(text: &str, header: &[u8; HEADER]) -> bool {
     let value = |name: &str| {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix([' ', ':']))

@@ -1,9 +1,9 @@
 //! `explain`: how a container, an image or a network is made, as a tree of facts.
 //!
-//! The facts of a running container come from the kernel: /proc, the cgroup files and the firewall.
-//! So the tree shows the present state and not what the record requests. A fact has a fixed key;
-//! `cli::explain` has the headings, words and colours. Nothing is changed or entered. References:
-//! namespaces(7), proc_pid_mountinfo(5), cgroups(7), capabilities(7).
+//! Most facts of a running container come from the kernel: /proc, the cgroup files and the
+//! firewall. So the tree shows the present state and not what the record requests. A fact has a
+//! fixed key; `cli::explain` has the headings, words and colours. Nothing is changed or entered.
+//! References: namespaces(7), proc_pid_mountinfo(5), cgroups(7), capabilities(7).
 
 use std::fs;
 use std::path::Path;

@@ -123,7 +123,7 @@ fn chosen(record: &Record) -> Vec<(String, String)> {
     chosen.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// Encodes `text` for the query of a URL (RFC 3986): blanks, commas and newlines are escaped.
+/// Encodes `text` for the query of a URL (RFC 3986), with `+` for a blank.
 fn query(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for &byte in text.as_bytes() {

@@ -371,7 +371,7 @@ pub enum Filter {
     Network(String),
     /// Published ports of the host, and their protocol.
     Publish(PortFilter),
-    /// Ports of the container that the image or `--expose` names.
+    /// Exposed ports of the container. A published port counts as exposed.
     Expose(PortFilter),
     /// Accepted for compatibility with Docker. Each container matches.
     Isolation,

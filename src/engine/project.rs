@@ -1,8 +1,8 @@
 //! The containers of compose projects, found by the labels that `compose` sets.
 //!
-//! The engine needs them to start a project's containers in order at boot. `compose` reads its
-//! whole state from them. `create::record` drops such labels of an image, so an image cannot make
-//! its containers part of a project.
+//! The engine needs the labels to start a project's containers in order at boot. `compose` reads
+//! its whole state from the labels. `create::record` drops such labels of an image, so an image
+//! cannot make its containers part of a project.
 
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ pub fn dependencies(labels: &[(String, String)]) -> impl Iterator<Item = (&str, 
 
 /// Groups containers into waves for their start: a container depends only on containers of earlier
 /// waves. `labels` returns a container's labels. Containers that depend on each other in a circle
-/// are in one wave.
+/// are in the last wave, with those that depend on them.
 pub fn waves<T>(mut waiting: Vec<T>, labels: impl Fn(&T) -> &[(String, String)]) -> Vec<Vec<T>> {
     let mut waves = Vec::new();
     while !waiting.is_empty() {

@@ -100,8 +100,8 @@ impl Engine {
         Ok(Here::Other { reason, can_pull })
     }
 
-    /// Pulls an image in a child process, which dies with this process. This process becomes the
-    /// monitor, so memory that TLS used would stay until the container ends.
+    /// Pulls an image in a child process, which dies with this process. The monitor is a fork of
+    /// this process, so memory that TLS used here would stay until the container ends.
     pub fn pull_apart(
         &self,
         request: &PullRequest,

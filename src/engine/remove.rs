@@ -21,7 +21,7 @@ use crate::store::{self, Durability};
 use crate::sys::process::Found;
 use crate::sys::signal::Signal;
 
-/// The most attempts of `rm -f` if the container is started again at the same time.
+/// The most attempts to remove a container that starts or ends at the same time.
 const MAX_TRIES: u32 = 1000;
 
 impl Engine {

@@ -345,7 +345,7 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
         copy_up: mount.copy_up,
         subpath: mount.subpath.as_deref().map(|path| raw::path(path).into()),
         propagation: mount.propagation.unwrap_or_default(),
-        // Docker's names without an `r` mean the same as those with one, such as `shared` and
+        // Names without an `r` mean the same here as those with one, such as `shared` and
         // `rshared`.
         propagation_below: mount.propagation.unwrap_or_default(),
         needs_group: true,

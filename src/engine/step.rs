@@ -47,7 +47,7 @@ pub struct Workplace {
     pub dir: PathBuf,
     /// The name of the running step's container.
     container: String,
-    /// The directory of the step's secrets, which is in the run root and not on the disk.
+    /// The directory of the step's secrets, which is in the run root.
     secrets: PathBuf,
     /// The layers of the build.
     pub draft: Draft,

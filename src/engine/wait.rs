@@ -2,7 +2,7 @@
 //! healthy.
 //!
 //! The monitor's socket reports the end of a container. No process reports the other conditions, so
-//! they are read from the run directory in a loop with short pauses.
+//! their files are read in a loop with short pauses.
 
 use std::os::fd::OwnedFd;
 

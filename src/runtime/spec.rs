@@ -49,7 +49,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Whether any mount is not private after all mounts are made.
+    /// Whether any mount is not private at pivot_root(2).
     pub fn propagates(&self) -> bool {
         let is_other = |mount: &Mount| !mount.is_private() || mount.last_propagation.is_some();
         self.root_is_slave() || self.mounts.iter().any(is_other)

@@ -71,8 +71,8 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     cpus::check(resources)
 }
 
-/// Fails if a sysctl of the network would change the host, or a sysctl of IPC an IPC namespace that
-/// the container shares.
+/// Fails if a sysctl of the network would change the host's network, or if another sysctl would
+/// change an IPC namespace that the container shares.
 pub(super) fn check_sysctls(
     options: &CreateOptions,
     network: &NetworkMode<ContainerId>,

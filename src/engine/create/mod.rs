@@ -47,7 +47,7 @@ pub(super) struct Created {
 
 impl Engine {
     /// Makes a container and returns its id. Fails if the image does not exist, the name is taken,
-    /// or options contradict each other. A failure leaves nothing behind.
+    /// or options contradict each other. A failure leaves no container behind.
     pub fn create(&self, options: &CreateOptions) -> Result<ContainerId> {
         let created = self.make(options, false)?;
         self.note(&[events::of(&created.record, "create", &[])]);

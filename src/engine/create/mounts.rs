@@ -52,7 +52,8 @@ impl Engine {
         Ok(mounts)
     }
 
-    /// Adds the mounts of another container, except tmpfs, whose targets have no mount yet.
+    /// Adds those mounts of another container whose targets have no mount yet. Leaves out each
+    /// tmpfs.
     fn add_volumes_of(
         &self,
         name: &str,

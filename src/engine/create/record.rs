@@ -169,7 +169,8 @@ fn exposed(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
     exposed
 }
 
-/// Returns the ports of `-p`. With `-P`, adds a free port of the host for each other exposed port.
+/// Returns the ports of `-p`. With `-P`, adds each other exposed port, for which each start chooses
+/// a port of the host.
 fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<Publish>> {
     let mut publish = options.publish.clone();
     if options.publish_all {

@@ -42,7 +42,7 @@ impl Engine {
             (Condition::Running(_), Some(_)) => Health::read(&files)?,
             _ => None,
         };
-        // A running container has copies of these files in its run directory.
+        // A link in the run directory leads to a running container's copies of these files.
         let names = NameFiles::below(&match &condition {
             Condition::Running(_) if record.network.container().is_none() => {
                 self.roots.hosts_files(&record.id)
@@ -356,7 +356,7 @@ fn config(record: &Record) -> Value {
     let words = |words: &[String]| or_nil_list(strings(words));
     let volumes = record.mounts.iter().filter(|mount| mount.anonymous).map(|mount| &mount.target);
     let health = record.health.as_ref();
-    // As in Docker, the signal is empty if neither the user nor the image sets one.
+    // As in Docker, the default signal is not shown.
     let signal = match &record.stop_signal {
         signal if signal.is_default() => String::new(),
         signal => signal.to_string(),
