@@ -19,7 +19,8 @@ pub fn of(roots: &Roots, network: &str) -> String {
     format!("{network}{OF}{}", roots.state.display())
 }
 
-/// Fails if the user chose the bridge's name and another program has made a link of this name.
+/// Fails if the user chose the bridge's name and another program or state root has made a link of
+/// this name.
 pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
     let bridge = &network.bridge;
     // No other program uses this prefix.
@@ -36,7 +37,7 @@ pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Res
     }
 }
 
-/// Removes the link `link`. Does nothing if another program or state root has made it.
+/// Removes the link `link`. Does nothing if this state root may not remove it (`is_ours_to_find`).
 pub fn remove_own(host: &mut Socket, roots: &Roots, link: &str) -> Result<()> {
     match link::alias(host, link)? {
         Some(found) if !is_ours_to_find(roots, &found) => Ok(()),

@@ -1,8 +1,8 @@
 //! Creates networks: by `network create`, and the default network when it is first needed.
 //!
-//! The bridge's name is a prefix and random digits, so that two state roots don't choose the same
-//! name. This file only writes the record; `bridge` makes the bridge when a container needs it. A
-//! kill leaves either no network or a complete one.
+//! A bridge's name that the user did not choose is a prefix and random digits, so that two state
+//! roots don't choose the same name. This file only writes the record; `bridge` makes the bridge
+//! when a container needs it. A kill leaves either no network or a complete one.
 
 use std::net::IpAddr;
 
@@ -72,7 +72,8 @@ pub enum Found {
     WithoutBridge(&'static str),
 }
 
-/// The network with this name, otherwise the network whose id starts with `name`.
+/// The network with this name, otherwise the network whose id starts with `name`. Fails if there is
+/// none, or if several ids start with it.
 pub fn find(roots: &Roots, name: &str) -> Result<Found> {
     let name = given(name);
     if let Some(special) = WITHOUT_BRIDGE.iter().find(|special| **special == name) {
@@ -188,9 +189,9 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     })
 }
 
-/// Fails if options name addresses although the network leases none, or if the network can't do
-/// without: it has a bridge, or its parent routes. On a network without leases, a server on the
-/// parent's LAN assigns the addresses.
+/// Fails if options name addresses although the network leases none, or if the network needs
+/// addresses because it has a bridge or its parent routes. On a network without leases, a server on
+/// the parent's LAN assigns the addresses.
 fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     let pools = &options.pools;
     let is_plain = pools.subnets.is_empty() && pools.gateways.is_empty() && pools.ranges.is_empty();

@@ -72,8 +72,8 @@ pub fn prune(
     Ok(removed)
 }
 
-/// Removes the bridge and its rules, or the parent if mydocker made it. Fails if a container is on
-/// the network. The caller holds the network's lock.
+/// Removes the bridge and its rules, or the parent if mydocker made it. Fails if a running
+/// container is on the network. The caller holds the network's lock.
 fn take_link_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     ipam::reclaim(roots, network, is_alive)?;
     let leases = ipam::leases(roots, network)?;

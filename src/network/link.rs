@@ -385,8 +385,8 @@ fn no_link_local(batch: &mut Batch) {
     });
 }
 
-/// Moves a link to another network namespace under a new name. The kernel replaces `%d` in the
-/// name.
+/// Moves a link to another network namespace under a new name. The kernel replaces `%d` in the name
+/// by a free number.
 pub fn hand_over(batch: &mut Batch, index: u32, name: &str, to: BorrowedFd<'_>) {
     // The kernel renames only a link that is down.
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, IFF_UP), "set the interface down");

@@ -363,7 +363,7 @@ fn is_reachable_nameserver(line: &str) -> bool {
     words.next() == Some("nameserver")
         && words.next().is_some_and(|address| match address.parse::<IpAddr>() {
             Ok(address) => !address.is_loopback(),
-            // Only an IPv6 address with a zone, such as fe80::1%eth0, fails to parse.
+            // An IPv6 address with a zone, such as fe80::1%eth0, does not parse.
             Err(_) => true,
         })
 }

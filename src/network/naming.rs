@@ -10,7 +10,7 @@ use crate::error::{Context, Result};
 pub use crate::network_name::{DEFAULT, DEFAULT_BRIDGE, given};
 use crate::store::{DEFAULT_ROOT, Roots};
 
-/// The prefix of the bridges' names.
+/// The prefix of the bridges' names that mydocker chooses.
 pub const BRIDGE_PREFIX: &str = "mydocker";
 
 /// Whether `name` can be the name of a network. Such a name is also a valid file name.

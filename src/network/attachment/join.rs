@@ -46,7 +46,8 @@ pub struct Container<'a> {
 }
 
 /// Leases the addresses of a new endpoint; `others` are the container's other endpoints. Fails if
-/// an address or the interface's name is taken. A failure releases the addresses that were leased.
+/// `config` does not fit the network, or if an address or the interface's name is taken. A failure
+/// releases the addresses that were leased.
 pub fn lease(
     roots: &Roots,
     container: &Container<'_>,
