@@ -25,9 +25,9 @@ use crate::tty;
 pub enum End {
     /// The container has ended with this exit status and is cleaned up.
     Exited(u8),
-    /// The user typed the detach keys.
+    /// The user typed the detach keys, or a client without output has sent all its input.
     Detached,
-    /// This process's stdout was closed.
+    /// This process's stdout or stderr was closed.
     Unread,
     /// This process got a signal that it does not forward.
     Signalled(Signal),

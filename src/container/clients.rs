@@ -33,7 +33,7 @@ pub struct Clients {
     pub list: Vec<Client>,
 }
 
-/// One client: a connection to the attach socket.
+/// One client: the monitor's end of its connection.
 pub struct Client {
     pub socket: OwnedFd,
     /// Whether this client started the container.

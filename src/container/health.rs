@@ -20,7 +20,7 @@ const MAX_RESULTS: usize = 5;
 /// The status of the health check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum HealthStatus {
-    /// No probe has succeeded yet.
+    /// No probe has succeeded yet, and too few have failed.
     Starting,
     Healthy,
     Unhealthy,
@@ -41,7 +41,7 @@ impl HealthStatus {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Health {
     pub status: HealthStatus,
-    /// The number of failed probes since the last success.
+    /// The number of failed probes since the last success, except those in the start period.
     pub failing_streak: u32,
     /// The last results, oldest first.
     pub log: Vec<ProbeResult>,

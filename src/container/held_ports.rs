@@ -17,8 +17,8 @@ use crate::error::{Context, Result, fail};
 use crate::port::{Protocol, socket_name};
 use crate::sys::{self, packet};
 
-/// The limit for the monitor's answer, in seconds. A monitor never blocks, so this is more than
-/// enough.
+/// The limit for the monitor's answer, in seconds. A monitor never blocks for long, so this is more
+/// than enough.
 const MAX_WAIT: i64 = 10;
 
 /// A name that no socket has, for a request that changes nothing.

@@ -466,7 +466,7 @@ impl Life<'_> {
     }
 
     /// Reads the record again if `update` has changed it since the program's start, and takes its
-    /// restart policy. `None` if the record has not changed.
+    /// restart policy. `None` if the record has not changed or cannot be read.
     fn follow_update(&mut self) -> Option<Record> {
         if !Files::new(self.roots, &self.record.id).updated().exists() {
             return None;

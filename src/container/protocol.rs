@@ -63,8 +63,8 @@ pub enum Reply<'a> {
     Exited {
         code: u8,
     },
-    /// The container could not start, or the monitor refuses this client. `code` is the exit status
-    /// for the command.
+    /// The container could not start, or the monitor refuses this client or its request. `code` is
+    /// the exit status for the command.
     Failed {
         code: u8,
         message: &'a str,

@@ -152,7 +152,7 @@ pub struct Summary {
     pub exposed: Vec<String>,
 }
 
-/// The facts in a record about a container's first run.
+/// The facts in a record on which a container's state depends.
 #[derive(Clone, Copy)]
 pub struct Origin {
     /// The time of creation in nanoseconds since 1970.
@@ -380,7 +380,7 @@ impl Summary {
         }
     }
 
-    /// The facts about the container's first run.
+    /// The facts on which the container's state depends.
     pub fn origin(&self) -> Origin {
         Origin { created: self.created, run: self.run, remove: self.remove }
     }
@@ -407,7 +407,7 @@ fn check_version(path: &Path, version: u32) -> Result<()> {
 }
 
 impl Record {
-    /// The facts about the container's first run.
+    /// The facts on which the container's state depends.
     pub fn origin(&self) -> Origin {
         Origin { created: self.created, run: self.run, remove: self.lifecycle.remove }
     }

@@ -33,8 +33,8 @@ pub const MAX_CLEANUP: Duration = Duration::from_secs(30);
 /// The default time between the stop signal and SIGKILL in seconds, as in Docker.
 pub const STOP_TIMEOUT: i64 = 10;
 
-/// The content of `<run>/<id>/state.json`. The monitor writes the file when the program has
-/// started.
+/// The content of `<run>/<id>/state.json`. The monitor writes the file when a program has started,
+/// and when a program has ended and will be restarted.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State {
     /// The PID of the first process; 0 while no program runs.
@@ -97,7 +97,7 @@ pub type TakeDown = fn(&Roots, &ContainerId) -> Result<Networks>;
 pub enum Condition {
     /// The container has never run. The outcome has the error of a failed start.
     Created(Option<Outcome>),
-    /// The container's program is being started.
+    /// The monitor is starting the program, or is in another short transition.
     Starting,
     Running(State),
     /// The program has ended with this outcome, and the restart policy will restart it.

@@ -1,9 +1,9 @@
 //! The mark `<run>/<id>/updated.json`: `update` has changed the running container.
 //!
-//! The monitor has no copy of the limits, and reads the record again after the program's end if the
-//! mark exists. `update` writes the mark before it changes anything, and sets `finished` when the
-//! record agrees with the kernel. So a killed update is noticed. The record is written last, so it
-//! still has the former values and shows how to undo the update.
+//! The monitor has read the record before the update, so it reads the record again after the
+//! program's end if the mark exists. `update` writes the mark before it changes anything, and sets
+//! `finished` when the record agrees with the kernel. So a killed update is noticed. The record is
+//! written last, so it still has the former values and shows how to undo the update.
 
 use miniserde::{Deserialize, Serialize};
 

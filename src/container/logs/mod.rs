@@ -70,8 +70,7 @@ struct Chunks {
     reader: BufReader<File>,
     inode: u64,
     buffer: Vec<u8>,
-    /// The number of bytes in `buffer`. The bytes are the start of a chunk whose rest is not
-    /// written yet.
+    /// The number of filled bytes in `buffer`: the start of a chunk whose rest is not written yet.
     have: usize,
     /// The number of bytes to read until the reader stops.
     left: u64,
