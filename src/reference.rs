@@ -197,8 +197,8 @@ fn check_port(text: &str, port: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a path: components of `[a-z0-9]+`, joined by one `.`, one or two `_`, or any number of
-/// `-`.
+/// Checks a path. Each component between slashes has one or more parts `[a-z0-9]+`, joined by one
+/// `.`, one or two `_`, or any number of `-`.
 fn check_path(text: &str, path: &str) -> Result<()> {
     for component in path.split('/') {
         if component.is_empty() {

@@ -202,8 +202,8 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
     Some(total)
 }
 
-/// Parses the value of `--since`: a duration before `now`, Unix seconds, or RFC 3339. Fails on any
-/// other text.
+/// Parses the value of `--since` or `--until`: a duration before `now`, Unix seconds, or RFC 3339.
+/// Fails on any other text.
 pub fn parse_moment(text: &str, now: Instant) -> Result<Instant> {
     let bad = || {
         Error::new(format!(
@@ -228,13 +228,12 @@ pub fn parse_moment(text: &str, now: Instant) -> Result<Instant> {
     Instant::parse_rfc3339(text).ok_or_else(bad)
 }
 
-/// Appends a duration as Docker prints it: `5 seconds`, `About an hour`, `3 weeks`. `seconds` is in
-/// seconds.
+/// Appends a duration of `seconds` as Docker prints it: `5 seconds`, `About an hour`, `3 weeks`.
 pub fn push_human_span(out: &mut String, seconds: i64) {
     use std::fmt::Write;
     let seconds = seconds.max(0);
     let minutes = seconds / 60;
-    // Docker rounds to the nearest hour, and rounds shorter durations down.
+    // Docker rounds to the nearest hour, but rounds minutes down.
     let hours = (seconds + 1800) / 3600;
     let (number, unit) = match () {
         () if seconds < 1 => return out.push_str("Less than a second"),

@@ -86,7 +86,7 @@ pub fn split_raw(text: &str, escape: char) -> Vec<&str> {
 }
 
 /// Splits `K=V K="V w"…`, or the old form `K all the rest`. Keeps quotes and variables. Fails if a
-/// name or value is missing.
+/// name, a `=` or the value of the old form is missing.
 pub fn split_pairs(text: &str, escape: char) -> Result<Vec<(&str, &str)>> {
     let words = split_raw(text, escape);
     let first = words.first().copied().unwrap_or_default();

@@ -312,8 +312,8 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Follows a word's fields. The arguments are passed to the last field, which must then be a
-    /// method.
+    /// Follows a word's fields. If there are arguments, the last field must be a method, which gets
+    /// them.
     fn chain(&mut self, mut value: Value, word: &Word, arguments: Vec<Value>) -> Done<Value> {
         for (at, name) in word.fields.iter().enumerate() {
             let is_last = at + 1 == word.fields.len();
