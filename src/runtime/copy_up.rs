@@ -48,8 +48,8 @@ pub fn fill(
     if !empty()? && !filled.exists() {
         return Ok(());
     }
-    // Copy from a clone of the root's mount, without the mounts below it. The mounts below /proc
-    // and /sys have files that are masked later, and the user's mounts are not a part of the image.
+    // Copy from a clone of the root's mount, without the mounts below it. The mounts on /proc and
+    // /sys have files that are masked later, and the user's mounts are not a part of the image.
     let image = sys::mount::copy_tree(root, false).context(|| "copy the root's mount")?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let source = match beneath::open(image.as_fd(), target, flags, Mode::empty()) {

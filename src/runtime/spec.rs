@@ -1,7 +1,7 @@
 //! The description of a container for the runtime, as plain data.
 //!
-//! The engine makes a `Spec` from a container's record, and `oci` from a bundle's config.json. The
-//! engine and `oci` check every value first, and the runtime does not check a value again.
+//! The engine makes a `Spec` from a container's record, and `oci` from a bundle's config.json. Both
+//! check the values first, so that the runtime need not.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -27,7 +27,8 @@ pub struct Spec {
     pub namespaces: Namespaces,
     /// The ID mapping of the container's user namespace; `None` means the host's user namespace.
     pub ids: Option<IdMaps>,
-    /// All mounts in order, including the kernel's file systems. cgroups come last.
+    /// All mounts in order, including the kernel's file systems. The cgroups are mounted last,
+    /// wherever they stand in the list.
     pub mounts: Vec<Mount>,
     /// The device nodes in addition to the standard ones, usually in /dev.
     pub devices: Vec<DeviceNode>,

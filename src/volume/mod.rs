@@ -71,10 +71,10 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
         store::make_dir(&roots.volumes())?;
         let beside = roots.volumes().join(format!(".{name}.{}.new", std::process::id()));
         store::remove_tree(&beside)?;
-        // `_data` is open to all users, as in Docker: the permissions of the files inside decide.
         fs::DirBuilder::new().mode(0o700).create(&beside)?;
         // While this process has the directory open, `leftovers` leaves the directory out.
         let _held = fs::File::open(&beside)?;
+        // `_data` is open to all users, as in Docker: the permissions of the files inside decide.
         fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
         match fs::rename(&beside, &place) {

@@ -92,8 +92,8 @@ pub fn release(roots: &Roots, user: &ContainerId, is_alive: IsAlive) -> Result<(
     first
 }
 
-/// Unmounts a volume with options. The caller knows that no container has the volume. A mount on a
-/// volume without options stays, because the administrator made it.
+/// Unmounts a volume with options. The caller knows that no living container uses the volume. A
+/// mount on a volume without options stays, because the administrator made it.
 pub fn unmount_unused(roots: &Roots, name: &str) -> Result<()> {
     let _change = lock(roots, name)?;
     if read(roots, name)?.options.is_none() {

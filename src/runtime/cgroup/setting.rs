@@ -25,7 +25,7 @@ pub struct Setting {
     pub value: String,
     /// The name of the limit in the OCI runtime specification, for errors.
     pub limit: Cow<'static, str>,
-    /// Whether the value is a default, which is skipped if the kernel lacks the file.
+    /// Whether the value is skipped if this host lacks the controller or the file.
     pub optional: bool,
     /// A file and a value for a kernel that lacks the first file.
     pub otherwise: Option<(&'static str, String)>,
