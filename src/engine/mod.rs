@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// Protects this binary from containers whose namespaces its processes enter (CVE-2019-5736).
-    /// Call this first. See `sys::binary`.
+    /// Call this before any work. See `sys::binary`.
     pub fn shield() {
         crate::sys::binary::run_read_only();
     }

@@ -22,9 +22,9 @@ use super::mount::add_attributes;
 const SELF: &str = "/proc/self/exe";
 
 /// Executes the binary again from a read-only mount, unless its mount is read-only already. Must be
-/// called first in `main`, because the second execution starts from the beginning. If the second
-/// execution is impossible (Linux before 5.12, no /proc), returns in the same process, and only
-/// ETXTBSY protects the file.
+/// called early, because the second execution starts from the beginning. If the second execution is
+/// impossible (Linux before 5.12, no /proc), returns in the same process, and only ETXTBSY protects
+/// the file.
 pub fn run_read_only() {
     let is_read_only = |flags: StatVfsMountFlags| flags.contains(StatVfsMountFlags::RDONLY);
     let Ok(now) = statvfs(SELF) else { return };

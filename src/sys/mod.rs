@@ -1,8 +1,8 @@
 //! All `unsafe` code of the project, and the system calls that rustix lacks.
 //!
-//! Each file wraps one kernel interface. Functions are a few lines long and take and return owned
-//! or borrowed descriptors. Each unsafe block has a `// SAFETY:` comment, which says why the block
-//! is sound. If rustix has a safe function for a system call, the rest of the code calls rustix.
+//! Most files wrap one kernel interface. Functions take and return owned or borrowed descriptors.
+//! Each unsafe block has a `// SAFETY:` comment, which says why the block is sound. If rustix has a
+//! safe function for a system call, the rest of the code calls rustix.
 
 #![allow(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! Signals: names and numbers (signal(7)), blocking, resetting, and reading from a descriptor
-//! (signalfd(2)). A monitor reads its signals in its poll loop and has no handlers, so no code runs
-//! asynchronously. The numbers are those of Linux on x86_64 and aarch64.
+//! (signalfd(2)). A process that waits for signals reads them in its poll loop and has no handlers,
+//! so no code runs asynchronously. The numbers are those of Linux on x86_64 and aarch64.
 
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

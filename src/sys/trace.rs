@@ -2,10 +2,10 @@
 //! made the call, the time since the command's start, and the result.
 //!
 //! The switch is a static descriptor: a close-on-exec duplicate of the command's stderr, or of the
-//! OCI runtime's log file. The monitor and init inherit the descriptor by fork and keep it until
-//! execve, so they can log after pivot_root. Without `--debug` a step costs one load of the static.
-//! A step is one write(2), so the lines of three processes do not mix. No step is logged after the
-//! seccomp filter is installed, because a filter may refuse write(2).
+//! OCI runtime's log file. The monitor and init inherit the descriptor by fork, so they can log
+//! after pivot_root. Without `--debug` a step costs one load of the static. A step is one write(2),
+//! so the lines of three processes do not mix. No step is logged after the seccomp filter is
+//! installed, because a filter may refuse write(2).
 
 use std::fmt::{Display, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
