@@ -308,8 +308,8 @@ fn prune_and_df_include_the_cache() {
     }
 }
 
-/// The id of an image that is built from the same content, with other times and file names around
-/// it.
+/// The id of an image that is built from the same content each time. The files have the time
+/// `touched`, and the context's directory is named after it.
 fn reproduced(base: &std::path::Path, epoch: Option<&str>, touched: u64) -> String {
     let host = Host::new();
     host.mydocker(["load", "-i", base.to_str().unwrap()]);

@@ -258,8 +258,8 @@ fn a_swapped_mount_point_in_a_cache_is_made_inside() {
     untouched();
 }
 
-/// The size of all cache mounts together is limited to a tenth of the disk. The last used caches
-/// stay.
+/// The size of all cache mounts together is limited to a tenth of the disk. The most recently used
+/// caches stay.
 #[test]
 fn the_size_of_cache_mounts_is_limited() {
     let project = Project::new();

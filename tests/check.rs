@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::machine::Side;
 use support::{Host, eventually};
 
-/// Checks that `system check` prints one line for each text of `expected`, which the line contains,
-/// in any order, and no other line. A second call must print the same lines. Returns the output of
-/// `--repair`.
+/// Checks that `system check` prints one line for each text of `expected`, and no other line. Each
+/// line contains its text; the order is free. A second call must print the same lines. Returns the
+/// output of `--repair`.
 #[track_caller]
 fn finds(host: &Host, expected: &[&str]) -> Vec<String> {
     let mut found = host.mydocker(["system", "check"]).exits(1).lines();

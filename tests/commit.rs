@@ -271,7 +271,7 @@ fn a_container_of_a_committed_image_has_the_same_tree() {
         (host.mydocker(["export", "c"]).bytes(), host.mydocker(["export", "d"]).bytes());
     assert!(before.windows(9).any(|part| part == b"user.note"));
     assert!(before == after);
-    // Exported whole or committed, the tree is still the same.
+    // A commit of the unchanged container has the same layers.
     host.mydocker(["commit", "d", "same"]);
     let layers = |image| host.mydocker(["inspect", "-f", "{{json .RootFS.Layers}}", image]).text();
     assert_eq!(layers("made"), layers("same"));

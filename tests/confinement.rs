@@ -530,7 +530,7 @@ fn another_user_of_the_host_can_read_nothing() {
         let roots = [host.state_root(), host.run_root()];
         assert!(!read.status.success() || roots.contains(&file), "{}", file.display());
     }
-    // Every command reports that it needs root.
+    // `ps` reports that it needs root.
     let mut args = vec!["--root".to_owned(), host.state_root().display().to_string()];
     args.extend(["--run-root".to_owned(), host.run_root().display().to_string()]);
     args.push("ps".to_owned());

@@ -1,9 +1,9 @@
-//! The documents name files and functions that exist, and the sources are documented.
+//! The documents name files and functions that exist, the sources are documented, and imports
+//! between modules go one way.
 //!
-//! In `docs/*.md`, README, CONTRIBUTING and SECURITY, a code span that starts with `src/`,
-//! `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` must be a path of the
-//! project. For `path.rs::name` the file must define a function, type, constant or test of that
-//! name. A relative link must lead to a file.
+//! In the Markdown files of the project's root, `docs`, `contrib` and `examples`, a code span that
+//! starts with `src/`, `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` must be
+//! a path of the project. For `path.rs::name` the file must define that name.
 
 use std::path::Path;
 

@@ -436,7 +436,7 @@ fn a_platform_other_than_the_images_is_refused() {
     host.mydocker(["rmi", "--platform", &ours, "far"]).exits(1).stderr_has(&far_is_for);
     host.mydocker(["rmi", "--no-prune", "--platform", "linux/s390x", "far"])
         .stdout_has("Untagged: far:latest");
-    // The archive has one platform first and both later: only the requested one is loaded.
+    // First the archive has one platform, later both: only the requested one is loaded.
     host.mydocker(["load", "-i", &file, "--platform", &ours])
         .refused(&format!("the archive has no image for {ours}, only for linux/s390x"));
     host.mydocker(["load", "-i", &file, "--platform", "linux/s390x"]).stdout_has("far:latest");
@@ -551,7 +551,7 @@ fn history_prints_human_or_exact_values() {
     let host = Host::with_busybox();
     let columns = "{{.CreatedSince}} {{.Size}}";
     host.mydocker(["history", "--format", columns, "bb"]).stdout_has(" ago ").stdout_has("MB\n");
-    // As in Docker, only the columns without a format change to exact times.
+    // As in Docker, `-H=false` does not change CreatedSince in a format.
     host.mydocker(["history", "-H=false", "--format", columns, "bb"]).stdout_has(" ago ");
     let columns = "{{.CreatedAt}} {{.Size}}";
     let exact = host.mydocker(["history", "-H=false", "--format", columns, "bb"]).text();

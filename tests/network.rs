@@ -347,8 +347,8 @@ fn a_host_name_is_only_known_to_its_own_container() {
         .stderr_has("--hostname can't be set with --network container:NAME");
 }
 
-/// What `mydocker ARGS` prints on stdout and stderr, on a host with this resolv.conf and, unless it
-/// is empty, with this upstream file of systemd-resolved.
+/// What `mydocker ARGS` prints on stdout and stderr, on a host with this resolv.conf. Unless
+/// `upstream` is empty, it is the content of systemd-resolved's own resolv.conf.
 fn resolving_by(host: &Host, resolv_conf: &str, upstream: &str, args: &[&str]) -> (String, String) {
     let file = host.file("host-resolv.conf", resolv_conf);
     let script = format!(
@@ -553,7 +553,7 @@ fn networks_cannot_reach_each_other(host: Host) {
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "a");
     host.mydocker(["exec", "b", "ping", "-c1", "-W1", "10.1.0.2"]).exits(1);
     assert_eq!(host.fetch_within("b", "10.1.0.2", 80), "");
-    // A port of the other network's bridge does not answer either.
+    // The port that `a` publishes does not answer at the other network's gateway either.
     assert_eq!(host.fetch_within("b", "10.1.0.1", 8080), "");
     // Packets from outside only reach published ports.
     host.machine().run(Side::Outside, &["ip", "route", "add", "10.1.0.0/24", "via", MACHINE]);
@@ -748,8 +748,8 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
     killed("connect", "two");
     host.mydocker(["network", "connect", "two", "c"]);
     assert_eq!(interfaces(), "eth0\neth1\nlo");
-    // The network of the ports is disconnected: the next change leads them through the other
-    // network.
+    // The network to which the ports lead is disconnected: the next change leads the ports to the
+    // other network.
     killed("disconnect", "one");
     assert_eq!(interfaces(), "eth1\nlo");
     host.mydocker(["network", "disconnect", "one", "c"]);
@@ -859,7 +859,7 @@ fn a_network_that_is_removed_while_a_container_starts_leaves_nothing() {
     assert_eq!(host.traces(), [""; 0]);
 }
 
-/// A machine with a macvlan network on its LAN, whose containers get addresses from 203.0.113.128
+/// A machine with a macvlan network on its LAN, whose containers get addresses from 203.0.113.129
 /// on.
 fn with_macvlan() -> Host {
     let host = Host::on_machine();
@@ -940,7 +940,7 @@ fn macvlan_interfaces_come_and_go_while_containers_run() {
         host.mydocker(["ps", "-a"]);
         interfaces("guest") == "lo"
     });
-    // The run directory was removed: the interface is found from the leases.
+    // network.json was removed from the run directory: the interface is found from the leases.
     host.idle("lost", &["--net", "lan"]);
     let attachment = host.run_root().join(host.inspect("lost", "{{.Id}}")).join("network.json");
     std::fs::remove_file(attachment).unwrap();

@@ -191,7 +191,7 @@ fn containers_of_a_network_without_addresses_have_none_and_are_counted() {
     host.mydocker(["run", "--net", "wire", "--add-host", "h:host-gateway", "bb", "true"])
         .exits(125)
         .stderr_has("has no addresses");
-    // If a cleaner of temporary files removes the record, the membership still has its content.
+    // If a cleaner of temporary files removes network.json, the MAC address is still known.
     let id = host.inspect("a", "{{.Id}}");
     std::fs::remove_file(host.run_root().join(&id).join("network.json")).unwrap();
     assert_eq!(mac("a"), before);

@@ -100,7 +100,7 @@ fn other_programs_iptables_rules_cause_no_work() {
     assert_eq!(runs_of_iptables(), 0);
     iptables(&["iptables", "-A", "FORWARD", "-s", OUTSIDE, "-j", "ACCEPT"]);
     assert_eq!(runs_of_iptables(), 0);
-    // First one of mydocker's rules is removed, then all.
+    // Another program removes one of mydocker's rules.
     let jump = &host.rules_with("-A POSTROUTING")[0];
     let delete = jump.replace("-A", "iptables -t nat -D");
     iptables(&delete.split(' ').collect::<Vec<_>>());
@@ -124,7 +124,7 @@ fn other_programs_nftables_rules_cause_no_work() {
     nft("nft add table ip theirs");
     host.mydocker(["run", "--rm", "bb", "true"]);
     assert_eq!(ours(), made);
-    // First one of mydocker's rules is removed, then all.
+    // Another program removes the rules of one of mydocker's chains.
     let table = host.rules_with("table ip mydocker")[0].replace(" {", "");
     nft(&format!("nft flush chain {} forward", table.replace("table ", "")));
     assert_ne!(ours().len(), made.len());
@@ -334,7 +334,7 @@ fn ports_of_a_container_change_while_it_runs(host: Host) {
     drop(bind(8080).unwrap());
     host.answers(Side::Outside, &at(8081), "hello");
     assert_eq!(host.rules_with(&host.inspect("web", "{{.Id}}")).len(), 2);
-    // A host port leads to another container port without being free for a moment.
+    // A host port leads to another container port, and is never free during the change.
     update("--publish-rm 8081:80 --publish-add 8081:81");
     silent(8081);
     bind(8081).unwrap_err();
@@ -596,8 +596,8 @@ fn containers_cant_reach_the_hosts_loopback(host: Host) {
     host.answers_within("web", MACHINE, 8081, "hello");
 }
 
-/// Flushes the rules in each way in which administrators, firewalld and ufw do, and makes them
-/// again each time.
+/// Flushes the rules as administrators, firewalld and ufw do, one way after the other. Calls
+/// `assert_safe` after each flush, then makes the rules again.
 fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
     // firewalld's reload flushes and deletes the chains of all tables of iptables; ufw does this
     // with the filter table only.

@@ -34,7 +34,8 @@ struct Podman {
     has_pods: bool,
 }
 
-/// Without these limits, Podman requests more than this process may have.
+/// Flags of `podman run`: no network, and limits that this process may set. Podman's own limits may
+/// be too high for it.
 const ULIMITS: [&str; 6] =
     ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"];
 

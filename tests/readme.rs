@@ -85,8 +85,8 @@ fn pasted(readme: &str) -> Vec<(&str, Vec<&str>)> {
     commands
 }
 
-/// Runs the commands of a README in order on the host's machine, and compares their output. A
-/// command with `-it` runs on a terminal on which `exit` is typed; the output of its shell is not
+/// Runs the commands of a README in order on the host's machine, and compares their output with the
+/// README's. A command with `-it` runs on a terminal on which `exit` is typed; its output is not
 /// compared.
 fn run_commands(host: &Host, readme: &str) {
     let (mut directory, path) = (host.scratch(), host.path_with_mydocker());

@@ -27,7 +27,7 @@ fn a_directory_can_be_the_root() {
     host.mydocker(["start", "-a", "c"]).stdout_has("made\n");
     host.mydocker(["rm", "c"]);
     assert!(root.join("made").exists());
-    // No mount of the engine has left a file in it.
+    // The engine's mounts have left no file in the root's /proc.
     assert_eq!(std::fs::read_dir(root.join("proc")).map_or(0, Iterator::count), 0);
 }
 

@@ -16,7 +16,7 @@ pub const PODMAN: &str = "podman";
 /// The applets of busybox that the measurements use.
 const APPLETS: [&str; 6] = ["true", "sleep", "cat", "sh", "wget", "nc"];
 
-/// The path in the root file system of the file that measurements of output print.
+/// The file that measurements of output print: its path in the root file system.
 pub const LINES: &str = "/lines";
 pub const LINES_BYTES: usize = 8 << 20;
 

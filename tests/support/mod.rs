@@ -412,7 +412,7 @@ pub fn busybox_archive() -> PathBuf {
     busybox::archive()
 }
 
-/// The tar of the root file system of `bb`.
+/// The same as `busybox_archive`.
 pub fn busybox_image() -> PathBuf {
     busybox::archive()
 }
@@ -426,7 +426,7 @@ pub fn debian_image(packages: &[&str]) -> PathBuf {
 /// the name of a network interface has at most 15.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // A PID has 22 bits, and this adds 8 bits per test file.
+    // A PID has at most 22 bits, and the count 8: six digits of base 36 are enough for both.
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
     assert!(count < 256, "more than 256 unique names in one test file");
     let mut number = std::process::id() << 8 | count;

@@ -61,7 +61,7 @@ impl Terminal {
         self.master.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until the output contains `part`, and drops the output up to its end.
+    /// Waits until the output contains `part`. Drops the output up to the end of this part.
     #[track_caller]
     pub fn expect(&mut self, part: &str) {
         let begun = Instant::now();
