@@ -37,6 +37,8 @@ enum Kind {
     Absent,
     /// No directory of PATH has the program.
     NotInPath,
+    /// The command line is wrong.
+    Usage,
 }
 
 impl Error {
@@ -63,6 +65,18 @@ impl Error {
         let mut error = Error::new(message).exit_with(EXIT_NOT_FOUND);
         error.0.kind = Kind::NotInPath;
         error
+    }
+
+    /// Marks the error as a mistake in the command line that Docker's client finds before it asks
+    /// the daemon. `create` then exits with 125 and not with 1.
+    pub fn of_usage(mut self) -> Self {
+        self.0.kind = Kind::Usage;
+        self
+    }
+
+    /// Whether `of_usage` marked the error.
+    pub fn is_usage(&self) -> bool {
+        self.0.kind == Kind::Usage
     }
 
     /// Whether the error came from `absent`.

@@ -77,6 +77,9 @@ impl Instant {
         let fraction = fraction.get(..fraction.len().min(9))?;
         let ns = digits(fraction)? * 10i64.pow(9 - fraction.len() as u32);
         let days = days_from_civil(year, month, day);
+        if civil_from_days(days) != (year, month, day) {
+            return None;
+        }
         let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
         Some(Instant(seconds.saturating_mul(NS).saturating_add(ns)))
     }
@@ -149,5 +152,9 @@ mod tests {
         for bad in ["", "yesterday", "2026-13-01", "2026-01-31T25:00:00Z", "2026-01-31T12:00+"] {
             assert_eq!(Instant::parse_rfc3339(bad), None, "{bad}");
         }
+        for no_day in ["2026-02-31", "2026-02-29", "1900-02-29", "2026-04-31", "2026-01-32"] {
+            assert_eq!(Instant::parse_rfc3339(no_day), None, "{no_day}");
+        }
+        assert!(Instant::parse_rfc3339("2024-02-29").is_some());
     }
 }

@@ -29,6 +29,18 @@ fn group_add_takes_names_and_numbers() {
 }
 
 #[test]
+fn empty_zero_and_repeated_values_mean_what_they_mean_to_docker() {
+    let host = Host::with_busybox();
+    let size = "df -k /dev/shm | tail -1 | awk '{print $2}'";
+    shell(&host, &["--shm-size", "0"], size).stdout("65536\n");
+    let twice = ["-v", "/tmp:/a", "-v", "/tmp:/a", "-v", "", "--dns-option", ""];
+    shell(&host, &twice, "grep -c ' /a ' /proc/mounts").stdout("1\n");
+    shell(&host, &["-v", "/tmp:/a", "-v", "/usr:/a"], "true").exits(125).stderr_has("'/a'");
+    running(&host, &["--pids-limit", "-7"]);
+    assert_eq!(host.inspect("c", "{{.HostConfig.PidsLimit}}"), "-1");
+}
+
+#[test]
 fn dns_flags_are_in_resolv_conf() {
     let host = Host::with_busybox();
     let flags = ["--dns-option", "ndots:2", "--dns-opt", "rotate", "--dns", "192.0.2.1"];

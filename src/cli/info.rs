@@ -9,7 +9,7 @@ use super::output::{print, print_error, print_line};
 use super::version::docker_version;
 use super::{Invocation, Outcome};
 use crate::engine::view::InfoView;
-use crate::template::{Struct, Template, Value};
+use crate::template::{Template, Value};
 use crate::time::Instant;
 use crate::units::push_binary_size;
 
@@ -48,7 +48,7 @@ fn info(call: &Invocation) -> Outcome {
     let facts = call.engine()?.info()?;
     match args.format {
         Some(format) => {
-            print_line(&format.render(&document(&facts))?)?;
+            print_line(&format.render_facts(&document(&facts))?)?;
         }
         None => {
             print(&lines(&facts))?;
@@ -162,24 +162,30 @@ fn document(facts: &InfoView) -> Value {
     let commit = || Value::object(vec![("ID", empty()), ("Expected", empty())]);
     let status = driver_status(facts);
     let status = status.iter().map(|(label, value)| texts(&[label, value]));
-    let plugins = Value::object(vec![
-        ("Volume", texts(&["local"])),
-        ("Network", texts(&NETWORK_DRIVERS)),
-        ("Authorization", Value::NilList),
-        ("Log", texts(&LOG_DRIVERS)),
-    ]);
+    let plugins = Value::of_kind(
+        "types.PluginsInfo",
+        vec![
+            ("Volume", texts(&["local"])),
+            ("Network", texts(&NETWORK_DRIVERS)),
+            ("Authorization", Value::NilList),
+            ("Log", texts(&LOG_DRIVERS)),
+        ],
+    );
     let confinements = facts.confinements.iter().map(|name| match *name {
         "seccomp" => text("name=seccomp,profile=default"),
         name => text(&format!("name={name}")),
     });
-    let swarm = Value::object(vec![
-        ("NodeID", empty()),
-        ("NodeAddr", empty()),
-        ("LocalNodeState", text("inactive")),
-        ("ControlAvailable", truth(false)),
-        ("Error", empty()),
-        ("RemoteManagers", Value::NilList),
-    ]);
+    let swarm = Value::of_kind(
+        "swarm.Info",
+        vec![
+            ("NodeID", empty()),
+            ("NodeAddr", empty()),
+            ("LocalNodeState", text("inactive")),
+            ("ControlAvailable", truth(false)),
+            ("Error", empty()),
+            ("RemoteManagers", Value::NilList),
+        ],
+    );
     let client = Value::object(vec![
         ("Debug", truth(false)),
         ("Context", text("default")),
@@ -262,7 +268,7 @@ fn document(facts: &InfoView) -> Value {
         ("Warnings", if warnings.is_empty() { Value::NilList } else { Value::list(warnings) }),
         ("ClientInfo", client),
     ]);
-    Value::Struct(Struct { kind: "system.info", fields, ..Struct::default() }.into())
+    Value::of_kind("system.info", fields)
 }
 
 fn registries(facts: &InfoView) -> Value {

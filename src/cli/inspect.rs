@@ -67,7 +67,12 @@ pub static INSPECT: Command = Command {
 /// Parses the value of `--format`: `json` or a template. As in Docker, `\t` and `\n` outside the
 /// actions stay as they are, unlike in a listing. Fails on a syntax error.
 pub fn parse_format(text: &str) -> Result<Template> {
-    Template::parse(if text == "json" { "{{json .}}" } else { text })
+    Template::parse(template_of(text))
+}
+
+/// Returns the template that `text` stands for.
+pub fn template_of(text: &str) -> &str {
+    if text == "json" { "{{json .}}" } else { text }
 }
 
 /// Prints the objects with these `names` as one array, or one line each by `format`. `with_size`

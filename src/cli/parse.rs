@@ -50,7 +50,7 @@ const CHECKED_LATE: [&str; 26] = [
 ];
 
 /// As [`CHECKED_LATE`], for `create`.
-const CHECKED_LATE_BY_CREATE: [&str; 19] = [
+const CHECKED_LATE_BY_CREATE: [&str; 21] = [
     "cap-add",
     "cap-drop",
     "cpuset-cpus",
@@ -65,10 +65,12 @@ const CHECKED_LATE_BY_CREATE: [&str; 19] = [
     "name",
     "restart",
     "runtime",
+    "security-opt",
     "stop-signal",
     "storage-opt",
     "tmpfs",
     "volume",
+    "volumes-from",
     "workdir",
 ];
 
@@ -158,8 +160,14 @@ fn read(
 /// Docker's exit status of `command` where `value` is bad for `flag`.
 fn status_of_bad(command: &str, flag: &str, value: &str) -> u8 {
     let is_number = value.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit());
-    // The client itself finds a filter that has no value.
-    let is_pair = value.contains('=') || !["filter", "storage-opt"].contains(&flag);
+    // The client itself finds a negative time of a health check.
+    let is_negative_time = flag.starts_with("health-") && value.starts_with('-');
+    // The client itself finds a filter or an option that has no value.
+    let is_pair = match flag {
+        "filter" | "storage-opt" => value.contains('='),
+        "security-opt" => value.contains(['=', ':']),
+        _ => true,
+    };
     let late: &[&str] = if command == "create" { &CHECKED_LATE_BY_CREATE } else { &CHECKED_LATE };
     match (command, flag) {
         ("run", _) => EXIT_ENGINE,
@@ -168,7 +176,7 @@ fn status_of_bad(command: &str, flag: &str, value: &str) -> u8 {
             EXIT_BAD_TEMPLATE
         }
         _ if is_pair && late.contains(&flag) => EXIT_FAILURE,
-        _ if is_number && RANGE_CHECKED_LATE.contains(&flag) => EXIT_FAILURE,
+        _ if is_number && !is_negative_time && RANGE_CHECKED_LATE.contains(&flag) => EXIT_FAILURE,
         _ => EXIT_ENGINE,
     }
 }

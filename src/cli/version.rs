@@ -7,10 +7,10 @@
 //! `20.10.0+mydocker.0.1.0`. Only the template `{{.Version}}` prints this binary's version alone.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
-use super::inspect::{parse_format, push_line};
-use super::output::print;
+use super::inspect::template_of;
+use super::output::{print, print_line as print_text};
 use super::{Invocation, Outcome};
-use crate::template::{Struct, Template, Value};
+use crate::template::{Template, Value};
 
 /// This binary's version: MYDOCKER_VERSION at build time, or otherwise the package's version.
 pub const VERSION_TEXT: &str = match option_env!("MYDOCKER_VERSION") {
@@ -28,7 +28,7 @@ static VERSION_FLAGS: &[Flag<VersionArgs>] = &[Flag::<VersionArgs>::setting(
     "FORMAT",
     "Print as json, or by a template such as '{{.Version}}'",
     |a, v| {
-        a.format = Some(parse_format(v)?);
+        a.format = Some(Template::parse_named("version", template_of(v))?);
         Ok(())
     },
 )
@@ -54,10 +54,7 @@ fn version(call: &Invocation) -> Outcome {
         print(&summary())?;
         return Ok(0);
     };
-    let object = facts();
-    let mut out = String::new();
-    push_line(&mut out, &format, &object)?;
-    print(&out)?;
+    print_text(&format.render_facts(&facts())?)?;
     Ok(0)
 }
 
@@ -117,20 +114,16 @@ fn facts() -> Value {
         ("KernelVersion", kernel()),
         ("Experimental", Value::Omitted(Value::Bool(false).into())),
     ]);
-    Value::Struct(
-        Struct {
-            kind: "system.versionInfo",
-            fields: vec![
-                ("Client", Value::object(client)),
-                ("Server", Value::object(server)),
-                // The fields that `version` had before mydocker added `Server`.
-                ("Version", Value::Omitted(text(VERSION_TEXT).into())),
-                ("Os", Value::Omitted(text("linux").into())),
-                ("Arch", Value::Omitted(text(go_arch()).into())),
-            ],
-            ..Struct::default()
-        }
-        .into(),
+    Value::of_kind(
+        "system.versionInfo",
+        vec![
+            ("Client", Value::of_kind("system.clientVersion", client)),
+            ("Server", Value::of_kind("*types.Version", server)),
+            // The fields that `version` had before mydocker added `Server`.
+            ("Version", Value::Omitted(text(VERSION_TEXT).into())),
+            ("Os", Value::Omitted(text("linux").into())),
+            ("Arch", Value::Omitted(text(go_arch()).into())),
+        ],
     )
 }
 

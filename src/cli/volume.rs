@@ -7,7 +7,7 @@ use super::flag::{Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_labels};
 use super::inspect::{inspect, parse_format};
 use super::output::{confirmed, print, print_line};
-use super::prune_filter::{self, PruneFilter};
+use super::prune_filter::PruneFilter;
 use super::pruned::print_pruned;
 use super::value::name::{check_volume_name, parse_label};
 use super::{Invocation, Outcome};
@@ -298,17 +298,22 @@ struct PruneArgs {
 
 static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::switch("all", "Remove named volumes too", |a, on| a.all = on).short('a'),
-    Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| match v {
-        "all=true" | "all=1" => {
-            a.all = true;
-            Ok(())
-        }
-        "all=false" | "all=0" => {
-            a.all = false;
-            Ok(())
-        }
-        filter => a.filter.add(filter, "all label until"),
-    }),
+    Flag::<PruneArgs>::value(
+        "filter",
+        "KEY=VALUE",
+        "Remove only matches of until=, label= or label!=; all=true is --all",
+        |a, v| match v {
+            "all=true" | "all=1" => {
+                a.all = true;
+                Ok(())
+            }
+            "all=false" | "all=0" => {
+                a.all = false;
+                Ok(())
+            }
+            filter => a.filter.add(filter, "all label until"),
+        },
+    ),
     Flag::<PruneArgs>::switch("force", "Do not ask for confirmation", |a, on| a.force = on)
         .short('f'),
 ];

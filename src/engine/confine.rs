@@ -15,7 +15,7 @@ use super::options::{Confinement, SeccompOption};
 use super::warning::Warning;
 use crate::container::mode::{NamespaceMode, NetworkMode};
 use crate::container::record::{ConfinementRecord, Record, SeccompRecord};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::runtime::capabilities::{self, names};
 use crate::runtime::label::{self, Label};
 use crate::runtime::seccomp::Seccomp;
@@ -31,10 +31,11 @@ pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
         SeccompOption::Default => SeccompRecord::Default,
         SeccompOption::Unconfined => SeccompRecord::Unconfined,
         SeccompOption::File(path) => {
-            let text = read_profile(path)?;
+            let text = read_profile(path).map_err(Error::of_usage)?;
             // Compile the profile now, so that a broken one fails at creation and not at the start.
             seccomp_profile::of_file(&text, capabilities::DEFAULT)
-                .context(|| format!("--security-opt seccomp={}", path.display()))?;
+                .context(|| format!("--security-opt seccomp={}", path.display()))
+                .map_err(Error::of_usage)?;
             SeccompRecord::Profile(text)
         }
     };

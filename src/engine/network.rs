@@ -90,15 +90,6 @@ impl Engine {
             if options.networks.len() > 1 {
                 fail!("--net {special} can't go with other networks");
             }
-            if !options.links.is_empty() {
-                fail!("--link needs a network, not --net {special}");
-            }
-            let plain = EndpointSettings::default();
-            if options.endpoint != plain || given.settings != plain {
-                fail!(
-                    "--ip, --mac-address and --network-alias need a network, not --net {special}"
-                );
-            }
             if special.container().is_some() && (!options.publish.is_empty() || options.publish_all)
             {
                 fail!("-p can't go with --net {special}: publish the ports of that container");

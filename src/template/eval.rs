@@ -18,6 +18,8 @@ const MAX_DEPTH: usize = 256;
 
 /// The state of rendering one template.
 pub struct Evaluation<'a> {
+    /// The name of the whole template, for errors. `name` is that of the defined template that runs.
+    pub template: &'static str,
     pub source: &'a str,
     pub trees: &'a Trees,
     /// Whether a missing field or key is an error, in the words that Docker uses for maps.
@@ -52,15 +54,21 @@ pub struct Fault {
 
 impl<'a> Evaluation<'a> {
     /// Returns an evaluation of `trees` with `root` as the dot.
-    pub fn new(source: &'a str, trees: &'a Trees, root: Value) -> Evaluation<'a> {
+    pub fn new(
+        template: &'static str,
+        source: &'a str,
+        trees: &'a Trees,
+        root: Value,
+    ) -> Evaluation<'a> {
         Evaluation {
+            template,
             source,
             trees,
             strict: false,
             headers: false,
             variables: vec![("$".to_owned(), root.clone())],
             root,
-            name: String::new(),
+            name: template.to_owned(),
             out: String::new(),
             steps: 0,
             bytes: 0,
@@ -84,9 +92,10 @@ impl<'a> Evaluation<'a> {
     fn fault<T>(&self, at: Span, message: &str) -> Done<T> {
         let (line, column) = super::place(self.source, at.mark);
         let text = &self.source[at.start..at.end];
-        let name = &self.name;
-        let message =
-            format!("template: :{line}:{column}: executing {name:?} at <{text}>: {message}");
+        let Evaluation { template, name, .. } = self;
+        let message = format!(
+            "template: {template}:{line}:{column}: executing {name:?} at <{text}>: {message}"
+        );
         Err(Fault { message, is_unknown_field: false })
     }
 

@@ -30,6 +30,8 @@ const MAX_SOURCE: usize = 1 << 20;
 /// A parsed template.
 #[derive(Debug)]
 pub struct Template {
+    /// The name in errors. Docker's client names only the template of `version`.
+    name: &'static str,
     source: String,
     trees: parser::Trees,
 }
@@ -37,21 +39,30 @@ pub struct Template {
 impl Template {
     /// Parses a template. Fails on a syntax error, with Docker's words.
     pub fn parse(source: &str) -> Result<Template> {
+        Template::parse_named("", source)
+    }
+
+    /// Like [`Template::parse`], with a name for errors.
+    pub fn parse_named(name: &'static str, source: &str) -> Result<Template> {
         if source.len() > MAX_SOURCE {
             return Err(Error::new("template parsing error: the template is too long"));
         }
         let trees = parser::parse(source).map_err(|(at, message)| {
             let (line, _) = place(source, at);
-            Error::new(format!("template parsing error: template: :{line}: {message}"))
+            Error::new(format!("template parsing error: template: {name}:{line}: {message}"))
         })?;
-        Ok(Template { source: source.to_owned(), trees })
+        Ok(Template { name, source: source.to_owned(), trees })
     }
 
     /// Returns the text for `value`, as a listing prints it. Fails if the template does not fit
     /// `value` or exceeds a bound.
     pub fn render(&self, value: &Value) -> Result<String> {
-        let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
-        evaluation.run().map_err(wrong)
+        self.evaluation(value.clone()).run().map_err(wrong)
+    }
+
+    /// Like [`Template::render`], for `info` and `version`, whose errors start with the place.
+    pub fn render_facts(&self, value: &Value) -> Result<String> {
+        self.evaluation(value.clone()).run().map_err(|fault| Error::new(fault.message))
     }
 
     /// Returns the row of headers of a table. Docker's functions for one text, such as `upper`,
@@ -70,7 +81,7 @@ impl Template {
     }
 
     fn evaluate_headers(&self, headers: &Value) -> std::result::Result<String, eval::Fault> {
-        let mut evaluation = eval::Evaluation::new(&self.source, &self.trees, headers.clone());
+        let mut evaluation = self.evaluation(headers.clone());
         evaluation.headers = true;
         evaluation.run()
     }
@@ -78,12 +89,15 @@ impl Template {
     /// Returns the text for `value`, as `inspect` prints it. After an error the template runs again
     /// over JSON's types, and a missing key is then an error.
     pub fn render_document(&self, value: &Value) -> Result<String> {
-        let evaluation = eval::Evaluation::new(&self.source, &self.trees, value.clone());
-        evaluation.run().or_else(|_| {
-            let mut strict = eval::Evaluation::new(&self.source, &self.trees, value.as_json());
+        self.evaluation(value.clone()).run().or_else(|_| {
+            let mut strict = self.evaluation(value.as_json());
             strict.strict = true;
             strict.run().map_err(wrong)
         })
+    }
+
+    fn evaluation(&self, root: Value) -> eval::Evaluation<'_> {
+        eval::Evaluation::new(self.name, &self.source, &self.trees, root)
     }
 }
 

@@ -76,7 +76,12 @@ impl Value {
 
     /// Returns a struct without methods.
     pub fn object(fields: Vec<(&'static str, Value)>) -> Value {
-        Value::Struct(Rc::new(Struct { fields, ..Struct::default() }))
+        Value::of_kind("", fields)
+    }
+
+    /// Returns a struct without methods that errors call `kind`.
+    pub fn of_kind(kind: &'static str, fields: Vec<(&'static str, Value)>) -> Value {
+        Value::Struct(Rc::new(Struct { kind, fields, ..Struct::default() }))
     }
 
     /// Returns a map.

@@ -40,6 +40,10 @@ fn certificates_of_a_private_authority() {
     let name = registry.name("app:1");
     let authority = certificates.authority();
     fails(command(&host, &["pull", &name]), "is not from a trusted authority");
+    // A download from a web server has no flag for this, so its error must not name one.
+    let url = format!("https://{}/v2/", registry.address);
+    let remedy = format!("authority; put the authority into certs.d/{}/ca.crt", registry.address);
+    fails(command(&host, &["import", &url, "web"]), &remedy);
     succeeds(&mut command(&host, &["pull", "--cacert", &authority, &name]));
     succeeds(&mut command(&host, &["pull", "--tls-verify=false", &name]));
     succeeds(command(&host, &["pull", &name]).env("SSL_CERT_FILE", &authority));
@@ -128,6 +132,8 @@ fn plain_http_only_where_it_is_allowed() {
     registry.fill_with(&[base()], "app:1");
     let name = registry.name("app:1");
     fails(command(&host, &["pull", "--tls-verify=true", &name]), "doesn't speak TLS");
+    let url = format!("https://{}/v2/", registry.address);
+    fails(command(&host, &["import", &url, "web"]), "doesn't speak TLS; for plain HTTP write http");
     succeeds(&mut command(&host, &["pull", &name]));
     // The name is not on loopback; a proxy leads it to the registry.
     let proxy = Proxy::before(&registry.address, |_, _| Fault::None);

@@ -203,17 +203,17 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Health),
-    F::setting("health-interval", "TIME", "Set the time between checks (default 30s)", |a, v| {
+    F::value("health-interval", "TIME", "Set the time between checks (default 30s)", |a, v| {
         a.options.health.check.interval = parse_span(v)?;
         Ok(())
     })
     .under(Category::Health),
-    F::setting("health-timeout", "TIME", "Limit the time of one check (default 30s)", |a, v| {
+    F::value("health-timeout", "TIME", "Limit the time of one check (default 30s)", |a, v| {
         a.options.health.check.timeout = parse_span(v)?;
         Ok(())
     })
     .under(Category::Health),
-    F::setting(
+    F::value(
         "health-retries",
         "NUMBER",
         "Report unhealthy after NUMBER failures in a row (default 3)",
@@ -223,15 +223,10 @@ pub static FLAGS: &[F] = &[
         },
     )
     .under(Category::Health),
-    F::setting(
-        "health-start-period",
-        "TIME",
-        "Ignore failures for TIME after the start",
-        |a, v| {
-            a.options.health.check.start_period = parse_span(v)?;
-            Ok(())
-        },
-    )
+    F::value("health-start-period", "TIME", "Ignore failures for TIME after the start", |a, v| {
+        a.options.health.check.start_period = parse_span(v)?;
+        Ok(())
+    })
     .under(Category::Health),
     F::setting(
         "health-start-interval",
@@ -270,7 +265,7 @@ pub static FLAGS: &[F] = &[
     )
     .under(Category::Health),
     // Files and volumes.
-    F::value("volume", "[SRC:]DST[:ro]", "Mount a host path or a volume", |a, v| {
+    F::setting("volume", "[SRC:]DST[:ro]", "Mount a host path or a volume", |a, v| {
         a.options.mounts.push(parse_volume(v)?);
         Ok(())
     })
@@ -322,12 +317,12 @@ pub static FLAGS: &[F] = &[
     })
     .under(Category::Files),
     F::value("shm-size", "SIZE", "Set the size of /dev/shm (default 64m)", |a, v| {
-        a.options.shm_size = Some(at_least_one(ByteSize::parse(v)?)?);
+        a.options.shm_size = unless_zero(ByteSize::parse(v)?.0);
         Ok(())
     })
     .under(Category::Files),
     // Network and names.
-    F::setting(
+    F::value(
         "net",
         "NETWORK[,…]",
         "Join networks (name=N,ip=IP), none, host, container:N",
@@ -437,9 +432,9 @@ pub static FLAGS: &[F] = &[
         Ok(())
     })
     .under(Category::Network),
-    F::value("dns-option", "OPTION", "Add a resolv.conf option (ndots:2)", |a, v| {
+    F::setting("dns-option", "OPTION", "Add a resolv.conf option (ndots:2)", |a, v| {
         let plain = |byte: u8| byte.is_ascii_graphic();
-        if v.is_empty() || !v.bytes().all(plain) {
+        if !v.bytes().all(plain) {
             fail!("bad option '{v}': write it as in resolv.conf, such as ndots:2");
         }
         a.options.resolver.options.push(v.to_owned());
@@ -670,18 +665,18 @@ pub static FLAGS: &[F] = &[
         _ => fail!("there is no volume driver '{v}': mydocker has no plugins; write local"),
     })
     .under(Category::Docker),
-    F::setting("gpus", "GPUS", "Refused: use --device", |_, _| {
+    F::value("gpus", "GPUS", "Refused: use --device", |_, _| {
         fail!(
             "GPUs need a vendor's runtime hook, which mydocker does not run; add the devices with \
              --device and the libraries with -v"
         )
     })
     .under(Category::Docker),
-    F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
+    F::value("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
         refuse_kernel_memory(v)
     })
     .under(Category::Docker),
-    F::setting(
+    F::value(
         "storage-opt",
         "size=SIZE",
         "Limit what is written to the root (needs a quota)",
@@ -742,13 +737,6 @@ fn add_rate(args: &mut RunArgs, text: &str, kind: RateKind) -> Result<()> {
     let rate = parse_device_rate(text, kind)?;
     args.options.resources.device_rates.get_or_insert_default().push(rate);
     Ok(())
-}
-
-fn at_least_one(size: ByteSize) -> Result<u64> {
-    match size.0 {
-        0 => fail!("the size can't be 0"),
-        bytes => Ok(bytes),
-    }
 }
 
 fn refuse_real_time() -> Result<()> {

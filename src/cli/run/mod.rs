@@ -14,11 +14,11 @@ use super::output::{print_error, print_line};
 use super::parse::missing;
 use super::progress::Progress;
 use super::value::mount::check_distinct;
-use super::{Failure, Invocation, Outcome};
+use super::{EXIT_FAILURE, Failure, Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, CreateOptions, ImageName, NetworkMode, Platform};
 use crate::engine::registry::{Here, PullRequest};
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 
 use flags::{FLAGS, RUN_ONLY};
 
@@ -101,7 +101,8 @@ fn run(call: &Invocation) -> Outcome {
         Engine::trace(false);
     }
     if detach && attached != Attached::default() {
-        return call.refuse("-a and -d contradict each other");
+        let error = Error::new("-a and -d contradict each other").exit_with(EXIT_FAILURE);
+        return Err(Failure::Usage(error));
     }
     let keys = args.detach_keys.clone();
     let pull = args.pull;
@@ -202,7 +203,10 @@ fn lower(
         return Err(Failure::Usage(missing(call.command, 0)));
     }
     let (image, command) = split(&args, operands)?;
-    resolve(args, image, command).map_err(Failure::Usage)
+    let options = resolve(args, image, command).map_err(Failure::Usage)?;
+    // Report a mistake before the pull of a large image.
+    Engine::check_options(&options)?;
+    Ok(options)
 }
 
 /// Splits the operands into the image and the command. With `--rootfs` there is no image.
@@ -222,6 +226,13 @@ fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Res
     options.command = command;
     options.env.extend(args.env);
     options.quiet = args.quiet;
+    // As in Docker, the same flag twice is one mount.
+    let given = std::mem::take(&mut options.mounts);
+    for mount in given {
+        if !options.mounts.contains(&mount) {
+            options.mounts.push(mount);
+        }
+    }
     check_distinct(&options.mounts)?;
     if args.wants_api_socket {
         fail!("--use-api-socket: mydocker has no daemon and so no socket");
@@ -231,6 +242,9 @@ fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Res
         && options.log.driver.as_deref() != Some("syslog")
     {
         fail!("--log-opt {key} needs --log-driver syslog");
+    }
+    if options.log.disabled && !options.log.given.is_empty() {
+        fail!("--log-driver none can't go with --log-opt");
     }
     let health = &options.health;
     if health.disabled && (health.check != Default::default() || health.on_failure.acts()) {
@@ -246,23 +260,6 @@ fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Res
             fail!("--swap and the memory together are too large");
         };
         resources.memory_swap = Some(both);
-    }
-    match (resources.memory, resources.memory_swap) {
-        (None, Some(swap)) if swap >= 0 => fail!("--memory-swap needs --memory"),
-        (Some(memory), Some(swap)) if swap >= 0 && swap < memory => {
-            fail!("--memory-swap is memory and swap together: it can't be below --memory")
-        }
-        _ => {}
-    }
-    if let (Some(memory), Some(reservation)) = (resources.memory, resources.memory_reservation)
-        && reservation > memory
-    {
-        fail!("--memory-reservation can't be above --memory");
-    }
-    if resources.nano_cpus.is_some()
-        && (resources.cpu_quota.is_some() || resources.cpu_period.is_some())
-    {
-        fail!("--cpus can't go with --cpu-quota or --cpu-period: it sets both");
     }
     Ok(options)
 }
@@ -375,12 +372,8 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_contradict_each_other() {
+    fn flags_that_contradict_each_other() {
         for (line, part) in [
-            ("--memory-swap 1g img", "needs --memory"),
-            ("-m 1g --memory-swap 512m img", "can't be below"),
-            ("-m 1g --memory-reservation 2g img", "can't be above"),
-            ("--cpus 1 --cpu-quota 5000 img", "can't go with"),
             ("--swap 10 img", "needs --mem"),
             ("-v /a:/x --tmpfs /x img", "two mounts on '/x'"),
             ("--cpuset-cpus 0-4294967295 img", "--cpuset-cpus: bad list"),

@@ -76,10 +76,12 @@ pub fn set_cpuset_mems(resources: &mut Resources, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sets `--pids-limit`, a number of tasks. 0 and -1 mean no limit.
+/// Sets `--pids-limit`, a number of tasks. 0 and negative numbers mean no limit.
 pub fn set_pids(resources: &mut Resources, value: &str) -> Result<()> {
     resources.pids = match value {
-        "0" | "-1" => Some(-1),
+        "0" => Some(-1),
+        // As in Docker, every negative number means no limit.
+        _ if value.parse().is_ok_and(|number: i64| number < 0) => Some(-1),
         // The maximum is the kernel's PID_MAX_LIMIT.
         _ => Some(parse_number(value, 1, 4_194_304)?),
     };

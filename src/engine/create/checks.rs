@@ -10,22 +10,22 @@ use crate::container::health::OnFailure;
 use crate::container::id_range;
 use crate::container_id::ContainerId;
 use crate::engine::options::{
-    CreateOptions, MountKind, NamespaceMode, NetworkMode, Resources, UserNamespaceOption,
+    CreateOptions, EndpointOption, EndpointSettings, MountKind, NamespaceMode, NetworkMode,
+    Resources, UserNamespaceOption,
     sysctl::{self, Owner},
 };
 use crate::engine::{cpus, spec};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::raw;
 
 /// The least memory limit, in bytes. With less, a container's first process cannot be set up.
+/// Docker has the same least reservation.
 const MIN_MEMORY: i64 = 6 << 20;
 
 /// Fails if options contradict each other or name a device that does not exist.
 pub(super) fn check(options: &CreateOptions) -> Result<()> {
     check_resources(&options.resources)?;
-    if options.lifecycle.remove && !options.lifecycle.restart.is_no() {
-        fail!("--rm and --restart contradict each other");
-    }
+    check_usage(options).map_err(Error::of_usage)?;
     if options.lifecycle.remove && options.health.on_failure == OnFailure::Restart {
         fail!("--rm and --health-on-failure restart contradict each other");
     }
@@ -46,12 +46,37 @@ pub(super) fn check(options: &CreateOptions) -> Result<()> {
     Ok(())
 }
 
+/// Fails if options contradict each other in a way that Docker's client finds.
+fn check_usage(options: &CreateOptions) -> Result<()> {
+    if options.lifecycle.remove && !options.lifecycle.restart.is_no() {
+        fail!("--rm and --restart contradict each other");
+    }
+    let plain = EndpointSettings::default();
+    for EndpointOption { network, settings } in &options.networks {
+        if matches!(network, NetworkMode::Network(_)) {
+            continue;
+        }
+        if !options.links.is_empty() {
+            fail!("--link needs a network, not --net {network}");
+        }
+        if options.endpoint != plain || *settings != plain {
+            fail!("--ip, --mac-address and --network-alias need a network, not --net {network}");
+        }
+    }
+    Ok(())
+}
+
 /// Fails if limits contradict each other or exceed what the machine has.
 pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     if let Some(memory) = resources.memory
         && memory < MIN_MEMORY
     {
         fail!("--memory {memory} is too little for any container; the least is 6m");
+    }
+    if let Some(reservation) = resources.memory_reservation
+        && reservation < MIN_MEMORY
+    {
+        fail!("--memory-reservation {reservation} is too little; the least is 6m");
     }
     match (resources.memory, resources.memory_swap) {
         (None, Some(0..)) => fail!("--memory-swap needs --memory too: it counts both together"),
@@ -65,8 +90,10 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     {
         fail!("--memory-reservation {reservation} is more than --memory {memory}");
     }
-    if resources.nano_cpus.is_some() && resources.cpu_quota.is_some() {
-        fail!("--cpus and --cpu-quota set the same limit; give only one of them");
+    if resources.nano_cpus.is_some()
+        && (resources.cpu_quota.is_some() || resources.cpu_period.is_some())
+    {
+        fail!("--cpus can't go with --cpu-quota or --cpu-period: it sets both");
     }
     cpus::check(resources)
 }

@@ -46,6 +46,12 @@ pub(super) struct Created {
 }
 
 impl Engine {
+    /// Fails if options contradict each other or name what this host lacks, as `create` and `run`
+    /// do. A caller that would pull an image first can report the mistake before that.
+    pub fn check_options(options: &CreateOptions) -> Result<()> {
+        checks::check(options)
+    }
+
     /// Makes a container and returns its id. Fails if the image does not exist, the name is taken,
     /// or options contradict each other. A failure leaves no container behind.
     pub fn create(&self, options: &CreateOptions) -> Result<ContainerId> {

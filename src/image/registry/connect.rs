@@ -12,7 +12,7 @@ use super::http::{
     Attempt, Body, Cause, Connection, Failure, Head, Payload, Request, Stream, connection, exchange,
 };
 use super::proxy::{Proxies, Proxy};
-use super::tls::{self, Trust};
+use super::tls::Trust;
 use super::url::{Origin, Url};
 use crate::error::{Context, Error};
 
@@ -172,7 +172,7 @@ impl Connector {
     /// Returns the failure for an error on the connection to `origin`, with a message that names
     /// the host.
     pub fn failure(&self, origin: &Origin, error: io::Error) -> Failure {
-        if let Some(failure) = tls::explain(origin, &error) {
+        if let Some(failure) = self.trust.explain(origin, &error) {
             return failure;
         }
         let host = origin.host_and_port();

@@ -27,7 +27,7 @@ const BUFFER: usize = 64 << 10;
 pub fn download(url: &str, file: &mut File) -> Result<Option<i64>> {
     let first = Url::parse(url)?;
     let settings = Settings::read()?;
-    let trust = Trust::new(settings.certs.clone(), None, None);
+    let trust = Trust::of_download(settings.certs.clone());
     let connector = Connector::new(trust, Proxies::from_environment()?, settings.stall, true);
     Ok(patiently(|| {
         file.rewind().and_then(|()| file.set_len(0)).context(|| "write the download")?;

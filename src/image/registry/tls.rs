@@ -45,6 +45,8 @@ pub struct Trust {
     ca_cert: Option<PathBuf>,
     /// The host whose certificate isn't checked.
     unverified: Option<String>,
+    /// Whether the command has the flags `--cacert` and `--tls-verify`, for errors.
+    has_flags: bool,
     roots: OnceLock<RootCertStore>,
     configs: Mutex<HashMap<Origin, Arc<ClientConfig>>>,
 }
@@ -54,7 +56,12 @@ impl Trust {
     /// the host that is not verified.
     pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<String>) -> Trust {
         let (roots, configs) = (OnceLock::new(), Mutex::default());
-        Trust { certs, ca_cert, unverified, roots, configs }
+        Trust { certs, ca_cert, unverified, has_flags: true, roots, configs }
+    }
+
+    /// Returns the trust of a download from a web server, whose commands have no flags for it.
+    pub fn of_download(certs: Vec<PathBuf>) -> Trust {
+        Trust { has_flags: false, ..Trust::new(certs, None, None) }
     }
 
     /// Starts TLS over `stream`. The handshake takes place when the first byte is read or written.
@@ -187,64 +194,78 @@ fn unreadable(file: &Path, error: pem::Error) -> Error {
     Err::<(), _>(error).context(|| format!("read {}", file.display())).unwrap_err()
 }
 
-/// Returns the failure for a failed read or write, if TLS was the reason.
-pub fn explain(origin: &Origin, error: &io::Error) -> Option<Failure> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let host = origin.host_and_port();
-    let mut plain = false;
-    let message = match error {
-        rustls::Error::InvalidMessage(_) => {
-            plain = true;
-            format!("{host} doesn't speak TLS; for plain HTTP use --tls-verify=false")
-        }
-        rustls::Error::InvalidCertificate(reason) => explain_certificate(&host, reason),
-        // Some servers send the second alert if the client sent no certificate.
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
-        ) => format!(
-            "{host} needs a client certificate that it trusts: put it into certs.d/{host} as client.cert, with \
-             client.key"
-        ),
-        rustls::Error::AlertReceived(alert) => format!("{host} ended TLS with the alert {alert:?}"),
-        other => format!("TLS with {host}: {other}"),
-    };
-    let cause = if plain { Cause::NoTls } else { Cause::Permanent };
-    Some(Failure { error: Error::new(message), cause })
-}
+impl Trust {
+    /// Returns the failure for a failed read or write, if TLS was the reason.
+    pub fn explain(&self, origin: &Origin, error: &io::Error) -> Option<Failure> {
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        let host = origin.host_and_port();
+        let mut plain = false;
+        let message = match error {
+            rustls::Error::InvalidMessage(_) => {
+                plain = true;
+                let remedy =
+                    if self.has_flags { "use --tls-verify=false" } else { "write http://" };
+                format!("{host} doesn't speak TLS; for plain HTTP {remedy}")
+            }
+            rustls::Error::InvalidCertificate(reason) => self.explain_certificate(&host, reason),
+            // Some servers send the second alert if the client sent no certificate.
+            rustls::Error::AlertReceived(
+                AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
+            ) => format!(
+                "{host} needs a client certificate that it trusts: put it into certs.d/{host} as client.cert, with \
+                 client.key"
+            ),
+            rustls::Error::AlertReceived(alert) => {
+                format!("{host} ended TLS with the alert {alert:?}")
+            }
+            other => format!("TLS with {host}: {other}"),
+        };
+        let cause = if plain { Cause::NoTls } else { Cause::Permanent };
+        Some(Failure { error: Error::new(message), cause })
+    }
 
-fn explain_certificate(host: &str, reason: &CertificateError) -> String {
-    let date = |time: &UnixTime| {
-        let mut text = Instant(time.as_secs().min(1 << 33) as i64 * 1_000_000_000).to_rfc3339();
-        text.truncate("1970-01-01T00:00:00".len());
-        text.replace('T', " ")
-    };
-    let certificate = format!("the certificate of {host}");
-    match reason {
-        CertificateError::NotValidYetContext { time, not_before } => format!(
-            "{certificate} is not yet valid: it is valid from {}, and this machine's clock says \
-             {}; set the clock",
-            date(not_before),
-            date(time)
-        ),
-        CertificateError::NotValidYet => {
-            format!("{certificate} is not yet valid; is this machine's clock right?")
+    fn explain_certificate(&self, host: &str, reason: &CertificateError) -> String {
+        let date = |time: &UnixTime| {
+            let mut text = Instant(time.as_secs().min(1 << 33) as i64 * 1_000_000_000).to_rfc3339();
+            text.truncate("1970-01-01T00:00:00".len());
+            text.replace('T', " ")
+        };
+        let certificate = format!("the certificate of {host}");
+        let remedy = |what: &str| {
+            if self.has_flags {
+                format!("name {what} with --cacert FILE, or put it into certs.d/{host}/ca.crt")
+            } else {
+                format!("put {what} into certs.d/{host}/ca.crt")
+            }
+        };
+        match reason {
+            CertificateError::NotValidYetContext { time, not_before } => format!(
+                "{certificate} is not yet valid: it is valid from {}, and this machine's clock says \
+                 {}; set the clock",
+                date(not_before),
+                date(time)
+            ),
+            CertificateError::NotValidYet => {
+                format!("{certificate} is not yet valid; is this machine's clock right?")
+            }
+            CertificateError::ExpiredContext { time, not_after } => format!(
+                "{certificate} has expired: it was valid until {}, and this machine's clock says {}",
+                date(not_after),
+                date(time)
+            ),
+            CertificateError::UnknownIssuer => {
+                format!(
+                    "{certificate} is not from a trusted authority; {}",
+                    remedy("the authority")
+                )
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                format!("{certificate} is for another name")
+            }
+            reason if is_self_signed(reason) => {
+                format!("{certificate} signed itself; {}", remedy("it"))
+            }
+            other => format!("{certificate}: {other}"),
         }
-        CertificateError::ExpiredContext { time, not_after } => format!(
-            "{certificate} has expired: it was valid until {}, and this machine's clock says {}",
-            date(not_after),
-            date(time)
-        ),
-        CertificateError::UnknownIssuer => format!(
-            "{certificate} is not from a trusted authority; name the authority with --cacert FILE, \
-             or put it into certs.d/{host}/ca.crt"
-        ),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("{certificate} is for another name")
-        }
-        reason if is_self_signed(reason) => format!(
-            "{certificate} signed itself; name it with --cacert FILE, or put it into \
-             certs.d/{host}/ca.crt"
-        ),
-        other => format!("{certificate}: {other}"),
     }
 }
