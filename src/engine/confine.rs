@@ -25,7 +25,8 @@ const UNCONFINED: &str = "unconfined";
 /// Docker's AppArmor profile. mydocker uses it if it is loaded, but does not load it.
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
-/// Makes the record of the flags. Fails if this host does not support what they require.
+/// Makes the record of the flags. Fails if this host does not support what they require, or if the
+/// seccomp profile is not valid.
 pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
     let seccomp = match &asked.seccomp {
         SeccompOption::Default => SeccompRecord::Default,

@@ -14,7 +14,8 @@ use crate::runtime::spec::Resources;
 const CPUS: &str = "/sys/devices/system/cpu/online";
 const NODES: &str = "/sys/devices/system/node/online";
 
-/// Fails if the options name CPUs or memory nodes that do not exist.
+/// Fails if the options ask for more CPUs than are online, or name CPUs or memory nodes that are
+/// not online.
 pub(super) fn check(resources: &Resources) -> Result<()> {
     if let Some(nano) = resources.nano_cpus {
         let online = online(CPUS);

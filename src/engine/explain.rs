@@ -65,7 +65,7 @@ fn group(key: &str, value: impl ToString, parts: Vec<Fact>) -> Fact {
 
 impl Engine {
     /// Returns the facts of the container, image or network `name`, searched in this order. Fails
-    /// if there is none.
+    /// if there is none, and for the networks `host` and `none`.
     pub fn explain(&self, name: &str) -> Result<Fact> {
         match names::find(&self.roots, name) {
             // No container has this name, but an image or a network may.

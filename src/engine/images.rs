@@ -106,8 +106,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes an image or one of its names. Fails without `force` if a container uses the image,
-    /// or if `name` is the id of an image with several names.
+    /// Removes an image or one of its names. `ImageStore::remove` says what needs `force`.
     pub fn remove_image(&self, name: &ImageName, force: bool) -> Result<RemovedImage> {
         let images = ImageStore::open(&self.roots);
         let before = images.resolve(name).ok().flatten();

@@ -30,7 +30,7 @@ pub fn details(record: &Record) -> Result<String> {
 }
 
 /// Returns the destination of a container's log lines besides the log file, if its driver sends
-/// them. Fails for a bad address or tag.
+/// them. Fails if a value of `--log-opt` is not valid.
 pub fn destination(record: &Record) -> Result<Option<Destination>> {
     let driver = record.log.driver.as_deref();
     if !matches!(driver, Some("syslog" | "journald")) {

@@ -79,7 +79,8 @@ impl Engine {
         }
     }
 
-    /// Starts a container again. Returns `None` if it is running.
+    /// Starts a container that exists already. Returns `None` if it runs or waits for its next
+    /// restart.
     fn start_again(
         &self,
         name: &str,

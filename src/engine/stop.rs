@@ -176,8 +176,9 @@ impl Engine {
     }
 
     /// Sends a signal to the container's first process. SIGKILL and the stop signal also end its
-    /// restarts. Returns the record if the caller must call `await_cleanup`. The caller can signal
-    /// other containers first. Fails if the container does not run.
+    /// restarts, even while it waits for one. Returns the record if the caller must call
+    /// `await_cleanup`. The caller can signal other containers first. Fails if the container does
+    /// not run.
     pub fn kill(&self, name: &str, signal: Signal) -> Result<Option<Record>> {
         let record = self.record(name)?;
         let ends = signal == Signal::KILL || signal == record.stop_signal.signal();

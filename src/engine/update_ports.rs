@@ -18,7 +18,8 @@ use crate::network::ports::{self, PortMap};
 use crate::port::{PortRange, Publish};
 
 /// Returns the ports that `record` publishes after the change. `present` has the ports of a running
-/// container. Fails if a removed port is not published or an added port is taken.
+/// container. Fails if a removed port is not published, or if the container publishes an added port
+/// already or cannot publish ports.
 pub(super) fn changed(
     record: &Record,
     present: &[PortMap],

@@ -14,8 +14,8 @@ use crate::error::{Result, fail};
 use crate::store;
 
 impl Engine {
-    /// Returns the user namespace of a new container. With `auto`, the lease is on disk before the
-    /// record that names it. Fails if no range is free.
+    /// Returns the user namespace of a new container. With `auto` and without `--rm`, the lease is
+    /// on disk before the record that names it. Fails if no range is free.
     pub(super) fn user_namespace(
         &self,
         options: &CreateOptions,

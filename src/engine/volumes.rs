@@ -20,7 +20,7 @@ use crate::volume::{self, mounted};
 
 impl Engine {
     /// Makes a volume if it does not exist. Returns its name, which is random without `name`. Fails
-    /// if the name is not valid.
+    /// as `volume::ensure` does.
     pub fn volume_create(
         &self,
         name: Option<&str>,

@@ -20,7 +20,8 @@ const MAX_MESSAGE: u64 = 4096;
 const MAX_ASKED: usize = 10_000;
 
 /// Runs ps with `options`. Returns the title line of the output and the lines about `pids`; `None`
-/// if this host has no ps. Fails if ps fails, prints more than 16 MiB or prints no column PID.
+/// if this host has no ps. Fails if ps fails, prints more than 16 MiB or prints no column PID, and
+/// on options that give another column this title.
 pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
     refuse_other_pids(options)?;
     let asked: Vec<String> = pids.iter().map(i32::to_string).collect();

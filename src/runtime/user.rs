@@ -39,7 +39,7 @@ pub struct User {
 
 /// Looks up `user[:group]` and the additional groups `further` below `root`. Users and groups are
 /// names or numbers; an empty user is root. Fails if a name is missing, a number is out of range,
-/// or a file cannot be read.
+/// or a file that is needed cannot be read.
 pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<User> {
     let (name, group) = match text.split_once(':') {
         Some((name, group)) => (name, Some(group)),

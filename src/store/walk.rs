@@ -61,8 +61,8 @@ impl Descent {
         Ok(())
     }
 
-    /// Makes the parent the current directory; at the top, does nothing. Fails if the current
-    /// directory was moved to another parent during the walk.
+    /// Makes the parent the current directory; at the top, does nothing. If the parent must be
+    /// opened again, fails if the current directory was moved to another parent.
     pub fn up(&mut self) -> Result<()> {
         if let Some(above) = self.held.pop_back() {
             self.current = above;

@@ -155,7 +155,7 @@ pub fn leftovers(roots: &Roots) -> Result<Vec<PathBuf>> {
 /// A defect of a volume, for `system check`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flaw {
-    /// The record is missing or unreadable; the data is there.
+    /// The record is missing or unreadable.
     NoConfig,
     NoData,
     /// The copy from an image was not finished.

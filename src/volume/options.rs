@@ -62,9 +62,9 @@ fn value<'a>(options: &'a [(String, String)], wanted: &str) -> &'a str {
     options.iter().rev().find(|(key, _)| key == wanted).map_or("", |(_, value)| value)
 }
 
-/// Parses the options of a volume. Fails on an unknown option, without `device`, without `type`
-/// unless the mount is a bind, on a bind of a relative path, and on data that is too long for
-/// mount(2).
+/// Parses the options of a volume. Fails on an unknown option, on a byte 0, without `device`,
+/// without `type` unless the mount is a bind, on a bind of a relative path, and on data that is too
+/// long for mount(2).
 pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
     for (key, value) in options {
         match key.as_str() {

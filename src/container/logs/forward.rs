@@ -154,7 +154,8 @@ enum Socket {
 }
 
 impl Forwarder {
-    /// Connects to the daemon. Fails if the daemon does not run when the container starts.
+    /// Connects to the daemon. Fails if no daemon listens on a Unix socket; for UDP this cannot be
+    /// found out.
     pub fn connect(destination: Destination) -> Result<Forwarder> {
         let socket = Socket::open(&destination);
         let socket = socket.context(|| match &destination.address {
@@ -166,7 +167,8 @@ impl Forwarder {
         Ok(Forwarder { destination, socket, open: [Vec::new(), Vec::new()] })
     }
 
-    /// Sends the lines that end in `data`, and keeps the rest.
+    /// Sends the lines that end in `data`, and keeps the rest. A line of more than `MAX_LINE` bytes
+    /// is sent in pieces.
     pub fn pass_on(&mut self, stream: Stream, data: &[u8]) {
         for piece in data.split_inclusive(|&byte| byte == b'\n') {
             let (line, ends) = match piece.split_last() {

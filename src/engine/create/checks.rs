@@ -22,7 +22,8 @@ use crate::raw;
 /// Docker has the same least reservation.
 const MIN_MEMORY: i64 = 6 << 20;
 
-/// Fails if options contradict each other or name a device that does not exist.
+/// Fails if options contradict each other, name a device that does not exist, or have a value that
+/// this host cannot give.
 pub(super) fn check(options: &CreateOptions) -> Result<()> {
     check_resources(&options.resources)?;
     check_usage(options).map_err(Error::of_usage)?;
@@ -66,7 +67,7 @@ fn check_usage(options: &CreateOptions) -> Result<()> {
     Ok(())
 }
 
-/// Fails if limits contradict each other or exceed what the machine has.
+/// Fails if limits contradict each other, exceed what the machine has, or leave too little memory.
 pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     if let Some(memory) = resources.memory
         && memory < MIN_MEMORY

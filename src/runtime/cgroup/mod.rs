@@ -434,7 +434,7 @@ fn cpuset(settings: &mut Settings, resources: &Resources) {
 }
 
 /// The limit of memory and swap together in bytes; -1 means no limit. If the user set no limit, the
-/// default of the spec applies. Without a default the result is -1 if the memory is unlimited,
+/// default of the spec applies. Without a default the result is -1 if the memory limit is -1, and
 /// otherwise `None`.
 fn memory_and_swap(cgroup: &spec::Cgroup) -> Option<i64> {
     let resources = &cgroup.resources;
