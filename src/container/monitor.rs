@@ -894,7 +894,8 @@ impl<'a> Monitor<'a> {
     }
 
     /// Handles one message of a client. Returns false if the client must be removed: it has closed
-    /// its connection, has sent a malformed message, or can no longer get all output.
+    /// its connection, has sent a message that is malformed or comes before `Hello`, or can no
+    /// longer get all output.
     fn serve_client(&mut self, at: usize, program: Option<&mut Program>) -> bool {
         let listens = self.listens_to(&self.clients.list[at]);
         let client = &mut self.clients.list[at];

@@ -229,8 +229,8 @@ impl Attaching<'_> {
     }
 
     /// A copy of the mount on `target` in the container whose network namespace is shared. `None`
-    /// if no network namespace is shared, or if that container has mounted another kind of file
-    /// there.
+    /// if no network namespace is shared, or if that container has ended, has no mount there, or
+    /// has mounted another kind of file there.
     fn copy_of_the_other(&self, target: &Path) -> Result<Option<OwnedFd>> {
         let Some(theirs) = &self.joined.network_mounts else { return Ok(None) };
         let tree = match copy_from(Some(theirs), target) {

@@ -85,7 +85,7 @@ impl Stat {
 
 /// Overwrites the values of variables in the arguments (`-e A=x`, `--env=A=x`, `--build-arg A=x`)
 /// with asterisks. The caller must have copied the values before. Does nothing if this process has
-/// a second thread.
+/// a second thread, or if /proc/self/stat cannot be read.
 pub fn hide_variables() {
     let Some(stat) = Stat::read() else { return };
     let (start, end) = stat.args;
