@@ -16,7 +16,7 @@ fn sh(script: &str) -> Vec<u8> {
 }
 
 fn busybox_tar() -> String {
-    support::busybox_image().to_str().unwrap().to_owned()
+    support::busybox_archive().to_str().unwrap().to_owned()
 }
 
 #[test]

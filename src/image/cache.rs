@@ -16,7 +16,7 @@ use super::store::ImageStore;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::order;
-use crate::store::{self, Durability, make_dir, remove_file, remove_tree};
+use crate::store::{self, Durability, make_dir, remove_file};
 use crate::time::Instant;
 
 /// The most entries that are kept: each removal of an image reads all of them.
@@ -162,15 +162,12 @@ impl ImageStore {
         if uses.is_empty() {
             return Ok(());
         }
-        let taken = {
-            let _lock = self.lock()?;
-            for one in uses {
-                remove_file(&self.cache_file(&one.entry.key))?;
-            }
-            let layers: Vec<Digest> = uses.iter().filter_map(|one| one.entry.layer).collect();
-            self.take_out_unowned(&layers)?
-        };
-        taken.iter().try_for_each(|(_, trash)| remove_tree(trash))
+        let lock = self.lock()?;
+        for one in uses {
+            remove_file(&self.cache_file(&one.entry.key))?;
+        }
+        let layers: Vec<Digest> = uses.iter().filter_map(|one| one.entry.layer).collect();
+        self.remove_unowned(lock, &layers).map(drop)
     }
 
     /// Removes the least recently used entries until the cache is within its limits.

@@ -9,7 +9,7 @@ use super::store::{ImageStore, parse_reference_path};
 use crate::digest::{Digest, ImageId};
 use crate::error::Result;
 use crate::reference::Reference;
-use crate::store::{self, Lock, remove_file, remove_tree};
+use crate::store::{self, Lock, remove_file};
 
 /// A defect of a name or of an image.
 pub enum Flaw {
@@ -133,13 +133,7 @@ impl ImageStore {
     pub fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
         match leftover.kind {
             Kind::Layer(kind) => self.layers.remove_leftover(&leftover.path, kind),
-            Kind::Orphan(layer) => {
-                let taken = {
-                    let _lock = self.lock()?;
-                    self.take_out_unowned(&[layer])?
-                };
-                taken.iter().try_for_each(|(_, trash)| remove_tree(trash))
-            }
+            Kind::Orphan(layer) => self.remove_unowned(self.lock()?, &[layer]).map(drop),
             Kind::Manifest(id) => {
                 let _lock = self.lock()?;
                 if self.blob(&id).exists() { Ok(()) } else { remove_file(&leftover.path) }

@@ -11,7 +11,7 @@ use crate::digest::{Digest, ImageId};
 use crate::error::{Result, fail};
 use crate::image_name::ImageName;
 use crate::reference::Reference;
-use crate::store::{remove_file, remove_tree};
+use crate::store::remove_file;
 
 /// The names, the image and the layers that a removal took.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,27 +59,19 @@ impl ImageStore {
                 users.join(", ")
             );
         }
-        let mut trash = Vec::new();
         let mut removed = Removed { untagged: names, ..Removed::default() };
-        {
-            let _lock = self.lock()?;
-            for reference in &removed.untagged {
-                self.remove_reference(reference)?;
-            }
-            if users.is_empty() {
-                // A config that can't be read is removed too; `system check` finds its layers.
-                let diff_ids = self.layers_of(&id).ok().flatten();
-                remove_file(&self.blob(&id))?;
-                remove_file(&self.manifest_path(&id))?;
-                removed.image = Some(id);
-                for (layer, path) in self.take_out_unowned(&diff_ids.unwrap_or_default())? {
-                    removed.layers.push(layer);
-                    trash.push(path);
-                }
-            }
+        let lock = self.lock()?;
+        for reference in &removed.untagged {
+            self.remove_reference(reference)?;
         }
-        // Remove the layers' files after the lock is released.
-        trash.iter().try_for_each(|path| remove_tree(path))?;
+        if users.is_empty() {
+            // A config that can't be read is removed too; `system check` finds its layers.
+            let diff_ids = self.layers_of(&id).ok().flatten();
+            remove_file(&self.blob(&id))?;
+            remove_file(&self.manifest_path(&id))?;
+            removed.image = Some(id);
+            removed.layers = self.remove_unowned(lock, &diff_ids.unwrap_or_default())?;
+        }
         Ok(removed)
     }
 }
@@ -161,6 +153,25 @@ mod tests {
         assert_eq!(store.remove(&named("one:2"), false, &nobody).unwrap().untagged.len(), 2);
         assert!(store.find(&named(&by_digest)).unwrap().is_none());
         assert_eq!(store.remove(&named("two:1"), false, &nobody).unwrap().image, Some(id));
+        assert_eq!(scratch.left(), [""; 0]);
+    }
+
+    #[test]
+    fn a_failed_commit_removes_its_layers() {
+        let scratch = Scratch::new("remove-uncommitted");
+        let store = scratch.store();
+        // The manifest can't be written below a file.
+        scratch.file("root/images/manifests", b"");
+        let tar = layer("f", b"1");
+        let image = NewImage {
+            config: config(&[&tar]),
+            diff_ids: vec![Digest::of(&tar)],
+            references: Vec::new(),
+            manifest: Some(b"{}".to_vec()),
+        };
+        let mut staged = vec![store.layers.stage(&mut &tar[..]).unwrap()];
+        let error = store.commit(&mut staged, &[image]).unwrap_err().to_string();
+        assert!(error.contains("images/manifests"), "{error}");
         assert_eq!(scratch.left(), [""; 0]);
     }
 

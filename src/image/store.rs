@@ -24,7 +24,7 @@ use crate::error::{Context, Result, fail};
 use crate::image_name::{ImageName, Meaning, could_start_an_id};
 use crate::order;
 use crate::reference::Reference;
-use crate::store::{self, Durability, Lock, LockMode, Roots, make_dir};
+use crate::store::{self, Durability, Lock, LockMode, Roots, make_dir, remove_tree};
 use crate::time::Instant;
 
 /// The images of one state directory.
@@ -385,8 +385,9 @@ impl ImageStore {
         Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Makes new images visible. If a layer is missing, writes nothing. An error or a kill during
-    /// the commit may leave layers without an image, or images without some of their names.
+    /// Makes new images visible. If a layer is missing, writes nothing. A kill during the commit may
+    /// leave layers without an image, and a kill or an error may leave images without some of their
+    /// names.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,
@@ -395,7 +396,7 @@ impl ImageStore {
         if !staged.is_empty() {
             self.layers.sync()?;
         }
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         let needed: Vec<Digest> = images.iter().flat_map(|image| image.diff_ids.clone()).collect();
         staged.retain(Staged::is_there);
         let coming: Vec<Digest> = staged.iter().map(|layer| layer.diff_id).collect();
@@ -407,7 +408,7 @@ impl ImageStore {
         let written = self.commit_locked(std::mem::take(staged), images);
         if written.is_err() {
             // Return the first error. `system check` finds layers that are left.
-            let _ = self.take_out_unowned(&needed);
+            let _ = self.remove_unowned(lock, &needed);
         }
         written.map(|()| Committed::All)
     }
@@ -434,11 +435,11 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Renames the layers of `diff_ids` out of their place, except those that an image, an entry of
-    /// the build cache or a build uses. Returns each with the path that the caller must remove. The
-    /// caller holds the lock. If an image can't be read, all layers stay, because that image might
-    /// need them; `system check` finds them later.
-    pub(super) fn take_out_unowned(&self, diff_ids: &[Digest]) -> Result<Vec<(Digest, PathBuf)>> {
+    /// Removes the layers of `diff_ids`, except those that an image, an entry of the build cache or
+    /// a build uses. Returns the removed layers. `lock` is the lock of the images. It is
+    /// released before the layers' files are removed, which may take long. If an image can't be
+    /// read, all layers stay, because that image might need them; `system check` finds them later.
+    pub(super) fn remove_unowned(&self, lock: Lock, diff_ids: &[Digest]) -> Result<Vec<Digest>> {
         let mut owned = self.owned_by_builds()?;
         for id in self.ids()? {
             match self.layers_of(&id) {
@@ -446,13 +447,16 @@ impl ImageStore {
                 Err(_) => return Ok(Vec::new()),
             }
         }
-        let mut taken = Vec::new();
+        let (mut removed, mut trash) = (Vec::new(), Vec::new());
         for diff_id in diff_ids.iter().filter(|diff_id| !owned.contains(diff_id)) {
-            if let Some(trash) = self.layers.take_out(diff_id)? {
-                taken.push((*diff_id, trash));
+            if let Some(path) = self.layers.take_out(diff_id)? {
+                removed.push(*diff_id);
+                trash.push(path);
             }
         }
-        Ok(taken)
+        drop(lock);
+        trash.iter().try_for_each(|path| remove_tree(path))?;
+        Ok(removed)
     }
 
     /// Returns the layers that the build cache and builds use.

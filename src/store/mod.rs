@@ -13,6 +13,7 @@ pub mod journal;
 mod lock;
 mod removal;
 mod roots;
+mod size;
 mod text;
 pub mod walk;
 
@@ -34,6 +35,7 @@ pub(crate) use fields::stored_flat;
 pub use lock::{Lock, LockMode};
 pub use removal::remove_at;
 pub use roots::{DEFAULT_ROOT, Roots};
+pub use size::tree_size;
 pub use text::OrEmpty;
 pub(crate) use text::stored_as_text;
 
@@ -349,24 +351,6 @@ pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>
         entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && matches(name))
     });
     Ok(hidden.map(|entry| entry.path()).collect())
-}
-
-/// Returns the bytes that the files of a tree take on disk (`st_blocks` of stat(2)). A file with
-/// several hard links counts once, an unreadable file counts as 0. Directories count as 0, as in
-/// Docker: a container that wrote nothing has 0 bytes.
-pub fn tree_size(path: &Path) -> u64 {
-    fn add(path: &Path, seen: &mut std::collections::HashSet<u64>) -> u64 {
-        let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
-        if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert(metadata.ino()) {
-            return 0;
-        }
-        if !metadata.is_dir() {
-            return metadata.blocks() * 512;
-        }
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries.map(|entry| add(&entry.path(), seen)).sum()
-    }
-    add(path, &mut std::collections::HashSet::new())
 }
 
 /// Returns the names in `dir` that are UTF-8 and do not start with a dot, as those of temporary and

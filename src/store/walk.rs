@@ -78,7 +78,8 @@ impl Descent {
     }
 }
 
-fn identity(stat: &Stat) -> (u64, u64) {
+/// The device and inode of a file, which no other file has at the same time.
+pub fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 

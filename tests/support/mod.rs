@@ -407,13 +407,8 @@ pub fn run_command(command: Command) -> Done {
     call::run(command, None)
 }
 
-/// The tar from which the image `bb` is imported.
+/// The tar of the root file system of `bb`, from which the image is imported.
 pub fn busybox_archive() -> PathBuf {
-    busybox::archive()
-}
-
-/// The same as `busybox_archive`.
-pub fn busybox_image() -> PathBuf {
     busybox::archive()
 }
 
