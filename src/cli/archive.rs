@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::escape;
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal_output};
 use super::progress::Bytes;
@@ -49,7 +49,8 @@ static SAVE_FLAGS: &[Flag<SaveArgs>] = &[
             a.platform = Some(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
 ];
 
 /// The command `save`.

@@ -3,7 +3,7 @@
 //! id, to stdout. The module `crate::build` builds the image.
 
 use super::build_progress::{Form, progress};
-use super::flag::{Category, Command, Flag, Group, Operand, specs};
+use super::flag::{Category, Checker, Command, Flag, Group, Operand, specs};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
 use super::output::{print, print_line};
@@ -121,7 +121,8 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
             a.options.platform = if v == "local" { None } else { Some(v.parse()?) };
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<BuildArgs>::setting("network", "MODE", "Network of the RUN steps", |a, v| {
         a.options.network = Some(v.to_owned());
         Ok(())
@@ -152,19 +153,23 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         "MICROSECONDS",
         "Limit the CPU time of steps per period",
         |a, v| set_cpu_quota(&mut a.options.container.resources, v),
-    ),
+    )
+    .checked_by(Checker::DaemonIfNumber),
     Flag::<BuildArgs>::value(
         "cpu-period",
         "MICROSECONDS",
         "Set the length of the period",
         |a, v| set_cpu_period(&mut a.options.container.resources, v),
-    ),
+    )
+    .checked_by(Checker::DaemonIfNumber),
     Flag::<BuildArgs>::setting("cpuset-cpus", "LIST", "Run steps on these CPUs only", |a, v| {
         set_cpuset_cpus(&mut a.options.container.resources, v)
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<BuildArgs>::setting("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
         set_cpuset_mems(&mut a.options.container.resources, v)
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<BuildArgs>::value("shm-size", "SIZE", "Set the size of /dev/shm of steps", |a, v| {
         match ByteSize::parse(v)?.0 {
             0 => fail!("the size can't be 0"),

@@ -3,7 +3,7 @@
 //! are the same as for every prune. As with Docker, a step's age is the time since the step was
 //! last used.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::output::confirmed;
 use super::prune_filter::PruneFilter;
 use super::pruned::{CACHE_HEADING, print_pruned};
@@ -42,7 +42,8 @@ static PRUNE_FLAGS: &[Flag<BuilderArgs>] = &[
             Some((key, _)) => fail!("unknown filter '{key}'; known: until unused-for"),
             None => a.filter.add(v, "until unused-for"),
         },
-    ),
+    )
+    .checked_by(Checker::DaemonIfPair),
     Flag::<BuilderArgs>::setting("keep-storage", "BYTES", KEEP_DOC, keep),
     Flag::<BuilderArgs>::setting("reserved-space", "BYTES", KEEP_DOC, keep),
     Flag::<BuilderArgs>::setting("max-used-space", "BYTES", KEEP_DOC, keep),

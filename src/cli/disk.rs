@@ -3,7 +3,7 @@
 //! words. `volume prune` and `network prune` are in `volume` and `network`. `engine::disk` measures
 //! sizes.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Row, Show};
 use super::image_filter::ImageFilter;
 use super::output::{confirmed, print};
@@ -131,7 +131,8 @@ const FORCE: Flag<PruneArgs> =
 const FILTER: Flag<PruneArgs> =
     Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| {
         a.filter.add(v, prune_filter::KNOWN)
-    });
+    })
+    .checked_by(Checker::DaemonIfPair);
 
 static CONTAINER_FLAGS: &[Flag<PruneArgs>] = &[FILTER, FORCE];
 
@@ -150,7 +151,8 @@ static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
             }
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::DaemonIfPair),
     FORCE,
 ];
 

@@ -8,7 +8,7 @@
 use std::io::Write;
 
 use super::escape;
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::format::parse_template;
 use super::output::Watched;
 use super::{EXIT_BAD_TEMPLATE, Failure, Invocation, Outcome};
@@ -35,11 +35,13 @@ static FLAGS: &[Flag<EventsArgs>] = &[
             a.options.since = Some(parse_moment(v, Instant::now())?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<EventsArgs>::setting("until", "TIME", "Stop at TIME", |a, v| {
         a.options.until = Some(parse_moment(v, Instant::now())?);
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<EventsArgs>::setting(
         "filter",
         "KEY=VALUE",
@@ -49,6 +51,7 @@ static FLAGS: &[Flag<EventsArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::DaemonIfPair)
     .short('f'),
     Flag::<EventsArgs>::setting(
         "format",

@@ -2,7 +2,7 @@
 //! `run`'s flags, with the same meaning. `-e` overrides the environment files, wherever it stands
 //! on the command line. `engine::exec` enters the container.
 
-use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::value::env::{parse_env, read_env_file};
 use super::value::process::{parse_detach_keys, parse_workdir};
 use super::{Invocation, Outcome};
@@ -48,7 +48,8 @@ static FLAGS: &[Flag<ExecArgs>] = &[
             a.options.env.extend(read_env_file(v)?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<ExecArgs>::setting(
         "workdir",
         "DIR",
@@ -58,6 +59,7 @@ static FLAGS: &[Flag<ExecArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Runtime)
     .short('w'),
     Flag::<ExecArgs>::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
         a.options.user = Some(v.to_owned());
@@ -75,7 +77,8 @@ static FLAGS: &[Flag<ExecArgs>] = &[
             a.detach_keys = Some(parse_detach_keys(v)?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<ExecArgs>::switch("it", "Same as -i -t", |a, on| {
         a.options.interactive = on;
         a.options.tty = on;

@@ -21,8 +21,30 @@ pub struct FlagSpec {
     pub value: Option<&'static str>,
     /// Whether an empty value counts as if the flag was not given.
     pub ignores_empty: bool,
+    pub checker: Checker,
     pub doc: &'static str,
     pub category: Category,
+}
+
+/// The part of Docker that refuses a bad value of a flag. The exit status depends on it
+/// (`parse::status_of_bad`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checker {
+    Client,
+    /// The client passes any value on, and the daemon refuses it.
+    Daemon,
+    /// The client refuses a value without `=`, and the daemon a bad `KEY=VALUE`.
+    DaemonIfPair,
+    /// As `DaemonIfPair`, but the option may be `KEY:VALUE` too.
+    DaemonIfOption,
+    /// The client refuses a value that is no number, and the daemon one out of range.
+    DaemonIfNumber,
+    /// The client refuses a value that is no time or is negative, and the daemon one out of range.
+    DaemonIfTime,
+    /// The runtime that enters the container.
+    Runtime,
+    /// The client's parser of templates.
+    Template,
 }
 
 /// The headings of a command's help.
@@ -137,6 +159,12 @@ impl<A> Flag<A> {
         self
     }
 
+    /// Sets the part of Docker that refuses a bad value; the client by default.
+    pub const fn checked_by(mut self, checker: Checker) -> Self {
+        self.spec.checker = checker;
+        self
+    }
+
     /// Sets the heading of the help that lists the flag.
     pub const fn under(mut self, category: Category) -> Self {
         self.spec.category = category;
@@ -152,6 +180,7 @@ impl FlagSpec {
             also: &[],
             value,
             ignores_empty: false,
+            checker: Checker::Client,
             doc,
             category: Category::General,
         }

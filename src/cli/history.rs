@@ -2,7 +2,7 @@
 //! Sizes and times are rounded unless `--human=false`; a long command is cut unless `--no-trunc`.
 //! Only the newest step has an id, because images from registries hold no ids of the other steps.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_id};
 use super::output::print;
 use crate::engine::options::Platform;
@@ -44,7 +44,8 @@ static FLAGS: &[Flag<HistoryArgs>] = &[
             a.platform = Some(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<HistoryArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
     Flag::<HistoryArgs>::switch("no-trunc", "Do not shorten ids and commands", |a, on| {
         a.no_trunc = on;

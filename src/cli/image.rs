@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_ago, push_go_time, push_id};
 use super::image_filter::{ImageFilter, passes};
 use super::lifecycle::NO_FLAGS;
@@ -46,6 +46,7 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::DaemonIfPair)
     .short('f'),
     Flag::<ImagesArgs>::setting(
         "format",
@@ -209,7 +210,8 @@ static IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
             a.platform = Some(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
 ];
 
 /// The command `import`.
@@ -275,7 +277,8 @@ static LOAD_FLAGS: &[Flag<LoadArgs>] = &[
             a.platform = Some(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<LoadArgs>::switch("quiet", "Show no progress", |a, on| a.quiet = on).short('q'),
 ];
 
@@ -355,7 +358,8 @@ static RMI_FLAGS: &[Flag<RmiArgs>] = &[
             a.platform = Some(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
 ];
 
 /// The command `rmi`.

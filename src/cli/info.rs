@@ -3,7 +3,7 @@
 //! server (id, descriptors, goroutines, listeners) are empty. Facts that Docker lacks come last. As
 //! with Docker, warnings go to stderr. `engine::info` collects the facts.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::inspect::parse_format;
 use super::output::{print, print_error, print_line};
 use super::version::docker_version;
@@ -27,6 +27,7 @@ static INFO_FLAGS: &[Flag<InfoArgs>] = &[Flag::<InfoArgs>::setting(
         Ok(())
     },
 )
+.checked_by(Checker::Template)
 .short('f')];
 
 /// The command `info`.

@@ -2,7 +2,7 @@
 //! array of objects, or one line for each object by a template. The engine returns the objects as
 //! values. A name that is not found is reported on stderr, and the other objects are still printed.
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::json::push_pretty;
 use super::output::print;
 use super::{Invocation, Outcome};
@@ -27,6 +27,7 @@ static FLAGS: &[Flag<InspectArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Template)
     .short('f'),
     Flag::<InspectArgs>::switch("size", "Print the sizes of containers", |a, on| a.size = on)
         .short('s'),
@@ -44,7 +45,8 @@ static FLAGS: &[Flag<InspectArgs>] = &[
             });
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
 ];
 
 /// The command `inspect`.

@@ -3,7 +3,7 @@
 //! reported on its own line, and the exit status is then 1. stop, restart, kill and rm -f signal
 //! all containers before they wait for the first, so that the containers exit at the same time.
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::output::print_line;
 use super::value::process::{parse_detach_keys, parse_signal};
 use super::{Invocation, Outcome};
@@ -37,7 +37,8 @@ static START_FLAGS: &[Flag<StartArgs>] = &[
             a.detach_keys = Some(parse_detach_keys(v)?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<StartArgs>::switch(
         "sig-proxy",
         "Forward signals to the process (default true)",
@@ -107,7 +108,8 @@ static ATTACH_FLAGS: &[Flag<AttachArgs>] = &[
             a.detach_keys = Some(parse_detach_keys(v)?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
 ];
 
 /// The command `attach`.
@@ -168,6 +170,7 @@ static STOP_FLAGS: &[Flag<StopArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Daemon)
     .short('s'),
 ];
 
@@ -237,6 +240,7 @@ static KILL_FLAGS: &[Flag<KillArgs>] = &[Flag::<KillArgs>::setting(
         Ok(())
     },
 )
+.checked_by(Checker::Daemon)
 .short('s')];
 
 /// The command `kill`.

@@ -4,7 +4,7 @@
 
 use std::io::LineWriter;
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::output::Watched;
 use super::{Invocation, Outcome};
 use crate::engine::options::LogsOptions;
@@ -19,6 +19,7 @@ static FLAGS: &[Flag<LogsOptions>] = &[
         a.tail = parse_tail(v)?;
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .short('n'),
     Flag::<LogsOptions>::setting(
         "since",
@@ -28,11 +29,13 @@ static FLAGS: &[Flag<LogsOptions>] = &[
             a.since = Some(parse_moment(v, Instant::now())?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<LogsOptions>::setting("until", "TIME", "Print only lines before TIME", |a, v| {
         a.until = Some(parse_moment(v, Instant::now())?);
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<LogsOptions>::switch("timestamps", "Print the time before each line", |a, on| {
         a.timestamps = on;
     })

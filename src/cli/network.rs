@@ -3,7 +3,7 @@
 //! of `crate::network`, which checks their meaning. If the host has no usable packet filter, a
 //! warning is printed once per boot.
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
 use super::format::{Field, Format, Row, Show, push_id, push_labels, push_list};
@@ -43,6 +43,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Daemon)
     .short('d')
     .also(&["-driver"]),
     Flag::<CreateArgs>::setting(
@@ -54,11 +55,13 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Daemon)
     .also(&["-subnet"]),
     Flag::<CreateArgs>::setting("gateway", "IP", "Set the host's address in the subnet", |a, v| {
         a.options.pools.gateways.push(parse_ip(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .also(&["-gateway"]),
     Flag::<CreateArgs>::setting(
         "ip-range",
@@ -68,7 +71,8 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
             a.options.pools.ranges.push(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<CreateArgs>::value(
         "aux-address",
         "NAME=IP",
@@ -80,7 +84,8 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
             }
             _ => fail!("bad --aux-address '{v}': write NAME=IP, as in router=10.0.0.5"),
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<CreateArgs>::setting(
         "ipam-driver",
         "DRIVER",
@@ -93,18 +98,21 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
             };
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<CreateArgs>::value("ipam-opt", "KEY=VALUE", "Record an option of addresses", |a, v| {
         a.options.ipam_options.push(parse_option(v)?);
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<CreateArgs>::switch("attachable", "Accepted; every network is", |a, on| {
         a.options.attachable = on;
     }),
     Flag::<CreateArgs>::setting("scope", "SCOPE", "Set the scope (only local)", |_, v| match v {
         "local" => Ok(()),
         _ => fail!("scope '{v}' is a cluster's: networks here are local"),
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<CreateArgs>::switch("config-only", "Refused: give the options themselves", |a, on| {
         a.options.config_only = on;
     }),
@@ -134,6 +142,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Daemon)
     .short('o'),
 ];
 
@@ -311,6 +320,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::DaemonIfPair)
     .short('f'),
     Flag::<LsArgs>::setting(
         "format",
@@ -450,6 +460,7 @@ static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Template)
     .short('f'),
     Flag::<InspectArgs>::switch("verbose", "Accepted; only a cluster has more to show", |_, _| {})
         .short('v'),
@@ -477,13 +488,15 @@ static CONNECT_FLAGS: &[Flag<EndpointSettings>] = &[
         a.addresses.push(Ip(parse_ip(v)?));
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .also(&["--ip6"]),
     Flag::<EndpointSettings>::value(
         "driver-opt",
         "KEY=VALUE",
         "Set the name or sysctls of the interface",
         |a, v| add_interface_option(&mut a.driver_options, v),
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<EndpointSettings>::value(
         "link",
         "CONTAINER[:ALIAS]",
@@ -496,7 +509,8 @@ static CONNECT_FLAGS: &[Flag<EndpointSettings>] = &[
     Flag::<EndpointSettings>::value("link-local-ip", "IP", "Add a link-local address", |a, v| {
         a.link_local.push(Ip(parse_link_local(v)?));
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<EndpointSettings>::value(
         "alias",
         "NAME",
@@ -638,7 +652,8 @@ struct PruneArgs {
 static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::value("filter", "KEY=VALUE", prune_filter::DOC, |a, v| {
         a.filter.add(v, prune_filter::KNOWN)
-    }),
+    })
+    .checked_by(Checker::DaemonIfPair),
     Flag::<PruneArgs>::switch("force", "Do not ask for confirmation", |a, on| a.force = on)
         .short('f'),
 ];

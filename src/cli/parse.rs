@@ -12,79 +12,10 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser};
 
-use super::flag::{Command, Flag, FlagSpec, Update, specs};
+use super::flag::{Checker, Command, Flag, FlagSpec, Update, specs};
 use super::{EXIT_BAD_TEMPLATE, EXIT_FAILURE, Failure};
 use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Error, Result, fail};
 use crate::suggest::nearest;
-
-/// Flags whose bad values exit with status 1, because Docker's client passes these values on and
-/// its daemon refuses them. Nearly every other bad value exits with 125 (`status_of_bad`), and so
-/// does every bad value of `run`.
-const CHECKED_LATE: [&str; 26] = [
-    "aux-address",
-    "cpuset-cpus",
-    "cpuset-mems",
-    "detach-keys",
-    "driver",
-    "driver-opt",
-    "env-file",
-    "filter",
-    "gateway",
-    "ip",
-    "ip-range",
-    "ip6",
-    "ipam-driver",
-    "ipam-opt",
-    "link-local-ip",
-    "opt",
-    "platform",
-    "restart",
-    "scope",
-    "signal",
-    "since",
-    "subnet",
-    "tail",
-    "type",
-    "until",
-    "volume",
-];
-
-/// As [`CHECKED_LATE`], for `create`.
-const CHECKED_LATE_BY_CREATE: [&str; 21] = [
-    "cap-add",
-    "cap-drop",
-    "cpuset-cpus",
-    "cpuset-mems",
-    "ip",
-    "ip6",
-    "ipc",
-    "isolation",
-    "link-local-ip",
-    "log-driver",
-    "log-opt",
-    "name",
-    "restart",
-    "runtime",
-    "security-opt",
-    "stop-signal",
-    "storage-opt",
-    "tmpfs",
-    "volume",
-    "volumes-from",
-    "workdir",
-];
-
-/// Flags of which Docker's client checks only that the value is a number or a time. The daemon
-/// checks the range, so a bad number exits with status 1.
-const RANGE_CHECKED_LATE: [&str; 7] = [
-    "blkio-weight",
-    "cpu-period",
-    "cpu-quota",
-    "health-interval",
-    "health-start-period",
-    "health-timeout",
-    "oom-score-adj",
-];
 
 /// One flag as it was typed.
 struct Occurrence {
@@ -147,7 +78,7 @@ fn read(
             continue;
         }
         let code = match &value {
-            Value::Text(text) => status_of_bad(command.name, specs[flag].long, text),
+            Value::Text(text) => status_of_bad(command.name, specs[flag].checker, text),
             Value::Switch(_) => EXIT_ENGINE,
         };
         update(flag, value)
@@ -157,28 +88,22 @@ fn read(
     Ok(operands)
 }
 
-/// Docker's exit status of `command` where `value` is bad for `flag`.
-fn status_of_bad(command: &str, flag: &str, value: &str) -> u8 {
-    let is_number = value.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit());
-    // The client itself finds a negative time of a health check.
-    let is_negative_time = flag.starts_with("health-") && value.starts_with('-');
-    // The client itself finds a filter or an option that has no value.
-    let is_pair = match flag {
-        "filter" | "storage-opt" => value.contains('='),
-        "security-opt" => value.contains(['=', ':']),
-        _ => true,
+/// Docker's exit status of `command` if `checker` refuses `value`. `run` passes no bad value to the
+/// daemon: each exits with 125.
+fn status_of_bad(command: &str, checker: Checker, value: &str) -> u8 {
+    let is_number = |value: &str| value.starts_with(|first: char| first.is_ascii_digit());
+    let is_late = match checker {
+        _ if command == "run" => false,
+        Checker::Runtime => return EXIT_NOT_EXECUTABLE,
+        Checker::Template => return EXIT_BAD_TEMPLATE,
+        Checker::Client => false,
+        Checker::Daemon => true,
+        Checker::DaemonIfPair => value.contains('='),
+        Checker::DaemonIfOption => value.contains(['=', ':']),
+        Checker::DaemonIfNumber => is_number(value.trim_start_matches('-')),
+        Checker::DaemonIfTime => is_number(value),
     };
-    let late: &[&str] = if command == "create" { &CHECKED_LATE_BY_CREATE } else { &CHECKED_LATE };
-    match (command, flag) {
-        ("run", _) => EXIT_ENGINE,
-        ("exec", "workdir") => EXIT_NOT_EXECUTABLE,
-        (_, "format") if command.ends_with("inspect") || ["info", "version"].contains(&command) => {
-            EXIT_BAD_TEMPLATE
-        }
-        _ if is_pair && late.contains(&flag) => EXIT_FAILURE,
-        _ if is_number && !is_negative_time && RANGE_CHECKED_LATE.contains(&flag) => EXIT_FAILURE,
-        _ => EXIT_ENGINE,
-    }
+    if is_late { EXIT_FAILURE } else { EXIT_ENGINE }
 }
 
 fn check_count(command: &Command, operands: &[String]) -> Result<(), Failure> {

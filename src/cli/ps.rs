@@ -2,7 +2,7 @@
 //! hours ago"). Without `-a` only running containers are shown. As in Docker, a filter by status,
 //! `-l` and `-n` include stopped containers. `engine::list` reads the states.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::format::{
     Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id, push_labels,
     push_list,
@@ -62,6 +62,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::DaemonIfPair)
     .short('f'),
     Flag::<PsArgs>::setting(
         "format",

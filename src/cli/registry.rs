@@ -3,7 +3,7 @@
 //! stored where Docker stores them. `image::registry` implements the protocol (OCI distribution
 //! spec).
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
@@ -39,7 +39,8 @@ static PULL_FLAGS: &[Flag<PullArgs>] = &[
             a.platform = Some(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<PullArgs>::switch("quiet", "Print only the name", |a, on| a.quiet = on).short('q'),
     Flag::<PullArgs>::switch("tls-verify", TLS_VERIFY, |a, on| a.registry.tls_verify = Some(on)),
     Flag::<PullArgs>::setting("cacert", "FILE", CACERT, |a, v| {
@@ -102,7 +103,8 @@ static PUSH_FLAGS: &[Flag<PushArgs>] = &[
             a.platform = Some(v.parse()?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     Flag::<PushArgs>::switch("all-tags", "Push all local tags of the repository", |a, on| {
         a.all_tags = on;
     })

@@ -5,7 +5,7 @@
 //! given leaves the container's setting unchanged. As in Docker, a value of 0 also leaves the
 //! setting unchanged, except that `--pids-limit 0` removes that limit.
 
-use super::flag::{Category, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::value::resources::{
     refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota, set_cpu_shares,
     set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory, set_memory_reservation,
@@ -37,22 +37,27 @@ static FLAGS: &[F] = &[
     .short('c'),
     F::value("cpu-quota", "MICROSECONDS", "Limit CPU time per period", |a, v| {
         set_cpu_quota(&mut a.resources, v)
-    }),
+    })
+    .checked_by(Checker::DaemonIfNumber),
     F::value("cpu-period", "MICROSECONDS", "Set the length of the period", |a, v| {
         set_cpu_period(&mut a.resources, v)
-    }),
+    })
+    .checked_by(Checker::DaemonIfNumber),
     F::setting("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
         set_cpuset_cpus(&mut a.resources, v)
-    }),
+    })
+    .checked_by(Checker::Daemon),
     F::setting("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
         set_cpuset_mems(&mut a.resources, v)
-    }),
+    })
+    .checked_by(Checker::Daemon),
     F::value("pids-limit", "NUMBER", "Limit PIDs; -1: no limit", |a, v| {
         set_pids(&mut a.resources, v)
     }),
     F::value("blkio-weight", "WEIGHT", "Set the disk weight, 10 to 1000", |a, v| {
         set_blkio_weight(&mut a.resources, v)
-    }),
+    })
+    .checked_by(Checker::DaemonIfNumber),
     F::setting(
         "restart",
         "POLICY",
@@ -61,7 +66,8 @@ static FLAGS: &[F] = &[
             a.restart = Some(RestartPolicy::parse(v)?);
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     F::value("publish-add", "[[IP:]HOST:]PORT", "Publish a port", |a, v| {
         a.publish_add.push(v.parse()?);
         Ok(())

@@ -6,7 +6,7 @@
 //! Docker whose commands mydocker has, then a plus sign and the version of this binary:
 //! `20.10.0+mydocker.0.1.0`. Only the template `{{.Version}}` prints this binary's version alone.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, specs};
 use super::inspect::template_of;
 use super::output::{print, print_line as print_text};
 use super::{Invocation, Outcome};
@@ -32,6 +32,7 @@ static VERSION_FLAGS: &[Flag<VersionArgs>] = &[Flag::<VersionArgs>::setting(
         Ok(())
     },
 )
+.checked_by(Checker::Template)
 .short('f')];
 
 /// The command `version`.

@@ -3,7 +3,7 @@
 //! given. `local` is the only driver; `volume::options` checks its options. `engine::volumes` does
 //! the work.
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::format::{Field, Format, Row, Show, push_labels};
 use super::inspect::{inspect, parse_format};
 use super::output::{confirmed, print, print_line};
@@ -49,6 +49,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] =
                 _ => fail!("bad option '{v}': write KEY=VALUE, as in type=tmpfs"),
             },
         )
+        .checked_by(Checker::Daemon)
         .short('o'),
         Flag::<CreateArgs>::setting("driver", "DRIVER", "Set the driver (only local)", |_, v| {
             match v {
@@ -56,6 +57,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] =
                 _ => fail!("unknown volume driver '{v}'; known: local"),
             }
         })
+        .checked_by(Checker::Daemon)
         .short('d'),
     ];
 
@@ -129,6 +131,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::DaemonIfPair)
     .short('f'),
     Flag::<LsArgs>::setting(
         "format",
@@ -241,6 +244,7 @@ static INSPECT_FLAGS: &[Flag<InspectArgs>] = &[Flag::<InspectArgs>::setting(
         Ok(())
     },
 )
+.checked_by(Checker::Template)
 .short('f')];
 
 /// The command `volume inspect`.
@@ -313,7 +317,8 @@ static PRUNE_FLAGS: &[Flag<PruneArgs>] = &[
             }
             filter => a.filter.add(filter, "all label until"),
         },
-    ),
+    )
+    .checked_by(Checker::DaemonIfPair),
     Flag::<PruneArgs>::switch("force", "Do not ask for confirmation", |a, on| a.force = on)
         .short('f'),
 ];

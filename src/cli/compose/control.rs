@@ -2,7 +2,7 @@
 //! that change the state of a project's containers. They act on all containers, or on those of some
 //! services. Starts follow the order of the dependencies; stops follow the reverse order.
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::super::lifecycle::{NO_FLAGS, NoArgs, parse_timeout};
 use super::super::output::{confirmed, print_line};
 use super::super::value::process::parse_signal;
@@ -155,6 +155,7 @@ static KILL_FLAGS: &[Flag<KillArgs>] = &[
         a.signal = Some(parse_signal(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .short('s'),
     Flag::<KillArgs>::switch(
         "remove-orphans",

@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use super::super::events::line;
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::Watched;
 use super::super::{Invocation, Outcome, escape};
 use super::Opened;
@@ -29,11 +29,13 @@ static FLAGS: &[Flag<EventsArgs>] = &[
     Flag::<EventsArgs>::setting("since", "TIME", "Print the events after TIME too", |a, v| {
         a.options.since = Some(parse_moment(v, Instant::now())?);
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<EventsArgs>::setting("until", "TIME", "Stop at TIME", |a, v| {
         a.options.until = Some(parse_moment(v, Instant::now())?);
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
 ];
 
 /// The command `compose events`.

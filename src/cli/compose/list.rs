@@ -2,7 +2,7 @@
 //! columns. The labels of containers name the projects, so `ls` reads no file. `ps` describes a
 //! container's status as the command `ps` does.
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::super::format::{
     Field, Format, Show, push_ago, push_go_time, push_id, push_labels, push_list,
 };
@@ -58,7 +58,8 @@ static PS_FLAGS: &[P] = &[
             Some(("status", state)) => add_state(a, state),
             _ => fail!("unknown filter '{v}'; known: status=STATUS"),
         }
-    }),
+    })
+    .checked_by(Checker::DaemonIfPair),
     P::setting("format", "FORMAT", "Print as table, json or by a template", |a, v| {
         a.format = v.to_owned();
         Ok(())
@@ -209,7 +210,8 @@ static LS_FLAGS: &[L] = &[
             _ => fail!("unknown filter '{v}'; known: name=PART"),
         }
         Ok(())
-    }),
+    })
+    .checked_by(Checker::DaemonIfPair),
     L::setting("format", "FORMAT", "Print as table or json", |a, v| {
         a.json = is_json(v, "table")?;
         Ok(())

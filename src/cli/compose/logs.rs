@@ -5,7 +5,7 @@
 use std::io::LineWriter;
 use std::time::Duration;
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::super::logs::parse_tail;
 use super::super::output::Watched;
 use super::super::{Invocation, Outcome};
@@ -34,15 +34,18 @@ static FLAGS: &[F] = &[
         a.logs.tail = parse_tail(v)?;
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .short('n'),
     F::setting("since", "TIME", "Print only lines after TIME", |a, v| {
         a.logs.since = Some(parse_moment(v, Instant::now())?);
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     F::setting("until", "TIME", "Print only lines before TIME", |a, v| {
         a.logs.until = Some(parse_moment(v, Instant::now())?);
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     F::switch("timestamps", "Print the time before each line", |a, on| a.logs.timestamps = on)
         .short('t'),
     F::switch("no-log-prefix", "Print no names before the lines", |a, on| a.no_prefix = on),

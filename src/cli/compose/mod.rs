@@ -16,7 +16,7 @@ pub mod run;
 pub mod transfer;
 pub mod up;
 
-use super::flag::{Command, Flag, Group, MANY, Operand, Placed, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, Placed, specs};
 use super::output::print_error;
 use super::parse;
 use super::style;
@@ -45,7 +45,8 @@ pub static FLAGS: &[Flag<Choice>] = &[
     Flag::<Choice>::setting("env-file", "FILE", "Read variables from FILE, not .env", |a, v| {
         a.env_files.push(v.to_owned());
         Ok(())
-    }),
+    })
+    .checked_by(Checker::Daemon),
     Flag::<Choice>::setting("profile", "NAME", "Enable the services of a profile", |a, v| {
         a.profiles.push(v.to_owned());
         Ok(())

@@ -3,7 +3,7 @@
 //! count as a replica of the service. The service's ports are published only with
 //! `--service-ports`, and the service's name resolves to the container only with `--use-aliases`.
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::super::output::print_line;
 use super::super::value::env::parse_env;
 use super::super::value::mount::parse_volume;
@@ -76,6 +76,7 @@ static FLAGS: &[R] = &[
         a.volumes.push(parse_volume(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .short('v'),
     R::value("publish", "[[IP:]HOST:]PORT", "Publish a port", |a, v| {
         a.publish.push(v.parse()?);

@@ -4,7 +4,7 @@
 //! flags. Docker's flags that have no effect here are accepted, or refused with the reason.
 
 use super::{Pull, RunArgs};
-use crate::cli::flag::{Category, Flag};
+use crate::cli::flag::{Category, Checker, Flag};
 use crate::cli::lifecycle::parse_timeout;
 use crate::cli::value::env::{parse_env, read_env_file, read_label_file};
 use crate::cli::value::limit::{
@@ -85,6 +85,7 @@ pub static FLAGS: &[F] = &[
         a.options.name = Some(parse_container_name(v)?.to_owned());
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .also(&["-name"]),
     F::switch("rm", "Remove the container when it exits", |a, on| {
         a.options.lifecycle.remove = on;
@@ -97,7 +98,8 @@ pub static FLAGS: &[F] = &[
             a.options.lifecycle.restart = RestartPolicy::parse(v)?;
             Ok(())
         },
-    ),
+    )
+    .checked_by(Checker::Daemon),
     F::setting("cidfile", "FILE", "Write the container's id to FILE", |a, v| {
         a.options.cidfile = Some(raw::path(v).into());
         Ok(())
@@ -157,6 +159,7 @@ pub static FLAGS: &[F] = &[
         a.options.workdir = Some(parse_workdir(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .short('w')
     .under(Category::Process),
     F::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
@@ -191,6 +194,7 @@ pub static FLAGS: &[F] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Daemon)
     .under(Category::Process),
     F::value("stop-timeout", "SECONDS", "Set how long `stop` waits before SIGKILL", |a, v| {
         a.options.lifecycle.stop_timeout = Some(parse_timeout(v)?);
@@ -207,11 +211,13 @@ pub static FLAGS: &[F] = &[
         a.options.health.check.interval = parse_span(v)?;
         Ok(())
     })
+    .checked_by(Checker::DaemonIfTime)
     .under(Category::Health),
     F::value("health-timeout", "TIME", "Limit the time of one check (default 30s)", |a, v| {
         a.options.health.check.timeout = parse_span(v)?;
         Ok(())
     })
+    .checked_by(Checker::DaemonIfTime)
     .under(Category::Health),
     F::value(
         "health-retries",
@@ -227,6 +233,7 @@ pub static FLAGS: &[F] = &[
         a.options.health.check.start_period = parse_span(v)?;
         Ok(())
     })
+    .checked_by(Checker::DaemonIfTime)
     .under(Category::Health),
     F::setting(
         "health-start-interval",
@@ -269,6 +276,7 @@ pub static FLAGS: &[F] = &[
         a.options.mounts.push(parse_volume(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .short('v')
     .also(&["--v"])
     .under(Category::Files),
@@ -286,11 +294,13 @@ pub static FLAGS: &[F] = &[
         a.options.volumes_from.push(parse_volumes_from(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Files),
     F::value("tmpfs", "DST[:OPTIONS]", "Mount a tmpfs", |a, v| {
         a.options.mounts.push(parse_tmpfs(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Files),
     F::switch("read-only", "Mount the root file system read-only", |a, on| {
         a.options.system.read_only = on;
@@ -348,12 +358,14 @@ pub static FLAGS: &[F] = &[
         a.options.endpoint.addresses.push(Ip(parse_ip(v)?));
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .also(&["--ip6"])
     .under(Category::Network),
     F::value("link-local-ip", "IP", "Add a link-local address on the first network", |a, v| {
         a.options.endpoint.link_local.push(Ip(parse_link_local(v)?));
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Network),
     F::setting("mac-address", "MAC", "Set the MAC address on the first network", |a, v| {
         a.options.endpoint.mac = Some(v.parse()?);
@@ -485,6 +497,7 @@ pub static FLAGS: &[F] = &[
     F::value("cpu-quota", "MICROSECONDS", "Limit CPU time per period", |a, v| {
         set_cpu_quota(&mut a.options.resources, v)
     })
+    .checked_by(Checker::DaemonIfNumber)
     .under(Category::Limits),
     F::value(
         "cpu-period",
@@ -492,15 +505,18 @@ pub static FLAGS: &[F] = &[
         "Set the length of the period (default 100000)",
         |a, v| set_cpu_period(&mut a.options.resources, v),
     )
+    .checked_by(Checker::DaemonIfNumber)
     .under(Category::Limits),
     F::setting("cpuset-cpus", "LIST", "Run on these CPUs only (0-3,7)", |a, v| {
         set_cpuset_cpus(&mut a.options.resources, v)
     })
+    .checked_by(Checker::Daemon)
     .also(&["-cpuset", "--cpuset"])
     .under(Category::Limits),
     F::setting("cpuset-mems", "LIST", "Use these memory nodes only", |a, v| {
         set_cpuset_mems(&mut a.options.resources, v)
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Limits),
     F::value("pids-limit", "NUMBER", "Limit PIDs (default 2048; -1: no limit)", |a, v| {
         set_pids(&mut a.options.resources, v)
@@ -510,6 +526,7 @@ pub static FLAGS: &[F] = &[
     F::value("blkio-weight", "WEIGHT", "Set the disk weight, 10 to 1000", |a, v| {
         set_blkio_weight(&mut a.options.resources, v)
     })
+    .checked_by(Checker::DaemonIfNumber)
     .under(Category::Limits),
     F::value(
         "device-read-bps",
@@ -548,6 +565,7 @@ pub static FLAGS: &[F] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::DaemonIfNumber)
     .under(Category::Limits),
     F::value("ulimit", "NAME=SOFT[:HARD]", "Set a limit of setrlimit(2) (nofile=1024)", |a, v| {
         let limit = parse_ulimit(v)?;
@@ -576,6 +594,7 @@ pub static FLAGS: &[F] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Daemon)
     .under(Category::Isolation),
     F::setting(
         "cgroupns",
@@ -609,15 +628,18 @@ pub static FLAGS: &[F] = &[
         a.options.confinement.cap_add.push(parse_capability(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Isolation),
     F::value("cap-drop", "CAPABILITY", "Drop a capability, or ALL", |a, v| {
         a.options.confinement.cap_drop.push(parse_capability(v)?);
         Ok(())
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Isolation),
     F::value("security-opt", "OPTION", "Set no-new-privileges, seccomp=FILE and more", |a, v| {
         set_security_option(&mut a.options.confinement, v)
     })
+    .checked_by(Checker::DaemonIfOption)
     .under(Category::Isolation),
     F::value("sysctl", "KEY=VALUE", "Set a namespaced kernel parameter", |a, v| {
         let (key, value) = parse_sysctl(v)?;
@@ -640,10 +662,12 @@ pub static FLAGS: &[F] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::Daemon)
     .under(Category::Logging),
     F::value("log-opt", "KEY=VALUE", "Set a log option (max-size=10m, max-file=3)", |a, v| {
         set_log_option(&mut a.options.log, v)
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Logging),
     // Docker's flags that accept only one value here, or are refused.
     F::content_trust(),
@@ -654,11 +678,13 @@ pub static FLAGS: &[F] = &[
              flag out"
         ),
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Docker),
     F::setting("isolation", "NAME", "Accept default, the only one on Linux", |_, v| match v {
         "default" => Ok(()),
         _ => fail!("isolation '{v}' exists only on Windows; write default"),
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Docker),
     F::setting("volume-driver", "NAME", "Accept local, the only driver", |_, v| match v {
         "local" => Ok(()),
@@ -685,6 +711,7 @@ pub static FLAGS: &[F] = &[
             Ok(())
         },
     )
+    .checked_by(Checker::DaemonIfPair)
     .under(Category::Limits),
     F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", |_, _| {
         refuse_real_time()
