@@ -112,7 +112,7 @@ fn peak(bench: &Bench, name: &'static str, bundle: &Path) -> f64 {
 /// `podman run --rm` with each runtime.
 fn podman(bench: &Bench, table: &mut Table) {
     let link: PathBuf = bench.dir.join("mydocker-runtime");
-    std::fs::copy(env!("CARGO_BIN_EXE_mydocker"), &link).expect("copy the binary");
+    std::fs::copy(bench.binary(), &link).expect("copy the binary");
     let run = |runtime: PathBuf| {
         move || {
             let mut command = bench.podman_run();

@@ -78,7 +78,7 @@ impl Drop for Disk {
 pub fn measure(bench: &Bench, table: &mut Table) {
     let disk = Disk::new(bench);
     let us = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mydocker"));
+        let mut command = Command::new(bench.binary());
         command.arg("--root").arg(disk.mount.join("us"));
         command.arg("--run-root").arg(bench.dir.join("run/us-wear"));
         command

@@ -52,17 +52,18 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     if !found.is_file() {
         fail!("{} is not a file", path.display());
     }
-    read_opened(file, path)
+    read_opened(file, found.len(), path)
 }
 
 /// Reads the bytes of a file that the caller names, which may be a pipe.
 pub fn read_given(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).context(|| format!("open {}", path.display()))?;
-    read_opened(file, path)
+    read_opened(file, 0, path)
 }
 
-fn read_opened(file: std::fs::File, path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// Reads an open file to its end. `expected` is its length in bytes, as far as that is known.
+fn read_opened(file: std::fs::File, expected: u64, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(expected.min(MAX_CONFIG) as usize + 1);
     let read = file.take(MAX_CONFIG + 1).read_to_end(&mut bytes);
     read.context(|| format!("read {}", path.display()))?;
     if bytes.len() as u64 > MAX_CONFIG {

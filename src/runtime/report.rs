@@ -115,6 +115,8 @@ pub fn await_left(
     child: BorrowedFd<'_>,
     has_console: bool,
 ) -> Result<(Option<OwnedFd>, Option<Pid>)> {
+    // Wait first for the close, so that the packets before it do not wake this process.
+    packet::await_close(child).context(|| "wait for the container's process")?;
     let outcome = await_end(child, has_console, Until::Closed)?;
     Ok((outcome.console, outcome.pid))
 }

@@ -61,12 +61,15 @@ pub fn raise_limit(count: usize) {
 
 /// Duplicates `fds` onto the descriptors 0, 1 and 2 (dup2(2)), without close-on-exec.
 pub fn become_stdio(fds: [BorrowedFd<'_>; 3]) -> Result<(), Errno> {
-    // First duplicate all three above 2, so that no dup2 overwrites a descriptor of `fds`.
-    let mut lifted = Vec::with_capacity(3);
-    for fd in fds {
-        lifted.push(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);
-    }
-    rustix::stdio::dup2_stdin(lifted[0].as_fd())?;
-    rustix::stdio::dup2_stdout(lifted[1].as_fd())?;
-    rustix::stdio::dup2_stderr(lifted[2].as_fd())
+    // First duplicate those below 3, so that no dup2 overwrites a descriptor of `fds`.
+    let lift = |fd: BorrowedFd<'_>| match fd.as_raw_fd() {
+        0..3 => rustix::io::fcntl_dupfd_cloexec(fd, 3).map(Some),
+        _ => Ok(None),
+    };
+    let lifted = [lift(fds[0])?, lift(fds[1])?, lift(fds[2])?];
+    let [stdin, stdout, stderr] =
+        [0, 1, 2].map(|at: usize| lifted[at].as_ref().map_or(fds[at], AsFd::as_fd));
+    rustix::stdio::dup2_stdin(stdin)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)
 }

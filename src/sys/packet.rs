@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
@@ -110,6 +110,13 @@ pub fn is_closed(socket: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
+/// Waits until the other end is closed. Packets that arrive before stay in the queue, and do not
+/// wake this process. Fails with the errors of poll(2).
+pub fn await_close(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    retry_on_intr(|| poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::empty())], None))?;
+    Ok(())
 }
 
 /// Whether the other end is closed and every byte that it sent is received. `receive` returns 0 for

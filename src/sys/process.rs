@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::last_errno;
+use super::procfs::read_record;
 use super::signal::Signal;
 
 /// The present state of a process that was recorded by PID and start time.
@@ -96,14 +97,9 @@ pub fn parent_and_session(pid: Pid) -> Option<(i32, i32)> {
 /// Reads numbers from /proc/PID/stat. `fields` counts as proc_pid_stat(5) does, and each field is
 /// at least 3. `None` if no such process exists.
 fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u64; N]>, Errno> {
-    let stat = match fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
-        Ok(stat) => stat,
-        Err(error) => {
-            return match Errno::from_io_error(&error) {
-                Some(Errno::NOENT | Errno::SRCH) => Ok(None),
-                error => Err(error.unwrap_or(Errno::IO)),
-            };
-        }
+    let stat = match read_record(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
+        Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
+        stat => stat?,
     };
     // Field 2, the command's name, may contain any byte and ends at the last parenthesis.
     let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &stat[at..]);
@@ -203,8 +199,8 @@ pub fn kill_group(child: Pid, signal: Signal) {
 /// The boot id of the host: a random UUID that differs at each boot (random(4)). Empty if the boot
 /// id cannot be read.
 pub fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim_end().to_owned()
+    let id = read_record("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    String::from_utf8_lossy(&id).trim_end().to_owned()
 }
 
 #[cfg(test)]

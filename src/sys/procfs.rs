@@ -1,11 +1,30 @@
-//! Reads the start of a file of /proc whose length a process in a container controls, such as its
-//! arguments (proc_pid_cmdline(5)) or its interfaces (proc_pid_net(5)). The limit bounds the
-//! memory. The kernel produces such a file piece by piece as a program reads it, so the rest costs
-//! nothing.
+//! Reads files of /proc and /sys.
+//!
+//! A process in a container controls the length of some of these files, such as its arguments
+//! (proc_pid_cmdline(5)) or its interfaces (proc_pid_net(5)). `read_start` bounds the memory. The
+//! kernel produces such a file piece by piece as a program reads it, so the rest costs nothing.
+//!
+//! Other files hold one short record. `read_record` needs three system calls for such a file;
+//! `std::fs::read` needs ten, because it cannot know the length.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+/// The longest record, in bytes. The kernel produces a record of at most a page by one read(2).
+const MAX_RECORD: usize = 4096;
+
+/// Reads a file that holds one record of less than 4096 bytes, such as proc_pid_stat(5). Fails with
+/// the errors of open(2) and read(2), and with EFBIG if the record may be longer.
+pub fn read_record(path: impl AsRef<Path>) -> Result<Vec<u8>, Errno> {
+    let file = openat(CWD, path.as_ref(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut record = Vec::with_capacity(MAX_RECORD);
+    let length = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut record))?;
+    if length < MAX_RECORD { Ok(record) } else { Err(Errno::FBIG) }
+}
 
 /// Reads at most `limit` bytes from the start of a file. Fails with the errors of open(2) and
 /// read(2).

@@ -7,7 +7,8 @@
 //! overwrite it.
 
 use std::ffi::c_char;
-use std::fs;
+
+use super::procfs::read_record;
 
 /// The start of the variable that `replace` keeps if `keep_path` is set. A monitor finds programs
 /// of the host by PATH.
@@ -71,7 +72,7 @@ struct Stat {
 
 impl Stat {
     fn read() -> Option<Stat> {
-        let stat = fs::read("/proc/self/stat").ok()?;
+        let stat = read_record("/proc/self/stat").ok()?;
         let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
         let text = std::str::from_utf8(stat.get(after_name..)?).ok()?;
         let field = |number: usize| text.split_whitespace().nth(number - 3)?.parse().ok();

@@ -20,7 +20,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::layout::Layout;
 use super::make_directory;
 use crate::error::{Context, Result, fail};
-use crate::sys::{self, signal::Signal};
+use crate::sys::{self, procfs::read_record, signal::Signal};
 
 /// How long to wait until the kernel reports the new state. A process in an uninterruptible wait
 /// freezes only after the wait.
@@ -188,7 +188,8 @@ pub fn is_frozen(cgroups: &[String], parent: &str, id: &str) -> Result<bool> {
 }
 
 fn has_line(path: &Path, line: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.lines().any(|found| found == line))
+    let text = read_record(path);
+    text.is_ok_and(|text| text.split(|&byte| byte == b'\n').any(|found| found == line.as_bytes()))
 }
 
 fn unified(cgroups: &[String]) -> Option<&Path> {
