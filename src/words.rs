@@ -299,9 +299,9 @@ impl<'a> Scan<'a> {
                     name.push(c);
                 }
             }
-            Some('@' | '*' | '#' | '?' | '-' | '!') => name.extend(self.characters.next()),
+            Some('@' | '*' | '#' | '?' | '-' | '!' | '$') => name.extend(self.characters.next()),
             _ => {
-                let is_part = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+                let is_part = |c: &char| c.is_alphanumeric() || *c == '_';
                 while let Some(c) = self.characters.next_if(is_part) {
                     name.push(c);
                 }
@@ -405,6 +405,8 @@ mod tests {
             ("\"\\$foo \\\" \\x\"", "$foo \" \\x"),
             ("$", "$"),
             ("$ x", "$ x"),
+            ("$$foo", "foo"),
+            ("$föo.", "."),
             ("a\\ b", "a b"),
             ("$1x", "x"),
             ("é$foo", "ébar"),

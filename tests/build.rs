@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::Host;
+use support::{Host, run_command};
 
 /// Builds the image `x` from these files.
 fn build(host: &Host, files: &[(&str, &str)]) -> support::Done {
@@ -116,10 +116,10 @@ fn a_build_runs_the_target_and_the_stages_that_it_needs() {
     let dockerfile = "FROM bb AS a\nRUN echo stage-a\nFROM bb AS b\nRUN false\nFROM scratch\n\
         COPY --from=0 /bin/busybox /bin/sh\nONBUILD COPY f /f\n";
     build(&host, &[("Dockerfile", dockerfile)]).stderr_has("stage-a");
-    build(
-        &host,
-        &[("Dockerfile", "FROM x\nRUN read a </f; [ $a = triggered ]\n"), ("f", "triggered\n")],
-    );
+    assert_eq!(host.inspect("x", "{{json .Config.OnBuild}}"), r#"["COPY f /f"]"#);
+    let next =
+        [("Dockerfile", "FROM x\nRUN read a </f; [ $a = triggered ]\n"), ("f", "triggered\n")];
+    build(&host, &next).stderr_has("[2/3] COPY f /f").stderr_has("[3/3] RUN read");
     assert_eq!(host.inspect("x", "{{json .Config.OnBuild}}"), "null");
     let stdin = host.feed("FROM bb\nRUN false\n", ["build", "-"]);
     stdin.exits(1).stderr_has("Dockerfile:2");
@@ -282,11 +282,14 @@ fn mistakes_get_suggestions() {
         ("COPY man.c /", "'man.c' is not in the build context; did you mean 'main.c'?"),
         ("COPY src/xy.c /", "did you mean 'xyz.c'?"),
         ("COPY hidden /", ".dockerignore excludes it"),
-        (
-            "COPY --from=biuld /x /",
-            "--from=biuld is no stage above and no local image; did you mean build?",
-        ),
+        ("COPY --from=biuld /x /", "--from=biuld: no such image here: 'biuld': "),
         ("COPY --from=build /bin/bussybox /", "is not in the image; did you mean 'busybox'?"),
+        ("COPY --from=biuld /x /", "; did you mean 'build'?"),
+        ("COPY --from=${S:-build} /x /", "--from=build: a variable can't name a stage"),
+        ("WORKDIR $none", "WORKDIR: the path is empty"),
+        ("VOLUME /v \"$none\"", "VOLUME: a path is empty"),
+        ("RUN --mount=type=secret true", "--mount needs an id or a target"),
+        ("RUN --mount=target=/a/.. true", "--mount can't have the target /"),
         // The number must not be taken for the start of an image's id.
         ("COPY --from=7 /x /", "--from=7: the stages above have the numbers below 1"),
         ("COPY https://example.org/a /", "'https://example.org/a' is a URL; use ADD"),
@@ -310,7 +313,10 @@ fn mistakes_get_suggestions() {
         ];
         let directory = host.directory("context", &files);
         std::fs::write(directory.join("x.tar.xz"), b"\xfd7zXZ\0\0").unwrap();
-        let done = host.mydocker(["build", directory.to_str().unwrap()]);
+        let mut command = host.command(["build", directory.to_str().unwrap()]);
+        // Nothing listens there, so that no pull leaves this machine.
+        command.env("HTTPS_PROXY", "http://127.0.0.1:1");
+        let done = run_command(command);
         done.exits(1).stderr_has(message).stderr_has("   3 | >>> ").stderr_has("Dockerfile:3: ");
     }
     host.feed("FROM bb AS test\n", ["build", "--target", "tset", "-"])
@@ -319,6 +325,16 @@ fn mistakes_get_suggestions() {
     let done =
         host.feed("FROM bb\nARG a\n", ["build", "--build-arg", "b=1", "--build-arg", "a=1", "-"]);
     done.stderr_has("[Warning] One or more build-args [b] were not consumed");
+    // An ARG of an ONBUILD counts. The message names the command, and not the ARGs.
+    let base = "FROM bb\nONBUILD ARG A\nONBUILD RUN exit $A\n";
+    host.feed(base, ["build", "-t", "base", "-"]);
+    for (value, status) in [("0", 0), ("3", 1)] {
+        let argument = format!("A={value}");
+        let done = host.feed("FROM base\n", ["build", "--build-arg", &argument, "-"]);
+        let errors = done.exits(status).stderr_text();
+        assert!(status == 1 || !errors.contains("not consumed"), "{errors}");
+        assert!(status == 0 || errors.contains("the command '/bin/sh -c exit $A'"), "{errors}");
+    }
 }
 
 /// Typical images on top of Debian: a package from a local repository, a user that the

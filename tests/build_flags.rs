@@ -70,7 +70,7 @@ fn the_id_and_metadata_are_written_to_files() {
     let args = ["build", "--progress=tty", "--rm", "--load", "-t", "x", "-t", "y:2"];
     host.mydocker([&args[..], &files, &[text(&context)]].concat());
     let expected = host.inspect("y:2", "{{.Id}}");
-    assert_eq!(std::fs::read_to_string(id).unwrap(), expected);
+    assert_eq!(std::fs::read_to_string(&id).unwrap(), expected);
     assert_eq!(
         std::fs::read_to_string(metadata).unwrap(),
         format!(
@@ -80,6 +80,12 @@ fn the_id_and_metadata_are_written_to_files() {
     );
     let quiet = ["buildx", "build", "--quiet", text(&context)];
     host.mydocker(quiet).stdout(&format!("{expected}\n")).stderr("");
+    // The id of the earlier build does not stay after a failed build. A device stays.
+    for file in [text(&id), "/dev/null"] {
+        let args = ["build", "--iidfile", file, "-"];
+        host.feed("FROM bb\nRUN exit 1\n", args).exits(1).stderr_has("exit status 1");
+    }
+    assert!(!id.exists() && Path::new("/dev/null").exists());
 }
 
 #[test]
@@ -154,6 +160,79 @@ fn a_context_is_an_archive_or_has_further_directories() {
 }
 
 #[test]
+fn the_ignore_file_of_a_dockerfile_is_beside_it() {
+    let host = Host::new();
+    let dockerfile = "FROM scratch\nCOPY . /\n";
+    let files = [
+        ("c/dockerfile", dockerfile),
+        ("c/ci/Dockerfile", dockerfile),
+        ("c/ci/own", dockerfile),
+        ("c/ci/own.dockerignore", "one\nci\n"),
+        ("c/.dockerignore", "two\n*ocker*\nci\n"),
+        ("c/Dockerfile.dockerignore", "one\n"),
+        ("c/one", ""),
+        ("c/two", ""),
+        ("far", dockerfile),
+        ("far.dockerignore", "*\n"),
+    ];
+    let directory = host.directory("files", &files);
+    let context = directory.join("c");
+    let out = host.scratch().join("out");
+    let built = |file: &[&str], stdin: &str| {
+        let args = [&["build", "-o", text(&out)], file, &[text(&context)]].concat();
+        host.feed(stdin, args);
+        let mut names: Vec<String> = Vec::new();
+        for entry in std::fs::read_dir(&out).unwrap() {
+            names.push(entry.unwrap().file_name().into_string().unwrap());
+        }
+        names.sort();
+        let _ = std::fs::remove_dir_all(&out);
+        names.retain(|name| matches!(name.as_str(), "one" | "two"));
+        names.concat()
+    };
+    // Like Docker, take `dockerfile` if there is no `Dockerfile`; its own rules do not exist.
+    assert_eq!(built(&[], ""), "one");
+    assert_eq!(built(&["-f", text(&context.join("ci/Dockerfile"))], ""), "one");
+    assert_eq!(built(&["-f", text(&context.join("ci/own"))], ""), "two");
+    assert_eq!(built(&["-f", "-"], dockerfile), "one");
+    assert_eq!(built(&["-f", text(&directory.join("far"))], ""), "");
+    std::fs::write(context.join("Dockerfile"), dockerfile).unwrap();
+    assert_eq!(built(&[], ""), "two");
+}
+
+#[test]
+fn a_build_context_replaces_stages_and_images_and_is_mounted() {
+    let host = Host::with_busybox();
+    host.feed("FROM bb\nRUN echo other >/other\n", ["build", "-q", "-t", "other", "-"]);
+    let dockerfile = "FROM bb AS files\nRUN exit 1\n\
+                      FROM bb AS root\nRUN exit 1\n\
+                      FROM docker.io/library/one:latest\n\
+                      COPY --from=files a /a\n\
+                      RUN --mount=from=files,target=/m,source=d cat /m/b >/b\n\
+                      RUN --mount=from=files,target=/m,rw rm /m/a; ls /m >/c\n\
+                      RUN --mount=type=cache,from=files,target=/m ls /m >/d\n\
+                      COPY --from=root /other /e\n";
+    let files = host.directory("files", &[("a", "a\n"), ("d/b", "b\n"), ("hidden", "")]);
+    let named = format!("files={}", text(&files));
+    let arguments = [
+        ["--build-context", &named],
+        ["--build-context", "root=docker-image://other"],
+        ["--build-context", "one=docker-image://bb"],
+    ];
+    let build = |expected: &str| {
+        let args = [&["build", "-q", "-t", "x"], arguments.as_flattened(), &["-"]].concat();
+        host.feed(dockerfile, args);
+        let read = ["run", "--rm", "x", "sh", "-c", "cat /a /b /c /d /e"];
+        host.mydocker(read).stdout(expected);
+    };
+    build("a\nb\nd\nhidden\na\nd\nhidden\nother\n");
+    // What a step reads of the directory decides, and its .dockerignore counts.
+    std::fs::write(files.join("d/b"), "new\n").unwrap();
+    std::fs::write(files.join(".dockerignore"), "hidden\n.d*\n").unwrap();
+    build("a\nnew\nd\na\nd\nhidden\nother\n");
+}
+
+#[test]
 fn unsupported_flags_are_refused() {
     let host = Host::with_busybox();
     let context = host.directory("context", &[("Dockerfile", "FROM bb\n")]);
@@ -172,6 +251,9 @@ fn unsupported_flags_are_refused() {
         ("--push", "--push needs the image's name: -t NAME"),
         ("--provenance=mode=max", "no attestation is made; write false"),
         ("--sbom=true", "no attestation is made; write false"),
+        ("--build-arg==x", "'=x' should be NAME=VALUE or NAME"),
+        ("--label==x", "bad label '=x': its key is empty"),
+        ("--output=", "'' should be KEY=VALUE"),
         ("--progress=fancy", "use auto, tty, plain or quiet"),
     ] {
         host.mydocker(["build", flag, text(&context)]).refused(message);

@@ -345,6 +345,7 @@ fn only_its_step_sees_a_secret_and_no_file_keeps_it() {
     let dockerfile = "FROM bb\nRUN --mount=type=secret,id=s,uid=7,mode=0440 \
         stat -c '%u:%g %a' /run/secrets/s; tr a-z A-Z </run/secrets/s\n\
         RUN --mount=type=secret,id=s,target=/tmp/t,env=V [ \"$V\" = \"$(cat /tmp/t)\" ]\n\
+        RUN --mount=type=secret,target=/opt/s [ \"$(wc -c </opt/s)\" = 18 ]\n\
         RUN --mount=type=secret,id=none ls /run/secrets || echo absent\n";
     let log = project.build(dockerfile, &["--secret", &flag]);
     log.stderr_has("7:0 440").stderr_has("S3CR3T-OF-THE-TEST").stderr_has("absent");

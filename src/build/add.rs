@@ -9,12 +9,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::ContextKind;
 use super::cached::{LayerStep, MadeLayer, new_key};
 use super::context::{Source, Tree};
 use super::copy::Copying;
+use super::dockerfile::Step;
 use super::dockerfile::instruction::{Copy, is_remote};
-use super::dockerfile::{Stage, Step};
 use super::ignore::Ignore;
 use super::layers::absolute;
 use super::plan;
@@ -24,7 +23,6 @@ use crate::digest::Digest;
 use crate::error::{Context, Result, fail};
 use crate::image::copy::{Content, Overrides};
 use crate::store::{open_dir, remove_tree};
-use crate::suggest::nearest;
 use crate::words::Expander;
 
 /// The step's directories in the workplace. Dropping this value removes them.
@@ -81,13 +79,9 @@ impl Build<'_> {
         let excludes = expander.each(&copy.excludes)?;
         let excludes = Ignore::of_patterns(&excludes).context(|| "--exclude")?;
         let from = copy.from.as_ref().map(word).transpose()?;
-        let named = from.as_deref().filter(|from| !self.is_stage(from, at));
-        let named = named.and_then(|from| self.named_context(from));
-        let (root, ignore) = match named {
-            Some(ContextKind::Directory(root, ignore)) => (root.as_fd(), ignore),
-            _ => (self.context, self.ignore),
-        };
-        let from = from.filter(|_| !matches!(named, Some(ContextKind::Directory(..))));
+        let directory = self.directory(from.as_deref());
+        let from = from.filter(|_| directory.is_none());
+        let directory = directory.unwrap_or(self.context);
         let from = from.as_deref().map(|from| self.source_layers(state, from, at)).transpose()?;
         let made = self.make_sources(
             &urls,
@@ -98,8 +92,8 @@ impl Build<'_> {
         )?;
         let all = Ignore::default();
         let context = Tree {
-            root,
-            ignore,
+            root: directory.root.as_fd(),
+            ignore: &directory.ignore,
             parents: copy.parents,
             from: if from.is_some() { "image" } else { "build context" },
         };
@@ -291,9 +285,14 @@ impl Build<'_> {
         at: usize,
     ) -> Result<Vec<Digest>> {
         let images = self.engine.image_store();
-        if let Some(stage) = plan::find(self.dockerfile, from, at)
-            && let Some((_, state)) = self.results.iter().find(|(known, _)| *known == stage)
-        {
+        if let Some(stage) = plan::find(self.dockerfile, from, at) {
+            // The plan reads names before variables have values.
+            let Some((_, state)) = self.results.iter().find(|(known, _)| *known == stage) else {
+                fail!(
+                    "--from={from}: a variable can't name a stage; write FROM ${{…}} AS NAME above, \
+                     with an ARG before the first FROM"
+                );
+            };
             if state.config.diff_ids.is_empty() {
                 fail!("--from={from}: the stage has no files");
             }
@@ -304,15 +303,9 @@ impl Build<'_> {
             fail!("--from={from}: the stages above have the numbers below {at}");
         }
         if self.named_context(from).is_none() && images.resolve(&from.parse()?)?.is_none() {
-            let names = |stages: &'_ [Stage]| -> Vec<String> {
-                stages.iter().filter_map(|stage| stage.name.clone()).collect()
-            };
-            let (above, below) = self.dockerfile.stages.split_at(at);
-            if names(below).contains(&from.to_ascii_lowercase()) {
+            let name = from.to_ascii_lowercase();
+            if self.dockerfile.stages[at..].iter().any(|stage| stage.name.as_ref() == Some(&name)) {
                 fail!("--from={from}: the stage stands below; move it up");
-            }
-            if let Some(near) = nearest(from, names(above).iter().map(String::as_str)) {
-                fail!("--from={from} is no stage above and no local image; did you mean {near}?");
             }
         }
         let vertex = self.report.begin(&format!("[--from] {from}"));
@@ -325,9 +318,5 @@ impl Build<'_> {
             fail!("--from={from}: the image lacks a layer; load or pull it again");
         }
         Ok(image.config.diff_ids)
-    }
-
-    fn is_stage(&self, name: &str, at: usize) -> bool {
-        plan::find(self.dockerfile, name, at).is_some()
     }
 }

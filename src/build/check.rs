@@ -10,6 +10,7 @@ use super::dockerfile::{Dockerfile, Place, Stage, Step};
 use super::ignore::Ignore;
 use super::{plan, steps};
 use crate::order;
+use crate::suggest::nearest;
 
 /// A warning of one rule about one instruction.
 pub struct Warning {
@@ -160,7 +161,8 @@ impl Checker<'_> {
         let platform = stage.platform.as_deref().unwrap_or_default();
         for name in variables_in(&stage.image).into_iter().chain(variables_in(platform)) {
             if !globals.contains(&name.as_str()) && !steps::is_predefined(&name) {
-                let text = format!("FROM argument '{name}' is not declared");
+                let near = meant("", &name, globals.iter().copied());
+                let text = format!("FROM argument '{name}' is not declared{near}");
                 self.add("UndefinedArgInFrom", place, text);
             }
         }
@@ -224,7 +226,9 @@ impl Checker<'_> {
                         || arguments.contains(&name)
                         || steps::is_proxy(&name);
                     if !is_known {
-                        let text = format!("Usage of undefined variable '${name}'");
+                        let near = scope.known.iter().chain(&arguments).map(String::as_str);
+                        let near = meant("$", &name, near);
+                        let text = format!("Usage of undefined variable '${name}'{near}");
                         self.add("UndefinedVar", step.place, text);
                     }
                 }
@@ -353,6 +357,11 @@ impl Checker<'_> {
     }
 }
 
+/// Returns BuildKit's suggestion for an unknown variable, or an empty text.
+fn meant<'n>(mark: &str, name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    nearest(name, known).map_or(String::new(), |near| format!(" (did you mean {mark}{near}?)"))
+}
+
 /// Returns the parts of an instruction in which variables are replaced.
 fn expanded(instruction: &Instruction) -> Vec<&str> {
     match instruction {
@@ -467,6 +476,19 @@ mod tests {
             assert_eq!(warnings(good), [], "{good}");
         }
         assert_eq!(slug("JSONArgsRecommended"), "json-args-recommended");
+    }
+
+    #[test]
+    fn unknown_variables_get_suggestions() {
+        let text = "ARG VERSION\nFROM known:$VERSOIN\nFROM scratch\nENV NAME=1\nENV B=$NAEM\n";
+        let dockerfile = Dockerfile::parse("Dockerfile", text).unwrap();
+        let found = check(&dockerfile, &Ignore::default(), &|_| None);
+        let texts: Vec<&str> = found.iter().map(|warning| warning.text.as_str()).collect();
+        let expected = [
+            "FROM argument 'VERSOIN' is not declared (did you mean VERSION?)",
+            "Usage of undefined variable '$NAEM' (did you mean $NAME?)",
+        ];
+        assert_eq!(texts, expected);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! The context is a directory, or an archive in a file or on stdin, which is unpacked in the
 //! build's workplace. If the context `-` is a Dockerfile and no archive, the context is empty. As
 //! with Docker, `-f` is a path of the host if the context is a directory, and a path in the archive
-//! otherwise. A remote context is refused: nothing is downloaded here.
+//! otherwise. `NAME.dockerignore` beside the Dockerfile NAME replaces the context's `.dockerignore`.
+//! A remote context is refused: nothing is downloaded here.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -11,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use super::Options;
 use super::context::{open_context, read_bounded, read_text};
@@ -20,14 +22,28 @@ use crate::engine::step::Workplace;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
 use crate::image::copy::{begins_archive, unpack_stream};
+use crate::raw;
 use crate::store::open_dir;
 use crate::sys::stdio::own_stdin;
 
-/// Returns the opened context, and the name and the text of the Dockerfile. Fails if the context is
-/// remote, or if there is no Dockerfile.
-pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, String, String)> {
+/// The Dockerfile's name if `-f` gives none. As with Docker, lower case is found too.
+const STANDARD: &str = "Dockerfile";
+
+/// The inputs of a build.
+pub struct Input {
+    pub context: OwnedFd,
+    /// The Dockerfile's name, for errors.
+    pub name: String,
+    /// The Dockerfile's text.
+    pub text: String,
+    pub ignore: Ignore,
+}
+
+/// Opens the context, and reads the Dockerfile and the rules of `.dockerignore`. Fails if the
+/// context is remote, or if there is no Dockerfile.
+pub fn read_input(place: &Workplace, options: &Options) -> Result<Input> {
     let from_stdin = options.file.as_deref() == Some("-");
-    let name = options.file.clone().unwrap_or_else(|| "Dockerfile".to_owned());
+    let mut name = STANDARD.to_owned();
     let context = options.context.as_str();
     let mut archive: Option<Box<dyn Read + Send>> = None;
     if context == "-" {
@@ -42,8 +58,8 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
         let mut input = Read::chain(Cursor::new(start), input);
         if is_text {
             let text = read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?;
-            let root = open_dir(&place.make_dir("context")?)?;
-            return Ok((root, "Dockerfile".to_owned(), text));
+            let context = open_dir(&place.make_dir("context")?)?;
+            return Ok(Input { context, name, text, ignore: Ignore::default() });
         }
         archive = Some(Box::new(input));
     } else if std::fs::metadata(context).is_ok_and(|metadata| metadata.is_file()) {
@@ -61,39 +77,57 @@ pub fn read_input(place: &Workplace, options: &Options) -> Result<(OwnedFd, Stri
             root
         }
     };
-    if let Some(text) = &options.inline {
-        return Ok((root, "Dockerfile".to_owned(), text.clone()));
-    }
-    if from_stdin {
+    let read = |name: &str, limit| match (&options.file, &archive) {
+        (Some(_), None) => read_host_text(name, limit),
+        _ => read_text(root.as_fd(), name, limit),
+    };
+    let mut rules = None;
+    let text = if let Some(text) = &options.inline {
+        text.clone()
+    } else if from_stdin {
         let mut input = own_stdin().context(|| "open stdin")?;
-        let text = read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?;
-        return Ok((root, "Dockerfile".to_owned(), text));
-    }
-    if options.file.is_none() || archive.is_some() {
-        return match read_text(root.as_fd(), &name, MAX_DOCKERFILE)? {
-            Some(text) => Ok((root, name, text)),
-            None => fail!("the build context {context} has no {name}; name the Dockerfile with -f"),
+        read_bounded(&mut input, "the Dockerfile on stdin", MAX_DOCKERFILE)?
+    } else {
+        let mut found = None;
+        for known in [STANDARD.to_owned(), STANDARD.to_lowercase()] {
+            name = options.file.clone().unwrap_or(known);
+            found = read(&name, MAX_DOCKERFILE)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(text) = found else {
+            match &options.file {
+                Some(_) if archive.is_none() => fail!("open {name}: no such file"),
+                Some(_) => fail!("the build context {context} has no {name}"),
+                None => fail!("the build context {context} has no {STANDARD}; name it with -f"),
+            }
         };
-    }
-    // `-f` is a path of the host, relative to the working directory.
-    let opened = openat(CWD, name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let file = opened.context(|| format!("open {name}"))?;
-    let text = read_bounded(&mut File::from(file), &name, MAX_DOCKERFILE)?;
-    Ok((root, name, text))
+        let own = format!("{name}.dockerignore");
+        rules = read(&own, MAX_RULES)?.map(|text| (own, text));
+        text
+    };
+    let ignore = match rules {
+        Some((own, text)) => Ignore::parse(&text).context(|| own)?,
+        None => read_ignore(root.as_fd())?,
+    };
+    Ok(Input { context: root, name, text, ignore })
 }
 
-/// Reads `NAME.dockerignore`, where NAME is the Dockerfile's name, or otherwise the context's
-/// `.dockerignore`. Without either file there are no rules.
-pub fn read_ignore(context: BorrowedFd<'_>, name: &str) -> Result<Ignore> {
-    let own = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
-    for file in [format!("{name}.dockerignore"), format!("{own}.dockerignore")] {
-        // `-f` may name a Dockerfile in a subdirectory of the context.
-        if let Some(text) = read_text(context, &file, MAX_RULES)? {
-            return Ignore::parse(&text).context(|| file);
-        }
-    }
+/// Reads the `.dockerignore` of a context. Without it there are no rules.
+pub fn read_ignore(context: BorrowedFd<'_>) -> Result<Ignore> {
     match read_text(context, ".dockerignore", MAX_RULES)? {
         Some(text) => Ignore::parse(&text).context(|| ".dockerignore"),
         None => Ok(Ignore::default()),
     }
+}
+
+/// Reads a file that the user named, which may be a pipe. Returns `None` if it does not exist.
+fn read_host_text(name: &str, limit: u64) -> Result<Option<String>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = match openat(CWD, &*raw::path(name), flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        opened => opened.context(|| format!("open {name}"))?,
+    };
+    read_bounded(&mut File::from(file), name, limit).map(Some)
 }

@@ -66,7 +66,8 @@ impl Build<'_> {
             }
         }
         order::sort(&mut used);
-        let mut created_by = command.join(" ");
+        let line = command.join(" ");
+        let mut created_by = line.clone();
         if !used.is_empty() {
             created_by = format!("|{} {} {created_by}", used.len(), used.join(" "));
         }
@@ -126,7 +127,7 @@ impl Build<'_> {
             let made = mounts.make().and_then(|mounted| {
                 options.mounts.extend(mounted.mounts.iter().cloned());
                 options.env.extend(mounted.variables.iter().cloned());
-                let layer = self.run_container(&before, options, &created_by, vertex)?;
+                let layer = self.run_container(&before, options, &line, vertex)?;
                 // A bind mount shows the context itself. If the context changed during the step, it
                 // is unknown which version the step read, so the layer gets a key that no step has.
                 let is_known = mounts.are_as_before()?;
@@ -200,6 +201,9 @@ impl Build<'_> {
         step: &Step,
         title: &dyn Fn() -> String,
     ) -> Result<()> {
+        if path.is_empty() {
+            fail!("WORKDIR: the path is empty");
+        }
         let path = absolute(&state.config.config.working_dir, path);
         state.config.config.working_dir.clone_from(&path);
         let mut key = self.key(state, "WORKDIR");

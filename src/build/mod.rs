@@ -35,12 +35,12 @@ use crate::image::Reference;
 use crate::image::instruction::variable;
 use crate::image::platform::Platform;
 use crate::image_name::ImageName;
+use crate::store::remove_file;
 use crate::time::Instant;
 use context::open_context;
 use dockerfile::Dockerfile;
-use dockerfile::instruction::Instruction;
 use ignore::Ignore;
-use input::{read_ignore, read_input};
+use input::{Input, read_ignore, read_input};
 pub use mounts::Secret;
 #[cfg(feature = "compose")]
 pub use mounts::SecretSource;
@@ -124,9 +124,15 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         );
     }
     options.secrets.iter().try_for_each(Secret::check)?;
+    // A failed build must not leave the id of an earlier build.
+    if let Some(file) = &options.id_file
+        && file.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+    {
+        remove_file(file)?;
+    }
     let place = engine.begin_build()?;
-    let (context, name, text) = read_input(&place, options)?;
-    let dockerfile = Dockerfile::parse(&name, &text).map_err(|(source, mistake)| {
+    let Input { context, name, text, ignore } = read_input(&place, options)?;
+    let mut dockerfile = Dockerfile::parse(&name, &text).map_err(|(source, mistake)| {
         report.text(&source.excerpt(mistake.place));
         source.error(mistake)
     })?;
@@ -135,12 +141,6 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
     {
         report.text(&format!("note: the frontend {syntax} is not used: mydocker reads the file\n"));
     }
-    let unused = unused_arguments(&dockerfile, &options.arguments);
-    if !unused.is_empty() {
-        let names = unused.join(" ");
-        report.text(&format!("[Warning] One or more build-args [{names}] were not consumed\n"));
-    }
-    let ignore = read_ignore(context.as_fd(), &name)?;
     if check::is_fatal(&dockerfile) {
         let text = warnings_of(engine, &dockerfile, &ignore);
         if !text.is_empty() {
@@ -149,19 +149,18 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         }
     }
     let contexts = open_contexts(&options.contexts)?;
+    // As with BuildKit, a build context replaces the stage of the same name.
+    for stage in &mut dockerfile.stages {
+        stage.name = stage.name.take().filter(|name| !contexts.iter().any(|c| c.name == *name));
+    }
     let unpacked = place.dir.join("context");
-    let context_path = if unpacked.is_dir() {
-        unpacked
-    } else {
-        std::fs::canonicalize(&options.context).context(|| format!("open {}", options.context))?
-    };
+    let path = if unpacked.is_dir() { unpacked } else { absolute(&options.context)? };
+    let context = Directory { root: context, path, ignore };
     let mut build = steps::Build {
         engine,
         options,
         place: &place,
-        context: context.as_fd(),
-        context_path,
-        ignore: &ignore,
+        context: &context,
         contexts: &contexts,
         dockerfile: &dockerfile,
         report,
@@ -174,6 +173,11 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         pulled: Default::default(),
     };
     let built = build.run();
+    let unused = build.unused_arguments();
+    if !unused.is_empty() {
+        let names = unused.join(" ");
+        report.text(&format!("[Warning] One or more build-args [{names}] were not consumed\n"));
+    }
     // Publish the layers of a failed build too, so that the next build can use them.
     let published = engine.image_store().publish(&place.draft, build.begun);
     let mut state = built?;
@@ -245,12 +249,11 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
 /// Checks the Dockerfile without building. Returns the text of the warnings and their number.
 pub fn check(engine: &Engine, options: &Options) -> Result<(String, usize)> {
     let place = engine.begin_build()?;
-    let (context, name, text) = read_input(&place, options)?;
+    let Input { name, text, ignore, .. } = read_input(&place, options)?;
     let dockerfile = Dockerfile::parse(&name, &text).map_err(|(source, mistake)| {
         let error = source.error(mistake);
         Error::new(error.to_string())
     })?;
-    let ignore = read_ignore(context.as_fd(), &name)?;
     let warnings = warnings_of(engine, &dockerfile, &ignore);
     let end = match warnings.len() {
         0 => "Check complete, no warnings found.\n".to_owned(),
@@ -305,14 +308,26 @@ fn open_contexts(given: &[(String, String)]) -> Result<Vec<NamedContext>> {
                 "--build-context {name}={value} is remote; write a directory or docker-image://NAME"
             ),
             None => {
-                let directory = open_context(Path::new(value))?;
-                let ignore = read_ignore(directory.as_fd(), "Dockerfile")?;
-                ContextKind::Directory(directory, ignore)
+                let root = open_context(Path::new(value))?;
+                let ignore = read_ignore(root.as_fd())?;
+                ContextKind::Directory(Directory { root, path: absolute(value)?, ignore })
             }
         };
         contexts.push(NamedContext { name: name.to_ascii_lowercase(), kind });
     }
     Ok(contexts)
+}
+
+fn absolute(path: &str) -> Result<PathBuf> {
+    std::fs::canonicalize(path).context(|| format!("open {path}"))
+}
+
+/// A directory of the host that COPY and mounts read.
+pub struct Directory {
+    root: OwnedFd,
+    /// The path for bind mounts.
+    path: PathBuf,
+    ignore: Ignore,
 }
 
 /// One `--build-context`: its name in lower case, and its directory or image.
@@ -322,7 +337,7 @@ pub struct NamedContext {
 }
 
 enum ContextKind {
-    Directory(OwnedFd, Ignore),
+    Directory(Directory),
     Image(ImageName),
 }
 
@@ -337,17 +352,4 @@ fn epoch(arguments: &[String]) -> Result<Option<i64>> {
         Ok(seconds @ 0..=9_000_000_000) => Ok(Some(seconds)),
         _ => fail!("bad {EPOCH} '{text}': it is a number of seconds since 1970"),
     }
-}
-
-/// Returns the names of `--build-arg` that no ARG declares and that are not predefined.
-fn unused_arguments<'a>(dockerfile: &Dockerfile, given: &'a [String]) -> Vec<&'a str> {
-    let mut declared: Vec<&str> =
-        dockerfile.arguments.iter().map(|(name, _)| name.as_str()).collect();
-    for step in dockerfile.stages.iter().flat_map(|stage| &stage.steps) {
-        if let Instruction::Arg(pairs) = &step.instruction {
-            declared.extend(pairs.iter().map(|(name, _)| name.as_str()));
-        }
-    }
-    let names = given.iter().map(|pair| pair.split('=').next().unwrap_or_default());
-    names.filter(|name| !declared.contains(name) && !steps::is_predefined(name)).collect()
 }

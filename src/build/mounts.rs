@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use super::Directory;
 use super::cached::Key;
 use super::context::{Source, Tree};
 use super::ignore::Ignore;
@@ -273,6 +274,7 @@ impl Build<'_> {
             let mut parse = || -> Result<Prepared> {
                 let mount = RunMount::parse(&text)?;
                 let from = mount.from.as_deref();
+                let from = from.filter(|_| self.directory(from).is_none());
                 let layers = from.map(|from| self.source_layers(state, from, at)).transpose()?;
                 key.add("mount", &text);
                 let mut files = None;
@@ -302,10 +304,15 @@ impl Build<'_> {
     }
 
     fn context_source(&self, mount: &RunMount) -> Result<(Tree<'_>, Source)> {
-        let tree =
-            Tree { root: self.context, ignore: self.ignore, parents: false, from: "build context" };
+        let Directory { root, ignore, .. } = self.mounted_directory(mount);
+        let tree = Tree { root: root.as_fd(), ignore, parents: false, from: "build context" };
         let source = tree.one(mount.source.as_deref().unwrap_or("."))?;
         Ok((tree, source))
+    }
+
+    /// Returns the directory that a mount shows, if it shows neither a stage nor an image.
+    fn mounted_directory(&self, mount: &RunMount) -> &Directory {
+        self.directory(mount.from.as_deref()).unwrap_or(self.context)
     }
 
     fn mount(
@@ -316,13 +323,21 @@ impl Build<'_> {
         part: &str,
         mounted: &mut Mounted,
     ) -> Result<()> {
-        let id = mount.id.clone().or_else(|| mount.target.clone()).unwrap_or_default();
-        let default = (mount.kind == Kind::Secret).then(|| format!("/run/secrets/{id}"));
-        let target = mount.target.clone().or(default).unwrap_or_default();
-        if target.is_empty() {
-            fail!("--mount needs a target");
-        }
+        let is_secret = mount.kind == Kind::Secret;
+        let own = mount.target.as_deref().map(|target| match target.rsplit_once('/') {
+            Some((_, name)) if is_secret => name,
+            _ => target,
+        });
+        let id = mount.id.as_deref().or(own).unwrap_or_default().to_owned();
+        let default = (is_secret && !id.is_empty()).then(|| format!("/run/secrets/{id}"));
+        let Some(target) = mount.target.clone().or(default) else {
+            let id = if is_secret { "an id or " } else { "" };
+            fail!("--mount needs {id}a target");
+        };
         let target = raw::encode(absolute(directory, &target).as_bytes());
+        if target.is_empty() || target == "/" {
+            fail!("--mount can't have the target /: the step's files are there");
+        }
         let bind = |path: &Path| {
             let mut option = MountOption::new(MountKind::Bind, target.clone());
             option.source = Some(raw::encode_path(path));
@@ -368,6 +383,7 @@ impl Build<'_> {
             }
             Kind::Bind => {
                 let is_writable = mount.writable == Some(true);
+                let shown = self.mounted_directory(mount);
                 let source = mount.source.as_deref().unwrap_or("/").trim_start_matches('/');
                 let subpath = Some(raw::encode(source.as_bytes())).filter(|path| !path.is_empty());
                 let option = match from {
@@ -376,8 +392,8 @@ impl Build<'_> {
                         subpath,
                         ..MountOption::new(MountKind::Image, target)
                     },
-                    None if !is_writable && self.ignore.is_empty() => {
-                        MountOption { subpath, read_only: true, ..bind(&self.context_path) }
+                    None if !is_writable && shown.ignore.is_empty() => {
+                        MountOption { subpath, read_only: true, ..bind(&shown.path) }
                     }
                     _ => {
                         let copied = self.copy_out(mount, from, &self.place.make_dir(part)?)?;
@@ -442,7 +458,7 @@ impl Build<'_> {
         let cache = self.engine.open_cache_mount(id, mount.sharing)?;
         if cache.is_new() {
             let staged = self.place.make_dir(&format!("{part}-new"))?;
-            if from.is_some() {
+            if mount.from.is_some() {
                 self.copy_out(mount, from, &staged)?;
             }
             std::fs::set_permissions(

@@ -32,7 +32,7 @@ impl Output {
         if text == "-" {
             return Ok(Output::Tar(None));
         }
-        if !text.contains('=') {
+        if !text.contains('=') && !text.is_empty() {
             return Ok(Output::Directory(raw::path(text).into()));
         }
         let (mut kind, mut dest, mut name) = (None, None, None);

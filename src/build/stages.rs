@@ -162,7 +162,6 @@ impl Build<'_> {
             let child = Build {
                 place: &place,
                 report,
-                context_path: self.context_path.clone(),
                 results: self.results.clone(),
                 used: Default::default(),
                 failed: Default::default(),

@@ -5,15 +5,12 @@
 //! builder: `/bin/sh -c #(nop)  ENV A=1` for an instruction without a command.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 
 use super::dockerfile::instruction::{Command, Instruction};
 use super::dockerfile::{Dockerfile, Mistake, Place, Step};
-use super::ignore::Ignore;
 use super::plan::{self, Base};
 use super::report::{Report, Vertex};
-use super::{ContextKind, EPOCH, NamedContext, Options};
+use super::{ContextKind, Directory, EPOCH, NamedContext, Options};
 use crate::digest::ImageId;
 use crate::engine::Engine;
 use crate::engine::emulation::runs;
@@ -27,7 +24,9 @@ use crate::image::instruction::{ports, push_new, variable};
 use crate::image::platform::Platform;
 use crate::image_name::ImageName;
 use crate::order;
+use crate::reference::Reference;
 use crate::runtime::DEFAULT_PATH;
+use crate::suggest::hint;
 use crate::sys::signal::Signal;
 use crate::time::Instant;
 use crate::words::Expander;
@@ -56,10 +55,7 @@ pub struct Build<'a> {
     pub options: &'a Options,
     /// The build's temporary directory and draft of layers.
     pub place: &'a Workplace,
-    pub context: BorrowedFd<'a>,
-    /// The context's path on the host, for bind mounts.
-    pub context_path: PathBuf,
-    pub ignore: &'a Ignore,
+    pub context: &'a Directory,
     /// `--build-context`
     pub contexts: &'a [NamedContext],
     pub dockerfile: &'a Dockerfile,
@@ -161,6 +157,25 @@ impl Build<'_> {
         texts.iter().map(parse).collect()
     }
 
+    /// Returns the names of `--build-arg` that no ARG declares and that are not predefined. The ARGs
+    /// of an ONBUILD are known after the stage was built.
+    pub fn unused_arguments(&self) -> Vec<&str> {
+        let mut declared: Vec<&(String, Option<String>)> =
+            self.dockerfile.arguments.iter().collect();
+        for step in self.dockerfile.stages.iter().flat_map(|stage| &stage.steps) {
+            if let Instruction::Arg(pairs) = &step.instruction {
+                declared.extend(pairs);
+            }
+        }
+        let is_declared = |name: &str| {
+            declared.iter().any(|(known, _)| known == name)
+                || self.results.iter().any(|(_, state)| look_up(&state.arguments, name).is_some())
+        };
+        let given = self.options.arguments.iter();
+        let names = given.map(|pair| pair.split('=').next().unwrap_or_default());
+        names.filter(|name| !is_declared(name) && !is_predefined(name)).collect()
+    }
+
     /// Adds to the error of a failed step the command that runs the image before the step.
     fn with_image(&self, error: Error) -> Error {
         let Some(state) = self.failed.take() else { return error };
@@ -214,7 +229,7 @@ impl Build<'_> {
                 Instruction::Run(_) | Instruction::Copy(_) | Instruction::Workdir(_)
             )
         };
-        let count = 1 + stage.steps.iter().filter(makes).count();
+        let mut count = 1 + stage.steps.iter().filter(makes).count();
         let title = match (&stage.name, self.dockerfile.stages.len()) {
             (Some(name), _) => format!("{name} "),
             (None, 1) => String::new(),
@@ -230,6 +245,8 @@ impl Build<'_> {
         };
         vertex.done();
         let triggers = std::mem::take(&mut state.config.config.on_build);
+        let steps = triggers.iter().filter_map(|text| Dockerfile::parse_trigger(text).ok());
+        count += steps.filter(|step| makes(&step)).count();
         let number = Cell::new(1);
         let title = || {
             number.set(number.get() + 1);
@@ -277,11 +294,25 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// Returns the `--build-context` of this name. Upper and lower case are the same.
+    /// Returns the `--build-context` of this name. Upper and lower case are the same, and so are
+    /// the names of the same image, such as `a` and `docker.io/library/a:latest`.
     pub fn named_context(&self, name: &str) -> Option<&ContextKind> {
         let name = name.to_ascii_lowercase();
-        let found = self.contexts.iter().find(|context| context.name == name);
-        found.map(|context| &context.kind)
+        let image = Reference::parse(&name).ok();
+        let is_same = |context: &&NamedContext| {
+            context.name == name || image.is_some() && Reference::parse(&context.name).ok() == image
+        };
+        self.contexts.iter().find(is_same).map(|context| &context.kind)
+    }
+
+    /// Returns the directory that `--from` names; without `--from`, the build context. Returns
+    /// `None` if `--from` names a stage or an image.
+    pub fn directory(&self, from: Option<&str>) -> Option<&Directory> {
+        let Some(from) = from else { return Some(self.context) };
+        match self.named_context(from) {
+            Some(ContextKind::Directory(directory)) => Some(directory),
+            _ => None,
+        }
     }
 
     /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, if
@@ -301,7 +332,11 @@ impl Build<'_> {
             let platform = platform.cloned();
             let request = PullRequest { platform, ..PullRequest::of(reference.clone()) };
             vertex.note(&format!("pull {name}"));
-            self.engine.pull_apart(&request, &|_| ()).context(|| reason)?;
+            let pulled = self.engine.pull_apart(&request, &|_| ()).context(|| reason);
+            // A stage with a similar name may be meant.
+            let stages = self.dockerfile.stages.iter().filter_map(|stage| stage.name.as_deref());
+            let stages = stages.filter(|stage| *stage != image);
+            pulled.map_err(|error| Error::new(format!("{error}{}", hint(image, stages))))?;
         }
         match self.engine.image_store().resolve(&name)? {
             Some(image) => Ok(image),
@@ -421,6 +456,9 @@ impl Build<'_> {
             }
             Instruction::Volume(paths) => {
                 let paths = expander.each(paths)?;
+                if paths.iter().any(String::is_empty) {
+                    fail!("VOLUME: a path is empty");
+                }
                 for path in &paths {
                     push_new(&mut state.config.config.volumes, path.clone());
                 }

@@ -9,7 +9,7 @@ use super::flag::{Placed, set_all};
 use super::output::{print, print_line};
 use super::progress::Progress;
 use super::value::limit::{parse_cgroup_parent, parse_ulimit};
-use super::value::name::parse_host;
+use super::value::name::{parse_host, parse_label};
 use super::value::resources::{
     set_cpu_period, set_cpu_quota, set_cpu_shares, set_cpus, set_cpuset_cpus, set_cpuset_mems,
     set_memory, set_memory_swap,
@@ -60,8 +60,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         Ok(())
     }),
     Flag::<BuildArgs>::value("label", "NAME=VALUE", "Add a label to the image", |a, v| {
-        let (name, value) = v.split_once('=').unwrap_or((v, ""));
-        a.options.labels.push((raw::utf8("label", name)?, raw::utf8("label", value)?));
+        a.options.labels.push(parse_label(v)?);
         Ok(())
     }),
     Flag::<BuildArgs>::setting("iidfile", "FILE", "Write the image's id to FILE", |a, v| {
@@ -319,6 +318,9 @@ fn refuse_attestation(value: &str) -> Result<()> {
 /// Parses `--build-arg`. `NAME` alone takes the value of the caller's environment variable, and is
 /// `None` if that variable is not set. Fails if the text is not UTF-8.
 pub fn parse_argument(text: &str) -> Result<Option<String>> {
+    if text.is_empty() || text.starts_with('=') {
+        fail!("'{text}' should be NAME=VALUE or NAME");
+    }
     if text.contains('=') {
         return raw::utf8("argument", text).map(Some);
     }

@@ -279,7 +279,7 @@ fn is_comment(line: &str) -> bool {
 
 /// Parses `# name = value`. Returns the name in lower case.
 fn directive(line: &str) -> Option<(String, &str)> {
-    let (name, value) = line.strip_prefix('#')?.split_once('=')?;
+    let (name, value) = line.trim_start().strip_prefix('#')?.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric());

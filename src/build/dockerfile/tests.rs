@@ -82,6 +82,7 @@ fn directives() {
     let of = |text: &str| Lines::read(text, true).unwrap();
     assert_eq!(of("# escape=`\nFROM x").escape, '`');
     assert_eq!(of("#escape = `\nFROM x").escape, '`');
+    assert_eq!(of(" # escape=`\nFROM x").escape, '`');
     assert_eq!(of("# ESCAPE=`\nFROM x").escape, '`');
     assert_eq!(of("# syntax=docker/dockerfile:1\n# escape=`\nFROM x").escape, '`');
     assert_eq!(of("# syntax=a/b:1\nFROM x").syntax.unwrap(), "a/b:1");

@@ -41,6 +41,7 @@ impl Engine {
             graph.push(("LowerDir", lower));
         }
         graph.extend(upper.map(|upper| ("UpperDir", upper)));
+        let on_build = Some(&defaults.on_build[..]).filter(|steps| !steps.is_empty());
         Ok(object([
             ("Id", text(&id)),
             ("RepoTags", strings(tags)),
@@ -70,7 +71,7 @@ impl Engine {
                     ("Volumes", or_nil_map(set(&defaults.volumes))),
                     ("WorkingDir", text(&defaults.working_dir)),
                     ("Entrypoint", strings_or_null(defaults.entrypoint.as_deref())),
-                    ("OnBuild", Value::NilList),
+                    ("OnBuild", strings_or_null(on_build)),
                     ("Labels", or_nil_map(map(&defaults.labels))),
                     (
                         "StopSignal",
