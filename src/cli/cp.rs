@@ -1,7 +1,6 @@
-//! The command `cp`: copies files between the host and a container. As in Docker, an operand
-//! `NAME:PATH` means a container, unless the operand starts with `/` or `.`; `-` means a tar on
-//! stdin or stdout. This file parses the operands. `engine::cp` copies, and handles links and
-//! owners.
+//! The command `cp`: copies files between the host and a container. An operand is a path on the
+//! host, `NAME:PATH` for a container, or `-` for a tar on stdin or stdout, as in Docker. This file
+//! parses the operands. `engine::cp` copies, and handles links and owners.
 
 use super::flag::{Command, Flag, Group, Operand, specs};
 use super::output::{refuse_terminal, refuse_terminal_output};
@@ -57,8 +56,8 @@ pub static CP: Command = Command {
 };
 
 /// Copies between the two places that `words` name. `containers` returns the ids of the containers
-/// that a place means, and one empty text for any other place. Fails if a tar would be read from a
-/// terminal or written to one.
+/// that a place means, and one empty text for any other place. Fails if an operand is invalid, if a
+/// tar would be read from a terminal or written to one, or if a copy fails.
 pub fn copy(
     engine: &Engine,
     words: &[String],
@@ -88,8 +87,8 @@ pub fn copy(
     Ok(())
 }
 
-/// Parses an operand: `NAME:PATH` means a container, unless the operand starts with `/` or `.`, or
-/// NAME contains `/`.
+/// Parses an operand: `-` means a tar. `NAME:PATH` means a container, unless the operand starts
+/// with `/` or `.`, or NAME contains `/`. Any other word is a path on the host.
 fn place(word: &str) -> Result<Place> {
     Ok(match word.split_once(':') {
         _ if word.is_empty() => fail!("the path is empty; write . for the working directory"),

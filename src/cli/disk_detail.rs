@@ -1,7 +1,7 @@
 //! `system df -v`: prints the disk use of each image, container, volume and build step. The output
 //! is tables, or a template over the lists `Images`, `Containers`, `Volumes` and `BuildCache`. The
-//! fields are those of `images`, `ps` and `volume ls`; `engine::disk` and `engine::build_cache`
-//! measure sizes.
+//! fields of the first three lists are those of `images`, `ps` and `volume ls`. `engine::disk` and
+//! `engine::build_cache` measure sizes.
 
 use super::format::{Field, Format, Row, Show, parse_template, push_ago, push_id, rows};
 use super::{image, ps, volume};

@@ -138,7 +138,7 @@ fn events(call: &Invocation) -> Outcome {
     }
 }
 
-/// Parses a template. Fails on a field that no event has, before any event is read.
+/// Parses a template. Fails on a syntax error, or on a field that no event has.
 fn checked(text: &str) -> Result<Template> {
     let template = parse_template(text)?;
     let sample = Event { time: 0, ..Event::new(Kind::Container, "start", "") };

@@ -1,6 +1,6 @@
 //! The command `exec`: runs another process in a running container. The flags are a subset of
-//! `run`'s flags, with the same meaning. `-e` overrides the environment files, wherever it stands
-//! on the command line. `engine::exec` enters the container.
+//! `run`'s flags. `-e` overrides the environment files, wherever it stands on the command line.
+//! `engine::exec` enters the container.
 
 use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, specs};
 use super::value::env::{parse_env, read_env_file};

@@ -1,6 +1,7 @@
-//! The command `explain`: prints the engine's tree of facts about a container, as wide as the
-//! terminal, or 80 columns without one. A sentence beside each heading names the kernel feature.
-//! `--json` prints the tree as JSON. `engine::explain` collects the facts.
+//! The command `explain`: prints the engine's tree of facts about a container, an image or a
+//! network. The tree is as wide as the terminal, but 40 to 120 columns; without a terminal it has
+//! 80 columns. A phrase beside most headings names the kernel feature. `--json` prints the tree as
+//! JSON. `engine::explain` collects the facts.
 
 use super::escape;
 use super::flag::{Command, Flag, Group, Operand, specs};
@@ -49,7 +50,7 @@ pub static EXPLAIN: Command = Command {
     },
 };
 
-/// The columns to use when stdout is not a terminal.
+/// The columns to use when there is no terminal, or the terminal reports no size.
 const WIDTH: usize = 80;
 /// The most columns: longer lines are hard to read.
 const MAX_WIDTH: usize = 120;

@@ -254,7 +254,8 @@ fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
     Value::Struct(object.into())
 }
 
-/// Appends a field with its newlines escaped, because one row must not look like two.
+/// Appends a field with its control characters escaped, newlines too: one row must not look like
+/// two.
 fn push_field<R>(out: &mut String, field: &Field<R>, row: &R, show: &Show) {
     let start = out.len();
     (field.write)(row, show, out);

@@ -154,7 +154,8 @@ impl GlobalArgs {
 
     /// Fails if the flags or Docker's variables name another daemon than the default one of this
     /// host: the user would take this host's containers for the other host's. As in Docker, a flag
-    /// wins over the variables, and DOCKER_HOST wins over DOCKER_CONTEXT.
+    /// wins over the variables, and DOCKER_HOST wins over DOCKER_CONTEXT. Both flags together are
+    /// an error too.
     pub fn refuse_other_daemons(&self) -> Result<()> {
         const LOCAL: [&str; 4] =
             ["", "unix://", "unix:///var/run/docker.sock", "unix:///run/docker.sock"];

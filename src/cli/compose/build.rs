@@ -1,6 +1,6 @@
 //! The command `compose build`: turns the `build` section of a service into the options of
-//! `mydocker build`. If mydocker cannot honour a key, the error names the file's line; the value
-//! `false` is accepted. The module `crate::build` builds the image.
+//! `mydocker build`. The error for a key that mydocker does not support names the file's line;
+//! `privileged`, `provenance` and `sbom` may be false. The module `crate::build` builds the image.
 
 use super::super::build::{options_of, parse_argument};
 use super::super::build_progress::{Form, progress};
@@ -15,7 +15,8 @@ use crate::engine::Engine;
 use crate::error::{Result, fail};
 
 /// Returns the options of a service's build, or `None` if the service has no `build` section. Fails
-/// if a key or a value is not supported.
+/// if a key or a value is not supported, if `dockerfile` and `dockerfile_inline` are both given, if
+/// `image` is an id, or if a secret is not declared or its variable not set.
 pub fn options(project: &Project, service: &Service) -> Result<Option<build::Options>> {
     let Some(node) = service.node.given("build") else { return Ok(None) };
     for (key, why) in [
@@ -96,7 +97,7 @@ fn is_false(node: &Node) -> bool {
     node.as_text() == "false"
 }
 
-/// Builds the image of a service. Fails if the service has no `build` section.
+/// Builds the image of a service. Fails if the service has no `build` section or the build fails.
 pub fn build(engine: &Engine, project: &Project, service: &Service, quiet: bool) -> Result<()> {
     let Some(options) = options(project, service)? else {
         fail!("there is no build in the file");

@@ -15,7 +15,7 @@ use crate::engine::options::Signal;
 use crate::engine::project::waves;
 use crate::error::{Context, Result};
 
-/// Starts the containers. Containers that others depend on start first.
+/// Starts the containers that do not run yet. Containers that others depend on start first.
 fn start_all(opened: &Opened, members: Vec<Member>) -> Result<()> {
     let session = opened.session();
     for wave in waves(members, |member| &member.view.labels) {

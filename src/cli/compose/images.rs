@@ -1,6 +1,6 @@
 //! Pulls or builds the images of a project's services, as `pull_policy` and `--pull` say. An image
 //! that several services share is pulled or built once. Pulls and builds come before the first
-//! container is created, so a missing image leaves no half-created project.
+//! container is created, so a pull or build that fails leaves no half-created project.
 
 use super::super::run::{Pull, bring_image};
 #[cfg(feature = "build")]

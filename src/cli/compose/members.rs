@@ -95,8 +95,9 @@ fn down(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// Removes the images of the project's services. `Images::All` includes the images of `members`. An
-/// image that another container uses stays.
+/// Removes the images of the project's services that `which` chooses. `Images::All` includes the
+/// images of `members`. An image that cannot be removed stays, such as one that another container
+/// uses.
 fn remove_images(opened: &Opened, members: &[Member], which: Images) -> Result<()> {
     let project = &opened.project;
     let mut names: Vec<ImageName> = Vec::new();

@@ -94,7 +94,8 @@ static COMPOSE: Command = Command {
 };
 
 /// Splits `words` into the flags between `compose` and the subcommand, and the words without these
-/// flags. If the first word is not `compose`, there are no such flags. Fails on an unknown flag.
+/// flags. If the first word is not `compose`, there are no such flags. Fails if a flag is unknown,
+/// or its value is bad or missing.
 pub fn split(words: Vec<String>) -> Result<(Vec<String>, Vec<String>), Failure> {
     if words.first().is_none_or(|first| first != "compose") {
         return Ok((Vec::new(), words));
@@ -189,8 +190,8 @@ impl Opened {
         of_services(&self.engine, &self.project, wanted)
     }
 
-    /// Returns the running container of a service that has the number `index`; 0 means the first
-    /// one. Fails if no such container runs.
+    /// Returns the container number `index` of a service, if that container runs; 0 means the first
+    /// that runs. Fails if no such container runs.
     fn member(&self, service: &str, index: u32) -> Result<Member> {
         one(&self.engine, &self.project, service, index)
     }
@@ -221,7 +222,8 @@ fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     Ok(CreateOptions { image, ..options_but_image(project, service)? })
 }
 
-/// Returns the same options without the image: `config` prints invalid image names too.
+/// Returns what `options` returns, but without the image: `config` prints a project whose image
+/// names are invalid too.
 fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptions> {
     let own = settings(project, service)?;
     let made = super::run::options_of(&mut placed(&own));

@@ -284,7 +284,8 @@ fn in_foreground(
     }
 }
 
-/// Waits until every container runs and is healthy, or has exited with status 0.
+/// Waits until every container has exited with status 0, or runs and is healthy or has no health
+/// check. Fails if a container cannot reach that state any more, or after `limit` seconds.
 fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
     let deadline = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let session = opened.session();
