@@ -137,8 +137,8 @@ impl<A> Flag<A> {
         flag
     }
 
-    /// A Docker switch that is accepted and has no effect. `doc` says why: mydocker always does what
-    /// the switch requests, or lacks what the switch would change.
+    /// A Docker switch that is accepted and has no effect. `doc` says why: mydocker always does
+    /// what the switch requests, or lacks what the switch would change.
     pub const fn accepted(long: &'static str, doc: &'static str) -> Self {
         Flag::switch(long, doc, |_, _| {}).under(Category::Docker)
     }

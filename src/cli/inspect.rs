@@ -78,7 +78,8 @@ pub fn template_of(text: &str) -> &str {
 }
 
 /// Prints the objects with these `names` as one array, or one line each by `format`. `with_size`
-/// also measures the disk use of containers. The exit status is 1 if a name is not found.
+/// also measures the disk use of containers. The exit status is 1 if a name is not found or
+/// `format` fails on an object.
 pub fn inspect(
     call: &Invocation,
     names: &[String],

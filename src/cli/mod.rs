@@ -4,8 +4,8 @@
 //! `COMMANDS` lists every command. Each command has a static table of flags (`flag`). The parser,
 //! the help, the shell completion and the man page all use this table, and a call reads only the
 //! table of its own command. A command's file turns its arguments into the engine's plain types,
-//! calls the engine and prints the result. This module makes no system call except to print, and
-//! knows no file format.
+//! calls the engine and prints the result. Apart from that, this module only prompts, and reads the
+//! files and the environment variables that flags name.
 
 mod absent;
 mod archive;
@@ -317,7 +317,8 @@ impl Invocation {
     }
 
     /// Opens the engine with the roots and the firewall of the global flags. Fails if the flags or
-    /// the environment name the daemon of another host.
+    /// the environment name another daemon, or have a bad root or firewall, or if the engine cannot
+    /// open its state.
     pub fn engine(&self) -> Result<Engine> {
         self.global.refuse_other_daemons()?;
         Engine::new(self.global.roots()?, self.global.firewall()?, |warning| {
@@ -458,7 +459,8 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
 }
 
 /// Finds the command at the start of `words`, and returns it with its arguments. Fails if no
-/// command has that name.
+/// command has that name. For a management word alone or with `--help`, it prints the word's help
+/// and returns `Failure::Help`.
 fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
     let by_name = |name: &str| COMMANDS.iter().copied().find(|command| command.name == name);
     let Some((first, rest)) = words.split_first() else {

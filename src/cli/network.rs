@@ -208,8 +208,9 @@ const GATEWAY_MODE_IPV4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
 const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 
 /// Interprets the options of `network create` for the driver. Docker's long keys work as well as
-/// the short ones. Fails on an option of Docker's that has no meaning here. Also returns the keys
-/// of options for other programs. As in Docker, these options are kept, and `inspect` shows them.
+/// the short ones. Fails on an unknown driver, on a bad value, and on an option of Docker's that
+/// has no meaning for the driver. Also returns the keys of all unknown options. As in Docker, these
+/// options are kept, and `inspect` shows them.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options } = args;
     // As in Docker, an unknown driver exits with 1, and not with 125 as a bad flag does.
@@ -281,7 +282,7 @@ enum NetworkFilter {
     Label(String),
 }
 
-/// The keys of `network ls --filter`, for errors and completion.
+/// The keys of `network ls --filter`, for errors.
 pub const FILTERS: &str = "id name driver scope type dangling label";
 
 /// Parses one `--filter` of `network ls`. Fails on an unknown key or a bad value.

@@ -35,7 +35,8 @@ pub fn print_line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints `text` on stderr. An error is ignored, because there is no other place to report it.
+/// Prints `text` on stderr. A failed write is ignored, because there is no other place to report
+/// it.
 pub fn print_error(text: &str) {
     let _ = stderr().write_all(escape::text(text).as_bytes());
 }

@@ -178,7 +178,7 @@ pub struct Bytes(Option<Arc<Progress>>);
 
 impl Bytes {
     /// Shows the bytes that this process moves from now on. Shows nothing if `quiet`, or if stderr
-    /// is not a terminal.
+    /// is not a terminal that takes escape sequences.
     pub fn show(what: &'static str, quiet: bool) -> Bytes {
         let progress = Progress::on_stderr(quiet);
         if quiet || !progress.terminal {

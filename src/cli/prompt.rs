@@ -20,7 +20,7 @@ pub enum Echo {
     Off,
 }
 
-/// Asks for a line on the terminal. Fails if stdin is not a terminal.
+/// Asks for a line on the terminal. Fails if stdin is not a terminal or cannot be read.
 pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");
@@ -37,7 +37,8 @@ pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Reads the secret from stdin, without the newlines at its end. Fails if the secret is not UTF-8.
+/// Reads the secret from stdin, without the newlines at its end. Fails if stdin cannot be read or
+/// the secret is not UTF-8.
 pub fn read_secret() -> Result<String> {
     let mut text = String::new();
     let read = stdin().take(MAX_SECRET).read_to_string(&mut text);

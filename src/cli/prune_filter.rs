@@ -23,8 +23,8 @@ pub struct PruneFilter {
 }
 
 impl PruneFilter {
-    /// Adds one `KEY=VALUE`; `known` lists the command's keys for the error. Fails on an unknown
-    /// key, a bad time or a second `until`.
+    /// Adds one `KEY=VALUE`; `known` lists the command's keys for the error. Fails on a text
+    /// without `=`, an unknown key, a bad time or a second `until`.
     pub fn add(&mut self, text: &str, known: &str) -> Result<()> {
         let Some((key, value)) = text.split_once('=') else {
             fail!("bad filter '{text}': write KEY=VALUE, as in label=tmp");
@@ -48,7 +48,7 @@ impl PruneFilter {
         *self == PruneFilter::default()
     }
 
-    /// Whether the command removes the candidate. A candidate without a time counts as older than
+    /// Whether the candidate passes every filter. A candidate without a time counts as older than
     /// all others.
     pub fn matches(&self, candidate: &PruneCandidate<'_>) -> bool {
         let has = |label: &String| has_label(candidate.labels, label);

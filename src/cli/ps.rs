@@ -282,14 +282,15 @@ pub fn push_size(out: &mut String, size: Option<(u64, u64)>) {
     }
 }
 
-/// Appends the image's name as given at creation. An id is shortened.
+/// Appends the image's name as given at creation. An id that starts with `sha256:` is shortened
+/// unless `show.no_trunc` is set.
 pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
     let typed = container.image.as_ref().map_or("", ImageName::typed);
     if typed.starts_with("sha256:") { push_id(out, typed, show) } else { out.push_str(typed) }
 }
 
-/// Appends the names of volumes and the host paths that are mounted, each cut to fifteen
-/// characters.
+/// Appends the names of volumes and the host paths that are mounted. Each is cut to fifteen
+/// characters unless `show.no_trunc` is set.
 pub fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
     for (at, mount) in container.mounts.iter().enumerate() {
         if at > 0 {
@@ -299,8 +300,8 @@ pub fn push_mounts(container: &ContainerView, show: &Show, out: &mut String) {
     }
 }
 
-/// Appends the command in quotes, cut to twenty characters. Arguments with a space are in single
-/// quotes, as in Docker.
+/// Appends the command in quotes, cut to twenty characters unless `show.no_trunc` is set. As in
+/// Docker, an argument with a space is in single quotes, but not the program's name.
 pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
     let mut line = String::new();
     for (at, argument) in container.args.iter().enumerate() {

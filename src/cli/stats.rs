@@ -62,7 +62,8 @@ fn stats(call: &Invocation) -> Outcome {
 }
 
 /// Prints the resource use of the containers `names`, or of all running containers if there are no
-/// names. Returns only with `--no-stream` or after an error.
+/// names. Without `--no-stream` the function returns only after an error, or when the reader closes
+/// the pipe.
 pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[String]) -> Outcome {
     let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
         Ok(format) => format,

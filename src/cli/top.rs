@@ -37,7 +37,8 @@ fn top(call: &Invocation) -> Outcome {
 }
 
 /// Returns the processes of a container as a table, made by the host's ps with `options`. Without
-/// ps, the table is mydocker's own. Fails if ps refuses the options.
+/// ps, or if ps fails and there are no options, the table is mydocker's own. Fails if ps fails with
+/// options, or if the container does not run.
 pub fn table(engine: &Engine, name: &str, options: &[String]) -> Result<String> {
     // As with Docker, one word may hold several options.
     let mut words: Vec<String> =

@@ -51,7 +51,8 @@ pub struct RunArgs {
     wants_api_socket: bool,
 }
 
-/// The streams of `-a`. If none is set, the command attaches to all of them.
+/// The streams of `-a`. If none is set, the command attaches to stdout and stderr, and with `-i` to
+/// stdin.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Attached {
     stdin: bool,
@@ -156,9 +157,9 @@ fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Resul
     }
 }
 
-/// Pulls the image if `--pull` requires it. Progress goes to stderr. Fails if the local image is
-/// for another platform and `--pull` or a name by id rules out a pull, and if a missing image is
-/// named by its id.
+/// Pulls the image if `--pull` requires it. Progress goes to stderr. Fails if a pull is required
+/// and fails, or the image is named by its id, which no registry knows. Fails also if the local
+/// image is for another platform and `pull` is `Never`.
 pub fn bring_image(
     engine: &Engine,
     name: &ImageName,
@@ -186,7 +187,7 @@ pub fn bring_image(
 }
 
 /// Returns the options that these flags of `run` set. A compose file gives the flags. Fails if a
-/// value is invalid.
+/// value is invalid or flags contradict each other.
 #[cfg(feature = "compose")]
 pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<CreateOptions> {
     let mut args = RunArgs::default();
@@ -218,8 +219,8 @@ fn split(args: &RunArgs, mut operands: Vec<String>) -> Result<(Option<ImageName>
     Ok((Some(image), operands))
 }
 
-/// Turns the typed flags into the engine's options, and checks all rules that concern more than one
-/// flag.
+/// Turns the typed flags into the engine's options. Fails if flags contradict each other, or if a
+/// flag lacks another that it needs.
 fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Result<CreateOptions> {
     let mut options = args.options;
     options.image = image;

@@ -1,8 +1,8 @@
 //! Parses environment variables from `-e` and `--env-file`, and labels from `--label-file`.
 //!
 //! The file grammar is Docker's: one `NAME=value` a line, without quoting or expansion. Blank lines
-//! and lines that start with `#` are skipped. `NAME` alone takes the value from the caller's
-//! environment.
+//! and lines that start with `#` are skipped. `NAME` alone takes the variable's value from the
+//! caller's environment; a label's value is then empty.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

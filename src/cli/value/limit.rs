@@ -14,8 +14,8 @@ use crate::error::{Context, Error, Result, fail};
 use crate::template::Template;
 use crate::units::ByteSize;
 
-/// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`. Fails on an unknown limit, and if
-/// the soft limit is above the hard limit.
+/// Parses `nofile=1024:2048`, `nofile=1024` or `core=unlimited`. Fails on any other form, on an
+/// unknown limit, and if the soft limit is above the hard limit.
 pub fn parse_ulimit(text: &str) -> Result<Rlimit> {
     let Some((name, limits)) = text.split_once('=') else {
         fail!("bad limit '{text}': write NAME=SOFT[:HARD], as in nofile=1024:2048");
@@ -54,8 +54,8 @@ pub fn parse_storage(text: &str) -> Result<StorageSize> {
     Ok(StorageSize { bytes, given: size.to_owned() })
 }
 
-/// Parses `KEY=VALUE` of a kernel parameter. Fails unless the parameter belongs to a namespace,
-/// because any other parameter would change the host.
+/// Parses `KEY=VALUE` of a kernel parameter. Fails on a malformed key or value, and unless the
+/// parameter belongs to the IPC or the network namespace: most others would change the host.
 pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad setting '{text}': write KEY=VALUE, as in net.core.somaxconn=1024");
@@ -115,7 +115,8 @@ pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
     Ok(DeviceRule { kind, major: number(major)?, minor: number(minor)?, access })
 }
 
-/// Parses `SRC[:DST][:ACCESS]`; ACCESS is some of `rwm`. Fails if a path is not absolute.
+/// Parses `SRC[:DST][:ACCESS]`; ACCESS is some of `rwm`. Fails on any other form, if a path is not
+/// absolute, and if DST is `/`.
 pub fn parse_device(text: &str) -> Result<Device> {
     if !text.starts_with('/') && text.contains('=') {
         fail!(
@@ -143,7 +144,7 @@ pub fn parse_device(text: &str) -> Result<Device> {
 }
 
 /// Parses `PATH:RATE`. The rate is in bytes or in operations per second. Fails if the rate is 0 or
-/// the path is not in /dev.
+/// no number, or the path is not in /dev.
 pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     let Some((path, rate)) = text.rsplit_once(':') else {
         fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");
@@ -206,7 +207,8 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
 }
 
 /// Parses a cgroup's path, which must stay below the root of each hierarchy. No later code checks
-/// the path. Fails on `..`, on `/` alone, and on characters that cgroup files do not allow.
+/// the path. Fails on `..`, on `/` alone, on more than 512 bytes, and on characters that cgroup
+/// files do not allow.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
     let path = crate::path::clean(text);

@@ -1,9 +1,10 @@
 //! Parses mounts: `-v [SRC:]DST[:OPTIONS]`, `--mount type=…,…`, `--tmpfs DST[:OPTIONS]` and
 //! `--volumes-from`.
 //!
-//! A source that starts with a slash or a dot is a host path; any other source is a volume's name.
-//! A mount without a source is an anonymous volume. As in Docker, paths are cleaned lexically. The
-//! runtime resolves the paths inside the container by file descriptor.
+//! In `-v`, a source that starts with a slash or a dot is a host path; any other source is a
+//! volume's name, and a mount without a source is an anonymous volume. In `--mount`, `type` says
+//! what the source is. As in Docker, paths are cleaned lexically. The runtime resolves the paths
+//! inside the container by file descriptor.
 
 use super::name::{check_volume_name, parse_container_name, parse_label};
 use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};
@@ -103,7 +104,7 @@ fn parse_propagation(text: &str) -> Option<Propagation> {
     })
 }
 
-/// Parses the value of `--tmpfs`. Fails on a bad path or an unknown option.
+/// Parses the value of `--tmpfs`. Fails on a bad path, an unknown option or an option's bad value.
 pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
     let mut mount = MountOption::new(
@@ -151,8 +152,8 @@ fn tmpfs_mode(text: &str) -> Result<u32> {
     }
 }
 
-/// Parses the value of `--mount`. Fails on an unknown type or key, and if a required key is
-/// missing.
+/// Parses the value of `--mount`. Fails on an unknown type, on a key or value that the type does
+/// not have, and if a required key is missing.
 pub fn parse_mount(text: &str) -> Result<MountOption> {
     let bad = || format!("bad mount '{text}'");
     let fields = split_csv(text).context(bad)?;
@@ -326,8 +327,8 @@ pub fn split_csv(text: &str) -> Result<Vec<String>> {
     Ok(fields)
 }
 
-/// Parses `--volumes-from NAME[:ro|rw]`. Returns the container's name, and whether its volumes are
-/// mounted read-only. Fails on any other mode.
+/// Parses `--volumes-from NAME[:ro|rw|z|Z]`. Returns the container's name, and whether its volumes
+/// are mounted read-only. Fails on a bad name and on any other mode.
 pub fn parse_volumes_from(text: &str) -> Result<(String, bool)> {
     let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
     let name = parse_container_name(name)?;

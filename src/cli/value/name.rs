@@ -84,7 +84,7 @@ pub fn parse_host(text: &str) -> Result<(String, HostAddress)> {
     }
 }
 
-/// Parses `KEY=VALUE` of an option. Fails if the key is empty.
+/// Parses `KEY=VALUE` of an option. Fails if the key is empty or there is no `=`.
 pub fn parse_option(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

@@ -133,7 +133,7 @@ pub fn parse_stop_signal(text: &str) -> Result<StopSignal> {
 const MAX_KEYS: usize = 16;
 
 /// Parses a key sequence, `ctrl-p,ctrl-q` or `a,b`, into the bytes that a terminal sends. Fails on
-/// more than 16 keys.
+/// an unknown key and on more than 16 keys.
 pub fn parse_detach_keys(text: &str) -> Result<Vec<u8>> {
     let mut keys = Vec::new();
     for key in text.split(',') {

@@ -1,6 +1,7 @@
-//! Parses the values of the flags that limit a container's resources, which `run`, `create` and
-//! `update` share. Each function parses one value and stores it. As in Docker, 0 means no limit.
-//! The engine checks the values against the machine and against each other.
+//! Parses the values of the flags that limit a container's resources, which `run`, `create`,
+//! `update` and `build` share. Each function parses one value and stores it. As in Docker, 0 counts
+//! as if the flag was not given, except that `--pids-limit 0` means no limit. The engine checks the
+//! values against the machine and against each other.
 
 use super::limit::parse_number;
 use crate::engine::options::Resources;
@@ -102,7 +103,7 @@ pub fn refuse_kernel_memory(_: &str) -> Result<()> {
     fail!("Linux 5.16 dropped this limit; --memory counts the kernel's memory too")
 }
 
-/// Returns `None` for 0, which means no limit in Docker.
+/// Returns `None` for 0, which in Docker counts as not given.
 pub fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
     (number != N::default()).then_some(number)
 }

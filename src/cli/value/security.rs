@@ -23,7 +23,7 @@ pub fn parse_capability(text: &str) -> Result<String> {
 }
 
 /// Sets `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…` or `systempaths=unconfined`.
-/// Fails on any other option.
+/// Fails on any other option and on a bad value.
 pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<()> {
     // Docker's older syntax has ':' instead of '='. A file name can contain both: split at the
     // first.
