@@ -102,6 +102,18 @@ fn files_merge_by_the_rules_of_the_specification() {
 }
 
 #[test]
+fn a_later_file_removes_what_is_not_supported() {
+    let file = "services: {web: {image: bb, gpus: all}}\nmodels: {m: {model: x}}";
+    let project = Project::new(&[
+        ("a.yaml", file),
+        ("b.yaml", "services: {web: {gpus: !reset null}}\nmodels: !reset {}"),
+    ]);
+    project.compose("-f a.yaml config").exits(1).stderr_has("a.yaml:2: models is not supported");
+    let printed = project.compose("-f a.yaml -f b.yaml config").text();
+    assert!(!printed.contains("gpus") && !printed.contains("models"), "{printed}");
+}
+
+#[test]
 fn variables_come_from_the_caller_then_from_the_env_file() {
     let files = [
         ("compose.yaml", "services: {web: {image: '$A-${B:-b}-${C-c}', hostname: '${D:?set D}'}}"),
@@ -164,6 +176,10 @@ fn mistakes_are_reported_by_file_line_and_key() {
         ("services:\n  a: {image: x, models: [m]}", "c.yaml:2: services.a.models is not supported"),
         ("services:\n  a: {image: x, use_api_socket: true}", "use_api_socket is not supported"),
         ("services: {a: {}}", "services.a has neither image nor build"),
+        (
+            "services: {ulimits: {image: x, depends_on: {'a/b': {}}}}",
+            "services.ulimits.depends_on: bad name 'a/b'",
+        ),
         ("{", "c.yaml:"),
         ("volumes: {v: {driver: nfs}}\nservices: {a: {image: x}}", "only local"),
     ] {
@@ -611,6 +627,19 @@ fn the_end_of_one_container_can_stop_all() {
 }
 
 #[test]
+fn up_reports_the_status_of_a_container_that_is_removed_or_restarts() {
+    let file = "services:\n  a: {image: bb, command: sleep 1000, init: true}\n  \
+                b: {image: bb, command: \"sh -c 'exit 3'\", restart: 'on-failure:1'}";
+    let project = Project::new(&[("compose.yaml", file)]);
+    let mut up = project.background("-p rr up");
+    up.expect_error("b-1 exited with code 3");
+    up.expect_error("b-1 exited with code 3");
+    project.host.mydocker(["rm", "-f", "rr-a-1"]);
+    up.wait().stderr_has("a-1 exited with code 137");
+    project.compose("-p rr down");
+}
+
+#[test]
 fn names_are_coloured_on_a_terminal() {
     let project = Project::new(&[("compose.yaml", CHATTY)]);
     project.compose("-p t up -d");
@@ -789,7 +818,10 @@ fn images_are_built() {
     assert_ne!(project.ids(), before);
     project.compose("-p b wait app");
     project.compose("-p b up --no-log-prefix app").stdout("hello me\n");
+    project.write(&file.replace("app:", "app:\n    pull_policy: build"));
+    project.compose("-p b up -d --no-build app").stderr_has("Container b-app-1  Started");
     project.compose("-p b down --rmi local").stderr_has("Image b-app  Removed");
+    project.compose("-p b up -d --no-build app").exits(1).stderr_has("--no-build was given");
     project.host.mydocker(["image", "inspect", "named"]);
     project.write(
         "services: {a: {build: {context: ctx, additional_contexts: {more: ./more}, extra_hosts: \

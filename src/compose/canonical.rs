@@ -20,9 +20,6 @@ pub fn check(node: &Node, scope: &Scope) -> Result<Node> {
 /// Returns the canonical form of `node`. `path` is its key in the file, such as
 /// `services.web.ports`, for errors.
 pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<Node> {
-    if let Kind::Refused(reason) = kind {
-        return Err(node.wrong(format_args!("{path} is not supported: {reason}")));
-    }
     if node.tag == Tag::Reset || node.value == Value::Null {
         return Ok(Node { value: Value::Null, ..node.clone() });
     }
@@ -98,18 +95,36 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
             Value::List(found)
         }
         Kind::Short(long, kind) => canonical(&long(node, scope)?, kind, scope, path)?.value,
-        Kind::Any => node.value.clone(),
-        Kind::Refused(_) => Value::Null,
+        Kind::Any | Kind::Refused(_) => node.value.clone(),
     };
     Ok(Node { value, ..node.clone() })
 }
 
-/// Checks a name that the user chose, because the names of containers and networks contain it. The
-/// names of ulimits are not checked here.
+/// Fails if the merged tree has a key that mydocker does not support. A single file may have one,
+/// because a later file can remove it with `!reset`.
+pub fn refuse(node: &Node, kind: &Kind, path: &str) -> Result<()> {
+    let below = |(name, value): &(String, Node), kind| {
+        let dot = if path.is_empty() { "" } else { "." };
+        refuse(value, kind, &format!("{path}{dot}{name}"))
+    };
+    match kind {
+        Kind::Refused(reason) if node.value != Value::Null => {
+            Err(node.wrong(format_args!("{path} is not supported: {reason}")))
+        }
+        Kind::Short(_, kind) => refuse(node, kind, path),
+        Kind::Named(kind) => node.entries().iter().try_for_each(|entry| below(entry, kind)),
+        Kind::Object(keys) => node.entries().iter().try_for_each(|entry| {
+            let kind = keys.iter().find(|(key, _)| *key == entry.0).map(|(_, kind)| kind);
+            kind.map_or(Ok(()), |kind| below(entry, kind))
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a name that the user chose, because the names of containers and networks contain it.
 fn check_name(node: &Node, name: &str, path: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let is_map_of_objects = !path.contains("ulimits");
-    if is_map_of_objects && (name.is_empty() || !name.chars().all(plain)) {
+    if name.is_empty() || !name.chars().all(plain) {
         Err(node.wrong(format_args!(
             "{path}: bad name '{name}': use letters, digits, '.', '_' and '-'"
         )))

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::canonical::check;
+use super::canonical::{check, refuse};
 use super::interpolate::{Variables, add_once};
 use super::merge::{merge, strip};
 use super::node::{Node, Value};
@@ -191,6 +191,7 @@ pub fn load(choice: &Choice) -> Result<Source> {
     let mut reader = Reader { count: 0, missing: &missing, environment, parsed };
     let mut root = reader.files(&files, &dir)?;
     strip(&mut root);
+    refuse(&root, &ROOT, "")?;
     Ok(Source {
         name,
         files: files.iter().map(|file| file.display().to_string()).collect(),

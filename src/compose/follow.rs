@@ -56,9 +56,11 @@ impl Style {
 /// A container whose log has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
+    id: ContainerId,
     pub service: String,
     pub name: String,
-    /// The exit status; `None` if the container was removed or runs again.
+    /// The exit status; `None` if the container was removed or runs again, and the journal has no
+    /// event of its end.
     pub code: Option<u8>,
 }
 
@@ -104,6 +106,8 @@ struct Log {
     follower: Follower,
     out: Vec<u8>,
     err: Vec<u8>,
+    /// The exit status that the last event of an end reported.
+    died: Option<u8>,
     /// The time at which the container's end was seen; `None` while the container runs. A container
     /// that has ended keeps its `Log`, because it may start again.
     ended: Option<Instant>,
@@ -150,6 +154,7 @@ impl<'a> Follow<'a> {
             follower,
             out: Vec::new(),
             err: Vec::new(),
+            died: None,
             ended: None,
         });
         Ok(())
@@ -184,10 +189,7 @@ impl<'a> Follow<'a> {
     pub fn turn(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Vec<Ended>> {
         // Read the events before the logs: if a log ends now, its container's replacement is
         // already known.
-        let news = self.newcomers.as_mut().map(|newcomers| newcomers.listener.news());
-        for event in news.transpose()?.unwrap_or_default() {
-            self.note(&event)?;
-        }
+        self.note_news(&mut [])?;
         let mut ended = Vec::new();
         let (width, style) = (self.width, &self.style);
         for log in self.logs.iter_mut().filter(|log| log.ended.is_none()) {
@@ -205,18 +207,42 @@ impl<'a> Follow<'a> {
             if !is_over {
                 continue;
             }
+            let died = log.died.take();
             let code = match self.engine.look_at(&log.id).map(|view| view.status) {
-                Some(Status::Exited { code, .. }) => Some(code),
-                _ => None,
+                Some(Status::Exited { code, .. } | Status::Restarting { code, .. }) => Some(code),
+                _ => died,
             };
-            ended.push(Ended { service: log.service.clone(), name: log.name.clone(), code });
+            let (id, service, name) = (log.id.clone(), log.service.clone(), log.name.clone());
+            ended.push(Ended { id, service, name, code });
             // The event of the container's next start may have come before its end was seen.
             let now = Instant::now();
             let runs_again = self.engine.follow_again(&log.id, &mut log.follower);
             log.ended = (!runs_again.unwrap_or(false)).then_some(now);
         }
         out.flush().and_then(|()| err.flush()).context(|| "print the log")?;
+        // The container was removed or runs again, so the event of its end is in the journal now.
+        if ended.iter().any(|ended| ended.code.is_none()) {
+            self.note_news(&mut ended)?;
+        }
         Ok(ended)
+    }
+
+    /// Handles the events since the last call, and sets the missing exit statuses of `ended`.
+    fn note_news(&mut self, ended: &mut [Ended]) -> Result<()> {
+        let news = self.newcomers.as_mut().map(|newcomers| newcomers.listener.news());
+        for event in news.transpose()?.unwrap_or_default() {
+            if event.action == "die" {
+                let code = event.attribute("exitCode").and_then(|code| code.parse().ok());
+                for log in self.logs.iter_mut().filter(|log| *log.id == *event.id) {
+                    log.died = code;
+                }
+                for ended in ended.iter_mut().filter(|ended| *ended.id == *event.id) {
+                    ended.code = ended.code.or(code);
+                }
+            }
+            self.note(&event)?;
+        }
+        Ok(())
     }
 
     /// Handles an event: follows a container that starts, and remembers a container that replaces

@@ -60,9 +60,11 @@ impl Foreground<'_> {
                 }
             }
             for ended in self.follow.turn(out, err)? {
-                let code = ended.code.unwrap_or(0);
-                let exited = format!("{} exited with code {code}", ended.name);
-                (self.session.report)(&exited);
+                let code = ended.code.unwrap_or(1);
+                (self.session.report)(&match ended.code {
+                    Some(code) => format!("{} exited with code {code}", ended.name),
+                    None => format!("{} exited; its status is unknown", ended.name),
+                });
                 if self.ends.status_of.as_ref() == Some(&ended.service) {
                     status = code;
                 }

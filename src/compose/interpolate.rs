@@ -60,14 +60,13 @@ impl Variables<'_> {
         }
         let mut rest = text;
         loop {
-            if out.len() > MAX_TEXT {
-                fail!("a value is larger than {MAX_TEXT} bytes after its variables are replaced");
-            }
+            check_length(out)?;
             let Some(at) = rest.find(['$', '}']) else {
                 if nested {
                     fail!("bad variable in '{text}': a '}}' is missing");
                 }
                 out.push_str(rest);
+                check_length(out)?;
                 return Ok("");
             };
             out.push_str(&rest[..at]);
@@ -147,6 +146,13 @@ impl Variables<'_> {
     }
 }
 
+fn check_length(text: &str) -> Result<()> {
+    if text.len() > MAX_TEXT {
+        fail!("a value is larger than {MAX_TEXT} bytes after its variables are replaced");
+    }
+    Ok(())
+}
+
 /// Adds `name` to a list that does not have it yet.
 pub fn add_once(names: &mut Vec<String>, name: &str) {
     if names.iter().all(|known| known != name) {
@@ -218,6 +224,8 @@ mod tests {
         assert_eq!(variables.expand(&large[..6 * 8]).unwrap().len(), 1 << 20);
         let error = variables.expand(&(large + "${BIG}")).unwrap_err().to_string();
         assert!(error.contains("larger than 1048576 bytes"), "{error}");
+        let error = variables.expand(&(large[..6 * 8].to_owned() + "tail")).unwrap_err();
+        assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");
     }
 
     #[test]

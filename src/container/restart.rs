@@ -101,9 +101,10 @@ impl Backoff {
     /// A run of at least this length resets the pause.
     const GOOD: Duration = Duration::from_secs(10);
 
-    /// Starts with the shortest pause, or always has the pause `fixed`.
+    /// Starts with the shortest pause, or always has the pause `fixed`. A shorter pause than the
+    /// shortest would let a program that fails at once use a whole CPU.
     pub fn new(fixed: Option<Duration>) -> Backoff {
-        Backoff { next: fixed.unwrap_or(Self::FIRST), is_fixed: fixed.is_some() }
+        Backoff { next: fixed.unwrap_or_default().max(Self::FIRST), is_fixed: fixed.is_some() }
     }
 
     /// The pause after a run that lasted `run`.
@@ -147,5 +148,7 @@ mod tests {
         assert_eq!(backoff.after(Duration::from_secs(11)).as_millis(), 100);
         let mut fixed = Backoff::new(Some(Duration::from_secs(5)));
         assert_eq!([(); 3].map(|()| fixed.after(Duration::ZERO).as_secs()), [5, 5, 5]);
+        let mut none = Backoff::new(Some(Duration::ZERO));
+        assert_eq!([(); 3].map(|()| none.after(Duration::ZERO).as_millis()), [100; 3]);
     }
 }

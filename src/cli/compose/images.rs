@@ -116,14 +116,15 @@ fn bring_one(
     let platform = platform(service)?;
     if service.node.given("build").is_some() {
         let exists = engine.image_exists(name)?;
-        if how.build || policy == Policy::Build || (!exists && policy != Policy::Never) {
-            if how.no_build {
-                fail!("the image {name} is not there, and --no-build was given");
-            }
+        let is_outdated = how.build || policy == Policy::Build;
+        if !how.no_build && (is_outdated || !exists && policy != Policy::Never) {
             return build(engine, project, service, how.quiet);
         }
         if exists {
             return Ok(());
+        }
+        if how.no_build {
+            fail!("the image {name} is not there, and --no-build was given");
         }
     }
     let pull = match policy {
