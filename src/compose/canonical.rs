@@ -60,13 +60,13 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
                 Value::List(words.into_iter().map(|word| node.text(word)).collect())
             }
         },
-        Kind::List => match &node.value {
+        Kind::List | Kind::ListBy(_) => match &node.value {
             Value::List(elements) => list(elements, path)?,
             Value::Map(_) => return Err(should("a list")),
             _ => Value::List(vec![node.text(node.as_text())]),
         },
         Kind::Dict => dict(node, path)?,
-        Kind::Object(keys) => object(node, keys, scope, path)?,
+        Kind::Object(keys) | Kind::Driver(keys) => object(node, keys, scope, path)?,
         Kind::Named(kind) => {
             let Value::Map(entries) = &node.value else { return Err(should("a map")) };
             let mut named = Vec::with_capacity(entries.len());

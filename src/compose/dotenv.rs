@@ -1,7 +1,7 @@
 //! The format of `.env` and of `env_file`: one `NAME=value` on a line.
 //!
-//! A line may start with `export`, and `#` starts a comment. A value in single quotes is literal; a
-//! value in double quotes has escapes and variables. Quoted values may have several lines. A plain
+//! A line may start with `export`, and `#` starts a comment. A value in single quotes is literal
+//! except for `\'`; a value in double quotes has escapes and variables. Quoted values may have several lines. A plain
 //! value may have variables. This is the grammar of Docker Compose
 //! (docs.docker.com/compose/how-tos/environment-variables/variable-interpolation). `format: raw`
 //! and `run --env-file`, which take each value literally, are not read here.
@@ -57,7 +57,7 @@ pub fn parse(
                 }
                 rest = next;
                 match quote {
-                    '\'' => quoted.to_owned(),
+                    '\'' => quoted.replace("\\'", "'"),
                     _ => expand(file, place, &unescape(quoted), find, &found)?,
                 }
             }
@@ -155,6 +155,7 @@ mod tests {
     fn the_grammar() {
         for (text, expected) in [
             ("A=1\n\n# c\nexport B = two words # c\nC", "A=1|B=two words|C=<none>"),
+            ("A='it\\'s a \\\\'", "A=it's a \\\\"),
             ("A='$x #\\n'\nB=\"a\\n$OUT \\$x\" # c", "A=$x #\\n|B=a\nout $x"),
             ("A=\"one\ntwo\"\nB=2\r\n", "A=one\ntwo|B=2"),
             ("A=1\nB=${A}2$OUT\nC=a#b\nD=#x\nE=", "A=1|B=12out|C=a#b|D=|E="),

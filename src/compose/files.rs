@@ -29,6 +29,8 @@ const OVERRIDES: [&str; 4] = [
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 ];
+/// The variable with the project's name.
+const NAME: &str = "COMPOSE_PROJECT_NAME";
 /// The most files of a project, included and extended files counted.
 const MAX_FILES: usize = 64;
 
@@ -90,6 +92,17 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty())
     }
 
+    /// Adds the variables of `.env` in a directory, if it exists. They count after all others.
+    fn read_usual(&mut self, dir: &Path) -> Result<()> {
+        let usual = dir.join(".env");
+        let known = self.files.len();
+        if usual.is_file() {
+            self.read(&usual)?;
+        }
+        self.files.rotate_left(known);
+        Ok(())
+    }
+
     /// Adds the variables of a `.env` file. The process's environment overrides these variables.
     fn read(&mut self, path: &Path) -> Result<()> {
         let found = dotenv::parse(&shown(path), &read_text(path)?, &|name| self.get(name))?;
@@ -136,14 +149,12 @@ pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
 pub fn load(choice: &Choice) -> Result<Source> {
     let here = std::env::current_dir().context(|| "find the working directory")?;
     let mut environment = Environment::of_process();
-    let found = find_files(choice, &environment, &here)?;
-    let first_dir = match found.first() {
-        Some(first) if first.as_os_str() != "-" => first.parent().map(Path::to_path_buf),
-        _ => None,
-    };
-    let dir = match &choice.directory {
-        Some(directory) => resolved(&here, directory),
-        None => first_dir.unwrap_or_else(|| here.clone()),
+    let project_dir = |files: &[PathBuf]| match (&choice.directory, files.first()) {
+        (Some(directory), _) => resolved(&here, directory),
+        (None, Some(first)) if first.as_os_str() != "-" => {
+            first.parent().unwrap_or(&here).to_path_buf()
+        }
+        _ => here.clone(),
     };
     let mut env_files = choice.env_files.clone();
     if env_files.is_empty()
@@ -152,23 +163,26 @@ pub fn load(choice: &Choice) -> Result<Source> {
         env_files = files.split(',').map(str::to_owned).collect();
     }
     let is_disabled = is_on(environment.get("COMPOSE_DISABLE_ENV_FILE").as_deref());
-    if env_files.is_empty() && !is_disabled {
-        let usual = dir.join(".env");
-        if usual.is_file() {
-            environment.read(&usual)?;
-        }
-    }
     for file in &env_files {
         environment.read(&here.join(file))?;
     }
-    // `.env` may set COMPOSE_FILE.
-    let files = if choice.files.is_empty()
-        && environment.files.iter().any(|(name, _)| name == "COMPOSE_FILE")
-    {
-        find_files(choice, &environment, &dir)?
-    } else {
-        found
-    };
+    // As for Docker Compose, `.env` of the working directory counts before that of the project.
+    // Either may set COMPOSE_FILE.
+    let reads_usual = env_files.is_empty() && !is_disabled;
+    let is_chosen = !choice.files.is_empty() || choice.directory.is_some();
+    if reads_usual && !is_chosen {
+        environment.read_usual(&here)?;
+    }
+    let mut files = find_files(choice, &environment, &here)?;
+    let mut dir = project_dir(&files);
+    if reads_usual && (is_chosen || dir != here) {
+        let had_files = environment.set("COMPOSE_FILE").is_some();
+        environment.read_usual(&dir)?;
+        if !had_files && environment.set("COMPOSE_FILE").is_some() && choice.files.is_empty() {
+            files = find_files(choice, &environment, &dir)?;
+            dir = project_dir(&files);
+        }
+    }
     if files.is_empty() {
         return Err(Error::absent(format!(
             "no compose file in {} or above it; write compose.yaml, or name a file with -f",
@@ -186,7 +200,8 @@ pub fn load(choice: &Choice) -> Result<Source> {
         }
     }
     let name = project_name(choice, &environment, &parsed, &dir)?;
-    environment.files.push(("COMPOSE_PROJECT_NAME".to_owned(), name.clone()));
+    environment.own.retain(|(known, _)| known != NAME);
+    environment.own.push((NAME.to_owned(), name.clone()));
     let missing = RefCell::default();
     let mut reader = Reader { count: 0, missing: &missing, environment, parsed };
     let mut root = reader.files(&files, &dir)?;
@@ -250,7 +265,7 @@ fn project_name(
     parsed: &[(PathBuf, Vec<Node>)],
     dir: &Path,
 ) -> Result<String> {
-    if let Some(name) = choice.name.clone().or_else(|| environment.set("COMPOSE_PROJECT_NAME")) {
+    if let Some(name) = choice.name.clone().or_else(|| environment.set(NAME)) {
         check_name(&name)?;
         return Ok(name);
     }
@@ -393,7 +408,9 @@ impl Reader<'_> {
             None => (services.clone(), dir.to_path_buf()),
             Some(path) => {
                 let dir = path.parent().unwrap_or(dir).to_path_buf();
-                let root = self.documents(path, &dir)?.into_iter().next();
+                let documents = self.documents(path, &dir);
+                let documents = documents.context(|| format!("{}: extends", extends.place))?;
+                let root = documents.into_iter().next();
                 let services = root.and_then(|mut root| root.take("services"));
                 (services.unwrap_or_else(|| extends.map()), dir)
             }
@@ -446,7 +463,7 @@ impl Reader<'_> {
             inner.own.extend(std::mem::take(&mut inner.files).into_iter().rev());
             for file in &env_files {
                 if element.given("env_file").is_some() || file.is_file() {
-                    inner.read(file)?;
+                    inner.read(file).context(|| format!("{}: include", element.place))?;
                 }
             }
             let outer = std::mem::replace(&mut self.environment, inner);

@@ -222,7 +222,7 @@ mod tests {
         let find = |_: &str| Some("x".repeat(1 << 17));
         let variables = Variables { find: &find, missing: RefCell::default() };
         assert_eq!(variables.expand(&large[..6 * 8]).unwrap().len(), 1 << 20);
-        let error = variables.expand(&(large + "${BIG}")).unwrap_err().to_string();
+        let error = variables.expand(&(large.clone() + "${BIG}")).unwrap_err().to_string();
         assert!(error.contains("larger than 1048576 bytes"), "{error}");
         let error = variables.expand(&(large[..6 * 8].to_owned() + "tail")).unwrap_err();
         assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");

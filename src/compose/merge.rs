@@ -24,7 +24,8 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
     }
     match kind {
         Kind::Short(_, kind) => merge(base, over, kind),
-        Kind::Object(keys) => merge_maps(base, over, &|name| find(keys, name)),
+        Kind::Driver(_) if is_other(base.get_text("driver"), over.get_text("driver")) => over,
+        Kind::Object(keys) | Kind::Driver(keys) => merge_maps(base, over, &|name| find(keys, name)),
         Kind::Named(kind) => merge_maps(base, over, &|_| kind),
         // A key without a value also replaces a value, because such a key takes the value of the
         // variable in the caller's environment.
@@ -39,6 +40,9 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
             merged
         }
         Kind::List => merge_lists(base, over, &|one, other| one == other),
+        Kind::ListBy(key) => {
+            merge_lists(base, over, &|one, other| key(one.as_text()) == key(other.as_text()))
+        }
         Kind::Entries(ListOf { identity, .. }) => merge_lists(base, over, &|one, other| {
             !identity.is_empty() && identity.iter().all(|key| one.get(key) == other.get(key))
         }),
@@ -50,6 +54,10 @@ pub fn merge(base: Node, over: Node, kind: &Kind) -> Node {
         | Kind::Any
         | Kind::Refused(_) => over,
     }
+}
+
+fn is_other(one: Option<&str>, other: Option<&str>) -> bool {
+    one.is_some() && other.is_some() && one != other
 }
 
 fn find(keys: &'static [Key], name: &str) -> &'static Kind {

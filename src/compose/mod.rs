@@ -25,6 +25,6 @@ mod schema;
 mod scope;
 pub mod settings;
 mod shared;
-mod short;
+pub mod short;
 pub mod up;
 mod yaml;

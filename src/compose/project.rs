@@ -12,6 +12,7 @@ use super::files::{Choice, Environment, load, read_text, shown};
 use super::node::{Node, Place, Tag, Value};
 use super::print::json;
 use super::shared::joined;
+use super::short::add_needs;
 use crate::digest::Digest;
 use crate::engine::project::PREFIX;
 use crate::error::{Context, Result, fail};
@@ -218,6 +219,10 @@ impl Project {
     /// the default network. A variable without a value gets the value that it has in the process's
     /// environment or in `.env`.
     fn complete(&self, mut node: Node) -> Result<Node> {
+        if let Some(mut depends_on) = node.get("depends_on").cloned() {
+            add_needs(&mut depends_on);
+            node.set("depends_on", depends_on);
+        }
         let mut environment = node.map();
         if let Some(files) = node.take("env_file") {
             for file in files.elements() {

@@ -25,10 +25,15 @@ pub enum Kind {
     Words,
     /// One text or a list of texts. A later file adds to the list.
     List,
+    /// Like `List`, but an element of a later file replaces one for which the function returns the
+    /// same text.
+    ListBy(fn(&str) -> &str),
     /// A map of texts, or a list of `KEY=VALUE`. Maps of two files are merged by key.
     Dict,
     /// A map with known keys. Maps of two files are merged by key.
     Object(&'static [Key]),
+    /// Like `Object`, but a later file with another `driver` replaces the whole map.
+    Driver(&'static [Key]),
     /// A map from names that the user chooses to values of one kind, merged by key.
     Named(&'static Kind),
     /// A list of objects. `long` converts an element's short form to canonical elements. An element
@@ -53,7 +58,8 @@ pub struct ListOf {
 }
 
 use Kind::{
-    Any, Bool, Dict, Entries, List, Named, Number, Object, Path, Refused, Short, Text, Words,
+    Any, Bool, Dict, Driver, Entries, List, ListBy, Named, Number, Object, Path, Refused, Short,
+    Text, Words,
 };
 
 const SWARM: &str = "mydocker manages one host and no cluster; remove the key";
@@ -101,7 +107,7 @@ pub static SERVICE: Kind = Object(&[
     ("deploy", Object(DEPLOY)),
     ("develop", Refused("mydocker does not watch files; remove the key")),
     ("device_cgroup_rules", List),
-    ("devices", Short(short::devices, &List)),
+    ("devices", Short(short::devices, &ListBy(short::device_target))),
     ("dns", List),
     ("dns_opt", List),
     ("dns_search", List),
@@ -124,7 +130,7 @@ pub static SERVICE: Kind = Object(&[
     ("label_file", Short(short::paths, &List)),
     ("labels", Dict),
     ("links", List),
-    ("logging", Object(&[("driver", Text), ("options", Dict)])),
+    ("logging", Driver(&[("driver", Text), ("options", Dict)])),
     ("mac_address", Text),
     ("mem_limit", Text),
     ("mem_reservation", Text),
@@ -158,7 +164,7 @@ pub static SERVICE: Kind = Object(&[
     ("runtime", Text),
     ("scale", Number),
     ("secrets", SECRETS),
-    ("security_opt", List),
+    ("security_opt", Short(short::security, &List)),
     ("shm_size", Text),
     ("stdin_open", Bool),
     ("stop_grace_period", Text),

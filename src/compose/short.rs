@@ -49,12 +49,17 @@ pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     };
     if let Some(context) = node.given("context").cloned()
         && let Value::Text(path) = &context.value
-        && !path.contains("://")
+        && !is_remote(path)
     {
         let path = context.text(scope.path(path));
         node.set("context", path);
     }
     Ok(node)
+}
+
+/// Reports whether a build context is an address and no directory.
+pub fn is_remote(context: &str) -> bool {
+    context.contains("://") || context.starts_with("git@")
 }
 
 /// `additional_contexts`: converts a list of `NAME=VALUE` to a map, and makes directories absolute.
@@ -103,25 +108,31 @@ pub fn names(node: &Node, _: &Scope) -> Result<Node> {
     Ok(map)
 }
 
-/// Converts a list of services to a map, and adds the defaults of `condition` and `required`.
+/// Converts a list of services to a map with the defaults of `condition` and `required`.
 pub fn depends_on(node: &Node, scope: &Scope) -> Result<Node> {
     let mut map = names(node, scope)?;
-    if let Value::Map(entries) = &mut map.value {
-        for (_, dependency) in entries {
-            if dependency.value == Value::Null {
-                dependency.value = Value::Map(Vec::new());
-            }
-            for (key, value) in
-                [("condition", text("service_started")), ("required", Value::Bool(true))]
-            {
-                if dependency.get(key).is_none() {
-                    let value = dependency.with(value);
-                    dependency.set(key, value);
-                }
+    if let Value::List(_) = node.value {
+        add_needs(&mut map);
+    }
+    Ok(map)
+}
+
+/// Adds the missing `condition` and `required` to all entries of `depends_on`.
+pub fn add_needs(depends_on: &mut Node) {
+    let Value::Map(entries) = &mut depends_on.value else { return };
+    for (_, dependency) in entries {
+        if dependency.value == Value::Null {
+            dependency.value = Value::Map(Vec::new());
+        }
+        for (key, value) in
+            [("condition", text("service_started")), ("required", Value::Bool(true))]
+        {
+            if dependency.given(key).is_none() {
+                let value = dependency.with(value);
+                dependency.set(key, value);
             }
         }
     }
-    Ok(map)
 }
 
 /// Converts a map of `source`, `target` and `permissions` to `HOST:CONTAINER:rwm`.
@@ -137,6 +148,28 @@ pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
         let target = part("target", source)?;
         let permissions = part("permissions", "rwm")?;
         list.push(element.text(format!("{source}:{target}:{permissions}")));
+    }
+    Ok(node.with(Value::List(list)))
+}
+
+/// Returns the path in the container of a device `SOURCE[:TARGET][:PERMISSIONS]`.
+pub fn device_target(device: &str) -> &str {
+    let mut paths = device.split(':').filter(|part| part.starts_with('/'));
+    let source = paths.next().unwrap_or(device);
+    paths.next().unwrap_or(source)
+}
+
+/// `security_opt`, such as `seccomp:PROFILE`: makes the paths of profiles absolute.
+pub fn security(node: &Node, scope: &Scope) -> Result<Node> {
+    let mut list = Vec::new();
+    for element in several(node) {
+        let option = element.scalar()?;
+        list.push(match option.split_once([':', '=']) {
+            Some(("seccomp", profile)) if profile != "unconfined" && profile != "builtin" => {
+                element.text(format!("seccomp={}", scope.path(profile)))
+            }
+            _ => element.clone(),
+        });
     }
     Ok(node.with(Value::List(list)))
 }

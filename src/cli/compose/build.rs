@@ -11,6 +11,7 @@ use crate::compose::bases::with_bases;
 use crate::compose::node::{Node, Value};
 use crate::compose::project::{Project, Service};
 use crate::compose::settings::{build_settings, image, variable_of};
+use crate::compose::short::is_remote;
 use crate::engine::Engine;
 use crate::error::{Result, fail};
 
@@ -30,6 +31,12 @@ pub fn options(project: &Project, service: &Service) -> Result<Option<build::Opt
                 service.name
             )));
         }
+    }
+    if let Some(context) = node.given("context").filter(|node| is_remote(node.as_text())) {
+        return Err(context.wrong(format_args!(
+            "services.{}.build.context is not supported: it is remote; clone or download it first",
+            service.name
+        )));
     }
     let mut made = options_of(&mut placed(&build_settings(project, node)?))?;
     made.secrets = secrets(project, node)?;
