@@ -102,6 +102,37 @@ fn files_merge_by_the_rules_of_the_specification() {
 }
 
 #[test]
+fn drivers_devices_dependencies_and_paths_have_their_own_rules() {
+    let project = Project::new(&[
+        (
+            "sub/a.yaml",
+            "services: {a: {image: bb, logging: {driver: json-file, options: {max-size: 1m}}, \
+             devices: ['/dev/null:/dev/x', '/dev/full'], depends_on: {b: {condition: \
+             service_healthy, required: false}}, security_opt: ['seccomp:s.json']}, b: {image: bb}}",
+        ),
+        (
+            "b.yaml",
+            "services: {a: {logging: {driver: none}, devices: ['/dev/zero:/dev/x:r'], \
+             depends_on: {b: {restart: true}}}}",
+        ),
+        ("sub/s.json", "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}"),
+        ("c.yaml", "volumes: {v: {driver_opts: {type: none, o: bind, device: ./data}}}"),
+    ]);
+    let out = project.compose("-f sub/a.yaml -f b.yaml -f c.yaml config --format json").text();
+    let device = format!(r#""device":"{}/sub/data""#, project.dir.display());
+    let profile = format!(r#""security_opt":["seccomp={}/sub/s.json"]"#, project.dir.display());
+    for part in [
+        r#""logging":{"driver":"none"}"#,
+        r#""devices":["/dev/zero:/dev/x:r","/dev/full"]"#,
+        r#""depends_on":{"b":{"condition":"service_healthy","required":false,"restart":true}}"#,
+        &profile,
+        &device,
+    ] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+}
+
+#[test]
 fn a_later_file_removes_what_is_not_supported() {
     let file = "services: {web: {image: bb, gpus: all}}\nmodels: {m: {model: x}}";
     let project = Project::new(&[
@@ -176,6 +207,12 @@ fn mistakes_are_reported_by_file_line_and_key() {
         ("services:\n  a: {image: x, models: [m]}", "c.yaml:2: services.a.models is not supported"),
         ("services:\n  a: {image: x, use_api_socket: true}", "use_api_socket is not supported"),
         ("services: {a: {}}", "services.a has neither image nor build"),
+        ("services: {a: {image: x, container_name: a b}}", "c.yaml:1: bad container name 'a b'"),
+        (
+            "services: {a: {extends: {service: b, file: no.yaml}}}",
+            "c.yaml:1: extends: read no.yaml",
+        ),
+        ("include: [{path: c.yaml, env_file: no.env}]", "c.yaml:1: include: read no.env"),
         (
             "services: {ulimits: {image: x, depends_on: {'a/b': {}}}}",
             "services.ulimits.depends_on: bad name 'a/b'",
@@ -333,9 +370,13 @@ fn a_project_comes_up_in_order_and_goes_down() {
     let before = project.ids();
     project.compose("-p shop up -d").stderr_has("Container shop-web-1  Running");
     assert_eq!(project.ids(), before);
-    // `down` does not need the file.
+    // Commands on containers do not need the file, nor what it names.
+    project.write(&SHOP.replace("scale: 2", "env_file: gone.env"));
+    project.compose("-p shop up -d").exits(1).stderr_has("env_file: read gone.env");
+    project.compose("-p shop ps --services").stdout("db\nweb\n");
     std::fs::remove_file(project.dir.join("compose.yaml")).unwrap();
     let down = project.compose("-p shop down").stderr_text();
+    assert!(!down.contains("no longer has"), "{down}");
     let place = |line: &str| down.find(line).unwrap_or_else(|| panic!("{line} in {down}"));
     assert!(place("shop-web-1  Stopped") < place("shop-db-1  Stopping"), "{down}");
     assert!(project.names().is_empty());
@@ -382,6 +423,27 @@ fn a_dependency_that_fails_is_named() {
     let project = Project::new(&[("compose.yaml", &optional)]);
     project.compose("-p f up -d").stderr_has("service web starts without it");
     project.compose("-p f down -t 0");
+}
+
+#[test]
+fn start_waits_for_the_conditions_of_dependencies() {
+    let project = Project::new(&[("compose.yaml", SHOP)]);
+    project.compose("-p st create");
+    for line in ["-p st start", "-p st restart -t 1"] {
+        let shown = project.compose(line).stderr_text();
+        let place = |line: &str| shown.find(line).unwrap_or_else(|| panic!("{line} in {shown}"));
+        assert!(place("st-job-1  Exited") < place("st-web-1  Started"), "{shown}");
+        assert!(place("st-db-1  Healthy") < place("st-web-2  Started"), "{shown}");
+    }
+    project.compose("-p st down -v -t 0");
+}
+
+#[test]
+fn wait_sees_a_program_that_fails_at_once() {
+    let file = "services: {a: {image: bb, command: \"sh -c 'sleep 0.1; exit 4'\"}}";
+    let project = Project::new(&[("compose.yaml", file)]);
+    project.compose("-p wt up -d --wait").exits(1).stderr_has("container wt-a-1 exited with 4");
+    project.compose("-p wt down");
 }
 
 #[test]
@@ -627,14 +689,15 @@ fn the_end_of_one_container_can_stop_all() {
 }
 
 #[test]
-fn up_reports_the_status_of_a_container_that_is_removed_or_restarts() {
-    let file = "services:\n  a: {image: bb, command: sleep 1000, init: true}\n  \
-                b: {image: bb, command: \"sh -c 'exit 3'\", restart: 'on-failure:1'}";
+fn up_reports_the_status_of_a_container_that_is_removed() {
+    let file = "services: {a: {image: bb, command: sh -c 'echo on; exec sleep 1000', init: true}}";
     let project = Project::new(&[("compose.yaml", file)]);
     let mut up = project.background("-p rr up");
-    up.expect_error("b-1 exited with code 3");
-    up.expect_error("b-1 exited with code 3");
+    up.expect("a-1  | on\n");
+    // `up` sees the end when the container is gone already.
+    up.signal(rustix::process::Signal::STOP);
     project.host.mydocker(["rm", "-f", "rr-a-1"]);
+    up.signal(rustix::process::Signal::CONT);
     up.wait().stderr_has("a-1 exited with code 137");
     project.compose("-p rr down");
 }
@@ -760,6 +823,10 @@ fn run_makes_a_separate_container() {
     project.compose("-p r exec -T db sh -c pwd").stdout("/\n");
     project.compose("-p r exec app true").exits(1).stderr_has("waits to be restarted");
     project.compose("-p r exec ap true").exits(1).stderr_has("did you mean 'app'?");
+    project.compose("-p r exec db nowhere").exits(127);
+    project.compose("-p r exec db /etc").exits(126);
+    project.compose("-p r run --rm --no-deps db nowhere").exits(127);
+    project.compose("-p r run nobody").exits(1);
     project.compose("-p r down -t 0");
     assert!(project.names().is_empty());
 }
@@ -786,10 +853,15 @@ fn containers_are_paused_stopped_killed_and_removed() {
     assert_eq!(project.names(), ["o-a-1"]);
     project.compose("-p o stop");
     project.compose("-p o rm -f").stderr_has("Container o-a-1  Removed");
+    project.compose("-p o start").exits(1).stderr_has("there are no containers to start");
     std::fs::write(project.dir.join("file"), "here\n").unwrap();
-    project.compose("-p o up -d a");
+    project.compose("-p o up -d --scale a=2 a");
     project.compose("-p o cp file a:/copy");
     project.compose("-p o exec -T a cat /copy").stdout("here\n");
+    project.compose("-p o exec -T --index 2 a cat /copy").stdout("here\n");
+    project.compose("-p o cp --index 2 file a:/other");
+    project.compose("-p o exec -T a cat /other").exits(1);
+    project.compose("-p o port a 80").exits(1).stderr_has("container o-a-1 has published no port");
     project.compose("-p o down -t 0");
 }
 
@@ -840,6 +912,7 @@ fn images_are_built() {
         ("entitlements: [x]", "services.a.build.entitlements is not supported"),
         ("privileged: true", "services.a.build.privileged is not supported"),
         ("sbom: true", "services.a.build.sbom is not supported"),
+        ("context: 'git@h:a/b'", "services.a.build.context is not supported"),
         ("isolation: hyperv", "isolation 'hyperv' exists only on Windows"),
         ("platforms: [linux/a, linux/b]", "build.platforms: an image is for one platform"),
         ("cache_from: ['type=gha']", "only a directory can hold a cache"),
@@ -847,7 +920,8 @@ fn images_are_built() {
         ("additional_contexts: {b: 'service:no'}", "no such service: no"),
         ("additional_contexts: {b: 'service:a'}", "these builds need each other"),
     ] {
-        project.write(&format!("services: {{a: {{build: {{context: ctx, {key}}}}}}}"));
+        let context = if key.starts_with("context") { "" } else { "context: ctx, " };
+        project.write(&format!("services: {{a: {{build: {{{context}{key}}}}}}}"));
         let done = project.compose("-p b build").exits(1);
         let error = done.stderr_text();
         assert!(error.contains("compose.yaml:1: ") && error.contains(part), "{key}: {error}");
@@ -1001,6 +1075,28 @@ fn variables_of_compose_itself_are_read() {
     with("-p z up -d", "COMPOSE_REMOVE_ORPHANS", "true");
     assert_eq!(project.names(), ["z-new-1"]);
     project.compose("-p z down -t 0");
+}
+
+#[test]
+fn variables_of_compose_count_as_in_docker_compose() {
+    let project = Project::new(&[
+        (".env", "COMPOSE_FILE=sub/a.yaml:b.yaml\nV=top"),
+        ("sub/.env", "V=sub\nW=sub"),
+        (
+            "sub/a.yaml",
+            "services: {a: {image: '$V-$W', hostname: $COMPOSE_PROJECT_NAME, volumes: ['./x:/x']}}",
+        ),
+        ("b.yaml", "services: {a: {command: hi}}"),
+    ]);
+    // The directory of the first file is the project's.
+    let out = project.compose("config --format json").text();
+    for part in ["\"name\":\"sub\"", "\"top-sub\"", "/sub/x\"", "\"command\":[\"hi\"]"] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+    // The variable has the name that the flag gives, whatever the caller's environment says.
+    let mut command = project.command("-p flag config");
+    command.env("COMPOSE_PROJECT_NAME", "own");
+    support::run(command, None).stdout_has("hostname: flag");
 }
 
 #[test]
@@ -1165,6 +1261,8 @@ networks:
     project.compose("up -d").stderr_has("Started");
     project.compose("exec -T a grep /fast /proc/mounts").stdout_has("size=1024k");
     project.compose("exec -T a cat /sys/class/net/eth0/mtu").stdout("1400\n");
+    project.write(&text.replace("size=1m", "size=2m"));
+    project.compose("up -d").stderr_has("_fast  has changed in the file and stays as it is");
     project.compose("down -v");
     let used = text.replace("[own]", "[wire]");
     let project = Project::new(&[("compose.yaml", &used)]);

@@ -391,13 +391,16 @@ impl Invocation {
     }
 
     /// Sets Docker's exit status for an error of the engine. `run` keeps its status, and so does
-    /// `create` for a mistake in the command line; `exec` keeps 126 and 127. A status of 129 or
-    /// more stays, because a signal ended the command. Every other error gets the status 1.
+    /// `create` for a mistake in the command line; `exec`, `compose exec` and `compose run` keep
+    /// 126 and 127. A status of 129 or more stays, because a signal ended the command. Every other
+    /// error gets the status 1.
     fn with_status(&self, error: Error) -> Error {
         match (self.command.name, error.exit_code()) {
             ("run", _) => error,
             ("create", _) if error.is_usage() => error,
-            ("exec", EXIT_NOT_EXECUTABLE | EXIT_NOT_FOUND) => error,
+            ("exec" | "compose exec" | "compose run", EXIT_NOT_EXECUTABLE | EXIT_NOT_FOUND) => {
+                error
+            }
             (_, FIRST_SIGNAL..) => error,
             _ => error.exit_with(EXIT_FAILURE),
         }

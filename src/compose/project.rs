@@ -82,6 +82,16 @@ impl Project {
     /// A service with profiles of which none is active is disabled. Fails if a file has a mistake
     /// or a wanted service does not exist.
     pub fn read(choice: &Choice, wanted: &[String]) -> Result<Project> {
+        Project::read_with(choice, wanted, true)
+    }
+
+    /// Reads the project for a command that makes no containers. Does not read the files of
+    /// `env_file` and `label_file`, so a missing one does not stop `down`.
+    pub fn read_existing(choice: &Choice) -> Result<Project> {
+        Project::read_with(choice, &[], false)
+    }
+
+    fn read_with(choice: &Choice, wanted: &[String], with_files: bool) -> Result<Project> {
         let source = load(choice)?;
         let mut project = Project {
             name: source.name,
@@ -99,7 +109,14 @@ impl Project {
         let mut all = Vec::new();
         for (name, node) in services.entries() {
             let node = match &node.value {
-                Value::Map(_) => project.complete(node.clone())?,
+                Value::Map(_) => {
+                    let mut node = node.clone();
+                    if !with_files {
+                        node.take("env_file");
+                        node.take("label_file");
+                    }
+                    project.complete(node)?
+                }
                 _ => return Err(node.wrong(format_args!("services.{name} should be a map"))),
             };
             all.push(project.service(name, node)?);

@@ -96,7 +96,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Makes the missing volumes that `services` use. Fails if an external volume is missing.
+    /// Makes the missing volumes that `services` use. Reports a volume whose configuration changed.
+    /// Fails if an external volume is missing.
     pub fn make_volumes(&self, services: &[&Service]) -> Result<()> {
         let used = self.used("volumes", services);
         if used.is_empty() {
@@ -136,7 +137,15 @@ impl Session<'_> {
                          same, and external: true says so"
                     ));
                 }
-                Some(_) => {}
+                Some(found) => {
+                    let labels = self.labels(VOLUME, key, node);
+                    if label(&found.labels, HASH) != label(&labels, HASH) {
+                        (self.report)(&format!(
+                            " Volume {name}  has changed in the file and stays as it is; mydocker \
+                             compose down -v removes it with its data"
+                        ));
+                    }
+                }
             }
         }
         Ok(())

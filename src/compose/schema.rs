@@ -360,7 +360,7 @@ static POOL: &[Key] =
 
 static VOLUME: Kind = Object(&[
     ("driver", Text),
-    ("driver_opts", Dict),
+    ("driver_opts", Short(short::volume_options, &Dict)),
     ("external", Any),
     ("labels", Dict),
     ("name", Text),

@@ -174,6 +174,19 @@ pub fn security(node: &Node, scope: &Scope) -> Result<Node> {
     Ok(node.with(Value::List(list)))
 }
 
+/// `driver_opts` of a volume: makes the directory of a bind mount absolute.
+pub fn volume_options(node: &Node, scope: &Scope) -> Result<Node> {
+    let mut node = node.clone();
+    let is_bind = |options: &str| options.split(',').any(|option| option.ends_with("bind"));
+    if node.get_text("o").is_some_and(is_bind)
+        && let Some(device) = node.given("device")
+    {
+        let device = device.text(scope.path(device.scalar()?));
+        node.set("device", device);
+    }
+    Ok(node)
+}
+
 /// Converts a path to an object.
 pub fn env_file(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(vec![wrapped(node, "path")?])

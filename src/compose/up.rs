@@ -104,8 +104,22 @@ pub struct Up<'a> {
     options: &'a UpOptions,
     waiting: Vec<&'a Service>,
     done: Vec<Done>,
-    /// The states of dependencies that were reported already.
-    reported: Vec<(ContainerId, &'static str)>,
+    reported: Reported,
+}
+
+/// The states of dependencies that were reported already.
+#[derive(Default)]
+pub struct Reported(Vec<(ContainerId, &'static str)>);
+
+impl Reported {
+    /// Returns true the first time that `what` is to be reported of a container.
+    fn is_first(&mut self, id: &ContainerId, what: &'static str) -> bool {
+        let is_known = self.0.iter().any(|(known, said)| known == id && *said == what);
+        if !is_known {
+            self.0.push((id.clone(), what));
+        }
+        !is_known
+    }
 }
 
 /// Whether a service's dependencies are ready.
@@ -139,7 +153,14 @@ impl<'a> Up<'a> {
         session.make_volumes(&waiting)?;
         session.orphans(options.remove_orphans, options.timeout)?;
         waiting.retain(|service| options.except.as_ref() != Some(&service.name));
-        Ok(Up { session, makers, options, waiting, done: Vec::new(), reported: Vec::new() })
+        Ok(Up {
+            session,
+            makers,
+            options,
+            waiting,
+            done: Vec::new(),
+            reported: Reported::default(),
+        })
     }
 
     /// Reports whether all services are started.
@@ -235,10 +256,10 @@ impl<'a> Up<'a> {
                 continue;
             }
             for id in done.ids.clone() {
-                match self.is_met(need, &id) {
+                match self.session.is_met(need, &id, &mut self.reported) {
                     Readiness::Ready => {}
                     Readiness::Never(reason) if !need.required => {
-                        if self.is_first_report(&id, "ignored") {
+                        if self.reported.is_first(&id, "ignored") {
                             (self.session.report)(&format!(
                                 " {reason}; service {} starts without it",
                                 service.name
@@ -250,62 +271,6 @@ impl<'a> Up<'a> {
             }
         }
         Ok(Readiness::Ready)
-    }
-
-    fn is_met(&mut self, need: &Dependency, id: &ContainerId) -> Readiness {
-        if need.condition == Need::Started {
-            return Readiness::Ready;
-        }
-        let Some(view) = self.session.engine.look_at(id) else {
-            return Readiness::Never(format!("a container of service {} is gone", need.service));
-        };
-        let name = &view.name;
-        let readiness = match (need.condition, &view.status) {
-            (_, Status::Dead { reason }) => Readiness::Never(format!("container {name}: {reason}")),
-            (Need::Completed, Status::Exited { code: 0, .. }) => Readiness::Ready,
-            (Need::Completed, Status::Exited { code, .. }) => Readiness::Never(format!(
-                "container {name} of service {} exited with {code}",
-                need.service
-            )),
-            (Need::Completed, _) => Readiness::NotYet,
-            (_, Status::Running { .. }) => match view.health {
-                Some(HealthStatus::Healthy) => Readiness::Ready,
-                Some(HealthStatus::Unhealthy) => Readiness::Never(format!(
-                    "container {name} of service {} is unhealthy",
-                    need.service
-                )),
-                Some(_) => Readiness::NotYet,
-                None => Readiness::Never(format!(
-                    "service {} has no health check, so it never becomes healthy",
-                    need.service
-                )),
-            },
-            (_, Status::Restarting { .. }) => Readiness::NotYet,
-            (_, Status::Exited { code, .. }) => Readiness::Never(format!(
-                "container {name} of service {} exited with {code}",
-                need.service
-            )),
-            (_, Status::Created) => Readiness::NotYet,
-        };
-        let what = match (&readiness, need.condition) {
-            (Readiness::NotYet, _) => "Waiting",
-            (Readiness::Ready, Need::Completed) => "Exited",
-            (Readiness::Ready, _) => "Healthy",
-            (Readiness::Never(_), _) => "Error",
-        };
-        if self.is_first_report(id, what) {
-            self.session.note("Container", name, what);
-        }
-        readiness
-    }
-
-    /// Returns true the first time that `what` is to be reported of a container.
-    fn is_first_report(&mut self, id: &ContainerId, what: &'static str) -> bool {
-        let is_known = self.reported.iter().any(|(known, said)| known == id && *said == what);
-        if !is_known {
-            self.reported.push((id.clone(), what));
-        }
-        !is_known
     }
 
     /// Makes missing and outdated containers of `services`, in parallel. Returns all containers of
@@ -507,11 +472,85 @@ pub fn labels(
 }
 
 impl Session<'_> {
+    /// Reports whether the dependencies of `service` are ready. Checks only those that have
+    /// containers in `members`. Fails if one can never be ready.
+    pub fn may_start(
+        &self,
+        service: &Service,
+        members: &[Member],
+        reported: &mut Reported,
+    ) -> Result<bool> {
+        for need in &service.depends_on {
+            for member in members.iter().filter(|member| member.service == need.service) {
+                match self.is_met(need, &member.view.id, reported) {
+                    Readiness::NotYet => return Ok(false),
+                    Readiness::Never(reason) if need.required => {
+                        fail!("service {} can't start: {reason}", service.name)
+                    }
+                    Readiness::Ready | Readiness::Never(_) => {}
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_met(&self, need: &Dependency, id: &ContainerId, reported: &mut Reported) -> Readiness {
+        if need.condition == Need::Started {
+            return Readiness::Ready;
+        }
+        let Some(view) = self.engine.look_at(id) else {
+            return Readiness::Never(format!("a container of service {} is gone", need.service));
+        };
+        let name = &view.name;
+        let readiness = match (need.condition, &view.status) {
+            (_, Status::Dead { reason }) => Readiness::Never(format!("container {name}: {reason}")),
+            (Need::Completed, Status::Exited { code: 0, .. }) => Readiness::Ready,
+            (Need::Completed, Status::Exited { code, .. }) => Readiness::Never(format!(
+                "container {name} of service {} exited with {code}",
+                need.service
+            )),
+            (Need::Completed, _) => Readiness::NotYet,
+            (_, Status::Running { .. }) => match view.health {
+                Some(HealthStatus::Healthy) => Readiness::Ready,
+                Some(HealthStatus::Unhealthy) => Readiness::Never(format!(
+                    "container {name} of service {} is unhealthy",
+                    need.service
+                )),
+                Some(_) => Readiness::NotYet,
+                None => Readiness::Never(format!(
+                    "service {} has no health check, so it never becomes healthy",
+                    need.service
+                )),
+            },
+            (_, Status::Restarting { .. }) => Readiness::NotYet,
+            (_, Status::Exited { code, .. }) => Readiness::Never(format!(
+                "container {name} of service {} exited with {code}",
+                need.service
+            )),
+            (_, Status::Created) => Readiness::NotYet,
+        };
+        let what = match (&readiness, need.condition) {
+            (Readiness::NotYet, _) => "Waiting",
+            (Readiness::Ready, Need::Completed) => "Exited",
+            (Readiness::Ready, _) => "Healthy",
+            (Readiness::Never(_), _) => "Error",
+        };
+        if reported.is_first(id, what) {
+            self.note("Container", name, what);
+        }
+        readiness
+    }
+
     /// Removes or reports the containers of services that the project no longer has. `timeout` is
     /// the grace period in seconds. COMPOSE_REMOVE_ORPHANS and COMPOSE_IGNORE_ORPHANS count too.
     pub fn orphans(&self, remove: bool, timeout: Option<i64>) -> Result<()> {
         let mut orphans = members::all(self.engine, &self.project.name)?;
-        orphans.retain(|member| !member.is_oneoff && self.project.find(&member.service).is_none());
+        // Without a file all containers are the project's.
+        orphans.retain(|member| {
+            !self.project.files.is_empty()
+                && !member.is_oneoff
+                && self.project.find(&member.service).is_none()
+        });
         let is_on = |name: &str| is_on(self.project.variable(name).as_deref());
         if orphans.is_empty() {
             return Ok(());

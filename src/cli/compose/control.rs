@@ -8,19 +8,29 @@ use super::super::output::{confirmed, print_line};
 use super::super::value::process::parse_signal;
 use super::super::{Invocation, Outcome};
 use super::Opened;
+use super::up::wait_until;
 use crate::compose::hooks;
 use crate::compose::members::{self, Member};
+use crate::compose::up::Reported;
 use crate::engine::WaitCondition;
 use crate::engine::options::Signal;
 use crate::engine::project::waves;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, fail};
 
-/// Starts the containers that do not run yet. Containers that others depend on start first.
+/// Starts the containers that do not run yet. Containers that others depend on start first, and
+/// must meet the conditions of `depends_on`. Fails if there are no containers.
 fn start_all(opened: &Opened, members: Vec<Member>) -> Result<()> {
+    if members.is_empty() {
+        fail!("there are no containers to start; make them with mydocker compose up -d");
+    }
     let session = opened.session();
-    for wave in waves(members, |member| &member.view.labels) {
+    let mut reported = Reported::default();
+    for wave in waves(members.clone(), |member| &member.view.labels) {
         let mut starting = Vec::new();
         for member in wave.iter().filter(|member| !member.is_alive()) {
+            if let Some(service) = opened.project.get(&member.service) {
+                wait_until(|| session.may_start(service, &members, &mut reported))?;
+            }
             let begun = opened.engine.begin_start(&member.view.id);
             starting.push((member, begun.context(|| format!("service {}", member.service))?));
         }

@@ -1,6 +1,7 @@
 //! `compose exec`, `cp`, `top`, `port` and `stats`: the commands that look into the containers of
 //! services. Each command finds the containers and does what the command of the same name does. If
-//! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one.
+//! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one. Without it `cp`
+//! copies into all replicas.
 
 use std::io::IsTerminal;
 
@@ -14,6 +15,7 @@ use super::super::value::process::parse_workdir;
 use super::super::{Invocation, Outcome, stats, top};
 use super::Opened;
 use super::logs::parse_index;
+use crate::compose::members::{self, Member};
 use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, ExecOptions, Place};
 use crate::error::{Result, fail};
@@ -107,7 +109,7 @@ static CP_FLAGS: &[C] = &[
     C::switch("archive", "Keep owners, setuid bits and devices", |a, on| a.archive = on).short('a'),
     C::switch("follow-link", "Follow SRC if it is a symbolic link", |a, on| a.follow = on)
         .short('L'),
-    C::switch("all", "Copy into all containers of the service", |a, on| a.all = on),
+    C::switch("all", "Copy into containers of compose run too", |a, on| a.all = on),
     C::setting("index", "NUMBER", "The container with this number", |a, v| {
         a.index = parse_index(v)?;
         Ok(())
@@ -131,16 +133,20 @@ pub static CP: Command = Command {
 fn cp(call: &Invocation) -> Outcome {
     let (args, words) = call.parse(CP_FLAGS)?;
     let opened = Opened::existing(call)?;
-    let is_meant = |index: u32, number: u32| index == 0 || index == number;
+    let is_meant = |member: &Member| args.index == 0 || args.index == member.number;
     let ids = |place: &Place| -> Result<Vec<String>> {
         let Place::Container { name, .. } = place else { return Ok(vec![String::new()]) };
-        let wanted = std::slice::from_ref(name);
-        let mut found = opened.members(wanted)?;
-        found.retain(|member| is_meant(args.index, member.number));
+        let mut found = opened.members(std::slice::from_ref(name))?;
+        if args.all {
+            let others = members::all(&opened.engine, &opened.project.name)?.into_iter();
+            found.extend(others.filter(|other| other.is_oneoff && other.service == *name));
+        }
+        found.retain(is_meant);
         if found.is_empty() {
             fail!("service {name} has no such container; make it with mydocker compose up -d");
         }
-        let count = if args.all { found.len() } else { 1 };
+        // The standard input can be read only once.
+        let count = if words[0] == "-" { 1 } else { found.len() };
         Ok(found.into_iter().take(count).map(|member| member.view.id.to_string()).collect())
     };
     let _shown = Bytes::show("Copying", false);
@@ -210,7 +216,7 @@ pub static PORT: Command = Command {
             Some(protocol) => format!("{}/{protocol}", words[1]),
             None => words[1].clone(),
         };
-        for line in opened.engine.ports(&member.view.id, Some(&port))? {
+        for line in opened.engine.ports(&member.view.name, Some(&port))? {
             print_line(&line.host.to_string())?;
         }
         Ok(0)

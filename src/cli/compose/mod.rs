@@ -20,6 +20,7 @@ use super::flag::{Checker, Command, Flag, Group, MANY, Operand, Placed, specs};
 use super::output::print_error;
 use super::parse;
 use super::style;
+use super::value::name::parse_container_name;
 use super::{Failure, Invocation};
 use crate::compose::files::Choice;
 use crate::compose::members::{Member, Session, of_services, one};
@@ -139,11 +140,11 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
 }
 
 /// Reads the project for a command that acts on existing containers. Only the services and their
-/// order count, so a bad value or a missing variable does not stop `down`. Without a file, `-p` or
+/// order count, so a bad value or a missing env file does not stop `down`. Without a file, `-p` or
 /// COMPOSE_PROJECT_NAME is enough, because the containers' labels name their project.
 fn existing_project(call: &Invocation) -> Result<Project, Failure> {
     let choice = choice(call)?;
-    match Project::read(&choice, &[]) {
+    match Project::read_existing(&choice) {
         Err(error) if error.is_absent() => {
             let name = choice.name.or_else(|| std::env::var("COMPOSE_PROJECT_NAME").ok());
             match name.filter(|name| !name.is_empty()) {
@@ -240,6 +241,9 @@ fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptio
             return Err(service.node.wrong(format_args!("services.{}: {message}", service.name)));
         }
     };
+    if let Some(name) = service.node.given("container_name") {
+        name.convert(|text| parse_container_name(text).map(drop))?;
+    }
     set_commands(&mut options, &service.node)?;
     options.files = files(project, service)?;
     // `compose up` starts a container with no client at its stdin.

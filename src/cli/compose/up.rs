@@ -25,6 +25,9 @@ use crate::error::{Error, Result, fail};
 use crate::sys::stdio;
 use crate::time::Instant as LogTime;
 
+/// `--wait` takes a container without a health check for started after this time, in nanoseconds,
+/// so that it does not miss a program that fails at once.
+const SETTLED_NS: i64 = 500_000_000;
 /// The longest pause between two checks in `wait_until`.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
@@ -302,6 +305,11 @@ fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
                 }
                 (Status::Running { .. }, Some(HealthStatus::Starting))
                 | (Status::Restarting { .. } | Status::Created, _) => later.push((service, id)),
+                (Status::Running { started, .. }, None)
+                    if (0..SETTLED_NS).contains(&(LogTime::now().0 - started.0)) =>
+                {
+                    later.push((service, id));
+                }
                 (Status::Running { .. }, _) => session.note("Container", &view.name, "Healthy"),
                 (Status::Exited { code: 0, .. }, _) => {
                     session.note("Container", &view.name, "Exited");
