@@ -54,7 +54,7 @@ pub(super) fn endpoint_config(record: &Record, network: &NetworkRecord) -> Endpo
         names,
         links: settings.links.clone(),
         link_local: settings.link_local.iter().map(|address| address.0).collect(),
-        options: InterfaceOptions::recorded(&settings.driver_options),
+        options: InterfaceOptions::parse_recorded(&settings.driver_options),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::container::held_ports::MonitorPorts;
 use crate::container::record::Record;
 use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
-use crate::network::attachment::republish::{Plan, leads, serves};
+use crate::network::attachment::republish::{Plan, has_container_port_of, has_host_port_of};
 use crate::network::ports::{self, PortMap};
 use crate::port::{PortRange, Publish};
 
@@ -73,7 +73,7 @@ fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
     let is_host = |host: PortRange| {
         let chosen = present
             .iter()
-            .find(|map| serves(map, one) && leads(map, one))
+            .find(|map| has_host_port_of(map, one) && has_container_port_of(map, one))
             .map(|map| PortRange::one(map.port));
         one.host == Some(host) || chosen == Some(host)
     };

@@ -35,7 +35,7 @@ const CTA_PROTO_DST_PORT: u16 = 3;
 const UDP: u8 = libc::IPPROTO_UDP as u8;
 
 /// Deletes the UDP flows to the published ports of `rules`.
-pub fn forget(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
+pub fn delete_flows(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
     let mut rules = rules.iter().filter(|rule| rule.protocol == Protocol::Udp).peekable();
     if rules.peek().is_none() {
         return Ok(());

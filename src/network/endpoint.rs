@@ -60,7 +60,7 @@ impl NetworkNamespace {
     /// Moves the host's link `name` into the namespace, renames it to `inside` and sets it up. The
     /// kernel drops the link's addresses at the move, so the permanent, global ones are added
     /// again.
-    pub fn take(&mut self, host: &mut Socket, name: &str, inside: &str) -> Result<()> {
+    pub fn move_link_in(&mut self, host: &mut Socket, name: &str, inside: &str) -> Result<()> {
         let Some(found) = link::find(host, name)? else { fail!("there is no such interface") };
         if link::find(&mut self.socket, inside)?.is_some() {
             fail!("the container's network has an interface '{inside}' already");

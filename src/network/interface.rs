@@ -43,7 +43,7 @@ impl InterfaceOptions {
 
     /// As `parse`, for options in a record. If one option does not parse, ignores all: earlier
     /// versions recorded any text.
-    pub fn recorded(options: &[(String, String)]) -> InterfaceOptions {
+    pub fn parse_recorded(options: &[(String, String)]) -> InterfaceOptions {
         InterfaceOptions::parse(options).unwrap_or_default()
     }
 }
@@ -125,7 +125,10 @@ mod tests {
             assert!(parse(SYSCTLS, bad).is_err(), "{bad}");
         }
         assert!(parse("x", "y").is_err());
-        assert_eq!(InterfaceOptions::recorded(&[("x".into(), "y".into())]), Default::default());
+        assert_eq!(
+            InterfaceOptions::parse_recorded(&[("x".into(), "y".into())]),
+            Default::default()
+        );
     }
 
     #[test]

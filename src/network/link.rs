@@ -248,7 +248,7 @@ pub fn number_namespace(socket: &mut Socket, other: BorrowedFd<'_>) -> Result<()
 
 /// A link in another network namespace that has a number in this one.
 #[derive(Clone, Copy, Debug)]
-pub struct Elsewhere {
+pub struct LinkInContainer {
     namespace: u32,
     index: u32,
 }
@@ -259,7 +259,7 @@ pub fn find_elsewhere(
     socket: &mut Socket,
     name: &str,
     interface: &str,
-) -> Result<Option<Elsewhere>> {
+) -> Result<Option<LinkInContainer>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETNSID, DUMP, &[0u8; 4], "list network namespaces");
     const HEADER: usize = 4;
@@ -279,7 +279,7 @@ pub fn find_elsewhere(
             let is_it =
                 candidate == name || text_of(payload, IFLA_IFALIAS).as_deref() == Some(name);
             if is_it && let Some(index) = u32_at(payload, 4) {
-                return Ok(Some(Elsewhere { namespace, index }));
+                return Ok(Some(LinkInContainer { namespace, index }));
             }
         }
     }
@@ -287,7 +287,7 @@ pub fn find_elsewhere(
 }
 
 /// Removes a link in another network namespace. A missing link is no error.
-pub fn delete_elsewhere(socket: &mut Socket, found: Elsewhere) -> Result<()> {
+pub fn delete_elsewhere(socket: &mut Socket, found: LinkInContainer) -> Result<()> {
     let mut batch = Batch::default();
     let header = link_header(found.index, 0, 0);
     batch.begin(RTM_DELLINK, 0, &header, "remove a link in a container");
@@ -409,7 +409,7 @@ pub fn indices(socket: &mut Socket) -> Result<Vec<u32>> {
 }
 
 /// An address of a link, with the attributes that are needed to add it again.
-pub struct Held {
+pub struct LastingAddress {
     family: u8,
     prefix: u8,
     attributes: Vec<(u16, Vec<u8>)>,
@@ -417,7 +417,7 @@ pub struct Held {
 
 /// The permanent, global addresses of a link. Leaves out link-local addresses, and addresses with a
 /// lifetime, such as DHCP leases.
-pub fn lasting_addresses(socket: &mut Socket, index: u32) -> Result<Vec<Held>> {
+pub fn lasting_addresses(socket: &mut Socket, index: u32) -> Result<Vec<LastingAddress>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETADDR, DUMP, &address_header(AF_UNSPEC as u8), "list addresses");
     let held = |payload: &[u8]| {
@@ -431,13 +431,13 @@ pub fn lasting_addresses(socket: &mut Socket, index: u32) -> Result<Vec<Held>> {
         }
         let kept = [IFA_LOCAL, IFA_ADDRESS, IFA_BROADCAST].into_iter();
         let kept = kept.filter_map(|kind| Some((kind, attribute(attributes, kind)?.to_vec())));
-        Some(Held { family, prefix, attributes: kept.collect() })
+        Some(LastingAddress { family, prefix, attributes: kept.collect() })
     };
     Ok(socket.ask(batch)?.iter().filter_map(|answer| held(&answer.payload)).collect())
 }
 
 /// Adds an address that a link had in another namespace.
-pub fn give_address(batch: &mut Batch, index: u32, held: &Held) {
+pub fn give_address(batch: &mut Batch, index: u32, held: &LastingAddress) {
     let header =
         ifaddrmsg { ifa_prefixlen: held.prefix, ifa_index: index, ..address_header(held.family) };
     batch.begin(RTM_NEWADDR, CREATE | REPLACE, &header, "give the interface its address again");

@@ -63,7 +63,7 @@ pub fn move_all(devices: &[NetDevice], pid: Pid) -> Result<()> {
     let (mut host, mut namespace) = (Socket::route()?, NetworkNamespace::open(pid)?);
     for NetDevice { name, inside } in devices {
         namespace
-            .take(&mut host, name, inside)
+            .move_link_in(&mut host, name, inside)
             .context(|| format!("config.json: linux.netDevices.{name}"))?;
     }
     Ok(())

@@ -77,7 +77,7 @@ pub fn open(
     id: &ContainerId,
 ) -> Result<()> {
     rules::set_up(roots, choice, networks, id, attachment)?;
-    conntrack::forget(host, &attachment.port_rules(id))
+    conntrack::delete_flows(host, &attachment.port_rules(id))
 }
 
 /// Lets the host's 127.0.0.1 reach the ports. This needs the filter of `network::guard`, which

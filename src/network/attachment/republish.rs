@@ -48,7 +48,9 @@ impl Plan {
         // Use the order of the container's record, as a start does.
         let units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
         order::sort_by_key(&mut ports, |map| {
-            units.iter().position(|unit| serves(map, unit) && leads(map, unit))
+            units
+                .iter()
+                .position(|unit| has_host_port_of(map, unit) && has_container_port_of(map, unit))
         });
         let after = Attachment { ports, ..before.clone() };
         Ok(Plan { before, after, networks, held: claimed.held })
@@ -80,7 +82,7 @@ impl Plan {
             rules::reload(roots, choice, &[])?;
         }
         let mut host = Socket::route()?;
-        conntrack::forget(&mut host, &rules)?;
+        conntrack::delete_flows(&mut host, &rules)?;
         let mut is_guarded = true;
         for endpoint in self.after.endpoints.iter().filter(|_| !rules.is_empty()) {
             is_guarded &= guard::set(&mut host, &endpoint.link)?;
@@ -102,14 +104,14 @@ impl Plan {
 }
 
 /// Whether the host port of `map` is one that `unit` requests.
-pub fn serves(map: &PortMap, unit: &Publish) -> bool {
+pub fn has_host_port_of(map: &PortMap, unit: &Publish) -> bool {
     map.protocol == unit.protocol
         && unit.address.is_none_or(|address| address == map.address.0)
         && unit.host.is_none_or(|host| host.ports().contains(&map.port))
 }
 
 /// Whether `map` leads to the container port of `unit`.
-pub fn leads(map: &PortMap, unit: &Publish) -> bool {
+pub fn has_container_port_of(map: &PortMap, unit: &Publish) -> bool {
     unit.container == PortRange::one(map.container_port)
 }
 
@@ -123,12 +125,16 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
     order::sort_by_key(&mut units, |unit| unit.address.is_none());
     let mut others = Vec::new();
     for unit in units {
-        match rest.iter().find(|map| serves(map, &unit) && leads(map, &unit)).map(|map| map.port) {
-            Some(port) => {
-                kept.extend(rest.extract_if(.., |map| {
-                    serves(map, &unit) && leads(map, &unit) && map.port == port
-                }))
-            }
+        match rest
+            .iter()
+            .find(|map| has_host_port_of(map, &unit) && has_container_port_of(map, &unit))
+            .map(|map| map.port)
+        {
+            Some(port) => kept.extend(rest.extract_if(.., |map| {
+                has_host_port_of(map, &unit)
+                    && has_container_port_of(map, &unit)
+                    && map.port == port
+            })),
             None => others.push(unit),
         }
     }
@@ -137,7 +143,7 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
         let is_fixed = unit.host.is_some_and(|host| host.len() == 1);
         let before = kept.len();
         if is_fixed {
-            kept.extend(rest.extract_if(.., |map| serves(map, &unit)));
+            kept.extend(rest.extract_if(.., |map| has_host_port_of(map, &unit)));
         }
         for map in &mut kept[before..] {
             map.container_port = *unit.container.ports().start();

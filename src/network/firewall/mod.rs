@@ -228,7 +228,7 @@ impl<'a> Firewall<'a> {
     }
 
     /// Records whether the rules of container `id`'s ports exist.
-    fn note(&mut self, id: &ContainerId, has: bool, intact: bool) -> Result<()> {
+    fn record_ports(&mut self, id: &ContainerId, has: bool, intact: bool) -> Result<()> {
         let Some(mut state) = self.state.take() else { return Ok(()) };
         state.owners.retain(|owner| owner != id);
         if has {
@@ -266,7 +266,7 @@ pub fn set_up(
         return Ok(());
     }
     match firewall.backend.add(ports) {
-        Ok(()) => firewall.note(id, true, true),
+        Ok(()) => firewall.record_ports(id, true, true),
         // Another program changed the rules at this moment, so make all of them again.
         Err(_) => firewall.rebuild(networks, None, collect),
     }
@@ -289,7 +289,7 @@ pub fn take_down(
     if firewall.has_ports_of(id) && !firewall.is_cut_short() {
         let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
-            Ok(()) => firewall.note(id, false, was_intact)?,
+            Ok(()) => firewall.record_ports(id, false, was_intact)?,
             // Another program removed the rules, so make the remaining ones again.
             Err(_) => firewall.rebuild(&[], Some(id), collect)?,
         }
