@@ -88,7 +88,7 @@ fn archives_that_add_unpacks_stay_in_the_image() {
         std::fs::write(directory.join("a.tar"), archive).unwrap();
         // Some archives are refused; the others must be unpacked inside.
         let done = host.mydocker(["build", text(&directory)]);
-        assert!(!done.story().contains("STOLEN-2"), "{what}: {}", done.story());
+        assert!(!done.transcript().contains("STOLEN-2"), "{what}: {}", done.transcript());
         done.status();
         canary.check(what);
     }
@@ -104,7 +104,7 @@ fn archives_as_context_stay_in_the_workplace() {
         bytes.truncate(bytes.len() - 1024);
         bytes.extend(archive);
         let done = host.feed(bytes, ["build", "-"]);
-        assert!(!done.story().contains("STOLEN-2"), "{what}: {}", done.story());
+        assert!(!done.transcript().contains("STOLEN-2"), "{what}: {}", done.transcript());
         done.status();
         canary.check(what);
     }
@@ -161,10 +161,10 @@ fn links_of_a_context_lead_nowhere_outside() {
         std::fs::write(directory.join("Dockerfile"), format!("FROM bb\n{line}\n")).unwrap();
         let done = host.mydocker(["build", text(&directory)]).exits(1);
         assert!(
-            done.story().contains("is not in the build context")
-                || done.story().contains("matches no file"),
+            done.transcript().contains("is not in the build context")
+                || done.transcript().contains("matches no file"),
             "{line}: {}",
-            done.story()
+            done.transcript()
         );
     }
     // A link that is part of a copied directory is copied as a link.
@@ -177,7 +177,7 @@ fn links_of_a_context_lead_nowhere_outside() {
     std::fs::remove_file(&dockerfile).unwrap();
     symlink(canary.0.join("secret"), &dockerfile).unwrap();
     let done = host.mydocker(["build", text(&directory)]).exits(1);
-    assert!(!done.story().contains("own secret"), "{}", done.story());
+    assert!(!done.transcript().contains("own secret"), "{}", done.transcript());
     std::fs::remove_file(&dockerfile).unwrap();
     std::fs::write(&dockerfile, "FROM bb\nCOPY . /c\n").unwrap();
     symlink(canary.0.join("secret"), directory.join(".dockerignore")).unwrap();
@@ -240,7 +240,7 @@ fn links_of_an_image_lead_nowhere_outside() {
     {
         let directory = context(&host, &format!("{dockerfile}{line}\n"));
         let done = host.mydocker(["build", text(&directory)]).exits(1);
-        assert!(!done.story().contains("own secret"), "{line}");
+        assert!(!done.transcript().contains("own secret"), "{line}");
         done.stderr_has(" the image");
     }
 }

@@ -180,7 +180,7 @@ fn a_swapped_source_shows_nothing_of_the_host() {
             project.write("Dockerfile", &dockerfile);
             // The build may fail, because the directory is missing for short times.
             let done = project.host.mydocker(["build", dir.to_str().unwrap()]);
-            seen += &done.story();
+            seen += &done.transcript();
             done.status();
         }
         end.store(true, Ordering::Relaxed);

@@ -94,7 +94,7 @@ fn assert_found_nothing(host: &Host) {
     let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
     let status = host.mydocker(["wait", "box"]).text();
     let log = super::call(host.command(["logs", "box"]));
-    assert_eq!(status, "0", "{}", log.story());
+    assert_eq!(status, "0", "{}", log.transcript());
 }
 
 /// Notifies `rounds` that the attack has seen a process.

@@ -205,7 +205,7 @@ fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
                 // A link to a missing directory may be refused. In any case nothing may be made
                 // outside.
                 let done = host.mydocker([&[command][..], &args, &program].concat());
-                let story = done.story();
+                let story = done.transcript();
                 assert!([0, 125, 126, 127].contains(&done.status()), "{story}");
                 assert!(!changed(), "the host's directory was changed: {story}");
             }

@@ -34,7 +34,7 @@ impl Done {
     #[track_caller]
     pub fn exits(mut self, status: i32) -> Done {
         self.is_checked = true;
-        assert!(self.status == status, "should exit with {status}: {}", self.story());
+        assert!(self.status == status, "should exit with {status}: {}", self.transcript());
         self
     }
 
@@ -42,7 +42,7 @@ impl Done {
     #[track_caller]
     pub fn stdout(mut self, expected: &str) -> Done {
         self.check();
-        assert!(self.out() == expected, "should write {expected:?}: {}", self.story());
+        assert!(self.out() == expected, "should write {expected:?}: {}", self.transcript());
         self
     }
 
@@ -51,7 +51,7 @@ impl Done {
     pub fn stderr(mut self, expected: &str) -> Done {
         self.check();
         let stderr = String::from_utf8_lossy(&self.stderr);
-        assert!(stderr == expected, "should complain {expected:?}: {}", self.story());
+        assert!(stderr == expected, "should complain {expected:?}: {}", self.transcript());
         self
     }
 
@@ -59,14 +59,14 @@ impl Done {
     #[track_caller]
     pub fn stdout_has(mut self, part: &str) -> Done {
         self.check();
-        assert!(self.out().contains(part), "should write …{part:?}…: {}", self.story());
+        assert!(self.out().contains(part), "should write …{part:?}…: {}", self.transcript());
         self
     }
 
     #[track_caller]
     pub fn stdout_lacks(mut self, part: &str) -> Done {
         self.check();
-        assert!(!self.out().contains(part), "should not write …{part:?}…: {}", self.story());
+        assert!(!self.out().contains(part), "should not write …{part:?}…: {}", self.transcript());
         self
     }
 
@@ -75,7 +75,7 @@ impl Done {
     pub fn stderr_has(mut self, part: &str) -> Done {
         self.check();
         let stderr = String::from_utf8_lossy(&self.stderr);
-        assert!(stderr.contains(part), "should complain …{part:?}…: {}", self.story());
+        assert!(stderr.contains(part), "should complain …{part:?}…: {}", self.transcript());
         self
     }
 
@@ -84,7 +84,7 @@ impl Done {
     #[track_caller]
     pub fn refused(mut self, part: &str) -> Done {
         self.is_checked = true;
-        assert!(matches!(self.status, 1 | 125), "should be refused: {}", self.story());
+        assert!(matches!(self.status, 1 | 125), "should be refused: {}", self.transcript());
         self.stdout("").complains(part)
     }
 
@@ -92,8 +92,8 @@ impl Done {
     #[track_caller]
     pub fn complains(self, part: &str) -> Done {
         let stderr = String::from_utf8_lossy(&self.stderr).into_owned();
-        assert!(stderr.starts_with("mydocker"), "not under our name: {}", self.story());
-        assert!(stderr.lines().count() == 1, "should be one line: {}", self.story());
+        assert!(stderr.starts_with("mydocker"), "not under our name: {}", self.transcript());
+        assert!(stderr.lines().count() == 1, "should be one line: {}", self.transcript());
         self.stderr_has(part)
     }
 
@@ -142,12 +142,12 @@ impl Done {
     #[track_caller]
     fn check(&mut self) {
         if !std::mem::replace(&mut self.is_checked, true) {
-            assert!(self.status == 0, "should succeed: {}", self.story());
+            assert!(self.status == 0, "should succeed: {}", self.transcript());
         }
     }
 
     /// The command line and its result, for error messages.
-    pub fn story(&self) -> String {
+    pub fn transcript(&self) -> String {
         const MOST: usize = 4000;
         let mut story = format!("{}\n  status {}", self.line, self.status);
         for (name, bytes) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
