@@ -165,12 +165,32 @@ impl From<std::io::Error> for Error {
 
 /// Adds a message to the error of a result: what the caller was doing, such as "open /x".
 pub trait Context<T> {
-    fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T>;
+    fn context<M: Message>(self, doing: impl FnOnce() -> M) -> Result<T>;
 }
 
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
-    fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T> {
-        self.map_err(|error| error.into().with_context(doing().into()))
+    fn context<M: Message>(self, doing: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|error| doing().add_to(error))
+    }
+}
+
+/// A message that `context` adds. The functions are not inlined, so that each of the hundreds of
+/// call sites is one call.
+pub trait Message {
+    fn add_to<E: Into<Error>>(self, error: E) -> Error;
+}
+
+impl Message for String {
+    #[inline(never)]
+    fn add_to<E: Into<Error>>(self, error: E) -> Error {
+        error.into().with_context(self)
+    }
+}
+
+impl Message for &str {
+    #[inline(never)]
+    fn add_to<E: Into<Error>>(self, error: E) -> Error {
+        error.into().with_context(self.to_owned())
     }
 }
 
