@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::escape;
-use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_line, refuse_terminal_output};
 use super::progress::Bytes;
@@ -63,7 +63,7 @@ pub static SAVE: Command = Command {
     operand: Operand::Image,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(SAVE_FLAGS),
+    flags: |at| spec(SAVE_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(SAVE_FLAGS)?;
         if args.output.is_none() {
@@ -102,7 +102,7 @@ pub static EXPORT: Command = Command {
     operand: Operand::Container,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(EXPORT_FLAGS),
+    flags: |at| spec(EXPORT_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(EXPORT_FLAGS)?;
         if args.output.is_none() {
@@ -191,7 +191,7 @@ pub static COMMIT: Command = Command {
     operand: Operand::Container,
     operands: (1, 2),
     trailing: false,
-    flags: || specs(COMMIT_FLAGS),
+    flags: |at| spec(COMMIT_FLAGS, at),
     run: |call| {
         let (CommitArgs { mut options, quiet }, mut names) = call.parse(COMMIT_FLAGS)?;
         options.image = names.get(1).map(|name| Reference::parse_new(name)).transpose()?;
@@ -223,7 +223,7 @@ pub static DIFF: Command = Command {
     operand: Operand::Container,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let mut text = String::new();

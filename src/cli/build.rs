@@ -3,7 +3,7 @@
 //! id, to stdout. The module `crate::build` builds the image.
 
 use super::build_progress::{Form, progress};
-use super::flag::{Category, Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Category, Checker, Command, Flag, Group, Operand, spec};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
 use super::output::{print, print_line};
@@ -342,7 +342,7 @@ pub static BUILD: Command = Command {
     operand: Operand::File,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(BUILD_FLAGS),
+    flags: |at| spec(BUILD_FLAGS, at),
     run: build,
 };
 

@@ -3,7 +3,7 @@
 //! are the same as for every prune. As with Docker, a step's age is the time since the step was
 //! last used.
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::output::confirmed;
 use super::prune_filter::PruneFilter;
 use super::pruned::{CACHE_HEADING, print_pruned};
@@ -61,7 +61,7 @@ pub static PRUNE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(PRUNE_FLAGS),
+    flags: |at| spec(PRUNE_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(PRUNE_FLAGS)?;
         let what = if args.all {

@@ -2,7 +2,7 @@
 //! host, `NAME:PATH` for a container, or `-` for a tar on stdin or stdout, as in Docker. This file
 //! parses the operands. `engine::cp` copies, and handles links and owners.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Command, Flag, Group, Operand, spec};
 use super::output::{refuse_terminal, refuse_terminal_output};
 use super::progress::Bytes;
 use crate::engine::Engine;
@@ -42,7 +42,7 @@ pub static CP: Command = Command {
     operand: Operand::Container,
     operands: (2, 2),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
         let engine = call.engine()?;

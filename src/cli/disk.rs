@@ -3,7 +3,7 @@
 //! words. `volume prune` and `network prune` are in `volume` and `network`. `engine::disk` measures
 //! sizes.
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::{Field, Format, Row, Show};
 use super::image_filter::ImageFilter;
 use super::output::{confirmed, print};
@@ -50,7 +50,7 @@ pub static DF: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(DF_FLAGS),
+    flags: |at| spec(DF_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(DF_FLAGS)?;
         let show = Show { no_trunc: false, now: Instant::now() };
@@ -175,7 +175,7 @@ pub static CONTAINER_PRUNE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(CONTAINER_FLAGS),
+    flags: |at| spec(CONTAINER_FLAGS, at),
     run: |call| {
         prune(call, CONTAINER_FLAGS, "all stopped containers", |engine, args| {
             let pruned = engine.container_prune(&|candidate| args.filter.matches(candidate))?;
@@ -194,7 +194,7 @@ pub static IMAGE_PRUNE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(IMAGE_FLAGS),
+    flags: |at| spec(IMAGE_FLAGS, at),
     run: |call| {
         prune(call, IMAGE_FLAGS, "images that no container uses", |engine, args| {
             Ok(vec![("Deleted Images:", image_prune(engine, args)?)])
@@ -212,7 +212,7 @@ pub static SYSTEM_PRUNE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(SYSTEM_FLAGS),
+    flags: |at| spec(SYSTEM_FLAGS, at),
     run: |call| {
         let what = "all stopped containers, the networks and images that nothing uses, and the build \
                     cache";

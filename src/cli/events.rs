@@ -8,7 +8,7 @@
 use std::io::Write;
 
 use super::escape;
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::parse_template;
 use super::output::Watched;
 use super::{EXIT_BAD_TEMPLATE, Failure, Invocation, Outcome};
@@ -77,7 +77,7 @@ pub static EVENTS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: events,
 };
 

@@ -2,7 +2,7 @@
 //! `run`'s flags. `-e` overrides the environment files, wherever it stands on the command line.
 //! `engine::exec` enters the container.
 
-use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::value::env::{parse_env, read_env_file};
 use super::value::process::{parse_detach_keys, parse_workdir};
 use super::{Invocation, Outcome};
@@ -97,7 +97,7 @@ pub static EXEC: Command = Command {
     operand: Operand::Container,
     operands: (2, MANY),
     trailing: true,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: exec,
 };
 

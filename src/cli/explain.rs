@@ -4,7 +4,7 @@
 //! JSON. `engine::explain` collects the facts.
 
 use super::escape;
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Command, Flag, Group, Operand, spec};
 use super::json::{push_pretty, push_string};
 use super::output::{print, print_painted};
 use super::style::{self, Style};
@@ -29,7 +29,7 @@ pub static EXPLAIN: Command = Command {
     operand: Operand::Container,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
         let tree = call.engine()?.explain(&names[0])?;

@@ -148,6 +148,16 @@ impl<A> Flag<A> {
         Flag::accepted("disable-content-trust", "Accepted; image signatures are never verified")
     }
 
+    /// Changes the arguments by one occurrence of the flag. The value of a switch is `true` or
+    /// `false`.
+    pub fn set(&self, args: &mut A, value: &str) -> Result<()> {
+        match &self.update {
+            Update::Switch(update) => update(args, value == "true"),
+            Update::Value(update) => update(args, value)?,
+        }
+        Ok(())
+    }
+
     /// Adds the one-letter spelling.
     pub const fn short(mut self, short: char) -> Self {
         self.spec.short = Some(short);
@@ -188,9 +198,9 @@ impl FlagSpec {
     }
 }
 
-/// The specs of a command's flags.
-pub fn specs<A>(flags: &'static [Flag<A>]) -> Vec<&'static FlagSpec> {
-    flags.iter().map(|flag| &flag.spec).collect()
+/// The spec of the flag at an index of a command's table; `None` after the last flag.
+pub fn spec<A>(flags: &'static [Flag<A>], at: usize) -> Option<&'static FlagSpec> {
+    flags.get(at).map(|flag| &flag.spec)
 }
 
 /// A setting from a file: its place in the file for errors, the flag's long spelling, and the
@@ -210,12 +220,7 @@ pub fn set_all<A>(
         let Some(flag) = flags.iter().find(|flag| flag.spec.long == name) else {
             fail!("{place}: there is no flag --{name}");
         };
-        match &flag.update {
-            Update::Switch(update) => update(args, value == "true"),
-            Update::Value(update) => {
-                update(args, value).context(|| format!("{place}: {name}"))?;
-            }
-        }
+        flag.set(args, value).context(|| format!("{place}: {name}"))?;
     }
     Ok(())
 }
@@ -284,8 +289,16 @@ pub struct Command {
     pub operands: (usize, usize),
     /// Whether flags end at the first operand, because the rest belongs to another program.
     pub trailing: bool,
-    pub flags: fn() -> Vec<&'static FlagSpec>,
+    /// The spec of the flag at an index of the command's table; `None` after the last flag.
+    pub flags: fn(usize) -> Option<&'static FlagSpec>,
     pub run: fn(&Invocation) -> Outcome,
+}
+
+impl Command {
+    /// The specs of the command's flags.
+    pub fn specs(&self) -> Vec<&'static FlagSpec> {
+        (0..).map_while(self.flags).collect()
+    }
 }
 
 /// The maximum number of operands of a command that takes any number.

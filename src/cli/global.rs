@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::EXIT_FAILURE;
-use super::flag::{Category, Command, Flag, Group, Operand, specs};
+use super::flag::{Category, Command, Flag, Group, Operand, spec};
 use crate::engine::Roots;
 use crate::engine::options::FirewallChoice;
 use crate::error::{Context, Error, Result, fail};
@@ -126,7 +126,7 @@ pub static MYDOCKER: Command = Command {
     operand: Operand::Command,
     operands: (0, super::flag::MANY),
     trailing: true,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |_| Ok(0),
 };
 

@@ -3,7 +3,7 @@
 //! limit lines to 100 columns in the overview and to 110 in a page. `man` writes the manual page.
 
 use super::COMMANDS;
-use super::flag::{Category, Command, FlagSpec, Group, MANY, Operand, specs};
+use super::flag::{Category, Command, FlagSpec, Group, MANY, Operand, spec};
 use super::global;
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
@@ -20,7 +20,7 @@ pub static HELP: Command = Command {
     operand: Operand::Command,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call: &Invocation| {
         let (_, words) = call.parse(NO_FLAGS)?;
         match words.as_slice() {
@@ -71,7 +71,7 @@ fn overview() -> String {
         }
     }
     out.push_str("\nFlags before the command:\n");
-    push_flags(&mut out, &specs(global::FLAGS));
+    push_flags(&mut out, &global::MYDOCKER.specs());
     out.push_str(
         "\nRun 'mydocker COMMAND --help' for the flags of a command. Docker's longer spellings\n\
          (container ls, image rm …) work too. 'mydocker man' prints the manual page.\n",
@@ -117,7 +117,7 @@ fn page(command: &Command) -> String {
             out.push_str(&format!("  {example}\n"));
         }
     }
-    let flags = (command.flags)();
+    let flags = command.specs();
     for category in Category::ALL {
         let of_it: Vec<&FlagSpec> =
             flags.iter().copied().filter(|flag| flag.category == category).collect();
@@ -176,7 +176,7 @@ mod tests {
     fn a_page_names_every_flag_and_fits() {
         for command in COMMANDS {
             let text = page(command);
-            for flag in (command.flags)() {
+            for flag in command.specs() {
                 assert!(text.contains(&head(flag)), "{} --{}", command.name, flag.long);
             }
             for line in text.lines() {

@@ -2,7 +2,7 @@
 //! Sizes and times are rounded unless `--human=false`; a long command is cut unless `--no-trunc`.
 //! Only the newest step has an id, because images from registries hold no ids of the other steps.
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::{Field, Format, Show, push_ago, push_ellipsis, push_id};
 use super::output::print;
 use crate::engine::options::Platform;
@@ -71,7 +71,7 @@ pub static HISTORY: Command = Command {
     operand: Operand::Image,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
         let columns = if args.exact { EXACT_COLUMNS } else { COLUMNS };

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::format::{Field, Format, Row, Show, push_ago, push_go_time, push_id};
 use super::image_filter::{ImageFilter, passes};
 use super::lifecycle::NO_FLAGS;
@@ -69,7 +69,7 @@ pub static IMAGES: Command = Command {
     operand: Operand::Image,
     operands: (0, 1),
     trailing: false,
-    flags: || specs(IMAGES_FLAGS),
+    flags: |at| spec(IMAGES_FLAGS, at),
     run: images,
 };
 
@@ -227,7 +227,7 @@ pub static IMPORT: Command = Command {
     operand: Operand::File,
     operands: (1, 2),
     trailing: false,
-    flags: || specs(IMPORT_FLAGS),
+    flags: |at| spec(IMPORT_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(IMPORT_FLAGS)?;
         let source = match names[0].as_str() {
@@ -292,7 +292,7 @@ pub static LOAD: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(LOAD_FLAGS),
+    flags: |at| spec(LOAD_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(LOAD_FLAGS)?;
         if args.input.is_none() {
@@ -329,7 +329,7 @@ pub static TAG: Command = Command {
     operand: Operand::Image,
     operands: (2, 2),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let (image, name) = (names[0].parse()?, Reference::parse_new(&names[1])?);
@@ -372,7 +372,7 @@ pub static RMI: Command = Command {
     operand: Operand::Image,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(RMI_FLAGS),
+    flags: |at| spec(RMI_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(RMI_FLAGS)?;
         let engine = call.engine()?;

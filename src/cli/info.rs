@@ -3,7 +3,7 @@
 //! server (id, descriptors, goroutines, listeners) are empty. Facts that Docker lacks come last. As
 //! with Docker, warnings go to stderr. `engine::info` collects the facts.
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::inspect::parse_format;
 use super::output::{print, print_error, print_line};
 use super::version::docker_version;
@@ -40,7 +40,7 @@ pub static INFO: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(INFO_FLAGS),
+    flags: |at| spec(INFO_FLAGS, at),
     run: info,
 };
 

@@ -2,7 +2,7 @@
 //! array of objects, or one line for each object by a template. The engine returns the objects as
 //! values. A name that is not found is reported on stderr, and the other objects are still printed.
 
-use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::json::push_pretty;
 use super::output::print;
 use super::{Invocation, Outcome};
@@ -59,7 +59,7 @@ pub static INSPECT: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(FLAGS)?;
         inspect(call, &names, args.kind, args.format.as_ref(), args.size)

@@ -3,7 +3,7 @@
 //! reported on its own line, and the exit status is then 1. stop, restart, kill and rm -f signal
 //! all containers before they wait for the first, so that the containers exit at the same time.
 
-use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::output::print_line;
 use super::value::process::{parse_detach_keys, parse_signal};
 use super::{Invocation, Outcome};
@@ -58,7 +58,7 @@ pub static START: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(START_FLAGS),
+    flags: |at| spec(START_FLAGS, at),
     run: start,
 };
 
@@ -122,7 +122,7 @@ pub static ATTACH: Command = Command {
     operand: Operand::Container,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(ATTACH_FLAGS),
+    flags: |at| spec(ATTACH_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(ATTACH_FLAGS)?;
         let options = attach_options(!args.no_stdin, !args.no_sig_proxy, args.detach_keys);
@@ -184,7 +184,7 @@ pub static STOP: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(STOP_FLAGS),
+    flags: |at| spec(STOP_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
@@ -210,7 +210,7 @@ pub static RESTART: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(STOP_FLAGS),
+    flags: |at| spec(STOP_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(STOP_FLAGS)?;
         let engine = call.engine()?;
@@ -253,7 +253,7 @@ pub static KILL: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(KILL_FLAGS),
+    flags: |at| spec(KILL_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(KILL_FLAGS)?;
         let engine = call.engine()?;
@@ -287,7 +287,7 @@ pub static PAUSE: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
@@ -305,7 +305,7 @@ pub static UNPAUSE: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let engine = call.engine()?;
@@ -344,7 +344,7 @@ pub static WAIT: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(WAIT_FLAGS),
+    flags: |at| spec(WAIT_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(WAIT_FLAGS)?;
         let engine = call.engine()?;
@@ -373,7 +373,7 @@ pub static RENAME: Command = Command {
     operand: Operand::Container,
     operands: (2, 2),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let new = super::value::name::parse_container_name(&names[1])?;
@@ -407,7 +407,7 @@ pub static RM: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(RM_FLAGS),
+    flags: |at| spec(RM_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;

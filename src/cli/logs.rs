@@ -4,7 +4,7 @@
 
 use std::io::LineWriter;
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::output::Watched;
 use super::{Invocation, Outcome};
 use crate::engine::options::LogsOptions;
@@ -67,7 +67,7 @@ pub static LOGS: Command = Command {
     operand: Operand::Container,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: logs,
 };
 

@@ -3,7 +3,7 @@
 //! hyphens stay hyphens and no line of text becomes a roff request.
 
 use super::COMMANDS;
-use super::flag::{Category, Command, FlagSpec, Group, Operand, specs};
+use super::flag::{Category, Command, FlagSpec, Group, Operand, spec};
 use super::global;
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
@@ -19,7 +19,7 @@ pub static MAN: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         call.parse(NO_FLAGS)?;
         print(&page())?;
@@ -57,7 +57,7 @@ fn page() -> String {
          plain files.\n",
     );
     out.push_str(".SH FLAGS BEFORE THE COMMAND\n");
-    push_flags(&mut out, &specs(global::FLAGS));
+    push_flags(&mut out, &global::MYDOCKER.specs());
     out.push_str(".SH COMMANDS\n");
     for group in Group::ALL {
         for command in COMMANDS.iter().filter(|command| command.group == group) {
@@ -67,7 +67,7 @@ fn page() -> String {
                 escape(head.trim_end()),
                 escape(command.summary)
             ));
-            let flags = (command.flags)();
+            let flags = command.specs();
             for category in Category::ALL {
                 let of_it: Vec<&FlagSpec> =
                     flags.iter().copied().filter(|flag| flag.category == category).collect();
@@ -125,7 +125,7 @@ mod tests {
             assert!(
                 text.contains(&format!(".SS {}", escape(&format!("mydocker {}", command.name))))
             );
-            for flag in (command.flags)() {
+            for flag in command.specs() {
                 assert!(text.contains(&escape(&format!("--{}", flag.long))), "--{}", flag.long);
             }
         }

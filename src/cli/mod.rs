@@ -508,7 +508,7 @@ fn is_container_command(command: &Command) -> bool {
 fn flags_before(management: &str) -> Vec<&'static flag::FlagSpec> {
     match management {
         #[cfg(feature = "compose")]
-        "compose" => flag::specs(compose::FLAGS),
+        "compose" => compose::COMPOSE.specs(),
         _ => Vec::new(),
     }
 }
@@ -669,7 +669,7 @@ mod tests {
     fn flags_are_spelled_once_in_each_command() {
         for command in COMMANDS {
             let mut seen = std::collections::HashSet::new();
-            for spec in (command.flags)() {
+            for spec in command.specs() {
                 assert!(
                     seen.insert(format!("--{}", spec.long)),
                     "{} --{}",

@@ -3,7 +3,7 @@
 //! of `crate::network`, which checks their meaning. If the host has no usable packet filter, a
 //! warning is printed once per boot.
 
-use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
 use super::format::{Field, Format, Row, Show, push_id, push_labels, push_list};
@@ -156,7 +156,7 @@ pub static CREATE: Command = Command {
     operand: Operand::Nothing,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(CREATE_FLAGS),
+    flags: |at| spec(CREATE_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(CREATE_FLAGS)?;
         let (mut options, ignored) = match resolve(args) {
@@ -344,7 +344,7 @@ pub static LS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(LS_FLAGS),
+    flags: |at| spec(LS_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(LS_FLAGS)?;
         let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, COLUMNS) {
@@ -477,7 +477,7 @@ pub static INSPECT: Command = Command {
     operand: Operand::Network,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(INSPECT_FLAGS),
+    flags: |at| spec(INSPECT_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(INSPECT_FLAGS)?;
         inspect(call, &names, Some(InspectKind::Network), args.format.as_ref(), false)
@@ -534,7 +534,7 @@ pub static CONNECT: Command = Command {
     operand: Operand::Network,
     operands: (2, 2),
     trailing: false,
-    flags: || specs(CONNECT_FLAGS),
+    flags: |at| spec(CONNECT_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(CONNECT_FLAGS)?;
         let engine = call.engine()?;
@@ -559,7 +559,7 @@ pub static DISCONNECT: Command = Command {
     operand: Operand::Network,
     operands: (2, 2),
     trailing: false,
-    flags: || specs(DISCONNECT_FLAGS),
+    flags: |at| spec(DISCONNECT_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(DISCONNECT_FLAGS)?;
         warn_unwritten(&call.engine()?.network_disconnect(&names[0], &names[1])?);
@@ -577,7 +577,7 @@ pub static RELOAD: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (NoArgs, _) = call.parse(NO_FLAGS)?;
         call.engine()?.network_reload()?;
@@ -595,7 +595,7 @@ pub static PORT: Command = Command {
     operand: Operand::Container,
     operands: (1, 2),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (NoArgs, operands) = call.parse(NO_FLAGS)?;
         let port = operands.get(1).map(String::as_str);
@@ -633,7 +633,7 @@ pub static RM: Command = Command {
     operand: Operand::Network,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(RM_FLAGS),
+    flags: |at| spec(RM_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
@@ -669,7 +669,7 @@ pub static PRUNE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(PRUNE_FLAGS),
+    flags: |at| spec(PRUNE_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(PRUNE_FLAGS)?;
         if !args.force && !confirmed("This removes all networks that no container uses.")? {

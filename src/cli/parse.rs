@@ -12,7 +12,7 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser};
 
-use super::flag::{Checker, Command, Flag, FlagSpec, Update, specs};
+use super::flag::{Checker, Command, Flag, FlagSpec};
 use super::{EXIT_BAD_TEMPLATE, EXIT_FAILURE, Failure};
 use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Error, Result, fail};
 use crate::suggest::nearest;
@@ -23,12 +23,8 @@ struct Occurrence {
     flag: usize,
     /// The flag's spelling, for messages.
     name: String,
-    value: Value,
-}
-
-enum Value {
-    Switch(bool),
-    Text(String),
+    /// The value as [`Flag::set`] takes it.
+    value: String,
 }
 
 /// Parses `argv` into `args` and returns the operands. Fails on an unknown flag, a bad value or a
@@ -51,37 +47,25 @@ pub fn split<A>(
     args: &mut A,
     argv: &[String],
 ) -> Result<Vec<String>, Failure> {
+    debug_assert_eq!(command.specs().len(), flags.len(), "{} has another table", command.name);
     // Only this closure depends on the type of the arguments; all other code works on specs.
-    let mut update = |flag: usize, value: Value| match (&flags[flag].update, value) {
-        (Update::Switch(update), Value::Switch(on)) => {
-            update(args, on);
-            Ok(())
-        }
-        (Update::Value(update), Value::Text(text)) => update(args, &text),
-        (Update::Switch(_), Value::Text(_)) | (Update::Value(_), Value::Switch(_)) => {
-            unreachable!("a flag's spec says what its update takes")
-        }
-    };
-    read(&specs(flags), command, argv, &mut update)
+    read(command, argv, &mut |flag, value| flags[flag].set(args, value))
 }
 
 /// Passes each typed flag to `update`, by its index in the table. Returns the operands.
 fn read(
-    specs: &[&'static FlagSpec],
     command: &Command,
     argv: &[String],
-    update: &mut dyn FnMut(usize, Value) -> Result<()>,
+    update: &mut dyn FnMut(usize, &str) -> Result<()>,
 ) -> Result<Vec<String>, Failure> {
-    let (occurrences, operands) = scan(specs, command.trailing, argv)?;
+    let specs = command.specs();
+    let (occurrences, operands) = scan(&specs, command.trailing, argv)?;
     for Occurrence { flag, name, value } in occurrences {
-        if specs[flag].ignores_empty && matches!(&value, Value::Text(text) if text.is_empty()) {
+        if specs[flag].ignores_empty && value.is_empty() {
             continue;
         }
-        let code = match &value {
-            Value::Text(text) => status_of_bad(command.name, specs[flag].checker, text),
-            Value::Switch(_) => EXIT_ENGINE,
-        };
-        update(flag, value)
+        let code = status_of_bad(command.name, specs[flag].checker, &value);
+        update(flag, &value)
             .context(|| name)
             .map_err(|error| Failure::Usage(error.exit_with(code)))?;
     }
@@ -186,7 +170,7 @@ fn scan(
             Err(lexopt::Error::UnexpectedValue { option, value }) => {
                 let on = parse_bool(&option, &text(value)).map_err(Failure::Usage)?;
                 if let Some(last) = occurrences.last_mut() {
-                    last.value = Value::Switch(on);
+                    last.value = on.to_string();
                 }
             }
             Err(error) => return Err(Failure::Usage(Error::new(error.to_string()))),
@@ -231,13 +215,13 @@ fn occurrence(
     value: Option<String>,
     parser: &mut Parser,
 ) -> Result<Occurrence, Failure> {
-    let read = || -> Result<Value> {
+    let read = || -> Result<String> {
         Ok(match (specs[flag].value, value) {
-            (None, None) => Value::Switch(true),
-            (None, Some(value)) => Value::Switch(parse_bool(&name, &value)?),
-            (Some(_), Some(value)) => Value::Text(value),
+            (None, None) => true.to_string(),
+            (None, Some(value)) => parse_bool(&name, &value)?.to_string(),
+            (Some(_), Some(value)) => value,
             (Some(what), None) => match parser.value() {
-                Ok(next) => Value::Text(text(next)),
+                Ok(next) => text(next),
                 Err(_) => fail!("flag '{name}' needs a value: {name} {what}"),
             },
         })
@@ -290,7 +274,7 @@ fn unknown(specs: &[&'static FlagSpec], head: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::flag::{Group, MANY, Operand};
+    use super::super::flag::{Group, MANY, Operand, spec};
     use super::*;
 
     #[derive(Default, Debug, PartialEq)]
@@ -335,7 +319,7 @@ mod tests {
         operand: Operand::Image,
         operands: (1, MANY),
         trailing: true,
-        flags: || specs(FLAGS),
+        flags: |at| spec(FLAGS, at),
         run: |_| Ok(0),
     };
 

@@ -2,7 +2,7 @@
 //! hours ago"). Without `-a` only running containers are shown. As in Docker, a filter by status,
 //! `-l` and `-n` include stopped containers. `engine::list` reads the states.
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::{
     Field, Format, Row, Show, push_ago, push_ellipsis, push_go_time, push_id, push_labels,
     push_list,
@@ -88,7 +88,7 @@ pub static PS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: ps,
 };
 

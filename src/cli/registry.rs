@@ -3,7 +3,7 @@
 //! stored where Docker stores them. `image::registry` implements the protocol (OCI distribution
 //! spec).
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::lifecycle::NO_FLAGS;
 use super::output::print_line;
 use super::progress::Progress;
@@ -63,7 +63,7 @@ pub static PULL: Command = Command {
     operand: Operand::Image,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(PULL_FLAGS),
+    flags: |at| spec(PULL_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(PULL_FLAGS)?;
         let request = PullRequest {
@@ -129,7 +129,7 @@ pub static PUSH: Command = Command {
     operand: Operand::Image,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(PUSH_FLAGS),
+    flags: |at| spec(PUSH_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(PUSH_FLAGS)?;
         let progress = Progress::on_stdout(args.quiet);
@@ -189,7 +189,7 @@ pub static LOGIN: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 1),
     trailing: false,
-    flags: || specs(LOGIN_FLAGS),
+    flags: |at| spec(LOGIN_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(LOGIN_FLAGS)?;
         if args.password_stdin && (args.password.is_some() || args.user.is_none()) {
@@ -219,7 +219,7 @@ pub static LOGOUT: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 1),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         let server = names.first().map_or("docker.io", String::as_str);

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::format::{Field, Format, Row, Show, push_id};
 use super::output::{Watched, print};
 use super::{Invocation, Outcome};
@@ -52,7 +52,7 @@ pub static STATS: Command = Command {
     operand: Operand::Container,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: stats,
 };
 

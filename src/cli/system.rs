@@ -2,7 +2,7 @@
 //! finding and exits with 1 if one remains. The init system calls `boot` and `halt` (contrib/ has
 //! the unit files). `engine::check` and `engine::boot` do the work.
 
-use super::flag::{Command, Flag, Group, Operand, specs};
+use super::flag::{Command, Flag, Group, Operand, spec};
 use super::lifecycle::{NO_FLAGS, parse_timeout};
 use super::output::{print, print_line};
 use super::{Invocation, Outcome};
@@ -26,7 +26,7 @@ pub static CHECK: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(CHECK_FLAGS),
+    flags: |at| spec(CHECK_FLAGS, at),
     run: check,
 };
 
@@ -60,7 +60,7 @@ pub static BOOT: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: boot,
 };
 
@@ -108,7 +108,7 @@ pub static HALT: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(HALT_FLAGS),
+    flags: |at| spec(HALT_FLAGS, at),
     run: halt,
 };
 

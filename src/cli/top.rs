@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::flag::{Command, Group, MANY, Operand, specs};
+use super::flag::{Command, Group, MANY, Operand, spec};
 use super::lifecycle::NO_FLAGS;
 use super::output::{print, print_error};
 use super::table::Table;
@@ -26,7 +26,7 @@ pub static TOP: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: true,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: top,
 };
 

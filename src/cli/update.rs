@@ -6,7 +6,7 @@
 //! As in Docker, a value of 0 also leaves the setting unchanged, except that `--pids-limit 0`
 //! removes that limit.
 
-use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::value::resources::{
     refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota, set_cpu_shares,
     set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory, set_memory_reservation,
@@ -103,7 +103,7 @@ pub static UPDATE: Command = Command {
     operand: Operand::Container,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |call| {
         let (options, names) = call.parse(FLAGS)?;
         if options == UpdateOptions::default() {

@@ -6,7 +6,7 @@
 //! Docker whose commands mydocker has, then a plus sign and the version of this binary:
 //! `20.10.0+mydocker.0.1.0`. Only the template `{{.Version}}` prints this binary's version alone.
 
-use super::flag::{Checker, Command, Flag, Group, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::inspect::template_of;
 use super::output::{print, print_line as print_text};
 use super::{Invocation, Outcome};
@@ -45,7 +45,7 @@ pub static VERSION: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(VERSION_FLAGS),
+    flags: |at| spec(VERSION_FLAGS, at),
     run: version,
 };
 

@@ -3,7 +3,7 @@
 //! given. `local` is the only driver; `volume::options` checks its options. `engine::volumes` does
 //! the work.
 
-use super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::format::{Field, Format, Row, Show, push_labels};
 use super::inspect::{inspect, parse_format};
 use super::output::{confirmed, print, print_line};
@@ -74,7 +74,7 @@ pub static CREATE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 1),
     trailing: false,
-    flags: || specs(CREATE_FLAGS),
+    flags: |at| spec(CREATE_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(CREATE_FLAGS)?;
         let name = match (names.first(), args.name.as_str()) {
@@ -154,7 +154,7 @@ pub static LS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(LS_FLAGS),
+    flags: |at| spec(LS_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(LS_FLAGS)?;
         let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, COLUMNS) {
@@ -257,7 +257,7 @@ pub static INSPECT: Command = Command {
     operand: Operand::Volume,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(INSPECT_FLAGS),
+    flags: |at| spec(INSPECT_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(INSPECT_FLAGS)?;
         inspect(call, &names, Some(InspectKind::Volume), args.format.as_ref(), false)
@@ -285,7 +285,7 @@ pub static RM: Command = Command {
     operand: Operand::Volume,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(RM_FLAGS),
+    flags: |at| spec(RM_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(RM_FLAGS)?;
         let engine = call.engine()?;
@@ -333,7 +333,7 @@ pub static PRUNE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(PRUNE_FLAGS),
+    flags: |at| spec(PRUNE_FLAGS, at),
     run: prune,
 };
 

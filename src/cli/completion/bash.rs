@@ -5,7 +5,7 @@
 
 use super::source::{Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
-use crate::cli::flag::{Command, specs};
+use crate::cli::flag::Command;
 use crate::cli::{global, subcommands};
 
 /// bash splits words at `=` and `:`. So the function splits the line again, only at spaces, and
@@ -54,7 +54,7 @@ pub fn script() -> String {
 
 /// Returns the function `_mydocker` and the functions that `_mydocker` calls.
 pub fn functions() -> String {
-    let globals = specs(global::FLAGS);
+    let globals = global::MYDOCKER.specs();
     let mut out = String::from(HEAD);
     out.push_str(&format!("    local commands='{}'\n", first_words().join(" ")));
     out.push_str(&format!(
@@ -92,7 +92,7 @@ pub fn functions() -> String {
          return\n        ;;\n",
     );
     for command in COMMANDS {
-        let flags = (command.flags)();
+        let flags = command.specs();
         let valued = spellings(&flags, true).join(" ");
         let pattern = patterns(command);
         out.push_str(&format!(
@@ -151,7 +151,7 @@ mod tests {
         let script = script();
         for command in COMMANDS {
             assert!(script.contains(&patterns(command)), "{}", command.name);
-            for flag in (command.flags)() {
+            for flag in command.specs() {
                 assert!(script.contains(&format!("--{}", flag.long)), "--{}", flag.long);
             }
         }

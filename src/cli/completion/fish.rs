@@ -4,7 +4,7 @@
 
 use super::source::{Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings};
-use crate::cli::flag::{FlagSpec, specs};
+use crate::cli::flag::FlagSpec;
 use crate::cli::{global, subcommands};
 
 /// `__mydocker_command` prints the command as typed so far: one or two words, without the global
@@ -49,7 +49,7 @@ end
 
 /// Returns the script that `completion fish` prints.
 pub fn script() -> String {
-    let globals = specs(global::FLAGS);
+    let globals = global::MYDOCKER.specs();
     let mut out = String::from(
         "# fish completion for mydocker; load it with: mydocker completion fish | source\n",
     );
@@ -72,7 +72,7 @@ pub fn script() -> String {
     for command in COMMANDS {
         let typed: Vec<String> = names(command).iter().map(|name| quoted(name)).collect();
         let typed = typed.join(" ");
-        for flag in (command.flags)() {
+        for flag in command.specs() {
             push_flag(&mut out, &typed, flag, &of_value(command, flag));
         }
         match of_operands(command) {

@@ -10,7 +10,7 @@ mod fish;
 mod source;
 mod zsh;
 
-use super::flag::{Command, FlagSpec, Group, Operand, specs};
+use super::flag::{Command, FlagSpec, Group, Operand, spec};
 use super::lifecycle::NO_FLAGS;
 use super::output::print;
 use super::{ALIASES, COMMANDS, MANAGEMENT, is_container_command};
@@ -26,7 +26,7 @@ pub static COMPLETION: Command = Command {
     operand: Operand::Nothing,
     operands: (1, 1),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (_, names) = call.parse(NO_FLAGS)?;
         match names[0].as_str() {

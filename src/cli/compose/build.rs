@@ -4,7 +4,7 @@
 
 use super::super::build::{options_of, parse_argument};
 use super::super::build_progress::{Form, progress};
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::{Opened, placed};
 use crate::build::{self, Secret, SecretSource};
 use crate::compose::bases::with_bases;
@@ -154,7 +154,7 @@ pub static BUILD: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |call| {
         let (args, wanted) = call.parse(FLAGS)?;
         let opened = Opened::wanted(call, &wanted)?;

@@ -3,7 +3,7 @@
 //! parsed as `run` parses it, so a file that passes has no syntax errors. The command creates
 //! nothing and needs no root.
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::output::{print, print_line};
 use super::super::{Invocation, Outcome};
 use super::{is_json, project};
@@ -61,7 +61,7 @@ pub static CONFIG: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: config,
 };
 

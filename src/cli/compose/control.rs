@@ -2,7 +2,7 @@
 //! that change the state of a project's containers. They act on all containers, or on those of some
 //! services. Starts follow the order of the dependencies; stops follow the reverse order.
 
-use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::{NO_FLAGS, NoArgs, parse_timeout};
 use super::super::output::{confirmed, print_line};
 use super::super::value::process::parse_signal;
@@ -56,7 +56,7 @@ pub static START: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -91,7 +91,7 @@ pub static STOP: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(STOP_FLAGS),
+    flags: |at| spec(STOP_FLAGS, at),
     run: |call| {
         let (args, wanted) = call.parse(STOP_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -134,7 +134,7 @@ pub static RESTART: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(RESTART_FLAGS),
+    flags: |at| spec(RESTART_FLAGS, at),
     run: |call| {
         let (args, mut wanted) = call.parse(RESTART_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -184,7 +184,7 @@ pub static KILL: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(KILL_FLAGS),
+    flags: |at| spec(KILL_FLAGS, at),
     run: |call| {
         let (args, wanted) = call.parse(KILL_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -223,7 +223,7 @@ pub static RM: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(RM_FLAGS),
+    flags: |at| spec(RM_FLAGS, at),
     run: rm,
 };
 
@@ -258,7 +258,7 @@ pub static PAUSE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -281,7 +281,7 @@ pub static UNPAUSE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -303,7 +303,7 @@ pub static WAIT: Command = Command {
     operand: Operand::Nothing,
     operands: (1, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;

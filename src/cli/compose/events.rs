@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use super::super::events::line;
-use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::output::Watched;
 use super::super::{Invocation, Outcome, escape};
 use super::Opened;
@@ -48,7 +48,7 @@ pub static EVENTS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: events,
 };
 

@@ -6,7 +6,7 @@
 use std::io::IsTerminal;
 
 use super::super::cp::copy;
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::{NO_FLAGS, NoArgs};
 use super::super::output::{print, print_line};
 use super::super::progress::Bytes;
@@ -78,7 +78,7 @@ pub static EXEC: Command = Command {
     operand: Operand::Nothing,
     operands: (2, MANY),
     trailing: true,
-    flags: || specs(EXEC_FLAGS),
+    flags: |at| spec(EXEC_FLAGS, at),
     run: |call| {
         let (ExecArgs { mut options, no_tty, no_input, index }, words) = call.parse(EXEC_FLAGS)?;
         if !options.env.is_empty() {
@@ -126,7 +126,7 @@ pub static CP: Command = Command {
     operand: Operand::Nothing,
     operands: (2, 2),
     trailing: false,
-    flags: || specs(CP_FLAGS),
+    flags: |at| spec(CP_FLAGS, at),
     run: cp,
 };
 
@@ -164,7 +164,7 @@ pub static TOP: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(NO_FLAGS),
+    flags: |at| spec(NO_FLAGS, at),
     run: |call| {
         let (NoArgs, wanted) = call.parse(NO_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -207,7 +207,7 @@ pub static PORT: Command = Command {
     operand: Operand::Nothing,
     operands: (2, 2),
     trailing: false,
-    flags: || specs(PORT_FLAGS),
+    flags: |at| spec(PORT_FLAGS, at),
     run: |call| {
         let (args, words) = call.parse(PORT_FLAGS)?;
         let opened = Opened::existing(call)?;
@@ -233,7 +233,7 @@ pub static STATS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(stats::FLAGS),
+    flags: |at| spec(stats::FLAGS, at),
     run: |call| {
         let (args, wanted) = call.parse(stats::FLAGS)?;
         let opened = Opened::existing(call)?;

@@ -2,7 +2,7 @@
 //! columns. The labels of containers name the projects, so `ls` reads no file. `ps` describes a
 //! container's status as the command `ps` does.
 
-use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::format::{
     Field, Format, Show, push_ago, push_go_time, push_id, push_labels, push_list,
 };
@@ -76,7 +76,7 @@ pub static PS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(PS_FLAGS),
+    flags: |at| spec(PS_FLAGS, at),
     run: ps,
 };
 
@@ -228,7 +228,7 @@ pub static LS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(LS_FLAGS),
+    flags: |at| spec(LS_FLAGS, at),
     run: ls,
 };
 

@@ -5,7 +5,7 @@
 use std::io::LineWriter;
 use std::time::Duration;
 
-use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::logs::parse_tail;
 use super::super::output::Watched;
 use super::super::{Invocation, Outcome};
@@ -73,7 +73,7 @@ pub static LOGS: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: logs,
 };
 

@@ -2,7 +2,7 @@
 //! name the project of each container, so `-p NAME` is enough and no file is needed. Containers of
 //! services that the file does not have stay, unless `--remove-orphans` is given.
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::parse_timeout;
 use super::super::{Invocation, Outcome};
 use super::Opened;
@@ -68,7 +68,7 @@ pub static DOWN: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(DOWN_FLAGS),
+    flags: |at| spec(DOWN_FLAGS, at),
     run: down,
 };
 

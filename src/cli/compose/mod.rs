@@ -16,7 +16,7 @@ pub mod run;
 pub mod transfer;
 pub mod up;
 
-use super::flag::{Checker, Command, Flag, Group, MANY, Operand, Placed, specs};
+use super::flag::{Checker, Command, Flag, Group, MANY, Operand, Placed, spec};
 use super::output::print_error;
 use super::parse;
 use super::style;
@@ -81,7 +81,7 @@ pub static FLAGS: &[Flag<Choice>] = &[
 
 /// The word `compose` as a command, so that the parser accepts flags between `compose` and the
 /// subcommand.
-static COMPOSE: Command = Command {
+pub(super) static COMPOSE: Command = Command {
     name: "compose",
     group: Group::Compose,
     usage: "[FLAGS] COMMAND",
@@ -90,7 +90,7 @@ static COMPOSE: Command = Command {
     operand: Operand::Command,
     operands: (0, MANY),
     trailing: true,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: |_| Ok(0),
 };
 

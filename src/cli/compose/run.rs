@@ -3,7 +3,7 @@
 //! count as a replica of the service. The service's ports are published only with
 //! `--service-ports`, and the service's name resolves to the container only with `--use-aliases`.
 
-use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::output::print_line;
 use super::super::value::env::parse_env;
 use super::super::value::mount::parse_volume;
@@ -133,7 +133,7 @@ pub static RUN: Command = Command {
     operand: Operand::Nothing,
     operands: (1, MANY),
     trailing: true,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run,
 };
 

@@ -2,7 +2,7 @@
 //! that several services share is pulled once. A service with `build` is pulled only if it also has
 //! `image`. `push` pushes only images of services that have `build` and `image`.
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::format::push_ago;
 use super::super::output::{print, print_line};
 use super::super::progress::Progress;
@@ -58,7 +58,7 @@ pub static PULL: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(PULL_FLAGS),
+    flags: |at| spec(PULL_FLAGS, at),
     run: pull,
 };
 
@@ -118,7 +118,7 @@ pub static PUSH: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(PUSH_FLAGS),
+    flags: |at| spec(PUSH_FLAGS, at),
     run: push,
 };
 
@@ -164,7 +164,7 @@ pub static IMAGES: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(IMAGES_FLAGS),
+    flags: |at| spec(IMAGES_FLAGS, at),
     run: images,
 };
 
@@ -263,7 +263,7 @@ pub static VERSION: Command = Command {
     operand: Operand::Nothing,
     operands: (0, 0),
     trailing: false,
-    flags: || specs(VERSION_FLAGS),
+    flags: |at| spec(VERSION_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(VERSION_FLAGS)?;
         let text = match (args.json, args.short) {

@@ -5,7 +5,7 @@
 use std::io::LineWriter;
 use std::time::{Duration, Instant};
 
-use super::super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::parse_timeout;
 use super::super::network::warn;
 use super::super::output::Watched;
@@ -152,7 +152,7 @@ pub static UP: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run: up,
 };
 
@@ -166,7 +166,7 @@ pub static CREATE: Command = Command {
     operand: Operand::Nothing,
     operands: (0, MANY),
     trailing: false,
-    flags: || specs(CREATE_FLAGS),
+    flags: |at| spec(CREATE_FLAGS, at),
     run: |call| {
         let (mut args, wanted) = call.parse(CREATE_FLAGS)?;
         args.up.no_start = true;

@@ -5,7 +5,7 @@
 
 mod flags;
 
-use super::flag::{Command, Flag, Group, MANY, Operand, specs};
+use super::flag::{Command, Flag, Group, MANY, Operand, spec};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
 use super::lifecycle::attach_options;
@@ -77,7 +77,7 @@ pub static RUN: Command = Command {
     operand: Operand::Image,
     operands: (0, MANY),
     trailing: true,
-    flags: || specs(FLAGS),
+    flags: |at| spec(FLAGS, at),
     run,
 };
 
@@ -91,7 +91,7 @@ pub static CREATE: Command = Command {
     operand: Operand::Image,
     operands: (0, MANY),
     trailing: true,
-    flags: || specs(CREATE_FLAGS),
+    flags: |at| spec(CREATE_FLAGS, at),
     run: create,
 };
 
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn every_flag_of_the_first_release_is_there() {
-        let flags = specs(FLAGS);
+        let flags = RUN.specs();
         for long in "interactive tty detach name rm env env-file volume mount tmpfs workdir user \
             hostname entrypoint read-only init stop-signal stop-timeout label cidfile ulimit sysctl \
             shm-size add-host dns dns-search net pid ipc uts cgroup-parent memory memory-swap \
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn create_has_no_flags_of_the_foreground() {
-        let longs: Vec<&str> = specs(CREATE_FLAGS).iter().map(|flag| flag.long).collect();
+        let longs: Vec<&str> = CREATE.specs().iter().map(|flag| flag.long).collect();
         for long in ["detach", "sig-proxy", "detach-keys"] {
             assert!(!longs.contains(&long), "{long}");
         }
