@@ -55,7 +55,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_opened(file, found.len(), path)
 }
 
-/// Reads the bytes of a file that the caller names, which may be a pipe.
+/// Reads the bytes of a file that the caller names, which may be a pipe. Fails if the file is empty
+/// or larger than 8 MiB.
 pub fn read_given(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).context(|| format!("open {}", path.display()))?;
     read_opened(file, 0, path)

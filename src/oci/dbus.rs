@@ -281,8 +281,8 @@ impl Connection {
         }
     }
 
-    /// Returns the first signal `member` for which `wanted` returns a value. Fails after 30
-    /// seconds.
+    /// Returns the first signal `member` for which `wanted` returns a value. Fails if the bus sends
+    /// nothing for 30 seconds, or only other messages for that time.
     pub fn signal<T>(
         &mut self,
         member: &str,

@@ -4,7 +4,8 @@
 //!
 //! `config` turns config.json into a `Spec`, `lifecycle` has the life cycle, and `state` a
 //! container's directory. An error is one line on stderr, and also in the file of `--log`, which
-//! engines show to their users. The exit status is 1, or that of the container's process.
+//! engines show to their users. A failure exits with 1, or with 255 for `exec`. A `run` or `exec`
+//! that waits exits with the status of its process.
 
 mod args;
 mod config;
