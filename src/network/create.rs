@@ -11,13 +11,14 @@ use super::direct::Origin;
 use super::link;
 use super::naming::{
     BRIDGE_PREFIX, DEFAULT, DEFAULT_BRIDGE, WITHOUT_BRIDGE, fixed_id, given, is_default_root,
-    is_valid, random_digits,
+    is_valid,
 };
 use super::parent::{self, DirectOptions};
 use super::pool::{self, PoolOptions};
 use super::record::{Network, VERSION, known, lock_all};
 use super::subnet::Subnet;
 use crate::address::Ip;
+use crate::container_id::random_digits;
 use crate::error::{Error, Result, fail};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;

@@ -15,11 +15,11 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::interface::link_local_subnet;
 use super::link::{self, Link, Veth};
-use super::naming::random_digits;
 use super::record::{ENABLE_ICC, Network};
 use super::subnet::Family;
 use super::{bridge, guard};
 use crate::address::Mac;
+use crate::container_id::random_digits;
 use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::netlink::{Batch, Socket};

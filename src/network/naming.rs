@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Context, Result};
 pub use crate::network_name::{DEFAULT, DEFAULT_BRIDGE, given};
 use crate::store::{DEFAULT_ROOT, Roots};
 
@@ -54,12 +53,4 @@ pub fn root_hash(roots: &Roots) -> u32 {
 /// FNV-1a, to spread names over numbers. It does not resist chosen input.
 pub fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-/// 64 random hexadecimal digits.
-pub fn random_digits() -> Result<String> {
-    let mut bytes = [0u8; 32];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .context(|| "get random bytes")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

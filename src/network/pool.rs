@@ -10,9 +10,10 @@ use std::net::IpAddr;
 use miniserde::{Deserialize, Serialize};
 
 use super::link::Route;
-use super::naming::{is_default_root, random_digits, root_hash};
+use super::naming::{is_default_root, root_hash};
 use super::subnet::{Family, Subnet};
 use crate::address::Ip;
+use crate::container_id::random_digits;
 use crate::error::{Result, fail};
 use crate::store::Roots;
 

@@ -44,6 +44,7 @@ use crate::sys;
 use crate::sys::trace::{self, Traced};
 use cgroup::Cgroup;
 pub use process::{DEFAULT_PATH, rlimits};
+use propagation::unescape;
 use spec::Spec;
 use user_namespace::Holder;
 
@@ -196,7 +197,7 @@ pub fn exit_code(status: WaitStatus) -> u8 {
 pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
     let mounts =
         std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")?;
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
     let below = |point: &PathBuf| {
         directories.iter().any(|directory| point != directory && point.starts_with(directory))
     };

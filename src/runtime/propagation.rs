@@ -109,7 +109,7 @@ fn mounts_on(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
 }
 
 /// Decodes the octal escapes in a path of mountinfo: `\040` is a space, `\134` a backslash.
-fn unescape(text: &str) -> PathBuf {
+pub(super) fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, others @ ..] = rest {

@@ -99,8 +99,8 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     cpus::check(resources)
 }
 
-/// Fails if a sysctl of the network would change the host's network, or if another sysctl would
-/// change an IPC namespace that the container shares.
+/// Fails if a sysctl of the network would change a network that the container shares with the host
+/// or with another container. Also fails if another sysctl would change a shared IPC namespace.
 pub(super) fn check_sysctls(
     options: &CreateOptions,
     network: &NetworkMode<ContainerId>,
@@ -109,6 +109,9 @@ pub(super) fn check_sysctls(
         let owner = sysctl::owner(key);
         if owner == Some(Owner::Network) && *network == NetworkMode::Host {
             fail!("--sysctl {key} would change the host: the container uses its network");
+        }
+        if owner == Some(Owner::Network) && matches!(network, NetworkMode::Container(_)) {
+            fail!("--sysctl {key} would change another container's network; set it there");
         }
         let joins =
             matches!(options.namespaces.ipc, NamespaceMode::Host | NamespaceMode::Container(_));
