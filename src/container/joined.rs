@@ -38,8 +38,8 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
         [&network, &pid, &ipc, &uts].into_iter().find(|n| matches!(n, Namespace::Of { .. }));
     let user = other.unwrap_or(&Namespace::Private).clone();
     let cgroup = if record.namespaces.host_cgroups { Namespace::Host } else { Namespace::Private };
-    let (time, time_offsets) = (Namespace::Host, Vec::new());
-    Ok(Namespaces { pid, ipc, uts, network, user, cgroup, time, time_offsets })
+    let (mount, time, time_offsets) = (Namespace::Private, Namespace::Host, Vec::new());
+    Ok(Namespaces { mount, pid, ipc, uts, network, user, cgroup, time, time_offsets })
 }
 
 fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode<ContainerId>) -> Result<Namespace> {

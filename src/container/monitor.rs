@@ -556,7 +556,7 @@ impl Life<'_> {
         program: &mut Program,
         code: u8,
     ) -> Outcome {
-        let oom_killed = cgroup::oom_killed(&program.cgroups);
+        let oom_killed = cgroup::oom_kills(&program.cgroups) > 0;
         let files = Files::new(self.roots, &self.record.id);
         if let Ok(Some(Updated { cgroups, .. })) = Updated::read(&files) {
             program.cgroups.extend(cgroups);

@@ -101,6 +101,7 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
         cgroups: &cgroups,
         must_be_there: false,
         has_time: false,
+        has_hosts_mounts: false,
         ids: record.ids().map(IdMaps::from),
     };
     let streams = || -> Result<_, Errno> {

@@ -118,6 +118,7 @@ impl Engine {
             cgroups: &cgroups,
             must_be_there: false,
             has_time: false,
+            has_hosts_mounts: false,
             ids: record.ids().map(IdMaps::from),
         };
         if options.detach {

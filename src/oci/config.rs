@@ -95,9 +95,11 @@ pub fn parse(
     let asked_root = root.need("root")?;
     let path = asked_root.need("path")?;
     let rootfs = resolve_root(&path, bundle)?;
-    let mut process = process::parse(&root.need("process")?)?;
-    let none = json::parse("config.json", b"{}")?;
+    let none = json::parse("config.json", b"{\"args\":[\"/\"],\"cwd\":\"/\"}")?;
     let nothing = Node::root("config.json", &none);
+    // Only `start` needs a process: without one it cannot execute `/`, and the container stops.
+    let process = root.get("process")?;
+    let mut process = process::parse(process.as_ref().unwrap_or(&nothing))?;
     let linux = root.get("linux")?.unwrap_or(nothing);
     let namespaces = linux::namespaces(&linux)?;
     let ids = linux::ids(&linux, &namespaces)?;
@@ -130,7 +132,11 @@ pub fn parse(
     let net_devices = net_devices::parse(&linux, &namespaces)?;
     // Hooks and the sources of bind mounts refer to the root by its path in the bundle, so mount
     // the root there. Nothing can be mounted over `/`.
-    let mount_point = if rootfs == Path::new("/") { scratch } else { &rootfs }.to_owned();
+    let is_hosts_root = rootfs == Path::new("/");
+    if is_hosts_root && namespaces.mount == Namespace::Host {
+        return Err(path.wrong("another directory than / without a new mount namespace"));
+    }
+    let mount_point = if is_hosts_root { scratch } else { &rootfs }.to_owned();
     let read_only = flag(&asked_root, "readonly")?;
     let system = SystemSettings { read_only, init: false, domainname, sysctls };
     let spec = Spec {

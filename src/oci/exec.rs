@@ -5,6 +5,7 @@
 
 use std::os::fd::AsFd;
 
+use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
 use super::args::Args;
@@ -15,8 +16,9 @@ use crate::json::{self, Node};
 use crate::runtime::capabilities::names;
 use crate::runtime::exec::{Target, exec_and_leave};
 use crate::runtime::label::{self, Label};
-use crate::runtime::spec::{Identity, Namespace, Process};
+use crate::runtime::spec::{Identity, Namespace, Process, Scheduler};
 use crate::runtime::{self, Stdio, cgroup};
+use crate::sys::schedule::set_scheduler;
 
 /// The command `exec`. Returns its exit status.
 pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
@@ -58,6 +60,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         cgroups: &cgroups(&container, args)?,
         must_be_there: args.has("cgroup"),
         has_time: namespaces.time != Namespace::Host,
+        has_hosts_mounts: namespaces.mount == Namespace::Host,
         ids: linux::ids(&linux, &namespaces)?,
     };
     let detached = args.has("detach");
@@ -68,10 +71,23 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     if !detached {
         set_child_subreaper(Some(getpid())).context(|| "reap the process")?;
     }
+    // A process with one of these settings cannot fork, or its child loses them. So the process
+    // gets them after the fork.
+    let is_late = |scheduler: &mut Scheduler| {
+        scheduler.policy == scheduling::DEADLINE || scheduler.flags & scheduling::RESET_ON_FORK != 0
+    };
+    let scheduler = process.scheduling.scheduler.take_if(is_late);
     let (pid, mut console) = exec_and_leave(&target, &process, stdio)?;
     // If the process has ended already and its reaper has reaped it, this fails.
     let pidfd = pidfd_open(pid, PidfdFlags::empty());
     let handed = (|| -> Result<()> {
+        if let Some(scheduler) = scheduler {
+            match set_scheduler(Some(pid), &scheduler) {
+                // The process has ended already.
+                Err(Errno::SRCH) => {}
+                set => set.context(|| "set process.scheduler")?,
+            }
+        }
         super::send_console(args, &mut console)?;
         if let Ok(pidfd) = &pidfd {
             super::send_pidfd(args, pidfd.as_fd())?;
@@ -147,7 +163,7 @@ fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
                 let joined =
                     if below.is_empty() { whole.to_owned() } else { format!("{whole}/{below}") };
                 if !std::path::Path::new(&joined).is_dir() {
-                    fail!("--cgroup {asked}: {joined}: no such file or directory");
+                    fail!("--cgroup {asked}: adding pid to {joined}: no such file or directory");
                 }
                 *path = joined;
             }

@@ -15,7 +15,7 @@ use super::config::{self, Config, HostHooks};
 use super::state::{Container, START, Status};
 use super::{Globals, foreground, net_devices, notify, systemd, warn};
 use crate::error::{Context, Error, Result, fail};
-use crate::runtime::spec::Hook;
+use crate::runtime::spec::{Hook, Namespace};
 use crate::runtime::{self, Caller, Stdio, cgroup, hooks};
 use crate::store::{self, Durability};
 use crate::sys;
@@ -77,7 +77,7 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     let bundle = PathBuf::from(args.value("bundle").unwrap_or("."));
     let bundle = std::fs::canonicalize(&bundle)
         .context(|| format!("open the bundle {}", bundle.display()))?;
-    let bytes = config::read(&bundle.join("config.json"))?;
+    let bytes = config::read(&bundle.join(args.value("config").unwrap_or("config.json")))?;
     let scratch = globals.root.join(id);
     super::state::check_id(id)?;
     let mut config = config::parse(&bytes, id, &bundle, &scratch, globals.by_systemd)?;
@@ -85,10 +85,9 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     let sockets = super::sockets()?;
     process.preserved = super::preserved(args, sockets)?;
     if sockets > 0 {
-        // sd_listen_fds(3) compares LISTEN_PID with the program's own PID, which is 1 in a new PID
-        // namespace.
+        // The first process fills in its own PID (`runtime::process`).
         process.env.retain(|pair| !pair.starts_with("LISTEN_"));
-        process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
+        process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=".to_owned()]);
     }
     process.new_keyring = !args.has("no-new-keyring");
     match (process.terminal, args.has("console-socket"), foreground) {
@@ -131,6 +130,9 @@ fn build(
     container.state.boot_id = sys::process::boot_id();
     container.state.bundle = bundle.display().to_string();
     container.state.rootfs = config.rootfs.clone();
+    if spec.namespaces.mount == Namespace::Host {
+        container.state.mounts_before = Some(runtime::mounts_on(Path::new(&config.rootfs))?);
+    }
     container.state.unit = config.unit.as_ref().map(|unit| unit.name.clone());
     container.state.annotations = config.annotations.clone();
     container.state.created = crate::time::Instant::now().to_rfc3339();
@@ -260,15 +262,20 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
         [id, signal] => (id, signal.as_str()),
         _ => fail!("kill takes a container id and a signal"),
     };
-    let Some(signal) = Signal::parse(signal) else { fail!("unknown signal '{signal}'") };
+    // As in kill(2), 0 is no signal and only checks that the container runs.
+    let sent = Signal::parse(signal);
+    if sent.is_none() && signal != "0" {
+        fail!("unknown signal '{signal}'");
+    }
     let container = Container::open(&globals.root, id)?;
     let all = args.has("all");
     let has_processes = || !cgroup::members(&container.cgroups()).is_empty();
     // If the container has no PID namespace of its own, its other processes may outlive the first.
-    let ends_others = signal == Signal::KILL && has_processes();
+    let ends_others = sent == Some(Signal::KILL) && has_processes();
     if container.status()? == Status::Stopped && !all && !ends_others {
         fail!("container not running");
     }
+    let Some(signal) = sent else { return Ok(0) };
     if all || signal == Signal::KILL {
         // If the container has its own PID namespace, SIGKILL to PID 1 ends all its processes.
         // Otherwise only the cgroup lists them.

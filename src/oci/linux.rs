@@ -46,8 +46,10 @@ pub fn namespaces(linux: &Node<'_>) -> Result<Namespaces> {
     })?;
     let [pid, ipc, uts, network, user, cgroup, time, mount] =
         found.map(|namespace| namespace.unwrap_or(Namespace::Host));
-    if mount != Namespace::Private {
-        fail!("config.json: linux.namespaces should have a new mount namespace");
+    if mount != Namespace::Private && user != Namespace::Host {
+        fail!(
+            "config.json: linux.namespaces should have a new mount namespace beside a user namespace"
+        );
     }
     let time_offsets = match linux.get("timeOffsets")? {
         Some(offsets) if time == Namespace::Private => time_offsets(&offsets)?,
@@ -56,7 +58,7 @@ pub fn namespaces(linux: &Node<'_>) -> Result<Namespaces> {
         }
         _ => Vec::new(),
     };
-    Ok(Namespaces { pid, ipc, uts, network, user, cgroup, time, time_offsets })
+    Ok(Namespaces { mount, pid, ipc, uts, network, user, cgroup, time, time_offsets })
 }
 
 fn time_offsets(offsets: &Node<'_>) -> Result<Vec<TimeOffset>> {

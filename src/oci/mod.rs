@@ -31,7 +31,7 @@ mod view;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,20 +56,22 @@ const EXIT_EXEC: u8 = 255;
 /// The maximum number of file descriptors that are passed to a container.
 const MAX_PRESERVED: u32 = 1 << 16;
 
-const GLOBAL_FLAGS: [Flag; 9] = [
+const GLOBAL_FLAGS: [Flag; 10] = [
     ("root", ' ', true),
     ("log", ' ', true),
     ("log-format", ' ', true),
     ("debug", ' ', false),
     ("systemd-cgroup", ' ', false),
+    ("cgroup-manager", ' ', true),
     ("rootless", ' ', true),
     ("criu", ' ', true),
     ("version", 'v', false),
     ("help", 'h', false),
 ];
 
-const CREATE_FLAGS: [Flag; 10] = [
+const CREATE_FLAGS: [Flag; 11] = [
     ("bundle", 'b', true),
+    ("config", 'f', true),
     ("console-socket", ' ', true),
     ("pid-file", ' ', true),
     ("preserve-fds", ' ', true),
@@ -126,7 +128,7 @@ An OCI runtime for Podman, Docker, containerd and Kubernetes.
 /// The global flags, which come before the command.
 pub struct Globals {
     root: PathBuf,
-    /// `--systemd-cgroup`: systemd makes the cgroups.
+    /// `--systemd-cgroup`, or crun's `--cgroup-manager systemd`: systemd makes the cgroups.
     by_systemd: bool,
 }
 
@@ -191,7 +193,13 @@ fn run(arguments: &[OsString]) -> Result<u8> {
     }
     let root = PathBuf::from(globals.value("root").unwrap_or(DEFAULT_ROOT));
     let root = std::path::absolute(root).context(|| "find --root")?;
-    let root = Globals { root, by_systemd: globals.has("systemd-cgroup") };
+    let by_systemd = match globals.value("cgroup-manager") {
+        None => globals.has("systemd-cgroup"),
+        Some("systemd") => true,
+        Some("cgroupfs") => false,
+        Some(other) => fail!("--cgroup-manager should be cgroupfs or systemd, not '{other}'"),
+    };
+    let root = Globals { root, by_systemd };
     let rest: Vec<OsString> = globals.operands[1..]
         .iter()
         .map(|text| crate::raw::path(text).as_os_str().to_owned())
@@ -203,7 +211,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         sys::binary::run_read_only();
     }
     match command.as_str() {
-        "create" => lifecycle::create(&root, &parse(&CREATE_FLAGS[..7])?),
+        "create" => lifecycle::create(&root, &parse(&CREATE_FLAGS[..8])?),
         "run" => lifecycle::run(&root, &parse(&CREATE_FLAGS)?),
         "start" => lifecycle::start(&root, &parse(&[])?),
         "state" => view::state(&root, &parse(&[])?),
@@ -308,10 +316,20 @@ fn preserved(args: &Args, sockets: u32) -> Result<u32> {
     if count > MAX_PRESERVED {
         fail!("--preserve-fds {count} is more than {MAX_PRESERVED}");
     }
-    for number in 3..3 + count {
-        if !Path::new(&format!("/proc/self/fd/{number}")).exists() {
-            fail!("--preserve-fds {asked}: descriptor {number} is not open");
+    for number in 0..count {
+        let descriptor = number + 3;
+        if Path::new(&format!("/proc/self/fd/{descriptor}")).exists() {
+            continue;
         }
+        if number >= sockets {
+            let number = number - sockets;
+            fail!("--preserve-fds {asked}: preserved-fd {number} ({descriptor}) is not open");
+        }
+        // Peers accept a socket that is not open. Occupy its number, so that no descriptor of
+        // mydocker gets it and counts as inherited. execve(2) closes it.
+        rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), descriptor as i32)
+            .map(IntoRawFd::into_raw_fd)
+            .context(|| format!("occupy descriptor {descriptor}"))?;
     }
     Ok(count)
 }

@@ -261,6 +261,8 @@ fn read_options(mount: &Node<'_>) -> Result<Options> {
             return Ok(());
         }
         if let Some((_, set, clear)) = text.strip_prefix('r').and_then(find) {
+            attributes.set &= !clear;
+            attributes.clear &= !set;
             let masks = (&mut attributes.set_recursive, &mut attributes.clear_recursive);
             apply(masks, (*set, *clear));
             return Ok(());

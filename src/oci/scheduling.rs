@@ -26,6 +26,11 @@ const MAX_NODE: u32 = 1023;
 /// The highest CPU number that is passed to sched_setaffinity(2).
 const MAX_CPU: u32 = 1023;
 
+/// SCHED_DEADLINE of sched_setattr(2).
+pub const DEADLINE: u32 = 6;
+/// SCHED_FLAG_RESET_ON_FORK of sched_setattr(2).
+pub const RESET_ON_FORK: u64 = 1;
+
 /// Reads the fields of `process`. An error names the field.
 pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     Ok(Scheduling {
@@ -37,8 +42,8 @@ pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
 
 /// Reads the fields of `linux`. An error names the field.
 pub fn of_linux(linux: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
-    scheduling.memory_policy =
-        linux.get("memoryPolicy")?.map(|node| memory_policy(&node)).transpose()?;
+    let policy = linux.get("memoryPolicy")?.filter(|policy| !policy.is_empty());
+    scheduling.memory_policy = policy.map(|policy| memory_policy(&policy)).transpose()?;
     scheduling.personality = match linux.get("personality")? {
         Some(node) => {
             if let Some(flags) = node.get("flags")?.filter(|flags| !flags.is_empty()) {
@@ -64,10 +69,10 @@ fn scheduler(node: &Node<'_>) -> Result<Scheduler> {
         ("SCHED_BATCH", 3),
         ("SCHED_ISO", 4),
         ("SCHED_IDLE", 5),
-        ("SCHED_DEADLINE", 6),
+        ("SCHED_DEADLINE", DEADLINE),
     ];
     const FLAGS: [(&str, u64); 7] = [
-        ("SCHED_FLAG_RESET_ON_FORK", 0x01),
+        ("SCHED_FLAG_RESET_ON_FORK", RESET_ON_FORK),
         ("SCHED_FLAG_RECLAIM", 0x02),
         ("SCHED_FLAG_DL_OVERRUN", 0x04),
         ("SCHED_FLAG_KEEP_POLICY", 0x08),

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use miniserde::{Deserialize, Serialize};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
@@ -28,8 +29,8 @@ use rustix::net::{
 use super::systemd;
 use crate::error::{Context, Error, Result, fail};
 use crate::order;
-use crate::runtime::OCI_VERSION;
 use crate::runtime::cgroup::{self, freezer};
+use crate::runtime::{self, OCI_VERSION};
 use crate::store::{self, Durability, Lock, LockMode};
 use crate::sys::process::{self, Found};
 
@@ -54,6 +55,8 @@ pub struct State {
     pub cgroups: Vec<String>,
     /// The systemd unit, if systemd has made the cgroups.
     pub unit: Option<String>,
+    /// If the container's mounts are the host's: the number of mounts on its root before `create`.
+    pub mounts_before: Option<usize>,
 }
 
 /// The states that the specification defines (runtime.md, "State"), and runc's `paused`. Only hooks
@@ -219,6 +222,14 @@ impl Container {
             let _ = systemd::stop(unit);
         }
         cgroup::remove(&self.state.cgroups)?;
+        if let Some(before) = self.state.mounts_before {
+            let root = Path::new(&self.state.rootfs);
+            while runtime::mounts_on(root)? > before {
+                // The mounts below end with the root's.
+                unmount(root, UnmountFlags::DETACH)
+                    .context(|| format!("unmount {}", root.display()))?;
+            }
+        }
         store::remove_tree(&self.dir)
     }
 

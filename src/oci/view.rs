@@ -128,7 +128,7 @@ pub fn ps(globals: &Globals, args: &Args) -> Result<u8> {
 }
 
 /// The command `events`: prints the container's resource use. Without `--stats` prints it again
-/// after each interval until the container ends, and reports the first kill by the OOM killer.
+/// after each interval until the container ends, and reports each kill by the OOM killer.
 pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     const INTERVAL_NS: i64 = 5_000_000_000;
     let interval = match args.value("interval") {
@@ -141,7 +141,7 @@ pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
     let container = Container::look(&globals.root, args.id()?)?;
     let Some(process) = container.process()? else { fail!("container not running") };
     let quoted = json::to_string(&container.state.id);
-    let mut struck = cgroup::oom_killed(&container.state.cgroups);
+    let mut reported = cgroup::oom_kills(&container.state.cgroups);
     loop {
         print_stats(&container, &quoted)?;
         if args.has("stats") {
@@ -151,10 +151,11 @@ pub fn events(globals: &Globals, args: &Args) -> Result<u8> {
             Timespec { tv_sec: interval / 1_000_000_000, tv_nsec: interval % 1_000_000_000 };
         let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&interval));
         let ended = matches!(ended, Ok(1..));
-        if !struck && cgroup::oom_killed(&container.state.cgroups) {
-            struck = true;
+        let kills = cgroup::oom_kills(&container.state.cgroups);
+        for _ in reported..kills {
             print(&format!("{{\"type\":\"oom\",\"id\":{quoted}}}"))?;
         }
+        reported = reported.max(kills);
         if ended {
             return Ok(0);
         }

@@ -15,6 +15,7 @@ use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fstat, major, makedev, minor,
     mkdirat, mknodat, stat, statat, symlinkat,
 };
+use rustix::io::Errno;
 
 use super::spec::{DeviceNode, IdMaps, Mount, MountSource, NodeKind, Spec};
 use crate::error::{Context, Result, fail};
@@ -48,15 +49,10 @@ const LINKS: [(&str, &str); 6] = [
 /// Creates the nodes, links and mount points in `dev`, the file system of /dev before it is
 /// mounted.
 pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
-    for (name, major, minor) in STANDARD {
-        node(dev, name, FileType::CharacterDevice, 0o666, makedev(major, minor))?;
-    }
+    standard(dev)?;
     // The console is a null device. If the container has a terminal, it is mounted over the console
     // later.
     node(dev, "console", FileType::CharacterDevice, 0o620, makedev(1, 3))?;
-    for (target, name) in LINKS {
-        symlinkat(target, dev, name).context(|| format!("make link /dev/{name}"))?;
-    }
     let below = |mount: &Mount| Some(mount.target.strip_prefix("/dev").ok()?.to_owned());
     let mount_points = spec.mounts.iter().filter_map(below);
     for name in ["pts", "shm", "mqueue"] {
@@ -77,9 +73,24 @@ pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     })
 }
 
+/// Creates the standard nodes and links in the directory `dev`. Keeps files that are there.
+fn standard(dev: BorrowedFd<'_>) -> Result<()> {
+    for (name, major, minor) in STANDARD {
+        node(dev, name, FileType::CharacterDevice, 0o666, makedev(major, minor))?;
+    }
+    for (target, name) in LINKS {
+        unless_exists(symlinkat(target, dev, name)).context(|| format!("make link /dev/{name}"))?;
+    }
+    Ok(())
+}
+
+fn unless_exists(made: Result<(), Errno>) -> Result<(), Errno> {
+    if made == Err(Errno::EXIST) { Ok(()) } else { made }
+}
+
 /// Creates the nodes of `spec` that `populate` does not create, below the container's `root`: those
-/// outside /dev, or all if mydocker does not mount /dev. Fails if another file or device exists at
-/// a node's path.
+/// outside /dev, or all if mydocker does not mount /dev. If nothing is mounted on /dev, also creates
+/// the standard nodes there. Fails if another file or device exists at a node's path.
 pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let is_ours = |mount: &Mount| matches!(mount.source, MountSource::Devices { .. });
     let has_dev = spec.mounts.iter().any(is_ours);
@@ -94,7 +105,11 @@ pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
             Err(_) => given_node(parent.as_fd(), &file, device, spec.ids.as_ref())?,
         }
     }
-    Ok(())
+    if spec.mounts.iter().any(|mount| mount.target == Path::new("/dev")) {
+        return Ok(());
+    }
+    let dev = beneath::make_dirs(root, Path::new("dev"), Mode::from_raw_mode(0o755));
+    standard(dev.context(|| "make the container's /dev")?.as_fd())
 }
 
 fn is_same(found: &Stat, device: &DeviceNode) -> bool {
@@ -124,7 +139,7 @@ fn place(root: BorrowedFd<'_>, device: &DeviceNode, below: &str) -> Result<(Owne
 
 fn node(dev: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, number: u64) -> Result<()> {
     let made = mknodat(dev, name, kind, Mode::from_raw_mode(mode), number);
-    made.context(|| format!("make device node /dev/{name}"))
+    unless_exists(made).context(|| format!("make device node /dev/{name}"))
 }
 
 /// Creates the node `device` of the spec as `file` in `parent`.

@@ -18,7 +18,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, WaitId, WaitIdOptions, WaitOptions, ioctl_tiocsctty, setsid, waitid, waitpid,
+    Pid, WaitId, WaitIdOptions, WaitOptions, chroot, fchdir, ioctl_tiocsctty, setsid, waitid,
+    waitpid,
 };
 use rustix::thread::ThreadNameSpaceType;
 
@@ -51,6 +52,9 @@ pub struct Target<'a> {
     pub must_be_there: bool,
     /// Whether the container may have a time namespace of its own.
     pub has_time: bool,
+    /// Whether the container is in the host's mount namespace. Then the new process gets the root
+    /// of the first process by chroot(2).
+    pub has_hosts_mounts: bool,
     /// The ID mapping of the container's user namespace, if it has one.
     pub ids: Option<IdMaps>,
 }
@@ -186,7 +190,14 @@ fn helper(
         None => None,
     };
     let agent = Agent::connect(&process.seccomp, "running", Some(target.pid))?;
-    let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref()];
+    let root = if target.has_hosts_mounts {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = sys::process::open_in_proc(target.pid, "root", flags);
+        Some(opened.map_err(not_running).context(|| "open the container's root")?)
+    } else {
+        None
+    };
+    let keep = [Some(&pidfd), Some(parent), Some(&null), user_namespace.as_ref(), root.as_ref()];
     let mut keep: Vec<BorrowedFd<'_>> = keep.into_iter().flatten().map(AsFd::as_fd).collect();
     keep.extend(agent.as_ref().map(Agent::descriptor));
     keep.extend(trace::descriptor());
@@ -207,6 +218,10 @@ fn helper(
         .map_err(not_running)
         .context(|| "join the container's namespaces")?;
     drop(pidfd);
+    // A process that joins the host's mount namespace gets the host's root.
+    if let Some(root) = root {
+        fchdir(&root).and_then(|()| chroot(".")).context(|| "chroot into the container's root")?;
+    }
     if terminal {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .context(|| "open the container's /")?;

@@ -32,8 +32,9 @@ pub enum Place<'a> {
     /// On the host's files, in this directory if it is still there.
     Host(&'a Path),
     /// Inside the container, in its `/`. A hook inherits no environment, because the caller's
-    /// environment is the host's.
-    Container,
+    /// environment is the host's. The hook's process calls the function before it executes the
+    /// hook, a file of the image, to confine itself as the container's program will be.
+    Container(&'a dyn Fn() -> Result<()>),
 }
 
 /// The largest part of a hook's output that an error shows, in bytes.
@@ -54,9 +55,9 @@ pub fn input(state: &str, status: &str, pid: i32) -> String {
 /// Runs `hooks`, all of one `kind`, one after the other. Stops at the first failure and returns its
 /// error.
 pub fn run_all(kind: &str, hooks: &[Hook], place: Place<'_>, input: &str) -> Result<()> {
-    let mut each = hooks.iter();
-    each.try_for_each(|hook| {
-        run(hook, place, input).context(|| format!("{kind} hook {}", hook.path))
+    hooks.iter().enumerate().try_for_each(|(index, hook)| {
+        let what = || format!("error running {kind} hook #{index}: {}", hook.path);
+        run(hook, place, input).context(what)
     })
 }
 
@@ -79,7 +80,7 @@ pub fn run(hook: &Hook, place: Place<'_>, input: &str) -> Result<()> {
     let env = match (&hook.env, place) {
         (Some(env), _) => env.iter().map(c_string).collect::<Result<Vec<_>>>()?,
         (None, Place::Host(_)) => inherited(),
-        (None, Place::Container) => Vec::new(),
+        (None, Place::Container(_)) => Vec::new(),
     };
     let (path, vectors) = (c_string(&hook.path)?, sys::exec::Vectors::new(args, env));
     match clone3(Flags::default(), None).context(|| "fork")? {
@@ -87,12 +88,18 @@ pub fn run(hook: &Hook, place: Place<'_>, input: &str) -> Result<()> {
             let ready = sys::fds::become_stdio([stdin.as_fd(), theirs.as_fd(), theirs.as_fd()])
                 .and_then(|()| sys::fds::close_all_but(&[]));
             sys::signal::reset_all();
-            if let Place::Host(directory) = place {
-                // The bundle may be gone by the time of a poststop hook, which must run anyhow.
-                let _ = rustix::process::chdir(directory);
-            }
-            let Err(errno) = ready.and_then(|()| sys::exec::execve(&path, &vectors));
-            let words = Error::from(errno).to_string();
+            let confined = match place {
+                Place::Host(directory) => {
+                    // The bundle may be gone by the time of a poststop hook, which must run anyhow.
+                    let _ = rustix::process::chdir(directory);
+                    Ok(())
+                }
+                Place::Container(confine) => confine(),
+            };
+            let Err(error) = confined.and_then(|()| {
+                ready.and_then(|()| sys::exec::execve(&path, &vectors)).map_err(Error::from)
+            });
+            let words = error.to_string();
             let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
             sys::exec::exit_now(crate::error::EXIT_NOT_FOUND)
         }
@@ -192,7 +199,7 @@ mod tests {
         let script = "[ \"$(pwd)\" = /proc ] && [ -n \"$CARGO_MANIFEST_DIR\" ]";
         run(&without(script), host(), &state).unwrap();
         let script = "[ -z \"$CARGO_MANIFEST_DIR\" ]";
-        run(&without(script), Place::Container, &state).unwrap();
+        run(&without(script), Place::Container(&|| Ok(())), &state).unwrap();
     }
 
     #[test]
@@ -201,7 +208,7 @@ mod tests {
             run_all("poststop", &[hook(script, timeout)], host(), "{}").unwrap_err().to_string()
         };
         let said = fails("echo no room; exit 3", None);
-        assert_eq!(said, "poststop hook /bin/sh: exit status 3: no room");
+        assert_eq!(said, "error running poststop hook #0: /bin/sh: exit status 3: no room");
         assert!(fails("kill -9 $$", None).contains("signal 9"));
         assert!(fails("sleep 1000", Some(0)).contains("timeout"));
         let missing = Hook { path: "/nowhere".to_owned(), ..hook("", None) };

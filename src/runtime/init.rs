@@ -96,7 +96,8 @@ fn run(
         matches!(spec.device_access, DeviceAccess::All) || cgroup.restricts_devices();
     let agent = Agent::connect(&spec.process.seccomp, "creating", None)?;
     let shared = propagation::copy_shared(spec)?;
-    let root = rootfs::assemble(&spec.root, &spec.mount_point, joined.user(), copies)?;
+    let is_hosts = spec.namespaces.mount == Namespace::Host;
+    let root = rootfs::assemble(&spec.root, &spec.mount_point, is_hosts, joined.user(), copies)?;
     if !open_devices {
         sys::mount::add_attributes(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, false)
             .context(|| "block the image's device nodes")?;
@@ -154,7 +155,7 @@ fn run(
     // 6. Pivot to the new root. Afterwards no path leads to the host.
     let new_root =
         || format!("{} becomes /, the host's root is unmounted", spec.mount_point.display());
-    rootfs::make_root(root.as_fd(), spec.propagates()).traced("pivot_root", new_root)?;
+    rootfs::make_root(root.as_fd(), is_hosts, spec.propagates()).traced("pivot_root", new_root)?;
     if let Some(propagation) = spec.root_propagation {
         rootfs::propagate(propagation)?;
     }
@@ -195,7 +196,8 @@ fn run(
             rustix::process::getpid().as_raw_nonzero().get(),
         );
         let hooks = &spec.hooks.start_container;
-        hooks::run_all("startContainer", hooks, Place::Container, &input)?;
+        let place = Place::Container(&|| confined.confine_hook());
+        hooks::run_all("startContainer", hooks, place, &input)?;
     }
     confined.install_filter()?.exec()
 }

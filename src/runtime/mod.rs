@@ -44,7 +44,6 @@ use crate::sys;
 use crate::sys::trace::{self, Traced};
 use cgroup::Cgroup;
 pub use process::{DEFAULT_PATH, rlimits};
-use propagation::unescape;
 use spec::Spec;
 use user_namespace::Holder;
 
@@ -195,15 +194,25 @@ pub fn exit_code(status: WaitStatus) -> u8 {
 /// The mount points below any of `directories` in the caller's mount namespace, innermost first.
 /// Fails if /proc/self/mountinfo cannot be read.
 pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
-    let mounts =
-        std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")?;
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    let below = |point: &PathBuf| {
+    let mut points = mount_points()?;
+    points.retain(|point| {
         directories.iter().any(|directory| point != directory && point.starts_with(directory))
-    };
-    let mut points: Vec<PathBuf> = points.filter(below).collect();
+    });
     points.reverse();
     Ok(points)
+}
+
+/// The number of mounts on `directory` in the caller's mount namespace, one over the other. Fails
+/// if /proc/self/mountinfo cannot be read.
+pub fn mounts_on(directory: &Path) -> Result<usize> {
+    Ok(mount_points()?.iter().filter(|point| *point == directory).count())
+}
+
+/// The mount points of the caller's mount namespace, in the order of their mounts.
+fn mount_points() -> Result<Vec<PathBuf>> {
+    let mounts = propagation::mountinfo()?;
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    Ok(points.map(propagation::unescape).collect())
 }
 
 /// Kills a child of this process and waits for its end.

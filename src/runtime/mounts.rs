@@ -410,12 +410,27 @@ fn set_attributes(tree: BorrowedFd<'_>, attributes: &Attributes) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `target` is /proc or a file in it, under any path. Programs would believe that the
-/// user's file there comes from the kernel (CVE-2019-16884, CVE-2023-27561).
+/// The files of /proc over which a mount of the user may show the container's own figures, as lxcfs
+/// does. runc allows the same.
+const FIGURES: [&str; 8] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+];
+
+/// Fails if `target` is /proc or a file in it, under any path, except for `FIGURES` under their own
+/// paths. Programs would believe that the user's file there comes from the kernel (CVE-2019-16884,
+/// CVE-2023-27561).
 fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let stat = rustix::fs::fstatfs(target).context(|| "look at the mount point")?;
-    if stat.f_type as u64 == PROC_SUPER_MAGIC {
+    let is_figures = FIGURES.iter().any(|file| path == Path::new(file));
+    if stat.f_type as u64 == PROC_SUPER_MAGIC && !is_figures {
         fail!("{} lies in /proc, where nothing may be mounted", path.display());
     }
     Ok(())
@@ -468,7 +483,7 @@ fn filesystem(
 }
 
 /// Mounts an empty directory or the null device over each masked path, and makes each read-only
-/// path read-only. Fails if a component of a path is a symbolic link.
+/// path read-only. A symbolic link in a path leads to the file in the container that it names.
 fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
     for path in &spec.masked {
@@ -507,7 +522,7 @@ fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
 
 fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>> {
     let path = below(Path::new(path));
-    match beneath::open_without_links(root, path, OFlags::PATH, Mode::empty()) {
+    match beneath::handle(root, path) {
         Ok(handle) => Ok(Some(handle)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(error) => Err(error).context(|| format!("open /{} in the container", path.display())),

@@ -20,10 +20,10 @@ use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork};
 
-/// The flags for the clone of init: a new mount namespace and a new namespace of each private kind.
-/// With `held`, a holder (`user_namespace`) has created all of these namespaces except the PID
-/// namespace. `init` creates the cgroup namespace later: the root of a cgroup namespace is the
-/// cgroup of the process that creates it.
+/// The flags for the clone of init: a new namespace of each private kind. With `held`, a holder
+/// (`user_namespace`) has created all of these namespaces except the PID namespace. `init` creates
+/// the cgroup namespace later: the root of a cgroup namespace is the cgroup of the process that
+/// creates it.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
         return match &namespaces.pid {
@@ -32,6 +32,7 @@ pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
         };
     }
     [
+        (&namespaces.mount, Flags::MOUNT),
         (&namespaces.pid, Flags::PID),
         (&namespaces.ipc, Flags::IPC),
         (&namespaces.uts, Flags::UTS),
@@ -39,13 +40,14 @@ pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     ]
     .into_iter()
     .filter(|(namespace, _)| **namespace == Namespace::Private)
-    .fold(Flags::MOUNT, |flags, (_, flag)| flags.with(flag))
+    .fold(Flags::default(), |flags, (_, flag)| flags.with(flag))
 }
 
 /// Describes the result of the clone, for the log of `--debug`.
 pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
-    let mut text = format!("CLONE_NEWNS: init, process {}", child.as_raw_nonzero());
+    let mut text = format!("init, process {}", child.as_raw_nonzero());
     let all = [
+        (&namespaces.mount, "NS"),
         (&namespaces.pid, "PID"),
         (&namespaces.ipc, "IPC"),
         (&namespaces.uts, "UTS"),
@@ -53,7 +55,7 @@ pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
     ];
     for (namespace, name) in all.into_iter().rev() {
         match namespace {
-            Namespace::Private => text.insert_str(0, &format!("CLONE_NEW{name}|")),
+            Namespace::Private => text.insert_str(0, &format!("CLONE_NEW{name} ")),
             Namespace::Host => text += &format!(", {name} the host's"),
             Namespace::Of { pid, .. } => text += &format!(", {name} that of process {pid}"),
             Namespace::Path(path) => text += &format!(", {name} that of {}", path.display()),
@@ -88,7 +90,8 @@ pub struct Joined {
     /// The mount namespace of the container whose network namespace is joined and whose files such
     /// as /etc/hosts are shared.
     pub network_mounts: Option<OwnedFd>,
-    /// The container's own mount namespace, if a holder has created it.
+    /// The container's own mount namespace, if a holder has created it, or the one that the spec
+    /// names.
     mounts: Option<OwnedFd>,
     user: Option<OwnedFd>,
     cgroup: Option<OwnedFd>,
@@ -143,7 +146,7 @@ impl Joined {
             network: join(&namespaces.network, "net")?,
             ipc_mounts: mounts_of(&namespaces.ipc)?,
             network_mounts: mounts_of(&namespaces.network)?,
-            mounts: held("mnt")?,
+            mounts: join(&namespaces.mount, "mnt")?,
             user: held("user")?,
             cgroup: other(&namespaces.cgroup, "cgroup")?,
             time: other(&namespaces.time, "time")?,
@@ -177,34 +180,34 @@ impl Joined {
             return clone();
         }
         let own = open_path(Path::new("/proc/self/ns/pid")).map(Some)?;
-        enter(&self.pid, LinkNameSpaceType::ProcessID)?;
+        enter(&self.pid, LinkNameSpaceType::ProcessID, "pid")?;
         let cloned = clone();
         // A process itself never changes its PID namespace, so the child cannot return from the
         // joined one.
         if matches!(cloned, Ok(Fork::Child)) {
             return cloned;
         }
-        enter(&own, LinkNameSpaceType::ProcessID)?;
+        enter(&own, LinkNameSpaceType::ProcessID, "pid")?;
         cloned
     }
 
     /// Joins the IPC, UTS, network and time namespaces.
     pub fn enter(&self) -> Result<()> {
-        enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication)?;
-        enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName)?;
-        enter(&self.network, LinkNameSpaceType::Network)?;
-        enter(&self.time, LinkNameSpaceType::Time)
+        enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication, "ipc")?;
+        enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName, "uts")?;
+        enter(&self.network, LinkNameSpaceType::Network, "network")?;
+        enter(&self.time, LinkNameSpaceType::Time, "time")
     }
 
     /// Joins the cgroup namespace.
     pub fn enter_cgroup_namespace(&self) -> Result<()> {
-        enter(&self.cgroup, LinkNameSpaceType::ControlGroup)
+        enter(&self.cgroup, LinkNameSpaceType::ControlGroup, "cgroup")
     }
 
-    /// Joins the mount namespace that the holder has created: a copy of the host's mounts, owned by
-    /// the user namespace.
+    /// Joins the mount namespace that the holder has created, a copy of the host's mounts that the
+    /// user namespace owns, or the one that the spec names.
     pub fn enter_mounts(&self) -> Result<()> {
-        enter(&self.mounts, LinkNameSpaceType::Mount)
+        enter(&self.mounts, LinkNameSpaceType::Mount, "mount")
     }
 }
 
@@ -243,7 +246,7 @@ pub fn create_time_namespace(offsets: &[TimeOffset]) -> Result<()> {
     // unshare(2) moves only later children to the new time namespace. setns(2) moves this process
     // too.
     let created = open_path(Path::new("/proc/self/ns/time_for_children")).map(Some)?;
-    enter(&created, LinkNameSpaceType::Time)
+    enter(&created, LinkNameSpaceType::Time, "time")
 }
 
 /// Moves the calling thread, the only one of its process, into the namespaces `which` of the
@@ -285,11 +288,11 @@ pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Resu
     opened.try_for_each(|(kind, fd)| move_into_link_name_space(fd.as_fd(), Some(*kind)))
 }
 
-fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType) -> Result<()> {
+fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType, name: &str) -> Result<()> {
     let Some(fd) = namespace else { return Ok(()) };
     move_into_link_name_space(fd.as_fd(), Some(kind))
         .map_err(Error::from)
-        .context(|| format!("join a namespace ({kind:?})"))
+        .context(|| format!("join the {name} namespace"))
 }
 
 /// Makes this process undumpable (PR_SET_DUMPABLE, prctl(2)). Then no process in the container can
@@ -318,6 +321,7 @@ mod tests {
                     }
                 };
                 Namespaces {
+                    mount: Namespace::Private,
                     pid: of(0),
                     ipc: of(1),
                     uts: of(2),

@@ -29,6 +29,7 @@ use super::user_namespace::{UserNamespace, root_of};
 use super::{capabilities, label, pid1, user};
 use crate::error::{Context, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::raw;
+use crate::sys::seccomp::Flags;
 use crate::sys::trace::{self, Traced};
 use crate::sys::{self, beneath};
 
@@ -165,17 +166,39 @@ impl<'a> Confined<'a> {
         self.program.check()
     }
 
+    /// Confines a hook inside the container, in a process of its own, by the filter and the
+    /// privileges of the program. Only the program has the filter's agent: the calls that the agent
+    /// decides fail in a hook with ENOSYS.
+    pub fn confine_hook(&self) -> Result<()> {
+        self.forbid_privileges()?;
+        self.install(|flags| flags.without(Flags::NEW_LISTENER)).map(drop)
+    }
+
+    fn forbid_privileges(&self) -> Result<()> {
+        if !self.process.no_new_privileges {
+            return Ok(());
+        }
+        set_no_new_privs(true)
+            .traced("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned())
+            .context(|| "set no_new_privs")
+    }
+
+    fn install(&self, change: impl FnOnce(Flags) -> Flags) -> Result<Option<OwnedFd>> {
+        let Some(filter) = &self.filter else { return Ok(None) };
+        if self.spare != 0 {
+            capabilities::raise(self.spare)?;
+        }
+        sys::seccomp::install(&filter.instructions, change(filter.flags))
+            .context(|| "install the seccomp filter")
+    }
+
     /// Installs the filter. Every later step must be allowed by the filter.
     pub fn install_filter(self) -> Result<Program<'a>> {
-        let Confined { process, program, filter, spare, init, stays, agent } = self;
-        if process.no_new_privileges {
-            set_no_new_privs(true)
-                .traced("prctl", || "PR_SET_NO_NEW_PRIVS".to_owned())
-                .context(|| "set no_new_privs")?;
-        }
+        self.forbid_privileges()?;
+        let Confined { process, program, filter, init, stays, agent, .. } = &self;
         // Close the log now, because a filter may refuse write(2). So the last two steps are logged
         // before they happen.
-        trace::step("seccomp", || match &filter {
+        trace::step("seccomp", || match filter {
             Some(program) => {
                 format!("install a filter of {} BPF instructions", program.instructions.len())
             }
@@ -187,24 +210,18 @@ impl<'a> Confined<'a> {
         trace::stop();
         // Install the filter last, so that a profile need not allow the system calls of earlier
         // steps. Only the message to the agent, capset(2) and the fork of an init follow below.
-        if let Some(filter) = filter {
-            if spare != 0 {
-                capabilities::raise(spare)?;
-            }
-            let listener = sys::seccomp::install(&filter.instructions, filter.flags)
-                .context(|| "install the seccomp filter")?;
-            if let (Some(agent), Some(listener)) = (agent, listener) {
-                agent.hand_over(listener.as_fd())?;
-            }
+        let listener = self.install(|flags| flags)?;
+        if let (Some(agent), Some(listener)) = (agent, listener) {
+            agent.hand_over(listener.as_fd())?;
         }
-        if stays && process.ambient == 0 {
+        if *stays && process.ambient == 0 {
             // This process calls no execve(2), which would drop its spare capabilities.
             capabilities::limit(process.capabilities, 0)?;
         }
-        if init {
+        if *init {
             pid1::become_init()?;
         }
-        Ok(program)
+        Ok(self.program)
     }
 }
 
@@ -270,6 +287,12 @@ fn vectors(process: &Process, home: &str) -> Result<sys::exec::Vectors> {
     given.retain(|pair| later.insert(name_of(pair)) && *pair != "HOME=");
     given.reverse();
     let mut env = given.iter().map(|pair| c_string(pair)).collect::<Result<Vec<_>>>()?;
+    // sd_listen_fds(3) compares this variable with the program's own PID, which only this process
+    // knows.
+    if let Some(pair) = env.iter_mut().find(|pair| pair.as_c_str() == c"LISTEN_PID=") {
+        let own = rustix::process::getpid().as_raw_nonzero();
+        *pair = c_string(&format!("LISTEN_PID={own}"))?;
+    }
     let has = |name: &str| given.iter().any(|pair| name_of(pair) == name);
     if process.completes_env && !has("PATH") {
         env.push(c_string(&format!("PATH={DEFAULT_PATH}"))?);
@@ -355,7 +378,7 @@ fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     // SCHED_DEADLINE task.
     set_cpus(cpus.as_deref())?;
     if let Some(scheduler) = scheduler {
-        sys::schedule::set_scheduler(scheduler)
+        sys::schedule::set_scheduler(None, scheduler)
             .context(|| format!("set the scheduling policy {}", scheduler.policy))?;
     }
     if let Some((class, level)) = io_priority {

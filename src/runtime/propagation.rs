@@ -109,7 +109,7 @@ fn mounts_on(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
 }
 
 /// Decodes the octal escapes in a path of mountinfo: `\040` is a space, `\134` a backslash.
-pub(super) fn unescape(text: &str) -> PathBuf {
+pub fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, others @ ..] = rest {
@@ -134,7 +134,8 @@ fn mount_id(handle: &OwnedFd) -> Result<String> {
     Ok(found.context(|| "look for the mount of a bind")?.stx_mnt_id.to_string())
 }
 
-fn mountinfo() -> Result<String> {
+/// The mounts of the caller's mount namespace (proc_pid_mountinfo(5)).
+pub fn mountinfo() -> Result<String> {
     std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")
 }
 

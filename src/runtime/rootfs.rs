@@ -27,20 +27,23 @@ use crate::sys::{self, beneath};
 const MAX_LAYERS: usize = 500;
 
 /// Mounts the root on `mount_point` and returns a handle to it. The mount exists only in this
-/// process's mount namespace. With `user_namespace`, the owners on disk are IDs of that namespace;
-/// for a directory only if it is `mapped`.
+/// process's mount namespace, which with `is_hosts` is the host's. With `user_namespace`, the owners
+/// on disk are IDs of that namespace; for a directory only if it is `mapped`.
 ///
 /// The tree `copies` is mounted on `mount_point` first, and the root covers it, so only the tree's
 /// descriptor leads to it. This mount ends when the host's root is unmounted.
 pub fn assemble(
     root: &Root,
     mount_point: &Path,
+    is_hosts: bool,
     user_namespace: Option<BorrowedFd<'_>>,
     copies: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
-    // As slaves the mounts follow an unmount on the host; no mount made here reaches the host.
-    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .context(|| "make the mounts of this namespace private")?;
+    if !is_hosts {
+        // As slaves the mounts follow an unmount on the host; no mount made here reaches the host.
+        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+            .context(|| "make the mounts of this namespace private")?;
+    }
     if let Some(copies) = copies {
         open_directory(mount_point)
             .and_then(|target| sys::mount::attach(copies, target.as_fd()))
@@ -258,11 +261,15 @@ pub fn propagate(last: LastPropagation) -> Result<()> {
         .context(|| "set the propagation of the container's root")
 }
 
-/// Makes `root` the `/` of this process and unmounts the host's root. Without `propagates` makes
-/// all mounts private. With `propagates`, some mounts stay slaves or peers of the host's mounts,
+/// Makes `root` the `/` of this process, in the host's mount namespace (`is_hosts`) only by
+/// chroot(2). In another one also unmounts the host's root, and without `propagates` makes all
+/// mounts private. With `propagates`, some mounts stay slaves or peers of the host's mounts,
 /// and all others are private already.
-pub fn make_root(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
+pub fn make_root(root: BorrowedFd<'_>, is_hosts: bool, propagates: bool) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
+    if is_hosts {
+        return chroot(".").context(|| "chroot into the new root");
+    }
     // With "." as both arguments pivot_root(2) stacks the old root on the new one, and the unmount
     // removes the old root. So the new root needs no directory for the old one.
     match pivot_root(".", ".") {

@@ -179,6 +179,9 @@ pub enum Identity {
 
 /// The namespaces of a container.
 pub struct Namespaces {
+    /// With `Namespace::Host` the container's mounts are made in the caller's mount namespace, below
+    /// the mount point of its root, and only chroot(2) confines the container to its root.
+    pub mount: Namespace,
     pub pid: Namespace,
     pub ipc: Namespace,
     pub uts: Namespace,
@@ -196,6 +199,7 @@ impl Namespaces {
     /// The host's namespaces, except for the user namespace `user`.
     pub fn of_host(user: Namespace) -> Namespaces {
         Namespaces {
+            mount: Namespace::Host,
             pid: Namespace::Host,
             ipc: Namespace::Host,
             uts: Namespace::Host,

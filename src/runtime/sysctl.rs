@@ -15,7 +15,7 @@ pub enum Owner {
 pub const NEXT_SHM_ID: &str = "kernel.shm_next_id";
 
 /// The kind of namespace to which `key`, such as `net.core.somaxconn`, belongs; `None` means the
-/// host.
+/// host. Also `None` for the host name, which every face sets by an option of its own.
 pub fn owner(key: &str) -> Option<Owner> {
     let is_below = |prefix| key.strip_prefix(prefix).is_some_and(|rest: &str| !rest.is_empty());
     match key {
@@ -28,7 +28,7 @@ pub fn owner(key: &str) -> Option<Owner> {
         | "kernel.shmmni"
         | "kernel.shm_rmid_forced"
         | NEXT_SHM_ID => Some(Owner::Ipc),
-        "kernel.domainname" | "kernel.hostname" => Some(Owner::Uts),
+        "kernel.domainname" => Some(Owner::Uts),
         _ if is_below("fs.mqueue.") => Some(Owner::Ipc),
         _ if is_below("net.") => Some(Owner::Network),
         _ => None,

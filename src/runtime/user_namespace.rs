@@ -35,20 +35,21 @@ pub struct UserNamespace<'a> {
 }
 
 impl UserNamespace<'_> {
-    /// Moves the calling thread, the only one of its process, into the user namespace as its root.
-    /// The process must have no supplementary groups, because they would stay (setns(2)).
+    /// Moves the calling thread, the only one of its process, into the user namespace as its root,
+    /// or as its lowest IDs if it has no root. The process must have no supplementary groups,
+    /// because they would stay (setns(2)).
     pub fn enter(&self) -> Result<()> {
         move_into_link_name_space(self.fd, Some(LinkNameSpaceType::User))
             .context(|| "enter the user namespace")?;
-        set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
-            .context(|| "become the user namespace's root group")?;
-        set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
-            .context(|| "become the user namespace's root")
+        let (user, group) = lowest(self.ids)?;
+        let (uid, gid) = (Uid::from_raw(user.inside), Gid::from_raw(group.inside));
+        set_thread_res_gid(gid, gid, gid).context(|| "become the user namespace's root group")?;
+        set_thread_res_uid(uid, uid, uid).context(|| "become the user namespace's root")
     }
 }
 
 /// Makes the calling thread create files as the container's root. The thread keeps the capabilities
-/// of the host's root. Fails if the mapping has no ID 0.
+/// of the host's root.
 pub fn become_builder(ids: &IdMaps) -> Result<()> {
     let (uid, gid) = root_of(ids)?;
     set_thread_res_gid(Gid::ROOT, gid, Gid::ROOT)
@@ -58,11 +59,20 @@ pub fn become_builder(ids: &IdMaps) -> Result<()> {
     capabilities::raise_permitted()
 }
 
-/// The host's IDs for the container's root. Fails if the mapping has no ID 0.
+/// The host's IDs for the container's root, or for the lowest IDs if the mapping has no ID 0. Fails
+/// if the mapping is empty.
 pub fn root_of(ids: &IdMaps) -> Result<(Uid, Gid)> {
-    match (ids.host_uid(0), ids.host_gid(0)) {
-        (Some(uid), Some(gid)) => Ok((Uid::from_raw(uid), Gid::from_raw(gid))),
-        _ => fail!("the user namespace has no user 0 or no group 0; map both"),
+    let (user, group) = lowest(ids)?;
+    Ok((Uid::from_raw(user.outside), Gid::from_raw(group.outside)))
+}
+
+/// The ranges of user IDs and of group IDs that begin with the lowest IDs.
+fn lowest(ids: &IdMaps) -> Result<(&IdRange, &IdRange)> {
+    let users = ids.uids.iter().min_by_key(|range| range.inside);
+    let groups = ids.gids.iter().min_by_key(|range| range.inside);
+    match (users, groups) {
+        (Some(users), Some(groups)) => Ok((users, groups)),
+        _ => fail!("the user namespace has no users or no groups"),
     }
 }
 

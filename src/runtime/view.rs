@@ -94,7 +94,7 @@ pub fn at_rest(
     mount_point: &Path,
     prepare: &dyn Fn() -> Result<()>,
 ) -> Result<OwnedFd> {
-    let root = in_own_namespace(|| rootfs::assemble(root, mount_point, None, None))?;
+    let root = in_own_namespace(|| rootfs::assemble(root, mount_point, false, None, None))?;
     prepare()?;
     for mount in mounts {
         // Other mounts, such as a tmpfs, are empty before the container starts.

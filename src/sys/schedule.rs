@@ -4,6 +4,7 @@
 //! kernel's constants.
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::last_errno;
 
@@ -32,12 +33,14 @@ pub fn cpus() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |cpus| cpus.count().max(1) as usize)
 }
 
-/// Sets the scheduling policy and priority of the calling thread (sched_setattr(2)).
-pub fn set_scheduler(scheduler: &Scheduler) -> Result<(), Errno> {
+/// Sets the scheduling policy and priority of the thread `thread`, or of the calling one
+/// (sched_setattr(2)).
+pub fn set_scheduler(thread: Option<Pid>, scheduler: &Scheduler) -> Result<(), Errno> {
     let size = std::mem::size_of::<Scheduler>() as u32;
     let attributes = Scheduler { size, ..*scheduler };
+    let thread = Pid::as_raw(thread);
     // SAFETY: the kernel reads `size` bytes of plain integers and writes nothing.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, 0) })
 }
 
 /// Sets the I/O class of this thread (1 real-time, 2 best-effort, 3 idle) and its level in the
@@ -80,7 +83,7 @@ mod tests {
         std::thread::spawn(|| {
             const BATCH: u32 = 3;
             let scheduler = Scheduler { policy: BATCH, nice: 5, ..Scheduler::default() };
-            set_scheduler(&scheduler).unwrap();
+            set_scheduler(None, &scheduler).unwrap();
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
             let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
             // nice and policy: fields 19 and 41 of proc_pid_stat(5).

@@ -32,6 +32,11 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// These flags except those of `other`.
+    pub fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// Whether all flags of `other` are set.
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0

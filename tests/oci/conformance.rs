@@ -51,6 +51,7 @@ const RUNTIME: &[(&str, Check)] = &[
     ("a failing startContainer or poststart hook is an error and stops", FAILING_HOOKS),
     ("a failing poststop hook is a warning, and the others run", FAILING_HOOKS),
     ("start runs the program", LIFECYCLE),
+    ("start without a process is an error, create is not", Test("only_start_needs_a_process")),
     (
         "delete undoes what create did",
         Test("run_gives_the_output_and_the_status_and_leaves_nothing"),
@@ -128,6 +129,35 @@ const CONFIG: &[(&str, Check)] = &[
              {\"destination\":\"/m\",\"options\":[\"remount\",\"ro\",\"noexec\"]},",
             "while read a b c d e f g h; do [ $e = /m ] && echo $f; done < /proc/self/mountinfo; true",
             "ro,noexec,relatime\n",
+        ),
+    ),
+    (
+        "a recursive option also changes the mount itself, unless a later one changes it back",
+        Prints(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/m\",\"source\":\".\",\"options\":[\"rbind\",\"rw\",\"rro\"]},\
+             {\"destination\":\"/n\",\"source\":\".\",\"options\":[\"rbind\",\"rro\",\"rw\"]},",
+            "for d in m n; do touch /$d/x 2>/dev/null && echo $d; done",
+            "n\n",
+        ),
+    ),
+    (
+        "a file of /proc may be covered with the container's own figures",
+        Prints(
+            "{ \"destination\": \"/dev\", \"type\"",
+            "{ \"destination\": \"/proc/uptime\", \"source\": \"config.json\", \"options\": [\"bind\"] },\
+             { \"destination\": \"/dev\", \"type\"",
+            "head -c1 /proc/uptime",
+            "{",
+        ),
+    ),
+    (
+        "other files of /proc may not be covered",
+        Refused(
+            "{ \"destination\": \"/dev\", \"type\"",
+            "{ \"destination\": \"/proc/version\", \"source\": \"config.json\", \"options\": [\"bind\"] },\
+             { \"destination\": \"/dev\", \"type\"",
+            "/proc/version lies in /proc",
         ),
     ),
     (
@@ -229,6 +259,10 @@ const CONFIG: &[(&str, Check)] = &[
         "createContainer runs in the container's namespaces, its path is the host's",
         Test("hooks_run_in_the_specified_namespaces"),
     ),
+    (
+        "a startContainer hook has the filter of the program",
+        Test("a_hook_in_the_container_has_the_filter_of_the_program"),
+    ),
     ("startContainer's path is the container's", Test("hooks_run_in_the_specified_namespaces")),
     (
         "prestart, createRuntime, poststart, poststop run in the caller's namespaces",
@@ -275,11 +309,17 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         Test("namespaces_are_new_the_callers_or_those_of_a_path"),
     ),
     (
+        "without a mount namespace in the list, the container is in the caller's",
+        Test("a_container_in_the_hosts_mount_namespace_leaves_no_mounts"),
+    ),
+    ("a mount namespace may have a path", Test("a_container_joins_the_mount_namespace_of_a_path")),
+    ("ID mappings need no ID 0", Test("a_user_namespace_needs_no_root")),
+    (
         "a path to a namespace of another type is an error",
         Refused(
             "{ \"type\": \"uts\" }",
             "{ \"type\": \"uts\", \"path\": \"/proc/self/ns/net\" }",
-            "",
+            "join the uts namespace",
         ),
     ),
     (
@@ -340,6 +380,16 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             SAME.1,
             "for d in null zero full random urandom tty ptmx; do [ -c /dev/$d ] && echo $d; done",
             "null\nzero\nfull\nrandom\nurandom\ntty\nptmx\n",
+        ),
+    ),
+    (
+        "the default devices are there without a mount on /dev, and keep devices that are given",
+        Prints(
+            "\"destination\": \"/dev\", \"type\": \"tmpfs\"",
+            "\"destination\": \"/x/dev\", \"type\": \"tmpfs\"",
+            "for d in null zero full random urandom tty; do [ -c /dev/$d ] && echo $d; done; \
+             readlink /dev/fd; echo x > /dev/null",
+            "null\nzero\nfull\nrandom\nurandom\ntty\n/proc/self/fd\n",
         ),
     ),
     ("a cgroup with processes is an error", Test("a_cgroup_that_is_in_use_is_refused")),
@@ -454,6 +504,10 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         Prints("[\"/proc/acpi\"", "[\"/etc\",\"/proc/acpi\"", "ls /etc; wc -c < /proc/keys", "0\n"),
     ),
     (
+        "a masked or read-only path may be a link, which leads to a file of the container",
+        Test("links_of_masked_and_read_only_paths_stay_in_the_container"),
+    ),
+    (
         "read-only paths can't be written",
         Prints(
             SAME.0,
@@ -470,6 +524,27 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax",
             "1\n9999\n",
         ),
+    ),
+    (
+        "the host name is no sysctl",
+        Refused(
+            MASKED,
+            "\"sysctl\":{\"kernel.hostname\":\"x\"},\"maskedPaths\"",
+            "linux.sysctl.kernel.hostname should be",
+        ),
+    ),
+    (
+        "an empty memory policy is none",
+        Prints(
+            MASKED,
+            "\"memoryPolicy\":{},\"maskedPaths\"",
+            "head -n1 /proc/self/numa_maps | cut -d' ' -f2",
+            "default\n",
+        ),
+    ),
+    (
+        "a filter that allows nothing ends the container",
+        Test("a_filter_that_refuses_everything_ends_the_container"),
     ),
     (
         "personality has no flags",
@@ -546,6 +621,7 @@ fn every_must_of_the_specification_is_checked() {
         include_str!("main.rs"),
         include_str!("features.rs"),
         include_str!("lifecycle.rs"),
+        include_str!("namespaces.rs"),
         include_str!("update.rs"),
     ];
     let bundle = Bundle::new();

@@ -362,10 +362,75 @@ fn kill_sends_the_signal_that_is_asked_for() {
         eventually("it has heard", || bundle.output() == words);
     }
     bundle.call(&["kill", &bundle.id, "NOPE"]).exits(1).stderr_has("unknown signal 'NOPE'");
+    // 0 only asks whether the container runs.
+    bundle.call(&["kill", &bundle.id, "0"]).stdout("");
     // Without a signal, SIGTERM is sent.
     bundle.call(&["kill", &bundle.id]).stdout("");
     eventually("it has stopped", || bundle.has_status("stopped"));
     assert!(bundle.output().ends_with("usr1\nterm\n"));
+    bundle.call(&["kill", &bundle.id, "0"]).exits(1).stderr_has("container not running");
+    bundle.call(&["kill", "--all", &bundle.id, "0"]).stdout("");
+}
+
+#[test]
+fn only_start_needs_a_process() {
+    let bundle = Bundle::new();
+    let text = bundle.config();
+    let (before, rest) = text.split_once("  \"process\": {").unwrap();
+    let (_, after) = rest.split_once("\n  },\n").unwrap();
+    bundle.set_config(format!("{before}{after}"));
+    bundle.create();
+    assert!(bundle.has_status("created"));
+    bundle.call(&["start", &bundle.id]).exits(1).stderr_has("Permission denied");
+    eventually("it has stopped", || bundle.has_status("stopped"));
+}
+
+#[test]
+fn a_filter_that_refuses_everything_ends_the_container() {
+    let bundle = Bundle::new();
+    let by = "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\"},\"maskedPaths\"";
+    bundle.edit("\"maskedPaths\"", by);
+    bundle.create();
+    // Init cannot report why it ends.
+    bundle.call(&["start", &bundle.id]).stdout("");
+    eventually("it has stopped", || bundle.has_status("stopped"));
+}
+
+#[test]
+fn a_hook_in_the_container_has_the_filter_of_the_program() {
+    let bundle = Bundle::new();
+    let by = "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":\
+              [\"mkdir\",\"mkdirat\"],\"action\":\"SCMP_ACT_KILL\"}]},\"maskedPaths\"";
+    bundle.edit("\"maskedPaths\"", by);
+    let hook = "\"hooks\":{\"startContainer\":[{\"path\":\"/bin/true\"},{\"path\":\"/bin/mkdir\",\
+                \"args\":[\"mkdir\",\"/dev/shm/x\"]}]},\"hostname\"";
+    bundle.edit("\"hostname\"", hook);
+    for nnp in ["true", "false"] {
+        bundle.runs("true");
+        let words = "error running startContainer hook #1: /bin/mkdir: ended by signal 31";
+        bundle.run().exits(1).stderr_has(words);
+        bundle.edit("[\"sh\",\"-c\",\"true\"]", "[\"sh\"]");
+        bundle.edit(&format!("\"noNewPrivileges\": {nnp}"), "\"noNewPrivileges\": false");
+    }
+}
+
+#[test]
+fn links_of_masked_and_read_only_paths_stay_in_the_container() {
+    let bundle = Bundle::new();
+    let (outside, root) = (bundle.dir().join("outside"), bundle.rootfs());
+    std::fs::write(&outside, "kept\n").unwrap();
+    std::fs::create_dir(root.join("d")).unwrap();
+    std::fs::write(root.join("d/file"), "seen\n").unwrap();
+    for (target, name) in [("d", "inside"), ("../../../outside", "up"), ("d", "fixed")] {
+        std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+    }
+    let masked = "\"maskedPaths\": [\"/inside/file\", \"/up\", ";
+    bundle.edit("\"maskedPaths\": [", masked);
+    bundle.edit("\"readonlyPaths\": [", "\"readonlyPaths\": [\"/fixed\", ");
+    bundle.edit("\"readonly\": true", "\"readonly\": false");
+    bundle.runs("wc -c < /d/file; touch /d/new 2>/dev/null || echo fixed");
+    bundle.run().stdout("0\nfixed\n");
+    assert_eq!(std::fs::read_to_string(outside).unwrap(), "kept\n");
 }
 
 #[test]
@@ -406,7 +471,7 @@ fn a_failed_hook_ends_the_container_and_poststop_still_runs() {
         let poststop = format!("\"poststop\":[{{\"path\":\"/usr/bin/touch\",{touch}}}]");
         bundle.edit("\"hooks\":{", &format!("\"hooks\":{{{poststop},"));
         let done = bundle.call(&["create", "--bundle", &path, &bundle.id]).exits(1);
-        done.stderr_has(&format!("{kind} hook /bin/false: exit status 1"));
+        done.stderr_has(&format!("error running {kind} hook #0: /bin/false: exit status 1"));
         bundle.call(&["state", &bundle.id]).exits(1).stderr_has("does not exist");
         assert!(!bundle.has_cgroup());
         // Hooks that ran before the failure have set something up; poststop removes it.
@@ -416,7 +481,7 @@ fn a_failed_hook_ends_the_container_and_poststop_still_runs() {
         with(kind);
         bundle.create();
         let done = bundle.call(&["start", &bundle.id]).exits(1);
-        done.stderr_has(&format!("{kind} hook /bin/false: exit status 1"));
+        done.stderr_has(&format!("error running {kind} hook #0: /bin/false: exit status 1"));
         eventually("it has stopped", || bundle.has_status("stopped"));
         bundle.call(&["delete", &bundle.id]).stdout("");
     }
@@ -427,7 +492,7 @@ fn a_failed_hook_ends_the_container_and_poststop_still_runs() {
     );
     bundle.set_config_with(&good, HOSTNAME, &by);
     bundle.create();
-    bundle.call(&["delete", "--force", &bundle.id]).stderr_has("poststop hook /bin/false");
+    bundle.call(&["delete", "--force", &bundle.id]).stderr_has("poststop hook #0: /bin/false");
     assert!(mark.exists());
 }
 

@@ -7,6 +7,7 @@ mod support;
 mod conformance;
 mod features;
 mod lifecycle;
+mod namespaces;
 mod sockets;
 mod systemd;
 mod update;
@@ -332,6 +333,46 @@ fn the_scheduling_of_a_process_is_set() {
     let maps = ["exec", &bundle.id, "sh", "-c", "head -1 /proc/self/numa_maps"];
     bundle.call(&maps).stdout_has(" prefer");
     bundle.call(&["exec", &bundle.id, "cut", "-d ", "-f19,41", "/proc/self/stat"]).stdout("5 3\n");
+}
+
+/// A task with a deadline cannot fork, and RESET_ON_FORK takes a child's policy away.
+#[test]
+fn a_process_of_exec_may_have_a_deadline() {
+    let bundle = Bundle::new();
+    bundle.runs("exec sleep 1000");
+    bundle.create();
+    bundle.call(&["start", &bundle.id]).stdout("");
+    for flags in ["", "\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\"],"] {
+        let (process, pid) = (bundle.dir().join("process.json"), bundle.dir().join("pid"));
+        let text = format!(
+            "{{\"cwd\":\"/\",\"args\":[\"sleep\",\"1000\"],\"scheduler\":{{\"policy\":\"SCHED_DEADLINE\",\
+             {flags}\"runtime\":42000,\"deadline\":100000,\"period\":1000000}}}}"
+        );
+        std::fs::write(&process, text).unwrap();
+        let (process, file) = (process.to_str().unwrap(), pid.to_str().unwrap());
+        let args = ["exec", "-d", "--pid-file", file, "--process", process, &bundle.id];
+        // The streams are files, because the process keeps them longer than the call.
+        bundle.create_by(bundle.command(&args));
+        let pid = std::fs::read_to_string(&pid).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        assert_eq!(stat.split(' ').nth(40), Some("6"), "{stat}");
+    }
+}
+
+#[test]
+fn crun_flags_name_the_configuration_and_the_cgroup_manager() {
+    let bundle = Bundle::new();
+    bundle.runs("echo ok");
+    std::fs::create_dir(bundle.dir().join("sub")).unwrap();
+    std::fs::rename(bundle.dir().join("config.json"), bundle.dir().join("sub/c.json")).unwrap();
+    let (path, id) = (bundle.path(), bundle.id.as_str());
+    let run = |manager: &str| {
+        let call = ["--cgroup-manager", manager, "run", "--config", "sub/c.json", "-b", &path, id];
+        bundle.call(&call)
+    };
+    run("cgroupfs").stdout("ok\n");
+    run("other").exits(1).stderr_has("--cgroup-manager should be cgroupfs or systemd");
+    bundle.call(&["run", "-b", &path, id]).exits(1).stderr_has("config.json");
 }
 
 #[test]

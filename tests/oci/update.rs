@@ -84,6 +84,7 @@ fn events_are_printed_until_the_container_ends() {
     bundle.runs("exec sleep 1000");
     bundle.create();
     let id = bundle.id.as_str();
+    bundle.call(&["start", id]).stdout("");
     let once = bundle.call(&["events", "--stats", id]).text();
     assert!(once.starts_with("{\"type\":\"stats\",\"id\":") && once.contains("\"pids\""), "{once}");
     for account in ["\"percpu\":[", "\"kernelTCP\":{", "\"hugetlb\":{\"", "\"raw\":{\"cache\""] {
@@ -95,6 +96,15 @@ fn events_are_printed_until_the_container_ends() {
     let mut lines = BufReader::new(events.stdout.take().unwrap()).lines();
     for _ in 0..3 {
         assert!(lines.next().unwrap().unwrap().contains("\"cpu\""));
+    }
+    // Each kill by the OOM killer is an event.
+    bundle.call(&["update", "--memory", "32M", "--memory-swap", "32M", id]).stdout("");
+    let oom = format!("{{\"type\":\"oom\",\"id\":\"{id}\"}}");
+    for _ in 0..2 {
+        bundle
+            .call(&["exec", id, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"])
+            .exits(137);
+        assert!(lines.any(|line| line.unwrap() == oom));
     }
     bundle.call(&["kill", id, "KILL"]).stdout("");
     lines.for_each(drop);

@@ -297,17 +297,17 @@ pub fn open_v2(paths: &[String]) -> Result<Option<OwnedFd>> {
     openat(CWD, path, flags, Mode::empty()).map(Some).context(|| format!("open cgroup {path}"))
 }
 
-/// Whether the kernel's OOM killer has killed a process in one of these cgroups.
-pub fn oom_killed(paths: &[String]) -> bool {
-    paths.iter().any(|path| {
+/// The number of processes in these cgroups that the kernel's OOM killer has killed.
+pub fn oom_kills(paths: &[String]) -> u64 {
+    let kills = paths.iter().filter_map(|path| {
         let files = ["memory.events", "memory.oom_control"];
         let text =
             files.iter().find_map(|file| fs::read_to_string(Path::new(path).join(file)).ok());
-        let kills = text.as_deref().unwrap_or_default().lines().find_map(|line| {
+        text.as_deref().unwrap_or_default().lines().find_map(|line| {
             line.strip_prefix("oom_kill ").and_then(|count| count.trim().parse::<u64>().ok())
-        });
-        kills.is_some_and(|kills| kills > 0)
-    })
+        })
+    });
+    kills.sum()
 }
 
 /// Creates and opens the v2 cgroup `monitors` below `parent`. systemd assigns a process to a unit
