@@ -12,6 +12,10 @@ use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::store::{self, Lock, LockMode, Roots};
 
+/// The names in the run directory of the state and of the mark that the container is paused.
+pub const STATE: &str = "state.json";
+pub const PAUSED: &str = "paused";
+
 /// The paths of one container's files.
 pub struct Files {
     /// The container's durable directory.
@@ -93,7 +97,7 @@ impl Files {
 
     /// The state of the running container (`state::State`).
     pub fn state(&self) -> PathBuf {
-        self.run.join("state.json")
+        self.run.join(STATE)
     }
 
     /// An empty directory: the topmost layer of mounted images. It is outside the run directory,
@@ -114,7 +118,7 @@ impl Files {
 
     /// The mark that the container is paused (`state::is_paused`).
     pub fn paused(&self) -> PathBuf {
-        self.run.join("paused")
+        self.run.join(PAUSED)
     }
 
     /// The mark that `update` has changed the running container (`updated::Updated`).

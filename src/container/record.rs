@@ -145,6 +145,7 @@ pub struct Summary {
     pub entrypoint: Vec<String>,
     pub command: Vec<String>,
     pub labels: Vec<(String, String)>,
+    health: Option<HealthRecord>,
     network: NetworkMode<ContainerId>,
     networks: Vec<NetworkRecord>,
     pub mounts: Vec<MountRecord>,
@@ -372,6 +373,7 @@ impl Summary {
             entrypoint: record.entrypoint.clone(),
             command: record.command.clone(),
             labels: record.labels.clone(),
+            health: record.health.clone(),
             network: record.network.clone(),
             networks: record.networks.clone(),
             mounts: record.mounts.clone(),
@@ -383,6 +385,17 @@ impl Summary {
     /// The facts on which the container's state depends.
     pub fn origin(&self) -> Origin {
         Origin { created: self.created, run: self.run, remove: self.remove }
+    }
+
+    /// Whether the container has a health check that runs.
+    pub fn has_health_check(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.check.runs())
+    }
+
+    /// Whether the container has networks. Otherwise it has no network, or that of the host or of
+    /// another container.
+    pub fn has_networks(&self) -> bool {
+        !self.networks.is_empty()
     }
 
     /// As [`Record::exposed_ports`].

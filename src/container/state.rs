@@ -14,14 +14,14 @@ use miniserde::{Deserialize, Serialize};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::events::{self, Networks};
-use super::files::Files;
+use super::files::{Files, PAUSED, STATE};
 use super::names;
 use super::quota;
 use super::record::{Origin, Record};
 use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup;
-use crate::store::{self, Durability, HiddenTree, Lock, LockMode, Roots, journal};
+use crate::store::{self, Directory, Durability, HiddenTree, Lock, LockMode, Roots, journal};
 use crate::sys;
 use crate::sys::process::Found;
 use crate::time::Instant;
@@ -160,6 +160,40 @@ pub fn condition(roots: &Roots, record: &Record, take_down: TakeDown) -> Result<
         }
     }
     Ok(Condition::Starting)
+}
+
+/// A container whose program runs, as a list shows it.
+#[derive(Clone, Copy)]
+pub struct Present {
+    pub pid: i32,
+    /// The start of the program in nanoseconds since 1970.
+    pub started: i64,
+    pub paused: bool,
+}
+
+/// The part of state.json that [`present`] needs.
+#[derive(Deserialize)]
+struct Brief {
+    pid: i32,
+    start_time: u64,
+    started: i64,
+}
+
+/// The container `id` below the run root `run`, if its monitor lives and has a program. `None` says
+/// nothing about other containers: [`condition`] finds out. A list of many containers calls this
+/// first, because it needs no record and three short system calls for each of three files.
+pub fn present(run: &Directory, id: &ContainerId) -> Result<Option<Present>> {
+    let lock = format!("{id}/{}", Roots::MONITOR_LOCK);
+    if Lock::find_holder_below(run, &lock)? != Some(true) {
+        return Ok(None);
+    }
+    let brief: Option<Brief> = run.read_json(&format!("{id}/{STATE}"))?;
+    let Some(Brief { pid, start_time, started }) = brief.filter(|brief| brief.pid != 0) else {
+        return Ok(None);
+    };
+    let mark = run.read(&format!("{id}/{PAUSED}"))?;
+    let paused = mark.is_some_and(|mark| mark == pause_mark(pid, start_time).as_bytes());
+    Ok(Some(Present { pid, started, paused }))
 }
 
 /// Reads the state once. `None` if the container has started or was cleaned up during the read.
@@ -583,20 +617,22 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
     if let Some(frozen) = state.frozen {
         return frozen;
     }
-    std::fs::read(files.paused()).is_ok_and(|mark| mark == pause_mark(state).as_bytes())
+    std::fs::read(files.paused())
+        .is_ok_and(|mark| mark == pause_mark(state.pid, state.start_time).as_bytes())
 }
 
 /// Writes the mark before the container is frozen, or removes it after the container is thawed.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     if paused {
-        store::replace_in_new_dir(&files.paused(), pause_mark(state).as_bytes())
+        let mark = pause_mark(state.pid, state.start_time);
+        store::replace_in_new_dir(&files.paused(), mark.as_bytes())
     } else {
         store::remove_file(&files.paused())
     }
 }
 
-fn pause_mark(state: &State) -> String {
-    format!("{} {}", state.pid, state.start_time)
+fn pause_mark(pid: i32, start_time: u64) -> String {
+    format!("{pid} {start_time}")
 }
 
 /// The command that ends the container, so that the monitor does not restart it.

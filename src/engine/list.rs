@@ -1,8 +1,8 @@
 //! `ps`: all containers with their present state.
 //!
 //! Each call reads the record, the monitor's lock and the state file of each container again, so it
-//! detects a killed monitor or a reboot. Two small files are enough for a container without a run
-//! directory. A container that cannot be read is listed as dead with the reason, so it never hides
+//! detects a killed monitor or a reboot. `Listed` reads only the few files that an ended or a plainly
+//! running container needs. A container that cannot be read is listed as dead with the reason, so it never hides
 //! the others. Filters are applied here; `cli::ps` has the columns.
 
 use std::collections::{HashMap, HashSet};
@@ -18,7 +18,7 @@ use super::view::{ContainerView, HealthStatus, Status, has_label, pass, pass_by}
 use crate::container::files::Files;
 use crate::container::health::Health;
 use crate::container::record::{MountKind, Record, Summary, all_ids};
-use crate::container::state::{self, Condition, is_paused};
+use crate::container::state::{self, Condition, Present, is_paused};
 use crate::container_id::ContainerId;
 use crate::digest::ImageId;
 use crate::error::Result;
@@ -42,11 +42,13 @@ impl Engine {
         let (of_records, of_states) = self.split(filters)?;
         // List the run root before any outcome is read: if a container starts in between, its
         // outcome shows an open run.
-        let running: HashSet<String> = store::list(&self.roots.run)?.into_iter().collect();
+        let active = store::list(&self.roots.run)?.into_iter().collect();
         let containers = Directory::open(&self.roots.containers())?;
+        let run = Directory::open(&self.roots.run)?;
+        let listed =
+            containers.zip(run).map(|(containers, run)| Listed { containers, run, active });
         for id in all_ids(&self.roots)? {
-            let containers = containers.as_ref().filter(|_| !running.contains::<str>(&id));
-            let Some(view) = self.view(&id, containers, &of_records, &mut pauses) else {
+            let Some(view) = self.view(&id, listed.as_ref(), &of_records, &mut pauses) else {
                 continue;
             };
             let shown = all || view.status.is_active();
@@ -136,24 +138,28 @@ impl Engine {
         Ok((of_records, of_states))
     }
 
-    /// Returns one container, or `None` if the filters leave it out or it does not exist. If the
-    /// container has no run directory, `containers` is the directory of all containers, and two
-    /// small files below that are read first.
+    /// Returns one container, or `None` if the filters leave it out or it does not exist. Reads the
+    /// few files of `listed` first.
     fn view(
         &self,
         id: &ContainerId,
-        containers: Option<&Directory>,
+        listed: Option<&Listed>,
         wanted: &[Wanted],
         pauses: &mut Pauses,
     ) -> Option<ContainerView> {
-        let settled = containers.and_then(|containers| settled(containers, id, wanted).transpose());
+        let glimpsed = listed.and_then(|listed| listed.glimpse(id, wanted).transpose());
         // The record may have been written during the read, so `observe` reads it again.
-        let found = match settled {
+        let found = match glimpsed {
             Some(Ok(seen)) => Ok(seen),
             Some(Err(_)) | None => self.observe(id, wanted, pauses),
         };
-        let (summary, condition, record) = match found {
-            Ok(Seen::Container(summary, condition, record)) => (*summary, condition, record),
+        let (summary, condition) = match found {
+            Ok(Seen::Present(summary, present)) => {
+                let Present { pid, started, paused } = present;
+                let status = Status::Running { pid, started: Instant(started), paused };
+                return Some(self.view_of(*summary, status));
+            }
+            Ok(Seen::Container(summary, condition)) => (*summary, condition),
             Ok(Seen::Unwanted) => return None,
             // The container is being created or removed, or its `create` was killed.
             Err(_) if !self.roots.containers().join(id).join("config.json").exists() => {
@@ -189,17 +195,20 @@ impl Engine {
             }
             Err(error) => Status::Dead { reason: error.to_string() },
         };
-        let running = record.as_deref().filter(|_| matches!(status, Status::Running { .. }));
+        Some(self.view_of(summary, status))
+    }
+
+    fn view_of(&self, summary: Summary, status: Status) -> ContainerView {
+        let running = Some(&summary).filter(|_| matches!(status, Status::Running { .. }));
         let Reachable { published, exposed, addresses } =
-            running.map(|record| self.reachable_at(record)).unwrap_or_default();
-        let health = running.and_then(|record| {
-            record.health_check()?;
+            running.map(|summary| self.reachable_at(summary)).unwrap_or_default();
+        let health = running.filter(|summary| summary.has_health_check()).and_then(|summary| {
             // If the file cannot be read, the health status is unknown.
-            let health = Health::read(&Files::new(&self.roots, id)).unwrap_or_default();
+            let health = Health::read(&Files::new(&self.roots, &summary.id)).unwrap_or_default();
             health.map(|health| health.status)
         });
         let mounts = summary.mounts.iter();
-        Some(ContainerView {
+        ContainerView {
             volumes: mounts.clone().filter_map(|mount| mount.volume.clone()).collect(),
             mounted_images: mounts.clone().filter_map(|mount| *mount.image.as_ref()?.id).collect(),
             mounts: mounts
@@ -219,7 +228,7 @@ impl Engine {
             exposed,
             labels: summary.labels,
             size: None,
-        })
+        }
     }
 
     /// Reads the whole record and the state of a container.
@@ -235,7 +244,7 @@ impl Engine {
                 condition => break condition,
             }
         };
-        Ok(Seen::Container(Box::new(summary), condition, Some(Box::new(record))))
+        Ok(Seen::Container(Box::new(summary), condition))
     }
 
     /// Removes an `--rm` container whose removal was interrupted.
@@ -248,19 +257,37 @@ impl Engine {
 /// The result of reading a container.
 enum Seen {
     Unwanted,
-    /// The whole record is `None` if only the two small files were read.
-    Container(Box<Summary>, Result<Condition>, Option<Box<Record>>),
+    Present(Box<Summary>, Present),
+    Container(Box<Summary>, Result<Condition>),
 }
 
-/// Reads a container without a run directory. Returns `None` if its two small files are not enough.
-fn settled(containers: &Directory, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
-    let Some(summary) = Summary::read(containers, id)? else { return Ok(None) };
-    if !is_wanted(&summary, wanted) {
-        return Ok(Some(Seen::Unwanted));
+/// The directories of all containers, open while a list reads below them.
+struct Listed {
+    containers: Directory,
+    /// The run root.
+    run: Directory,
+    /// The names in the run root. It has a directory for each container that runs, starts or was
+    /// not cleaned up.
+    active: HashSet<String>,
+}
+
+impl Listed {
+    /// Reads the summary and, of a container with a run directory, the lock, the state and the mark
+    /// of a pause; of any other, the outcome. Returns `None` if these are not enough.
+    fn glimpse(&self, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
+        let Some(summary) = Summary::read(&self.containers, id)? else { return Ok(None) };
+        if !is_wanted(&summary, wanted) {
+            return Ok(Some(Seen::Unwanted));
+        }
+        let summary = Box::new(summary);
+        if self.active.contains::<str>(id) {
+            let present = state::present(&self.run, id)?;
+            return Ok(present.map(|present| Seen::Present(summary, present)));
+        }
+        let outcome = self.containers.read_json(&format!("{id}/outcome.json"));
+        let condition = outcome.and_then(|outcome| state::settled(summary.origin(), outcome));
+        Ok(condition.transpose().map(|condition| Seen::Container(summary, condition)))
     }
-    let outcome = containers.read_json(&format!("{id}/outcome.json"));
-    let condition = outcome.and_then(|outcome| state::settled(summary.origin(), outcome));
-    Ok(condition.transpose().map(|condition| Seen::Container(Box::new(summary), condition, None)))
 }
 
 fn is_wanted(summary: &Summary, wanted: &[Wanted]) -> bool {

@@ -6,7 +6,7 @@
 use super::Engine;
 use super::view::PublishedPort;
 use crate::address::Ip;
-use crate::container::record::Record;
+use crate::container::record::Summary;
 use crate::container::state::Condition;
 use crate::error::{Result, fail};
 use crate::network::attachment;
@@ -28,8 +28,8 @@ fn published(map: &PortMap) -> PublishedPort {
 impl Engine {
     /// Returns the ports and addresses of a running container. An endpoint that cannot be read has
     /// none.
-    pub(super) fn reachable_at(&self, record: &Record) -> Reachable {
-        if record.networks.is_empty() {
+    pub(super) fn reachable_at(&self, record: &Summary) -> Reachable {
+        if !record.has_networks() {
             return Reachable { exposed: record.exposed.clone(), ..Reachable::default() };
         }
         // `inspect` reports why an endpoint cannot be read.

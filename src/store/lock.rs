@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::open_existing;
+use super::{Directory, open_existing};
 use crate::error::{Context, Result};
 
 /// How a lock excludes other locks on the same file (flock(2)).
@@ -83,12 +83,13 @@ impl Lock {
 
     /// Like [`Lock::is_held`], but returns `None` if `path` does not exist.
     pub fn find_holder(path: &Path) -> Result<Option<bool>> {
-        let Some(file) = open_existing(path)? else { return Ok(None) };
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(Some(false)),
-            Err(Errno::WOULDBLOCK) => Ok(Some(true)),
-            Err(error) => Err(error).context(|| format!("lock {}", path.display())),
-        }
+        open_existing(path)?.map(|file| is_taken(&file, path)).transpose()
+    }
+
+    /// Like [`Lock::find_holder`]; `name` is the file's path relative to `directory`.
+    pub fn find_holder_below(directory: &Directory, name: &str) -> Result<Option<bool>> {
+        let path = Path::new(name);
+        directory.open_existing(path)?.map(|file| is_taken(&file, path)).transpose()
     }
 
     /// Reports whether the locked file is still at `path`. A lock on a removed file excludes no
@@ -97,6 +98,15 @@ impl Lock {
         let there = rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
         let ours = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
         there.is_ok() && there == ours
+    }
+}
+
+/// Reports whether another process has the file's lock.
+fn is_taken(file: &File, path: &Path) -> Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error).context(|| format!("lock {}", path.display())),
     }
 }
 

@@ -177,10 +177,17 @@ impl Directory {
     /// Like [`read_json`]; `name` is the file's path relative to the directory.
     pub fn read_json<T: Deserialize>(&self, name: &str) -> Result<Option<T>> {
         let path = self.path.join(name);
-        match open_below(self.descriptor.as_fd(), Path::new(name), &path)? {
-            Some(file) => parse(&path, Some(read_small(file, &path)?)),
-            None => Ok(None),
-        }
+        parse(&path, self.read(name)?)
+    }
+
+    /// Like [`read`]; `name` is the file's path relative to the directory.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = Path::new(name);
+        self.open_existing(path)?.map(|file| read_small(file, path)).transpose()
+    }
+
+    fn open_existing(&self, name: &Path) -> Result<Option<File>> {
+        open_below(self.descriptor.as_fd(), name, &self.path.join(name))
     }
 }
 
