@@ -177,6 +177,10 @@ fn sysctls_of_the_containers_namespaces_are_set() {
         .refused("--sysctl");
     shell(&host, &["--net", "none", "--sysctl", "net.no.such=1"], "true").refused("net.no.such");
     host.mydocker(["ps", "-aq"]).stdout("");
+    // The network of another container is not this container's to change.
+    host.mydocker(["run", "-d", "--name", "owner", "--net", "none", "bb", "sleep", "1000"]).text();
+    shell(&host, &["--net", "container:owner", "--sysctl", "net.ipv4.ip_forward=1"], "true")
+        .refused("another container's network");
 }
 
 #[test]

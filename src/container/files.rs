@@ -12,8 +12,9 @@ use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::store::{self, Lock, LockMode, Roots};
 
-/// The names in the run directory of the state and of the mark that the container is paused.
+/// The name of the state in the run directory.
 pub const STATE: &str = "state.json";
+/// The name in the run directory of the mark that the container is paused.
 pub const PAUSED: &str = "paused";
 
 /// The paths of one container's files.
