@@ -224,9 +224,10 @@ fn kind(text: &str) -> Option<(usize, &'static str)> {
             return Some((pattern.len() + fraction, word));
         }
     }
-    for (span, length) in [("Less than a second", 18), ("About a minute", 14)] {
-        if text.starts_with(span) {
-            return Some((length, "SPAN"));
+    // A template may change the case.
+    for span in ["less than a second", "about a minute"] {
+        if text.get(..span.len()).is_some_and(|start| start.eq_ignore_ascii_case(span)) {
+            return Some((span.len(), "SPAN"));
         }
     }
     let digits = run(|c| c.is_ascii_digit() || c == '.');
