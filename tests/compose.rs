@@ -193,6 +193,10 @@ fn mistakes_are_reported_by_file_line_and_key() {
         ),
         ("services:\n  a: {image: x, tty: maybe}", "services.a.tty should be true or false"),
         (
+            "services:\n  a: {image: x, memswap_limit: 2g}",
+            "c.yaml:2: services.a: --memory-swap needs --memory",
+        ),
+        (
             "services:\n  a: {image: x, volumes: ['/a:/x'], tmpfs: [/x]}",
             "c.yaml:2: services.a: two mounts on '/x'",
         ),

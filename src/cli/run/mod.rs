@@ -192,7 +192,10 @@ pub fn bring_image(
 pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<CreateOptions> {
     let mut args = RunArgs::default();
     set_all(FLAGS, &mut args, settings)?;
-    resolve(args, None, Vec::new())
+    let options = resolve(args, None, Vec::new())?;
+    // Only the limits: the file may be meant for another machine.
+    Engine::check_limits(&options.resources)?;
+    Ok(options)
 }
 
 fn lower(

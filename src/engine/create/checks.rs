@@ -69,6 +69,12 @@ fn check_usage(options: &CreateOptions) -> Result<()> {
 
 /// Fails if limits contradict each other, exceed what the machine has, or leave too little memory.
 pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
+    check_limits(resources)?;
+    cpus::check(resources)
+}
+
+/// Fails if limits contradict each other or leave too little memory on any machine.
+pub(super) fn check_limits(resources: &Resources) -> Result<()> {
     if let Some(memory) = resources.memory
         && memory < MIN_MEMORY
     {
@@ -96,7 +102,7 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     {
         fail!("--cpus can't go with --cpu-quota or --cpu-period: it sets both");
     }
-    cpus::check(resources)
+    Ok(())
 }
 
 /// Fails if a sysctl of the network would change a network that the container shares with the host

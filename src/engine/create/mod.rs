@@ -25,6 +25,8 @@ pub(super) use record::set_env;
 use undo::Undo;
 
 use super::Engine;
+#[cfg(feature = "compose")]
+use super::options::Resources;
 use super::options::{CreateOptions, EndpointOption};
 use super::warning::Warning;
 use crate::container::files::Files;
@@ -50,6 +52,12 @@ impl Engine {
     /// do. A caller that would pull an image first can report the mistake before that.
     pub fn check_options(options: &CreateOptions) -> Result<()> {
         checks::check(options)
+    }
+
+    /// Fails if limits contradict each other or leave too little memory on any machine.
+    #[cfg(feature = "compose")]
+    pub fn check_limits(resources: &Resources) -> Result<()> {
+        checks::check_limits(resources)
     }
 
     /// Makes a container and returns its id. Fails if the image does not exist, the name is taken,
