@@ -1,12 +1,12 @@
 //! Steps that make a layer, and the cache of their layers.
 //!
 //! The key of a step is a digest of what its layer depends on. These are the layers below, the
-//! instruction with its variables replaced, and the names, modes, owners and bytes of the files
-//! that the step reads. The times of files are not part of the key. Of the config, a key has only
-//! the architecture and, for RUN, the environment, the user, the working directory and the volumes,
-//! because a step sees nothing else of the config. So a step that would read the same input makes
-//! no new layer, whatever changed above it in the Dockerfile. Values of secrets and proxies are in
-//! no key, as with BuildKit.
+//! instruction with its variables replaced, SOURCE_DATE_EPOCH, and the names, modes, owners and
+//! bytes of the files that the step reads. The times of files are not part of the key. Of the
+//! config, a key has only the architecture and, for RUN, the environment, the user, the working
+//! directory and the volumes, because a step sees nothing else of the config. So a step that would
+//! read the same input makes no new layer, whatever changed above it in the Dockerfile. Values of
+//! secrets and proxies are in no key, as with BuildKit.
 
 use std::fmt::Write;
 
@@ -60,7 +60,8 @@ impl Key {
 
 /// A step that makes a layer.
 pub struct LayerStep<'a> {
-    /// The step's number and stage, such as `[2/3]`, for the progress.
+    /// The stage, the step's number and the number of steps, such as `[web 2/3]`, for the progress.
+    /// An only stage without a name is left out.
     pub title: String,
     /// The instruction as the Dockerfile has it, in one line.
     pub text: &'a str,

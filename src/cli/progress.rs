@@ -54,7 +54,8 @@ impl Progress {
         Progress { quiet, on_stderr: false, terminal, drawing: Mutex::default() }
     }
 
-    /// Reports on stderr, for a command that passes on a container's stdout.
+    /// Reports on stderr, because stdout is for the command's result: the output of a container, an
+    /// archive or an id.
     pub fn on_stderr(quiet: bool) -> Progress {
         let terminal = io::stderr().is_terminal() && has_cursor_codes();
         Progress { quiet, on_stderr: true, terminal, drawing: Mutex::default() }

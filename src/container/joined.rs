@@ -3,8 +3,9 @@
 //! every start, also by the restart policy, because the other container may have been restarted.
 //!
 //! As in Docker, the network interfaces of a container are removed at its end, even if another
-//! container has joined its network namespace. So the joining container leaves a mark in the run
-//! directory of the other container.
+//! container has joined its network namespace. The namespace then outlives the container, so the
+//! container's monitor must remove the interfaces itself. The joining container leaves a mark in
+//! the run directory of the other container, which the monitor reads.
 
 use super::files::Files;
 use super::mode::{NamespaceMode, NetworkMode};

@@ -23,7 +23,8 @@ use crate::sys::schedule;
 const MAX_OS_RELEASE: usize = 64 << 10;
 
 impl Engine {
-    /// Reads the facts. A fact that cannot be read is left empty or becomes a warning.
+    /// Reads the facts. Fails if the containers, the images or the cgroup hierarchies cannot be
+    /// listed. Any other fact that cannot be read is left empty or becomes a warning.
     pub fn info(&self) -> Result<InfoView> {
         let containers = self.containers(true, &[])?;
         let count = |is: fn(&Status) -> bool| {

@@ -1,7 +1,7 @@
 //! The options of each command: typed values that the command line or another front end fills in.
 //!
-//! A front end checks each flag by itself. The engine checks what depends on the host or on
-//! other containers when it uses the options. Sizes are in bytes and times in seconds unless a
+//! A front end checks each value. The engine checks what depends on the host, on other containers
+//! or on other options, when it uses the options. Sizes are in bytes and times in seconds unless a
 //! field says otherwise. An undocumented field has the meaning of Docker's flag with the same name.
 
 use std::net::IpAddr;
@@ -55,7 +55,7 @@ pub struct CreateOptions {
     pub name: Option<String>,
     pub lifecycle: Lifecycle,
     pub health: HealthOptions,
-    /// Do not print the progress of unpacking an image.
+    /// `--quiet`: print no progress of the pull. Only the command line reads this field.
     pub quiet: bool,
     /// `--platform`. If set, an image for another platform causes no warning.
     pub platform: Option<Platform>,
@@ -350,7 +350,7 @@ pub struct LogsOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     Id(String),
-    /// Matches the name, or the name after Docker's slash.
+    /// Matches NAME or, as Docker stores it, /NAME.
     Name(Regex),
     Status(String),
     /// The exit status of a container that has ended.

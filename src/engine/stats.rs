@@ -80,8 +80,8 @@ impl Look {
     fn measure(self, view: StatsView, total_memory: u64) -> StatsView {
         let now = usage(&self.cgroups);
         let span = self.at.elapsed().as_nanos().max(1) as f64;
-        // Without a cgroup, the CPU time of a process is lost when it exits, so the sum may
-        // decrease.
+        // Without the CPU controller, `usage` adds up the times of the running processes. A process
+        // that exits takes its time away, so the sum may decrease.
         let ran = now.cpu_ns.saturating_sub(self.usage.cpu_ns) as f64;
         let network = if self.has_network { traffic(self.pid) } else { (0, 0) };
         StatsView {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::error::Error;
 use crate::image::platform::Platform;
 
-/// A warning: the command makes or starts the container nevertheless.
+/// A warning: the command continues.
 pub enum Warning {
     /// `-p` on a network without a bridge, where no port is published.
     PublishedWithoutBridge,

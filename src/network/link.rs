@@ -1,8 +1,8 @@
 //! Links, addresses and routes by rtnetlink(7), as `ip link`, `ip addr` and `ip route` change them,
 //! but without starting a program. A function with a `Batch` only adds messages to the batch, so
 //! that several changes go to the kernel in one system call. A function with a `Socket` sends its
-//! message at once. `bridge` and `endpoint` decide which links exist. The constants are from
-//! linux-raw-sys.
+//! message at once. `bridge`, `endpoint`, `parent` and `subinterface` decide which links exist. The
+//! constants are from linux-raw-sys.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -51,7 +51,7 @@ const ROUTE_HEADER: usize = size_of::<rtmsg>();
 pub const NAME_RULE: &str = "a link's name has 1 to 15 letters, digits, '_', '.' or '-'";
 
 /// Whether a user may give a link this name. The name must also be a file name below /proc/sys/net,
-/// where `all` and `default` stand for all links.
+/// where `all` means every link and `default` every new link.
 pub fn is_plain_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     (1..=MAX_NAME).contains(&name.len())
@@ -224,8 +224,8 @@ pub fn rename(batch: &mut Batch, index: u32, name: &str, alias: &str, link_local
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, 0), format!("name a link {name}"));
     batch.text(IFLA_IFNAME, name);
     batch.attribute(IFLA_IFALIAS, alias.as_bytes());
-    // Unlike an end of a veth pair, this link has a carrier at once, so `set_up` would come too
-    // late.
+    // This link has a carrier as soon as it is up, so the kernel would make the link-local address
+    // before the message of `set_up` forbids it. An end of a veth pair gets its carrier later.
     if !link_local {
         no_link_local(batch);
     }
@@ -347,7 +347,8 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
 
 /// Makes a link a port of a bridge and sets it up. The port is in hairpin mode, so packets may
 /// leave by the port that they came from: a container reaches its own published port in this way if
-/// bridged packets pass the firewall. The kernel passes no packet between two `isolated` ports.
+/// the firewall's rules see bridged packets too (bridge-nf-call-iptables). The kernel passes no
+/// packet between two `isolated` ports.
 pub fn add_port(batch: &mut Batch, name: &str, bridge: u32, isolated: bool) {
     let header = link_header(0, IFF_UP, IFF_UP);
     batch.begin(RTM_NEWLINK, 0, &header, format!("make {name} a port of the bridge"));
@@ -388,7 +389,7 @@ fn no_link_local(batch: &mut Batch) {
 /// Moves a link to another network namespace under a new name. The kernel replaces `%d` in the name
 /// by a free number.
 pub fn hand_over(batch: &mut Batch, index: u32, name: &str, to: BorrowedFd<'_>) {
-    // The kernel renames only a link that is down.
+    // Before 6.2, Linux renames only a link that is down.
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, IFF_UP), "set the interface down");
     let doing = format!("move the interface into the container as {name}");
     batch.begin(RTM_NEWLINK, 0, &link_header(index, 0, 0), doing);

@@ -341,6 +341,7 @@ fn has_open(pid: u32, path: &Path) -> bool {
     let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,
         // Only a caller without root's capabilities gets this error: the process is another user's.
+        // Assume that it has the file open, so that `stale` does not list the file.
         Err(error) => return error.kind() == ErrorKind::PermissionDenied,
     };
     let wanted = of(path);

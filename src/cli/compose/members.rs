@@ -76,7 +76,8 @@ fn down(call: &Invocation) -> Outcome {
     let (args, wanted) = call.parse(DOWN_FLAGS)?;
     let opened = Opened::existing(call)?;
     let session = opened.session();
-    // Containers of `compose run` use the project's networks too, so remove these containers first.
+    // Include the containers of `compose run`: they use the project's networks, which are removed
+    // last.
     let found = members::with_oneoffs(&opened.engine, &opened.project, &wanted)?;
     if wanted.is_empty() {
         session.orphans(args.remove_orphans, args.timeout)?;

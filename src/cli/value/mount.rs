@@ -70,7 +70,8 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
             "noidmap" if mount.kind == MountKind::Bind => mount.unmapped = true,
             "noidmap" => fail!("bad volume '{text}': noidmap is for host paths, not volumes"),
             "nocopy" => fail!("bad volume '{text}': nocopy is for volumes, not host paths"),
-            // SELinux relabelling and Docker's consistency hints for macOS need no action here.
+            // Accept and ignore: mydocker does not relabel files for SELinux (z, Z), and the
+            // consistency hints are for macOS.
             "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             _ => match parse_propagation(option) {
                 Some(propagation) if mount.kind == MountKind::Bind => {

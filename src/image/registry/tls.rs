@@ -59,7 +59,7 @@ impl Trust {
         Trust { certs, ca_cert, unverified, has_flags: true, roots, configs }
     }
 
-    /// Returns the trust of a download from a web server, whose commands have no flags for it.
+    /// Returns the trust of a download by `import` or `ADD`, which have no flags for certificates.
     pub fn of_download(certs: Vec<PathBuf>) -> Trust {
         Trust { has_flags: false, ..Trust::new(certs, None, None) }
     }
