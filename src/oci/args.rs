@@ -1,6 +1,6 @@
 //! The command line of the OCI runtime, as callers of runc and crun write it: `--flag VALUE`,
-//! `--flag=VALUE` and short flags, in any order. If a command's operands contain a command line, as
-//! with `exec`, flags end at the first operand.
+//! `--flag=VALUE` and short flags, in any order. If the operands contain a further command line, as
+//! with `exec`, `ps` and the global flags, flags end at the first operand.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

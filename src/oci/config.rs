@@ -3,7 +3,8 @@
 //! The file is untrusted: its size is bounded, and an error names the field and the expected value
 //! (`json::Node`). A property that the specification defines and this runtime does not support is
 //! an error. A property that the specification does not define is ignored, as the specification
-//! demands. `process`, `mounts` and `linux` read their parts of the file.
+//! demands. `process`, `mounts`, `linux`, `resources`, `scheduling` and `net_devices` read their
+//! parts of the file.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -97,7 +98,7 @@ pub fn parse(
     let rootfs = resolve_root(&path, bundle)?;
     let none = json::parse("config.json", b"{\"args\":[\"/\"],\"cwd\":\"/\"}")?;
     let nothing = Node::root("config.json", &none);
-    // Only `start` needs a process: without one it cannot execute `/`, and the container stops.
+    // `create` accepts a file without a process, and `start` fails: `/` cannot be executed.
     let process = root.get("process")?;
     let mut process = process::parse(process.as_ref().unwrap_or(&nothing))?;
     let linux = root.get("linux")?.unwrap_or(nothing);
@@ -131,7 +132,7 @@ pub fn parse(
     linux::refuse_rdt(&linux)?;
     let net_devices = net_devices::parse(&linux, &namespaces)?;
     // Hooks and the sources of bind mounts refer to the root by its path in the bundle, so mount
-    // the root there. Nothing can be mounted over `/`.
+    // the root on this path. The host's `/` is the exception: nothing can be mounted over it.
     let is_hosts_root = rootfs == Path::new("/");
     if is_hosts_root && namespaces.mount == Namespace::Host {
         return Err(path.wrong("another directory than / without a new mount namespace"));

@@ -71,8 +71,8 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     if !detached {
         set_child_subreaper(Some(getpid())).context(|| "reap the process")?;
     }
-    // A process with one of these settings cannot fork, or its child loses them. So the process
-    // gets them after the fork.
+    // A process with SCHED_DEADLINE cannot fork, and the child of a process with RESET_ON_FORK
+    // gets the default policy. So the parent sets these two on the process after the fork.
     let is_late = |scheduler: &mut Scheduler| {
         scheduler.policy == scheduling::DEADLINE || scheduler.flags & scheduling::RESET_ON_FORK != 0
     };
@@ -113,8 +113,8 @@ fn parse(node: &Node<'_>) -> Result<Process> {
     Ok(process)
 }
 
-/// The process of a process.json. If the file lacks one of them, the capabilities, rlimits,
-/// scheduler, I/O priority, CPU affinity or label are those of the container's `own` process.
+/// The process of a process.json. Capabilities, rlimits, scheduler, I/O priority, CPU affinity and
+/// label that the file lacks are taken from the container's `own` process.
 fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     let mut process = parse(node)?;
     let has = |key| Ok::<_, crate::error::Error>(node.get(key)?.is_some());
@@ -139,8 +139,8 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     Ok(process)
 }
 
-/// The cgroups that the process joins: the container's. `--cgroup [CONTROLLER,…:]PATH` replaces
-/// those of these controllers, or all if it names no controller, by the cgroup PATH below each.
+/// The cgroups that the process joins: the container's. `--cgroup PATH` replaces each of them by
+/// the cgroup PATH below it. `--cgroup CONTROLLER,…:PATH` does so only for the named controllers.
 fn cgroups(container: &Container, args: &Args) -> Result<Vec<String>> {
     let own = container.cgroups();
     let mut cgroups = own.clone();

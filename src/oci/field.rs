@@ -1,6 +1,6 @@
 //! Reads fields of a kind that several parts of config.json share: booleans, absolute paths, words
-//! from a list. An error names the field (`json::Node`). The callers are `linux`, `mounts`,
-//! `process`, `resources` and `scheduling`.
+//! from a list. An error names the field (`json::Node`). The callers are `config` and the files
+//! that read a part of config.json, such as `linux` and `process`.
 
 use crate::error::{Error, Result};
 use crate::json::Node;

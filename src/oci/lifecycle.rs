@@ -1,9 +1,10 @@
 //! `create`, `start`, `run`, `kill`, `delete`, `pause` and `resume`: the life cycle of runtime.md.
 //!
-//! At the end of `create`, the first process has only its seccomp filter and its program left to
-//! set up, and waits on a socket in the container's directory (`runtime::Caller::Leaves`). No
-//! process of mydocker stays: the first process becomes a child of the caller's subreaper, such as
-//! an engine's shim. A hook that fails ends the container.
+//! At the end of `create`, the first process waits on a socket in the container's directory
+//! (`runtime::Caller::Leaves`). Only the startContainer hooks, the seccomp filter and the program
+//! are left for `start`. No process of mydocker stays: the first process becomes a child of the
+//! caller's subreaper, such as an engine's shim. A hook that fails ends the container; a poststop
+//! hook that fails causes only a warning.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ pub struct Made {
     pub pidfd: OwnedFd,
     /// The terminal's master, unless it was sent to `--console-socket`.
     pub console: Option<OwnedFd>,
-    /// The hooks that have not run yet.
+    /// The hooks of config.json, of which `poststart` and `poststop` have not run yet.
     pub hooks: HostHooks,
 }
 
@@ -102,7 +103,8 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     match build(&mut container, &mut config, &bytes, &bundle, &mut reached_hooks) {
         Ok(running) => finish(container, running, config.host_hooks, args),
         Err(error) => {
-            // Report the first error. Poststop hooks undo what earlier hooks have set up.
+            // Report this error and ignore that of the removal. Poststop hooks undo what earlier
+            // hooks have set up.
             let poststop = if reached_hooks { config.host_hooks.poststop } else { Vec::new() };
             let _ = remove(container, poststop);
             Err(error)
@@ -277,8 +279,8 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let Some(signal) = sent else { return Ok(0) };
     if all || signal == Signal::KILL {
-        // If the container has its own PID namespace, SIGKILL to PID 1 ends all its processes.
-        // Otherwise only the cgroup lists them.
+        // In a PID namespace of the container's own, SIGKILL to PID 1 ends all processes. Without
+        // one, only the cgroup lists the processes.
         cgroup::signal(&container.state.cgroups, signal);
     }
     if let Some(pidfd) = container.process()? {

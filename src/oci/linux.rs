@@ -1,7 +1,7 @@
 //! The object `linux` of config.json as parts of the runtime's `Spec` (config-linux.md):
-//! namespaces, ID mappings, cgroup, devices, sysctls, seccomp. `resources` and `scheduling` read
-//! the rest. Each function reads one field. Only `intelRdt` is not supported: `refuse_rdt` reports
-//! it.
+//! namespaces, ID mappings, cgroup, devices, sysctls, seccomp, root propagation and mount label.
+//! `resources`, `scheduling`, `net_devices` and `config` read the rest. Of the specification's
+//! fields, only `intelRdt` is not supported: `refuse_rdt` reports it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::runtime::sysctl::{self, Owner};
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
 
-/// The parent cgroup of containers whose config.json names no cgroup.
+/// The parent cgroup of containers whose config.json names no cgroup or a relative path.
 const DEFAULT_PARENT: &str = "/mydocker-runtime";
 
 /// The kinds of namespaces.

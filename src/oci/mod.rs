@@ -51,7 +51,7 @@ use args::{Args, Flag};
 const DEFAULT_ROOT: &str = "/run/mydocker-runtime";
 /// The exit status of all failures except those of `exec`.
 const EXIT_FAILURE: u8 = 1;
-/// The exit status of an `exec` that could not start its process, the same as runc's.
+/// The exit status of an `exec` that fails before its process runs, the same as runc's.
 const EXIT_EXEC: u8 = 255;
 /// The maximum number of file descriptors that are passed to a container.
 const MAX_PRESERVED: u32 = 1 << 16;
@@ -132,7 +132,7 @@ pub struct Globals {
     by_systemd: bool,
 }
 
-/// The file of `--log`, for errors and warnings.
+/// The file of `--log`, for errors, warnings and the steps that `--debug` logs.
 struct Log {
     path: PathBuf,
     json: bool,
@@ -205,8 +205,8 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         .map(|text| crate::raw::path(text).as_os_str().to_owned())
         .collect();
     let parse = |flags: &[Flag]| Args::parse(&rest, flags, None);
-    // These commands run a process of mydocker inside a container, which must not reach a writable
-    // binary (CVE-2019-5736).
+    // These commands run a process of mydocker inside a container. Through this process, the
+    // container's programs must not reach a writable copy of the binary (CVE-2019-5736).
     if matches!(command.as_str(), "create" | "run" | "exec") {
         sys::binary::run_read_only();
     }
@@ -236,7 +236,7 @@ fn run(arguments: &[OsString]) -> Result<u8> {
     }
 }
 
-/// Logs each step of a container's birth, to the log or to stderr.
+/// Logs each step of a container's start, to the file of `--log` or otherwise to stderr.
 fn start_trace() -> Result<()> {
     let Some(log) = LOG.get() else {
         sys::trace::start(Form::LogText);
@@ -267,7 +267,7 @@ fn warn(text: &str) {
     report("warning", text);
 }
 
-/// Prints one line on stderr and appends one to the log. Ignores errors of both.
+/// Prints one line on stderr and appends one to the log. Ignores errors of both writes.
 fn report(level: &str, text: &str) {
     let text = text.replace('\n', " ");
     let _ = writeln!(sys::stdio::stderr(), "mydocker-runtime: {text}");

@@ -1,6 +1,7 @@
 //! The array `mounts` of config.json (config.md, "Mounts") as mounts of the runtime. An option sets
-//! attributes of the mount, sets its propagation, or is passed to the file system. An option that
-//! is known but not supported is an error.
+//! attributes of the mount, sets its propagation, or selects the kind of mount (`bind`, `remount`,
+//! `idmap`, `tmpcopyup`). All other options are passed to the file system, except those that have
+//! no effect (`NEUTRAL`). `copy-symlink` is known but not supported, so it is an error.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -93,7 +94,7 @@ fn mount(
     if target.is_empty() || target.contains('\0') {
         return Err(destination.wrong("a path in the container"));
     }
-    // Resolve a relative target from the root, as versions before 1.1 of the specification do.
+    // Resolve a relative target from the container's root.
     let target = Path::new("/").join(target);
     let options = read_options(node)?;
     let (kind, source) = (node.text("type")?, node.text("source")?);
@@ -129,7 +130,8 @@ fn mount(
         "tmpfs" if target == Path::new("/dev") => MountSource::Devices { options: data.into() },
         other => MountSource::Filesystem {
             kind: kernel(other)?,
-            // The source of an overlay or a tmpfs is only a label.
+            // A source that begins with `.` is a path in the bundle. Pass on any other source as it
+            // is: for an overlay or a tmpfs it is only a label.
             source: if source.starts_with('.') { absolute(bundle, &source) } else { source },
             options: data,
         },

@@ -2,9 +2,9 @@
 //! READY=1, not when the runtime returns.
 //!
 //! systemd accepts messages only from processes in the service's own cgroup, so the container can't
-//! use systemd's socket. `create` mounts a directory with a socket on /run/notify. `start` waits
-//! there for READY=1 or the container's end, and sends READY=1 and the container's PID to systemd.
-//! `start` drops other messages.
+//! use systemd's socket. `create` mounts a directory on /run/notify, and `start` makes a socket in
+//! it. `start` waits on this socket for READY=1 or the container's end, and sends READY=1 and the
+//! container's PID to systemd. `start` drops other messages. `run` does the work of both commands.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -32,7 +32,8 @@ const VARIABLE: &str = "NOTIFY_SOCKET";
 /// The longest message that is read, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Gives the container a socket for its messages, if NOTIFY_SOCKET is set.
+/// Gives the container a directory for the socket and its own NOTIFY_SOCKET, if this process has a
+/// NOTIFY_SOCKET.
 pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
     if std::env::var_os(VARIABLE).is_none() {
         return Ok(());
@@ -55,8 +56,8 @@ pub fn offer(container: &Container, spec: &mut Spec) -> Result<()> {
     Ok(())
 }
 
-/// Listens on the socket, before the container's program starts. `None` if NOTIFY_SOCKET is not set
-/// now, or was not set at `create`.
+/// Makes the socket and listens on it. Callers do this before the container's program starts.
+/// `None` if NOTIFY_SOCKET is not set now, or was not set at `create`.
 pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     let directory = container.dir.join(DIRECTORY);
     if std::env::var_os(VARIABLE).is_none() || !directory.is_dir() {
@@ -71,8 +72,8 @@ pub fn listen(container: &Container) -> Result<Option<OwnedFd>> {
     Ok(Some(socket))
 }
 
-/// Waits until the container sends READY=1 or ends. Sends READY=1 to the caller's socket in the
-/// first case.
+/// Waits until the container sends READY=1 or ends. If it sends READY=1, passes this on to the
+/// caller's socket.
 pub fn relay(socket: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()> {
     let mut buffer = [0; MAX_MESSAGE];
     loop {

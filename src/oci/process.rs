@@ -120,8 +120,8 @@ fn sets(process: &Node<'_>) -> Result<Sets> {
     };
     let (effective, permitted) = (set("effective")?, set("permitted")?);
     let (inheritable, ambient) = (set("inheritable")?, set("ambient")?);
-    // The kernel grants no other ambient capabilities, but a configuration that requests them must
-    // still run.
+    // The kernel makes only permitted and inheritable capabilities ambient. A configuration that
+    // requests others must still run.
     let granted = ambient & permitted & inheritable;
     for (key, beyond) in [("effective", effective & !permitted), ("ambient", ambient & !granted)] {
         if beyond != 0 {

@@ -115,7 +115,7 @@ fn mask(list: &str) -> Option<Vec<u8>> {
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        // More CPUs than any kernel counts.
+        // No kernel can be built for more than 8192 CPUs.
         if last > 8191 || first > last {
             return None;
         }

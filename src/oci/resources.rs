@@ -1,7 +1,8 @@
 //! `linux.resources` of config.json and of `update` (config-linux.md, "Control groups") as limits
 //! of the runtime's `Cgroup`. Every field of the specification becomes a limit, or an error that
-//! names the field. Whether the host supports a limit shows only when the limit is written to a
-//! cgroup. As in runc, 0 means "no limit" unless the specification gives it another meaning.
+//! names the field, except `useHierarchy`, which needs no action. Whether the host supports a limit
+//! shows only when the limit is written to a cgroup. As in runc, 0 mostly means that the field is
+//! not set; a comment marks the fields for which 0 is a limit.
 
 use super::field::{MAX_ENTRIES, flag, refuse};
 use crate::error::Result;
@@ -32,7 +33,7 @@ pub fn limits(resources: &Node<'_>) -> Result<Limits> {
     if let Some(pids) = resources.get("pids")?
         && let Some(limit) = signed(&pids, "limit")?
     {
-        // 0 is a limit here: it leaves only the process itself (runtime-spec 1.3, runc 1.4).
+        // For `pids`, 0 is a limit: it leaves only the first process (runtime-spec 1.3, runc 1.4).
         limits.resources.pids = Some(if limit == 0 { 1 } else { limit });
     }
     if let Some(io) = resources.get("blockIO")? {

@@ -4,13 +4,15 @@
 //! | file | content |
 //! |---|---|
 //! | `config.json` | a copy of the bundle's file, as it was at `create` |
-//! | `state.json` | PID, start time, boot, bundle, annotations, cgroups |
+//! | `state.json` | `State`: PID, start time, boot, bundle, annotations, cgroups and more |
 //! | `start` | the socket on which the first process waits; removed at `start` |
+//! | `resources.json` | the limits since the last `update` |
+//! | `notify`, `root` | see `notify` |
 //!
-//! Creating the directory exclusively makes ids unique. Every command that changes the container
-//! holds the directory's flock(2). A process is identified by PID, start time and boot id, so after
-//! a reboot or the reuse of a PID the container is `stopped`. A directory that a killed `create`
-//! left half made is `stopped` too, and `delete` removes it with its cgroups.
+//! Creating the directory exclusively makes ids unique. Commands that change this directory or the
+//! container's status hold the directory's flock(2). A process is identified by PID, start time and
+//! boot id, so after a reboot or the reuse of a PID the container is `stopped`. A directory that a
+//! killed `create` left half made is `stopped` too, and `delete` removes it with its cgroups.
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
@@ -59,8 +61,9 @@ pub struct State {
     pub mounts_before: Option<usize>,
 }
 
-/// The states that the specification defines (runtime.md, "State"), and runc's `paused`. Only hooks
-/// and the seccomp agent see `creating`. Here a container without a first process is `stopped`.
+/// The states that the specification defines (runtime.md, "State"), and runc's `paused`. The state
+/// `creating` is missing: only hooks and the seccomp agent see it, and for other readers a
+/// container without a first process is `stopped`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Created,
@@ -213,19 +216,20 @@ impl Container {
             .context(|| "make a socket")
     }
 
-    /// Removes the cgroups with all their processes, then the directory.
+    /// Removes the scope if there is one, the cgroups with all their processes, the mounts that
+    /// `create` made in the host's mount namespace, and last the directory.
     pub fn remove(self) -> Result<()> {
         if let Some(unit) = &self.state.unit {
             // Kill first: systemd would wait for processes that ignore SIGTERM.
             cgroup::kill(&self.state.cgroups);
-            // Ignore an error of systemd: a scope without processes ends by itself.
+            // Ignore an error of systemd: systemd ends a scope that has no processes.
             let _ = systemd::stop(unit);
         }
         cgroup::remove(&self.state.cgroups)?;
         if let Some(before) = self.state.mounts_before {
             let root = Path::new(&self.state.rootfs);
             while runtime::mounts_on(root)? > before {
-                // The mounts below end with the root's.
+                // This also unmounts all mounts below the root.
                 unmount(root, UnmountFlags::DETACH)
                     .context(|| format!("unmount {}", root.display()))?;
             }

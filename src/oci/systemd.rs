@@ -134,7 +134,7 @@ pub fn start(
         ("TasksAccounting", Value::Flag(true)),
     ];
     properties.extend(limits(cgroup)?);
-    // A property of the annotations replaces the property of the same name here.
+    // A property of the annotations replaces mydocker's property of the same name.
     properties.retain(|(name, _)| !asked.iter().any(|(asked, _)| asked == name));
     let asked: Vec<(&str, Value)> =
         asked.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();

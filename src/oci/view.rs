@@ -1,6 +1,6 @@
 //! The commands that only read: `state`, `list`, `ps` and `events`; also `spec`, which writes a
 //! template of config.json. The JSON is written by hand, because it is short and fixed. No command
-//! here locks a container, so callers can run them while another command works on it.
+//! of this file locks a container, so callers can run them while another command works on it.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +17,7 @@ use crate::runtime::cgroup;
 use crate::runtime::{OCI_VERSION, host_ps};
 use crate::units::parse_duration_ns;
 
-/// The config.json that `spec` writes, the same as runc's.
+/// The config.json that `spec` writes: the settings of runc's, with another host name.
 const DEFAULT_SPEC: &str = include_str!("spec.json");
 
 /// A container's state as a JSON object: for `state` with a line for each field, for
