@@ -295,7 +295,7 @@ fn many_containers_at_the_same_time() {
 #[test]
 fn a_flag_with_an_empty_value_is_not_given() {
     let host = Host::with_busybox();
-    let empty = "--name= --hostname= --workdir= --net= --ip= --mac-address= --stop-signal= \
+    let empty = "--name= --hostname= --workdir= --ip= --mac-address= --stop-signal= \
         --cidfile= --cpuset-cpus= --cpuset-mems= --log-driver= --cgroup-parent= --user= \
         --restart= --pull= --platform= --pid= --ipc= --uts= --userns= --publish-default-ip=";
     let empty: Vec<&str> = empty.split_whitespace().collect();
@@ -324,7 +324,7 @@ fn a_flag_with_an_empty_value_is_not_given() {
     host.mydocker(["start", "--detach-keys=", c]);
     host.mydocker(["kill", "-s", "", c]).stdout(&format!("{c}\n"));
     // For these flags, an empty value is an error.
-    for flag in ["-e", "-v", "-p", "--label", "--memory", "--device", "--mount"] {
+    for flag in ["-e", "-p", "--net", "--label", "--memory", "--device", "--mount"] {
         host.mydocker(["create", flag, "", "bb"]).refused(flag);
     }
 }
