@@ -1,7 +1,8 @@
 //! The bridge of a network on the host, with the gateway's address and the sysctls that it needs.
-//! The bridge is made when the first container needs it, also after a reboot. `endpoint` adds the
-//! containers' ports, and `firewall` the rules. References: rtnetlink(7), and ip-sysctl.rst of the
-//! kernel.
+//! `network create` makes the bridge, and `attachment::reload` makes it again after a reboot. The
+//! default network's bridge, and any bridge that is missing, is made when a container needs it.
+//! `endpoint` adds the containers' ports, and `firewall` the rules. References: rtnetlink(7), and
+//! ip-sysctl.rst of the kernel.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -23,8 +24,8 @@ const DEFAULT_MTU: u32 = 1500;
 /// The smallest MTU that IPv6 allows, in bytes (RFC 8200, section 5).
 pub const MIN_MTU: u32 = 1280;
 
-/// Returns the network's bridge, and whether this call created it or set it up. Fails if another
-/// program has made a link of this name.
+/// Returns the network's bridge, and whether this call created it or set it up. Fails if the user
+/// chose the bridge's name and another program or state root has made a link of this name.
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
     let found = link::find(socket, &network.bridge)?;
     if found.is_some() {

@@ -1,8 +1,10 @@
-//! Creates networks: by `network create`, and the default network when it is first needed.
+//! Creates networks: by `network create`, and the default network when it is first needed. Also
+//! finds the network that a user names.
 //!
-//! A bridge's name that the user did not choose is a prefix and random digits, so that two state
-//! roots don't choose the same name. This file only writes the record; `bridge` makes the bridge
-//! when a container needs it. A kill leaves either no network or a complete one.
+//! If the user chose no name for a bridge, the name is a prefix and random digits, so that two
+//! state roots don't choose the same name. Only the default network of the default state root has a
+//! fixed name. This file writes the record and makes no link: the engine then calls `bridge` or
+//! `parent`. A kill leaves either no record or a complete one.
 
 use std::net::IpAddr;
 
@@ -210,9 +212,10 @@ fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     }
 }
 
-/// The name that the user chose for a bridge. Fails if the name is bad, or if a link has it
-/// already. Docker uses an existing bridge. mydocker refuses it, because the bridge's other ports
-/// would be on the network too, and `network rm` could not know whether to remove the bridge.
+/// The name that the user chose for a bridge. Fails if the name is bad, or if a link or another
+/// network's record has it already. Docker uses an existing bridge. mydocker refuses it, because
+/// the bridge's other ports would be on the network too, and `network rm` could not know whether to
+/// remove the bridge.
 fn free_bridge_name(
     socket: &mut Socket,
     alias: &str,

@@ -84,8 +84,8 @@ impl NetworkNamespace {
     }
 }
 
-/// Runs `act` in a network namespace, and returns to the former namespace. setns(2) moves one
-/// thread, and /proc/self is the main thread: the process has no other.
+/// Runs `act` in a network namespace, and returns to the former namespace. setns(2) moves only the
+/// calling thread, and /proc/self means the main thread. The process has only this one thread.
 fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
@@ -103,7 +103,7 @@ fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> 
 
 /// The interface that `connect` makes.
 pub struct Plan<'a> {
-    /// The name of the host's end.
+    /// The name of the host's end. On a network without a bridge, the alias of the interface.
     pub name: &'a str,
     /// The name in the container, such as `eth0`.
     pub interface: &'a str,

@@ -14,7 +14,7 @@
 //! 9. `record`: the file that describes a network
 //! 10. `alias`: marks the host's links that were made for a network
 //! 11. `ipam`: leases a network's addresses
-//! 12. `names`: writes the hosts files of a network's containers
+//! 12. `names`: writes the containers' files hosts, resolv.conf and hostname
 //! 13. `firewall`: the rules in the kernel; knows only ids of networks and containers
 //! 14. `conntrack`: deletes UDP flows to published ports
 //! 15. `bridge`: the bridge of a network

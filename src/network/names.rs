@@ -3,9 +3,9 @@
 //! over the image's files (`runtime::copies`), so its own changes reach no disk.
 //!
 //! There is no name server. Instead, each container's hosts file has a section for each of its
-//! networks. The section stands between two comments and lists the containers on the network. A
-//! section is rewritten in place, under a lock, when a container starts, ends or is renamed. Other
-//! lines stay, also those that a user added.
+//! networks. The section stands between two comments and lists the containers on the network. When
+//! a container joins or leaves the network or is renamed, the section is rewritten in the running
+//! containers' copies, under a lock. Other lines stay, also those that a user added.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};

@@ -1,9 +1,9 @@
 //! Published ports of the host, and the sockets that hold them.
 //!
-//! The container's monitor binds a socket to each published port while the container runs, and
-//! never reads from it. So the kernel refuses the port to other programs, and the bind fails here
-//! if another program has it. The firewall rewrites packets to the port before the kernel looks for
-//! a socket, so no packet arrives at the socket.
+//! While the container runs, its monitor holds a socket that is bound to each published port, and
+//! never reads from it. So the kernel refuses the port to other programs. If another program has
+//! the port already, `claim` fails. The firewall rewrites packets to the port before the kernel
+//! looks for a socket, so no packet arrives at the socket.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

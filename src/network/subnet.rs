@@ -68,8 +68,8 @@ impl Subnet {
         Subnet { base: address_of(bits, Family::of(address)), prefix }
     }
 
-    /// Parses `ADDRESS/PREFIX`. Also returns the address as written. If it has host bits, it is by
-    /// default the gateway's address, as in the tutorial engines. Fails on any other text, and on
+    /// Parses `ADDRESS/PREFIX`. Also returns the address as written: `pool` takes an address with
+    /// host bits for the gateway if the user names no other. Fails on any other text, and on
     /// subnets that no network can have, such as loopback addresses.
     pub fn parse(text: &str) -> Result<(Subnet, IpAddr)> {
         let bad = || Error::new(format!("bad subnet '{text}': write one such as 10.1.2.0/24"));

@@ -1,8 +1,9 @@
 //! `<run>/<id>/network.json`: the interfaces, addresses and ports of one running container.
 //!
-//! The file is written before anything is made on the host, so that the clean-up knows what to
-//! undo, however the container ended. The file is in the run root, because a reboot undoes all of
-//! its content. Addresses and ports are text in the file, and typed here.
+//! The file is written after the leases and before any link or firewall rule is made, so that the
+//! clean-up knows what to undo, however the container ended. The file is in the run root, because
+//! a reboot removes the links and rules that it names. Addresses and ports are text in the file,
+//! and typed in memory.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

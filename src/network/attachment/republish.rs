@@ -73,8 +73,8 @@ impl Plan {
         Plan { before: self.after, after: self.before, held: Vec::new(), ..self }
     }
 
-    /// Writes the attachment, replaces the firewall's rules in one step, and writes the ports into
-    /// the leases.
+    /// Writes the attachment, makes the firewall's rules again, deletes old UDP flows, lets the
+    /// host's 127.0.0.1 reach the ports, and writes the ports into the leases.
     pub fn carry_out(&self, roots: &Roots, choice: Choice, id: &ContainerId) -> Result<()> {
         self.after.write(roots, id)?;
         let rules = self.after.port_rules(id);

@@ -272,9 +272,9 @@ pub fn set_up(
     }
 }
 
-/// Removes the rules of container `id`, then calls `forget`, which must remove the ports from the
-/// container's record. Both happen under the lock, so that no other command makes the rules again
-/// from the old record.
+/// Removes the rules of container `id`'s ports, then calls `forget`, which must remove the ports
+/// from the container's record. Both happen under the lock, so that no other command makes the
+/// rules again from the old record.
 pub fn take_down(
     roots: &Roots,
     id: &ContainerId,
