@@ -2,7 +2,7 @@
 //!
 //! A pull needs threads and much memory, and a step of a build needs its own mount namespace. This
 //! process forks monitors, so it must stay small, single-threaded and in the host's namespaces. A
-//! child returns one text through a pipe.
+//! child returns one text through a pipe, or a stream of bytes (`fork_with`).
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! The commands: the layer in which images, volumes, networks and containers meet.
 //!
-//! There is one file for each family of commands, each with an `impl Engine`. Results are facts;
-//! `cli` makes texts, tables and exit statuses of them. An `Engine` has only the roots, the choice
-//! of a firewall and the receiver of warnings, and keeps no state between commands.
+//! Each family of commands has a file with an `impl Engine`; other files help them. Results are
+//! facts; `cli` makes texts, tables and exit statuses of them. An `Engine` has only the roots, the
+//! choice of a firewall and the receiver of warnings, and keeps no state between commands.
 
 pub mod events;
 pub mod explain;

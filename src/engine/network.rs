@@ -208,8 +208,8 @@ impl Engine {
         Ok(views)
     }
 
-    /// Removes a network (`network rm`). Fails if a container uses the network, and for the three
-    /// networks that always exist.
+    /// Removes a network (`network rm`). Fails if a running container uses the network, and for the
+    /// three networks that always exist.
     pub fn network_remove(&self, name: &str) -> Result<()> {
         match create::find(&self.roots, name)? {
             create::Found::Network(network) if network.name != DEFAULT => {

@@ -1,7 +1,8 @@
 //! A container's published ports and addresses, for `ps` and `port`.
 //!
-//! The facts come from the endpoints that `network` recorded at the start and not from the kernel.
-//! Reading them needs no netlink and no entry into the container's network namespace.
+//! The facts come from the record that `network` keeps of a running container's endpoints and
+//! ports, and not from the kernel. Reading them needs no netlink and no entry into the container's
+//! network namespace.
 
 use super::Engine;
 use super::view::PublishedPort;
@@ -26,8 +27,8 @@ fn published(map: &PortMap) -> PublishedPort {
 }
 
 impl Engine {
-    /// Returns the ports and addresses of a running container. An endpoint that cannot be read has
-    /// none.
+    /// Returns the ports and addresses of a running container; none if the record of its endpoints
+    /// cannot be read.
     pub(super) fn reachable_at(&self, record: &Summary) -> Reachable {
         if !record.has_networks() {
             return Reachable { exposed: record.exposed.clone(), ..Reachable::default() };
