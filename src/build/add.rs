@@ -3,7 +3,7 @@
 //! A step has up to three kinds of sources: paths in the context, a stage or an image; heredocs;
 //! and, for ADD, URLs. This file writes heredocs and downloads to files in the build's workplace
 //! (its temporary directory), so `copy` reads only trees of files. Git repositories are refused.
-//! For files of the context or of a URL, the image's history shows their digest, as Docker's
+//! Unless the files are of a stage or image, the image's history shows their digest, as Docker's
 //! classic builder does.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -286,7 +286,8 @@ impl Build<'_> {
     ) -> Result<Vec<Digest>> {
         let images = self.engine.image_store();
         if let Some(stage) = plan::find(self.dockerfile, from, at) {
-            // The plan reads names before variables have values.
+            // The plan reads names before variables have values, so it misses a stage that only a
+            // variable names.
             let Some((_, state)) = self.results.iter().find(|(known, _)| *known == stage) else {
                 fail!(
                     "--from={from}: a variable can't name a stage; write FROM ${{…}} AS NAME above, \
@@ -309,7 +310,7 @@ impl Build<'_> {
             }
         }
         let vertex = self.report.begin(&format!("[--from] {from}"));
-        // Like BuildKit, take the image for the stage's own platform.
+        // With `--platform`, take the image for the stage's own platform, like BuildKit.
         let platform = self.platform.is_some().then(|| state.config.platform());
         let image =
             self.bring(from, platform.as_ref(), &vertex).context(|| format!("--from={from}"))?;

@@ -6,7 +6,7 @@
 //! config, a key has only the architecture and, for RUN, the environment, the user, the working
 //! directory and the volumes, because a step sees nothing else of the config. So a step that would
 //! read the same input makes no new layer, whatever changed above it in the Dockerfile. Values of
-//! secrets and proxies are in no key, as with BuildKit.
+//! secrets, and of proxies that no ARG declares, are in no key, as with BuildKit.
 
 use std::fmt::Write;
 

@@ -1,10 +1,10 @@
-//! The files that COPY and ADD read: from the build context, from the root of a stage or image, or
-//! from a heredoc.
+//! The files that COPY, ADD and RUN --mount read: from a build context, from the root of a stage or
+//! image, or from the directory of a heredoc or a download.
 //!
 //! The kernel resolves each source below the descriptor of the tree's root (openat2(2),
 //! RESOLVE_IN_ROOT), so that a link in the context never leads out of the context. A pattern is
 //! matched one directory level after the other. Files that `.dockerignore` excludes are never
-//! found. This file copies nothing: `copy` does.
+//! found. This file copies nothing: `copy` and `mounts` do.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -30,7 +30,7 @@ use crate::sys::beneath;
 /// The most sources that one pattern may find.
 const MAX_FOUND: usize = 100_000;
 
-/// A tree of files that COPY and ADD read from.
+/// A tree of files that COPY, ADD or a mount reads from.
 #[derive(Clone, Copy)]
 pub struct Tree<'a> {
     /// The tree's top directory. Sources are resolved below it.

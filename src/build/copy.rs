@@ -41,8 +41,8 @@ pub struct Copying<'a> {
     pub keeps_owners: bool,
     /// `--chmod`; without it, files keep their modes.
     pub mode: Option<ModeChange>,
-    /// The modification time of all files, in seconds since 1970. With `None`, files keep their
-    /// times.
+    /// The modification time of the files, in seconds since 1970. With `None`, files keep their
+    /// times. Files from an unpacked archive always keep theirs.
     pub time: Option<i64>,
     /// True if a source that is an archive is unpacked.
     pub unpacks: bool,

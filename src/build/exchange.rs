@@ -1,11 +1,12 @@
 //! `--cache-to` and `--cache-from` with `type=local`: the build cache in a directory of the user,
 //! which another machine or a later CI job reads.
 //!
-//! The directory has a file for each cache entry. The file's name is the entry's key, and its
-//! format is that of the entries in the state directory. The directory also has a `<diff_id>.tar`
-//! for each layer. A build reads an entry when a step has its key, and a layer when an entry names
-//! it. The build checks a layer's digest. The build cannot check that an entry names the right
-//! layer, so each user who can write to the directory can change the images that are built from it.
+//! The directory has a file for each cache entry that a build used. The file's name is the entry's
+//! key, and its format is that of the entries in the state directory. The directory also has a
+//! `<diff_id>.tar` for each layer. A build reads an entry when a step has its key, and a layer when
+//! an entry names it. The build checks a layer's digest. The build cannot check that an entry names
+//! the right layer, so each user who can write to the directory can change the images that are
+//! built from it.
 
 use std::fs::{File, rename};
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
         match part.split_once('=') {
             Some(("type", value)) => kind = Some(value),
             Some((name, value)) if name == key => path = Some(value),
-            // Both modes mean the same here: all steps are written, as with BuildKit's `mode=max`.
+            // With both modes, all steps are written, as with BuildKit's `mode=max`.
             Some(("mode", "min" | "max")) if key == "dest" => {}
             Some((name, _)) if kind.is_none_or(|kind| kind == "local") => {
                 fail!("unknown key '{name}'; known: type {key}")

@@ -15,7 +15,7 @@ pub const MAX_RULES: u64 = 1 << 20;
 /// The maximum number of rules. Each rule is tried with each file of the context.
 const MAX_COUNT: usize = 10_000;
 
-/// The rules of one file.
+/// The rules of one `.dockerignore`, or the patterns of `--exclude`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ignore {
     rules: Vec<Rule>,

@@ -91,7 +91,8 @@ pub struct Options {
     pub cache_to: Vec<PathBuf>,
     /// `--pull`: pull base images even if they are local.
     pub pull: bool,
-    /// `--platform`: the platform of the image; `None` is this machine's.
+    /// `--platform`: the platform of the image. With `None`, a local base image may have any
+    /// platform; everything else is for this machine's platform.
     pub platform: Option<Platform>,
     /// `--no-cache`: take nothing from the cache.
     pub no_cache: bool,
@@ -322,7 +323,7 @@ fn absolute(path: &str) -> Result<PathBuf> {
     std::fs::canonicalize(path).context(|| format!("open {path}"))
 }
 
-/// A directory of the host that COPY and mounts read.
+/// A build context that COPY, ADD and mounts read: a directory of the host or an unpacked archive.
 pub struct Directory {
     root: OwnedFd,
     /// The path for bind mounts.

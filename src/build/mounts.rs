@@ -1,11 +1,12 @@
 //! `RUN --mount`: files that a step sees and that do not become part of its layer.
 //!
-//! `bind` shows files of the context, of a stage or of an image; a writable bind mount is a copy
-//! that is removed after the step. `cache` is a directory that stays between builds, `tmpfs` is an
-//! empty directory in memory, and `secret` is a file of the run root that only this step sees. Each
-//! source is opened below the descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no link
-//! and no `..` leads out of the tree. The directory of a cache is named by the digest of its id.
-//! Unknown options are refused, so that no text of the user reaches mount(2).
+//! `bind` shows files of a context, of a stage or of an image. If the mount is writable, or if the
+//! context has rules of `.dockerignore`, it is a copy that is removed after the step. `cache` is a
+//! directory that stays between builds, `tmpfs` is an empty directory in memory, and `secret` is a
+//! file of the run root, or a variable, that only this step sees. Each source is opened below the
+//! descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no link and no `..` leads out of
+//! the tree. The directory of a cache is named by the digest of its id. Unknown options are
+//! refused, so that no option of the user reaches mount(2) as text.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -79,8 +80,8 @@ impl Secret {
         Ok(Secret { id, source })
     }
 
-    /// Fails if the secret's file does not exist. The build calls this first, before a long step
-    /// runs.
+    /// Fails if the secret's file does not exist. The build calls this at its start, so that it
+    /// fails before a long step runs.
     pub fn check(&self) -> Result<()> {
         if let SecretSource::File(path) = &self.source {
             let context = || format!("secret {}: read {}", self.id, path.display());
@@ -211,7 +212,7 @@ pub struct Mounted {
     pub mounts: Vec<MountOption>,
     /// The secrets that are environment variables, each as `NAME=value`.
     pub variables: Vec<String>,
-    /// The locked cache mounts: no other step and no prune changes them while this step runs.
+    /// The cache mounts, locked as `sharing` requires while this step runs. No prune removes them.
     _caches: Vec<CacheMount>,
 }
 
@@ -255,8 +256,8 @@ impl Mounts<'_> {
 }
 
 impl Build<'_> {
-    /// Parses the mounts of a step and adds them to the step's key: files by their content, caches
-    /// and secrets only by their options.
+    /// Parses the mounts of a step and adds them to the step's key: a stage or image by its layers,
+    /// other files by their content, and all else only by its options.
     pub(super) fn run_mounts<'m>(
         &'m self,
         state: &State,

@@ -1,8 +1,8 @@
-//! `build --output`: where a build writes the image, besides the local images.
+//! `build --output`: where a build writes the image.
 //!
 //! `docker` and `oci` archives are written as `save` writes them, so the image is added to the
 //! local images too. `tar` and `local` write the files of the image and add no image. Without
-//! `dest`, a tar goes to stdout. The keys are those of
+//! `dest`, `tar` and `oci` write to stdout, and `docker` only adds the image. The keys are those of
 //! docs.docker.com/reference/cli/docker/buildx/build, "--output".
 
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! Chooses the stages that the target needs.
 //!
-//! A stage needs the stages that its FROM, COPY --from and RUN --mount=from= name, by name or by
-//! number from 0. Only stages above it in the file count. The ONBUILD steps of a stage's base count
-//! as the stage's own. In the list, each stage comes after the stages that it needs. The variables
-//! in a FROM are the ARGs before the first FROM. This file builds nothing: `stages` does.
+//! A stage needs the stages that its FROM, COPY --from and RUN --mount=from= name. FROM names a
+//! stage by its name, the others by its name or its number from 0. Only stages above it in the file
+//! count. The ONBUILD steps of a stage's base count as the stage's own. In the list, each stage
+//! comes after the stages that it needs. The variables in a FROM are the ARGs before the first FROM
+//! and the predefined platform arguments. This file builds nothing: `stages` does.
 
 use super::dockerfile::instruction::Instruction;
 use super::dockerfile::{Dockerfile, Mistake, Stage, Step};
@@ -36,7 +37,7 @@ pub fn base(dockerfile: &Dockerfile, image: &str, below: usize) -> Option<usize>
 
 /// Returns the numbers of the stages to build, each with the numbers of the stages that it needs.
 /// The target is last. `triggers` returns the ONBUILD steps of a stage's base. Fails if no stage
-/// has the name `target`.
+/// has the name or number `target`.
 pub fn stages(
     dockerfile: &Dockerfile,
     bases: &[Base],

@@ -29,8 +29,8 @@ const LEAST: usize = 2;
 struct Ending {
     /// The error of a failed stage.
     error: Option<String>,
-    /// True if the fields below have a state. A failed stage sends the state before the failed
-    /// step.
+    /// True if `base`, `config`, `has_command` and `arguments` have a state. If the command of a
+    /// RUN failed, this is the state before that RUN. After any other failure there is no state.
     has_state: bool,
     base: Option<String>,
     config: String,
@@ -89,7 +89,7 @@ impl Build<'_> {
     }
 
     /// Starts the stages `starting` and waits until a running stage sends data. Returns the number
-    /// and the state of a stage that ended.
+    /// and the state of the stage if it ended, and otherwise `None`.
     fn turn(
         &self,
         starting: &[usize],

@@ -70,7 +70,7 @@ pub struct Build<'a> {
     pub results: Vec<(usize, State)>,
     /// The cache entries of the steps that the build ran or took from the cache.
     pub used: RefCell<Vec<CacheEntry>>,
-    /// The state before the step that failed.
+    /// The state before the RUN whose command failed. Other failures leave no state.
     pub failed: RefCell<Option<State>>,
     /// The names of the images that were pulled because the build needed their ONBUILD
     /// instructions.
@@ -120,8 +120,9 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// Returns the ONBUILD steps of a stage's base. If there are stages above, which such steps may
-    /// name, pulls a base image that is not local.
+    /// Returns the ONBUILD steps of a stage's base, for the plan. If `bring` would pull the base
+    /// image, pulls it now. Returns no steps for stage 0: no stage is above it, so its steps cannot
+    /// name one.
     fn triggers(&self, bases: &[Base], at: usize) -> Result<Vec<Step>> {
         let Base { image, platform } = &bases[at];
         let texts: Vec<String> = match plan::base(self.dockerfile, image, at) {
@@ -619,8 +620,8 @@ pub fn check_emulation(platform: &Platform) -> Result<()> {
     Ok(())
 }
 
-/// Reports whether `name` is a proxy variable. A RUN gets it without an ARG, and the history leaves
-/// it out.
+/// Reports whether `name` is a proxy variable. If no ARG declares it, a RUN gets it all the same,
+/// and the history leaves it out.
 pub fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&name.to_ascii_uppercase().as_str())
 }

@@ -1,8 +1,9 @@
 //! The Dockerfile language, version 1: parses text into stages of instructions.
 //!
 //! `lexer` joins lines and reads directives and heredocs, `instruction` parses the arguments of
-//! each keyword, and this file groups the instructions into stages. Variables are not replaced
-//! here, because their values are known only during the build; `words` replaces them for each step.
+//! each keyword, and this file groups the instructions into stages. The parser replaces no
+//! variables, because their values are known only during the build; `words` replaces them for each
+//! step.
 //! The parser executes nothing and reads no file. The reference is
 //! docs.docker.com/reference/dockerfile. Where it says nothing, BuildKit's
 //! `frontend/dockerfile/parser` decides.
