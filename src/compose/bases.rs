@@ -1,7 +1,7 @@
 //! Builds that use the images of other services.
 //!
 //! `build.additional_contexts` may name a service as `service:NAME` (compose specification,
-//! "Build"). Such a service is built first, even if no profile enables it and the user did not name
+//! "Build"). That service is built before, even if no profile enables it and the user did not name
 //! it. If services need each other's images, the command fails. This file only sorts: `cli` runs
 //! the builds.
 

@@ -1,8 +1,8 @@
 //! The format of `.env` and of `env_file`: one `NAME=value` on a line.
 //!
 //! A line may start with `export`, and `#` starts a comment. A value in single quotes is literal
-//! except for `\'`; a value in double quotes has escapes and variables. Quoted values may have several lines. A plain
-//! value may have variables. This is the grammar of Docker Compose
+//! except for `\'`; a value in double quotes has escapes and variables. Quoted values may have
+//! several lines. A plain value may have variables. This is the grammar of Docker Compose
 //! (docs.docker.com/compose/how-tos/environment-variables/variable-interpolation). `format: raw`
 //! and `run --env-file`, which take each value literally, are not read here.
 

@@ -1,10 +1,10 @@
 //! The logs of several containers in one stream, as `logs` and `up` print them.
 //!
-//! Each line has the container's name before it. One poll(2) waits for all logs, for the journal of
-//! events and for the caller's signals. The journal reports containers that start later: another
-//! replica, a restarted container, or one that replaces another. A line is printed when it is
-//! complete, so lines of two containers never mix. A line longer than `MAX_LINE` is printed in
-//! parts. This file starts and stops no container.
+//! With `Style::prefixed`, the container's name is before each line. poll(2) waits for all logs,
+//! for the journal of events and for the caller's signals. The journal reports containers that
+//! start later: another replica, a restarted container, or one that replaces another. A line is
+//! printed when it is complete, so lines of two containers never mix. A line longer than `MAX_LINE`
+//! is printed in parts. This file starts and stops no container.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;

@@ -1,8 +1,8 @@
 //! `up` in the foreground: starts the project, prints the logs of its containers, and stops the
-//! containers when the user asks for it.
+//! containers when the user asks for it or when a container of `Ends` ends.
 //!
 //! One loop in one thread does all of this. The first SIGINT or SIGTERM stops the containers in
-//! order, in a child process, so that the loop still prints their logs. The second signal kills the
+//! order, in a child process, so that the loop still prints their logs. Each later signal kills the
 //! containers.
 
 use std::io::Write;

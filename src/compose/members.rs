@@ -2,9 +2,9 @@
 //! remove.
 //!
 //! A stop runs in waves against the direction of the dependencies. A container stops after the
-//! containers that depend on it, and the containers of one wave stop at the same time. Only labels
-//! are needed for this, so a project can be taken down after its file was changed or lost. `up`
-//! makes and starts containers.
+//! containers that depend on it, and the containers of one wave stop at the same time. The waves
+//! need only labels, so a project can be taken down after its file was changed or lost. `up` makes
+//! and starts containers.
 
 use super::hooks;
 use super::project::{Project, Service};

@@ -621,7 +621,7 @@ fn hash(root: &Node, service: &Service, environment: &Environment) -> String {
         for (name, _) in service.uses(section) {
             if let Some(node) = root.get(section).and_then(|all| all.get(name)) {
                 text.push_str(&json(node, true));
-                // The same holds if the variable that a secret comes from changes.
+                // The same holds if the variable that a secret or config comes from changes.
                 if let Some(variable) = node.get_text("environment") {
                     text.push_str(&environment.get(variable).unwrap_or_default());
                 }

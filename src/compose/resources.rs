@@ -3,7 +3,7 @@
 //!
 //! The labels of a network or volume name the project. An external network or volume must exist
 //! already. If a volume with the right name belongs to another project or to none, it is used with
-//! a warning. A network of another project is an error. `engine` implements the drivers.
+//! a warning. For a network, this is an error. `engine` implements the drivers.
 
 use super::members::Session;
 use super::node::Node;
@@ -46,8 +46,8 @@ impl Session<'_> {
     }
 
     /// Makes the missing networks that `services` use. Makes a network again if its configuration
-    /// changed. Fails if an external network is missing, if a network belongs to another project,
-    /// or if containers use a changed network.
+    /// changed. Fails if an external network is missing, if a network belongs to another project
+    /// or to none, or if containers use a changed network.
     pub fn make_networks(&self, services: &[&Service], make: MakeNetwork<'_>) -> Result<()> {
         let used = self.used("networks", services);
         if used.is_empty() {

@@ -2,7 +2,7 @@
 //! for `~`.
 //!
 //! An included file has its own scope (compose specification, "Include"). Variables are not part of
-//! the scope: `interpolate` replaces them first.
+//! the scope: `interpolate` replaces them before paths are resolved.
 
 use std::path::PathBuf;
 

@@ -394,7 +394,7 @@ impl Settings {
             self.add(mount, "mount", fields.0);
         }
         // Mount the secrets and configs that are files of the host, unless the service sets their
-        // owner or mode; `files` copies all others.
+        // owner or mode. The function `files` below copies all others.
         for section in ["secrets", "configs"] {
             for grant in node.elements_of(section) {
                 let Some(file) =
@@ -611,8 +611,9 @@ pub fn image_text(project: &Project, service: &Service) -> String {
     }
 }
 
-/// Sets the values that no flag of `run` can express: an entrypoint of several words, the delay of
-/// a restart, and a health check without a shell. Fails for a bad delay or `healthcheck.test`.
+/// Sets the command, and the values that no flag of `run` can express: an entrypoint of several
+/// words, the delay of a restart, and a health check without a shell. Fails for a bad delay or
+/// `healthcheck.test`.
 pub fn set_commands(options: &mut CreateOptions, node: &Node) -> Result<()> {
     let words = |node: &Node| -> Vec<String> {
         node.elements().iter().map(|word| word.as_text().to_owned()).collect()

@@ -4,10 +4,10 @@
 //! `advance` never waits for a condition. `advance` makes and starts the services whose
 //! dependencies are ready, in parallel child processes, and returns. So the caller can print logs
 //! and receive signals in between. A container is made again if its configuration, its image, or a
-//! container whose namespaces or volumes it shares has changed. The steps are: make the new
-//! container under a temporary name, remove the old one, rename the new one. If the first step
-//! fails, the old container is untouched. If the process is killed in between, the next `up` finds
-//! both containers and continues.
+//! container whose namespaces or volumes it shares has changed, if it is dead, or if an option of
+//! `up` says so. The steps are: make the new container under a temporary name, remove the old one,
+//! rename the new one. If the first step fails, the old container is untouched. If the process is
+//! killed in between, the next `up` finds both containers and continues.
 
 use super::files::is_on;
 use super::hooks;
