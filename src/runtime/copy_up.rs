@@ -5,8 +5,8 @@
 //! complete. Then the copy's entries are renamed into the volume one by one. If the process is
 //! killed before the copy is complete, the copy is dropped. If the process is killed later, the
 //! next container or `system check` moves the rest. The process holds the volume's flock(2), so a
-//! second container that starts at the same time waits. The code opens all files by descriptor and
-//! follows no symbolic link.
+//! second container that starts at the same time waits. Below the image's directory and the volume,
+//! the code opens files by descriptor and follows no symbolic link.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

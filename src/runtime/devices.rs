@@ -182,7 +182,8 @@ pub fn host_node(path: &Path, target: String) -> Result<DeviceNode> {
     })
 }
 
-/// The nodes for `--privileged`: every device node in the host's /dev except the standard ones.
+/// The nodes for `--privileged`: every device node in the host's /dev except those that each
+/// container has of its own.
 pub fn host_nodes() -> Result<Vec<DeviceNode>> {
     let is_given = |path: &PathBuf| {
         let standard = STANDARD.iter().map(|(name, ..)| *name).chain(["console", "ptmx"]);

@@ -2,9 +2,9 @@
 //!
 //! The container's pidfd is checked against the recorded start time, so a reused PID is never
 //! entered. A helper process (the go-between) keeps only the process's streams and a few
-//! descriptors of its own. It joins the cgroups and all namespaces, and takes the program's user,
-//! capabilities and filter. Only then it forks the process that the container can see, so even a
-//! tracer finds nothing of the host there (CVE-2016-9962, CVE-2024-21626).
+//! descriptors of its own. It joins the container's cgroups and namespaces, and takes the program's
+//! user, capabilities and filter. Only then it forks the process that the container can see, so
+//! even a tracer finds nothing of the host there (CVE-2016-9962, CVE-2024-21626).
 //!
 //! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI runtime)
 //! the helper ends at once, and the caller or a subreaper above it becomes the parent (prctl(2)).
@@ -98,7 +98,8 @@ fn begin(
         fail!("the container is not running")
     };
     let (ours, theirs) = sys::packet::pair().context(|| "make a socket pair")?;
-    // Clone the helper directly into the v2 cgroup. Later the seccomp filter may forbid clone3(2).
+    // Clone the helper directly into the v2 cgroup, in which its child then starts too. The child
+    // cannot be cloned into the cgroup, because the seccomp filter may forbid clone3(2).
     let directory = cgroup::open_v2(target.cgroups)?;
     let born_in =
         |cgroup: &Option<OwnedFd>| clone3(Flags::default(), cgroup.as_ref().map(AsFd::as_fd));

@@ -1,9 +1,10 @@
 //! Lists a container's processes with the host's ps(1), for `top` with options of ps.
 //!
 //! As in Docker, ps first gets the container's PIDs (`-q`). If ps refuses `-q`, as busybox's ps
-//! does, ps runs again and prints all processes of the host. In both cases only the lines about the
-//! container's processes are kept. A container controls the command lines that ps prints. So the
-//! length of the output is limited, and a caller that prints to a terminal must escape the lines.
+//! does, or if the PIDs are too many for one argument, ps runs without `-q`. In each case only the
+//! lines about the container's processes are kept. A container controls the command lines that ps
+//! prints. So the length of the output is limited, and a caller that prints to a terminal must
+//! escape the lines.
 
 use std::io::{ErrorKind, Read};
 use std::process::{Command, Stdio};

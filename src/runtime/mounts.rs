@@ -1,6 +1,5 @@
-//! Mounts the file systems inside the container's root, in the order of the spec: the kernel's file
-//! systems, /dev with its nodes, binds, volumes and tmpfs. Then masks paths and makes paths
-//! read-only.
+//! Mounts the file systems of the spec inside the container's root, in the order of the spec. Then
+//! masks paths and makes paths read-only. The cgroups are mounted last (`mount_cgroups`).
 //!
 //! Each target is resolved inside the root by descriptor (`sys::beneath`). Each file system is made
 //! detached and is attached by descriptor (`sys::mount`). So a container or an image that replaces

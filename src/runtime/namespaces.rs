@@ -78,7 +78,8 @@ pub fn missing() -> Vec<&'static str> {
     kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
-/// Open namespaces that init joins: those of other containers and of this container's holder.
+/// Open namespaces that init joins, or enters for a moment to copy a mount: those of other
+/// containers, those at a path of the host, and those of this container's holder.
 pub struct Joined {
     pid: Option<OwnedFd>,
     ipc: Option<OwnedFd>,
@@ -295,9 +296,9 @@ fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType, name: &str) -> Re
         .context(|| format!("join the {name} namespace"))
 }
 
-/// Makes this process undumpable (PR_SET_DUMPABLE, prctl(2)). Then no process in the container can
-/// trace it or open its files in /proc, such as its descriptors and its executable (CVE-2016-9962,
-/// CVE-2019-5736). execve(2) makes the program dumpable again.
+/// Makes this process undumpable (PR_SET_DUMPABLE, prctl(2)). Then no process in the container
+/// without CAP_SYS_PTRACE can trace it or open its files in /proc, such as its descriptors and its
+/// executable (CVE-2016-9962, CVE-2019-5736). execve(2) makes the program dumpable again.
 pub fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "make this process undumpable")
 }

@@ -100,7 +100,8 @@ pub fn confine<'a>(
     }
     set_rlimits(process)?;
     set_scheduling(&process.scheduling)?;
-    // Every step that needs the host's root is done, so enter the user namespace now.
+    // Every step that needs the rights of the host's UID 0 is done, so enter the user namespace
+    // now.
     if let Some(user_namespace) = &entry.user_namespace {
         user_namespace.enter()?;
     }
@@ -209,7 +210,8 @@ impl<'a> Confined<'a> {
         });
         trace::stop();
         // Install the filter last, so that a profile need not allow the system calls of earlier
-        // steps. Only the message to the agent, capset(2) and the fork of an init follow below.
+        // steps. In this function, only the message to the agent, capset(2) and the fork of an init
+        // follow.
         let listener = self.install(|flags| flags)?;
         if let (Some(agent), Some(listener)) = (agent, listener) {
             agent.hand_over(listener.as_fd())?;
@@ -443,7 +445,7 @@ const RESOURCES: [(&str, Resource); 16] = [
 ];
 
 /// Creates the working directory below `root` if it is missing, as Docker does for an image's
-/// WORKDIR. A read-only root is no error here. Fails with the exit status 126.
+/// WORKDIR. A read-only root is no error. Other failures have the exit status 126.
 pub fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     match beneath::make_dirs(root, &raw::path(cwd), Mode::from_raw_mode(0o755)) {
         // On a read-only root, `change_directory` reports the missing directory.

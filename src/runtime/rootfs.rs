@@ -40,7 +40,8 @@ pub fn assemble(
     copies: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
     if !is_hosts {
-        // As slaves the mounts follow an unmount on the host; no mount made here reaches the host.
+        // As slaves the mounts follow an unmount on the host. No mount of this namespace appears on
+        // the host.
         mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
             .context(|| "make the mounts of this namespace private")?;
     }
@@ -223,9 +224,9 @@ fn overlay(
 /// layers since Linux 5.19).
 struct Mapped<'a> {
     user_namespace: BorrowedFd<'a>,
-    /// The directory on which the mapped layers are mounted, below the overlay itself. Until Linux
-    /// 6.15 overlayfs accepts only attached mounts as layers. A descriptor leads to each mapped
-    /// layer.
+    /// The directory on which the mapped layers are mounted, because until Linux 6.15 overlayfs
+    /// accepts only attached mounts as layers. The overlay is mounted over them, so only the
+    /// layers' descriptors lead to them.
     mount_point: &'a Path,
 }
 
@@ -262,9 +263,9 @@ pub fn propagate(last: LastPropagation) -> Result<()> {
 }
 
 /// Makes `root` the `/` of this process, in the host's mount namespace (`is_hosts`) only by
-/// chroot(2). In another one also unmounts the host's root, and without `propagates` makes all
-/// mounts private. With `propagates`, some mounts stay slaves or peers of the host's mounts,
-/// and all others are private already.
+/// chroot(2). In another mount namespace also unmounts the host's root, and without `propagates`
+/// makes all mounts private. With `propagates`, some mounts stay slaves or peers of the host's
+/// mounts, and all others are private already.
 pub fn make_root(root: BorrowedFd<'_>, is_hosts: bool, propagates: bool) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
     if is_hosts {

@@ -37,10 +37,11 @@ pub struct Spec {
     /// Kernel parameters that are set before `system.sysctls`. An error is ignored.
     pub default_sysctls: Vec<(&'static str, String)>,
     /// Absolute paths in the container that are masked: a directory appears empty, a file as the
-    /// null device. A missing path is ignored. A symbolic link in a path is an error.
+    /// null device. A missing path is ignored. Symbolic links are followed inside the container's
+    /// root.
     pub masked: Vec<String>,
-    /// Absolute paths in the container that are made read-only. A missing path is ignored. A
-    /// symbolic link in a path is an error.
+    /// Absolute paths in the container that are made read-only. Missing paths and symbolic links
+    /// are treated as for `masked`.
     pub read_only_paths: Vec<String>,
     /// The propagation of the container's `/`; `None` means private.
     pub root_propagation: Option<LastPropagation>,
@@ -596,9 +597,9 @@ pub struct Resources {
 /// The rate at which a container may read from or write to a block device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRate {
-    /// The path of the device on the host.
+    /// The path of the device on the host. An OCI bundle has no path; the numbers stand for it.
     pub path: String,
-    /// `MAJOR:MINOR`, which the engine looks up at each start.
+    /// `MAJOR:MINOR`. The engine looks the numbers up at each start; an OCI bundle contains them.
     pub numbers: Option<String>,
     pub kind: RateKind,
     /// Bytes or operations in a second, by `kind`.

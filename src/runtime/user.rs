@@ -57,8 +57,8 @@ pub fn look_up(root: BorrowedFd<'_>, text: &str, further: &[String]) -> Result<U
             }
     });
     let entry = match (number, group) {
-        // With two numbers, the file adds only the home directory. If a container makes the file
-        // unreadable, for example by a lease, `exec` with numbers must still work.
+        // With a number and a group, the file adds only the home directory. If a container makes
+        // the file unreadable, for example by a lease, `exec` with numbers must still work.
         (Some(_), Some(_)) => entry.unwrap_or_default(),
         _ => entry?,
     };

@@ -1,10 +1,10 @@
 //! A container's user namespace, whose root has no rights on the host (user_namespaces(7)).
 //!
-//! Only the host's root may mount overlays and idmapped mounts and create device nodes. So init
-//! enters the user namespace last, directly before it becomes the user. A short-lived process, the
-//! holder, creates the namespaces that the user namespace must own (mounts, network, host name,
-//! IPC), and init joins them. Until then init creates files as the container's root
-//! (`become_builder`).
+//! Only the host's root may create device nodes and idmapped mounts, and mount overlays of such
+//! mounts. So init enters the user namespace last, directly before it becomes the user. A
+//! short-lived process, the holder, creates the namespaces that the user namespace must own
+//! (mounts, network, host name, IPC), and init joins them. Until init enters the user namespace, it
+//! creates files as the container's root (`become_builder`).
 //!
 //! No file changes its owner: layers and volumes are idmapped mounts, in which UID 0 on disk is the
 //! container's root. A file of an ID outside the mapping belongs to `nobody` in the container.
@@ -86,7 +86,7 @@ pub fn become_host() -> Result<()> {
 /// Maps the owners in the detached tree `tree`, and in the mounts below it, to the user namespace
 /// `fd`. `path` is the tree's source, for errors. If a mount below the tree cannot be mapped, maps
 /// `tree` alone; the other files then belong to `nobody` in the container. Fails before Linux 5.12,
-/// or if the file system does not support it.
+/// or if the file system supports no idmapped mounts.
 pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let mapped =
         sys::mount::map_owners(tree, fd, true).or_else(|_| sys::mount::map_owners(tree, fd, false));

@@ -1,4 +1,4 @@
-//! Opens a container's root or an image's layers, for `cp`, `export`, `commit`, `diff` and builds.
+//! Opens a container's root or an image's layers, for commands that read or change files in them.
 //!
 //! A running container's root, with its mounts, is reached through the container's first process. A
 //! stopped container's root is mounted again, in a new mount namespace of this process. In both

@@ -3,8 +3,8 @@
 //!
 //! In cgroup v1 the rules are text in devices.allow and devices.deny (cgroup-v1/devices.rst).
 //! cgroup v2 has no such file, so the rules are compiled to a BPF program, which `sys::bpf`
-//! attaches (cgroup-v2.rst, "Device controller"). `runtime::devices` creates the nodes in /dev;
-//! without a rule here a process cannot open them.
+//! attaches (cgroup-v2.rst, "Device controller"). `runtime::devices` creates the nodes in /dev; the
+//! rules decide whether a process can open them.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -227,8 +227,8 @@ const MINOR: i16 = 8;
 ///
 /// The register ACCESS holds the kinds of access that no rule has allowed yet. A rule that allows
 /// removes its kinds of access, and returns 1 if none is left. A rule that denies returns 0 if its
-/// kinds of access include one in ACCESS. After the first rule of the list the program returns 0.
-/// The kernel passes the context in register 1.
+/// kinds of access include one in ACCESS. If no rule has decided, the program returns 0. The kernel
+/// passes the context in register 1.
 fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
     const RESULT: u8 = 0;
     const CONTEXT: u8 = 1;

@@ -85,8 +85,7 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     await_line(&own.join("freezer.state"), "FROZEN")
 }
 
-/// If this or an earlier call of `freeze` has sent SIGSTOP, sends SIGCONT and removes the cgroup
-/// `stopped`.
+/// If a call of `freeze` has sent SIGSTOP, sends SIGCONT and removes the cgroup `stopped`.
 fn continue_stopped(own: &Path) -> Result<()> {
     let note = own.join(STOPPED);
     if note.exists() {

@@ -1,9 +1,9 @@
 //! Finds where this host mounts its cgroup controllers: in v1 hierarchies, in the v2 hierarchy, or
 //! some in each (hybrid).
 //!
-//! /proc/self/mountinfo lists the mounts (cgroups(7), proc_pid_mountinfo(5)); the kernel version
-//! would not show them. If no cgroups are mounted, as on a bare initramfs, this file mounts cgroup
-//! v2. `v1` and `v2` know the controllers' files.
+//! /proc/self/mountinfo lists the mounts (cgroups(7), proc_pid_mountinfo(5)). The kernel version
+//! does not determine them. If no cgroups are mounted, as on a bare initramfs, this file mounts
+//! cgroup v2. `v1` and `v2` know the controllers' files.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -63,8 +63,9 @@ pub struct Unified {
 }
 
 impl Layout {
-    /// Returns the host's hierarchies. Reads the mounts once in a process, but again as long as no
-    /// hierarchy is mounted. Fails if /proc/self/mountinfo or `cgroup.controllers` cannot be read.
+    /// Returns the host's hierarchies. Reads the mounts at the first call. Later calls read them
+    /// again only if no hierarchy was mounted. Fails if /proc/self/mountinfo or
+    /// `cgroup.controllers` cannot be read.
     pub fn detect() -> Result<&'static Layout> {
         static KNOWN: OnceLock<Layout> = OnceLock::new();
         static NONE: Layout = Layout { v1: Vec::new(), named: Vec::new(), v2: None };

@@ -1,9 +1,9 @@
 //! A container's cgroups: a directory in each hierarchy that a limit of the container or a default
-//! of mydocker needs (cgroups(7)).
+//! of mydocker needs, and in every hierarchy for an OCI bundle (cgroups(7)).
 //!
 //! `plan` finds for each limit a hierarchy, v1 or v2, that has the controller. If no hierarchy has
-//! the controller, the start fails: a limit is never ignored silently. `make` creates the
-//! directories and writes the limits. The v2 directory is made before clone3(2), so that init
+//! the controller, the start fails: a limit is never ignored silently. `make_v2` and `make` create
+//! the directories and write the limits. The v2 directory is made before clone3(2), so that init
 //! starts in it. The parent makes the v1 directories while init builds the root, and init enters
 //! them. `Update` changes the limits of a running container.
 
@@ -45,7 +45,7 @@ pub struct Cgroup {
     directories: Vec<Directory>,
     /// The open v2 directory, once it is made. Init is cloned into this cgroup.
     unified: Option<OwnedFd>,
-    /// Whether a cgroup denies the container's processes all devices but the allowed ones.
+    /// Whether a cgroup can deny devices to the container's processes.
     restricts_devices: bool,
 }
 
@@ -76,7 +76,8 @@ impl Plan<'_> {
         Some(self.directory(&found.mount, Some(found)))
     }
 
-    /// The directory in the v2 hierarchy, to which `controller` must be delegated.
+    /// The directory in the v2 hierarchy. If the host's v2 offers `controller`, it must be
+    /// delegated to this directory.
     fn in_v2(&mut self, controller: &str) -> Option<&mut Directory> {
         let is_offered = self.layout.v2_has(controller);
         let directory = self.directory(&self.layout.v2.as_ref()?.mount, None);
@@ -138,7 +139,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Adds a directory for every controller of this host.
+    /// Adds a directory in each v1 hierarchy, and in v2 if v2 offers a controller.
     fn place_everywhere(&mut self) {
         let layout = self.layout;
         for hierarchy in layout.v1.iter().chain(&layout.named) {
@@ -393,8 +394,8 @@ fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
     (Some((nano * (period / 1000) / 1_000_000) as i64), Some(period))
 }
 
-/// Adds the limits whose files are named alike in both versions. `huge_page_limit` is the end of
-/// the file names of hugetlb.
+/// Adds the limits whose files have the same names in both versions, or exist in v1 alone (net_cls,
+/// net_prio). `huge_page_limit` is the end of the file names of hugetlb.
 fn add_common_limits(settings: &mut Settings, cgroup: &spec::Cgroup, huge_page_limit: &str) {
     let further = &cgroup.further;
     if let Some(pids) = cgroup.resources.pids {

@@ -18,7 +18,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec;
 
 /// How often at most the container's processes are listed while they are moved. A child of a moved
-/// process starts in the new directory, so the second list is normally empty.
+/// process starts in the new directory, so the second list normally has no new process.
 const MAX_PASSES: u32 = 64;
 
 /// The planned changes.

@@ -63,7 +63,7 @@ pub struct Rule {
 
 /// A filter as the user describes it.
 pub struct Rules {
-    /// The action for calls that no rule names.
+    /// The action for calls to which no rule applies.
     pub default: Action,
     pub rules: Vec<Rule>,
     /// The architectures whose programs may run, in addition to the machine's own.
@@ -157,8 +157,8 @@ fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Rule>>, default: u32) -> Table
         })
         .collect();
     order::sort_by_key(&mut calls, |(number, _)| *number);
-    // If the default action is an errno, a call that is newer than this list fails with ENOSYS, as
-    // in runc, so that libraries use an older call.
+    // If the default action is an errno, a call that is newer than the list in `syscalls` fails
+    // with ENOSYS, as in runc, so that libraries use an older call.
     let is_errno = default & 0xffff_0000 == ERRNO;
     let unknown = if is_errno { ERRNO | ENOSYS } else { default };
     Table { arch, calls, unknown: vec![bpf::Rule::always(unknown)] }

@@ -74,8 +74,9 @@ impl Agent {
         let message = self.message.as_bytes();
         packet::send(self.descriptor(), &[message], Some(filter), SendFlags::NOSIGNAL)
             .context(|| "send the filter to the seccomp agent")?;
-        // A process that stays in the container keeps the descriptor open. If the filter refuses
-        // this call, execve(2) closes the connection.
+        // End the connection here, because a process that stays in the container keeps the
+        // descriptor open. If the filter refuses shutdown(2), a later execve(2) ends the
+        // connection.
         let _ = shutdown(&self.socket, Shutdown::Write);
         Ok(())
     }
