@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "oci")]
     match arguments.as_slice() {
         [name, rest @ ..] if oci::is_called(name) => return oci::main(rest),
-        [_, face, rest @ ..] if face == "oci" => return oci::main(rest),
+        [_, verb, rest @ ..] if verb == "oci" => return oci::main(rest),
         _ => {}
     }
     cli::main(arguments.into_iter())

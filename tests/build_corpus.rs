@@ -64,17 +64,17 @@ fn images_are_those_of_docker_and_buildah() {
             if !case.is_for(peer) {
                 continue;
             }
-            let (found, told) =
+            let (found, printed) =
                 (differences(peer, ours, &answers[&case.name]), case.differences_from(peer));
-            match found == told {
-                true if told.is_empty() => same += 1,
+            match found == printed {
+                true if printed.is_empty() => same += 1,
                 true => justified += 1,
                 false => {
                     let _ = writeln!(faults, "{} beside {peer} (< ours, > theirs):", case.name);
-                    for line in found.iter().filter(|line| !told.contains(line)) {
+                    for line in found.iter().filter(|line| !printed.contains(line)) {
                         let _ = writeln!(faults, "  {line}");
                     }
-                    for line in told.iter().filter(|line| !found.contains(line)) {
+                    for line in printed.iter().filter(|line| !found.contains(line)) {
                         let _ = writeln!(faults, "  no longer: {line}");
                     }
                 }
@@ -154,8 +154,8 @@ fn ask(
             built.lock().unwrap().push(case.name.clone());
         } else {
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-            let told = stderr.lines().last().unwrap_or_default().to_owned();
-            answers.lock().unwrap().insert(case.name.clone(), vec![FAILED.to_owned(), told]);
+            let printed = stderr.lines().last().unwrap_or_default().to_owned();
+            answers.lock().unwrap().insert(case.name.clone(), vec![FAILED.to_owned(), printed]);
         }
     };
     let (late, early): (Vec<_>, Vec<_>) = cases.iter().partition(|(case, _)| case.is_late(cases));

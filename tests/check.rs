@@ -91,8 +91,8 @@ fn damaged_images_are_reported_and_can_be_removed() {
     let layer = fs::read_dir(&layers).unwrap().next().unwrap().unwrap().path();
     let aside = layers.join("aside");
     fs::rename(&layer, &aside).unwrap();
-    let told = finds(&host, &[&format!("image {short} lacks its layer sha256:")]);
-    assert!(told[0].ends_with("load or pull the image again, or remove it"), "{told:?}");
+    let printed = finds(&host, &[&format!("image {short} lacks its layer sha256:")]);
+    assert!(printed[0].ends_with("load or pull the image again, or remove it"), "{printed:?}");
     fs::remove_dir_all(&aside).unwrap();
     host.mydocker(["load", "-i", archive.to_str().unwrap()]);
     host.mydocker(["system", "check"]).stdout("");
@@ -102,10 +102,10 @@ fn damaged_images_are_reported_and_can_be_removed() {
     let config = host.state_root().join("images/blobs/sha256").join(&id);
     for content in ["{\"rootfs\":{}}", ""] {
         fs::write(&config, content).unwrap();
-        let told = finds(&host, &[&format!("image {short} can't be read: ")]);
+        let printed = finds(&host, &[&format!("image {short} can't be read: ")]);
         assert!(
-            told[0].contains(&format!("not repaired: remove it with `rmi {short}`")),
-            "{told:?}"
+            printed[0].contains(&format!("not repaired: remove it with `rmi {short}`")),
+            "{printed:?}"
         );
         assert!(layer.is_dir());
     }
@@ -209,8 +209,8 @@ fn networks_of_containers_that_are_gone() {
     // One damaged network record does not hide the others.
     write(&networks.join("torn/config.json"), "");
     write(&networks.join("n/leases/10.77.0.9"), &format!("{nobody}\nx\n"));
-    let told = finds(&host, &["network torn can't be read", "address 10.77.0.9"]);
-    assert!(told.iter().any(|line| line.contains("not repaired: remove ")), "{told:?}");
+    let printed = finds(&host, &["network torn can't be read", "address 10.77.0.9"]);
+    assert!(printed.iter().any(|line| line.contains("not repaired: remove ")), "{printed:?}");
     fs::remove_dir_all(networks.join("torn")).unwrap();
 }
 
@@ -408,8 +408,8 @@ fn a_run_directory_that_is_wiped_during_a_restart_pause() {
     wipe(&host);
     // This start waits until the old monitor has ended.
     host.mydocker(["start", "again"]);
-    let told = host.inspect("c", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}");
-    assert!(told.starts_with("exited 3 its restart policy did not start it again"), "{told}");
+    let printed = host.inspect("c", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}");
+    assert!(printed.starts_with("exited 3 its restart policy did not start it again"), "{printed}");
     eventually("it waits for its next start", || rests("again"));
     assert_eq!(ids.each_ref().map(|id| monitors(id)), [0, 1]);
     host.mydocker(["rm", "-f", "c", "again"]);

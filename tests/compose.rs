@@ -658,10 +658,10 @@ fn up_in_the_foreground_prints_logs_and_stops_in_order() {
     support::eventually("b has said something", || log().contains("from b"));
     up.signal(rustix::process::Signal::INT);
     let done = up.wait().exits(130).stdout_has("a-1  | from a\n").stderr_has("b-1  | from b\n");
-    let told = done.stderr_text();
-    let place = |line: &str| told.find(line).unwrap_or_else(|| panic!("{line} in {told}"));
-    assert!(place("g-b-1  Stopped") < place("g-a-1  Stopping"), "{told}");
-    assert!(told.contains("b-1 exited with code 143"), "{told}");
+    let printed = done.stderr_text();
+    let place = |line: &str| printed.find(line).unwrap_or_else(|| panic!("{line} in {printed}"));
+    assert!(place("g-b-1  Stopped") < place("g-a-1  Stopping"), "{printed}");
+    assert!(printed.contains("b-1 exited with code 143"), "{printed}");
     assert!(!project.host.is_running("g-a-1"));
     project.compose("-p g down");
 }

@@ -24,8 +24,8 @@ fn few(host: &Host, args: &[&str]) -> Output {
 #[track_caller]
 fn succeeds(host: &Host, args: &[&str]) -> Vec<u8> {
     let done = few(host, args);
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{args:?}: {}", &told[..told.len().min(2000)]);
+    let printed = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{args:?}: {}", &printed[..printed.len().min(2000)]);
     done.stdout
 }
 
@@ -121,11 +121,11 @@ fn errors_about_a_tree_that_is_too_deep_are_short() {
         &["cp", &format!("c:/{name}"), half.to_str().unwrap()],
     ] {
         let done = few(&host, args);
-        let told = String::from_utf8_lossy(&done.stderr);
+        let printed = String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.status.code(), Some(1), "{args:?}");
-        assert!(told.lines().count() == 1 && told.len() < 700, "{args:?}: {}", told.len());
-        assert!(told.contains(&"d".repeat(100)), "{args:?}: {told}");
-        assert_eq!(told.matches('…').count(), 1, "{args:?}: {told}");
+        assert!(printed.lines().count() == 1 && printed.len() < 700, "{args:?}: {}", printed.len());
+        assert!(printed.contains(&"d".repeat(100)), "{args:?}: {printed}");
+        assert_eq!(printed.matches('…').count(), 1, "{args:?}: {printed}");
     }
     succeeds(&host, &["rm", "c"]);
     assert!(!upper.exists());

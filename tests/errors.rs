@@ -221,8 +221,8 @@ fn a_user_other_than_root_gets_an_error() {
 #[test]
 fn debug_prints_the_chain_of_an_error() {
     let host = Host::with_busybox();
-    let told = host.mydocker(["--debug", "run", "--rm", "bb", "/no/such"]).exits(127);
-    told.stderr_has("/no/such").stderr_has("\n");
+    let printed = host.mydocker(["--debug", "run", "--rm", "bb", "/no/such"]).exits(127);
+    printed.stderr_has("/no/such").stderr_has("\n");
 }
 
 #[test]

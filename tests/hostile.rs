@@ -176,8 +176,8 @@ fn unread_input_and_a_line_without_end() {
     let like = host.command(["logs", "--tail", "1", "hostile"]);
     let mut command = std::process::Command::new("prlimit");
     command.arg("--as=67108864").arg(like.get_program()).args(like.get_args());
-    let told = command.output().unwrap();
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let printed = command.output().unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     drop(attached);
     others_go_on(&host);
 }

@@ -567,23 +567,23 @@ fn df_lists_each_object_with_its_size() {
     host.mydocker(["run", "--name", "c", "-v", "data:/d", "bb", "sh", "-c", "seq 999 >/d/f"]);
     host.mydocker(["commit", "-c", "ENV A=1", "c", "two"]);
     host.mydocker(["create", "--name", "other", "-v", "data:/d", "bb", "true"]);
-    let told = host.mydocker(["system", "df", "-v"]).text();
+    let printed = host.mydocker(["system", "df", "-v"]).text();
     let row = |begin: &str| {
-        let line = told.lines().find(|line| line.starts_with(begin));
-        let line = line.unwrap_or_else(|| panic!("no {begin}: {told}"));
+        let line = printed.lines().find(|line| line.starts_with(begin));
+        let line = line.unwrap_or_else(|| panic!("no {begin}: {printed}"));
         line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
     };
     for heading in ["Images", "Containers", "Local Volumes"] {
-        assert!(told.contains(&format!("{heading} space usage:\n\n")), "{told}");
+        assert!(printed.contains(&format!("{heading} space usage:\n\n")), "{printed}");
     }
     // Both images have the same single layer.
     let (image, two) = (row("bb "), row("two "));
     assert_eq!((image[4], image[5], image[6], image[7]), (two[5], two[5], "0B", "2"));
     assert_eq!(two[7], "0");
     assert_eq!(row("data ")[1], "2");
-    assert!(row("data ")[2].ends_with("kB"), "{told}");
-    let containers = told.lines().filter(|line| line.contains(" bb "));
-    assert_eq!(containers.filter(|line| line.contains("   1   ")).count(), 2, "{told}");
+    assert!(row("data ")[2].ends_with("kB"), "{printed}");
+    let containers = printed.lines().filter(|line| line.contains(" bb "));
+    assert_eq!(containers.filter(|line| line.contains("   1   ")).count(), 2, "{printed}");
     let json = host.mydocker(["system", "df", "-v", "--format", "json"]).text();
     assert!(json.starts_with("{\"Images\":[{\"Containers\":"), "{json}");
 }

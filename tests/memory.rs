@@ -295,10 +295,10 @@ fn top_of_processes_with_megabytes_of_arguments() {
     let host = Host::with_busybox();
     let script = r#"x=$(head -c 120000 /dev/zero | tr '\0' x); a=; for i in $(seq 15); do
         a="$a $x"; done; for i in $(seq 40); do
-        sh -c 'echo; while :; do sleep 1000; done' begun $a & done; sleep 1000"#;
+        sh -c 'echo; while :; do sleep 1000; done' started $a & done; sleep 1000"#;
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", script]);
-    let begun = || host.mydocker(["logs", "c"]).bytes().len();
-    support::eventually("all have begun", || begun() == 40);
+    let started = || host.mydocker(["logs", "c"]).bytes().len();
+    support::eventually("all have begun", || started() == 40);
     measure(&host, ["top", "c"]).within(HOSTILE_KIB).succeeds();
     let mut lines = Vec::new();
     // A shell that has forked and has not yet executed `sleep` is listed twice.

@@ -176,9 +176,9 @@ fn a_volume_is_filled_with_holes_links_and_deep_directories() {
         .arg(script)
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&done.stderr);
+    let printed = String::from_utf8_lossy(&done.stderr);
     let expected = "8589934592\nsparse\n1501\n2\ndata\ndeep\n";
-    assert_eq!(String::from_utf8_lossy(&done.stdout), expected, "{told}");
+    assert_eq!(String::from_utf8_lossy(&done.stdout), expected, "{printed}");
 }
 
 #[test]

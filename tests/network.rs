@@ -390,9 +390,12 @@ fn containers_of_a_host_with_a_local_resolver_have_name_servers() {
     let by = |resolv_conf, upstream| resolving_by(&host, resolv_conf, upstream, &run);
     assert_eq!(by(stub, upstream), silent("nameserver 192.0.2.53\nsearch lan\n"));
     // The public name servers are used, and reported once.
-    let (found, told) = by(stub, "");
+    let (found, printed) = by(stub, "");
     assert_eq!(found, "search lan\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n");
-    assert!(told.contains("they use 8.8.8.8 and 8.8.4.4") && told.lines().count() == 1, "{told}");
+    assert!(
+        printed.contains("they use 8.8.8.8 and 8.8.4.4") && printed.lines().count() == 1,
+        "{printed}"
+    );
     assert_eq!(by("", ""), silent("nameserver 8.8.8.8\nnameserver 8.8.4.4\n"));
     // A name server of the host, on all addresses or only on the bridge's.
     for address in ["0.0.0.0:53", "10.1.0.1:53", "[::]:53"] {

@@ -81,19 +81,19 @@ fn other_programs_iptables_rules_cause_no_work() {
     // An iptables that records each of its runs.
     let tools = host.scratch().join("tools");
     std::fs::create_dir_all(&tools).unwrap();
-    let told = tools.join("told");
+    let printed = tools.join("told");
     let multi = tools.join("xtables-nft-multi");
-    let lines = format!("echo x >> {}\nexec /usr/sbin/${{0##*/}} \"$@\"", told.display());
+    let lines = format!("echo x >> {}\nexec /usr/sbin/${{0##*/}} \"$@\"", printed.display());
     support::script(&multi, &lines);
     for tool in ["iptables-restore", "iptables-save"] {
         std::os::unix::fs::symlink(&multi, tools.join(tool)).unwrap();
     }
     let path = support::path_with(&tools);
     let runs_of_iptables = || {
-        let _ = std::fs::remove_file(&told);
+        let _ = std::fs::remove_file(&printed);
         let run = host.command(["run", "--rm", "bb", "true"]).env("PATH", &path).output().unwrap();
         assert!(run.status.success(), "{run:?}");
-        std::fs::read_to_string(&told).unwrap_or_default().lines().count()
+        std::fs::read_to_string(&printed).unwrap_or_default().lines().count()
     };
     let iptables = |args: &[&str]| host.machine().run(Side::Here, args);
     assert_ne!(runs_of_iptables(), 0);
@@ -234,16 +234,19 @@ fn without_iptables_nftables_is_used() {
 fn without_iptables_everything_but_ports_works() {
     let host = Host::with_firewall("iptables");
     let hidden = |args: &[&str]| without_iptables(&host, args);
-    let (made, told) = hidden(&["network", "create", "--subnet", "10.1.0.0/24", "n"]);
-    assert!(made && told.contains("no iptables-restore") && told.contains("nftables"), "{told}");
+    let (made, printed) = hidden(&["network", "create", "--subnet", "10.1.0.0/24", "n"]);
+    assert!(
+        made && printed.contains("no iptables-restore") && printed.contains("nftables"),
+        "{printed}"
+    );
     for name in ["a", "b"] {
         let run = ["run", "-d", "--name", name, "--net", "n", "bb", "sleep", "1000"];
         assert_eq!(hidden(&run), (true, String::new()));
     }
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", "b"]);
     assert!(host.machine().pings(Side::Here, "10.1.0.2"));
-    let (made, told) = hidden(&["run", "-d", "-p", "8080:80", "bb", "sleep", "1000"]);
-    assert!(!made && told.contains("can't be published by iptables"), "{told}");
+    let (made, printed) = hidden(&["run", "-d", "-p", "8080:80", "bb", "sleep", "1000"]);
+    assert!(!made && printed.contains("can't be published by iptables"), "{printed}");
     assert!(hidden(&["rm", "-f", "a", "b"]).0);
 }
 

@@ -104,12 +104,14 @@ fn top_lists_the_processes() {
     let host = Host::with_busybox();
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1001 & sleep 1002; true"]);
     eventually("all run", || {
-        let told = host.mydocker(["top", "c"]).lines();
-        [" sleep 1001", " sleep 1002"].iter().all(|end| told.iter().any(|row| row.ends_with(end)))
+        let printed = host.mydocker(["top", "c"]).lines();
+        [" sleep 1001", " sleep 1002"]
+            .iter()
+            .all(|end| printed.iter().any(|row| row.ends_with(end)))
     });
-    let told = host.mydocker(["top", "c"]);
+    let printed = host.mydocker(["top", "c"]);
     let pid = host.pid("c").to_string();
-    told.stdout_has("UID                 PID                 PPID").stdout_has(&pid);
+    printed.stdout_has("UID                 PID                 PPID").stdout_has(&pid);
     // Options of ps follow the name. Helper processes of `exec` are not listed.
     let exec = host.background(["exec", "c", "sleep", "1003"]);
     eventually("exec runs", || host.mydocker(["top", "c"]).text().contains("sleep 1003"));

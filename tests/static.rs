@@ -33,10 +33,10 @@ fn the_binary_is_static() {
     assert!(!is_dynamic(&std::fs::read(support::MYDOCKER).unwrap()));
     // Check the check: it must find a dynamic binary.
     assert!(is_dynamic(&std::fs::read("/bin/tar").unwrap()));
-    let told = Command::new("file").arg(support::MYDOCKER).output().unwrap();
-    assert!(String::from_utf8_lossy(&told.stdout).contains("static"), "{told:?}");
-    let told = Command::new("ldd").arg(support::MYDOCKER).output().unwrap();
-    assert!(!String::from_utf8_lossy(&told.stdout).contains("=>"), "{told:?}");
+    let printed = Command::new("file").arg(support::MYDOCKER).output().unwrap();
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("static"), "{printed:?}");
+    let printed = Command::new("ldd").arg(support::MYDOCKER).output().unwrap();
+    assert!(!String::from_utf8_lossy(&printed.stdout).contains("=>"), "{printed:?}");
 }
 
 #[test]

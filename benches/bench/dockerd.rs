@@ -50,7 +50,7 @@ impl Dockerd {
         daemon.stdin(Stdio::null()).stdout(log.try_clone().expect("duplicate")).stderr(log);
         let daemon = daemon.spawn().expect("start dockerd");
         let mut dockerd = Dockerd { daemon, socket, namespace };
-        let begun = Instant::now();
+        let started = Instant::now();
         while !dockerd
             .command("docker")
             .arg("version")
@@ -58,7 +58,7 @@ impl Dockerd {
             .is_ok_and(|out| out.status.success())
         {
             let has_ended = dockerd.daemon.try_wait().is_ok_and(|status| status.is_some());
-            if has_ended || begun.elapsed() > PATIENCE {
+            if has_ended || started.elapsed() > PATIENCE {
                 let log = fs::read_to_string(path("log")).unwrap_or_default();
                 let last = log.lines().last().unwrap_or_default();
                 eprintln!("bench: dockerd does not start: {last}; Docker is left out");

@@ -56,7 +56,7 @@ impl Floor {
         let _ = fs::remove_dir_all(self.merged.with_file_name("work").join("work/incompat"));
         let flags =
             Flags::PID.with(Flags::MOUNT).with(Flags::UTS).with(Flags::IPC).with(Flags::NETWORK);
-        let begun = Instant::now();
+        let started = Instant::now();
         let child = match clone3(flags, None).expect("clone3") {
             Fork::Child => {
                 let _ = self.become_container();
@@ -65,7 +65,7 @@ impl Floor {
             Fork::Parent(child) => child,
         };
         let status = waitid(WaitId::Pid(child.pid), WaitIdOptions::EXITED).expect("wait");
-        let took = begun.elapsed();
+        let took = started.elapsed();
         assert_eq!(status.and_then(|status| status.exit_status()), Some(0), "the floor failed");
         milliseconds(took)
     }

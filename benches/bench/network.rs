@@ -115,20 +115,20 @@ fn address(command: impl Fn() -> Command) -> String {
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    let told = command().args(["logs", NAME]).output().expect("read the server's log");
-    panic!("the container of iperf3 has no address; it says: {told:?}");
+    let printed = command().args(["logs", NAME]).output().expect("read the server's log");
+    panic!("the container of iperf3 has no address; it says: {printed:?}");
 }
 
 /// The throughput from a server in a container to the host, in megabytes per second, measured for a
 /// second.
 fn throughput(address: &str, port: u16) -> f64 {
     const MAX_TRIES: u32 = 200;
-    let mut told = None;
+    let mut printed = None;
     for _ in 0..MAX_TRIES {
         let mut iperf = Command::new("iperf3");
         iperf.args(["-c", address, "-p", &port.to_string(), "-R", "-t", "1", "-f", "M"]);
-        let told = told.insert(iperf.output().expect("run iperf3"));
-        let text = String::from_utf8_lossy(&told.stdout);
+        let printed = printed.insert(iperf.output().expect("run iperf3"));
+        let text = String::from_utf8_lossy(&printed.stdout);
         // `[  5]   0.00-1.00   sec  2.51 GBytes  2566 MBytes/sec                  receiver`
         let line = text.lines().find(|line| line.contains("receiver"));
         let speed = line.and_then(|line| {
@@ -142,5 +142,5 @@ fn throughput(address: &str, port: u16) -> f64 {
         // iperf3 is not listening yet, or is still busy with the previous client.
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    panic!("iperf3 gets nothing from {address}:{port}: {told:?}");
+    panic!("iperf3 gets nothing from {address}:{port}: {printed:?}");
 }

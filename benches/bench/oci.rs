@@ -30,11 +30,11 @@ pub fn measure(bench: &Bench, table: &mut Table) {
 
     let steps = |name| {
         let id = id("steps", name);
-        let begun = Instant::now();
+        let started = Instant::now();
         time(bench.runtime(name).arg("create").arg("-b").arg(&nothing).arg(&id));
         time(bench.runtime(name).arg("start").arg(&id));
         time(bench.runtime(name).args(["delete", "-f"]).arg(&id));
-        milliseconds(begun.elapsed())
+        milliseconds(started.elapsed())
     };
     report("oci: create, start, delete", &each("oci-steps", bench.rounds, &steps), table);
 
@@ -51,7 +51,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     report("oci: run, 100 in a row", &each("oci-row", bench.rounds / 20, &row), table);
 
     let together = |name| {
-        let begun = Instant::now();
+        let start = Instant::now();
         let started: Vec<_> = (0..AT_ONCE)
             .map(|number| {
                 let mut command = bench.runtime(name);
@@ -66,7 +66,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
         for mut child in started {
             assert!(child.wait().expect("wait").success(), "{name} failed");
         }
-        milliseconds(begun.elapsed())
+        milliseconds(start.elapsed())
     };
     report("oci: run, 8 at once", &each("oci-at-once", bench.rounds / 4, &together), table);
 

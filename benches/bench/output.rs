@@ -58,7 +58,7 @@ fn report(what: &str, figures: &super::turns::Figures, table: &mut Table) {
 /// Megabytes per second from the command's start to its end, read from a pipe. Fails unless `bytes`
 /// bytes arrive.
 fn speed(command: &mut Command, bytes: usize) -> f64 {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("start the command");
     let mut stdout = child.stdout.take().expect("a pipe");
@@ -69,5 +69,5 @@ fn speed(command: &mut Command, bytes: usize) -> f64 {
     }
     assert!(child.wait().is_ok_and(|status| status.success()), "{command:?} failed");
     assert_eq!(total, bytes, "{command:?} lost output");
-    bytes as f64 / 1e6 / begun.elapsed().as_secs_f64()
+    bytes as f64 / 1e6 / started.elapsed().as_secs_f64()
 }

@@ -177,7 +177,7 @@ fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
     let mut timed = Command::new("time");
     timed.args(["-f", "%M", "-o"]).arg(&peak).arg(command.get_program()).args(command.get_args());
     timed.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut child = timed.spawn().expect("start the command");
     let pid = Pid::from_child(&child);
     waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).expect("wait");
@@ -185,7 +185,7 @@ fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
         let directory = fs::File::open(&bench.dir).expect("open the state directory");
         rustix::fs::syncfs(&directory).expect("sync");
     }
-    let took = begun.elapsed();
+    let took = started.elapsed();
     // Read this before the process is reaped. Bytes that were removed before they reached the disk
     // do not count.
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).expect("read /proc/PID/io");
@@ -277,9 +277,9 @@ impl Registry {
             .spawn()
             .expect("start docker-registry");
         let registry = Registry { child, address };
-        let begun = Instant::now();
+        let started = Instant::now();
         while TcpStream::connect(&registry.address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "the registry doesn't listen");
+            assert!(started.elapsed() < Duration::from_secs(60), "the registry doesn't listen");
             std::thread::sleep(Duration::from_millis(20));
         }
         registry

@@ -90,9 +90,9 @@ pub fn milliseconds(duration: Duration) -> f64 {
 /// Runs a command, which must succeed. Returns the time in milliseconds.
 pub fn time(command: &mut Command) -> f64 {
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let begun = Instant::now();
+    let started = Instant::now();
     let status = command.status();
-    let took = begun.elapsed();
+    let took = started.elapsed();
     assert!(status.as_ref().is_ok_and(|status| status.success()), "{command:?}: {status:?}");
     milliseconds(took)
 }

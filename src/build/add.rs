@@ -312,8 +312,9 @@ impl Build<'_> {
         let vertex = self.report.begin(&format!("[--from] {from}"));
         // With `--platform`, take the image for the stage's own platform, like BuildKit.
         let platform = self.platform.is_some().then(|| state.config.platform());
-        let image =
-            self.bring(from, platform.as_ref(), &vertex).context(|| format!("--from={from}"))?;
+        let image = self
+            .base_image(from, platform.as_ref(), &vertex)
+            .context(|| format!("--from={from}"))?;
         vertex.done();
         if !images.need_layers(&self.place.draft, &image.config.diff_ids)? {
             fail!("--from={from}: the image lacks a layer; load or pull it again");

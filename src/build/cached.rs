@@ -177,7 +177,7 @@ impl Build<'_> {
         if !images.need_layers(&self.place.draft, &layer)? {
             return self.import(key);
         }
-        images.touch_cache(&[*key], self.begun);
+        images.touch_cache(&[*key], self.started);
         Ok(Some(entry))
     }
 

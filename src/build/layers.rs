@@ -176,7 +176,7 @@ impl Build<'_> {
     /// Makes an image of the state before the failed step, which the user can run to find the
     /// cause.
     pub(super) fn image_before_failure(&self, state: &State) -> Result<ImageId> {
-        self.engine.image_store().publish(&self.place.draft, self.begun)?;
+        self.engine.image_store().publish(&self.place.draft, self.started)?;
         self.engine.keep_failed(state.base.as_ref(), &state.config)
     }
 

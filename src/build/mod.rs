@@ -167,7 +167,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         report,
         epoch: epoch(&options.arguments)?,
         platform: options.platform.clone(),
-        begun: Instant::now(),
+        started: Instant::now(),
         results: Vec::new(),
         used: Default::default(),
         failed: Default::default(),
@@ -180,7 +180,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         report.text(&format!("[Warning] One or more build-args [{names}] were not consumed\n"));
     }
     // Publish the layers of a failed build too, so that the next build can use them.
-    let published = engine.image_store().publish(&place.draft, build.begun);
+    let published = engine.image_store().publish(&place.draft, build.started);
     let mut state = built?;
     // A step that ran may have filled a cache mount.
     if published? && dockerfile.has_cache_mounts() {
@@ -188,7 +188,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
     }
     if options.squash {
         build.squash(&mut state)?;
-        engine.image_store().publish(&place.draft, build.begun)?;
+        engine.image_store().publish(&place.draft, build.started)?;
     }
     for directory in &options.cache_to {
         let vertex = report.begin("exporting the cache");

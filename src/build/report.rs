@@ -95,7 +95,7 @@ pub struct Report<'a> {
 pub struct Vertex<'a> {
     report: &'a Report<'a>,
     number: usize,
-    begun: Instant,
+    started: Instant,
     partial: RefCell<Vec<u8>>,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Report<'a> {
     pub fn begin(&'a self, title: &str) -> Vertex<'a> {
         let number = self.number();
         let vertex =
-            Vertex { report: self, number, begun: Instant::now(), partial: RefCell::default() };
+            Vertex { report: self, number, started: Instant::now(), partial: RefCell::default() };
         vertex.send(Kind::Began, title);
         vertex
     }
@@ -147,7 +147,7 @@ impl Vertex<'_> {
     }
 
     fn line(&self, line: &[u8]) {
-        let seconds = self.begun.elapsed().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
         let line = String::from_utf8_lossy(line);
         // Remove control characters: escape sequences of the step's program must not reach the
         // user's terminal.
@@ -163,7 +163,7 @@ impl Vertex<'_> {
     /// Reports that the step has ended.
     pub fn done(self) {
         self.flush();
-        self.send(Kind::Done, &format!("{:.1}", self.begun.elapsed().as_secs_f64()));
+        self.send(Kind::Done, &format!("{:.1}", self.started.elapsed().as_secs_f64()));
     }
 
     /// Reports that the step's layer was in the cache.

@@ -65,7 +65,7 @@ pub struct Build<'a> {
     /// `--platform`
     pub platform: Option<Platform>,
     /// The start of the build.
-    pub begun: Instant,
+    pub started: Instant,
     /// The stages that are complete: number and state.
     pub results: Vec<(usize, State)>,
     /// The cache entries of the steps that the build ran or took from the cache.
@@ -120,7 +120,7 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// Returns the ONBUILD steps of a stage's base, for the plan. If `bring` would pull the base
+    /// Returns the ONBUILD steps of a stage's base, for the plan. If `base_image` would pull the base
     /// image, pulls it now. Returns no steps for stage 0: no stage is above it, so its steps cannot
     /// name one.
     fn triggers(&self, bases: &[Base], at: usize) -> Result<Vec<Step>> {
@@ -136,11 +136,11 @@ impl Build<'_> {
                 triggers.collect()
             }
             None => match self.here(image, platform.as_ref())? {
-                Presence::Here(image) => image.config.config.on_build,
-                Presence::Needs(_) => {
+                Presence::Local(image) => image.config.config.on_build,
+                Presence::NeedsPull(_) => {
                     let title = format!("[internal] load metadata for {image}");
                     let vertex = self.report.begin(&title);
-                    let found = match self.bring(image, platform.as_ref(), &vertex) {
+                    let found = match self.base_image(image, platform.as_ref(), &vertex) {
                         Ok(found) => found,
                         Err(error) => {
                             vertex.failed(&error.to_string());
@@ -282,7 +282,7 @@ impl Build<'_> {
             state.config.architecture = wanted.architecture;
             state.config.os = "linux".to_owned();
         } else {
-            let found = self.bring(image, base.platform.as_ref(), vertex)?;
+            let found = self.base_image(image, base.platform.as_ref(), vertex)?;
             if !self.engine.image_store().need_layers(&self.place.draft, &found.config.diff_ids)? {
                 fail!("the image '{image}' lacks a layer; load or pull it again");
             }
@@ -318,15 +318,15 @@ impl Build<'_> {
 
     /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, if
     /// it is for another platform, or if `--pull` is set.
-    pub fn bring(
+    pub fn base_image(
         &self,
         image: &str,
         platform: Option<&Platform>,
         vertex: &Vertex<'_>,
     ) -> Result<Image> {
         let reason = match self.here(image, platform)? {
-            Presence::Here(image) => return Ok(*image),
-            Presence::Needs(reason) => reason,
+            Presence::Local(image) => return Ok(*image),
+            Presence::NeedsPull(reason) => reason,
         };
         let name = self.image_name(image)?;
         if let Some(reference) = name.reference() {
@@ -350,7 +350,7 @@ impl Build<'_> {
     fn here(&self, image: &str, platform: Option<&Platform>) -> Result<Presence> {
         let name = self.image_name(image)?;
         let Some(here) = self.engine.image_store().resolve(&name)? else {
-            return Ok(Presence::Needs(format!("no such image here: '{name}'")));
+            return Ok(Presence::NeedsPull(format!("no such image here: '{name}'")));
         };
         // A registry does not know an image by its id, so an id is never pulled.
         let is_id = name.reference().is_none() || here.id.hex().starts_with(name.typed());
@@ -360,13 +360,13 @@ impl Build<'_> {
             && offered.architecture != wanted.architecture
         {
             let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
-            return if is_id { Err(Error::new(reason)) } else { Ok(Presence::Needs(reason)) };
+            return if is_id { Err(Error::new(reason)) } else { Ok(Presence::NeedsPull(reason)) };
         }
         let is_pulled = self.pulled.borrow().iter().any(|pulled| pulled == image);
         if self.options.pull && !is_id && !is_pulled {
-            return Ok(Presence::Needs(format!("pull '{name}'")));
+            return Ok(Presence::NeedsPull(format!("pull '{name}'")));
         }
-        Ok(Presence::Here(Box::new(here)))
+        Ok(Presence::Local(Box::new(here)))
     }
 
     /// Returns the image that a FROM or --from names, with `--build-context` applied.
@@ -581,9 +581,9 @@ pub fn set_pair(pairs: &mut Vec<(String, String)>, name: &str, value: &str) {
 
 /// Whether the local image of a FROM can be used.
 enum Presence {
-    Here(Box<Image>),
+    Local(Box<Image>),
     /// The image must be pulled. The text is the reason.
-    Needs(String),
+    NeedsPull(String),
 }
 
 fn look_up(pairs: &[(String, String)], name: &str) -> Option<String> {

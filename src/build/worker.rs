@@ -174,9 +174,9 @@ impl Worker {
     /// last of these processes has died. Waits at most `DYING`.
     pub fn kill(mut self) {
         self.process.kill();
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut piece = vec![0; 64 << 10];
-        while let Some(left) = DYING.checked_sub(begun.elapsed()) {
+        while let Some(left) = DYING.checked_sub(started.elapsed()) {
             let mut fds = [PollFd::from_borrowed_fd(self.process.reader(), PollFlags::IN)];
             let ready = wait(&mut fds, Some(left.min(TICK))).unwrap_or(false);
             // Read until the end; the data itself is dropped.

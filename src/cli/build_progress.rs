@@ -109,7 +109,7 @@ impl Show for Plain {
 struct Step {
     number: usize,
     title: String,
-    begun: Instant,
+    started: Instant,
     /// The duration as text, in seconds; `None` while the step runs.
     took: Option<String>,
     state: Kind,
@@ -119,7 +119,7 @@ struct Step {
 
 struct Terminal {
     colours: bool,
-    begun: Instant,
+    started: Instant,
     steps: Vec<Step>,
     text: Vec<String>,
     /// The number of lines that the last drawing left on the terminal.
@@ -130,7 +130,7 @@ struct Terminal {
 impl Terminal {
     fn new(colours: bool) -> Terminal {
         let (steps, text) = (Vec::new(), Vec::new());
-        Terminal { colours, begun: Instant::now(), steps, text, drawn: 0, last: None }
+        Terminal { colours, started: Instant::now(), steps, text, drawn: 0, last: None }
     }
 
     fn take(&mut self, message: Message<'_>) {
@@ -146,7 +146,7 @@ impl Terminal {
             return self.steps.push(Step {
                 number,
                 title: text,
-                begun: Instant::now(),
+                started: Instant::now(),
                 took: None,
                 state: Kind::Began,
                 notes: Vec::new(),
@@ -165,7 +165,7 @@ impl Terminal {
                 step.state = kind;
                 step.took = Some(match kind {
                     Kind::Done => text,
-                    _ => format!("{:.1}", step.begun.elapsed().as_secs_f64()),
+                    _ => format!("{:.1}", step.started.elapsed().as_secs_f64()),
                 });
                 if kind != Kind::Failed {
                     step.output = VecDeque::new();
@@ -178,7 +178,7 @@ impl Terminal {
     /// The lines to draw on a terminal of this size. After the build's end `rows` is no limit.
     fn lines(&self, rows: usize, columns: usize, has_ended: bool) -> Vec<String> {
         let ended = self.steps.iter().filter(|step| step.took.is_some()).count();
-        let seconds = self.begun.elapsed().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
         let end = if has_ended && ended == self.steps.len() { " FINISHED" } else { "" };
         let head = format!("[+] Building {seconds:.1}s ({ended}/{}){end}", self.steps.len());
         let mut parts: Vec<(bool, Vec<String>)> = Vec::new();
@@ -215,7 +215,7 @@ impl Terminal {
 
     /// The line of a step: state, title, and the time at the right edge.
     fn step_line(&self, step: &Step, columns: usize) -> String {
-        let running = || format!("{:.1}", step.begun.elapsed().as_secs_f64());
+        let running = || format!("{:.1}", step.started.elapsed().as_secs_f64());
         let time = format!("{}s", step.took.clone().unwrap_or_else(running));
         let state = match step.state {
             Kind::Cached => "CACHED ",

@@ -420,7 +420,7 @@ pub static RM: Command = Command {
                 |_| {},
                 |name, killed| {
                     let removed = engine.remove_killed(name, killed, args.volumes);
-                    call.forgive(true, removed.and_then(|()| print_line(name)))
+                    call.ignore_absent(true, removed.and_then(|()| print_line(name)))
                 },
             );
         }

@@ -361,11 +361,11 @@ impl Invocation {
         between: impl FnOnce(&mut [Result<T>]),
         mut last: impl FnMut(&str, T) -> Result<()>,
     ) -> Outcome {
-        let mut begun: Vec<Result<T>> = names.iter().map(first).collect();
-        between(&mut begun);
-        let mut begun = begun.into_iter();
-        // `begun` has one result for each name.
-        self.each(names, |name| begun.next().map_or(Ok(()), |begun| last(name, begun?)))
+        let mut started: Vec<Result<T>> = names.iter().map(first).collect();
+        between(&mut started);
+        let mut started = started.into_iter();
+        // `started` has one result for each name.
+        self.each(names, |name| started.next().map_or(Ok(()), |started| last(name, started?)))
     }
 
     /// Prints an error on stderr, after the command's name.
@@ -380,7 +380,7 @@ impl Invocation {
 
     /// Reports and ignores the error of a forced removal if the object does not exist. Returns
     /// every other result unchanged.
-    pub fn forgive(&self, force: bool, result: Result<()>) -> Result<()> {
+    pub fn ignore_absent(&self, force: bool, result: Result<()>) -> Result<()> {
         match result {
             Err(error) if force && error.is_absent() => {
                 self.complain(&error);

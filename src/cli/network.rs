@@ -639,7 +639,7 @@ pub static RM: Command = Command {
         let engine = call.engine()?;
         call.each(&names, |name| {
             let removed = engine.network_remove(name).and_then(|()| print_line(name));
-            call.forgive(args.force, removed)
+            call.ignore_absent(args.force, removed)
         })
     },
 };

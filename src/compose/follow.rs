@@ -65,7 +65,7 @@ pub struct Ended {
 }
 
 /// The containers that are followed as soon as they start.
-pub struct Newcomers<'a> {
+pub struct StartListener<'a> {
     listener: Listener<'a>,
     project: &'a str,
     accepts: &'a dyn Fn(&Member) -> bool,
@@ -73,15 +73,15 @@ pub struct Newcomers<'a> {
     coming: Vec<String>,
 }
 
-impl<'a> Newcomers<'a> {
+impl<'a> StartListener<'a> {
     /// Starts to listen for containers for which `accepts` returns true. Call this before the
     /// containers are listed: otherwise a container that starts in between is missed.
     pub fn listen(
         engine: &'a Engine,
         project: &'a str,
         accepts: &'a dyn Fn(&Member) -> bool,
-    ) -> Result<Newcomers<'a>> {
-        Ok(Newcomers { listener: engine.listen(true)?, project, accepts, coming: Vec::new() })
+    ) -> Result<StartListener<'a>> {
+        Ok(StartListener { listener: engine.listen(true)?, project, accepts, coming: Vec::new() })
     }
 }
 
@@ -94,7 +94,7 @@ pub struct Follow<'a> {
     width: usize,
     count: usize,
     logs: Vec<Log>,
-    newcomers: Option<Newcomers<'a>>,
+    starts: Option<StartListener<'a>>,
 }
 
 struct Log {
@@ -123,17 +123,17 @@ impl<'a> Follow<'a> {
         names: impl Iterator<Item = &'n str>,
     ) -> Follow<'a> {
         let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
-        Follow { engine, options, style, width, count: 0, logs: Vec::new(), newcomers: None }
+        Follow { engine, options, style, width, count: 0, logs: Vec::new(), starts: None }
     }
 
-    /// Also follows the containers that `newcomers` reports.
-    pub fn expect(&mut self, newcomers: Newcomers<'a>) {
-        self.newcomers = Some(newcomers);
+    /// Also follows the containers that `starts` reports.
+    pub fn expect(&mut self, starts: StartListener<'a>) {
+        self.starts = Some(starts);
     }
 
     /// Stops the search for new containers. The logs that are already followed stay.
     pub fn expect_none(&mut self) {
-        self.newcomers = None;
+        self.starts = None;
     }
 
     /// Also follows the log of container `id`, with `name` before its lines. Does nothing if the
@@ -181,7 +181,7 @@ impl<'a> Follow<'a> {
     /// start.
     pub fn is_empty(&self) -> bool {
         self.logs.iter().all(|log| log.ended.is_some())
-            && self.newcomers.as_ref().is_none_or(|newcomers| newcomers.coming.is_empty())
+            && self.starts.as_ref().is_none_or(|starts| starts.coming.is_empty())
     }
 
     /// Prints the new lines of all logs. Returns the containers that have ended since the last
@@ -229,7 +229,7 @@ impl<'a> Follow<'a> {
 
     /// Handles the events since the last call, and sets the missing exit statuses of `ended`.
     fn note_news(&mut self, ended: &mut [Ended]) -> Result<()> {
-        let news = self.newcomers.as_mut().map(|newcomers| newcomers.listener.news());
+        let news = self.starts.as_mut().map(|starts| starts.listener.news());
         for event in news.transpose()?.unwrap_or_default() {
             if event.action == "die" {
                 let code = event.attribute("exitCode").and_then(|code| code.parse().ok());
@@ -248,8 +248,8 @@ impl<'a> Follow<'a> {
     /// Handles an event: follows a container that starts, and remembers a container that replaces
     /// another.
     fn note(&mut self, event: &Event) -> Result<()> {
-        let Some(newcomers) = &mut self.newcomers else { return Ok(()) };
-        let is_elsewhere = event.attribute(PROJECT).is_some_and(|name| name != newcomers.project);
+        let Some(starts) = &mut self.starts else { return Ok(()) };
+        let is_elsewhere = event.attribute(PROJECT).is_some_and(|name| name != starts.project);
         if event.kind != Kind::Container || is_elsewhere {
             return Ok(());
         }
@@ -258,15 +258,15 @@ impl<'a> Follow<'a> {
                 let name = event.attribute("name").unwrap_or_default();
                 let is_followed = |old: &str| self.logs.iter().any(|log| log.id.starts_with(old));
                 if members::replaced(name).is_some_and(is_followed) {
-                    newcomers.coming.push(event.id.clone());
+                    starts.coming.push(event.id.clone());
                 }
             }
             "destroy" => {
-                newcomers.coming.retain(|id| *id != event.id);
+                starts.coming.retain(|id| *id != event.id);
                 self.logs.retain(|log| *log.id != *event.id || log.ended.is_none());
             }
             "start" => {
-                newcomers.coming.retain(|id| *id != event.id);
+                starts.coming.retain(|id| *id != event.id);
                 let known = self.logs.iter_mut().find(|log| *log.id == *event.id);
                 if let Some(log) = known {
                     // If the container was removed at once, its output is lost.
@@ -283,13 +283,13 @@ impl<'a> Follow<'a> {
     }
 
     fn add_newcomer(&mut self, event: &Event) -> Result<()> {
-        let Some(newcomers) = &self.newcomers else { return Ok(()) };
+        let Some(starts) = &self.starts else { return Ok(()) };
         let view = event.id.parse().ok().and_then(|id| self.engine.look_at(&id));
-        let project = newcomers.project;
+        let project = starts.project;
         let Some(view) = view.filter(|view| label(&view.labels, PROJECT) == Some(project)) else {
             return Ok(());
         };
-        let Some(member) = Member::of(view).filter(newcomers.accepts) else { return Ok(()) };
+        let Some(member) = Member::of(view).filter(starts.accepts) else { return Ok(()) };
         // The container is new, so print its whole log.
         self.options.tail = None;
         let name = short_name(project, &member.view.name);
@@ -304,7 +304,7 @@ impl<'a> Follow<'a> {
     /// passed.
     pub fn wait(&self, also: Option<&OwnedFd>, limit: Option<Duration>) -> Result<()> {
         let live = || self.logs.iter().filter(|log| log.ended.is_none());
-        let journal = self.newcomers.as_ref().map(|newcomers| newcomers.listener.descriptor());
+        let journal = self.starts.as_ref().map(|starts| starts.listener.descriptor());
         let is_blind = matches!(journal, Some(None)) || live().any(|log| log.follower.is_blind());
         let limit = match limit {
             Some(limit) if is_blind => Some(limit.min(LOOK_AGAIN)),

@@ -198,8 +198,9 @@ impl Session<'_> {
             self.engine.await_exits(&mut asked);
             let end = |asked: Result<Stopping>| asked.and_then(|asked| self.engine.end_stop(asked));
             let plain = plain.into_iter().zip(asked.into_iter().map(end));
-            let finish = |begun: Result<Background>| begun.and_then(Background::finish).map(drop);
-            let hooked = hooked.into_iter().map(|(member, begun)| (member, finish(begun)));
+            let finish =
+                |started: Result<Background>| started.and_then(Background::finish).map(drop);
+            let hooked = hooked.into_iter().map(|(member, started)| (member, finish(started)));
             for (member, ended) in plain.chain(hooked) {
                 match ended.context(|| format!("service {}: stop", member.service)) {
                     // A container with --rm is removed when it stops.

@@ -129,10 +129,10 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     };
     let mut keep = vec![client.as_fd(), lock.as_fd()];
     keep.extend(trace::descriptor());
-    let begun = detach_from_caller(&keep)
+    let started = detach_from_caller(&keep)
         .and_then(|()| Ok((Monitor::open(roots, record, forward)?, life.begin(&spec)?)));
-    let (mut monitor, mut program) = match begun {
-        Ok(begun) => begun,
+    let (mut monitor, mut program) = match started {
+        Ok(started) => started,
         Err(error) => {
             life.note_start(Start::First { attached });
             let error = life.failed(error, &lock);
@@ -164,14 +164,14 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     take_title(&record.name, record.id.short());
     let mut backoff = Backoff::new(record.lifecycle.restart_delay_ms.map(Duration::from_millis));
     let outcome = 'life: loop {
-        let begun = Instant::now();
+        let started = Instant::now();
         let code = monitor.watch(&mut program, &life);
         let mut outcome = life.program_ended(&mut monitor, &mut program, code);
         if outcome.stopped {
             break outcome;
         }
         life.follow_update();
-        let mut run = begun.elapsed();
+        let mut run = started.elapsed();
         // A failed start counts as an end, and the policy decides again: another program may have
         // had the port, or the host no memory.
         program = loop {
@@ -217,17 +217,17 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             // before the next program gets the same ones.
             let prepared = prepared.or_else(|_| life.prepare_restart(&outcome));
             let renewed = prepared.and_then(|()| updated.as_ref().map(renew).transpose());
-            let begun = renewed.and_then(|renewed| match renewed.or(spec.take()) {
+            let started = renewed.and_then(|renewed| match renewed.or(spec.take()) {
                 Some(mut next) => {
-                    let begun = life.begin_again(&mut next);
+                    let started = life.begin_again(&mut next);
                     spec = Some(next);
-                    begun
+                    started
                 }
                 None => renew(record).and_then(|mut next| life.begin_again(&mut next)),
             });
             drop(change);
             life.note_start(Start::Again);
-            match begun {
+            match started {
                 Ok(program) => break program,
                 Err(error) => {
                     life.note_end(error.exit_code(), false);
@@ -451,7 +451,7 @@ impl Life<'_> {
     fn failed(&mut self, error: Error, lock: &Lock) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
         let outcome = match self.started {
-            0 => Outcome { kept: outcome.kept, ..Outcome::not_begun(&error, self.before) },
+            0 => Outcome { kept: outcome.kept, ..Outcome::not_started(&error, self.before) },
             _ => outcome,
         };
         let left =

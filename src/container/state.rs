@@ -122,10 +122,10 @@ impl State {
 
 impl Outcome {
     /// The outcome of a failed start. `before` is the container's last run.
-    pub fn not_begun(error: &Error, before: Span) -> Outcome {
+    pub fn not_started(error: &Error, before: Span) -> Outcome {
         let (exit_code, error) = (error.exit_code(), error.to_string());
         let Span { started, finished } = before;
-        Outcome { finished, exit_code, error, ..Outcome::begun(started) }
+        Outcome { finished, exit_code, error, ..Outcome::started(started) }
     }
 
     /// The start and end of the run.
@@ -134,7 +134,7 @@ impl Outcome {
     }
 
     /// The outcome of a run that has started and not ended. `started` is in nanoseconds since 1970.
-    pub fn begun(started: i64) -> Outcome {
+    pub fn started(started: i64) -> Outcome {
         let (exit_code, oom_killed, stopped) = (0, false, false);
         let (restarts, error, kept) = (0, String::new(), None);
         Outcome { started, finished: 0, exit_code, oom_killed, stopped, restarts, error, kept }
@@ -376,7 +376,7 @@ pub fn at_rest(origin: Origin, outcome: Option<Outcome>) -> Result<Condition> {
     if origin.remove && !kept {
         return Ok(Condition::Leftover);
     }
-    let mut outcome = outcome.unwrap_or_else(|| Outcome::begun(origin.created));
+    let mut outcome = outcome.unwrap_or_else(|| Outcome::started(origin.created));
     if outcome.finished == 0 {
         outcome.exit_code = LOST;
         outcome.finished = outcome.started;

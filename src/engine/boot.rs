@@ -58,11 +58,9 @@ impl Engine {
                 self.await_healthy_services(&record, &others);
                 starting.push((self.begin_start(&record.id), record.name));
             }
-            done.extend(
-                starting
-                    .into_iter()
-                    .map(|(begun, name)| (name, begun.and_then(|begun| self.end_start(begun)))),
-            );
+            done.extend(starting.into_iter().map(|(started, name)| {
+                (name, started.and_then(|started| self.end_start(started)))
+            }));
         }
         Ok(done)
     }

@@ -131,8 +131,8 @@ fn finish_first<T>(
     working: &mut VecDeque<(&T, Result<Background>)>,
     done: &mut dyn FnMut(&T, Result<String>),
 ) {
-    if let Some((item, begun)) = working.pop_front() {
-        done(item, begun.and_then(Background::finish));
+    if let Some((item, started)) = working.pop_front() {
+        done(item, started.and_then(Background::finish));
     }
 }
 

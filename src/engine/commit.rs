@@ -50,7 +50,7 @@ impl Engine {
             return self.export_root(record, Some(file)).map(|()| None);
         }
         // Hold the lock of a stopped container, so that it cannot start until its changes are read.
-        let _at_rest = self.at_rest(record)?;
+        let _stopped = self.stopped_or_running(record)?;
         let images = ImageStore::open(&self.roots);
         // `base` is `None` if the image was removed by force.
         let base = match &*record.image_id {

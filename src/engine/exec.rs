@@ -29,7 +29,7 @@ use crate::sys::{self, clone::Child};
 use crate::tty;
 
 /// A started process.
-struct Begun {
+struct StartedProcess {
     child: Child,
     /// This process's ends of the new process's streams.
     ours: Option<Streams>,
@@ -60,7 +60,7 @@ impl Engine {
                 _ => self.running(container)?,
             };
             match self.exec_in(&record, &state, options) {
-                Ok(begun) => return self.follow(begun, options),
+                Ok(started) => return self.follow(started, options),
                 // The container exited during the entry, so its new state decides the result.
                 Err(_) if state.has_ended() => drop(self.running(container)?),
                 Err(error) => return Err(error),
@@ -75,7 +75,7 @@ impl Engine {
         record: &Record,
         state: &State,
         options: &ExecOptions,
-    ) -> Result<Option<Begun>> {
+    ) -> Result<Option<StartedProcess>> {
         self.refuse_paused(record, state)?;
         let defaults = super::spec::process(record)?;
         let terminal = options.tty && !options.detach;
@@ -141,7 +141,7 @@ impl Engine {
             })?;
         let id = exec_id(&record.id, child.pid);
         self.note_exec(record, options, &id);
-        Ok(Some(Begun { child, ours, console, record: record.clone(), id }))
+        Ok(Some(StartedProcess { child, ours, console, record: record.clone(), id }))
     }
 
     /// Writes Docker's events `exec_create` and `exec_start`.
@@ -154,8 +154,10 @@ impl Engine {
         self.note(&[note("exec_create"), note("exec_start")]);
     }
 
-    fn follow(&self, begun: Option<Begun>, options: &ExecOptions) -> Result<u8> {
-        let Some(Begun { child, ours, console, record, id }) = begun else { return Ok(0) };
+    fn follow(&self, started: Option<StartedProcess>, options: &ExecOptions) -> Result<u8> {
+        let Some(StartedProcess { child, ours, console, record, id }) = started else {
+            return Ok(0);
+        };
         let terminal = options.tty && !options.detach;
         let ours = match (ours, console) {
             (Some(ours), _) => ours,

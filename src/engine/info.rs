@@ -122,10 +122,10 @@ fn confinements() -> Vec<&'static str> {
 
 /// Returns a warning for each limit or confinement that this host lacks.
 fn shortcomings(layout: &Layout) -> Vec<String> {
-    let mut lacks = Vec::new();
-    let mut unless = |is_there: bool, lack: &str| {
+    let mut found = Vec::new();
+    let mut unless = |is_there: bool, shortcoming: &str| {
         if !is_there {
-            lacks.push(lack.to_owned());
+            found.push(shortcoming.to_owned());
         }
     };
     let has_cgroups = !layout.v1.is_empty() || layout.v2.is_some();
@@ -149,7 +149,7 @@ fn shortcomings(layout: &Layout) -> Vec<String> {
         "SELinux is on: containers run with the caller's label unless --security-opt label= asks \
          for one",
     );
-    lacks
+    found
 }
 
 fn cgroup_controllers(layout: &Layout) -> Vec<String> {

@@ -368,12 +368,12 @@ impl Engine {
         if mark.exists() {
             return None;
         }
-        let lack = firewall::lack(&self.roots, self.firewall)?;
+        let shortcoming = firewall::shortcoming(&self.roots, self.firewall)?;
         // If the mark can't be written, the warning appears again.
         let _ = std::fs::write(&mark, "");
         Some(format!(
             "containers reach the host and each other, but nothing beyond, and no port can be \
-             published: {lack}"
+             published: {shortcoming}"
         ))
     }
 

@@ -53,11 +53,11 @@ pub struct PullRequest {
 }
 
 /// The result of a search for a local image.
-pub enum Here {
-    No,
-    Yes,
+pub enum LocalImage {
+    Absent,
+    Present,
     /// The local image with this name is for another platform.
-    Other {
+    OtherPlatform {
         /// The error if the caller does not pull the right image.
         reason: String,
         /// True if a pull can bring an image for the right platform.
@@ -80,24 +80,28 @@ impl PullRequest {
 impl Engine {
     /// Searches for a local image with this name, and for `platform` if that is given. An image
     /// without an architecture matches each platform.
-    pub fn has_image(&self, name: &ImageName, platform: Option<&Platform>) -> Result<Here> {
+    pub fn has_image(&self, name: &ImageName, platform: Option<&Platform>) -> Result<LocalImage> {
         let images = ImageStore::open(&self.roots);
         let Some(id) = images.find(name)? else {
-            return Ok(if name.typed() == super::hello::NAME { Here::Yes } else { Here::No });
+            return Ok(if name.typed() == super::hello::NAME {
+                LocalImage::Present
+            } else {
+                LocalImage::Absent
+            });
         };
         let Some(wanted) = platform else {
-            return Ok(Here::Yes);
+            return Ok(LocalImage::Present);
         };
         let offered = images.get(&id)?.config.platform();
         let fits = (&offered.os, &offered.architecture) == (&wanted.os, &wanted.architecture);
         if fits || offered.architecture.is_empty() {
-            return Ok(Here::Yes);
+            return Ok(LocalImage::Present);
         }
         let reason = format!("the image '{name}' here is for {offered}, not for {wanted}");
         // An id names exactly this image, so a pull cannot bring another one.
         let names = images.names(&id)?;
         let can_pull = name.reference().is_some_and(|name| names.contains(name));
-        Ok(Here::Other { reason, can_pull })
+        Ok(LocalImage::OtherPlatform { reason, can_pull })
     }
 
     /// Pulls an image in a child process, which dies with this process. The monitor is a fork of

@@ -27,13 +27,13 @@ pub(super) struct OpenRoot {
     /// then IDs of the host.
     pub ids: Option<IdMap>,
     /// The lock that prevents a start of a stopped container.
-    _at_rest: Option<Lock>,
+    _stopped: Option<Lock>,
 }
 
 /// The state of a container whose files are to be read.
-pub(super) enum AtRestOrRunning {
+pub(super) enum StoppedOrRunning {
     /// The container is stopped. While the lock is held, it cannot start.
-    AtRest(Lock),
+    Stopped(Lock),
     Running(State),
 }
 
@@ -78,18 +78,18 @@ impl Engine {
     ) -> Result<OpenRoot> {
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
-            let state = match self.at_rest(record)? {
-                AtRestOrRunning::Running(state) => state,
-                AtRestOrRunning::AtRest(lock) => {
+            let state = match self.stopped_or_running(record)? {
+                StoppedOrRunning::Running(state) => state,
+                StoppedOrRunning::Stopped(lock) => {
                     let root = self.root_of(record)?;
                     let root = view::at_rest(&root, &mounts(), &self.mount_point()?, &prepare)?;
-                    return Ok(OpenRoot { root, ids: None, _at_rest: Some(lock) });
+                    return Ok(OpenRoot { root, ids: None, _stopped: Some(lock) });
                 }
             };
             match running(state.pid, state.start_time) {
                 // The container has just exited, so read its files as those of a stopped container.
                 Err(_) if self.is_ending(&state) => {}
-                root => return Ok(OpenRoot { root: root?, ids: record.ids(), _at_rest: None }),
+                root => return Ok(OpenRoot { root: root?, ids: record.ids(), _stopped: None }),
             }
         }
         fail!("container {} restarts again and again; try again", record.name)
@@ -105,22 +105,22 @@ impl Engine {
     /// Returns a lock that prevents a start of the container, or the state if the container runs. A
     /// container that waits for a restart counts as stopped, because its monitor takes the same
     /// lock before the restart.
-    pub(super) fn at_rest(&self, record: &Record) -> Result<AtRestOrRunning> {
+    pub(super) fn stopped_or_running(&self, record: &Record) -> Result<StoppedOrRunning> {
         let files = Files::new(&self.roots, &record.id);
         let mut pauses = Pauses::within(MAX_TRANSITION);
         loop {
             if let Condition::Running(state) = self.condition(record)? {
-                return Ok(AtRestOrRunning::Running(state));
+                return Ok(StoppedOrRunning::Running(state));
             }
             let Some(lock) = files.lock_changes()? else { return Err(no_such(&record.name)) };
             // The container may have started or ended before the lock was taken.
-            let rests = match is_watched(&files)? {
+            let is_stopped = match is_watched(&files)? {
                 true => matches!(store::read_json(&files.state())?, Some(State { pid: 0, .. })),
                 false if files.parked_outcome().exists() => true,
                 false => !files.run.exists() && !lives(&self.roots, record)?,
             };
-            if rests {
-                return Ok(AtRestOrRunning::AtRest(lock));
+            if is_stopped {
+                return Ok(StoppedOrRunning::Stopped(lock));
             }
             drop(lock);
             if !pauses.wait() {

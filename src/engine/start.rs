@@ -152,7 +152,7 @@ impl Engine {
             _ => (None, Span::default()),
         };
         let lock = files.lock_monitor()?;
-        Outcome { kept, ..Outcome::begun(Instant::now().0) }.write(&self.roots, &record)?;
+        Outcome { kept, ..Outcome::started(Instant::now().0) }.write(&self.roots, &record)?;
         record.run = false;
         let socket = self.launch(&record, lock, before, attach.is_some())?;
         Ok(Some((record, socket)))
@@ -231,7 +231,7 @@ impl Engine {
                 erase(&self.roots, &record.id, &record.name, Durability::Lazy)
                     .and_then(|()| id_range::release_assigned(&self.roots, record))
             } else {
-                record_outcome(&self.roots, record, &Outcome::not_begun(error, before))
+                record_outcome(&self.roots, record, &Outcome::not_started(error, before))
             };
             self.note(&noted);
         })

@@ -86,8 +86,8 @@ fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     // These are the fields from the third one on.
     let fields: Vec<&str> = tail.split_whitespace().collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let (ticks, begun) = (number(14)? + number(15)?, number(22)? / TICKS);
-    let ran = up_seconds.saturating_sub(begun);
+    let (ticks, started) = (number(14)? + number(15)?, number(22)? / TICKS);
+    let ran = up_seconds.saturating_sub(started);
     let words = procfs::read_start(format!("{dir}/cmdline"), most).ok()?;
     let words = String::from_utf8_lossy(&words);
     let words = words.trim_end_matches('\0').replace('\0', " ");

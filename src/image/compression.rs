@@ -244,7 +244,7 @@ struct Share {
 
 /// Bytes taken from [`WINDOWS`].
 static TAKEN: Mutex<usize> = Mutex::new(0);
-static GIVEN_BACK: Condvar = Condvar::new();
+static RELEASED: Condvar = Condvar::new();
 
 thread_local! {
     static SHARE_OF_THREAD: Cell<usize> = const { Cell::new(0) };
@@ -255,11 +255,10 @@ impl Share {
     /// `bytes` may be more than `WINDOWS`. The present share is released first, because otherwise
     /// two decoders that both need more would wait for each other.
     fn grow(&mut self, bytes: usize) {
-        give_back_share();
+        release_share();
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |taken: &mut usize| *taken > 0 && *taken + bytes > WINDOWS;
-        let mut taken =
-            GIVEN_BACK.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner);
+        let mut taken = RELEASED.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner);
         *taken += bytes;
         self.bytes = bytes;
         SHARE_OF_THREAD.set(bytes);
@@ -269,16 +268,16 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        give_back_share();
+        release_share();
     }
 }
 
-/// Gives back this thread's share. A decoder calls this when it is dropped. A decoder that panics
+/// Releases this thread's share. A decoder calls this when it is dropped. A decoder that panics
 /// is not dropped, so the panic hook of its thread calls this.
-pub fn give_back_share() {
+pub fn release_share() {
     heap::limit_blocks_of_thread(usize::MAX);
     *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= SHARE_OF_THREAD.take();
-    GIVEN_BACK.notify_all();
+    RELEASED.notify_all();
 }
 
 fn too_far_back(window: u64) -> Error {

@@ -25,7 +25,7 @@ use super::tree::{Form, TreeWriter};
 pub use super::tree::{Overrides, Skip};
 use super::unpack::{CopyRules, Rules, unpack};
 #[cfg(feature = "build")]
-use super::{Hashing, tree::Twin};
+use super::{Hashing, tree::ContentArchive};
 #[cfg(feature = "build")]
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result, fail};
@@ -99,7 +99,11 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
         original.content.map(|(content, name)| (content.hashing.lock().ok(), content.owner, name));
     #[cfg(feature = "build")]
     if let Some((Some(hashing), owner, name)) = &mut hashing {
-        tree = tree.twinned(Some(Twin::new(hashing, *owner, original.name.map(|_| *name))));
+        tree = tree.hashing_content(Some(ContentArchive::new(
+            hashing,
+            *owner,
+            original.name.map(|_| *name),
+        )));
     }
     match original.name {
         Some(name) => tree.object(original.handle, name)?,
@@ -111,7 +115,7 @@ pub fn pack(original: &Original<'_>, output: &mut dyn Write) -> Result<()> {
         }
     }
     #[cfg(feature = "build")]
-    tree.end_twin()?;
+    tree.finish_content()?;
     writer.finish().map(drop)
 }
 

@@ -185,13 +185,13 @@ impl ImageStore {
 
     /// Moves the layers of the build into place and its entries into the cache. An entry comes
     /// before its layer: an entry without a layer counts as absent, but a layer without an entry
-    /// would have no owner. Sets the last use of the entries to `begun`. Returns whether there were
+    /// would have no owner. Sets the last use of the entries to `started`. Returns whether there were
     /// any entries.
-    pub fn publish(&self, draft: &Draft, begun: Instant) -> Result<bool> {
-        self.publish_dir(&draft.dir, begun)
+    pub fn publish(&self, draft: &Draft, started: Instant) -> Result<bool> {
+        self.publish_dir(&draft.dir, started)
     }
 
-    fn publish_dir(&self, dir: &Path, begun: Instant) -> Result<bool> {
+    fn publish_dir(&self, dir: &Path, started: Instant) -> Result<bool> {
         let mut entries = Vec::new();
         for name in store::list(dir)? {
             let key = name.strip_suffix(ENTRY).and_then(Digest::parse_hex);
@@ -226,7 +226,7 @@ impl ImageStore {
                 self.layers.sync_dir()?;
             }
         }
-        self.touch_cache(&entries.iter().map(|entry| entry.key).collect::<Vec<_>>(), begun);
+        self.touch_cache(&entries.iter().map(|entry| entry.key).collect::<Vec<_>>(), started);
         for entry in &entries {
             store::remove_file(&dir.join(format!("{}{ENTRY}", entry.key.hex())))?;
         }

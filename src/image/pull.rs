@@ -235,14 +235,14 @@ impl ImageStore {
             if stop.load(Ordering::Relaxed) {
                 fail!("stopped");
             }
-            if let Some(here) = self.layer_here(diff_id)? {
+            if let Some(here) = self.local_layer(diff_id)? {
                 report(Step::Exists);
                 return Ok(here.staged());
             }
             let (hex, stall) = (blob.digest.hex(), sources.stall());
             let partial = Partial::hold(&self.partials(), &hex, blob.size, stall, stop)?;
             // Another pull may have completed the layer while this one waited.
-            if let Some(here) = self.layer_here(diff_id)? {
+            if let Some(here) = self.local_layer(diff_id)? {
                 partial.discard()?;
                 report(Step::Exists);
                 return Ok(here.staged());
@@ -288,31 +288,31 @@ impl ImageStore {
     }
 
     /// Returns the layer if it needs no download.
-    fn layer_here(&self, diff_id: &Digest) -> Result<Option<Here>> {
+    fn local_layer(&self, diff_id: &Digest) -> Result<Option<LocalLayer>> {
         if self.layers.exists(diff_id) {
-            return Ok(Some(Here::InPlace));
+            return Ok(Some(LocalLayer::InPlace));
         }
         match self.layers.ready(diff_id)? {
-            Some(ready) => Ok(Some(Here::Ready(ready))),
+            Some(ready) => Ok(Some(LocalLayer::Ready(ready))),
             // The layer may have been moved from ready into place between the two checks.
-            None => Ok(self.layers.exists(diff_id).then_some(Here::InPlace)),
+            None => Ok(self.layers.exists(diff_id).then_some(LocalLayer::InPlace)),
         }
     }
 }
 
 /// A layer that does not have to be downloaded.
-enum Here {
+enum LocalLayer {
     /// The layer is in the layer store.
     InPlace,
     /// Another pull has unpacked the layer for its image.
     Ready(Staged),
 }
 
-impl Here {
+impl LocalLayer {
     fn staged(self) -> Option<Staged> {
         match self {
-            Here::InPlace => None,
-            Here::Ready(staged) => Some(staged),
+            LocalLayer::InPlace => None,
+            LocalLayer::Ready(staged) => Some(staged),
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn with_plain<T>(
     }
     let failed = full_sender.clone();
     let report = move |words: &str| {
-        compression::give_back_share();
+        compression::release_share();
         let message = format!("corrupt or hostile data, at which the decoder gave up: {words}");
         // This fails only if the receiver is gone.
         let _ = failed.send(Err(Error::new(ErrorKind::InvalidData, message)));

@@ -33,9 +33,9 @@ pub struct Taken {
     pub tar_size: Option<u64>,
 }
 
-struct Taking(Mutex<Noted>);
+struct Recorder(Mutex<Recorded>);
 
-struct Noted {
+struct Recorded {
     hasher: Sha256,
     recipe: Recipe,
     size: u64,
@@ -49,35 +49,36 @@ pub fn take(
     overrides: Overrides,
 ) -> Result<Taken> {
     let recipe = Recipe::new(Some(recipe));
-    let taking = Taking(Mutex::new(Noted { hasher: Sha256::new(), recipe, size: 0 }));
+    let recorder = Recorder(Mutex::new(Recorded { hasher: Sha256::new(), recipe, size: 0 }));
     // The same types as in the other users of `TreeWriter`, so that the binary contains the generic
     // code only once.
-    let mut output = &taking;
+    let mut output = &recorder;
     let mut writer = Writer::new(&mut output as &mut dyn Write);
     let mut tree = TreeWriter::new(&mut writer, Form::Layer).skipping(skip).overriding(overrides);
-    tree = tree.watched(&taking);
+    tree = tree.watched(&recorder);
     tree.top(root, Top::Unusual)?;
     tree.contents(root)?;
     writer.finish()?;
-    let noted = taking.0.into_inner().map_err(|_| Error::new("the pass over the layer failed"))?;
-    let tar_size = noted.recipe.finish()?;
-    Ok(Taken { diff_id: Digest::finish(noted.hasher), size: noted.size, tar_size })
+    let recorded =
+        recorder.0.into_inner().map_err(|_| Error::new("the pass over the layer failed"))?;
+    let tar_size = recorded.recipe.finish()?;
+    Ok(Taken { diff_id: Digest::finish(recorded.hasher), size: recorded.size, tar_size })
 }
 
-impl Taking {
-    fn note(&self, note: impl FnOnce(&mut Noted)) {
+impl Recorder {
+    fn record(&self, record: impl FnOnce(&mut Recorded)) {
         // Only this thread uses the mutex, so locking it does not wait.
-        if let Ok(mut noted) = self.0.lock() {
-            note(&mut noted);
+        if let Ok(mut recorded) = self.0.lock() {
+            record(&mut recorded);
         }
     }
 }
 
-impl Write for &Taking {
+impl Write for &Recorder {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.note(|noted| {
-            noted.hasher.update(bytes);
-            noted.recipe.pass(bytes);
+        self.record(|recorded| {
+            recorded.hasher.update(bytes);
+            recorded.recipe.pass(bytes);
         });
         Ok(bytes.len())
     }
@@ -87,7 +88,7 @@ impl Write for &Taking {
     }
 }
 
-impl Watch for Taking {
+impl Watch for Recorder {
     fn entry(
         &self,
         parent: BorrowedFd<'_>,
@@ -114,10 +115,10 @@ impl Watch for Taking {
     }
 
     fn file(&self, size: u64) {
-        self.note(|noted| noted.size += size);
+        self.record(|recorded| recorded.size += size);
     }
 
     fn contents(&self, path: &[u8], offset: u64, length: u64) {
-        self.note(|noted| noted.recipe.copied(path, offset, length));
+        self.record(|recorded| recorded.recipe.copied(path, offset, length));
     }
 }

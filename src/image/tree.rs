@@ -95,7 +95,7 @@ pub trait Watch {
 /// A second archive of a tree, of which only the digest is computed. Trees that differ only in
 /// times have the same digest. With an `owner`, trees that differ only in owners do too.
 #[cfg(feature = "build")]
-pub struct Twin<'a> {
+pub struct ContentArchive<'a> {
     writer: Writer<&'a mut dyn Write>,
     owner: Option<(u32, u32)>,
     /// The name that every entry gets, if the tree is a single file.
@@ -103,14 +103,14 @@ pub struct Twin<'a> {
 }
 
 #[cfg(feature = "build")]
-impl<'a> Twin<'a> {
-    /// Returns a twin that writes its bytes to `hashing`.
+impl<'a> ContentArchive<'a> {
+    /// Returns an archive that writes its bytes to `hashing`.
     pub fn new(
         hashing: &'a mut Hashing<Sink>,
         owner: Option<(u32, u32)>,
         name: Option<&'a [u8]>,
-    ) -> Twin<'a> {
-        Twin { writer: Writer::new(hashing), owner, name }
+    ) -> ContentArchive<'a> {
+        ContentArchive { writer: Writer::new(hashing), owner, name }
     }
 
     fn begin(&mut self, entry: &Entry) -> Result<()> {
@@ -148,7 +148,7 @@ pub struct TreeWriter<'a, W> {
     overrides: Overrides,
     watch: Option<&'a dyn Watch>,
     #[cfg(feature = "build")]
-    twin: Option<Twin<'a>>,
+    content: Option<ContentArchive<'a>>,
     links: Links,
     buffer: Vec<u8>,
     /// The file system of the last directory, which is not one of the kernel's own.
@@ -166,38 +166,38 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             overrides: Overrides::default(),
             watch: None,
             #[cfg(feature = "build")]
-            twin: None,
+            content: None,
             links: Links::default(),
             buffer: vec![0; BUFFER],
             device: None,
         }
     }
 
-    /// Writes the second archive `twin` too.
+    /// Writes the second archive `content` too.
     #[cfg(feature = "build")]
-    pub fn twinned(mut self, twin: Option<Twin<'a>>) -> TreeWriter<'a, W> {
-        self.twin = twin;
+    pub fn hashing_content(mut self, content: Option<ContentArchive<'a>>) -> TreeWriter<'a, W> {
+        self.content = content;
         self
     }
 
     /// Ends the second archive. The first one is ended by its writer.
     #[cfg(feature = "build")]
-    pub fn end_twin(self) -> Result<()> {
-        self.twin.map_or(Ok(()), |twin| twin.writer.finish().map(drop))
+    pub fn finish_content(self) -> Result<()> {
+        self.content.map_or(Ok(()), |content| content.writer.finish().map(drop))
     }
 
     fn begin(&mut self, entry: &Entry) -> Result<()> {
         #[cfg(feature = "build")]
-        if let Some(twin) = &mut self.twin {
-            twin.begin(entry)?;
+        if let Some(content) = &mut self.content {
+            content.begin(entry)?;
         }
         self.writer.begin(entry)
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {
         #[cfg(feature = "build")]
-        if let Some(twin) = &mut self.twin {
-            twin.writer.data(bytes)?;
+        if let Some(content) = &mut self.content {
+            content.writer.data(bytes)?;
         }
         self.writer.data(bytes)
     }

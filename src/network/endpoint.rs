@@ -147,7 +147,7 @@ pub fn connect(
         let Plan { name, interface, .. } = plan;
         format!("veth {name}, its peer {interface} in the container, mtu {}", bridge.mtu)
     })?;
-    let guarded = plug(host, plan.name, network, bridge)
+    let guarded = attach_to_bridge(host, plan.name, network, bridge)
         .traced("RTM_SETLINK", || format!("{} becomes a port of {}", plan.name, network.bridge))?;
     configure(namespace, network, plan)?;
     Ok(guarded)
@@ -198,7 +198,12 @@ pub fn configure(
 /// Makes the host's end a port of the bridge. A missing link is no error. Returns false if the
 /// kernel can't keep the container off the host's loopback; then this clears the bridge's
 /// `route_localnet`.
-pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> Result<bool> {
+pub fn attach_to_bridge(
+    host: &mut Socket,
+    name: &str,
+    network: &Network,
+    bridge: Link,
+) -> Result<bool> {
     // The filter must be there before the first packet can arrive.
     let guarded = guard::set(host, name)?;
     if !guarded {
@@ -216,7 +221,7 @@ pub fn plug(host: &mut Socket, name: &str, network: &Network, bridge: Link) -> R
 /// namespace answers for an address that another container may get. The pair itself is not deleted
 /// here, because the kernel deletes it with the namespace, and waiting for that takes up to 20 ms
 /// (an RCU grace period).
-pub fn silence(host: &mut Socket, name: &str) -> Result<()> {
+pub fn isolate(host: &mut Socket, name: &str) -> Result<()> {
     guard::close(host, name)?;
     let mut batch = Batch::default();
     link::flush_port(&mut batch, name);

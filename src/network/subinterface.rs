@@ -47,7 +47,7 @@ pub fn connect(
         mode: kind.number(),
         namespace: namespace.descriptor.as_fd(),
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     let made = loop {
         let mut batch = Batch::default();
         link::add_subinterface(&mut batch, &wanted);
@@ -55,7 +55,7 @@ pub fn connect(
         let is_held = made.as_ref().is_err_and(|error| {
             matches!(error.errno(), Some(Errno::INVAL | Errno::BUSY | Errno::ADDRINUSE))
         });
-        if !is_held || begun.elapsed() > MAX_HELD {
+        if !is_held || started.elapsed() > MAX_HELD {
             break made;
         }
         std::thread::sleep(PAUSE);

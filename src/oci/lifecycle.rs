@@ -133,7 +133,7 @@ fn build(
     container.state.bundle = bundle.display().to_string();
     container.state.rootfs = config.rootfs.clone();
     if spec.namespaces.mount == Namespace::Host {
-        container.state.mounts_before = Some(runtime::mounts_on(Path::new(&config.rootfs))?);
+        container.state.mounts_before = Some(runtime::count_mounts_on(Path::new(&config.rootfs))?);
     }
     container.state.unit = config.unit.as_ref().map(|unit| unit.name.clone());
     container.state.annotations = config.annotations.clone();

@@ -69,7 +69,7 @@ const GLOBAL_FLAGS: [Flag; 10] = [
     ("help", 'h', false),
 ];
 
-const CREATE_FLAGS: [Flag; 11] = [
+const CREATE_FLAGS: [Flag; 8] = [
     ("bundle", 'b', true),
     ("config", 'f', true),
     ("console-socket", ' ', true),
@@ -78,10 +78,11 @@ const CREATE_FLAGS: [Flag; 11] = [
     ("pidfd-socket", ' ', true),
     ("no-pivot", ' ', false),
     ("no-new-keyring", ' ', false),
-    ("detach", 'd', false),
-    ("keep", ' ', false),
-    ("no-subreaper", ' ', false),
 ];
+
+/// The flags that `run` has and `create` has not.
+const RUN_FLAGS: [Flag; 3] =
+    [("detach", 'd', false), ("keep", ' ', false), ("no-subreaper", ' ', false)];
 
 const EXEC_FLAGS: [Flag; 18] = [
     ("process", 'p', true),
@@ -211,8 +212,8 @@ fn run(arguments: &[OsString]) -> Result<u8> {
         sys::binary::run_read_only();
     }
     match command.as_str() {
-        "create" => lifecycle::create(&root, &parse(&CREATE_FLAGS[..8])?),
-        "run" => lifecycle::run(&root, &parse(&CREATE_FLAGS)?),
+        "create" => lifecycle::create(&root, &parse(&CREATE_FLAGS)?),
+        "run" => lifecycle::run(&root, &parse(&[&CREATE_FLAGS[..], &RUN_FLAGS].concat())?),
         "start" => lifecycle::start(&root, &parse(&[])?),
         "state" => view::state(&root, &parse(&[])?),
         "kill" => lifecycle::kill(&root, &parse(&[("all", 'a', false)])?),

@@ -228,7 +228,7 @@ impl Container {
         cgroup::remove(&self.state.cgroups)?;
         if let Some(before) = self.state.mounts_before {
             let root = Path::new(&self.state.rootfs);
-            while runtime::mounts_on(root)? > before {
+            while runtime::count_mounts_on(root)? > before {
                 // This also unmounts all mounts below the root.
                 unmount(root, UnmountFlags::DETACH)
                     .context(|| format!("unmount {}", root.display()))?;

@@ -135,7 +135,7 @@ pub fn start(
         Caller::Leaves { mounted, .. } => (true, mounted),
     };
     drop((theirs, stdio));
-    let begun = (|| {
+    let started = (|| {
         cgroup.make(spec)?;
         prepare(holder.as_ref().map_or(child.pid, Holder::pid))?;
         drop(holder);
@@ -152,7 +152,7 @@ pub fn start(
         report::await_exec(ours.as_fd(), has_console)
             .traced("recvmsg", || "wait until execve closes init's end of the socket".to_owned())
     })();
-    match begun {
+    match started {
         Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),
         Err(error) => {
             end(child.pidfd.as_fd());
@@ -204,7 +204,7 @@ pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
 
 /// The number of mounts on `directory` in the caller's mount namespace, one over the other. Fails
 /// if /proc/self/mountinfo cannot be read.
-pub fn mounts_on(directory: &Path) -> Result<usize> {
+pub fn count_mounts_on(directory: &Path) -> Result<usize> {
     Ok(mount_points()?.iter().filter(|point| *point == directory).count())
 }
 

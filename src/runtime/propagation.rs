@@ -82,14 +82,14 @@ pub fn settle(tree: &OwnedFd, mount: &Mount) -> Result<()> {
     if mount.propagation == mount.propagation_below {
         return set(tree, mount.propagation, true);
     }
-    for below in mounts_on(tree)? {
+    for below in mounts_below(tree)? {
         set(&below, mount.propagation_below, true)?;
     }
     set(tree, mount.propagation, false)
 }
 
 /// Opens the mounts directly below the mount `tree`, by their paths in /proc/self/mountinfo.
-fn mounts_on(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
+fn mounts_below(tree: &OwnedFd) -> Result<Vec<OwnedFd>> {
     let (id, mounts) = (mount_id(tree)?, mountinfo()?);
     let fields = |line: &str| -> Option<(String, String, PathBuf)> {
         let mut fields = line.split(' ').map(str::to_owned);

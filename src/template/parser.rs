@@ -371,7 +371,7 @@ impl Parser<'_> {
 
     /// Parses `$x :=`, `$x =`, and with `range` also `$i, $x :=`.
     fn declarations(&mut self, context: &str, pipe: &mut Pipe) -> Parsed<()> {
-        let begun = self.next;
+        let started = self.next;
         while let Some(token) = self.peek_word().filter(|token| token.kind == Kind::Variable) {
             let name = self.text(token).to_owned();
             self.next += 1;
@@ -402,11 +402,11 @@ impl Parser<'_> {
             }
         }
         if pipe.variables.len() > 1 {
-            let at = self.tokens.get(begun).map_or(0, |token| token.start);
+            let at = self.tokens.get(started).map_or(0, |token| token.start);
             return Err((at, "range can only initialize variables".to_owned()));
         }
         pipe.variables.clear();
-        self.next = begun;
+        self.next = started;
         Ok(())
     }
 

@@ -82,8 +82,8 @@ fn cp_stays_inside_while_a_link_is_swapped() {
                     0 => count(host.feed(tar.clone(), ["cp", "-", "box:/shared/a"])),
                     _ => {
                         let done = host.mydocker(["cp", "box:/shared/a", "-"]);
-                        let told = done.transcript();
-                        assert!(!told.contains(CANARY), "the host's directory was read");
+                        let printed = done.transcript();
+                        assert!(!printed.contains(CANARY), "the host's directory was read");
                         count(done);
                     }
                 }

@@ -83,9 +83,9 @@ fn read_entering_processes() {
 /// Runs at least `least` rounds, and more until the attack in `box` has seen a process that enters.
 /// On a machine with one CPU this may take longer.
 fn rounds(host: &Host, least: usize) -> impl Iterator<Item = usize> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let has_seen = || host.succeeds(["exec", "box", "test", "-e", "/seen"]);
-    (0..).take_while(move |round| *round < least || begun.elapsed() < PATIENCE && !has_seen())
+    (0..).take_while(move |round| *round < least || started.elapsed() < PATIENCE && !has_seen())
 }
 
 /// Ends the attack in `box`. It must have seen processes that enter, but nothing of the host.

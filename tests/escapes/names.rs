@@ -133,8 +133,8 @@ fn long_names_and_values_are_refused_or_kept_whole() {
     let label = format!("long={long}");
     let flags = ["run", "--name", "box", "-e", &variable, "--label", &label, "bb"];
     host.mydocker([&flags[..], &["sh", "-c", "echo ${#LONG}"]].concat()).stdout("70000\n");
-    let told = host.mydocker(["ps", "-a", "--format", "{{.Labels}}"]).text();
-    assert_eq!(told, label);
+    let printed = host.mydocker(["ps", "-a", "--format", "{{.Labels}}"]).text();
+    assert_eq!(printed, label);
 }
 
 /// Names, labels and files of an image or a container are printed on terminals. They must neither

@@ -113,7 +113,7 @@ fn arguments() -> Arguments {
 }
 
 fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut outcome = Outcome {
         host: host.name,
         about: host.about,
@@ -126,7 +126,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
     let binary = binary_for(host, &arguments.binary);
     let mut guest = host.boot(work, &binary);
     let ready = guest.expect("@@ready\n");
-    outcome.boot_seconds = begun.elapsed().as_secs_f64();
+    outcome.boot_seconds = started.elapsed().as_secs_f64();
     match ready {
         Ok(words) if words.trim().is_empty() => {}
         Ok(words) => said.push_str(&format!("    at boot: {}\n", words.trim())),
@@ -164,7 +164,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
         let _ = guest.expect("@@ready\n");
         go_through(&mut guest, &host.checks_after_reboot);
     }
-    outcome.seconds = begun.elapsed().as_secs_f64();
+    outcome.seconds = started.elapsed().as_secs_f64();
     print!("{said}");
     outcome
 }

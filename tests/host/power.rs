@@ -89,7 +89,7 @@ struct Mark {
 
 pub fn test(work: &Path, binary: &Path, rounds: usize, seed: u64) -> Outcome {
     println!("power: {rounds} pulled plugs, seed {seed}");
-    let begun = Instant::now();
+    let started = Instant::now();
     let host = host();
     let machine = host.machine(work, binary);
     let next = AtomicUsize::new(0);
@@ -136,7 +136,7 @@ pub fn test(work: &Path, binary: &Path, rounds: usize, seed: u64) -> Outcome {
         host: "power",
         about: "a disk whose plug is pulled",
         boot_seconds: 0.0,
-        seconds: begun.elapsed().as_secs_f64(),
+        seconds: started.elapsed().as_secs_f64(),
         checks,
     }
 }
@@ -213,7 +213,7 @@ const BASE: &str = "
 const LOOK: &str = "
     mkdir -p /run/mydocker && mount -t tmpfs run /run/mydocker
     mount $(cat /share/mount) $disk /var/lib/mydocker
-    # What a host without iptables is told is said once.
+    # The warning of a host without iptables is printed once.
     mydocker run --rm base true >/dev/null 2>&1
     for image in $(mydocker images --format '{{.Repository}}:{{.Tag}}' | grep -v none); do
         echo image $image $(mydocker run --rm --net none $image cat /etc/version)

@@ -35,14 +35,14 @@ fn every_operation_needs_a_container_that_exists() {
 
 /// The exit statuses of several calls at the same time, sorted.
 fn at_once(bundle: &Bundle, args: &[&str]) -> Vec<Option<i32>> {
-    let begun: Vec<_> = (0..6)
+    let started: Vec<_> = (0..6)
         .map(|_| {
             let mut command = bundle.command(args);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             command.spawn().unwrap()
         })
         .collect();
-    let ends = begun.into_iter().map(|mut child| child.wait().unwrap().code());
+    let ends = started.into_iter().map(|mut child| child.wait().unwrap().code());
     let mut ends: Vec<_> = ends.collect();
     ends.sort_unstable();
     ends

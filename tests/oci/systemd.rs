@@ -180,7 +180,7 @@ fn a_scope_of_systemds_holds_the_container() {
     let path = bundle.path();
     bundle.create_by(command(&["create", "--bundle", &path, &bundle.id]));
     call(&["start", &bundle.id]).stdout("");
-    let begun = [
+    let started = [
         "Hello",
         "AddMatch",
         "Subscribe",
@@ -188,7 +188,7 @@ fn a_scope_of_systemds_holds_the_container() {
         "ResetFailedUnit",
         "StartTransientUnit",
     ];
-    assert_eq!(bus.calls(), begun);
+    assert_eq!(bus.calls(), started);
     for part in [scope.as_str(), "replace", "system.slice", "Delegate", "DefaultDependencies"] {
         assert!(bus.has("StartTransientUnit", part.as_bytes()), "{part}");
     }

@@ -535,12 +535,12 @@ fn two_pulls_at_the_same_time_download_a_layer_once() {
         "app:2",
     );
     let running = Arc::new(AtomicUsize::new(0));
-    let begun = Arc::clone(&running);
+    let started = Arc::clone(&running);
     let proxy = Proxy::before(&registry.address, move |asked, _| {
         if asked.target.contains("/manifests/") {
             // Both pulls start before one of them continues.
-            begun.fetch_add(1, Ordering::SeqCst);
-            while begun.load(Ordering::SeqCst) < 2 {
+            started.fetch_add(1, Ordering::SeqCst);
+            while started.load(Ordering::SeqCst) < 2 {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }

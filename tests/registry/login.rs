@@ -27,8 +27,8 @@ fn command(host: &Host, args: &[&str]) -> Command {
 
 fn fails(mut command: Command, reason: &str) {
     let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && told.contains(reason), "{reason}: {told}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && printed.contains(reason), "{reason}: {printed}");
 }
 
 #[test]

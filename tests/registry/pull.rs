@@ -225,8 +225,8 @@ fn the_binary_has_certificate_authorities() {
             .output()
             .unwrap()
     };
-    let told = String::from_utf8(pull(&[], ":").stderr).unwrap();
-    assert!(told.contains("is not from a trusted authority"), "{told}");
+    let printed = String::from_utf8(pull(&[], ":").stderr).unwrap();
+    assert!(printed.contains("is not from a trusted authority"), "{printed}");
     assert!(pull(&["--cacert", &authority], ":").status.success());
     // The authorities of the host are used if there are any.
     let has = format!("mkdir /etc/ssl/certs; cp {authority} /etc/ssl/certs/ca-certificates.crt");
@@ -470,11 +470,11 @@ fn a_broken_mirror_is_reported_once_and_skipped() {
         let settings = settings_with_mirrors(&host, &registry.address, &[mirror]);
         let mut pull = host.command(["pull", &registry.name("app:1")]);
         let pull = pull.env("MYDOCKER_CONFIG_DIR", &settings).output().unwrap();
-        let told = String::from_utf8(pull.stderr).unwrap();
-        assert!(pull.status.success(), "{told}");
+        let printed = String::from_utf8(pull.stderr).unwrap();
+        assert!(pull.status.success(), "{printed}");
         let warning = format!("warning: the mirror {mirror} is skipped: ");
-        assert!(told.starts_with(&warning) && told.contains(why), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(printed.starts_with(&warning) && printed.contains(why), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
     }
 }
 
@@ -499,12 +499,12 @@ fn a_mirror_that_never_answers_is_waited_for_once() {
     fs::write(&file, text.replace(r#"{"mirrors""#, r#"{"stall_seconds":1,"mirrors""#)).unwrap();
     let mut pull = host.command(["pull", &registry.name("app:1")]);
     let pull = pull.env("MYDOCKER_CONFIG_DIR", &settings).output().unwrap();
-    let told = String::from_utf8(pull.stderr).unwrap();
-    assert!(pull.status.success(), "{told}");
+    let printed = String::from_utf8(pull.stderr).unwrap();
+    assert!(pull.status.success(), "{printed}");
     let why = format!(
         "the mirror {mirror} is skipped: {mirror} sent less than 500 bytes a second for 1 s"
     );
-    assert!(told.contains(&why), "{told}");
+    assert!(printed.contains(&why), "{printed}");
     assert_eq!(came.lock().unwrap().len(), 1);
     cat(&host, &registry.name("app:1"), "/v").stdout("registry");
 }

@@ -228,9 +228,9 @@ impl Background {
 
     #[track_caller]
     fn expect_on(&mut self, stream: usize, part: &str) {
-        let begun = Instant::now();
+        let started = Instant::now();
         while !String::from_utf8_lossy(&self.seen[stream]).contains(part) {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let left = PATIENCE.saturating_sub(started.elapsed());
             match self.chunks.recv_timeout(left) {
                 Ok((stream, chunk)) => self.seen[stream].extend(chunk),
                 Err(_) => panic!("never wrote {part:?}: {}\n{:?}", self.line, self.seen),
@@ -241,10 +241,10 @@ impl Background {
     /// Waits for the end of the call.
     #[track_caller]
     pub fn wait(mut self) -> Done {
-        let begun = Instant::now();
+        let started = Instant::now();
         // The streams end with the call. If a process of the call kept one open, this would hang.
         loop {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let left = PATIENCE.saturating_sub(started.elapsed());
             match self.chunks.recv_timeout(left) {
                 Ok((stream, chunk)) => self.seen[stream].extend(chunk),
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,

@@ -64,13 +64,13 @@ impl Terminal {
     /// Waits until the output contains `part`. Drops the output up to the end of this part.
     #[track_caller]
     pub fn expect(&mut self, part: &str) {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             if let Some(at) = self.seen.find(part) {
                 self.seen.drain(..at + part.len());
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "never showed {part:?}: {:?}", self.seen);
+            assert!(started.elapsed() < PATIENCE, "never showed {part:?}: {:?}", self.seen);
             self.read();
         }
     }
@@ -110,7 +110,7 @@ impl Terminal {
     /// Waits for the end of the process. Returns its status and the output since the last `expect`.
     #[track_caller]
     pub fn wait(&mut self) -> (i32, String) {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             self.read();
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -118,7 +118,7 @@ impl Terminal {
                 let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
                 return (code, std::mem::take(&mut self.seen));
             }
-            assert!(begun.elapsed() < PATIENCE, "hangs on its terminal: {:?}", self.seen);
+            assert!(started.elapsed() < PATIENCE, "hangs on its terminal: {:?}", self.seen);
         }
     }
 }

@@ -31,11 +31,11 @@ fn start_all(opened: &Opened, members: Vec<Member>) -> Result<()> {
             if let Some(service) = opened.project.get(&member.service) {
                 wait_until(|| session.may_start(service, &members, &mut reported))?;
             }
-            let begun = opened.engine.begin_start(&member.view.id);
-            starting.push((member, begun.context(|| format!("service {}", member.service))?));
+            let started = opened.engine.begin_start(&member.view.id);
+            starting.push((member, started.context(|| format!("service {}", member.service))?));
         }
-        for (member, begun) in starting {
-            let started = opened.engine.end_start(begun);
+        for (member, started) in starting {
+            let started = opened.engine.end_start(started);
             started.context(|| format!("service {}", member.service))?;
             session.note("Container", &member.view.name, "Started");
             if let Some(service) = opened.project.find(&member.service) {

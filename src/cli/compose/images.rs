@@ -30,7 +30,7 @@ pub enum Policy {
 
 /// How a command gets the images of services.
 #[derive(Clone, Debug, Default)]
-pub struct Bring {
+pub struct ImageOptions {
     /// The value of `--pull`. If `None`, the service's `pull_policy` counts.
     pub policy: Option<Policy>,
     /// Build an image even if it exists.
@@ -83,7 +83,12 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
 /// Pulls or builds the images of `services`, each image once. Fails at the first image that can't
 /// be pulled or built, or whose build `--no-build` forbids. With the policy `Never` a missing image
 /// is no error here.
-pub fn bring(engine: &Engine, project: &Project, services: &[&Service], how: &Bring) -> Result<()> {
+pub fn ensure_images(
+    engine: &Engine,
+    project: &Project,
+    services: &[&Service],
+    how: &ImageOptions,
+) -> Result<()> {
     let mut done: Vec<ImageName> = Vec::new();
     for service in with_bases(project, services)? {
         let name = image(project, service)?;
@@ -107,7 +112,7 @@ fn bring_one(
     project: &Project,
     service: &Service,
     name: &ImageName,
-    how: &Bring,
+    how: &ImageOptions,
 ) -> Result<()> {
     let policy = match how.policy {
         Some(policy) => policy,

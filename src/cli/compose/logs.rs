@@ -10,7 +10,7 @@ use super::super::logs::parse_tail;
 use super::super::output::Watched;
 use super::super::{Invocation, Outcome};
 use super::{Opened, is_coloured};
-use crate::compose::follow::{Follow, Newcomers, Style};
+use crate::compose::follow::{Follow, StartListener, Style};
 use crate::compose::members::{Member, is_chosen};
 use crate::engine::options::LogsOptions;
 use crate::error::{Error, Result};
@@ -85,7 +85,7 @@ fn logs(call: &Invocation) -> Outcome {
         let is_chosen = is_chosen(project, &wanted, member);
         is_chosen && !member.is_oneoff && (args.index == 0 || member.number == args.index)
     };
-    let newcomers = Newcomers::listen(&opened.engine, &project.name, &accepts)?;
+    let starts = StartListener::listen(&opened.engine, &project.name, &accepts)?;
     let mut found = opened.members(&wanted)?;
     found.retain(accepts);
     let names: Vec<String> = found.iter().map(|member| member.short_name(&project.name)).collect();
@@ -104,7 +104,7 @@ fn logs(call: &Invocation) -> Outcome {
                 follow.print(&member.view.id, name, &mut out, &mut err)?;
             }
         }
-        follow.expect(newcomers);
+        follow.expect(starts);
         while !follow.is_empty() {
             follow.turn(&mut out, &mut err)?;
             let left = until.map(|until| until.0.saturating_sub(Instant::now().0));

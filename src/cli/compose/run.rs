@@ -11,7 +11,7 @@ use super::super::value::name::{parse_container_name, parse_label};
 use super::super::value::process::parse_workdir;
 use super::super::value::security::parse_capability;
 use super::super::{Invocation, Outcome};
-use super::images::{Bring, bring, parse_policy};
+use super::images::{ImageOptions, ensure_images, parse_policy};
 use super::inside::has_terminal;
 use super::up::{finish, wait_until};
 use super::{Opened, network_options, options};
@@ -24,7 +24,7 @@ use crate::engine::options::{MountOption, Publish, RestartPolicy};
 
 #[derive(Default)]
 struct RunArgs {
-    bring: Bring,
+    images: ImageOptions,
     detach: bool,
     no_tty: bool,
     no_input: bool,
@@ -52,12 +52,12 @@ static FLAGS: &[R] = &[
         .short('d'),
     R::switch("rm", "Remove the container when it exits", |a, on| a.remove = on),
     R::switch("no-deps", "Start nothing that the service depends on", |a, on| a.no_deps = on),
-    R::switch("build", "Build the image before", |a, on| a.bring.build = on),
+    R::switch("build", "Build the image before", |a, on| a.images.build = on),
     R::setting("pull", "WHEN", "Pull images always, missing (default) or never", |a, v| {
-        a.bring.policy = Some(parse_policy(v)?);
+        a.images.policy = Some(parse_policy(v)?);
         Ok(())
     }),
-    R::switch("quiet-pull", "Print no progress of pulls", |a, on| a.bring.quiet = on),
+    R::switch("quiet-pull", "Print no progress of pulls", |a, on| a.images.quiet = on),
     R::setting("name", "NAME", "Name the container", |a, v| {
         a.name = Some(parse_container_name(v)?.to_owned());
         Ok(())
@@ -155,7 +155,7 @@ fn run(call: &Invocation) -> Outcome {
         except: Some(service.name.clone()),
         ..UpOptions::default()
     };
-    bring(engine, project, &selected(project, &options_of_up), &args.bring)?;
+    ensure_images(engine, project, &selected(project, &options_of_up), &args.images)?;
     let session = opened.session();
     let container = |service: &Service| options(project, service);
     let makers = Makers { container: &container, network: &network_options };

@@ -10,9 +10,9 @@ use super::super::lifecycle::parse_timeout;
 use super::super::network::warn;
 use super::super::output::Watched;
 use super::super::{Invocation, Outcome};
-use super::images::{Bring, bring, parse_policy};
+use super::images::{ImageOptions, ensure_images, parse_policy};
 use super::{Opened, is_coloured, network_options, options};
-use crate::compose::follow::{Follow, Newcomers, Style};
+use crate::compose::follow::{Follow, StartListener, Style};
 use crate::compose::foreground::{Ends, Foreground};
 use crate::compose::members::{Member, Session, no_service, short_name};
 use crate::compose::project::{Service, parse_scale};
@@ -34,7 +34,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Default)]
 struct UpArgs {
     up: UpOptions,
-    bring: Bring,
+    images: ImageOptions,
     detach: bool,
     wait: bool,
     wait_timeout: Option<u64>,
@@ -98,13 +98,13 @@ static FLAGS: &[F] = &[
     F::switch("always-recreate-deps", "Make dependencies again too", |a, on| {
         a.up.recreate_dependencies = on;
     }),
-    F::switch("build", "Build images that exist too", |a, on| a.bring.build = on),
-    F::switch("no-build", "Build no image", |a, on| a.bring.no_build = on),
+    F::switch("build", "Build images that exist too", |a, on| a.images.build = on),
+    F::switch("no-build", "Build no image", |a, on| a.images.no_build = on),
     F::setting("pull", "WHEN", "Pull images always, missing (default) or never", |a, v| {
-        a.bring.policy = Some(parse_policy(v)?);
+        a.images.policy = Some(parse_policy(v)?);
         Ok(())
     }),
-    F::switch("quiet-pull", "Print no progress of pulls", |a, on| a.bring.quiet = on),
+    F::switch("quiet-pull", "Print no progress of pulls", |a, on| a.images.quiet = on),
     F::switch("force-recreate", "Make all containers again", |a, on| a.up.force_recreate = on),
     F::switch("no-recreate", "Keep containers whose configuration changed", |a, on| {
         a.up.no_recreate = on;
@@ -184,24 +184,24 @@ fn bring_up(call: &Invocation, mut args: UpArgs, wanted: Vec<String>) -> Outcome
     if args.up.force_recreate && args.up.no_recreate {
         return call.refuse("--force-recreate and --no-recreate contradict each other");
     }
-    if args.bring.build && args.bring.no_build {
+    if args.images.build && args.images.no_build {
         return call.refuse("--build and --no-build contradict each other");
     }
     let opened = Opened::wanted(call, &wanted)?;
     args.up.wanted = wanted;
     let services = selected(&opened.project, &args.up);
-    bring(&opened.engine, &opened.project, &services, &args.bring)?;
+    ensure_images(&opened.engine, &opened.project, &services, &args.images)?;
     if services.iter().any(|service| service.node.given("networks").is_some()) {
         warn(&opened.engine);
     }
     let session = opened.session();
     let container = |service: &Service| options(&opened.project, service);
     let makers = Makers { container: &container, network: &network_options };
-    let begun = LogTime::now();
+    let started = LogTime::now();
     let ends = std::mem::take(&mut args.ends);
     let mut up = Up::begin(&session, &makers, &args.up)?;
     if !args.detach && !args.wait && !args.up.no_start {
-        return in_foreground(call, &session, up, &args, ends, begun, &services);
+        return in_foreground(call, &session, up, &args, ends, started, &services);
     }
     finish(&mut up)?;
     if args.wait && !args.up.no_start {
@@ -236,7 +236,7 @@ fn in_foreground(
     up: Up<'_>,
     args: &UpArgs,
     mut ends: Ends,
-    begun: LogTime,
+    started: LogTime,
     services: &[&Service],
 ) -> Outcome {
     let is_attached = |service: &Service| match args.attached.as_slice() {
@@ -267,7 +267,7 @@ fn in_foreground(
     let options = LogsOptions {
         follow: true,
         timestamps: args.timestamps,
-        since: Some(begun),
+        since: Some(started),
         ..LogsOptions::default()
     };
     let mut follow = Follow::new(session.engine, options, style, names.iter().map(String::as_str));
@@ -276,7 +276,7 @@ fn in_foreground(
             && services.iter().any(|service| service.name == member.service)
             && !ends.unattached.contains(&member.service)
     };
-    follow.expect(Newcomers::listen(session.engine, &session.project.name, &accepts)?);
+    follow.expect(StartListener::listen(session.engine, &session.project.name, &accepts)?);
     let mut out = Watched::new(LineWriter::new(stdio::stdout()));
     let mut err = Watched::new(stdio::stderr());
     let foreground = Foreground { session, up, follow, ends: &ends };

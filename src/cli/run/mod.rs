@@ -17,7 +17,7 @@ use super::value::mount::check_distinct;
 use super::{EXIT_FAILURE, Failure, Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, CreateOptions, ImageName, NetworkMode, Platform};
-use crate::engine::registry::{Here, PullRequest};
+use crate::engine::registry::{LocalImage, PullRequest};
 use crate::error::{Error, Result, fail};
 
 use flags::{FLAGS, RUN_ONLY};
@@ -169,13 +169,15 @@ pub fn bring_image(
 ) -> Result<()> {
     let notice = match (pull, engine.has_image(name, platform)?) {
         (Pull::Always, _) => None,
-        (_, Here::Yes) | (Pull::Never, Here::No) => return Ok(()),
-        (Pull::Missing, Here::No) => Some(format!("Unable to find image '{name}' locally\n")),
-        (Pull::Missing, Here::Other { reason, can_pull: true }) => {
+        (_, LocalImage::Present) | (Pull::Never, LocalImage::Absent) => return Ok(()),
+        (Pull::Missing, LocalImage::Absent) => {
+            Some(format!("Unable to find image '{name}' locally\n"))
+        }
+        (Pull::Missing, LocalImage::OtherPlatform { reason, can_pull: true }) => {
             Some(format!("Unable to find image '{name}' locally: {reason}\n"))
         }
         // Never run an image for another platform than the requested one.
-        (_, Here::Other { reason, .. }) => fail!("{reason}"),
+        (_, LocalImage::OtherPlatform { reason, .. }) => fail!("{reason}"),
     };
     if let Some(notice) = notice.filter(|_| !quiet) {
         print_error(&notice);

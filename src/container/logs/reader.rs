@@ -383,8 +383,8 @@ mod tests {
         let dir = Dir::new("overtaken");
         let mut writer = Writer::open(&dir.log(), 60, 2).unwrap();
         // The next chunk does not fit into the same file.
-        let begun = "x".repeat(40);
-        writer.append(Stream::Stdout, begun.as_bytes()).unwrap();
+        let started = "x".repeat(40);
+        writer.append(Stream::Stdout, started.as_bytes()).unwrap();
         let mut reader = Reader::open(&dir.log(), true).unwrap();
         let mut printer = Printer::new(&mut reader, all()).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -395,7 +395,7 @@ mod tests {
         reader.print(&mut printer, &mut out, &mut err).unwrap();
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = out.lines().collect();
-        assert_eq!(lines[..2], [begun.as_str(), "end of another"]);
+        assert_eq!(lines[..2], [started.as_str(), "end of another"]);
         assert!(lines.len() < 20, "it was not overtaken: {out}");
     }
 }

@@ -47,9 +47,9 @@ impl Paced {
 
 impl Read for Paced {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let count = self.stream.read(buffer)?;
-        self.waited += begun.elapsed();
+        self.waited += started.elapsed();
         self.received += count as u64;
         if self.waited >= self.stall {
             if self.received < LEAST_RATE * self.stall.as_secs() {

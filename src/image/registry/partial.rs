@@ -139,11 +139,11 @@ impl Growth {
     /// Whether the file grew by less than `SHARED_RATE` in a whole window.
     fn is_slow(&mut self, length: u64, window: Duration, now: Instant) -> bool {
         // The file is shorter if another holder started the file again.
-        let (begun, before) = match self.since {
-            Some((begun, before)) if before <= length => (begun, before),
+        let (started, before) = match self.since {
+            Some((started, before)) if before <= length => (started, before),
             _ => *self.since.insert((now, length)),
         };
-        if now.duration_since(begun) < window {
+        if now.duration_since(started) < window {
             return false;
         }
         self.since = Some((now, length));

@@ -126,7 +126,7 @@ fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Join
         let cut_off = if is_joined || endpoint.is_direct() {
             join::delete(&mut host, endpoint)
         } else {
-            endpoint::silence(&mut host, &endpoint.link)
+            endpoint::isolate(&mut host, &endpoint.link)
         }
         .traced("RTM_DELLINK", || format!("{} leaves {}", endpoint.link, endpoint.network));
         let left = join::leave(roots, id, endpoint);

@@ -26,7 +26,7 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
                 continue;
             }
             let (bridge, _) = bridge::ensure(&mut host, roots, &network)?;
-            guarded &= endpoint::plug(&mut host, &endpoint.link, &network, bridge)?;
+            guarded &= endpoint::attach_to_bridge(&mut host, &endpoint.link, &network, bridge)?;
             if !used.iter().any(|other| other.id == network.id) {
                 bridge::forward(&network)?;
                 used.push(network);

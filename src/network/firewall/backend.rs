@@ -49,7 +49,7 @@ pub trait Backend {
     /// Which back end this is.
     fn kind(&self) -> BackendKind;
     /// A sentence about what the host lacks for this back end; `None` if it lacks nothing.
-    fn lack(&self) -> Option<String>;
+    fn shortcoming(&self) -> Option<String>;
     /// A text that changes whenever any program changes any rule. Cheap to compute. `None` if
     /// unknown.
     fn stamp(&self, ipv6: bool) -> Option<String>;

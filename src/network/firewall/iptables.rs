@@ -342,7 +342,7 @@ impl Backend for Iptables {
         BackendKind::Iptables
     }
 
-    fn lack(&self) -> Option<String> {
+    fn shortcoming(&self) -> Option<String> {
         None
     }
 

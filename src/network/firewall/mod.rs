@@ -258,7 +258,7 @@ pub fn set_up(
     if !firewall.is_intact()? || !networks.iter().all(|network| firewall.covers(network)) {
         return match firewall.rebuild(networks, None, collect) {
             // At its start, the command has printed a warning about what the kernel lacks.
-            Err(_) if ports.is_empty() && firewall.backend.lack().is_some() => Ok(()),
+            Err(_) if ports.is_empty() && firewall.backend.shortcoming().is_some() => Ok(()),
             result => result.context(|| "set the firewall up"),
         };
     }
@@ -373,12 +373,12 @@ pub fn reload(
 
 /// A sentence about what the host lacks for the rules; `None` if nothing, or if rules exist
 /// already.
-pub fn lack(roots: &Roots, choice: Choice) -> Option<String> {
+pub fn shortcoming(roots: &Roots, choice: Choice) -> Option<String> {
     if roots.run.join("firewall.json").exists() {
         return None;
     }
     match choice.backend(&naming::chain_suffix(roots)) {
-        Some(backend) => backend.lack(),
+        Some(backend) => backend.shortcoming(),
         None => Some(NO_IPTABLES.to_owned()),
     }
 }

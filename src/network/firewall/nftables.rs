@@ -175,7 +175,7 @@ impl Backend for Nftables {
         BackendKind::Nftables
     }
 
-    fn lack(&self) -> Option<String> {
+    fn shortcoming(&self) -> Option<String> {
         let example = Rules::example();
         let mut change = Change::new();
         self.push_everything(&mut change, Family::V4, &example);

@@ -52,10 +52,10 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     write(&own.join("freezer.state"), "FROZEN")?;
     // A process that enters a frozen cgroup freezes, so at some point no running process is left
     // that can fork.
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut stopped = false;
     loop {
-        if !stopped && begun.elapsed() > FREE_TIME {
+        if !stopped && started.elapsed() > FREE_TIME {
             make_directory(&own.join(STOPPED))?;
             stopped = true;
         }
@@ -73,11 +73,11 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result.context(|| format!("move process {pid} into the freezer"))?,
             }
-            if !stopped && begun.elapsed() > FREE_TIME {
+            if !stopped && started.elapsed() > FREE_TIME {
                 break;
             }
         }
-        if begun.elapsed() > MAX_MOVE {
+        if started.elapsed() > MAX_MOVE {
             fail!("the container creates processes faster than they can be frozen");
         }
     }
@@ -130,10 +130,10 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     write(&own.join("freezer.state"), "THAWED")?;
     let root = own.ancestors().find(|above| !above.join("freezer.state").exists());
     let root = root.unwrap_or(&own).join("cgroup.procs");
-    let begun = Instant::now();
-    while begun.elapsed() < MAX_LEAVE {
+    let started = Instant::now();
+    while started.elapsed() < MAX_LEAVE {
         for pid in pids(&own.join("cgroup.procs"))? {
-            if begun.elapsed() > MAX_LEAVE {
+            if started.elapsed() > MAX_LEAVE {
                 break;
             }
             // The write fails if the process has ended. The next pass finds the children of such a
