@@ -2,8 +2,9 @@
 //!
 //! The kernel resolves the path: openat2(2) with RESOLVE_IN_ROOT treats the given descriptor as `/`
 //! for absolute names, `..` and symbolic links. With RESOLVE_NO_MAGICLINKS openat2(2) also refuses
-//! the magic links of /proc. The result is a descriptor, and callers use the descriptor instead of
-//! the path: a process in the container could swap a path's components between two uses.
+//! the magic links of /proc. The result is a descriptor (except for `resolve_last`), and callers
+//! use the descriptor instead of the path: a process in the container could swap a path's
+//! components between two uses.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,10 +1,10 @@
 //! Runs a decoder of untrusted data on its own thread, so that a panic of the decoder is an error
 //! for the caller and does not end the process.
 //!
-//! The binary is compiled with `panic = "abort"`, so a panic normally aborts. Here the panic hook,
-//! which runs on the thread that panicked, reports the message to the caller and then sleeps
-//! forever. The caller fails as it does for other bad input, and removes its unfinished files. The
-//! memory of a thread that panicked stays allocated until the process ends.
+//! The binary is compiled with `panic = "abort"`, so a panic normally aborts. On a thread of this
+//! file, the panic hook, which runs on the thread that panicked, reports the message to the caller
+//! and then sleeps forever. The caller fails as it does for other bad input, and removes its
+//! unfinished files. The memory of a thread that panicked stays allocated until the process ends.
 
 use std::cell::RefCell;
 use std::io;

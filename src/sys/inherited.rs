@@ -29,10 +29,10 @@ const LIMITS: [(Resource, Option<u64>, Option<u64>); 13] = [
     (Resource::Nofile, Some(1024), Some(524_288)),
 ];
 
-/// Prepares a command's process, first of all. Resets SIGCHLD: if the caller ignores it, wait(2)
-/// reports no child. Removes the limit on file sizes (RLIMIT_FSIZE). If that is not allowed,
-/// ignores SIGXFSZ, so that a write beyond the limit fails with EFBIG and does not end this
-/// process.
+/// Prepares a command's process, before the command does anything. Resets SIGCHLD: if the caller
+/// ignores it, wait(2) reports no child. Removes the limit on file sizes (RLIMIT_FSIZE). If that is
+/// not allowed, ignores SIGXFSZ, so that a write beyond the limit fails with EFBIG and does not end
+/// this process.
 pub fn prepare_command() {
     signal::reset(Signal::CHLD);
     if !limit(Resource::Fsize, Rlimit { current: None, maximum: None }) {

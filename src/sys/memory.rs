@@ -34,7 +34,7 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     // memory.
     unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };
     let (start, end) = ((&raw const __ehdr_start).addr(), (&raw const etext).addr());
-    // ppoll(2) writes the remaining time here.
+    // ppoll(2) writes the remaining time to `left`.
     let mut left = timeout.copied();
     let left = left.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
     // SAFETY: the pages from `start` to the last page of code are mapped from the program's file

@@ -1,8 +1,8 @@
 //! Detects whether the packet filter's rules have changed, without listing them at each start.
 //!
 //! nf_tables has a generation number, which grows with every change (NFT_MSG_GETGEN of
-//! linux/netfilter/nf_tables.h). The legacy iptables has no such number. There this file compares
-//! the number of rules and their size in bytes (IPT_SO_GET_INFO of
+//! linux/netfilter/nf_tables.h). The legacy iptables has no such number. For legacy iptables this
+//! file compares the number of rules and their size in bytes (IPT_SO_GET_INFO of
 //! linux/netfilter_ipv4/ip_tables.h), which misses a change that keeps both. `network::firewall`
 //! makes and reads the rules themselves.
 

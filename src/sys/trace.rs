@@ -80,8 +80,7 @@ pub fn is_on() -> bool {
     DESCRIPTOR.load(Relaxed) >= 0
 }
 
-/// Sets the process name in the log's following lines. The monitor and init call this function at
-/// their start.
+/// Sets the process name in the log's following lines.
 pub fn become_process(process: Process) {
     PROCESS.store(process as u8, Relaxed);
 }
