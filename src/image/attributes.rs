@@ -29,8 +29,8 @@ pub fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
     fchmod(file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode")
 }
 
-/// Sets the same attributes and the time of a file that can't or must not be opened. The caller has
-/// just created `name` in `parent`.
+/// Sets the same attributes and the time of a file that can't or must not be opened for reading.
+/// The caller has just created `name` in `parent`.
 pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> Result<()> {
     let (uid, gid) = owner(entry)?;
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;

@@ -1,10 +1,10 @@
 //! The build cache: one small file for each step, which names the layer that the step made.
 //!
 //! The file is `build/<key>`. The key is a digest of everything that the step reads: the layers
-//! below, the instruction, its environment and its files (`build::key`). An entry holds no config,
-//! because a build computes the config from the Dockerfile. An entry starts with the digest of its
-//! text. A torn, damaged or renamed entry counts as absent, and so does an entry whose layer is
-//! gone, so entries need no sync. The file's modification time is the last use. A layer that an
+//! below, the instruction, its environment and its files (`build::cached`). An entry holds no
+//! config, because a build computes the config from the Dockerfile. An entry starts with the digest
+//! of its text. A torn, damaged or renamed entry counts as absent, and so does an entry whose layer
+//! is gone, so entries need no sync. The file's modification time is the last use. A layer that an
 //! entry names stays, even if no image has it.
 
 use std::fs::{self, File, FileTimes};
@@ -189,7 +189,8 @@ impl ImageStore {
         self.cache.join(key.hex())
     }
 
-    /// Returns the paths in the cache's directory that are damaged entries or temporary files.
+    /// Returns the paths in the cache's directory that no intact entry has: damaged entries,
+    /// unknown names and temporary files of killed processes.
     pub fn cache_leftovers(&self) -> Result<Vec<PathBuf>> {
         let damaged = |name: &String| {
             let key = Digest::parse_hex(name);

@@ -28,8 +28,9 @@ const ZSTD_BLOCK: usize = 128 << 10;
 /// are refused.
 const MAX_WINDOW: u64 = 128 << 20;
 /// The largest window that the decoder keeps, in bytes; `KEPT_DESCRIPTOR` is its window descriptor.
-/// A frame that states a larger window is decoded if it refers back no further. A writer that does
-/// not know the length of its input states the window of its level. Usual builders state 8 MiB.
+/// A frame that states a larger window is decoded if it refers back no further than this. A writer
+/// that does not know the length of its input states the window of its level. Usual builders state
+/// 8 MiB.
 const KEPT_WINDOW: u64 = 30 << 20;
 const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
 /// The smallest limit for one buffer of the decoder, in bytes. The tables of literals and sequences
@@ -118,7 +119,8 @@ impl<R: BufRead> Zstd<R> {
                 self.is_cut = header.is_cut;
                 let ring = ring_size(header.kept);
                 if ring > self.share.bytes {
-                    // Drop the old buffer first, so that it does not exist beside the new one.
+                    // Drop the old buffer before the new one is made, so that only one exists at a
+                    // time.
                     self.frame = FrameDecoder::new();
                     self.share.grow(ring);
                 }

@@ -1,6 +1,6 @@
 //! The image config (OCI image spec, config.md): the defaults of an image's containers, and its
-//! layers. Docker's config is the same document with more fields. The stored bytes keep these
-//! fields, but mydocker does not read them.
+//! layers. Docker's config is the same document with more fields. The stored bytes also keep the
+//! fields that mydocker does not read.
 
 use miniserde::Deserialize;
 use miniserde::json::{self, Array, Number, Object, Value};
@@ -51,7 +51,7 @@ pub struct ContainerConfig {
     /// Ports, each as `80/tcp`.
     pub exposed_ports: Vec<String>,
     pub healthcheck: Option<Healthcheck>,
-    /// The command that runs a line of a health check or of a Dockerfile (`SHELL`).
+    /// The shell of a health check, or of a Dockerfile's command in shell form (`SHELL`).
     pub shell: Option<Vec<String>>,
     /// Instructions for a build on top of this image.
     pub on_build: Vec<String>,

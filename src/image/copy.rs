@@ -1,7 +1,7 @@
-//! Copies files into or out of a container's tree, for `cp`. Every copy is a tar, sent between two
-//! threads over a pipe, or to or from a stream of the user. So one packer and one unpacker do all
-//! checks. Names are resolved only below the given descriptors (openat2, `sys::beneath`), because
-//! the container may change the tree during the copy.
+//! Copies files into or out of a container's tree, for `cp` and builds. Every copy is a tar, sent
+//! between two threads over a pipe, or to or from a stream of the user. So one packer and one
+//! unpacker do all checks. Names are resolved only below the given descriptors (openat2,
+//! `sys::beneath`), because the container may change the tree during the copy.
 
 #[cfg(feature = "build")]
 use std::collections::VecDeque;

@@ -68,7 +68,7 @@ impl<'a> Directories<'a> {
     /// Records the directory `path`, which the caller has just opened.
     pub fn hold(&mut self, path: &[u8], directory: Rc<OwnedFd>) {
         self.go_up(path);
-        // The open directories agree with `path` up to here.
+        // Only directories on the way to `path` are open now; the last of them is the deepest.
         let same = self.held.back().map_or(0, |(length, _)| *length);
         if same == path.len() {
             self.held.pop_back();

@@ -183,10 +183,10 @@ impl ImageStore {
         store::replace(&path, entry.to_text().as_bytes(), Durability::Lazy)
     }
 
-    /// Moves the layers of the build into place and its entries into the cache. An entry comes
-    /// before its layer: an entry without a layer counts as absent, but a layer without an entry
-    /// would have no owner. Sets the last use of the entries to `started`. Returns whether there were
-    /// any entries.
+    /// Moves the layers of the build into place and its entries into the cache. An entry is written
+    /// before its layer is moved: an entry without a layer counts as absent, but a layer without an
+    /// entry would have no owner. Sets the last use of the entries to `started`. Returns whether
+    /// there were any entries.
     pub fn publish(&self, draft: &Draft, started: Instant) -> Result<bool> {
         self.publish_dir(&draft.dir, started)
     }

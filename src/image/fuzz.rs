@@ -3,8 +3,8 @@
 //! `make fuzz` looks for inputs that break these properties. Each `cargo test` replays the inputs
 //! of `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and
 //! inputs that a fuzzer once found. Archives are unpacked beside a directory that must not change.
-//! Those of the corpus name a file in it (`../outside/canary`), so that an escape changes the
-//! directory.
+//! The archives of the corpus name a file in that directory (`../outside/canary`), so that an
+//! escape changes it.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -202,7 +202,7 @@ fn with_right_sums(input: &[u8]) -> Vec<u8> {
     let mut at = 0;
     while let Some(header) = bytes.get_mut(at..at + BLOCK) {
         at += BLOCK;
-        // A reader stops here too.
+        // A reader also stops at a block of zeros.
         if header.iter().all(|&byte| byte == 0) {
             break;
         }

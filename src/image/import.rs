@@ -1,8 +1,9 @@
 //! Makes images from archives of a root file system: `import`, and the drop folder.
 //!
 //! The file `images/drop/NAME.tar` is the image NAME:latest. The file is imported at its first use,
-//! and again when its size or time changes. `images/drop/.NAME.json` records what was imported, and
-//! `.NAME.lock` makes sure that many first uses at the same time import the file once.
+//! and again when its size or time changes. `images/drop/.NAME.json` records what was imported. If
+//! several commands use a new file at the same time, the lock `.NAME.lock` lets one of them import
+//! it, and the others wait.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};

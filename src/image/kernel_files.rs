@@ -48,7 +48,7 @@ pub fn is_kernel_file(file: BorrowedFd<'_>) -> Result<bool> {
 /// file. A size of 0 is never trusted: FUSE has such files too (lxcfs), and reading an empty file
 /// costs little. Fails if the contents are longer than `MAX_FILE`.
 pub fn unsized_contents(mut file: &File, stat: &Stat) -> Result<Option<Vec<u8>>> {
-    // Only a file without blocks can be such a file, and most files have blocks.
+    // A kernel file has no blocks. Most files have blocks, and need no statfs(2).
     if stat.st_size != 0 && (stat.st_blocks != 0 || !is_kernel_file(file.as_fd())?) {
         return Ok(None);
     }

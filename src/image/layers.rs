@@ -3,8 +3,8 @@
 //! A layer is unpacked in a directory `.unpack-…` that its process locks by flock(2). One syncfs(2)
 //! syncs all layers of an image. A layer is renamed into place under the lock of the images, when
 //! its image is committed or its build ends. So a layer in place is complete. If two processes
-//! unpack the same layer, the second copy is dropped. Only a kill leaves a directory `.unpack-…`,
-//! or a layer that nothing needs; `system check` finds both.
+//! unpack the same layer, the second copy is dropped. A killed process leaves a directory
+//! `.unpack-…`, or a layer that nothing needs; `system check` finds both.
 //!
 //! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
 //! next pull after a kill, uses the layer. After a reboot the layer counts as torn.
@@ -55,7 +55,7 @@ pub struct Staged {
     /// is a recipe for it.
     pub is_plain: bool,
     dir: PathBuf,
-    /// The lock of the process that unpacks the layer. The sweep leaves a locked directory alone.
+    /// The lock of this process on the directory. The sweep leaves a locked directory alone.
     lock: OwnedFd,
     /// Whether this process must not remove the directory: the layer is in place, or ready for
     /// other processes.
@@ -171,14 +171,15 @@ impl Layers {
         let ready = self.ready_dir(&staged.diff_id);
         match renameat_with(CWD, &staged.dir, CWD, &ready, RenameFlags::NOREPLACE) {
             Ok(()) => {}
-            // Another process has made the layer ready, or the file system lacks the flag. The
-            // directory of this process stays its own.
+            // Another process has made the layer ready, or the file system lacks the flag. Then
+            // this process keeps its directory to itself.
             Err(Errno::EXIST | Errno::INVAL) => return Ok(()),
             Err(error) => return Err(error).context(|| format!("make {}", ready.display())),
         }
         (staged.dir, staged.kept) = (ready, true);
-        // Other processes may lock the directory too from now on. Only a sweep can have opened the
-        // directory before, and a sweep drops its lock because the old name is gone.
+        // From now on other processes may hold a shared lock too. To change the lock, flock(2)
+        // releases it for a moment. A sweep that opened the directory by its old name may lock it
+        // then, but releases it at once, because that name is gone.
         flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
     }
 

@@ -83,7 +83,7 @@ impl Archive {
                 }
             };
             let mut image = self.image_of(&chosen.manifest, sources)?;
-            // An image is listed once for each of its names.
+            // The index has one entry for each name of an image.
             match images.iter_mut().find(|known| known.config == image.config) {
                 Some(known) => known.references.extend(name),
                 None => {

@@ -1,10 +1,10 @@
 //! Writes to a file of a container on which another file is mounted, such as /etc/hosts or a file
 //! given by `-v`.
 //!
-//! A copy normally replaces a file by removing its name. Here unlink(2) would unmount the file in
-//! the container, because the mount belongs to another namespace. The container would lose the
-//! mounted file, and every later change of it. So such a file is written in place, and keeps its
-//! owner and mode.
+//! A copy normally replaces a file by removing its name. If a file is mounted there, unlink(2)
+//! would unmount it in the container, because the mount belongs to another namespace. The container
+//! would lose the mounted file, and every later change of it. So such a file is written in place,
+//! and keeps its owner and mode.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -31,8 +31,8 @@ pub fn open_mounted(parent: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Owned
     if FileType::from_raw_mode(fstat(&handle)?.st_mode) != FileType::RegularFile {
         fail!("something that isn't a file is mounted there");
     }
-    // A container that may mount could show a kernel file here, and the host's root would write to
-    // it.
+    // A container that may mount could mount a kernel file there, and the host's root would write
+    // to it.
     if is_kernel_file(handle.as_fd())? {
         fail!("a file of the kernel's is mounted there");
     }

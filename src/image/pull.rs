@@ -241,7 +241,7 @@ impl ImageStore {
             }
             let (hex, stall) = (blob.digest.hex(), sources.stall());
             let partial = Partial::hold(&self.partials(), &hex, blob.size, stall, stop)?;
-            // Another pull may have completed the layer while this one waited.
+            // Another pull may have completed the layer while this pull waited.
             if let Some(here) = self.local_layer(diff_id)? {
                 partial.discard()?;
                 report(Step::Exists);

@@ -6,8 +6,8 @@
 //! layer was downloaded as, or can mount it from another repository. The manifest goes last, so
 //! that no reader finds a name whose parts are missing.
 //!
-//! If a registry refuses a body in chunks, the layer is compressed twice, first for its length. If
-//! the registry refuses OCI's manifest, Docker's is sent.
+//! If a registry refuses a body in chunks, the layer is compressed twice: to learn its length, and
+//! to send it. If the registry refuses OCI's manifest, Docker's is sent.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +37,8 @@ const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
 /// The longest answer to an upload, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
-/// The most blobs that are tried in place of a layer. `MAX_SOURCES` limits the repositories to
-/// mount these blobs from.
+/// The most blobs of the registry that are tried before a layer is sent. `MAX_SOURCES` limits the
+/// repositories to mount these blobs from.
 const MAX_KNOWN: usize = 4;
 const MAX_SOURCES: usize = 4;
 
@@ -280,7 +280,8 @@ impl Target<'_> {
     fn upload_layer(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         if !self.wants_length.load(Ordering::Relaxed) {
             match self.upload_in_chunks(tar) {
-                // The right status is 411. Some registries lack PATCH or Transfer-Encoding.
+                // The right status is 411. Registries that lack PATCH or Transfer-Encoding answer
+                // 405 or 501.
                 Err(failure) if matches!(failure.status(), Some(405 | 411 | 501)) => {
                     self.wants_length.store(true, Ordering::Relaxed);
                 }
@@ -298,7 +299,7 @@ impl Target<'_> {
         }
     }
 
-    /// Sends the layer's tar while it is compressed, so without a known length.
+    /// Compresses the layer's tar while it is sent, so its length is not known in advance.
     fn upload_in_chunks(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         let upload = self.begin()?;
         let (answer, (digest, size)) = self.send_compressed(tar, "PATCH", &upload, None)?;

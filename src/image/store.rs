@@ -216,8 +216,8 @@ impl ImageStore {
         parse(&document, &bytes).map(Some)
     }
 
-    /// Keeps the image from being removed until the guard is dropped. A command holds an image from
-    /// its choice until a container's record names it. Fails if the image is gone.
+    /// Keeps the image from being removed until the guard is dropped. A `create` holds the image
+    /// from its choice until the container's record names it. Fails if the image is gone.
     pub fn hold(&self, id: &ImageId) -> Result<ImageHold> {
         match self.lock_config(id, FlockOperation::LockShared)? {
             Some(config) => Ok(ImageHold { _config: config }),
@@ -407,7 +407,7 @@ impl ImageStore {
         }
         let written = self.commit_locked(std::mem::take(staged), images);
         if written.is_err() {
-            // Return the first error. `system check` finds layers that are left.
+            // Return the error of the commit. `system check` finds layers that are left.
             let _ = self.remove_unowned(lock, &needed);
         }
         written.map(|()| Committed::All)
@@ -531,7 +531,8 @@ impl ImageStore {
     fn write_reference(&self, reference: &Reference, id: &ImageId) -> Result<()> {
         let path = self.reference_path(reference);
         if self.read_reference(reference).is_ok_and(|old| old == Some(*id)) {
-            // Set the file's time, which is when the name was last given. An error is ignored.
+            // Set the file's time, which is when the name was last given. If this fails, `named_at`
+            // only returns an older time.
             let _ = fs::File::options()
                 .write(true)
                 .open(&path)

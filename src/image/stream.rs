@@ -96,7 +96,7 @@ impl Plain {
 impl BufRead for Plain {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.current.len() && !self.ended {
-            // This fails if the other thread has ended, which is not an error here.
+            // If the other thread has ended, this fails, and `recv` reports how the thread ended.
             let _ = self.empty.send(std::mem::take(&mut self.current));
             let next = self.full.recv();
             let next = next.map_err(|_| Error::from(ErrorKind::BrokenPipe)).and_then(|next| next);

@@ -1,6 +1,6 @@
 //! The events of a pull or push, for the caller that shows the progress. A transfer calls its
 //! `Watch` from several threads. `cli::progress` prints the text and the bars. This file holds only
-//! types, so a build without registries has these types too.
+//! types, so they exist without the feature `pull` too.
 
 use crate::digest::Digest;
 use crate::reference::Reference;

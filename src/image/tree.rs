@@ -1,5 +1,5 @@
-//! Writes a tree of files as a tar: a container's changes for `commit`, a whole root for `export`,
-//! the files of `cp`.
+//! Writes a tree of files as a tar, such as a container's changes for `commit`, a whole root for
+//! `export`, or the files of `cp`.
 //!
 //! Names are in the order of their bytes, so that the same tree gives the same archive. Every
 //! directory is opened from the one above by descriptor and no link is followed: a container that
@@ -458,7 +458,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
             self.begin(&entry)?;
             return self.data(&contents);
         }
-        // Only a file of fewer blocks than its size can have holes.
+        // Only a file whose blocks hold fewer bytes than its size can have holes.
         if (stat.st_blocks as u64) * 512 < entry.size {
             entry.sparse = extents(file.as_fd(), entry.size)?;
         }
@@ -584,8 +584,8 @@ fn without_overlays(mut xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8
     xattrs
 }
 
-/// Returns the positions of the file's data (lseek(2), SEEK_DATA), or `None` if the holes are too
-/// small for a map.
+/// Returns the positions of the file's data (lseek(2), SEEK_DATA). Returns `None` if the holes are
+/// too small for a map, or if the file system can't report holes.
 fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;

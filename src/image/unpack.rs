@@ -77,7 +77,7 @@ pub enum Rules {
     Copy(CopyRules),
 }
 
-/// How `cp` unpacks.
+/// How files are copied into a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyRules {
     /// The directory in the root to unpack into.

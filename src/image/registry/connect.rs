@@ -107,8 +107,8 @@ impl Connector {
         let absolute = through.is_some();
         let request = Request { method, url, headers: &headers, absolute };
         if let Some(kept) = self.take_idle(&url.origin) {
-            // A body that is a stream can't be sent twice, and the server may have closed a kept
-            // connection.
+            // The server may have closed a kept connection, and then the body is sent again on a
+            // new one. A stream can't be sent again, so it gets a new connection from the start.
             if let Some(again) = payload.again()
                 && let Ok(answer) = exchange(kept, &request, again)
             {
@@ -116,7 +116,7 @@ impl Connector {
             }
         }
         let connection = self.connect(&url.origin)?;
-        // Without a tunnel the other end of TLS is the proxy, with its certificate.
+        // Without a tunnel, TLS ends at the proxy, which shows its own certificate.
         let peer = through.map_or(&url.origin, |proxy| &proxy.origin);
         exchange(connection, &request, payload).map_err(|error| self.failure(peer, error))
     }

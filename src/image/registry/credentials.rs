@@ -2,10 +2,10 @@
 //! read it.
 //!
 //! `credHelpers` and `credsStore` name programs `docker-credential-NAME` on the PATH of this host,
-//! which get a request on standard input (docker/docker-credential-helpers). Otherwise `auths` has
-//! `user:password` in base64. A key of `auths` is a registry, or a registry with a path, which
-//! counts only for the repositories at and below that path (containers-auth.json(5)). Unknown keys
-//! are kept as they are.
+//! which get a request on standard input (docker/docker-credential-helpers). Without a helper,
+//! `auths` has `user:password` in base64, or a refresh token. A key of `auths` is a registry, or a
+//! registry with a path, which counts only for the repositories at and below that path
+//! (containers-auth.json(5)). Unknown keys are kept as they are.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn the_most_specific_key_wins_and_holds_for_no_sibling() {
         let scratch = Scratch::new("credentials-paths");
-        // user:user, team:team, app:app
+        // The values of `auth` are user:user, team:team and app:app.
         let text = br#"{"auths":{"reg.example/team":{"auth":"dGVhbTp0ZWFt"},
             "reg.example/team/app":{"auth":"YXBwOmFwcA=="},"docker.io/me":{"auth":"dGVhbTp0ZWFt"},
             "https://index.docker.io/v1/":{"auth":"dXNlcjp1c2Vy"}}}"#;

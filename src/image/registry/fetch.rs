@@ -30,7 +30,7 @@ const PROGRESS: u64 = 1 << 20;
 const MAX_LOST: Duration = Duration::from_secs(600);
 const MAX_STALLS: u32 = 20;
 
-/// How many more failures of a source are tolerated for one blob.
+/// The failed tries of a source for one blob, and the time that they lost.
 struct Patience {
     tries: u32,
     /// The position in the blob at which the first of these tries started.
@@ -70,7 +70,8 @@ pub struct Fetch<'a> {
     sources: &'a Sources<'a>,
     /// The index of the source in use.
     at: usize,
-    /// After the last source has failed: the index of the blob's own URL that is used.
+    /// The index of the URL in use among the blob's own URLs. `None` until the last source has
+    /// failed.
     elsewhere: Option<usize>,
     /// The path of the repository.
     path: &'a str,
@@ -300,7 +301,7 @@ mod tests {
             panic!("no end");
         };
         assert_eq!(tries(stall, 0), MAX_TRIES);
-        // Progress starts the count again, but not the time that was lost.
+        // After progress the count starts again, but the lost time stays.
         assert_eq!(tries(stall, PROGRESS), MAX_STALLS);
         assert_eq!(tries(Duration::from_secs(3600), PROGRESS), MAX_STALLS);
     }

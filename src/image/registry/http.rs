@@ -3,8 +3,9 @@
 //! the next request.
 //!
 //! No library fits. As measured, the smallest one that follows redirects and proxies added 0.3 MB,
-//! and its timeouts are for whole bodies, while a download needs one for a stall. Every length that
-//! the other side chooses has a limit here. A failure says whether to try again.
+//! and its timeouts are for whole bodies, while a download needs one for a stall. This file limits
+//! heads, chunk lines and the rest of a body that it drains; its callers limit bodies.
+//! `Failure::is_transient` says whether to try again.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
@@ -228,7 +229,7 @@ pub fn exchange(
     let method = request.method;
     let tunnel = matches!(payload, Payload::Tunnel);
     // A server that has read enough may answer and close before everything is written. Its answer
-    // says more than the broken pipe, so read it first.
+    // says more than the broken pipe, so return the answer if it can be read.
     let sent = send(connection.get_mut(), request, payload);
     let head = match (sent, &mut connection) {
         (Ok(()), connection) => read_head(connection)?,
@@ -244,8 +245,8 @@ pub fn exchange(
     Ok((head, Body { connection: Some(connection), framing, reusable, encoding }))
 }
 
-/// Parses the only form of a date that a server may send: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC
-/// 9110, 5.6.7).
+/// Parses the form of a date that servers must send: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110,
+/// 5.6.7).
 fn parse_date(text: &str) -> Option<Instant> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

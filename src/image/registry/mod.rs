@@ -80,7 +80,7 @@ fn open_at(
     let trust = Trust::new(settings.certs.clone(), access.ca_cert.clone(), unverified);
     let connector =
         Connector::new(trust, Proxies::from_environment()?, settings.stall, mirror.is_none());
-    // Flags of the command line are for the registry, not for its mirrors.
+    // Credentials of the command line are for the registry, not for its mirrors.
     let credentials = match access.credentials.clone().filter(|_| mirror.is_none()) {
         None => CredentialFile::open().find(&name, path)?,
         given => given,

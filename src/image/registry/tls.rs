@@ -75,7 +75,7 @@ impl Trust {
     }
 
     fn config(&self, origin: &Origin) -> Result<Arc<ClientConfig>> {
-        // A lock is poisoned only by a thread's panic, which ends the process.
+        // A panic does not unwind the stack (`panic = "abort"`), so no lock is poisoned.
         let mut configs = self.configs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(config) = configs.get(origin) {
             return Ok(Arc::clone(config));
@@ -115,8 +115,8 @@ impl Trust {
         };
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            // Do not use rustls's own function: it parses the certificate, and knows only version
-            // 3. The server decides about the client's certificate.
+            // Do not use rustls's own function: it parses the certificate, and knows only version 3
+            // of X.509. The server decides about the client's certificate.
             Some((chain, key)) => {
                 let key = provider.key_provider.load_private_key(key);
                 let key = key.map_err(|error| Error::new(format!("client's key: {error}")))?;

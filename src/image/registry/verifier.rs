@@ -30,7 +30,7 @@ impl ServerCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.webpki.verify_server_cert(server, intermediates, name, ocsp, now) {
-            // webpki checks the dates first and reports them by other errors.
+            // webpki checks the dates before, and reports a wrong date by another error.
             Err(rustls::Error::InvalidCertificate(error))
                 if is_self_signed(&error) && self.certificates.contains(server) =>
             {

@@ -1,6 +1,6 @@
 //! The 512-byte header block of a tar (tar(5), POSIX ustar, GNU tar): fixed fields, numbers in
-//! octal or in GNU's base-256, a checksum. One block is parsed by itself, without the extensions
-//! that change its meaning: long names and PAX records are applied in the module above.
+//! octal or in GNU's base-256, a checksum. This file parses one block alone. Its parent module
+//! applies the extensions that change the meaning of a block: long names and PAX records.
 
 use super::BLOCK;
 use crate::error::{Error, Result, fail};
@@ -42,8 +42,8 @@ impl Header {
         check_sum(block)?;
         let kind_flag = block[156];
         let mut path = text(&block[0..100]);
-        // "ustar\0" is POSIX, which splits long paths; "ustar  " is GNU, which has other fields
-        // there.
+        // "ustar\0" is POSIX, which splits long paths; "ustar  " is GNU, which has other fields in
+        // place of the prefix.
         if &block[257..263] == b"ustar\0" {
             let prefix = text(&block[345..500]);
             if !prefix.is_empty() {
@@ -93,7 +93,7 @@ pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
 /// Checks the header's checksum: the sum of all bytes, with the checksum's field taken as spaces.
 /// Old writers summed signed bytes.
 fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
-    // A missing checksum is as wrong as a different one: no sum is -1.
+    // A checksum that is no number counts as -1, which no sum can be.
     let stated = number(&block[148..156]).unwrap_or(-1);
     let (mut unsigned, mut signed) = (0i64, 0i64);
     for (at, &byte) in block.iter().enumerate() {
@@ -111,7 +111,8 @@ fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
 fn number(field: &[u8]) -> Result<i64> {
     let bad = || Error::new(format!("bad number '{}'", field.escape_ascii()));
     if field[0] & 0x80 != 0 {
-        // At most 12 bytes fit into an i128. The top bit is the mark, and the next bit is the sign.
+        // A field has at most 12 bytes, so its number fits into an i128. The top bit is the mark,
+        // and the next bit is the sign.
         let first = i128::from(((field[0] << 1) as i8) >> 1);
         let value = field[1..].iter().fold(first, |value, &byte| value << 8 | i128::from(byte));
         return i64::try_from(value).map_err(|_| bad());

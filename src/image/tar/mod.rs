@@ -178,7 +178,7 @@ impl<R: BufRead> Reader<R> {
         self.position
     }
 
-    /// Returns the bytes of the current entry's data in the archive that are still to come.
+    /// Returns how many bytes of the current entry's data in the archive are still to come.
     pub fn data_left(&self) -> u64 {
         self.left
     }
@@ -223,7 +223,8 @@ impl<R: BufRead> Reader<R> {
             b'6' => Kind::Fifo,
             other => fail!("unknown entry type '{}'", char::from(other).escape_default()),
         };
-        // A size of an entry without data means nothing, except in GNU's dumpdir.
+        // Only these types have data: files, and GNU's dumpdir (`D`). The size of any other entry
+        // means nothing.
         let has_data = matches!(header.kind_flag, b'0' | 0 | b'7' | b'S' | b'D');
         let stored = if has_data { records.size.unwrap_or(header.size) } else { 0 };
         let mut size = stored;
@@ -312,7 +313,7 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// Reads the next 512 bytes. Returns `None` if the input ends here.
+    /// Reads the next 512 bytes. Returns `None` if the input has ended.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
         let mut filled = 0;

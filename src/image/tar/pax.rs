@@ -92,8 +92,8 @@ impl Records {
     }
 }
 
-/// Splits off the first record. Returns the record without its length, blank and newline, and the
-/// rest.
+/// Splits `bytes` into the first record, without its length, blank and newline, and the bytes after
+/// that record.
 fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     let bad = || Error::new("a PAX record with a bad length");
     let blank = bytes.iter().take(20).position(|&byte| byte == b' ').ok_or_else(bad)?;
@@ -133,7 +133,7 @@ fn id(key: &[u8], value: &[u8]) -> Result<u32> {
     u32::try_from(wide).map_err(range)
 }
 
-/// Parses `[-]SECONDS[.FRACTION]`; the fraction counts away from zero.
+/// Parses `[-]SECONDS[.FRACTION]`. The sign holds for the fraction too.
 fn instant(value: &[u8]) -> Result<(i64, u32)> {
     let (negative, value) = match value.strip_prefix(b"-") {
         Some(rest) => (true, rest),

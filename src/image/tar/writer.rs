@@ -174,7 +174,7 @@ impl Header {
         self.0[at..at + field.len()].copy_from_slice(field);
     }
 
-    /// The start of a name; the PAX header has the whole name.
+    /// Writes the start of a name; the PAX header has the whole name.
     fn short_name(&mut self, name: &[u8]) {
         self.put(0, &name[..name.len().min(NAME_LENGTH)]);
     }

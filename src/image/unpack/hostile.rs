@@ -418,7 +418,8 @@ fn directories_in_each_other_keep_their_times() {
         path += "d/";
         archive.directory(&path);
     }
-    // So few times are kept at once that they are set several times on the way down.
+    // So few directories are remembered at once that their times are set in several rounds on the
+    // way down.
     let limits = Limits { entries: 1000, bytes: 1000, kept: 300 };
     ground.unpack_by(&archive, &Rules::Layer, &limits).unwrap();
     for at in 0..40 {
