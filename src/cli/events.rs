@@ -2,8 +2,8 @@
 //! words.
 //!
 //! Each event is a line of text, a line of JSON, or a template's output. Docker's message has
-//! different names in JSON (`timeNano`) and in templates (`.TimeNano`). A template may use both
-//! kinds of name here; JSON has only the names for JSON. `engine::events` reads the journal.
+//! different names in JSON (`timeNano`) and in templates (`.TimeNano`). In mydocker a template may
+//! use both kinds of name; JSON has only the names for JSON. `engine::events` reads the journal.
 
 use std::io::Write;
 

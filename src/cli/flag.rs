@@ -58,7 +58,7 @@ pub enum Category {
     Limits,
     Isolation,
     Logging,
-    /// Docker flags that have no effect here, or that fail with a reason.
+    /// Docker flags that have no effect in mydocker, or that fail with a reason.
     Docker,
     /// Flags of the small engines that container tutorials build, such as `-mem` or `-cpu`.
     Tutorial,

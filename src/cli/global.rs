@@ -190,8 +190,8 @@ impl GlobalArgs {
         .exit_with(EXIT_FAILURE))
     }
 
-    /// Fails if `--config` was given to a command that reads or writes credentials. mydocker takes
-    /// that directory only from DOCKER_CONFIG, so the credentials would go to another directory.
+    /// Fails if `--config` was given to one of the commands `WITH_CREDENTIALS`. mydocker takes that
+    /// directory only from DOCKER_CONFIG, so the credentials would go to another directory.
     pub fn refuse_config(&self, command: &str) -> Result<()> {
         const WITH_CREDENTIALS: [&str; 6] = ["run", "create", "pull", "push", "login", "logout"];
         if self.has_config && WITH_CREDENTIALS.contains(&command) {

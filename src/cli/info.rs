@@ -208,7 +208,8 @@ fn document(facts: &InfoView) -> Value {
         ("MemoryLimit", truth(facts.has_memory)),
         ("SwapLimit", truth(facts.has_memory)),
         ("KernelMemory", truth(false)),
-        // Go and JSON have different names for some fields, and templates may use both here.
+        // Go and JSON have different names for some fields, and a template of mydocker may use
+        // both.
         ("CPUCfsPeriod", Value::Omitted(truth(facts.has_cpu).into())),
         ("CpuCfsPeriod", truth(facts.has_cpu)),
         ("CPUCfsQuota", Value::Omitted(truth(facts.has_cpu).into())),

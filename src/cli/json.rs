@@ -1,8 +1,8 @@
 //! Writes strings as JSON, and lays out compact JSON for reading.
 //!
 //! The engine returns whole objects as compact text in Docker's order of fields, and working on the
-//! text keeps that order. The text is always our own, so the scanner does not check that it is
-//! well-formed. On other text the output is undefined, but the scanner still ends.
+//! text keeps that order. mydocker itself has made the text, so the scanner does not check that it
+//! is well-formed. On other text the output is undefined, but the scanner still ends.
 
 /// Appends `text` as a JSON string, with control characters escaped (RFC 8259, section 7).
 pub fn push_string(out: &mut String, text: &str) {

@@ -4,8 +4,8 @@
 //! `COMMANDS` lists every command. Each command has a static table of flags (`flag`). The parser,
 //! the help, the shell completion and the man page all use this table, and a call reads only the
 //! table of its own command. A command's file turns its arguments into the engine's plain types,
-//! calls the engine and prints the result. Apart from that, this module only prompts, and reads the
-//! files and the environment variables that flags name.
+//! calls the engine and prints the result. Apart from that, this module only prompts, and reads
+//! environment variables and the files that flags name.
 
 mod absent;
 mod archive;

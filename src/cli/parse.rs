@@ -5,8 +5,8 @@
 //! if that argument starts with a dash. `--` ends the flags. If the command is `trailing`, such as
 //! `run` and `exec`, all arguments after the first operand are operands.
 //!
-//! Before lexopt reads a token as a bundle of letters, the token is compared with the whole-token
-//! spellings of the tutorial engines (`-name`, `--it`).
+//! Before lexopt reads a token as a bundle of letters, the token is compared with the flags'
+//! further spellings, which are whole tokens (`-name`, `--network`).
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! The `--filter` of every prune: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`.
+//! The `--filter`s that all prunes have: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`.
 //!
 //! As in Docker, an object is removed only if it passes every filter. An unknown filter is an
 //! error, because ignoring it would remove more than the user wants. Docker refuses `until` for

@@ -14,7 +14,7 @@ use super::value::resources::{
 };
 use crate::engine::options::{RestartPolicy, UpdateOptions};
 
-/// The type of each flag here, so that the closures need no type annotation.
+/// The type of each flag in this table, so that the closures need no type annotation.
 type F = Flag<UpdateOptions>;
 
 static FLAGS: &[F] = &[

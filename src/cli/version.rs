@@ -4,7 +4,7 @@
 //!
 //! Scripts test whether Docker is "at least 17.03". So the printed version is the version of the
 //! Docker whose commands mydocker has, then a plus sign and the version of this binary:
-//! `20.10.0+mydocker.0.1.0`. Only the template `{{.Version}}` prints this binary's version alone.
+//! `20.10.0+mydocker.0.1.0`. The template `{{.Version}}` prints this binary's version alone.
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::inspect::template_of;

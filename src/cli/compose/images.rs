@@ -82,7 +82,7 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
 
 /// Pulls or builds the images of `services`, each image once. Fails at the first image that can't
 /// be pulled or built, or whose build `--no-build` forbids. With the policy `Never` a missing image
-/// is no error here.
+/// is no error yet: creating the container fails.
 pub fn ensure_images(
     engine: &Engine,
     project: &Project,

@@ -25,8 +25,8 @@ use crate::error::{Error, Result, fail};
 use crate::sys::stdio;
 use crate::time::Instant as LogTime;
 
-/// `--wait` takes a container without a health check for started after this time, in nanoseconds,
-/// so that it does not miss a program that fails at once.
+/// A container without a health check must run for this time, in nanoseconds, before `--wait`
+/// counts it as started. So `--wait` does not miss a program that fails at once.
 const SETTLED_NS: i64 = 500_000_000;
 /// The longest pause between two checks in `wait_until`.
 const MAX_PAUSE: Duration = Duration::from_millis(100);

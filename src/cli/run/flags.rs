@@ -1,7 +1,8 @@
 //! The flags of `run` and `create`: one table in the order of the help. Each flag has its spelling,
-//! its help text and the code that stores its value. Only `run` has the first `RUN_ONLY` flags. A
-//! value is parsed here into its final type; `resolve` in the module above checks combinations of
-//! flags. Docker's flags that have no effect here are accepted, or refused with the reason.
+//! its help text and the code that stores its value. Only `run` has the first `RUN_ONLY` flags.
+//! That code parses a value into its final type; `resolve` in the module above checks combinations
+//! of flags. Docker's flags that have no effect in mydocker are accepted, or refused with the
+//! reason.
 
 use super::{Pull, RunArgs};
 use crate::cli::flag::{Category, Checker, Flag};
@@ -38,7 +39,7 @@ use crate::units::ByteSize;
 /// The number of flags at the start of the table that only `run` has.
 pub const RUN_ONLY: usize = 4;
 
-/// The type of each flag here, so that the closures need no type annotation.
+/// The type of each flag in this table, so that the closures need no type annotation.
 type F = Flag<RunArgs>;
 
 /// All flags of `run`. `create` has all of these except the first `RUN_ONLY`.
@@ -669,7 +670,7 @@ pub static FLAGS: &[F] = &[
     })
     .checked_by(Checker::Daemon)
     .under(Category::Logging),
-    // Docker's flags that accept only one value here, or are refused.
+    // Docker's flags that accept only one value in mydocker, or are refused.
     F::content_trust(),
     F::setting("runtime", "NAME", "Accept mydocker or runc (the same runtime)", |_, v| match v {
         "mydocker" | "runc" | "io.containerd.runc.v2" => Ok(()),

@@ -158,8 +158,8 @@ fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Resul
 }
 
 /// Pulls the image if `--pull` requires it. Progress goes to stderr. Fails if a pull is required
-/// and fails, or the image is named by its id, which no registry knows. Fails also if the local
-/// image is for another platform and `pull` is `Never`.
+/// and fails, or if a missing image is named by its id, which no registry knows. Fails also if the
+/// local image is for another platform and cannot be pulled, or `pull` is `Never`.
 pub fn bring_image(
     engine: &Engine,
     name: &ImageName,
@@ -195,7 +195,7 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Crea
     let mut args = RunArgs::default();
     set_all(FLAGS, &mut args, settings)?;
     let options = resolve(args, None, Vec::new())?;
-    // Only the limits: the file may be meant for another machine.
+    // Check the limits, but not against this machine: the file may be meant for another.
     Engine::check_limits(&options.resources)?;
     Ok(options)
 }

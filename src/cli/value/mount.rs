@@ -288,7 +288,7 @@ fn set_mount_key(
             };
             mount.volume_options.push((option.to_owned(), text.to_owned()));
         }
-        // Docker's consistency hint for macOS needs no action here.
+        // Docker's consistency hint for macOS needs no action on Linux.
         ("consistency", _) => {}
         (_, _) if KEYS.contains(&key) => fail!("'{key}' does not go with this type"),
         _ => fail!("unknown key '{key}'; known: type source target readonly {}", KEYS.join(" ")),
