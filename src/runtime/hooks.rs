@@ -127,27 +127,27 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
     let mut open = true;
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let is_late = left.is_some_and(|left| left.is_zero());
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let mut fds = vec![PollFd::new(&child.pidfd, PollFlags::IN)];
         if open {
             fds.push(PollFd::new(&output, PollFlags::IN));
         }
-        let ready = match poll(&mut fds, left.as_ref()) {
+        match poll(&mut fds, left.as_ref()) {
             Err(rustix::io::Errno::INTR) => continue,
-            ready => ready.context(|| "wait for it")?,
-        };
+            polled => drop(polled.context(|| "wait for it")?),
+        }
         let ended = !fds[0].revents().is_empty();
         let has_words = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
-        if has_words {
-            open = read_some(output.as_fd(), &mut words);
-            continue;
-        }
-        if ended {
-            break;
-        }
-        if ready == 0 {
+        // A hook, or a process that it leaves in the background, may write without end.
+        if is_late && !ended {
             super::end(child.pidfd.as_fd());
             fail!("ended after its timeout of {} s", timeout.unwrap_or_default().as_secs());
+        }
+        if has_words && (!ended || words.len() < MAX_OUTPUT) {
+            open = read_some(output.as_fd(), &mut words);
+        } else if ended {
+            break;
         }
     }
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
@@ -211,6 +211,9 @@ mod tests {
         assert_eq!(said, "error running poststop hook #0: /bin/sh: exit status 3: no room");
         assert!(fails("kill -9 $$", None).contains("signal 9"));
         assert!(fails("sleep 1000", Some(0)).contains("timeout"));
+        // Output that never ends holds up neither the timeout nor the end of the hook.
+        assert!(fails("exec yes", Some(1)).contains("timeout of 1 s"));
+        run(&hook("yes & exit 0", None), host(), "{}").unwrap();
         let missing = Hook { path: "/nowhere".to_owned(), ..hook("", None) };
         let said = run(&missing, host(), "{}").unwrap_err().to_string();
         assert!(said.contains("No such file"), "{said}");
