@@ -1,12 +1,12 @@
 //! The parts of D-Bus that `systemd` needs (D-Bus Specification, "Message Protocol" and
 //! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and signals that arrive
 //! between them. Messages are in the host's byte order, because the peer is on the same host. The
-//! size of each message and the wait for it are bounded. Introspection, file descriptors and other
-//! types are not implemented.
+//! size of each message is bounded, and so are the handshake, each call and each wait for a signal
+//! as a whole. Introspection, file descriptors and other types are not implemented.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result, fail};
 
@@ -14,8 +14,10 @@ use crate::error::{Context, Error, Result, fail};
 const MAX_MESSAGE: usize = 1 << 20;
 /// The longest line of the handshake, in bytes.
 const MAX_LINE: usize = 1024;
-/// The maximum time to wait for the next bytes from the bus, and for a signal.
+/// The maximum time of the handshake, of each call and of each wait for a signal.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The maximum number of signals that may arrive during the waits for replies.
+const MAX_SIGNALS: usize = 4096;
 
 const CALL: u8 = 1;
 const RETURN: u8 = 2;
@@ -232,6 +234,10 @@ pub struct Connection {
     serial: u32,
     /// The signals that arrived during a wait for a reply.
     signals: Vec<Message>,
+    /// The maximum time of each step.
+    max_wait: Duration,
+    /// The end of the present step.
+    deadline: Instant,
 }
 
 impl Connection {
@@ -245,10 +251,7 @@ impl Connection {
     /// first call.
     pub fn open(path: &str) -> Result<Connection> {
         let stream = UnixStream::connect(path).context(|| "connect")?;
-        for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
-            set(&stream, Some(MAX_WAIT)).context(|| "limit the wait")?;
-        }
-        let mut connection = Connection { stream, serial: 0, signals: Vec::new() };
+        let mut connection = Connection::over(stream, MAX_WAIT);
         let uid = rustix::process::geteuid().as_raw().to_string();
         let uid: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
         connection.write(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
@@ -261,15 +264,24 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Calls a method and returns its reply. Fails if the reply is an error, or if the bus sends
-    /// nothing for 30 seconds.
+    fn over(stream: UnixStream, max_wait: Duration) -> Connection {
+        let deadline = Instant::now() + max_wait;
+        Connection { stream, serial: 0, signals: Vec::new(), max_wait, deadline }
+    }
+
+    /// Calls a method and returns its reply. Fails if the reply is an error or takes more than 30
+    /// seconds.
     pub fn call(&mut self, object: &Object, method: &str, body: Body) -> Result<Message> {
+        self.deadline = Instant::now() + self.max_wait;
         self.serial += 1;
         let message = encode(self.serial, object, method, &body);
         self.write(&message)?;
         loop {
             let message = self.read()?;
             match message.kind {
+                SIGNAL if self.signals.len() >= MAX_SIGNALS => {
+                    fail!("the bus sends more than {MAX_SIGNALS} signals")
+                }
                 SIGNAL => self.signals.push(message),
                 RETURN if message.reply_to == self.serial => return Ok(message),
                 ERROR if message.reply_to == self.serial => {
@@ -281,14 +293,14 @@ impl Connection {
         }
     }
 
-    /// Returns the first signal `member` for which `wanted` returns a value. Fails if the bus sends
-    /// nothing for 30 seconds, or only other messages for that time.
+    /// Returns the first signal `member` for which `wanted` returns a value. Fails if no such signal
+    /// arrives within 30 seconds.
     pub fn signal<T>(
         &mut self,
         member: &str,
         mut wanted: impl FnMut(Reader<'_>) -> Result<Option<T>>,
     ) -> Result<T> {
-        let deadline = std::time::Instant::now() + MAX_WAIT;
+        self.deadline = Instant::now() + self.max_wait;
         loop {
             let message =
                 if self.signals.is_empty() { self.read()? } else { self.signals.remove(0) };
@@ -298,22 +310,44 @@ impl Connection {
             {
                 return Ok(found);
             }
-            if std::time::Instant::now() > deadline {
-                fail!("no signal {member} came in {} s", MAX_WAIT.as_secs());
+        }
+    }
+
+    /// Waits until `transfer` has moved some bytes, but not beyond the deadline. `limit` sets the
+    /// longest wait of the transfer. Returns the number of bytes.
+    fn wait(
+        &mut self,
+        limit: fn(&UnixStream, Option<Duration>) -> std::io::Result<()>,
+        mut transfer: impl FnMut(&mut UnixStream) -> std::io::Result<usize>,
+    ) -> Result<usize> {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                fail!("the bus did not answer within {} s", self.max_wait.as_secs());
+            }
+            limit(&self.stream, Some(left)).context(|| "limit the wait for the bus")?;
+            match transfer(&mut self.stream) {
+                Ok(0) => fail!("the bus closed the connection"),
+                Ok(length) => return Ok(length),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(error) => return Err(error).context(|| "exchange messages with the bus"),
             }
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(bytes).context(|| "write to the bus")
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let length = self.wait(UnixStream::set_write_timeout, |stream| stream.write(bytes))?;
+            bytes = &bytes[length..];
+        }
+        Ok(())
     }
 
     fn line(&mut self) -> Result<String> {
         let mut line = Vec::new();
-        let mut byte = [0];
         while !line.ends_with(b"\r\n") {
-            self.stream.read_exact(&mut byte).context(|| "read from the bus")?;
-            line.push(byte[0]);
+            line.extend(self.exactly(1)?);
             if line.len() > MAX_LINE {
                 fail!("the bus answers with a line of more than {MAX_LINE} bytes");
             }
@@ -323,7 +357,11 @@ impl Connection {
 
     fn exactly(&mut self, length: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        self.stream.read_exact(&mut bytes).context(|| "read from the bus")?;
+        let mut filled = 0;
+        while filled < length {
+            let rest = &mut bytes[filled..];
+            filled += self.wait(UnixStream::set_read_timeout, |stream| stream.read(rest))?;
+        }
         Ok(bytes)
     }
 
@@ -403,4 +441,46 @@ pub fn system_bus() -> Result<String> {
     path.map(str::to_owned).ok_or_else(|| {
         Error::new(format!("DBUS_SYSTEM_BUS_ADDRESS '{addresses}' has no unix:path=…"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of another peer: to `Connection`, a signal without fields.
+    const OTHER: [u8; 16] = [OWN, SIGNAL, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn a_bus_that_never_answers_is_left_in_the_end() {
+        let error = |chunk: &'static [u8], step: fn(&mut Connection) -> Result<()>| {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let mut connection = Connection::over(ours, Duration::from_millis(200));
+            let bus = std::thread::spawn(move || {
+                // Each piece arrives before a wait of its own would end.
+                while theirs.write_all(chunk).is_ok() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+            let error = step(&mut connection).unwrap_err().to_string();
+            drop(connection);
+            bus.join().unwrap();
+            error
+        };
+        let call =
+            |connection: &mut Connection| connection.call(&BUS, "Hello", Body::default()).map(drop);
+        let signal = |connection: &mut Connection| {
+            connection.signal("JobRemoved", |_| Ok(Some(()))).map(drop)
+        };
+        for (chunk, step) in [
+            (&OTHER[..], call as fn(&mut Connection) -> Result<()>),
+            (&OTHER[..], signal),
+            (b"O", |connection| connection.line().map(drop)),
+        ] {
+            assert!(error(chunk, step).contains("did not answer within"));
+        }
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let mut connection = Connection::over(ours, MAX_WAIT);
+        assert!(connection.line().unwrap_err().to_string().contains("closed the connection"));
+    }
 }
