@@ -27,6 +27,8 @@ pub struct Config {
     pub spec: Spec,
     /// The systemd unit of the cgroup, if systemd makes the cgroup.
     pub unit: Option<Unit>,
+    /// Whether the file has the object `process`, which only `start` needs.
+    pub has_process: bool,
     pub host_hooks: HostHooks,
     pub annotations: BTreeMap<String, String>,
     pub net_devices: Vec<NetDevice>,
@@ -96,12 +98,10 @@ pub fn parse(
     let asked_root = root.need("root")?;
     let path = asked_root.need("path")?;
     let rootfs = resolve_root(&path, bundle)?;
-    let none = json::parse("config.json", b"{\"args\":[\"/\"],\"cwd\":\"/\"}")?;
-    let nothing = Node::root("config.json", &none);
-    // `create` accepts a file without a process, and `start` fails: `/` cannot be executed.
-    let process = root.get("process")?;
-    let mut process = process::parse(process.as_ref().unwrap_or(&nothing))?;
-    let linux = root.get("linux")?.unwrap_or(nothing);
+    let asked_process = root.get("process")?;
+    let mut process = asked_process.as_ref().map_or_else(|| Ok(process::none()), process::parse)?;
+    let none = json::parse("config.json", b"{}")?;
+    let linux = root.get("linux")?.unwrap_or(Node::root("config.json", &none));
     let namespaces = linux::namespaces(&linux)?;
     let ids = linux::ids(&linux, &namespaces)?;
     let hostname = text_if_private(&root, "hostname", &namespaces.uts)?;
@@ -162,6 +162,7 @@ pub fn parse(
     Ok(Config {
         spec,
         unit,
+        has_process: asked_process.is_some(),
         host_hooks,
         annotations,
         net_devices,
@@ -169,10 +170,11 @@ pub fn parse(
     })
 }
 
-/// The hooks for the runtime's namespaces, from a config.json that `parse` has accepted before.
-pub fn host_hooks(bytes: &[u8]) -> Result<HostHooks> {
+/// The parts `host_hooks` and `has_process` of a config.json that `parse` has accepted before.
+pub fn parse_again(bytes: &[u8]) -> Result<(HostHooks, bool)> {
     let value = json::parse("config.json", bytes)?;
-    Ok(hooks(&Node::root("config.json", &value), Path::new("/"))?.0)
+    let root = Node::root("config.json", &value);
+    Ok((hooks(&root, Path::new("/"))?.0, root.get("process")?.is_some()))
 }
 
 /// Accepts 1.x.y with or without suffixes: versions with the same major number are compatible.

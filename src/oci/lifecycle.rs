@@ -32,6 +32,7 @@ pub struct Made {
     pub console: Option<OwnedFd>,
     /// The hooks of config.json, of which `poststart` and `poststop` have not run yet.
     pub hooks: HostHooks,
+    pub has_process: bool,
 }
 
 /// The command `create`. Returns the exit status.
@@ -45,10 +46,12 @@ pub fn create(globals: &Globals, args: &Args) -> Result<u8> {
 pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let detached = args.has("detach");
     let made = make(globals, args, !detached)?;
-    let Made { container, pid, pidfd, console, hooks } = made;
-    let ready = match begin(&container, &hooks.poststart) {
+    let Made { container, pid, pidfd, console, hooks, has_process } = made;
+    let ready = match begin(&container, &hooks, has_process) {
         Ok(ready) => ready,
         Err(error) => {
+            // The first process may still wait for the start.
+            runtime::end(pidfd.as_fd());
             remove(container, hooks.poststop)?;
             return Err(error);
         }
@@ -101,7 +104,7 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     let mut container = Container::make(&globals.root, id)?;
     let mut reached_hooks = false;
     match build(&mut container, &mut config, &bytes, &bundle, &mut reached_hooks) {
-        Ok(running) => finish(container, running, config.host_hooks, args),
+        Ok(running) => finish(container, running, config, args),
         Err(error) => {
             // Report this error and ignore that of the removal. Poststop hooks undo what earlier
             // hooks have set up.
@@ -179,9 +182,10 @@ fn build(
 fn finish(
     mut container: Container,
     running: runtime::Running,
-    hooks: HostHooks,
+    config: Config,
     args: &Args,
 ) -> Result<Made> {
+    let Config { host_hooks: hooks, has_process, .. } = config;
     let runtime::Running { pid, pidfd, mut console, .. } = running;
     let handed = (|| -> Result<()> {
         super::send_console(args, &mut console)?;
@@ -197,7 +201,7 @@ fn finish(
         let _ = remove(container, hooks.poststop);
         return Err(error);
     }
-    Ok(Made { container, pid, pidfd, console, hooks })
+    Ok(Made { container, pid, pidfd, console, hooks, has_process })
 }
 
 /// The command `start`. Returns the exit status.
@@ -210,7 +214,8 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let process = container.process()?;
     let pid = container.state.pid;
-    let ready = begin(&container, &kept_hooks(&container)?.poststart)?;
+    let (hooks, has_process) = kept(&container)?;
+    let ready = begin(&container, &hooks, has_process)?;
     // Unlock the container, so that other commands may pause, kill or delete it during the wait.
     drop(container);
     if let (Some(ready), Some(process)) = (ready, process) {
@@ -220,9 +225,12 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
 }
 
 /// Lets the first process execute the program, and runs the poststart hooks. If a hook fails, kills
-/// the container. Returns the socket for the container's READY=1, if the caller waits for this
-/// message.
-fn begin(container: &Container, poststart: &[Hook]) -> Result<Option<OwnedFd>> {
+/// the container. Without a program, changes nothing and fails. Returns the socket for the
+/// container's READY=1, if the caller waits for this message.
+fn begin(container: &Container, hooks: &HostHooks, has_process: bool) -> Result<Option<OwnedFd>> {
+    if !has_process {
+        fail!("config.json: process is missing, so there is no program to start");
+    }
     let ready = notify::listen(container)?;
     let connection = container.connect()?;
     let released = runtime::release(connection.as_fd());
@@ -231,7 +239,7 @@ fn begin(container: &Container, poststart: &[Hook]) -> Result<Option<OwnedFd>> {
     released?;
     let input = hooks::input(&container.document(), "running", container.state.pid);
     let place = hooks::Place::Host(container.state.bundle.as_ref());
-    let outcome = hooks::run_all("poststart", poststart, place, &input);
+    let outcome = hooks::run_all("poststart", &hooks.poststart, place, &input);
     if outcome.is_err() {
         kill_all(container)?;
     }
@@ -252,9 +260,9 @@ fn relay_beside(ready: &OwnedFd, process: BorrowedFd<'_>, pid: i32) -> Result<()
     }
 }
 
-/// The hooks of the copy of config.json that `create` has kept.
-fn kept_hooks(container: &Container) -> Result<HostHooks> {
-    config::host_hooks(&config::read(&container.config())?)
+/// The hooks of the copy of config.json that `create` has kept, and whether it has a process.
+fn kept(container: &Container) -> Result<(HostHooks, bool)> {
+    config::parse_again(&config::read(&container.config())?)
 }
 
 /// The command `kill`. Returns the exit status.
@@ -338,7 +346,7 @@ pub fn delete(globals: &Globals, args: &Args) -> Result<u8> {
         ),
     }
     // Ignore an error: a half-made container, or one without its config.json, must be removed too.
-    let hooks = kept_hooks(&container).map(|hooks| hooks.poststop).unwrap_or_default();
+    let hooks = kept(&container).map(|(hooks, _)| hooks.poststop).unwrap_or_default();
     remove(container, hooks)?;
     Ok(0)
 }

@@ -136,7 +136,7 @@ pub struct Globals {
 /// The file of `--log`, for errors, warnings and the steps that `--debug` logs.
 struct Log {
     path: PathBuf,
-    json: bool,
+    form: Form,
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -150,27 +150,28 @@ pub fn is_called(name: &OsStr) -> bool {
 /// Runs the command in `arguments`, which do not include the program's name. Returns the exit
 /// status.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    match run(arguments) {
+    let globals = Args::parse(arguments, &GLOBAL_FLAGS, Some(1));
+    let command = globals.as_ref().ok().and_then(|globals| globals.operands.first());
+    let failure = if command.is_some_and(|name| name == "exec") { EXIT_EXEC } else { EXIT_FAILURE };
+    match globals.and_then(|globals| run(&globals)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let is_exec = arguments.iter().any(|argument| argument == "exec");
             report("error", &message(&error));
-            ExitCode::from(if is_exec { EXIT_EXEC } else { EXIT_FAILURE })
+            ExitCode::from(failure)
         }
     }
 }
 
-fn run(arguments: &[OsString]) -> Result<u8> {
-    let globals = Args::parse(arguments, &GLOBAL_FLAGS, Some(1))?;
+fn run(globals: &Args) -> Result<u8> {
     if let Some(path) = globals.value("log") {
-        let json = match globals.value("log-format").unwrap_or("text") {
-            "json" => true,
-            "text" => false,
+        let form = match globals.value("log-format").unwrap_or("text") {
+            "json" => Form::LogJson,
+            "text" => Form::LogText,
             other => fail!("--log-format should be text or json, not '{other}'"),
         };
         let path = std::path::absolute(path).context(|| "find the log")?;
         // Nothing else sets the log, so this can't fail.
-        let _ = LOG.set(Log { path, json });
+        let _ = LOG.set(Log { path, form });
     }
     if globals.has("debug") {
         start_trace()?;
@@ -244,7 +245,7 @@ fn start_trace() -> Result<()> {
         return Ok(());
     };
     let file = log.open().context(|| format!("open {}", log.path.display()))?;
-    sys::trace::start_on(file.as_fd(), if log.json { Form::LogJson } else { Form::LogText });
+    sys::trace::start_on(file.as_fd(), log.form);
     Ok(())
 }
 
@@ -273,13 +274,7 @@ fn report(level: &str, text: &str) {
     let text = text.replace('\n', " ");
     let _ = writeln!(sys::stdio::stderr(), "mydocker-runtime: {text}");
     let Some(log) = LOG.get() else { return };
-    let time = crate::time::Instant::now().to_rfc3339();
-    let quoted = miniserde::json::to_string(&text);
-    let line = if log.json {
-        format!("{{\"level\":\"{level}\",\"msg\":{quoted},\"time\":\"{time}\"}}\n")
-    } else {
-        format!("time=\"{time}\" level={level} msg={quoted}\n")
-    };
+    let line = sys::trace::log_line(log.form, level, &text);
     let _ = log.open().and_then(|mut file| file.write_all(line.as_bytes()));
 }
 

@@ -13,6 +13,9 @@ use crate::runtime::spec::{Identity, Process, ProcessLimits, Rlimit, Scheduling}
 
 /// The largest user or group ID: to the kernel, -1 means "unchanged".
 const MAX_ID: u32 = u32::MAX - 1;
+/// The user and the umask of a process whose configuration names none.
+const ROOT: Identity = Identity::Numbers { uid: 0, gid: 0, groups: Vec::new() };
+const UMASK: u32 = 0o022;
 
 /// Parses a process, without a seccomp filter. An error names the field.
 pub fn parse(node: &Node<'_>) -> Result<Process> {
@@ -61,10 +64,34 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
         label: label(node)?,
         limits: ProcessLimits { rlimits: rlimits(node)?, oom_score_adj: score },
         scheduling: scheduling::of_process(node)?,
-        umask: umask.unwrap_or(0o022),
+        umask: umask.unwrap_or(UMASK),
         new_keyring: true,
         preserved: 0,
     })
+}
+
+/// The process of a config.json that has none. It has no program, so `start` must not let it go on.
+pub fn none() -> Process {
+    Process {
+        args: Vec::new(),
+        env: Vec::new(),
+        cwd: "/".to_owned(),
+        user: ROOT,
+        completes_env: false,
+        terminal: false,
+        window: None,
+        capabilities: 0,
+        inheritable: 0,
+        ambient: 0,
+        seccomp: Seccomp::Unconfined,
+        no_new_privileges: false,
+        label: None,
+        limits: ProcessLimits::default(),
+        scheduling: Scheduling::default(),
+        umask: UMASK,
+        new_keyring: true,
+        preserved: 0,
+    }
 }
 
 fn env(node: &Node<'_>) -> Result<Vec<String>> {
@@ -79,7 +106,7 @@ fn env(node: &Node<'_>) -> Result<Vec<String>> {
 
 fn user(process: &Node<'_>) -> Result<(Identity, Option<u32>)> {
     let Some(user) = process.get("user")? else {
-        return Ok((Identity::Numbers { uid: 0, gid: 0, groups: Vec::new() }, None));
+        return Ok((ROOT, None));
     };
     let id = |node: &Node<'_>| match node.id()? {
         id @ ..=MAX_ID => Ok(id),

@@ -37,10 +37,23 @@ pub enum Form {
     Text,
     /// One JSON object per line.
     Json,
-    /// A line of level `debug` in an OCI runtime's log, `time="…" level=debug msg="…"`.
+    /// A line of an OCI runtime's log, `time="…" level=debug msg="…"`.
     LogText,
     /// The same line as a JSON object.
     LogJson,
+}
+
+/// A line of an OCI runtime's log, in the form that engines read. Every `form` other than `LogJson`
+/// means `LogText`.
+pub fn log_line(form: Form, level: &str, text: &str) -> String {
+    let time = crate::time::Instant::now().to_rfc3339();
+    let mut quoted = String::with_capacity(text.len() + 2);
+    push_quoted(&mut quoted, text);
+    if form == Form::LogJson {
+        format!("{{\"level\":\"{level}\",\"msg\":{quoted},\"time\":\"{time}\"}}\n")
+    } else {
+        format!("time=\"{time}\" level={level} msg={quoted}\n")
+    }
 }
 
 /// The lowest number of the log's descriptor. The caller of an OCI runtime may pass descriptors
@@ -144,17 +157,12 @@ fn write(call: &str, what: &str, outcome: Outcome<'_>) {
     let mut line = String::with_capacity(160);
     // Writing to a String can't fail.
     let form = FORM.load(Relaxed);
-    let _ = if form == Form::LogText as u8 || form == Form::LogJson as u8 {
+    let log_form = [Form::LogText, Form::LogJson].into_iter().find(|known| *known as u8 == form);
+    let _ = if let Some(form) = log_form {
         let result = result.map(|result| format!(" = {result}")).unwrap_or_default();
         let text = format!("{process} {call} {what}{result} ({millis}.{micros:03} ms)");
-        let mut quoted = String::with_capacity(160);
-        push_quoted(&mut quoted, &text);
-        let time = crate::time::Instant::now().to_rfc3339();
-        if form == Form::LogJson as u8 {
-            writeln!(line, "{{\"level\":\"debug\",\"msg\":{quoted},\"time\":\"{time}\"}}")
-        } else {
-            writeln!(line, "time=\"{time}\" level=debug msg={quoted}")
-        }
+        line = log_line(form, "debug", &text);
+        Ok(())
     } else if form == Form::Json as u8 {
         let _ = write!(line, "{{\"ms\":{millis}.{micros:03},\"process\":\"{process}\",\"call\":");
         push_quoted(&mut line, call);
