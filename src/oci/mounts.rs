@@ -94,7 +94,7 @@ fn mount(
     if target.is_empty() || target.contains('\0') {
         return Err(destination.wrong("a path in the container"));
     }
-    // Resolve a relative target from the container's root.
+    // A relative target is deprecated. The specification demands that it is relative to `/`.
     let target = Path::new("/").join(target);
     let options = read_options(node)?;
     let (kind, source) = (node.text("type")?, node.text("source")?);

@@ -1,13 +1,5 @@
 //! The containers of the OCI runtime on disk: one directory each below `--root`, normally on a
-//! tmpfs.
-//!
-//! | file | content |
-//! |---|---|
-//! | `config.json` | a copy of the bundle's file, as it was at `create` |
-//! | `state.json` | `State`: PID, start time, boot, bundle, annotations, cgroups and more |
-//! | `start` | the socket on which the first process waits; removed at `start` |
-//! | `resources.json` | the limits since the last `update` |
-//! | `notify`, `root` | see `notify` |
+//! tmpfs. `Container` lists its files.
 //!
 //! Creating the directory exclusively makes ids unique. Commands that change this directory or the
 //! container's status hold the directory's flock(2). A process is identified by PID, start time and
@@ -85,6 +77,14 @@ impl Status {
 }
 
 /// A container's directory, locked unless `look` or `all` returned it.
+///
+/// | file | content |
+/// |---|---|
+/// | `config.json` | a copy of the bundle's file, as it was at `create` |
+/// | `state.json` | `State`: PID, start time, boot, bundle, annotations, cgroups and more |
+/// | `start` | the socket on which the first process waits; removed at `start` |
+/// | `resources.json` | the limits since the last `update` |
+/// | `notify`, `root` | see `notify` |
 pub struct Container {
     pub dir: PathBuf,
     pub state: State,
