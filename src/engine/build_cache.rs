@@ -2,7 +2,7 @@
 //! a prune removes.
 //!
 //! A sum counts each layer once, and not at all if an image has the layer too. The least recently
-//! used entries are removed first. Cache mounts are listed here too; `cache_mounts` makes them.
+//! used entries are removed first. This file lists cache mounts too; `cache_mounts` makes them.
 
 use std::collections::HashSet;
 

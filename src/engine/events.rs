@@ -37,7 +37,7 @@ pub enum EventFilter {
     Event(String),
     /// The kind of object, such as `container`.
     Kind(String),
-    /// Always `local` here.
+    /// Only `local` matches events of mydocker.
     Scope(String),
     /// `key` or `key=value`.
     Label(String),

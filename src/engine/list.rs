@@ -1,9 +1,9 @@
 //! `ps`: all containers with their present state.
 //!
 //! Each call reads the record, the monitor's lock and the state file of each container again, so it
-//! detects a killed monitor or a reboot. `Listed` reads only the few files that an ended or a plainly
-//! running container needs. A container that cannot be read is listed as dead with the reason, so it never hides
-//! the others. Filters are applied here; `cli::ps` has the columns.
+//! detects a killed monitor or a reboot. `Listed` reads only the few files that an ended or a
+//! plainly running container needs. A container that cannot be read is listed as dead with the
+//! reason, so it never hides the others. This file applies the filters; `cli::ps` has the columns.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::Discriminant;

@@ -287,7 +287,7 @@ impl Engine {
         let network = match create::find(&self.roots, network)? {
             create::Found::Network(network) => *network,
             // Docker requires this call before a container with `none` is connected to a network.
-            // Here the call is not needed, so it does nothing.
+            // In mydocker the call is not needed, so it does nothing.
             create::Found::WithoutBridge("none")
                 if self.record(container)?.network == NetworkMode::None =>
             {

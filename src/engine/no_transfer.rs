@@ -9,7 +9,7 @@ use super::view::TransferEvent;
 use crate::error::{Error, Result};
 use crate::reference::Reference;
 
-/// The error of the functions here.
+/// The error of the functions in this file.
 fn left_out() -> Error {
     Error::new(
         "this mydocker was built without registries (cargo feature 'pull'); use `load` or `import`",

@@ -1,4 +1,4 @@
-//! Access to a container's files from the host, for `cp`, `export`, `commit` and `diff`.
+//! Access to a container's files from the host.
 //!
 //! The root of a running container is opened through its first process. The root of a stopped
 //! container is mounted from its layers in a mount namespace of this command. Resolve paths in it

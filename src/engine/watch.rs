@@ -1,4 +1,4 @@
-//! Waits until files in a directory change, for `logs --follow` and `events`.
+//! Waits until files in a directory change, for commands that follow a log or the events.
 //!
 //! inotify(7) reports the changes. The kernel limits the number of inotify instances for each user,
 //! and the root user of a container may use all of them. A watcher without an instance checks

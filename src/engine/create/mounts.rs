@@ -2,8 +2,8 @@
 //! each path that the image declares.
 //!
 //! This file makes the named and anonymous volumes, and the bind sources that `-v` requires. The
-//! caller gets the list of new anonymous volumes and removes them if the creation fails. Nothing is
-//! mounted here: `runtime::mounts` does that at each start.
+//! caller gets the list of new anonymous volumes and removes them if the creation fails. This file
+//! mounts nothing: `runtime::mounts` does that at each start.
 
 use std::fs;
 use std::path::Path;

@@ -122,7 +122,7 @@ impl Engine {
             exposed,
             log: options.log.clone(),
         };
-        // A bad tag must fail here and not at `logs --details`.
+        // A bad tag must fail at the creation and not at `logs --details`.
         log_driver::details(&record)?;
         Ok(record)
     }

@@ -2,7 +2,7 @@
 //! in the format of Docker's Engine API.
 //!
 //! `settings` makes the network settings. A container that hangs in its start is shown in that
-//! state after a short wait. Fields that have no meaning here have their zero value.
+//! state after a short wait. Fields that have no meaning in mydocker have their zero value.
 
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ fn health_state(health: &Health) -> Value {
 fn host_config(record: &Record) -> Result<Value> {
     let (masked, read_only) = crate::engine::filesystems::hidden(record)?;
     let resources = &record.resources;
-    // Anonymous volumes are not shown here but in `Config.Volumes`.
+    // `HostConfig` does not show anonymous volumes; `Config.Volumes` does.
     let named = || record.mounts.iter().filter(|mount| !mount.anonymous);
     let given_as = |is_kind: fn(MountKind) -> bool| {
         named()
