@@ -1,8 +1,8 @@
 //! The paths of one container's files below the state root and the run root, and the two locks
 //! among them.
 //!
-//! docs/architecture.md lists the content of each file. The comments here name the type or module
-//! that reads and writes the file. A path is only computed, so the file may be missing.
+//! docs/architecture.md lists the content of each file. The comments in this file name the type or
+//! module that reads and writes the file. A path is only computed, so the file may be missing.
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 //! the messages between monitor and clients (`protocol`, `client`, `relay`) and its output
 //! (`logs`).
 //!
-//! This module knows nothing of images, networks and volumes. The engine's code for these
+//! This module imports none of `image`, `network` and `volume`. The engine's code for these
 //! implements `monitor::Hooks`.
 
 pub mod client;

@@ -44,7 +44,7 @@ use crate::time;
 /// After this time without an event the monitor expects a longer sleep and frees its buffers.
 const SHORT_SLEEP: Duration = Duration::from_secs(1);
 /// How often a monitor that waits for a restart checks that its run directory exists. This time is
-/// longer than `SHORT_SLEEP`, so the monitor frees its buffers first.
+/// longer than `SHORT_SLEEP`, so the monitor has freed its buffers before the first check.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// The engine's work on the host at a container's start and end: networks and volumes. The hooks of
@@ -159,8 +159,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     if (Reply::Started { pid, start_time }).send(client.as_fd(), SendFlags::empty()).is_ok() {
         monitor.clients.add(Client::first(client, attached));
     }
-    // Set the title after the client got its answer, because setting a title takes time. Other
-    // users of the host see the title.
+    // Set the title after the client got its answer, because setting a title takes time. The title
+    // hides the command line and its `-e` values from other users of the host.
     take_title(&record.name, record.id.short());
     let mut backoff = Backoff::new(record.lifecycle.restart_delay_ms.map(Duration::from_millis));
     let outcome = 'life: loop {
@@ -172,8 +172,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         }
         life.follow_update();
         let mut run = started.elapsed();
-        // A failed start counts as an end, and the policy decides again: another program may have
-        // had the port, or the host no memory.
+        // A failed start counts as an end, and the policy decides again. For example, another
+        // program had the port, or the host had no memory.
         program = loop {
             let lock_file = Files::new(roots, &record.id).monitor_lock();
             if !life.will_restart(&outcome, &program) {

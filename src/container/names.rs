@@ -203,8 +203,8 @@ pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     })
 }
 
-/// Whether a name has the syntax `[a-zA-Z0-9][a-zA-Z0-9_.-]*` and at most 128 bytes. Docker refuses
-/// a name of one character.
+/// Whether a name has the syntax `[a-zA-Z0-9][a-zA-Z0-9_.-]*` and at most 128 bytes. Unlike Docker,
+/// accepts a name of one character.
 pub fn is_valid(name: &str) -> bool {
     const MAX: usize = 128;
     name.len() <= MAX

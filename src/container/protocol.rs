@@ -3,7 +3,7 @@
 //!
 //! The client that started the container has one end of a socket pair. Later clients connect to
 //! `attach.sock` in the run directory, which only root can reach. The first message of such a
-//! client says whether the client wants the output (`attach`) or only the exit status (`wait`).
+//! client says whether the client wants the output, as `attach` does, or not, as `wait`.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;

@@ -15,7 +15,7 @@ use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability};
 use crate::sys::quota;
 
-/// The smallest number of a project here. Administrators choose smaller numbers, from 1, in
+/// The smallest number of a container's project. Administrators choose smaller numbers, from 1, in
 /// /etc/projid.
 const LEAST: u32 = 1 << 20;
 

@@ -1,10 +1,11 @@
 //! The record of a container, `containers/ID/config.json`: its configuration, resolved once at the
 //! creation.
 //!
-//! `create` writes the record; `rename`, `update` and `network connect` and `disconnect` replace
-//! it. The present state is not here but in `state`. A new field must be an `Option` or `optional`,
-//! so that older records can still be read. Groups of fields that the options, the record and
-//! `Spec` share are structs in the code, but their fields are flat in the file (`store::fields`).
+//! `create` writes the record, and a command that changes the container, such as `rename`, replaces
+//! it. The present state is in `state`, not in the record. A new field must be an `Option` or
+//! `optional`, so that older records can still be read. Groups of fields that the options, the
+//! record and `Spec` share are structs in the code, but their fields are flat in the file
+//! (`store::fields`).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -277,7 +278,7 @@ pub struct MountRecord {
     pub source: OrEmpty<String>,
     pub target: String,
     pub read_only: bool,
-    /// Whether a missing source is created. `-v` does that, `--mount` refuses a missing source.
+    /// Whether a missing source is created, as `-v` and `bind-create-src` of `--mount` request.
     pub make_source: Option<bool>,
     /// Whether an empty volume is filled with the image's files.
     pub copy_up: bool,
@@ -468,8 +469,8 @@ impl Record {
         self.health_check().is_some_and(|health| health.on_failure == OnFailure::Restart)
     }
 
-    /// Creates the missing sources of `-v`. Every start calls this. Fails if the source of a
-    /// `--mount` is missing.
+    /// Creates the missing sources that have `make_source`. Every start calls this. Fails if
+    /// another source is missing.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let source = raw::path(mount.source.as_deref().unwrap_or_default());

@@ -1,7 +1,7 @@
-//! The restart policies of `--restart`, as in Docker: whether a program that ended by itself is
-//! restarted, after which pause, and whether `boot` starts the container. The pause doubles from
-//! 100 ms to 60 s, and starts at 100 ms again after a run of 10 s, unless a compose file sets a
-//! fixed pause. The monitor applies the policy. A stop by the user overrides the policy
+//! The restart policies of `--restart`, as in Docker: whether a program that the user did not stop
+//! is restarted at its end, after which pause, and whether `boot` starts the container. The pause
+//! doubles from 100 ms to 60 s, and starts at 100 ms again after a run of 10 s, unless a compose
+//! file sets a fixed pause. The monitor applies the policy. A stop by the user overrides the policy
 //! (`state::StopMark`).
 
 use std::fmt;
@@ -53,8 +53,8 @@ impl RestartPolicy {
         self.mode == RestartMode::No
     }
 
-    /// Whether a program that has ended by itself with `exit_code` is restarted, after `restarts`
-    /// earlier restarts.
+    /// Whether a program that the user did not stop is restarted at its end with `exit_code`, after
+    /// `restarts` earlier restarts.
     pub fn applies(self, exit_code: u8, restarts: u32) -> bool {
         match self.mode {
             RestartMode::No => false,
@@ -101,8 +101,8 @@ impl Backoff {
     /// A run of at least this length resets the pause.
     const GOOD: Duration = Duration::from_secs(10);
 
-    /// Starts with the shortest pause, or always has the pause `fixed`. A shorter pause than the
-    /// shortest would let a program that fails at once use a whole CPU.
+    /// Starts with the shortest pause, or always has the pause `fixed`. No pause is shorter than
+    /// `FIRST`, because a program that fails at once would then use a whole CPU.
     pub fn new(fixed: Option<Duration>) -> Backoff {
         Backoff { next: fixed.unwrap_or_default().max(Self::FIRST), is_fixed: fixed.is_some() }
     }

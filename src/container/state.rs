@@ -179,9 +179,9 @@ struct Brief {
     started: i64,
 }
 
-/// The container `id` below the run root `run`, if its monitor lives and has a program. `None` says
-/// nothing about other containers: [`condition`] finds out. A list of many containers calls this
-/// first, because it needs no record and three short system calls for each of three files.
+/// The container `id` below the run root `run`, if its monitor lives and has a program. If the
+/// result is `None`, [`condition`] finds the state. A list of many containers calls this first,
+/// because it needs no record and three short system calls for each of three files.
 pub fn present(run: &Directory, id: &ContainerId) -> Result<Option<Present>> {
     let lock = format!("{id}/{}", Roots::MONITOR_LOCK);
     if Lock::find_holder_below(run, &lock)? != Some(true) {
@@ -598,7 +598,7 @@ pub fn record_outcome_of_wiped(roots: &Roots, record: &Record, outcome: &Outcome
 
 /// Allows a volatile overlay to be mounted again if the container with `--rm` stays for its next
 /// start. The kernel refuses to mount a volatile overlay twice, because a crash may have damaged it
-/// (overlayfs.rst, "Volatile mount"). Here the end of the run was seen, so the host has not
+/// (overlayfs.rst, "Volatile mount"). The monitor has seen the end of the run, so the host has not
 /// crashed.
 fn allow_remount(files: &Files, outcome: &Outcome) -> Result<()> {
     if outcome.kept == Some(true) {

@@ -3,7 +3,7 @@
 //!
 //! The writer may rotate the files at the same time. So each file is identified by its inode, and
 //! the reader follows the files in the order of rotation. A damaged file does not stop the reader;
-//! `check` reports it at the end. The module above defines the format of a chunk.
+//! `check` reports it at the end. The parent module defines the format of a chunk.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::time::Instant;
 
 /// The lines to print, and the text before each line.
 pub struct Selection {
-    /// Whether to print each line's time first.
+    /// Whether to print each line's time before the line.
     pub timestamps: bool,
     /// The text to print before each line, after its time.
     pub details: Option<String>,

@@ -2,7 +2,7 @@
 //!
 //! Only the monitor writes, so there is no lock. A client that is slower than the program reads the
 //! files through a `Cursor`, so the monitor needs no buffer for it. The log is never synced. After
-//! a power cut, an incomplete last chunk is removed when the log is opened again. The module above
+//! a power cut, an incomplete last chunk is removed when the log is opened again. The parent module
 //! defines the format of a chunk.
 
 use std::collections::VecDeque;
