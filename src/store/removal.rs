@@ -102,7 +102,7 @@ impl Removal<'_> {
     }
 }
 
-/// Turns `ENOENT` into success: another process removed the entry first.
+/// Turns `ENOENT` into success: another process has removed the entry.
 fn gone(result: Result<(), Errno>) -> Result<(), Errno> {
     match result {
         Err(Errno::NOENT) => Ok(()),

@@ -18,7 +18,8 @@ pub const DEFAULT_RUN_ROOT: &str = "/run/mydocker";
 /// The two directories that hold all state. Only root can read them (mode 0700).
 #[derive(Clone, Debug)]
 pub struct Roots {
-    /// The durable root: images, layers, containers, networks, volumes.
+    /// The durable root, for all that a reboot must not lose, such as images, containers and
+    /// volumes.
     pub state: PathBuf,
     /// The volatile root: the state of running containers. A reboot empties it, so that no
     /// container is taken for a running one afterwards.

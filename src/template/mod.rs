@@ -6,7 +6,7 @@
 //!
 //! No crate fits. gtmpl 0.7 needs five more crates, and lacks `html` and `js`. gotmpl 0.6 is a
 //! young port of 400 kB of source. Neither has Docker's functions and errors or bounds for
-//! untrusted templates, and each has a value model besides the one that `inspect` prints.
+//! untrusted templates, and each has a type for values besides the one that `inspect` prints.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -1,7 +1,7 @@
 //! Parses a template's tokens into a tree, by the grammar of Go's text/template.
 //!
-//! Names of functions and variables are resolved here, so that a wrong name is an error before any
-//! output. `MAX_DEPTH` bounds the nesting.
+//! The parser resolves the names of functions and variables, so that a wrong name is an error
+//! before any output. `MAX_DEPTH` bounds the nesting.
 
 use std::rc::Rc;
 

@@ -86,7 +86,8 @@ impl Value {
 
     /// Returns a map.
     pub fn map<K: AsRef<str>>(items: impl IntoIterator<Item = (K, Value)>) -> Value {
-        // `collect` sorts first. Its code would be in the binary for each kind of iterator: 50 kB.
+        // `collect` would sort the items, and the binary would have its code once for each kind of
+        // iterator: 50 kB.
         let mut map = BTreeMap::new();
         for (key, value) in items {
             map.insert(Rc::from(key.as_ref()), value);

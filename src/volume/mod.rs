@@ -39,8 +39,8 @@ pub fn data(roots: &Roots, name: &str) -> PathBuf {
     roots.volumes().join(name).join("_data")
 }
 
-/// Whether `name` can be a volume's name, which becomes one file name. Docker refuses a name of one
-/// character.
+/// Whether `name` can be a volume's name, which becomes one file name. Unlike Docker, accepts a
+/// name of one character.
 pub fn is_valid_name(name: &str) -> bool {
     const MAX: usize = 255;
     name.len() <= MAX
