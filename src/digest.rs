@@ -3,7 +3,8 @@
 //! layer's diff_id is the digest of its uncompressed tar.
 //!
 //! The specification also registers sha512, but almost no registry accepts it. Such a digest is
-//! refused with an error that names it, because files and types here have 32 bytes for a digest.
+//! refused with an error that names it, because mydocker's files and types have 32 bytes for a
+//! digest.
 
 use std::fmt;
 use std::str::FromStr;

@@ -89,8 +89,8 @@ impl Error {
         self.0.kind == Kind::NotInPath
     }
 
-    /// The error of `fail!`. It formats the text here and not at each call site, to keep the binary
-    /// small.
+    /// The error of `fail!`. This function formats the text, and not each call site, to keep the
+    /// binary small.
     pub fn from_arguments(message: fmt::Arguments<'_>) -> Self {
         Error::begin(message.to_string(), None)
     }

@@ -76,7 +76,7 @@ impl Event {
     }
 }
 
-/// The event that a volume was created or removed.
+/// An event about a volume.
 pub fn of_volume(action: &str, name: &str) -> Event {
     Event::new(Kind::Volume, action, name).with("driver", "local")
 }

@@ -95,7 +95,7 @@ impl Glob {
     /// All lengths, in characters, of prefixes of `text` that match, in increasing order.
     pub fn ends(&self, text: &[char]) -> Vec<usize> {
         let count = self.tokens.len();
-        // `reached[n]` is true if the first n tokens match the text up to here.
+        // `reached[n]` is true if the first n tokens match the first `read` characters.
         let mut reached = vec![false; count + 1];
         reached[0] = true;
         self.close(&mut reached);
@@ -133,7 +133,7 @@ impl Glob {
         ends
     }
 
-    /// Also marks the places behind tokens that can match no character.
+    /// Also marks the places behind tokens that match the empty text.
     fn close(&self, reached: &mut [bool]) {
         for (n, token) in self.tokens.iter().enumerate() {
             match token {

@@ -1,7 +1,7 @@
 //! A health check as data: the command that tests a container's program, and its timing. An image's
 //! config has a health check (`HEALTHCHECK`), flags change it, and a container's record keeps it.
 //! The fields are those of Docker's `Healthcheck` (Docker image specification v1.3): durations in
-//! nanoseconds, 0 for the default. `container/probes` runs the command.
+//! nanoseconds, 0 for the default. `container::probe` runs the command.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Reads untrusted JSON: image configs, manifests, seccomp profiles. Each node knows its path, so
-//! an error names the field. `null` means the same as a missing field, as in Go's encoding/json.
+//! Reads untrusted JSON, such as image configs, manifests and seccomp profiles. Each node knows its
+//! path, so an error names the field. `null` means the same as a missing field, as in Go's
+//! encoding/json.
 //!
 //! A document's size in memory is estimated before it is parsed: a parsed `[{"":0},…]` takes a
 //! hundred times the bytes of its text.

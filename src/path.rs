@@ -1,7 +1,7 @@
 //! Cleans paths as text, without reading the file system, like Go's filepath.Clean.
 //!
-//! Symbolic links are not resolved here. Code that opens a path in a container resolves them by
-//! file descriptor.
+//! No symbolic link is resolved. Code that opens a path in a container resolves links by file
+//! descriptor.
 
 /// The path without `.`, `..` and double slashes. A relative path is resolved from `/`.
 pub fn clean(path: &str) -> String {

@@ -40,7 +40,7 @@ impl Reference {
             Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
             None => (text, None),
         };
-        // Only a colon after the last slash starts a tag; before it, the colon starts a port.
+        // A colon after the last slash starts a tag. A colon before that slash starts a port.
         let (name, tag) = match rest.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (rest, None),

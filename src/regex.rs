@@ -272,8 +272,8 @@ impl Parser<'_> {
         Ok(all)
     }
 
-    /// Parses `{m}`, `{m,}` or `{m,n}`. `None` for other text after `{`, which is then an ordinary
-    /// character.
+    /// Parses `{m}`, `{m,}` or `{m,n}`. `None` for other text after `{`. The `{` is then an
+    /// ordinary character.
     fn bounds(&mut self) -> Option<(usize, Option<usize>)> {
         let inner: String = self.rest.clone().skip(1).take_while(|&next| next != '}').collect();
         let has_end = self.rest.clone().nth(inner.chars().count() + 1) == Some('}');

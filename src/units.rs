@@ -1,6 +1,6 @@
 //! Quantities: sizes in bytes, numbers and lists of CPUs, durations.
 //!
-//! Each text is parsed here once into a number; an error is one sentence about the text. Sizes and
+//! Each text is parsed once, into a number; an error is one sentence about the text. Sizes and
 //! durations are printed as Docker prints them (its package go-units): decimal sizes with three
 //! digits, and durations such as `About an hour`. Lists of CPUs have the "List format" of
 //! cpuset(7).

@@ -347,7 +347,8 @@ impl<'a> Scan<'a> {
                         break;
                     }
                 }
-                // With a leading `*`, a later match would start here too, so there is none.
+                // If the pattern starts with `*`, any later match would also match from `at`, so
+                // there is none.
                 _ if pattern.begins_with_any() => break,
                 _ => {
                     result.push(characters[at]);

@@ -5,8 +5,9 @@
 //! matches decides. A rule that depends on a capability starts with a jump over the rule, called a
 //! guard. If the container has the capability, `open_guards` turns the guard into a jump to the
 //! next instruction. So one program, compiled once, serves every set of capabilities. If a verdict
-//! reads no arguments, Linux 5.11 caches it at installation and does not run the program for this
-//! call.
+//! next instruction. So one program, compiled once, serves every set of capabilities. If a verdict
+//! reads no arguments, Linux 5.11 and later cache it at installation, and run no program for its
+//! calls.
 
 use crate::syscalls::Arch;
 
@@ -114,8 +115,8 @@ pub struct Code {
     pub guards: Vec<(usize, u64)>,
 }
 
-/// Compiles the filter for these architectures, the native one first. The filter kills a process of
-/// any other architecture.
+/// Compiles the filter for these architectures, which start with the native one. The filter kills a
+/// process of any other architecture.
 pub fn compile(tables: &[Table]) -> Code {
     let mut code = Code::default();
     code.emit(KILL_PROCESS_OTHERS);
@@ -151,12 +152,12 @@ fn jump(k: u32) -> Instruction {
 }
 
 /// The ranges of numbers with the same verdict, each with its first number, in order. The first
-/// number of all is 0.
+/// range starts at 0.
 fn ranges<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<(u32, &'a Verdict)> {
     let mut ranges: Vec<(u32, &Verdict)> = Vec::new();
     for table in tables {
-        // The numbers below the first call of a further architecture have the former one's
-        // `unknown` already.
+        // Below the first call of a second architecture, the numbers already have the `unknown` of
+        // the first architecture.
         let first = table.calls.first().map_or(0, |(number, _)| *number);
         let mut next = if ranges.is_empty() { 0 } else { first };
         for (number, verdict) in &table.calls {
