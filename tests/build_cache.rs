@@ -158,7 +158,7 @@ fn the_config_comes_from_the_dockerfile_and_never_from_the_cache() {
     assert!(project.host.inspect("x", "{{json .Config.Healthcheck}}").contains("false"));
 }
 
-/// CVE-2024-24557: a loaded image claims steps that it did not execute.
+/// CVE-2024-24557: a loaded image may claim steps that were never executed.
 #[test]
 fn a_loaded_image_is_not_used_as_a_cache() {
     let project = Project::new("FROM bb\nRUN echo 1 >/one\n");

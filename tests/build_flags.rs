@@ -190,7 +190,7 @@ fn the_ignore_file_of_a_dockerfile_is_beside_it() {
         names.retain(|name| matches!(name.as_str(), "one" | "two"));
         names.concat()
     };
-    // Like Docker, take `dockerfile` if there is no `Dockerfile`; its own rules do not exist.
+    // Like Docker, take `dockerfile` if there is no `Dockerfile`. It has no ignore file of its own.
     assert_eq!(built(&[], ""), "one");
     assert_eq!(built(&["-f", text(&context.join("ci/Dockerfile"))], ""), "one");
     assert_eq!(built(&["-f", text(&context.join("ci/own"))], ""), "two");

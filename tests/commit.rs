@@ -123,7 +123,7 @@ fn a_killed_commit_leaves_the_container_running() {
     }
 }
 
-/// As in Docker, `-` is a file name here, not stdout.
+/// As in Docker, `-` after `-o` is a file name, not stdout.
 #[test]
 fn a_dash_after_output_names_a_file() {
     let host = Host::with_busybox();

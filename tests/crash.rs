@@ -11,7 +11,7 @@ use support::chance::Chance;
 use support::{Host, eventually, remove_cgroup};
 
 fn kill(pid: i32) {
-    // Ignore an error: the process may have ended by itself.
+    // Ignore an error: the process may have ended already.
     let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
 }
 

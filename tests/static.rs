@@ -1,4 +1,4 @@
-//! The binary is static, here and on 64-bit Arm.
+//! The binary is static, on this machine's architecture and on 64-bit Arm.
 
 mod support;
 

@@ -169,8 +169,8 @@ fn cp_makes_mount_points_inside() {
 #[test]
 fn no_command_runs_or_loads_a_file_of_a_container() {
     let host = Host::with_busybox();
-    // Every program leaves a mark when it runs. Every library is not a valid one, so the process
-    // that loads it fails.
+    // Every program leaves a mark when it runs. No library is valid, so a process that loads one
+    // fails.
     let script = "b=/bin/busybox; echo '#!/bin/busybox sh' >/poison; \
         echo 'echo $0 >>/mark' >>/poison; $b chmod 755 /poison; \
         for d in bin sbin usr/sbin usr/bin usr/local/bin; do $b mkdir -p /$d; \

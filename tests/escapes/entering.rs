@@ -148,7 +148,7 @@ fn watch_the_capabilities_of_entering_processes() {
     let most = field(&own, "CapBnd").unwrap();
     let mut seen = false;
     while !Path::new("/stop").exists() {
-        // PIDs are assigned in order, so the attack sees the next process that enters early.
+        // PIDs are assigned in order, so looking at the next PID shows an entering process early.
         let entries = fs::read_dir("/proc").unwrap().flatten();
         for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
             for pid in [pid, pid + 1] {

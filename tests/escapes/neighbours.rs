@@ -174,7 +174,8 @@ fn a_container_with_a_leased_hosts_file_joins_and_leaves_networks() {
 }
 
 /// A container that shares the network namespace leases the files, and the owner is removed. Guard:
-/// the removal opens none of the files. The container can't execute one of them either.
+/// the removal opens none of the files. The test also checks that the container can't execute one
+/// of them.
 #[test]
 fn a_container_whose_hosts_file_another_leases_can_be_removed() {
     let host = Host::on_machine();

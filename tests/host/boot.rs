@@ -1,5 +1,5 @@
-//! Checks of restarts, of `boot` and of `halt`. `power` tests real power cuts; here the host only
-//! stops its containers and removes its network.
+//! Checks of restarts, of `boot` and of `halt`. `power` tests real power cuts; in this file the
+//! host only stops its containers and removes its network.
 
 use crate::checks::check;
 use crate::host::Check;

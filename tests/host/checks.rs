@@ -360,7 +360,8 @@ pub fn oci_by_systemd() -> Vec<Check> {
     )]
 }
 
-/// What this machine's own kernel lacks: AppArmor's profiles, and the limits of RDMA devices.
+/// Checks of what this machine's own kernel lacks: AppArmor's profiles, and the limits of RDMA
+/// devices.
 pub fn labels_and_rdma() -> Vec<Check> {
     vec![
         check(

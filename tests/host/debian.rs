@@ -76,7 +76,7 @@ impl Suite {
         // Perl.
         const PACKAGES: [&str; 7] =
             ["systemd", "dbus", "podman", "docker.io", "apparmor", "iproute2", "usr-is-merged"];
-        // Of another name than the one without docker.io, which an older run may have left.
+        // The name differs from that of a root without docker.io, which an older run may have left.
         let files = self.directory(work).join("systemd-engines");
         if files.exists() {
             return files;

@@ -394,7 +394,7 @@ fn disks_with_quotas() -> Host {
     }
 }
 
-/// The same before quotactl_fd(2).
+/// The same on a kernel without quotactl_fd(2).
 fn oldest_with_quotas() -> Host {
     Host {
         name: "j",

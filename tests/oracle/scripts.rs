@@ -58,7 +58,7 @@ struct Program<'a> {
 /// A Docker and a mydocker, each in its own network namespace. Docker takes most of the time, so
 /// two lanes share the scripts.
 struct Lane {
-    // Dropped first, because its files are in the host's scratch directory.
+    // This field is first, so that Docker stops before `host` removes its files.
     docker: Dockerd,
     host: Host,
 }

@@ -1,6 +1,5 @@
 //! Images from and to a real registry: Debian's docker-registry on loopback, filled by skopeo. A
 //! proxy in front of it imitates the faults of networks.
-//! a proxy before it that does what networks do.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,11 +16,11 @@ pub enum Fault {
     Corrupt(usize),
     /// Pauses for this time after this many bytes of the body.
     Stall(usize, Duration),
-    /// Answers itself, with this status and these headers, each with its line end.
+    /// The proxy itself answers, with this status and these headers, each with its line end.
     Answer(u16, String),
-    /// Answers itself with status 200, this media type and this body.
+    /// The proxy itself answers with status 200, this media type and this body.
     Document(&'static str, String),
-    /// Answers itself with status 200, this `Content-Encoding` and this body.
+    /// The proxy itself answers with status 200, this `Content-Encoding` and this body.
     Encoded(&'static str, Vec<u8>),
     /// Sends this many bytes of the body at once, then one byte per interval.
     Drip(usize, Duration),
@@ -151,8 +151,8 @@ fn serve(
     if let Fault::Answer(status, headers) = &fault {
         let head = format!("HTTP/1.1 {status} Told\r\n{headers}Content-Length: 0\r\n");
         client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
-        // Read the body first: with unread data, closing would send a reset, which may overtake the
-        // answer.
+        // Read the body before the close: with unread data, closing would send a reset, which may
+        // overtake the answer.
         client.shutdown(std::net::Shutdown::Write)?;
         return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
     }
