@@ -17,7 +17,7 @@ use super::report::Vertex;
 use super::steps::{Build, State, check_emulation, is_proxy};
 use crate::digest::{Digest, ImageId};
 use crate::engine::options::{
-    CreateOptions, EndpointOption, HealthOptions, MountKind, MountOption,
+    CreateOptions, EndpointOption, HealthOptions, MountKind, MountOption, NamedUser,
 };
 use crate::error::{Context, Error, Result, fail};
 use crate::image::instruction::variable;
@@ -91,7 +91,7 @@ impl Build<'_> {
             command: encode(&command),
             entrypoint: Some(String::new()),
             env: encode(&env),
-            user: Some(config.user.clone()),
+            user: NamedUser { name: Some(config.user.clone()).into(), ..NamedUser::default() },
             workdir: Some(cwd.unwrap_or("/").to_owned()),
             mounts: config.volumes.iter().map(|path| volume(path)).collect(),
             networks: network

@@ -23,7 +23,7 @@ use super::state::{State, is_paused};
 use super::{events, updated};
 use crate::error::{Context, Result};
 use crate::runtime::exec::{self, Target};
-use crate::runtime::spec::{IdMaps, Process};
+use crate::runtime::spec::{Capabilities, IdMaps, Process};
 use crate::runtime::{Stdio, capabilities, cgroup};
 use crate::store::{Roots, journal};
 use crate::sys::{self, signal::Signal};
@@ -86,24 +86,18 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     let (check, shell) = (&health.check, health.shell.as_deref().unwrap_or_default());
     let (record, state) = (probed.record, probed.state);
     let defaults = (probed.process)(record)?;
+    // The first process may have fewer capabilities than the record says.
+    let bounding = defaults.capabilities.bounding & capabilities::bounding_set(state.pid);
     let process = Process {
         args: check.args(shell).unwrap_or_default(),
         terminal: false,
         window: None,
-        // The first process may have fewer capabilities than the record says.
-        capabilities: defaults.capabilities & capabilities::bounding_set(state.pid),
+        capabilities: Capabilities { bounding, ..defaults.capabilities },
         ..defaults
     };
     let cgroups = updated::cgroups(&Files::new(probed.roots, &record.id), state);
-    let target = Target {
-        pid: state.pid,
-        start_time: state.start_time,
-        cgroups: &cgroups,
-        must_be_there: false,
-        has_time: false,
-        has_hosts_mounts: false,
-        ids: record.ids().map(IdMaps::from),
-    };
+    let ids = record.ids().map(IdMaps::from);
+    let target = Target::new(state.pid, state.start_time, &cgroups, ids);
     let streams = || -> Result<_, Errno> {
         let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let (output, theirs) = pipe_with(PipeFlags::CLOEXEC)?;

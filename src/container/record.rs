@@ -31,7 +31,8 @@ use crate::port::Publish;
 use crate::raw;
 use crate::resolver::Resolver;
 use crate::runtime::spec::{
-    Device, DeviceRule, IdMap, ProcessLimits, Propagation, Recursion, Resources, SystemSettings,
+    Device, DeviceRule, IdMap, NamedUser, ProcessLimits, Propagation, Recursion, Resources,
+    SystemSettings,
 };
 use crate::store::{self, Directory, Durability, OrEmpty, Roots, stored_as_text, stored_flat};
 
@@ -66,15 +67,12 @@ stored_flat! {
         pub command: Vec<String>,
         pub env: Vec<String>,
         pub cwd: String,
-        /// The value of `--user`, `USER[:GROUP]`; empty means root.
-        pub user: OrEmpty<String>,
-        /// The values of `--group-add`.
-        pub groups: Vec<String> => optional,
+        pub user: NamedUser => flat,
         pub hostname: String,
         pub streams: StreamOptions => flat,
         pub system: SystemSettings => flat,
         pub privileged: bool,
-        pub confinement: ConfinementRecord,
+        pub confinement: SecurityOptions,
         pub stop_signal: StopSignal,
         pub labels: Vec<(String, String)>,
         pub annotations: Vec<(String, String)> => optional,
@@ -184,30 +182,38 @@ pub struct UserNamespaceRecord {
     pub unmapped: Vec<String>,
 }
 
-/// The values of `--cap-add`, `--cap-drop` and `--security-opt`.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct ConfinementRecord {
-    /// Names such as `CAP_NET_ADMIN`, or `ALL`.
-    pub cap_add: Vec<String>,
-    pub cap_drop: Vec<String>,
-    pub seccomp: SeccompRecord,
-    pub no_new_privileges: bool,
-    /// The name of an AppArmor profile, or `unconfined`; `None` means the default.
-    pub apparmor: Option<String>,
-    /// Parts of the SELinux label: `user:…`, `role:…`, `type:…` or `level:…`.
-    pub selinux: Vec<String>,
-    pub system_paths_unconfined: bool,
+stored_flat! {
+    /// The values of `--cap-add`, `--cap-drop` and `--security-opt`. `Profile` is the type of a
+    /// seccomp profile: the path of a file in the options, and the file's content in the record.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct SecurityOptions<Profile = String> {
+        /// Names such as `CAP_NET_ADMIN`, or `ALL`.
+        pub cap_add: Vec<String>,
+        pub cap_drop: Vec<String>,
+        pub seccomp: SeccompOption<Profile>,
+        pub no_new_privileges: bool,
+        /// The name of an AppArmor profile, or `unconfined`; `None` means the default.
+        pub apparmor: Option<String>,
+        /// Parts of the SELinux label: `user:…`, `role:…`, `type:…` or `level:…`. The options may
+        /// also have `disable`.
+        pub selinux: Vec<String>,
+        /// `systempaths=unconfined`: mask no path in /proc and /sys and make none read-only.
+        pub system_paths_unconfined: bool,
+    }
 }
 
-/// The value of `--security-opt seccomp=`. The record stores the value as text: empty,
-/// `unconfined`, or the profile itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SeccompRecord {
+/// The value of `--security-opt seccomp=`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SeccompOption<Profile> {
+    #[default]
     Default,
     Unconfined,
-    /// A profile as JSON in Docker's format.
-    Profile(String),
+    /// A profile in Docker's JSON format.
+    Profile(Profile),
 }
+
+/// The value in a record, which stores it as text: empty, `unconfined`, or the profile itself.
+pub type SeccompRecord = SeccompOption<String>;
 
 stored_as_text!(SeccompRecord);
 
@@ -321,7 +327,7 @@ impl MountRecord {
 }
 
 /// The type of a mount.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountKind {
     Bind,
     Volume,

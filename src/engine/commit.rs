@@ -125,7 +125,7 @@ impl Engine {
                 ("/", "") => String::new(),
                 (cwd, _) => raw::utf8("working directory", cwd)?,
             },
-            user: raw::utf8("user", record.user.as_deref().unwrap_or_default())?,
+            user: raw::utf8("user", record.user.name.as_deref().unwrap_or_default())?,
             stop_signal: (!is_default).then(|| record.stop_signal.to_string()),
             volumes,
             labels: record.labels.clone(),

@@ -7,14 +7,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::thread::CapabilitySet;
 
-use super::options::{Confinement, SeccompOption};
 use super::warning::Warning;
 use crate::container::mode::{NamespaceMode, NetworkMode};
-use crate::container::record::{ConfinementRecord, Record, SeccompRecord};
+use crate::container::record::{Record, SeccompOption, SecurityOptions};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::capabilities::{self, names};
 use crate::runtime::label::{self, Label};
@@ -27,17 +26,17 @@ pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
 /// Makes the record of the flags. Fails if this host does not support what they require, or if the
 /// seccomp profile is not valid.
-pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
+pub(super) fn describe(asked: &SecurityOptions<PathBuf>) -> Result<SecurityOptions> {
     let seccomp = match &asked.seccomp {
-        SeccompOption::Default => SeccompRecord::Default,
-        SeccompOption::Unconfined => SeccompRecord::Unconfined,
-        SeccompOption::File(path) => {
+        SeccompOption::Default => SeccompOption::Default,
+        SeccompOption::Unconfined => SeccompOption::Unconfined,
+        SeccompOption::Profile(path) => {
             let text = read_profile(path).map_err(Error::of_usage)?;
             // Compile the profile now, so that a broken one fails at creation and not at the start.
             seccomp_profile::of_file(&text, capabilities::DEFAULT)
                 .context(|| format!("--security-opt seccomp={}", path.display()))
                 .map_err(Error::of_usage)?;
-            SeccompRecord::Profile(text)
+            SeccompOption::Profile(text)
         }
     };
     if let Some(profile) = &asked.apparmor
@@ -56,7 +55,7 @@ pub(super) fn describe(asked: &Confinement) -> Result<ConfinementRecord> {
             fail!("--cap-add {name}: this kernel or this user does not have it");
         }
     }
-    Ok(ConfinementRecord {
+    Ok(SecurityOptions {
         cap_add: asked.cap_add.clone(),
         cap_drop: asked.cap_drop.clone(),
         seccomp,
@@ -89,7 +88,7 @@ pub(super) fn capabilities(record: &Record) -> u64 {
     if record.privileged {
         return all;
     }
-    let ConfinementRecord { cap_add, cap_drop, .. } = &record.confinement;
+    let SecurityOptions { cap_add, cap_drop, .. } = &record.confinement;
     let has_all = |names: &[String]| names.iter().any(|name| name == ALL);
     let bits = |names: &[String]| {
         names.iter().filter_map(|name| names::bit(name)).fold(0, |bits, bit| bits | bit)
@@ -143,9 +142,9 @@ pub(super) fn warning(record: &Record) -> Option<Warning> {
 pub(super) fn seccomp(record: &Record) -> Result<Seccomp> {
     Ok(match &record.confinement.seccomp {
         _ if record.privileged => Seccomp::Unconfined,
-        SeccompRecord::Default => Seccomp::Default,
-        SeccompRecord::Unconfined => Seccomp::Unconfined,
-        SeccompRecord::Profile(profile) => {
+        SeccompOption::Default => Seccomp::Default,
+        SeccompOption::Unconfined => Seccomp::Unconfined,
+        SeccompOption::Profile(profile) => {
             let mut filter = seccomp_profile::of_file(profile, capabilities(record))?;
             if let Some(listener) = &mut filter.listener {
                 listener.id = record.id.to_string();
@@ -176,13 +175,13 @@ pub(super) fn has_default_apparmor() -> bool {
 
 /// Returns the values of `--security-opt` for `inspect`. A seccomp profile is its text, as in
 /// Docker.
-pub(super) fn options(confinement: &ConfinementRecord) -> Vec<String> {
+pub(super) fn options(confinement: &SecurityOptions) -> Vec<String> {
     let mut options: Vec<String> =
         confinement.selinux.iter().map(|part| format!("label={part}")).collect();
     if confinement.no_new_privileges {
         options.push("no-new-privileges".to_owned());
     }
-    if confinement.seccomp != SeccompRecord::Default {
+    if confinement.seccomp != SeccompOption::Default {
         options.push(format!("seccomp={}", confinement.seccomp));
     }
     if let Some(profile) = &confinement.apparmor {

@@ -23,7 +23,7 @@ use crate::container::{events, updated};
 use crate::digest::Digest;
 use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Result, fail};
 use crate::runtime::seccomp::Seccomp;
-use crate::runtime::spec::{IdMaps, Identity, Process};
+use crate::runtime::spec::{Capabilities, IdMaps, Identity, NamedUser, Process};
 use crate::runtime::{Stdio, capabilities, cgroup, exec};
 use crate::sys::{self, clone::Child};
 use crate::tty;
@@ -89,11 +89,18 @@ impl Engine {
             super::create::set_env(&mut env, pair);
         }
         env.retain(|pair| pair.contains('=') || !options.env.contains(pair));
-        let user = match (&options.user, defaults.user) {
-            (Some(asked), Identity::Named { groups, .. }) => {
-                Identity::Named { user: Some(asked.clone()), groups }
+        let user = match &options.user {
+            Some(name) => {
+                let (name, groups) = (Some(name.clone()).into(), record.user.groups.clone());
+                Identity::Named(NamedUser { name, groups })
             }
-            (_, user) => user,
+            None => defaults.user,
+        };
+        let bounding = if privileged {
+            capabilities::all()
+        } else {
+            // The first process may have fewer capabilities than its record names.
+            defaults.capabilities.bounding & capabilities::bounding_set(state.pid)
         };
         let process = Process {
             args: options.command.clone(),
@@ -102,25 +109,13 @@ impl Engine {
             user,
             terminal,
             window: if terminal { tty::size() } else { None },
-            capabilities: if privileged {
-                capabilities::all()
-            } else {
-                // The first process may have fewer capabilities than its record names.
-                defaults.capabilities & capabilities::bounding_set(state.pid)
-            },
+            capabilities: Capabilities { bounding, ..defaults.capabilities },
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
             ..defaults
         };
         let cgroups = updated::cgroups(&Files::new(&self.roots, &record.id), state);
-        let target = exec::Target {
-            pid: state.pid,
-            start_time: state.start_time,
-            cgroups: &cgroups,
-            must_be_there: false,
-            has_time: false,
-            has_hosts_mounts: false,
-            ids: record.ids().map(IdMaps::from),
-        };
+        let ids = record.ids().map(IdMaps::from);
+        let target = exec::Target::new(state.pid, state.start_time, &cgroups, ids);
         if options.detach {
             let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
             let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };

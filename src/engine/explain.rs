@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::{Engine, confine};
 use crate::container::files::Files;
-use crate::container::record::{MountKind, MountRecord, Record, SeccompRecord};
+use crate::container::record::{MountKind, MountRecord, Record, SeccompOption};
 use crate::container::state::{Condition, State};
 use crate::container::{names, updated};
 use crate::container_id::short;
@@ -114,7 +114,7 @@ impl Engine {
     fn process(&self, record: &Record, state: Option<&State>) -> Fact {
         let mut parts = vec![fact("command", record.args().join(" "))];
         parts.extend(state.map(|state| fact("pid", state.pid)));
-        parts.push(fact("user", record.user.as_deref().unwrap_or("root")));
+        parts.push(fact("user", record.user.name.as_deref().unwrap_or("root")));
         parts.push(fact("cwd", &record.cwd));
         parts.push(fact("image", &record.image));
         group("process", "", parts)
@@ -425,9 +425,9 @@ fn confinement(record: &Record, state: Option<&State>) -> Result<Vec<Fact>> {
     ];
     let profile = match record.confinement.seccomp {
         _ if record.privileged => "unconfined",
-        SeccompRecord::Default => "default",
-        SeccompRecord::Unconfined => "unconfined",
-        SeccompRecord::Profile(_) => "custom",
+        SeccompOption::Default => "default",
+        SeccompOption::Unconfined => "unconfined",
+        SeccompOption::Profile(_) => "custom",
     };
     let mut seccomp = Vec::new();
     if let Some(refused) = confine::seccomp(record)?.refused(held) {

@@ -11,7 +11,7 @@ use std::ffi::CStr;
 use crate::container::mode::NamespaceMode;
 use crate::container::record::Record;
 use crate::error::{Context, Result};
-use crate::runtime::spec::{Mount, MountSource};
+use crate::runtime::spec::{Mount, MountSource, SystemPaths};
 
 /// The group ID of `tty`, which nearly every image has.
 const TTY: u32 = 5;
@@ -67,13 +67,13 @@ pub(super) fn standard(record: &Record) -> Vec<Mount> {
 
 /// Returns the masked and the read-only paths. There are none with `--privileged` or
 /// `systempaths=unconfined`.
-pub(super) fn hidden(record: &Record) -> Result<(Vec<String>, Vec<String>)> {
+pub(super) fn system_paths(record: &Record) -> Result<SystemPaths> {
     if record.privileged || record.confinement.system_paths_unconfined {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(SystemPaths::default());
     }
     let mut masked: Vec<String> = MASKED.map(str::to_owned).into();
     masked.extend(thermal_throttles()?);
-    Ok((masked, READ_ONLY.map(str::to_owned).into()))
+    Ok(SystemPaths { masked, read_only: READ_ONLY.map(str::to_owned).into() })
 }
 
 /// Returns the paths of each CPU's thermal throttle counters, which show how busy other containers

@@ -11,7 +11,10 @@ pub use crate::address::{HostAddress, Ip};
 pub use crate::container::health::OnFailure;
 pub use crate::container::logs::{Address as LogAddress, LogOptions, Syslog};
 pub use crate::container::mode::{NamespaceMode, NamespaceModes, NetworkMode};
-pub use crate::container::record::{DeviceOptions, EndpointSettings, Lifecycle, StreamOptions};
+pub use crate::container::record::{
+    DeviceOptions, EndpointSettings, Lifecycle, MountKind, SeccompOption, SecurityOptions,
+    StreamOptions,
+};
 pub use crate::container::restart::RestartPolicy;
 pub use crate::container::stop_signal::StopSignal;
 pub use crate::healthcheck::Healthcheck;
@@ -35,8 +38,8 @@ use crate::regex::Regex;
 pub use crate::resolver::Resolver;
 pub use crate::runtime::capabilities::names as capabilities;
 pub use crate::runtime::spec::{
-    Device, DeviceKind, DeviceRate, DeviceRule, IdMap, ProcessLimits, Propagation, RateKind,
-    Recursion, Resources, Rlimit, SystemSettings,
+    Device, DeviceKind, DeviceRate, DeviceRule, IdMap, NamedUser, ProcessLimits, Propagation,
+    RateKind, Recursion, Resources, Rlimit, SystemSettings,
 };
 pub use crate::runtime::{rlimits, sysctl};
 pub use crate::sys::signal::Signal;
@@ -72,15 +75,13 @@ pub struct CreateOptions {
     /// `--volumes-from`: a container, and whether its volumes are mounted read-only.
     pub volumes_from: Vec<(String, bool)>,
     pub workdir: Option<String>,
-    pub user: Option<String>,
-    /// `--group-add`
-    pub groups: Vec<String>,
+    pub user: NamedUser,
     pub hostname: Option<String>,
     /// `--entrypoint`: one word, as in Docker. An empty word removes the image's entrypoint.
     pub entrypoint: Option<String>,
     pub system: SystemSettings,
     pub privileged: bool,
-    pub confinement: Confinement,
+    pub confinement: SecurityOptions<PathBuf>,
     pub stop_signal: Option<StopSignal>,
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
@@ -220,41 +221,6 @@ pub struct FileOption {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-}
-
-/// `--cap-add`, `--cap-drop` and `--security-opt`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Confinement {
-    /// Names such as `CAP_NET_ADMIN`, or `ALL`.
-    pub cap_add: Vec<String>,
-    pub cap_drop: Vec<String>,
-    pub no_new_privileges: bool,
-    pub seccomp: SeccompOption,
-    /// The name of an AppArmor profile, or `unconfined`.
-    pub apparmor: Option<String>,
-    /// `disable`, or `user:…`, `role:…`, `type:…`, `level:…`.
-    pub selinux: Vec<String>,
-    /// `systempaths=unconfined`: mask no path in /proc and /sys and make none read-only.
-    pub system_paths_unconfined: bool,
-}
-
-/// `--security-opt seccomp=`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SeccompOption {
-    #[default]
-    Default,
-    Unconfined,
-    /// A profile in Docker's JSON format.
-    File(PathBuf),
-}
-
-/// The type of a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MountKind {
-    Bind,
-    Volume,
-    Tmpfs,
-    Image,
 }
 
 /// How `run`, `start -a` and `attach` connect this process's streams and signals to the container.

@@ -21,9 +21,9 @@ use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
 use crate::runtime::devices::{host_node, host_nodes, nodes_below};
 use crate::runtime::spec::{
-    Attributes, Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, DeviceVerdict,
-    FurtherLimits, Hooks, IdMaps, Identity, Mount, MountSource, NodeKind, Process, Resources, Root,
-    Scheduling, Spec,
+    Attributes, Capabilities, Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule,
+    DeviceVerdict, FurtherLimits, Hooks, IdMaps, Identity, Mount, MountSource, NodeKind, Process,
+    Resources, Root, Scheduling, Spec,
 };
 use crate::store::{self, Durability};
 use crate::tty;
@@ -66,7 +66,6 @@ impl Engine {
         }
         let (devices, device_access) =
             if record.privileged { (host_nodes()?, DeviceAccess::All) } else { devices(record)? };
-        let (masked, read_only_paths) = filesystems::hidden(record)?;
         Ok(Spec {
             root,
             system: record.system.clone(),
@@ -80,8 +79,7 @@ impl Engine {
             device_access,
             cgroup: cgroup(record)?,
             default_sysctls: default_sysctls(record),
-            masked,
-            read_only_paths,
+            system_paths: filesystems::system_paths(record)?,
             root_propagation: None,
             mount_label: None,
             hooks: Hooks::default(),
@@ -303,13 +301,14 @@ pub(super) fn process(record: &Record) -> Result<Process> {
         args: record.args(),
         env: record.env.clone(),
         cwd: record.cwd.clone(),
-        user: Identity::Named { user: record.user.0.clone(), groups: record.groups.clone() },
+        user: Identity::Named(record.user.clone()),
         completes_env: true,
         terminal: record.streams.tty,
         window: if record.streams.tty { tty::size() } else { None },
-        capabilities: confine::capabilities(record),
-        inheritable: 0,
-        ambient: 0,
+        capabilities: Capabilities {
+            bounding: confine::capabilities(record),
+            ..Capabilities::default()
+        },
         seccomp: confine::seccomp(record)?,
         no_new_privileges: record.confinement.no_new_privileges,
         label: confine::label(record),

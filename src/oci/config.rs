@@ -17,7 +17,7 @@ use super::systemd::Unit;
 use super::{linux, mounts, process, resources, scheduling};
 use crate::error::{Context, Result, fail};
 use crate::json::{self, Node};
-use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec, SystemSettings};
+use crate::runtime::spec::{Hook, Hooks, Namespace, Root, Spec, SystemPaths, SystemSettings};
 
 /// The largest config.json that is read, in bytes.
 const MAX_CONFIG: u64 = 8 << 20;
@@ -110,8 +110,10 @@ pub fn parse(
     let mounts = mounts::parse(&root, bundle, ids.as_ref(), root_propagation)?;
     let (cgroup, unit) = linux::cgroup(&linux, id, by_systemd)?;
     let sysctls = linux::sysctls(&linux, &namespaces)?;
-    let (masked, read_only_paths) =
-        (absolute_paths(&linux, "maskedPaths")?, absolute_paths(&linux, "readonlyPaths")?);
+    let system_paths = SystemPaths {
+        masked: absolute_paths(&linux, "maskedPaths")?,
+        read_only: absolute_paths(&linux, "readonlyPaths")?,
+    };
     let (host_hooks, hooks) = hooks(&root, bundle)?;
     let annotations = match root.get("annotations")? {
         Some(all) => all.fields(MAX_ENTRIES, |key, value| {
@@ -123,7 +125,8 @@ pub fn parse(
         None => Vec::new(),
     };
     let annotations = annotations.into_iter().collect();
-    process.seccomp = linux::seccomp(&linux, process.capabilities, id, bundle, &annotations)?;
+    let capabilities = process.capabilities.bounding;
+    process.seccomp = linux::seccomp(&linux, capabilities, id, bundle, &annotations)?;
     let device_access = match linux.get("resources")? {
         Some(resources) => resources::device_access(&resources)?,
         None => resources::none(),
@@ -155,8 +158,7 @@ pub fn parse(
         device_access,
         cgroup,
         default_sysctls: Vec::new(),
-        masked,
-        read_only_paths,
+        system_paths,
         hooks,
     };
     Ok(Config {

@@ -49,7 +49,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         None => from_flags(own, args, command)?,
     };
     scheduling::of_linux(&linux, &mut process.scheduling)?;
-    let (capabilities, state) = (process.capabilities, &container.state);
+    let (capabilities, state) = (process.capabilities.bounding, &container.state);
     process.seccomp =
         linux::seccomp(&linux, capabilities, id, state.bundle.as_ref(), &state.annotations)?;
     process.preserved = super::preserved(args, 0)?;
@@ -119,8 +119,7 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     let mut process = parse(node)?;
     let has = |key| Ok::<_, crate::error::Error>(node.get(key)?.is_some());
     if !has("capabilities")? {
-        (process.capabilities, process.inheritable, process.ambient) =
-            (own.capabilities, own.inheritable, own.ambient);
+        process.capabilities = own.capabilities;
     }
     if !has("rlimits")? {
         process.limits.rlimits = own.limits.rlimits;
@@ -211,7 +210,7 @@ fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> 
     }
     for name in args.values("cap") {
         match names::bit(name) {
-            Some(bit) => process.capabilities |= bit,
+            Some(bit) => process.capabilities.bounding |= bit,
             None => super::warn(&format!("--cap: no capability is called '{name}'; left out")),
         }
     }

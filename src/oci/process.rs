@@ -9,7 +9,7 @@ use crate::json::Node;
 use crate::runtime::capabilities::{self, names};
 use crate::runtime::label::{self, Label};
 use crate::runtime::seccomp::Seccomp;
-use crate::runtime::spec::{Identity, Process, ProcessLimits, Rlimit, Scheduling};
+use crate::runtime::spec::{Capabilities, Identity, Process, ProcessLimits, Rlimit, Scheduling};
 
 /// The largest user or group ID: to the kernel, -1 means "unchanged".
 const MAX_ID: u32 = u32::MAX - 1;
@@ -40,7 +40,6 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
         _ => None,
     };
     let (user, umask) = user(node)?;
-    let sets = sets(node)?;
     let score = match node.get("oomScoreAdj")? {
         Some(score) => match i32::try_from(score.signed()?) {
             Ok(number @ -1000..=1000) => Some(number),
@@ -56,9 +55,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
         completes_env: false,
         terminal,
         window,
-        capabilities: sets.bounding,
-        inheritable: sets.inheritable,
-        ambient: sets.ambient,
+        capabilities: capability_sets(node)?,
         seccomp: Seccomp::Unconfined,
         no_new_privileges: flag(node, "noNewPrivileges")?,
         label: label(node)?,
@@ -80,9 +77,7 @@ pub fn none() -> Process {
         completes_env: false,
         terminal: false,
         window: None,
-        capabilities: 0,
-        inheritable: 0,
-        ambient: 0,
+        capabilities: Capabilities::default(),
         seccomp: Seccomp::Unconfined,
         no_new_privileges: false,
         label: None,
@@ -122,17 +117,8 @@ fn user(process: &Node<'_>) -> Result<(Identity, Option<u32>)> {
     Ok((numbers, umask.transpose()?))
 }
 
-/// The capability sets that survive execve(2). The kernel computes the permitted and effective sets
-/// from them and from the user ID (capabilities(7)).
-struct Sets {
-    bounding: u64,
-    inheritable: u64,
-    ambient: u64,
-}
-
-fn sets(process: &Node<'_>) -> Result<Sets> {
-    let none = Sets { bounding: 0, inheritable: 0, ambient: 0 };
-    let Some(sets) = process.get("capabilities")? else { return Ok(none) };
+fn capability_sets(process: &Node<'_>) -> Result<Capabilities> {
+    let Some(sets) = process.get("capabilities")? else { return Ok(Capabilities::default()) };
     let known = capabilities::all();
     let set = |key| -> Result<u64> {
         let bits = sets.list(key, MAX_ENTRIES, |node| {
@@ -156,8 +142,7 @@ fn sets(process: &Node<'_>) -> Result<Sets> {
             super::warn(&format!("{}: {names} can't be granted", sets.need(key)?.path()));
         }
     }
-    let ambient = granted;
-    Ok(Sets { bounding: set("bounding")?, inheritable, ambient })
+    Ok(Capabilities { bounding: set("bounding")?, inheritable, ambient: granted })
 }
 
 fn label(process: &Node<'_>) -> Result<Option<Label>> {

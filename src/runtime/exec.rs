@@ -59,6 +59,27 @@ pub struct Target<'a> {
     pub ids: Option<IdMaps>,
 }
 
+impl<'a> Target<'a> {
+    /// A container in a mount namespace of its own and in the host's time namespace, as each
+    /// container of a record is.
+    pub fn new(
+        pid: i32,
+        start_time: u64,
+        cgroups: &'a [String],
+        ids: Option<IdMaps>,
+    ) -> Target<'a> {
+        Target {
+            pid,
+            start_time,
+            cgroups,
+            must_be_there: false,
+            has_time: false,
+            has_hosts_mounts: false,
+            ids,
+        }
+    }
+}
+
 /// Starts `process` in the container. Returns the helper, a child of the caller, which exits after
 /// the process and with the process's status. Also returns the master of the terminal, if the
 /// process has one. Fails if the container is not running, or with the error and exit status of the

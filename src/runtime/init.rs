@@ -175,7 +175,7 @@ fn run(
     };
     let mut process = spec.process.clone();
     if !open_devices {
-        process.capabilities &= !CapabilitySet::MKNOD.bits();
+        process.capabilities.bounding &= !CapabilitySet::MKNOD.bits();
     }
     let mut keep = vec![parent.as_fd()];
     keep.extend(agent.as_ref().map(Agent::descriptor));

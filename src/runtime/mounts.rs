@@ -19,6 +19,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::namespaces::Joined;
 use super::spec::{
     Attributes, LastPropagation, Mount, MountSource, Namespace, Propagation, Recursion, Root, Spec,
+    SystemPaths,
 };
 use super::user_namespace::map_owners;
 use super::{bind_source, copies, copy_up, devices, process, propagation, rootfs};
@@ -96,8 +97,9 @@ pub fn mount_all(
     if !spec.system.sysctls.is_empty() && !attaching.has_proc {
         fail!("the container has no /proc, through which its sysctls are set");
     }
-    if !spec.masked.is_empty() || !spec.read_only_paths.is_empty() {
-        hide(root, spec).traced("move_mount", || "hide and lock paths of the kernel".to_owned())?;
+    if spec.system_paths != SystemPaths::default() {
+        hide(root, &spec.system_paths)
+            .traced("move_mount", || "hide and lock paths of the kernel".to_owned())?;
     }
     for (tree, last) in attaching.unsettled {
         sys::mount::set_propagation(tree.as_fd(), propagation::flag(last.kind), last.recursive)
@@ -483,9 +485,9 @@ fn filesystem(
 
 /// Mounts an empty directory or the null device over each masked path, and makes each read-only
 /// path read-only. A symbolic link in a path leads to the file in the container that it names.
-fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
+fn hide(root: BorrowedFd<'_>, paths: &SystemPaths) -> Result<()> {
     let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
-    for path in &spec.masked {
+    for path in &paths.masked {
         let Some(target) = existing(root, path)? else { continue };
         let stat = fstat(&target).context(|| format!("stat {path}"))?;
         let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
@@ -507,7 +509,7 @@ fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
             empty = Some(cover);
         }
     }
-    for path in &spec.read_only_paths {
+    for path in &paths.read_only {
         let Some(target) = existing(root, path)? else { continue };
         let tree = sys::mount::copy_tree(target.as_fd(), true)
             .context(|| format!("copy the mount of {path}"))?;

@@ -23,7 +23,7 @@ use rustix::thread::{
 
 use super::seccomp::Program as Filter;
 use super::seccomp::listener::Agent;
-use super::spec::{IdRange, Identity, Process, Scheduling};
+use super::spec::{Capabilities, IdRange, Identity, Process, Scheduling};
 use super::user::User;
 use super::user_namespace::{UserNamespace, root_of};
 use super::{capabilities, label, pid1, user};
@@ -114,14 +114,15 @@ pub fn confine<'a>(
     }
     // Reduce the bounding set before the other sets, because reducing the bounding set needs
     // CAP_SETPCAP.
-    capabilities::limit_bounding(process.capabilities).traced("prctl", || {
-        format!("PR_CAPBSET_DROP all but {}", capabilities::list_names(process.capabilities))
+    let Capabilities { bounding, inheritable, ambient } = process.capabilities;
+    capabilities::limit_bounding(bounding).traced("prctl", || {
+        format!("PR_CAPBSET_DROP all but {}", capabilities::list_names(bounding))
     })?;
     let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     set_thread_groups(&groups).context(|| "set the supplementary groups")?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).context(|| format!("become group {}", user.gid))?;
-    let filter = process.seccomp.program(process.capabilities);
+    let filter = process.seccomp.program(bounding);
     // Without no_new_privs, installing a filter needs CAP_SYS_ADMIN. The capability stays
     // permitted, but not effective, until the filter is installed.
     let spare = if filter.is_some() && !process.no_new_privileges {
@@ -129,18 +130,18 @@ pub fn confine<'a>(
     } else {
         0
     };
-    let granted = process.inheritable | process.ambient;
+    let granted = inheritable | ambient;
     set_keep_capabilities(spare | granted != 0)
         .context(|| "keep capabilities over a change of user")?;
     // For another user than root, the kernel now empties the effective set. For root, `limit` below
     // reduces the effective set.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
     trace::step("setresuid", || format!("become user {}, group {}", user.uid, user.gid));
-    capabilities::limit(process.capabilities, spare | granted).traced("capset", || {
+    capabilities::limit(bounding, spare | granted).traced("capset", || {
         "permitted and effective cut to the same; nothing inheritable".to_owned()
     })?;
     if granted != 0 {
-        capabilities::grant(process.inheritable, process.ambient, spare)?;
+        capabilities::grant(inheritable, ambient, spare)?;
     }
     // Change the directory as the new user, so that the program does not start in a directory that
     // this user may not enter.
@@ -216,9 +217,9 @@ impl<'a> Confined<'a> {
         if let (Some(agent), Some(listener)) = (agent, listener) {
             agent.hand_over(listener.as_fd())?;
         }
-        if *stays && process.ambient == 0 {
+        if *stays && process.capabilities.ambient == 0 {
             // This process calls no execve(2), which would drop its spare capabilities.
-            capabilities::limit(process.capabilities, 0)?;
+            capabilities::limit(process.capabilities.bounding, 0)?;
         }
         if *init {
             pid1::become_init()?;
@@ -241,10 +242,10 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
     if ids.is_some() {
         become_user(uid)?;
     }
-    let permitted = capabilities::lower_effective(process.capabilities)?;
+    let permitted = capabilities::lower_effective(process.capabilities.bounding)?;
     let user = match &process.user {
-        Identity::Named { user, groups } => {
-            user::look_up(root, user.as_deref().unwrap_or("0"), groups)
+        Identity::Named(user) => {
+            user::look_up(root, user.name.as_deref().unwrap_or("0"), &user.groups)
         }
         Identity::Numbers { uid, gid, groups } => {
             let last = process.env.iter().rev().find(|pair| name_of(pair) == "HOME");

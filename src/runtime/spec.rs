@@ -12,7 +12,7 @@ use miniserde::{Deserialize, Serialize};
 pub use super::ids::{IdMap, IdMaps, IdRange};
 use super::label::Label;
 use super::seccomp::Seccomp;
-use crate::store::stored_flat;
+use crate::store::{OrEmpty, stored_flat};
 pub use crate::sys::schedule::Scheduler;
 
 /// The description of one container and of its first process.
@@ -36,13 +36,7 @@ pub struct Spec {
     pub cgroup: Cgroup,
     /// Kernel parameters that are set before `system.sysctls`. An error is ignored.
     pub default_sysctls: Vec<(&'static str, String)>,
-    /// Absolute paths in the container that are masked: a directory appears empty, a file as the
-    /// null device. A missing path is ignored. Symbolic links are followed inside the container's
-    /// root.
-    pub masked: Vec<String>,
-    /// Absolute paths in the container that are made read-only. Missing paths and symbolic links
-    /// are treated as for `masked`.
-    pub read_only_paths: Vec<String>,
+    pub system_paths: SystemPaths,
     /// The propagation of the container's `/`; `None` means private.
     pub root_propagation: Option<LastPropagation>,
     /// The SELinux label of the files in new file systems.
@@ -61,6 +55,16 @@ impl Spec {
     pub fn root_is_slave(&self) -> bool {
         self.root_propagation.is_some_and(|last| last.kind == PropagationKind::Slave)
     }
+}
+
+/// Paths of the kernel's file systems that the container must not use in full, as absolute paths in
+/// the container. A missing path is ignored. Symbolic links are followed inside the container's
+/// root.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SystemPaths {
+    /// Paths that are masked: a directory appears empty, a file as the null device.
+    pub masked: Vec<String>,
+    pub read_only: Vec<String>,
 }
 
 /// The source of the root file system.
@@ -131,10 +135,7 @@ pub struct Process {
     pub terminal: bool,
     /// The rows and columns of the terminal at the start.
     pub window: Option<(u16, u16)>,
-    /// The bounding and permitted sets, with bit N for capability number N (capabilities(7)).
-    pub capabilities: u64,
-    pub inheritable: u64,
-    pub ambient: u64,
+    pub capabilities: Capabilities,
     pub seccomp: Seccomp,
     /// Whether no executed program may gain privileges (PR_SET_NO_NEW_PRIVS, prctl(2)).
     pub no_new_privileges: bool,
@@ -146,6 +147,16 @@ pub struct Process {
     pub new_keyring: bool,
     /// The number of the caller's descriptors, from 3 up, that the program inherits.
     pub preserved: u32,
+}
+
+/// The capability sets of a process that survive execve(2), with bit N for capability number N. The
+/// kernel computes the effective set from them and from the user ID (capabilities(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The bounding set, which is also the permitted set.
+    pub bounding: u64,
+    pub inheritable: u64,
+    pub ambient: u64,
 }
 
 /// The scheduling of a process. `None` keeps the setting of its creator.
@@ -167,15 +178,25 @@ pub struct Scheduling {
 /// The user of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A user and groups that are looked up in the container's passwd and group files.
-    Named {
-        /// `user[:group]`, as names or numbers; `None` means root.
-        user: Option<String>,
-        /// Additional groups, as names or numbers.
-        groups: Vec<String>,
-    },
+    Named(NamedUser),
     /// A user and groups by number. `groups` are all supplementary groups.
-    Numbers { uid: u32, gid: u32, groups: Vec<u32> },
+    Numbers {
+        uid: u32,
+        gid: u32,
+        groups: Vec<u32>,
+    },
+}
+
+stored_flat! {
+    /// A user and groups that are looked up in the container's passwd and group files. The options,
+    /// the record and `Process` share this group.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct NamedUser {
+        /// The value of `--user`, `USER[:GROUP]`, as names or numbers; `None` means root.
+        pub name: OrEmpty<String> as "user",
+        /// The values of `--group-add`: additional groups, as names or numbers.
+        pub groups: Vec<String> => optional,
+    }
 }
 
 /// The namespaces of a container.

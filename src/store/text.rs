@@ -40,7 +40,7 @@ pub(crate) use stored_as_text;
 
 /// A value that may be missing. A file stores an empty text for `None`, which every version of
 /// mydocker reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrEmpty<T>(pub Option<T>);
 
 impl<T> Deref for OrEmpty<T> {

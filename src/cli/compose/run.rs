@@ -177,7 +177,7 @@ fn run(call: &Invocation) -> Outcome {
     options.streams.keeps_stdin = false;
     options.streams.tty = has_tty;
     options.env.extend(args.env);
-    options.user = args.user.or(options.user);
+    options.user.name = args.user.or(options.user.name.0).into();
     options.workdir = args.workdir.or(options.workdir);
     options.confinement.cap_add.extend(args.cap_add);
     options.confinement.cap_drop.extend(args.cap_drop);

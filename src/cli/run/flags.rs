@@ -164,7 +164,7 @@ pub static FLAGS: &[F] = &[
     .short('w')
     .under(Category::Process),
     F::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {
-        a.options.user = Some(v.to_owned());
+        a.options.user.name = Some(v.to_owned()).into();
         Ok(())
     })
     .short('u')
@@ -173,7 +173,7 @@ pub static FLAGS: &[F] = &[
         if v.is_empty() {
             fail!("the group's name is empty");
         }
-        a.options.groups.push(v.to_owned());
+        a.options.user.groups.push(v.to_owned());
         Ok(())
     })
     .under(Category::Process),

@@ -3,8 +3,10 @@
 //! capabilities, AppArmor, SELinux). Capability names are those of capabilities(7), with or without
 //! `CAP_`.
 
+use std::path::PathBuf;
+
 use crate::engine::options::capabilities;
-use crate::engine::options::{Confinement, SeccompOption};
+use crate::engine::options::{SeccompOption, SecurityOptions};
 use crate::error::{Result, fail};
 use crate::raw;
 
@@ -24,7 +26,7 @@ pub fn parse_capability(text: &str) -> Result<String> {
 
 /// Sets `no-new-privileges`, `seccomp=…`, `apparmor=…`, `label=…` or `systempaths=unconfined`.
 /// Fails on any other option and on a bad value.
-pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<()> {
+pub fn set_security_option(options: &mut SecurityOptions<PathBuf>, text: &str) -> Result<()> {
     // Docker's older syntax has ':' instead of '='. A file name can contain both: split at the
     // first.
     let (key, value) = match text.find(['=', ':']) {
@@ -32,26 +34,26 @@ pub fn set_security_option(confinement: &mut Confinement, text: &str) -> Result<
         None => (text, None),
     };
     match (key, value) {
-        ("no-new-privileges", None | Some("true")) => confinement.no_new_privileges = true,
-        ("no-new-privileges", Some("false")) => confinement.no_new_privileges = false,
-        ("seccomp", Some("unconfined")) => confinement.seccomp = SeccompOption::Unconfined,
-        ("seccomp", Some("builtin" | "default")) => confinement.seccomp = SeccompOption::Default,
+        ("no-new-privileges", None | Some("true")) => options.no_new_privileges = true,
+        ("no-new-privileges", Some("false")) => options.no_new_privileges = false,
+        ("seccomp", Some("unconfined")) => options.seccomp = SeccompOption::Unconfined,
+        ("seccomp", Some("builtin" | "default")) => options.seccomp = SeccompOption::Default,
         ("seccomp", Some(file)) if !file.is_empty() => {
-            confinement.seccomp = SeccompOption::File(raw::path(&parse_host_path(file)?).into());
+            options.seccomp = SeccompOption::Profile(raw::path(&parse_host_path(file)?).into());
         }
         ("apparmor", Some(profile)) if !profile.is_empty() => {
-            confinement.apparmor = Some(profile.to_owned());
+            options.apparmor = Some(profile.to_owned());
         }
-        ("label", Some("disable")) => confinement.selinux = vec!["disable".to_owned()],
+        ("label", Some("disable")) => options.selinux = vec!["disable".to_owned()],
         ("label", Some(part)) => match part.split_once(':') {
             Some(("user" | "role" | "type" | "level", value)) if !value.is_empty() => {
-                confinement.selinux.push(part.to_owned());
+                options.selinux.push(part.to_owned());
             }
             _ => fail!(
                 "bad label '{part}': write disable or user:, role:, type:, level: and a value"
             ),
         },
-        ("systempaths", Some("unconfined")) => confinement.system_paths_unconfined = true,
+        ("systempaths", Some("unconfined")) => options.system_paths_unconfined = true,
         _ => fail!(
             "bad security option '{text}'; known: no-new-privileges seccomp=FILE \
              seccomp=unconfined apparmor=PROFILE label=… systempaths=unconfined"
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn security_options_in_both_spellings() {
-        let mut all = Confinement::default();
+        let mut all = SecurityOptions::default();
         for text in [
             "no-new-privileges",
             "seccomp:unconfined",
@@ -93,7 +95,7 @@ mod tests {
         assert_eq!(all.apparmor.as_deref(), Some("my-profile"));
         assert_eq!(all.selinux, ["type:spc_t", "level:s0:c1,c2"]);
         set_security_option(&mut all, "seccomp=/etc/a:b=c.json").unwrap();
-        assert_eq!(all.seccomp, SeccompOption::File("/etc/a:b=c.json".into()));
+        assert_eq!(all.seccomp, SeccompOption::Profile("/etc/a:b=c.json".into()));
         set_security_option(&mut all, "no-new-privileges=false").unwrap();
         assert!(!all.no_new_privileges);
         for bad in ["", "seccomp", "seccomp=", "label=x", "systempaths=x", "no-new-privileges=x"] {

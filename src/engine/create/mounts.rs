@@ -8,10 +8,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::container::record::{ImageMount, MountKind as RecordKind, MountRecord};
+use crate::container::record::{ImageMount, MountKind, MountRecord};
 use crate::container_id::random_digits;
 use crate::engine::Engine;
-use crate::engine::options::{CreateOptions, MountKind, MountOption};
+use crate::engine::options::{CreateOptions, MountOption};
 use crate::error::{Context, Result, fail};
 use crate::event;
 use crate::image::{ContainerConfig, ImageHold, ImageStore};
@@ -62,7 +62,7 @@ impl Engine {
     ) -> Result<()> {
         for theirs in self.record(name)?.mounts {
             let taken = mounts.iter().any(|mount| mount.target == theirs.target);
-            if theirs.kind != RecordKind::Tmpfs && !taken {
+            if theirs.kind != MountKind::Tmpfs && !taken {
                 let given = theirs.given.filter(|_| !read_only);
                 let read_only = theirs.read_only || read_only;
                 mounts.push(MountRecord { read_only, given, ..theirs });
@@ -78,7 +78,7 @@ impl Engine {
         made: &mut Vec<String>,
         holds: &mut Vec<ImageHold>,
     ) -> Result<MountRecord> {
-        let record = |kind, source: Option<String>| MountRecord {
+        let record = |source: Option<String>| MountRecord {
             read_only: mount.read_only,
             make_source: mount.make_source.then_some(true),
             tmpfs_options: mount.tmpfs_options.clone(),
@@ -86,13 +86,13 @@ impl Engine {
             propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
             recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
             subpath: mount.subpath.clone(),
-            ..MountRecord::new(kind, source, mount.target.clone())
+            ..MountRecord::new(mount.kind, source, mount.target.clone())
         };
         match mount.kind {
-            MountKind::Tmpfs => Ok(record(RecordKind::Tmpfs, None)),
+            MountKind::Tmpfs => Ok(record(None)),
             MountKind::Image if !mount.layers.is_empty() => {
                 let layers = mount.layers.iter().map(|layer| raw::encode_path(layer)).collect();
-                let record = record(RecordKind::Image, None);
+                let record = record(None);
                 let image = Some(ImageMount { id: OrEmpty(None), layers });
                 Ok(MountRecord { read_only: true, image, ..record })
             }
@@ -100,7 +100,7 @@ impl Engine {
                 let Some(name) = &mount.image else { fail!("a mount of an image names none") };
                 let (image, hold) = self.image_mount(name)?;
                 holds.push(hold);
-                let record = record(RecordKind::Image, Some(name.to_string()));
+                let record = record(Some(name.to_string()));
                 Ok(MountRecord { read_only: true, image: Some(image), ..record })
             }
             MountKind::Bind => {
@@ -112,7 +112,7 @@ impl Engine {
                     }
                     fs::create_dir_all(source).context(|| format!("make bind source {given}"))?;
                 }
-                Ok(record(RecordKind::Bind, mount.source.clone()))
+                Ok(record(mount.source.clone()))
             }
             MountKind::Volume => {
                 let Some(name) = &mount.source else {
@@ -140,7 +140,7 @@ impl Engine {
                     // A volume with options or a subpath is not filled from the image.
                     copy_up: !mount.no_copy && mount.subpath.is_none() && !has_options,
                     has_options: has_options.then_some(true),
-                    ..record(RecordKind::Volume, Some(raw::encode_path(&data)))
+                    ..record(Some(raw::encode_path(&data)))
                 })
             }
         }
@@ -184,7 +184,7 @@ impl Engine {
             anonymous: true,
             copy_up: !has_options,
             has_options: has_options.then_some(true),
-            ..MountRecord::new(RecordKind::Volume, Some(source), target.to_owned())
+            ..MountRecord::new(MountKind::Volume, Some(source), target.to_owned())
         })
     }
 }

@@ -21,6 +21,7 @@ use crate::image::ContainerConfig;
 use crate::raw;
 use crate::runtime::DEFAULT_PATH;
 use crate::runtime::cgroup::DEFAULT_PARENT;
+use crate::runtime::spec::NamedUser;
 use crate::time::Instant;
 
 /// The size of /dev/shm in bytes, as in Docker.
@@ -90,8 +91,7 @@ impl Engine {
             entrypoint,
             command,
             cwd: working_directory(options, config)?,
-            user: user(options, config).into(),
-            groups: options.groups.clone(),
+            user: user(options, config),
             hostname,
             streams: options.streams,
             system: options.system.clone(),
@@ -250,9 +250,10 @@ pub(in crate::engine) fn set_env(env: &mut Vec<String>, pair: &str) {
 }
 
 /// Returns the user of `-u` or of the image.
-fn user(options: &CreateOptions, config: &ContainerConfig) -> Option<String> {
-    let user = options.user.as_ref().unwrap_or(&config.user);
-    Some(user.clone()).filter(|user| !user.is_empty())
+fn user(options: &CreateOptions, config: &ContainerConfig) -> NamedUser {
+    let name = options.user.name.as_ref().unwrap_or(&config.user);
+    let name = Some(name.clone()).filter(|name| !name.is_empty());
+    NamedUser { name: name.into(), groups: options.user.groups.clone() }
 }
 
 fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Result<String> {

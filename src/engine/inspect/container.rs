@@ -148,7 +148,7 @@ fn health_state(health: &Health) -> Value {
 }
 
 fn host_config(record: &Record) -> Result<Value> {
-    let (masked, read_only) = crate::engine::filesystems::hidden(record)?;
+    let system_paths = crate::engine::filesystems::system_paths(record)?;
     let resources = &record.resources;
     // `HostConfig` does not show anonymous volumes; `Config.Volumes` does.
     let named = || record.mounts.iter().filter(|mount| !mount.anonymous);
@@ -212,7 +212,7 @@ fn host_config(record: &Record) -> Result<Value> {
                 record.add_hosts.iter().map(|(name, address)| format!("{name}:{address}")),
             )),
         ),
-        ("GroupAdd", or_nil_list(strings(&record.groups))),
+        ("GroupAdd", or_nil_list(strings(&record.user.groups))),
         ("IpcMode", text(&record.namespaces.ipc)),
         ("Cgroup", text("")),
         ("Links", or_nil_list(self_links(record))),
@@ -266,8 +266,8 @@ fn host_config(record: &Record) -> Result<Value> {
         ("CpuPercent", number(0)),
         ("IOMaximumIOps", number(0)),
         ("IOMaximumBandwidth", number(0)),
-        ("MaskedPaths", or_nil_list(strings(masked))),
-        ("ReadonlyPaths", or_nil_list(strings(read_only))),
+        ("MaskedPaths", or_nil_list(strings(system_paths.masked))),
+        ("ReadonlyPaths", or_nil_list(strings(system_paths.read_only))),
         ("Init", if record.system.init { Value::Bool(true) } else { omit_empty(Value::Nil) }),
         ("Annotations", omit_empty(map(&record.annotations))),
         ("IDMappings", id_mappings(record)),
@@ -364,7 +364,7 @@ fn config(record: &Record) -> Value {
     object([
         ("Hostname", text(&record.hostname)),
         ("Domainname", text(record.system.domainname.as_deref().unwrap_or_default())),
-        ("User", text(&record.user)),
+        ("User", text(&record.user.name)),
         ("AttachStdin", Value::Bool(record.streams.interactive)),
         ("AttachStdout", Value::Bool(record.streams.interactive)),
         ("AttachStderr", Value::Bool(record.streams.interactive)),
