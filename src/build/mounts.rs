@@ -21,7 +21,7 @@ use super::ignore::Ignore;
 use super::layers::absolute;
 use super::steps::{Build, State};
 use crate::digest::Digest;
-use crate::engine::options::{MountKind, MountOption};
+use crate::engine::options::{MountAccess, MountKind, MountOption};
 use crate::engine::step::{CacheMount, Sharing};
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
@@ -387,14 +387,15 @@ impl Build<'_> {
                 let shown = self.mounted_directory(mount);
                 let source = mount.source.as_deref().unwrap_or("/").trim_start_matches('/');
                 let subpath = Some(raw::encode(source.as_bytes())).filter(|path| !path.is_empty());
+                let access = MountAccess { subpath, ..MountAccess::default() };
                 let option = match from {
                     Some(layers) if !is_writable => MountOption {
                         layers: self.engine.layer_paths(self.place, layers),
-                        subpath,
+                        access,
                         ..MountOption::new(MountKind::Image, target)
                     },
                     None if !is_writable && shown.ignore.is_empty() => {
-                        MountOption { subpath, read_only: true, ..bind(&shown.path) }
+                        MountOption { access, read_only: true, ..bind(&shown.path) }
                     }
                     _ => {
                         let copied = self.copy_out(mount, from, &self.place.make_dir(part)?)?;

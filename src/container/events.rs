@@ -47,7 +47,7 @@ pub fn of_unmounts(record: &Record) -> Vec<Event> {
 
 /// The propagation as Docker's events show it; empty for the default.
 fn propagation(mount: &MountRecord) -> &'static str {
-    match mount.propagation.unwrap_or_default() {
+    match mount.access.propagation {
         Propagation::Private => "",
         Propagation::Slave => "rslave",
         Propagation::Shared => "rshared",

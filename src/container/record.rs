@@ -270,37 +270,47 @@ stored_flat! {
     }
 }
 
-/// One mount of a container.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct MountRecord {
-    pub kind: MountKind,
-    /// The name of the volume, if the mount is a volume.
-    pub volume: Option<String>,
-    /// Whether the volume is anonymous. `rm -v` and `--rm` remove anonymous volumes with the
-    /// container.
-    pub anonymous: bool,
-    /// The path on the host, or an image's name as given. A tmpfs and the layers of a build have
-    /// none.
-    pub source: OrEmpty<String>,
-    pub target: String,
-    pub read_only: bool,
-    /// Whether a missing source is created, as `-v` and `bind-create-src` of `--mount` request.
-    pub make_source: Option<bool>,
-    /// Whether an empty volume is filled with the image's files.
-    pub copy_up: bool,
-    pub tmpfs_options: String,
-    /// `None` in records of older versions means the default, also for `recursion`.
-    pub propagation: Option<Propagation>,
-    pub recursion: Option<Recursion>,
-    /// The path in the volume or image that is mounted.
-    pub subpath: Option<String>,
-    /// For a mount of an image: the image that `source` names.
-    pub image: Option<ImageMount>,
-    /// Whether the volume has options. Such a volume is mounted on the host while a container uses
-    /// it.
-    pub has_options: Option<bool>,
-    /// The options as `-v` or `--tmpfs` gave them.
-    pub given: Option<String>,
+stored_flat! {
+    /// One mount of a container.
+    #[derive(Clone)]
+    pub struct MountRecord {
+        pub kind: MountKind,
+        /// The name of the volume, if the mount is a volume.
+        pub volume: Option<String>,
+        /// Whether the volume is anonymous. `rm -v` and `--rm` remove anonymous volumes with the
+        /// container.
+        pub anonymous: bool,
+        /// The path on the host, or an image's name as given. A tmpfs and the layers of a build
+        /// have none.
+        pub source: OrEmpty<String>,
+        pub target: String,
+        pub read_only: bool,
+        /// Whether a missing source is created, as `-v` and `bind-create-src` of `--mount` request.
+        pub make_source: bool => optional,
+        /// Whether an empty volume is filled with the image's files.
+        pub copy_up: bool,
+        pub tmpfs_options: String,
+        pub access: MountAccess => flat,
+        /// For a mount of an image: the image that `source` names.
+        pub image: Option<ImageMount>,
+        /// Whether the volume has options. Such a volume is mounted on the host while a container
+        /// uses it.
+        pub has_options: bool => optional,
+        /// The options as `-v` or `--tmpfs` gave them.
+        pub given: Option<String>,
+    }
+}
+
+stored_flat! {
+    /// The mounts at and below a mount's source that the container sees. The options and the record
+    /// share this group.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct MountAccess {
+        pub propagation: Propagation => optional,
+        pub recursion: Recursion => optional,
+        /// The path in the volume or image that is mounted.
+        pub subpath: Option<String>,
+    }
 }
 
 impl MountRecord {
@@ -313,14 +323,12 @@ impl MountRecord {
             source: OrEmpty(source),
             target,
             read_only: false,
-            make_source: None,
+            make_source: false,
             copy_up: false,
             tmpfs_options: String::new(),
-            propagation: None,
-            recursion: None,
-            subpath: None,
+            access: Default::default(),
             image: None,
-            has_options: None,
+            has_options: false,
             given: None,
         }
     }
@@ -483,7 +491,7 @@ impl Record {
             if source.exists() {
                 continue;
             }
-            if mount.make_source != Some(true) {
+            if !mount.make_source {
                 return Err(Error::new(format!(
                     "bind source {} does not exist; create it, or use -v, which creates it",
                     mount.source

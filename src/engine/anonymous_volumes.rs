@@ -18,8 +18,8 @@ pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
         if let Some(name) = &volume.volume
             && !is_volume_of_another(roots, record, name)
         {
-            let has_options = volume.has_options == Some(true);
-            let removed = if has_options { mounted::unmount_unused(roots, name) } else { Ok(()) };
+            let removed =
+                if volume.has_options { mounted::unmount_unused(roots, name) } else { Ok(()) };
             let place = roots.volumes().join(name);
             let removed = removed.and_then(|()| store::remove_hidden(&place, Durability::Lazy));
             events.extend(removed.is_ok().then(|| event::of_volume("destroy", name)));

@@ -44,7 +44,7 @@ impl<'a> HostResources<'a> {
 
 /// Unmounts the volumes with options that no other container uses.
 pub(super) fn release_volumes(roots: &Roots, record: &Record) -> Result<()> {
-    if record.mounts.iter().any(|mount| mount.has_options == Some(true)) {
+    if record.mounts.iter().any(|mount| mount.has_options) {
         mounted::release(roots, &record.id, is_alive)?;
     }
     Ok(())

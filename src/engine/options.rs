@@ -12,8 +12,8 @@ pub use crate::container::health::OnFailure;
 pub use crate::container::logs::{Address as LogAddress, LogOptions, Syslog};
 pub use crate::container::mode::{NamespaceMode, NamespaceModes, NetworkMode};
 pub use crate::container::record::{
-    DeviceOptions, EndpointSettings, Lifecycle, MountKind, SeccompOption, SecurityOptions,
-    StreamOptions,
+    DeviceOptions, EndpointSettings, Lifecycle, MountAccess, MountKind, SeccompOption,
+    SecurityOptions, StreamOptions,
 };
 pub use crate::container::restart::RestartPolicy;
 pub use crate::container::stop_signal::StopSignal;
@@ -175,10 +175,7 @@ pub struct MountOption {
     /// Bind: make a missing host directory, as for `-v`. If false, a missing directory is an error,
     /// as for `--mount`.
     pub make_source: bool,
-    pub propagation: Propagation,
-    pub recursion: Recursion,
-    /// Volume and image: mount only this path of the volume or image.
-    pub subpath: Option<String>,
+    pub access: MountAccess,
     /// Volume: the labels of a new volume.
     pub labels: Vec<(String, String)>,
     /// Volume: the driver options of a new volume.
@@ -201,9 +198,7 @@ impl MountOption {
             no_copy: false,
             unmapped: false,
             make_source: false,
-            propagation: Propagation::Private,
-            recursion: Recursion::Enabled,
-            subpath: None,
+            access: MountAccess::default(),
             labels: Vec::new(),
             volume_options: Vec::new(),
             layers: Vec::new(),

@@ -55,7 +55,7 @@ impl Engine {
         // The closure runs in the mount namespace of this command, so the mounts end with the
         // command.
         let prepare = || {
-            let mut mounts = record.mounts.iter().filter(|mount| mount.has_options == Some(true));
+            let mut mounts = record.mounts.iter().filter(|mount| mount.has_options);
             mounts.try_for_each(|mount| {
                 let name = mount.volume.as_deref().unwrap_or_default();
                 mounted::mount_here(&self.roots, name)

@@ -342,13 +342,13 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
         target: raw::path(&mount.target).into(),
         read_only: mount.read_only,
         copy_up: mount.copy_up,
-        subpath: mount.subpath.as_deref().map(|path| raw::path(path).into()),
-        propagation: mount.propagation.unwrap_or_default(),
+        subpath: mount.access.subpath.as_deref().map(|path| raw::path(path).into()),
+        propagation: mount.access.propagation,
         // Names without an `r` mean the same here as those with one, such as `shared` and
         // `rshared`.
-        propagation_below: mount.propagation.unwrap_or_default(),
+        propagation_below: mount.access.propagation,
         needs_group: true,
-        recursion: mount.recursion.unwrap_or_default(),
+        recursion: mount.access.recursion,
         attributes: Attributes::default(),
         owners: None,
     }

@@ -48,7 +48,7 @@ impl Engine {
     /// Mounts, on the host, the volumes of a container that have options. Other volumes need no
     /// mount. `user` is the id for which the mount is kept.
     pub(super) fn mount_volumes(&self, record: &Record, user: &ContainerId) -> Result<()> {
-        for mount in record.mounts.iter().filter(|mount| mount.has_options == Some(true)) {
+        for mount in record.mounts.iter().filter(|mount| mount.has_options) {
             if let Some(name) = &mount.volume {
                 mounted::acquire(&self.roots, name, user)?;
             }

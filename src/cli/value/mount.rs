@@ -75,7 +75,7 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
             "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             _ => match parse_propagation(option) {
                 Some(propagation) if mount.kind == MountKind::Bind => {
-                    mount.propagation = propagation;
+                    mount.access.propagation = propagation;
                 }
                 Some(_) => {
                     fail!("bad volume '{text}': {option} is for host paths, not volumes")
@@ -249,11 +249,11 @@ fn set_mount_key(
         ("tmpfs-mode", MountKind::Tmpfs) => tmpfs.push(format!("mode={:o}", tmpfs_mode(value)?)),
         ("noidmap", MountKind::Bind) => mount.unmapped = parse_switch(key, value)?,
         ("bind-propagation", MountKind::Bind) => match parse_propagation(value) {
-            Some(propagation) => mount.propagation = propagation,
+            Some(propagation) => mount.access.propagation = propagation,
             None => fail!("unknown propagation '{value}'; known: rprivate rslave rshared"),
         },
         ("bind-recursive", MountKind::Bind) => {
-            mount.recursion = match value {
+            mount.access.recursion = match value {
                 "enabled" | "readonly" => Recursion::Enabled,
                 "disabled" => Recursion::Disabled,
                 "writable" => Recursion::Writable,
@@ -262,7 +262,7 @@ fn set_mount_key(
         }
         ("bind-nonrecursive", MountKind::Bind) => {
             if parse_switch(key, value)? {
-                mount.recursion = Recursion::Disabled;
+                mount.access.recursion = Recursion::Disabled;
             }
         }
         ("bind-create-src", MountKind::Bind) => mount.make_source = parse_switch(key, value)?,
@@ -271,7 +271,7 @@ fn set_mount_key(
                 fail!("'{key}' should be a path inside, without a first slash, such as logs/web");
             }
             let path = clean(value).trim_start_matches('/').to_owned();
-            mount.subpath = Some(path).filter(|path| !path.is_empty());
+            mount.access.subpath = Some(path).filter(|path| !path.is_empty());
         }
         ("volume-label", MountKind::Volume) => {
             let (label, text) = parse_label(value)?;

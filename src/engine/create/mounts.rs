@@ -80,12 +80,10 @@ impl Engine {
     ) -> Result<MountRecord> {
         let record = |source: Option<String>| MountRecord {
             read_only: mount.read_only,
-            make_source: mount.make_source.then_some(true),
+            make_source: mount.make_source,
             tmpfs_options: mount.tmpfs_options.clone(),
             given: mount.given.clone(),
-            propagation: Some(mount.propagation).filter(|found| *found != Default::default()),
-            recursion: Some(mount.recursion).filter(|found| *found != Default::default()),
-            subpath: mount.subpath.clone(),
+            access: mount.access.clone(),
             ..MountRecord::new(mount.kind, source, mount.target.clone())
         };
         match mount.kind {
@@ -138,8 +136,8 @@ impl Engine {
                 Ok(MountRecord {
                     volume: Some(name.clone()),
                     // A volume with options or a subpath is not filled from the image.
-                    copy_up: !mount.no_copy && mount.subpath.is_none() && !has_options,
-                    has_options: has_options.then_some(true),
+                    copy_up: !mount.no_copy && mount.access.subpath.is_none() && !has_options,
+                    has_options,
                     ..record(Some(raw::encode_path(&data)))
                 })
             }
@@ -183,7 +181,7 @@ impl Engine {
             volume: Some(id),
             anonymous: true,
             copy_up: !has_options,
-            has_options: has_options.then_some(true),
+            has_options,
             ..MountRecord::new(MountKind::Volume, Some(source), target.to_owned())
         })
     }

@@ -334,7 +334,7 @@ fn mount(mount: &MountRecord) -> Value {
         (MountKind::Tmpfs, _) => "",
         (_, options) => options,
     };
-    let propagation = match (mount.kind, mount.propagation.unwrap_or_default()) {
+    let propagation = match (mount.kind, mount.access.propagation) {
         (MountKind::Bind, Propagation::Private) => "rprivate",
         (_, Propagation::Private) => "",
         (_, Propagation::Slave) => "rslave",
