@@ -183,11 +183,11 @@ impl Engine {
                     way.push(fact("driver", driver(&direct)));
                     way.push(fact("parent", direct.parent));
                 }
-                Some(network) => {
-                    way.push(fact("bridge", &network.bridge));
-                    wanted.push(network.bridge);
+                Some(Network { bridge: Some(bridge), .. }) => {
+                    way.push(fact("bridge", &bridge));
+                    wanted.push(bridge);
                 }
-                None => {}
+                _ => {}
             }
             for address in &endpoint.addresses {
                 way.push(fact("address", format!("{}/{}", address.address, address.prefix)));
@@ -264,10 +264,11 @@ impl Engine {
     }
 
     fn explain_network(&self, network: &Network) -> Result<Fact> {
-        let mut parts = match &network.direct {
-            Some(direct) => vec![fact("driver", driver(direct)), parent(direct)],
-            None => vec![fact("bridge", &network.bridge)],
-        };
+        let mut parts: Vec<Fact> =
+            network.bridge.iter().map(|bridge| fact("bridge", bridge)).collect();
+        if let Some(direct) = &network.direct {
+            parts.extend([fact("driver", driver(direct)), parent(direct)]);
+        }
         parts.extend(
             network.options.iter().map(|(key, value)| fact("option", format!("{key}={value}"))),
         );
@@ -275,20 +276,16 @@ impl Engine {
             parts.push(group("subnet", pool.subnet, vec![fact("gateway", pool.gateway)]));
         }
         parts.push(fact("internal", network.internal));
-        let mut sysctls = Vec::new();
         // Packets of a network without a bridge do not pass the host's firewall.
-        let bridged = network.direct.is_none();
-        for name in ["ip_forward".to_owned(), format!("conf/{}/route_localnet", network.bridge)]
-            .into_iter()
-            .filter(|_| bridged)
-        {
-            let path = format!("/proc/sys/net/ipv4/{name}");
-            let value = read(&path);
-            if !value.is_empty() {
-                sysctls.push(fact("sysctl", format!("{path} = {}", value.trim())));
+        if let Some(bridge) = &network.bridge {
+            let mut sysctls = Vec::new();
+            for name in ["ip_forward".to_owned(), format!("conf/{bridge}/route_localnet")] {
+                let path = format!("/proc/sys/net/ipv4/{name}");
+                let value = read(&path);
+                if !value.is_empty() {
+                    sysctls.push(fact("sysctl", format!("{path} = {}", value.trim())));
+                }
             }
-        }
-        if bridged {
             parts.push(group("sysctls", "", sysctls));
         }
         let mut members = Vec::new();
@@ -303,8 +300,8 @@ impl Engine {
             members.push(group("container", &attachment.name, way));
         }
         parts.push(group("members", "", members));
-        if bridged {
-            parts.extend(self.rules(std::slice::from_ref(&network.bridge)));
+        if let Some(bridge) = &network.bridge {
+            parts.extend(self.rules(std::slice::from_ref(bridge)));
         }
         Ok(group("network", &network.name, parts))
     }
@@ -312,8 +309,7 @@ impl Engine {
 
 /// Returns the hardware address of an interface, and the host's end of its veth pair.
 fn mac_and_link(endpoint: &Endpoint) -> Vec<Fact> {
-    let mac = endpoint.mac_text();
-    let mac = if mac.is_empty() { "its parent's".to_owned() } else { mac };
+    let mac = endpoint.mac.map_or_else(|| "its parent's".to_owned(), |mac| mac.to_string());
     let link = Some(&endpoint.link).filter(|_| !endpoint.is_direct());
     std::iter::once(fact("mac", mac)).chain(link.map(|link| fact("link", link))).collect()
 }

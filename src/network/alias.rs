@@ -22,7 +22,7 @@ pub fn of(roots: &Roots, network: &str) -> String {
 /// Fails if the user chose the bridge's name and another program or state root has made a link of
 /// this name.
 pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
-    let bridge = &network.bridge;
+    let bridge = network.bridge()?;
     // No other program uses this prefix.
     if bridge.starts_with(BRIDGE_PREFIX) {
         return Ok(());
@@ -59,7 +59,7 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     let mut links = link::idle_aliases(&mut Socket::route()?)?;
     let known = record::known(roots)?;
     links.retain(|(link, alias)| {
-        is_ours_to_find(roots, alias) && !known.iter().any(|network| network.link() == link)
+        is_ours_to_find(roots, alias) && !known.iter().any(|network| network.link() == Some(link))
     });
     Ok(links)
 }

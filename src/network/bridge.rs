@@ -27,7 +27,8 @@ pub const MIN_MTU: u32 = 1280;
 /// Returns the network's bridge, and whether this call created it or set it up. Fails if the user
 /// chose the bridge's name and another program or state root has made a link of this name.
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
-    let found = link::find(socket, &network.bridge)?;
+    let name = network.bridge()?;
+    let found = link::find(socket, name)?;
     if found.is_some() {
         alias::refuse_others(socket, roots, network)?;
     }
@@ -39,39 +40,37 @@ pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(
         Some(mtu) => mtu,
         None => host_mtu(socket)?,
     };
-    if link::find(socket, &network.bridge)?.is_none() {
+    if link::find(socket, name)?.is_none() {
         let mut batch = Batch::default();
         let alias = alias::of(roots, &network.name);
-        link::add_bridge(&mut batch, &network.bridge, &alias, mac(network), mtu);
-        socket
-            .send(batch)
-            .traced("RTM_NEWLINK", || format!("bridge {}, mtu {mtu}", network.bridge))?;
+        link::add_bridge(&mut batch, name, &alias, mac(network), mtu);
+        socket.send(batch).traced("RTM_NEWLINK", || format!("bridge {name}, mtu {mtu}"))?;
     }
-    let Some(found) = link::find(socket, &network.bridge)? else {
-        fail!("bridge {} was removed right after it was created", network.bridge);
+    let Some(found) = link::find(socket, name)? else {
+        fail!("bridge {name} was removed right after it was created");
     };
-    refuse_advertised_routes(&network.bridge)?;
+    refuse_advertised_routes(name)?;
     // The filter that keeps containers off the host's loopback (`guard`) checks only the
     // destination in the header: a source-routed packet (RFC 791) would pass the filter and still
     // reach 127.0.0.1.
-    set(&format!("/proc/sys/net/ipv4/conf/{}/accept_source_route", network.bridge), "0")?;
+    set(&format!("/proc/sys/net/ipv4/conf/{name}/accept_source_route"), "0")?;
     // Set the bridge up last: other commands take a bridge that is up for a complete one.
     let mut batch = Batch::default();
     for pool in network.bridge_pools() {
         link::add_address(&mut batch, found.index, pool.gateway.0, &pool.subnet);
     }
     let has_ipv6 = network.pool(Family::V6).is_some();
-    link::set_up(&mut batch, &network.bridge, has_ipv6);
+    link::set_up(&mut batch, name, has_ipv6);
     socket
         .send(batch)
         .traced("RTM_NEWADDR", || {
             let gateways: Vec<_> =
                 network.bridge_pools().map(|pool| pool.gateway.to_string()).collect();
-            format!("{}: {}, up", network.bridge, gateways.join(", "))
+            format!("{name}: {}, up", gateways.join(", "))
         })
-        .context(|| format!("set up bridge {}", network.bridge))?;
+        .context(|| format!("set up bridge {name}"))?;
     forward(network)?;
-    Ok((link::find(socket, &network.bridge)?.unwrap_or(found), true))
+    Ok((link::find(socket, name)?.unwrap_or(found), true))
 }
 
 /// Ignores router advertisements on the bridge: a container that sends them must not become the

@@ -126,7 +126,7 @@ fn make_default(roots: &Roots) -> Result<Network> {
     let options = NetworkOptions { name: DEFAULT.to_owned(), ..NetworkOptions::default() };
     let mut network = describe(roots, &options)?;
     if is_default_root(roots) {
-        network.bridge = DEFAULT_BRIDGE.to_owned();
+        network.bridge = Some(DEFAULT_BRIDGE.to_owned());
     }
     network.write(roots)?;
     Ok(network)
@@ -161,11 +161,11 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         None => None,
     };
     let bridge = match &options.bridge {
-        _ if direct.is_some() => String::new(),
+        _ if direct.is_some() => None,
         Some(name) => {
-            free_bridge_name(&mut socket, &alias::of(roots, &options.name), name, &others)?
+            Some(free_bridge_name(&mut socket, &alias::of(roots, &options.name), name, &others)?)
         }
-        None => bridge_name(&mut socket, &id, &others)?,
+        None => Some(bridge_name(&mut socket, &id, &others)?),
     };
     let list = |items: Vec<(String, String)>| Some(items).filter(|items| !items.is_empty());
     let auxiliary: Vec<(String, Ip)> =
@@ -231,7 +231,7 @@ fn free_bridge_name(
              with it; choose a name that starts with {BRIDGE_PREFIX}"
         );
     }
-    if let Some(other) = others.iter().find(|other| other.bridge == name) {
+    if let Some(other) = others.iter().find(|other| other.bridge.as_deref() == Some(name)) {
         fail!("bridge name '{name}' belongs to network {}; choose another", other.name);
     }
     if name == DEFAULT_BRIDGE || link::find(socket, name)?.is_some() {
@@ -244,7 +244,7 @@ fn free_bridge_name(
 fn bridge_name(socket: &mut Socket, id: &str, others: &[Network]) -> Result<String> {
     for start in (0..60).step_by(6) {
         let name = format!("{BRIDGE_PREFIX}-{}", &id[start..start + 6]);
-        let is_taken = others.iter().any(|other| other.bridge == name);
+        let is_taken = others.iter().any(|other| other.bridge.as_deref() == Some(&name));
         if !is_taken && link::find(socket, &name)?.is_none() {
             return Ok(name);
         }

@@ -148,7 +148,9 @@ pub fn connect(
         format!("veth {name}, its peer {interface} in the container, mtu {}", bridge.mtu)
     })?;
     let guarded = attach_to_bridge(host, plan.name, network, bridge)
-        .traced("RTM_SETLINK", || format!("{} becomes a port of {}", plan.name, network.bridge))?;
+        .traced("RTM_SETLINK", || {
+            format!("{} becomes a port of {}", plan.name, network.bridge.as_deref().unwrap_or("?"))
+        })?;
     configure(namespace, network, plan)?;
     Ok(guarded)
 }
@@ -207,7 +209,7 @@ pub fn attach_to_bridge(
     // The filter must be there before the first packet can arrive.
     let guarded = guard::set(host, name)?;
     if !guarded {
-        bridge::route_localnet(&network.bridge, false)?;
+        bridge::route_localnet(network.bridge()?, false)?;
     }
     let mut batch = Batch::default();
     link::add_port(&mut batch, name, bridge.index, !network.enables(ENABLE_ICC));

@@ -90,8 +90,9 @@ fn take_link_down(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result
         return parent::remove(&mut host, roots, network, direct);
     }
     attachment::rules::forget(roots, network)?;
-    if network.bridge.starts_with(BRIDGE_PREFIX) {
-        return link::delete(&mut host, &network.bridge);
+    let bridge = network.bridge()?;
+    if bridge.starts_with(BRIDGE_PREFIX) {
+        return link::delete(&mut host, bridge);
     }
-    alias::remove_own(&mut host, roots, &network.bridge)
+    alias::remove_own(&mut host, roots, bridge)
 }

@@ -17,7 +17,7 @@ use super::naming::dir;
 use super::pool::Pool;
 use super::subnet::Family;
 use crate::address::Ip;
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::event::NetworkFacts;
 use crate::network_name;
 use crate::order;
@@ -36,8 +36,8 @@ pub struct Network {
     pub id: String,
     /// Nanoseconds since 1970.
     pub created: i64,
-    /// The name of the bridge; empty if `direct` is set.
-    pub bridge: String,
+    /// The name of the bridge; `None` if `direct` is set.
+    pub bridge: Option<String>,
     /// One subnet per family at most.
     pub pools: Vec<Pool>,
     /// `--internal`: containers have no route to other networks and no published ports.
@@ -90,10 +90,12 @@ impl Network {
         if network.version != VERSION {
             fail!("{} is of version {}, not {VERSION}", path.display(), network.version);
         }
-        let bridge = &network.bridge;
-        if network.direct.is_some() && bridge.is_empty() {
+        if network.direct.is_some() {
+            // Older versions wrote an empty name.
+            network.bridge = None;
             return Ok(Some(network));
         }
+        let bridge = network.bridge()?;
         if !link::is_plain_name(bridge) {
             fail!("read {}: '{bridge}' is no name of a bridge", path.display());
         }
@@ -115,9 +117,18 @@ impl Network {
         NetworkFacts { id: self.id.clone(), name: self.name.clone(), driver: self.driver() }
     }
 
-    /// The name of the host's link below the containers' interfaces.
-    pub fn link(&self) -> &str {
-        self.direct.as_ref().map_or(&self.bridge, |direct| &direct.parent)
+    /// The name of the bridge. Fails if the network has none (macvlan and ipvlan).
+    pub fn bridge(&self) -> Result<&str> {
+        let name = self.bridge.as_deref();
+        name.ok_or_else(|| Error::new(format!("network {} has no bridge", self.name)))
+    }
+
+    /// The name of the host's link below the containers' interfaces: the parent or the bridge.
+    pub fn link(&self) -> Option<&str> {
+        match &self.direct {
+            Some(direct) => Some(&direct.parent),
+            None => self.bridge.as_deref(),
+        }
     }
 
     /// Whether containers can publish ports on the network: it has a bridge and is not internal.

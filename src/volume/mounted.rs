@@ -46,7 +46,7 @@ pub fn acquire(roots: &Roots, name: &str, user: &ContainerId) -> Result<()> {
         return Ok(());
     }
     make(&call, &target)
-        .traced("mount", || format!("volume {name}: {} {}", call.kind, call.device))
+        .traced("mount", || format!("volume {name}: {} {}", call.name(), call.device))
         .map_err(|error| explain(error, name, &call))
         .inspect_err(|_| {
             // Return the failure to mount, and ignore the error of this removal: the mark of a
@@ -122,7 +122,7 @@ fn marks(roots: &Roots) -> PathBuf {
 
 fn make(call: &MountCall, target: &Path) -> Result<()> {
     let MountCall { kind, device, flags, .. } = call;
-    if !flags.contains(MountFlags::BIND) {
+    if let Some(kind) = kind {
         let data = std::ffi::CString::new(call.resolved()?)
             .map_err(|_| Error::new("the options have a byte 0"))?;
         return mount(device.as_str(), target, kind.as_str(), *flags, data.as_c_str())
@@ -145,11 +145,11 @@ fn make(call: &MountCall, target: &Path) -> Result<()> {
 fn explain(error: Error, name: &str, call: &MountCall) -> Error {
     let MountCall { kind, device, data, .. } = call;
     let hint = match error.errno() {
-        Some(Errno::NODEV) if !kind.is_empty() => {
-            format!("; this kernel has no file system '{kind}'")
+        Some(Errno::NODEV) if kind.is_some() => {
+            format!("; this kernel has no file system '{}'", call.name())
         }
         Some(Errno::NOENT) => format!("; there is no {device}"),
-        Some(Errno::INVAL) if kind.starts_with("nfs") && !data.contains("addr=") => {
+        Some(Errno::INVAL) if call.name().starts_with("nfs") && !data.contains("addr=") => {
             "; nfs needs o=addr=SERVER".to_owned()
         }
         Some(Errno::INVAL) => {
@@ -157,7 +157,7 @@ fn explain(error: Error, name: &str, call: &MountCall) -> Error {
         }
         _ => String::new(),
     };
-    let kind = if kind.is_empty() { "bind" } else { kind };
+    let kind = call.name();
     let with = if data.is_empty() { String::new() } else { format!(" with {data}") };
     Error::new(format!("mount volume {name}: {kind} {device}{with}: {error}{hint}"))
 }

@@ -12,8 +12,8 @@ use crate::error::{Context, Result, fail};
 /// The arguments of mount(2).
 #[derive(Debug, PartialEq, Eq)]
 pub struct MountCall {
-    /// The file system's type. Empty for a bind.
-    pub kind: String,
+    /// The file system's type; `None` for a bind.
+    pub kind: Option<String>,
     pub device: String,
     pub flags: MountFlags,
     /// The options that are not flags, as a comma-separated list.
@@ -56,10 +56,11 @@ const FLAGS: [(&str, bool, MountFlags); 27] = [
 /// The maximum size of `data` in bytes: mount(2) takes one page, with a zero byte at the end.
 const MAX_DATA: usize = 4095;
 
-/// Returns the value of an option, or an empty text. If the option is given twice, the last value
-/// counts.
-fn value<'a>(options: &'a [(String, String)], wanted: &str) -> &'a str {
-    options.iter().rev().find(|(key, _)| key == wanted).map_or("", |(_, value)| value)
+/// Returns the value of an option; `None` if it is not given or empty. If the option is given twice,
+/// the last value counts.
+fn value<'a>(options: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
+    let (_, value) = options.iter().rev().find(|(key, _)| key == wanted)?;
+    Some(value.as_str()).filter(|value| !value.is_empty())
 }
 
 /// Parses the options of a volume. Fails on an unknown option, on a byte 0, without `device`,
@@ -80,23 +81,21 @@ pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
         }
     }
     let (mut flags, mut data) = (MountFlags::empty(), Vec::new());
-    for option in value(options, "o").split(',').filter(|option| !option.is_empty()) {
+    let given = value(options, "o").into_iter().flat_map(|list| list.split(','));
+    for option in given.filter(|option| !option.is_empty()) {
         match FLAGS.iter().find(|(name, ..)| *name == option) {
             Some((_, true, flag)) => flags |= *flag,
             Some((_, false, flag)) => flags &= !*flag,
             None => data.push(option),
         }
     }
-    let (kind, device) = (value(options, "type"), value(options, "device"));
+    let Some(device) = value(options, "device") else {
+        fail!("a volume's options lack device=, such as device=tmpfs or device=/dev/sdb1");
+    };
     let is_bind = flags.contains(MountFlags::BIND);
-    match (kind, device) {
-        (_, "") => {
-            fail!("a volume's options lack device=, such as device=tmpfs or device=/dev/sdb1")
-        }
-        ("", _) if !is_bind => {
-            fail!("a volume's options lack type=, such as type=tmpfs or type=nfs")
-        }
-        _ => {}
+    let kind = value(options, "type").filter(|_| !is_bind).map(str::to_owned);
+    if kind.is_none() && !is_bind {
+        fail!("a volume's options lack type=, such as type=tmpfs or type=nfs");
     }
     if is_bind && !device.starts_with('/') {
         fail!("device={device} of a volume: a bind needs an absolute path");
@@ -105,15 +104,19 @@ pub fn parse(options: &[(String, String)]) -> Result<MountCall> {
     if data.len() > MAX_DATA {
         fail!("a volume's options o=… are longer than {MAX_DATA} bytes");
     }
-    let kind = if is_bind { String::new() } else { kind.to_owned() };
     Ok(MountCall { kind, device: device.to_owned(), flags, data })
 }
 
 impl MountCall {
+    /// The file system's type, or "bind".
+    pub fn name(&self) -> &str {
+        self.kind.as_deref().unwrap_or("bind")
+    }
+
     /// Returns `data` with the host name in `addr=NAME` replaced by its address, for NFS and CIFS,
     /// because the kernel resolves no names. Fails if the host name has no address.
     pub fn resolved(&self) -> Result<String> {
-        let is_remote = self.kind.starts_with("nfs") || self.kind == "cifs";
+        let is_remote = self.name().starts_with("nfs") || self.name() == "cifs";
         let host = self.data.split(',').find_map(|option| option.strip_prefix("addr="));
         let Some(host) = host.filter(|host| is_remote && host.parse::<std::net::IpAddr>().is_err())
         else {
@@ -142,10 +145,10 @@ mod tests {
     #[test]
     fn flags_and_data_are_separated() {
         let tmpfs = call("type=tmpfs device=tmpfs o=size=1m,noexec,ro,rw,uid=7").unwrap();
-        assert_eq!((tmpfs.kind.as_str(), tmpfs.device.as_str()), ("tmpfs", "tmpfs"));
+        assert_eq!((tmpfs.kind.as_deref(), tmpfs.device.as_str()), (Some("tmpfs"), "tmpfs"));
         assert_eq!((tmpfs.flags, tmpfs.data.as_str()), (MountFlags::NOEXEC, "size=1m,uid=7"));
         let bind = call("type=none device=/srv o=bind,ro").unwrap();
-        assert_eq!(bind.kind, "");
+        assert_eq!(bind.kind, None);
         assert_eq!(bind.flags, MountFlags::BIND | MountFlags::RDONLY);
         assert!(call("device=/srv o=rbind").unwrap().flags.contains(MountFlags::REC));
         let nfs = call("type=nfs device=:/x o=addr=127.0.0.1,vers=4").unwrap();

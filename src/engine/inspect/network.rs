@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::value::{map, object, text};
+use super::value::{mac, map, object, text};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::network::attachment;
@@ -39,7 +39,7 @@ impl Engine {
                 option("enable_icc", "true"),
                 option("enable_ip_masquerade", "true"),
                 option("host_binding_ipv4", "0.0.0.0"),
-                option("name", &found.bridge),
+                option("name", found.bridge()?),
             ]);
         }
         let pools = found.pools.iter().map(|pool| {
@@ -73,7 +73,7 @@ impl Engine {
             ipam_options: map(found.ipam_options.as_deref().unwrap_or_default()),
             attachable: found.attachable.unwrap_or(false),
             labels: map(&found.labels),
-            bridge: found.link(),
+            bridge: found.link().unwrap_or_default(),
             ipam_driver: if found.pools.is_empty() { "null" } else { "default" },
         };
         Ok(network(&found.name, &found.id, parts))
@@ -152,7 +152,7 @@ fn member(name: &str, endpoint: &Endpoint) -> Value {
     object([
         ("Name", text(name)),
         ("EndpointID", text("")),
-        ("MacAddress", text(endpoint.mac_text())),
+        ("MacAddress", mac(endpoint)),
         ("IPv4Address", address(Family::V4)),
         ("IPv6Address", address(Family::V6)),
     ])

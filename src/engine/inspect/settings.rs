@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::value::{array, map, number, object, or_nil_list, or_nil_map, text};
+use super::value::{array, mac, map, number, object, or_nil_list, or_nil_map, text};
 use crate::address::Ip;
 use crate::container::record::{EndpointSettings, Record};
 use crate::container::state::Condition;
@@ -116,7 +116,7 @@ impl Addresses<'_> {
     }
 
     fn mac(&self) -> Value {
-        text(self.0.map_or_else(String::new, |endpoint| endpoint.mac_text()))
+        self.0.map_or_else(|| text(""), mac)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Empty values follow Go's encoding/json and Docker: a nil list is `null`, an empty one is `[]`.
 //! The other files of this module decide which fields a document has.
 
+use crate::network::attachment::record::Endpoint;
 use crate::template::Value;
 use crate::time::Instant;
 
@@ -13,6 +14,11 @@ pub const NEVER: &str = "0001-01-01T00:00:00Z";
 /// Makes an object whose fields keep their order, like a struct in Go.
 pub fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
     Value::object(fields.into())
+}
+
+/// Returns the hardware address of an interface. It is empty if the interface has its parent's.
+pub fn mac(endpoint: &Endpoint) -> Value {
+    text(endpoint.mac.map(|mac| mac.to_string()).unwrap_or_default())
 }
 
 /// Makes a list.

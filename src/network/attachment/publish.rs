@@ -100,7 +100,7 @@ pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -
         |network: &&&Network| network.pools.iter().any(|pool| pool.subnet.contains(rule.to.ip()));
     let mut bridged = networks.iter().filter(|network| network.direct.is_none());
     match bridged.find(leads) {
-        Some(network) => bridge::route_localnet(&network.bridge, true),
+        Some(network) => bridge::route_localnet(network.bridge()?, true),
         None => Ok(()),
     }
 }

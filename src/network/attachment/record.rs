@@ -107,11 +107,6 @@ impl Endpoint {
         self.direct == Some(true)
     }
 
-    /// The MAC address as text; empty if the interface has the parent's.
-    pub fn mac_text(&self) -> String {
-        self.mac.map(|mac| mac.to_string()).unwrap_or_default()
-    }
-
     /// The IP addresses of the interface.
     pub fn ip_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().map(|address| address.address.0)

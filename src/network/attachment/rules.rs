@@ -26,16 +26,15 @@ fn collect(roots: &Roots, networks: &[&str], except: Option<&ContainerId>) -> Re
         endpoints.any(|endpoint| endpoint.network_id == network.id)
     };
     let mut rules = Rules::default();
-    let mut bridged = known(roots)?;
-    bridged.retain(|network| network.direct.is_none());
-    for network in bridged {
+    for network in known(roots)? {
+        let Some(bridge) = network.bridge.clone() else { continue };
         if networks.contains(&network.id.as_str()) || is_used(&network) {
             rules.networks.push(NetworkRules {
                 has_neighbours: network.enables(ENABLE_ICC),
                 masquerades: network.enables(ENABLE_MASQUERADE),
                 subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
                 id: network.id,
-                bridge: network.bridge,
+                bridge,
                 internal: network.internal,
             });
         }
