@@ -28,8 +28,8 @@ use crate::time::Instant;
 /// on the driver.
 #[derive(Default)]
 struct CreateArgs {
-    /// Empty means `bridge`.
-    driver: String,
+    /// `None` means `bridge`.
+    driver: Option<String>,
     options: NetworkOptions,
 }
 
@@ -39,7 +39,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         "DRIVER",
         "Set the driver: bridge, macvlan or ipvlan",
         |a, v| {
-            a.driver = v.to_owned();
+            a.driver = Some(v.to_owned()).filter(|driver| !driver.is_empty());
             Ok(())
         },
     )
@@ -214,11 +214,12 @@ const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options } = args;
     // As in Docker, an unknown driver exits with 1, and not with 125 as a bad flag does.
-    if !matches!(driver.as_str(), "" | "bridge" | "macvlan" | "ipvlan") {
+    let driver = driver.as_deref().unwrap_or("bridge");
+    if !matches!(driver, "bridge" | "macvlan" | "ipvlan") {
         fail!("unknown network driver '{driver}'; known: bridge macvlan ipvlan");
     }
-    let is_direct = matches!(driver.as_str(), "macvlan" | "ipvlan");
-    let (mut parent, mut mode) = (None, "");
+    let is_direct = matches!(driver, "macvlan" | "ipvlan");
+    let (mut parent, mut mode) = (None, None);
     let mut ignored = Vec::new();
     let own_mode = format!("{driver}_mode");
     for (key, value) in &options.options {
@@ -228,7 +229,9 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
                 _ => fail!("bad MTU '{value}': write a number from 1280 to 65535"),
             },
             "parent" if is_direct => parent = Some(value.clone()),
-            key if is_direct && key == own_mode => mode = value,
+            key if is_direct && key == own_mode => {
+                mode = Some(value.as_str()).filter(|mode| !mode.is_empty())
+            }
             INTERFACE_PREFIX => check_prefix(value)?,
             key if is_direct && key.starts_with(DOCKERS) => {
                 fail!("-o {key} is an option of bridges, and this network has none")
@@ -255,7 +258,7 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
         }
     }
     if is_direct {
-        options.direct = Some(DirectOptions { kind: Kind::new(&driver, mode)?, parent });
+        options.direct = Some(DirectOptions { kind: Kind::new(driver, mode)?, parent });
     }
     Ok((options, ignored))
 }

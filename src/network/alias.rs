@@ -1,6 +1,7 @@
 //! The alias of a link that mydocker made for a network: the network's name and its state root. By
 //! the alias, `system check` finds links whose network has no record any more. No command removes
-//! the link of another program, or a link whose alias names another state root that still exists.
+//! a link whose alias names another state root that still exists. A link of another program is
+//! removed only if its name starts with `mydocker`, which other programs do not use.
 
 use std::path::Path;
 

@@ -74,25 +74,28 @@ const IPVLAN: [(&str, IpvlanMode, u16); 3] =
     [("l2", IpvlanMode::L2, 0), ("l3", IpvlanMode::L3, 1), ("l3s", IpvlanMode::L3s, 2)];
 
 impl Kind {
-    /// The kind for Docker's `driver` (`macvlan` or `ipvlan`) and `mode`. An empty mode means the
-    /// driver's default. Fails if the driver has no such mode.
-    pub fn new(driver: &str, mode: &str) -> Result<Kind> {
+    /// The kind for Docker's `driver` (`macvlan` or `ipvlan`) and `mode`. `None` means the driver's
+    /// default. Fails if the driver has no such mode.
+    pub fn new(driver: &str, mode: Option<&str>) -> Result<Kind> {
         let found = match driver {
             "macvlan" => {
                 let mut modes = MACVLAN.iter();
-                let wanted = |known: &&(&str, _, _)| known.0 == mode || mode.is_empty();
+                let wanted = |known: &&(&str, _, _)| mode.is_none_or(|mode| known.0 == mode);
                 modes.find(wanted).map(|(_, mode, _)| Kind::Macvlan(*mode))
             }
             _ => {
                 let mut modes = IPVLAN.iter();
-                let wanted = |known: &&(&str, _, _)| known.0 == mode || mode.is_empty();
+                let wanted = |known: &&(&str, _, _)| mode.is_none_or(|mode| known.0 == mode);
                 modes.find(wanted).map(|(_, mode, _)| Kind::Ipvlan(*mode))
             }
         };
         let known = if driver == "macvlan" { "bridge private vepa passthru" } else { "l2 l3 l3s" };
         match found {
             Some(kind) => Ok(kind),
-            None => fail!("unknown {driver}_mode '{mode}'; known: {known}"),
+            None => {
+                let mode = mode.unwrap_or_default();
+                fail!("unknown {driver}_mode '{mode}'; known: {known}")
+            }
         }
     }
 
@@ -151,7 +154,7 @@ impl FromStr for Kind {
     fn from_str(text: &str) -> Result<Kind> {
         match text.split_once('/') {
             Some((driver @ ("macvlan" | "ipvlan"), mode)) if !mode.is_empty() => {
-                Kind::new(driver, mode)
+                Kind::new(driver, Some(mode))
             }
             _ => fail!("'{text}' is neither macvlan nor ipvlan"),
         }
@@ -202,8 +205,8 @@ mod tests {
         for bad in ["macvlan", "macvlan/", "macvlan/l2", "ipvlan/bridge", "bridge/x", ""] {
             assert!(bad.parse::<Kind>().is_err(), "{bad}");
         }
-        assert_eq!(Kind::new("macvlan", "").unwrap(), Kind::Macvlan(MacvlanMode::Bridge));
-        assert_eq!(Kind::new("ipvlan", "").unwrap(), Kind::Ipvlan(IpvlanMode::L2));
+        assert_eq!(Kind::new("macvlan", None).unwrap(), Kind::Macvlan(MacvlanMode::Bridge));
+        assert_eq!(Kind::new("ipvlan", None).unwrap(), Kind::Ipvlan(IpvlanMode::L2));
     }
 
     #[test]

@@ -85,21 +85,26 @@ impl Network {
     /// unknown.
     pub fn read(roots: &Roots, name: &str) -> Result<Option<Network>> {
         let path = dir(roots, name).join("config.json");
-        let Some(mut network) = store::read_json::<Network>(&path)? else { return Ok(None) };
-        network_name::recorded(&mut network.name);
+        let Some(network) = store::read_json::<Network>(&path)? else { return Ok(None) };
         if network.version != VERSION {
             fail!("{} is of version {}, not {VERSION}", path.display(), network.version);
         }
-        if network.direct.is_some() {
+        network.checked().context(|| format!("read {}", path.display())).map(Some)
+    }
+
+    /// Checks the names of a record, and makes the record of an older version one of this version.
+    fn checked(mut self) -> Result<Network> {
+        network_name::recorded(&mut self.name);
+        if self.direct.is_some() {
             // Older versions wrote an empty name.
-            network.bridge = None;
-            return Ok(Some(network));
+            self.bridge = None;
+            return Ok(self);
         }
-        let bridge = network.bridge()?;
+        let bridge = self.bridge()?;
         if !link::is_plain_name(bridge) {
-            fail!("read {}: '{bridge}' is no name of a bridge", path.display());
+            fail!("'{bridge}' is no name of a bridge");
         }
-        Ok(Some(network))
+        Ok(self)
     }
 
     /// The subnet of a family, if the network has one.
@@ -237,5 +242,14 @@ mod tests {
             let damaged = OLD.replace("10.1.2.1\"", &format!("{bad}\""));
             assert!(miniserde::json::from_str::<Network>(&damaged).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_old_record_with_an_empty_name_has_no_bridge() {
+        let direct = r#"]],"direct":{"kind":"macvlan/bridge","parent":"eth0","origin":"host"}}"#;
+        let record = OLD.replace("mydocker-ab12cd", "").replace("]]}", direct);
+        let network = miniserde::json::from_str::<Network>(&record).unwrap().checked().unwrap();
+        assert_eq!((network.bridge.as_deref(), network.link()), (None, Some("eth0")));
+        network.bridge().unwrap_err();
     }
 }
