@@ -1,12 +1,12 @@
-//! A thousand containers: the start of the last against the first, and the time to list them, while
-//! they run and after they have ended.
+//! A thousand containers: the start of the last fifty against that of the first fifty, and the time
+//! to list them, while they run and after they have ended.
 
 use super::peers::{Bench, US};
 use super::table::{Budget, Table, Value};
 use super::turns::{Figures, cpu_time, median, output, time};
 
 const MANY: usize = 1000;
-/// The number of starts that are compared at each end.
+/// The number of first starts, and of last starts, that are compared.
 const SAMPLE: usize = 50;
 
 pub fn measure(bench: &Bench, table: &mut Table) {

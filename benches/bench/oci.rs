@@ -1,6 +1,6 @@
 //! The binary as an OCI runtime, with the same bundles as crun and runc: `run`; `create`, `start`
 //! and `delete`; `exec`; a hundred runs in a row; eight at the same time; the peak memory of
-//! `create`; and `podman run` with each runtime.
+//! `create`; and `podman run` with mydocker and with crun.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -109,7 +109,7 @@ fn peak(bench: &Bench, name: &'static str, bundle: &Path) -> f64 {
     text.trim().parse().expect("a number")
 }
 
-/// `podman run --rm` with each runtime.
+/// `podman run --rm` with mydocker and with crun as its runtime.
 fn podman(bench: &Bench, table: &mut Table) {
     let link: PathBuf = bench.dir.join("mydocker-runtime");
     std::fs::copy(bench.binary(), &link).expect("copy the binary");

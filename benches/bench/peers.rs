@@ -1,5 +1,5 @@
-//! The contenders: mydocker, crun, runc and podman, all with the same busybox root file system.
-//! Each has its own state directory. `Bench` removes all of them at the end.
+//! The contenders of most topics: mydocker, crun, runc and podman, all with the same busybox root
+//! file system. Each has its own state directory. `Bench` removes these directories at the end.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -92,7 +92,7 @@ impl Bench {
         command
     }
 
-    /// `podman run` with resource limits that also a shell with few privileges can set.
+    /// `podman run` with resource limits that a shell with few privileges can set too.
     pub fn podman_run(&self) -> Command {
         let mut command = self.podman();
         command.args(["run", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]);

@@ -19,7 +19,8 @@ use super::turns::{Contender, Figures, median, milliseconds, output, take};
 
 const LAYERS: usize = 12;
 const LAYER_BYTES: u64 = 12_500_000;
-/// Every seventh file is in the image, so that libraries, programs and texts are all included.
+/// The image takes every seventh file of the sorted list, then starts again from the second file,
+/// until it is full. So it has more than the programs, which are first in the list.
 const STRIDE: usize = 7;
 const LARGEST_FILE: u64 = 2_000_000;
 const ROUNDS: usize = 10;
@@ -170,7 +171,7 @@ fn measure_unpack(bench: &Bench, table: &mut Table, layout: &Path, size: u64) {
     }
 }
 
-/// Runs a command, and a sync after it if the command does not sync. The cost includes the
+/// Runs a command; with `sync`, also syncs the file system. The cost includes both, and the
 /// command's children.
 fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
     let peak = bench.dir.join("peak");

@@ -1,5 +1,5 @@
-//! The table at the end: for each measurement the value of mydocker, those of the peers, and the
-//! budget.
+//! The table at the end: a line for each measurement and peer, with the value of mydocker, that of
+//! the peer, and the budget.
 
 use std::fmt::{self, Display};
 

@@ -1,8 +1,7 @@
 //! The bridge of a network on the host, with the gateway's address and the sysctls that it needs.
-//! `network create` makes the bridge, and `attachment::reload` makes it again after a reboot. The
-//! default network's bridge, and any bridge that is missing, is made when a container needs it.
-//! `endpoint` adds the containers' ports, and `firewall` the rules. References: rtnetlink(7), and
-//! ip-sysctl.rst of the kernel.
+//! The bridge is made with the network, and again after a reboot. The default network's bridge, and
+//! any bridge that is missing, is made when a container needs it. `endpoint` adds the containers'
+//! ports, and `firewall` the rules. References: rtnetlink(7), and ip-sysctl.rst of the kernel.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,10 +1,10 @@
-//! Creates networks: by `network create`, and the default network when it is first needed. Also
-//! finds the network that a user names.
+//! Creates networks: those of the user, and the default network when it is first needed. Also finds
+//! the network that a user names.
 //!
 //! If the user chose no name for a bridge, the name is a prefix and random digits, so that two
 //! state roots don't choose the same name. Only the default network of the default state root has a
-//! fixed name. This file writes the record and makes no link: the engine then calls `bridge` or
-//! `parent`. A kill leaves either no record or a complete one.
+//! fixed name. This file writes the record and makes no link. A kill leaves either no record or a
+//! complete one.
 
 use std::net::IpAddr;
 

@@ -3,9 +3,9 @@
 //!
 //! Creating the file exclusively is the allocation, so no address is leased twice. The file's lines
 //! are the container's id, its names on this network, its host name, its interface, its published
-//! ports, and its links. `attachment::recover` and `names` use them. A lease ends when its
-//! container ends or leaves the network. If a crash leaves a lease, it is reclaimed when its
-//! address is requested, when no other address is free, or when the network is removed.
+//! ports, and its links. A lease ends when its container ends or leaves the network. If a crash
+//! leaves a lease, it is reclaimed when its address is requested, when no other address is free, or
+//! when the network is removed.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;

@@ -1,8 +1,7 @@
 //! Links, addresses and routes by rtnetlink(7), as `ip link`, `ip addr` and `ip route` change them,
 //! but without starting a program. A function with a `Batch` only adds messages to the batch, so
 //! that several changes go to the kernel in one system call. A function with a `Socket` sends its
-//! message at once. `bridge`, `endpoint`, `parent` and `subinterface` decide which links exist. The
-//! constants are from linux-raw-sys.
+//! message at once. The constants are from linux-raw-sys.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -126,7 +125,7 @@ fn link_of(payload: &[u8]) -> Option<Link> {
     Some(Link { index: u32_at(payload, 4)?, mtu: mtu.unwrap_or(1500), is_up })
 }
 
-/// Adds a bridge, which is down and has no address. Its MAC address is set here: otherwise the
+/// Adds a bridge, which is down and has no address. The message sets its MAC address: otherwise the
 /// address changes with the bridge's ports, and the ARP caches of containers become wrong. An alias
 /// that is too long for the kernel is left out. `ip link` shows the alias.
 pub fn add_bridge(batch: &mut Batch, name: &str, alias: &str, mac: Mac, mtu: u32) {
@@ -324,8 +323,8 @@ pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
     let end = |batch: &mut Batch, name| {
         batch.text(IFLA_IFNAME, name);
         batch.attribute(IFLA_MTU, &veth.mtu.to_ne_bytes());
-        // Use one queue. By default each end gets a queue for every CPU, which costs time and
-        // serves nothing here.
+        // Use one queue. By default each end gets a queue for every CPU, which costs time and gains
+        // nothing for a container.
         batch.attribute(IFLA_NUM_TX_QUEUES, &1u32.to_ne_bytes());
         batch.attribute(IFLA_NUM_RX_QUEUES, &1u32.to_ne_bytes());
     };

@@ -1,5 +1,6 @@
-//! The projects of corpus.txt: `config` prints the same as docker-compose 1.29, and each project
-//! comes up, runs and goes down. busybox stands in for the images.
+//! The projects of corpus.txt: `config` prints the same as docker-compose 1.29, if that can read
+//! the project, and each project comes up, runs and goes down. busybox stands in for the images.
+//! Also the examples of specification.txt.
 
 use std::path::Path;
 use std::process::Command;
@@ -47,7 +48,7 @@ fn projects(host: &Host) -> Vec<(&'static str, bool)> {
 }
 
 fn tool(name: &str) -> Command {
-    // docker-compose is a library of Debian's Python only.
+    // Only Debian's own Python has docker-compose as a library.
     let mut command = Command::new("/usr/bin/python3");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose").join(name));
     command

@@ -99,7 +99,7 @@ impl Case {
     }
 }
 
-/// A digest of all cases.
+/// A digest of all cases, and of the code that builds them and describes the images.
 pub fn fingerprint() -> u64 {
     let mut hasher = DefaultHasher::new();
     for case in read() {

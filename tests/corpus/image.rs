@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use miniserde::json::{self, Value};
 
-/// The directory of the base image `bb`, which every case has.
+/// The directory with the applets of the base image `bb`, on which every case builds.
 const BASE: &str = "bin/";
 
 /// The name of each image in the archive, with its lines.

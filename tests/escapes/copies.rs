@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::support::{Done, Host, eventually};
 use super::{CANARY, attack, canary, with_attack};
 
-/// The number of attempts in each direction, while the container swaps the links as fast as it can.
+/// How often each kind of copy is tried, while the container swaps the links as fast as it can.
 const ROUNDS: usize = 500;
 
 /// The number of containers whose mount points `cp` makes, four times each.

@@ -22,8 +22,8 @@ fn an_entering_process_shows_nothing_of_the_host() {
     host.mydocker(flags.iter().copied().chain(attack("entering::read_entering_processes")));
     let secret = canary.join("secret");
     for _ in rounds(&host, 200) {
-        // Everything that the caller has leads to the canary: a descriptor, the working directory,
-        // the environment, the command line.
+        // A descriptor, the working directory and the environment of the caller lead to the canary.
+        // Of its command line, `--run-root` must not be seen.
         let mut command = host.command(["exec", "-e", &slow_path(), "box", "true"]);
         command.current_dir(&canary).env("CANARY", CANARY).stdin(File::open(&secret).unwrap());
         if !command.status().unwrap().success() {
@@ -80,8 +80,8 @@ fn read_entering_processes() {
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
-/// Runs at least `least` rounds, and more until the attack in `box` has seen a process that enters.
-/// On a machine with one CPU this may take longer.
+/// Runs at least `least` rounds, and more until the attack in `box` has seen a process that enters,
+/// or `PATIENCE` is over. On a machine with one CPU this may take longer.
 fn rounds(host: &Host, least: usize) -> impl Iterator<Item = usize> {
     let started = Instant::now();
     let has_seen = || host.succeeds(["exec", "box", "test", "-e", "/seen"]);
@@ -110,7 +110,7 @@ fn slow_path() -> String {
     format!("PATH={}/bin", "/x:".repeat(1000))
 }
 
-/// The same with capabilities: a container with SYS_PTRACE, as for a debugger, took over an
+/// CVE-2016-9962 for capabilities: a container with SYS_PTRACE, as for a debugger, took over an
 /// entering process that still was root of the host. Guard: the process drops its privileges before
 /// the container can see it.
 #[test]

@@ -1,5 +1,4 @@
-//! System calls that a default container may not even make, and capabilities that it must not
-//! inherit.
+//! System calls that a default container may not make, and capabilities that it must not inherit.
 
 use std::fs;
 use std::process::Command;
@@ -80,8 +79,8 @@ fn climb_by_namespaces_and_cgroups() {
 }
 
 /// CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: a program started with inheritable or ambient
-/// capabilities. By executing a file with file capabilities, it could get more. The caller of this
-/// test has many capabilities.
+/// capabilities. By executing a file with file capabilities, it could get more. In this test the
+/// caller of mydocker has many capabilities.
 #[test]
 fn no_capability_of_the_caller_is_inherited() {
     const MANY: &str = "+chown,+sys_admin,+net_admin,+sys_ptrace,+dac_override";

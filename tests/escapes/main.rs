@@ -1,8 +1,8 @@
 //! Known escapes from containers, and attacks on the engine from a container, of the past ten
-//! years. Each advisory has at least one test, which runs the attack against the real binary. The
-//! test's comment describes the advisory and the guard. Without the guard the test fails.
+//! years. Each test runs an attack against the real binary. Comments name the advisories, and the
+//! guards that stop the attacks.
 //!
-//! Attacks that need more than a shell are functions of this test binary, marked `ignored`.
+//! Attacks that need more than a shell are functions of this test binary, marked `#[ignore]`.
 //! `attack` returns the command that runs such a function inside a container.
 
 #[path = "../support/mod.rs"]
@@ -41,7 +41,7 @@ fn must_be_inside() {
     assert!(std::path::Path::new(ATTACK).exists(), "an attack is run in a container only");
 }
 
-/// Runs a command that differs slightly from `mydocker ARGS`, to its end.
+/// Runs a command to its end, with an empty stdin.
 fn call(command: std::process::Command) -> Done {
     let mut running = Background::spawn(command);
     running.close_stdin();

@@ -129,7 +129,6 @@ fn a_mount_target_that_is_swapped_stays_inside() {
     let canary = canary(&host);
     let volume = host.scratch().join("shared");
     fs::create_dir_all(volume.join("a/inner")).unwrap();
-    // The links lead to the host's canary, by its absolute path and by `..`.
     symlink(&canary, volume.join("b")).unwrap();
     let shared = format!("{}:/shared", volume.display());
     let attack_here = with_attack();
@@ -147,8 +146,8 @@ fn a_mount_target_that_is_swapped_stays_inside() {
         let done = host.mydocker(args.iter().copied().chain(["sh", "-c", check]));
         match done.status() {
             0 => started += 1,
+            // Refused if `a` was the link at that moment: it leads nowhere inside.
             125 => refused += 1,
-            // The canary can't be mounted on: its path leads nowhere inside.
             other => panic!("round {round}: status {other}"),
         }
     }

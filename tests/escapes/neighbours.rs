@@ -173,9 +173,9 @@ fn a_container_with_a_leased_hosts_file_joins_and_leaves_networks() {
     host.mydocker(["rm", "-f", "other"]);
 }
 
-/// A container that shares the network namespace leases the files, and the owner is removed. Guard:
-/// the removal opens none of the files. The test also checks that the container can't execute one
-/// of them.
+/// A container that shares the network namespace leases the hosts file, and the owner of the
+/// namespace is removed. Guard: the removal does not open the file. The test also checks that the
+/// container can't execute a shared file.
 #[test]
 fn a_container_whose_hosts_file_another_leases_can_be_removed() {
     let host = Host::on_machine();
@@ -235,9 +235,9 @@ fn only_hosts_files_in_memory_are_shared() {
     host.mydocker(["rm", "-f", "base"]);
 }
 
-/// A container that shares another's network, and so its files, leases them. The other container
-/// starts again without waiting, with new files. If the engine waited, both would still have the
-/// old file.
+/// A container that shares another's network, and so its hosts file, leases the file. The other
+/// container starts again without waiting, with a new file. If the engine waited, both would still
+/// have the old file.
 #[test]
 fn a_container_whose_hosts_file_another_leases_can_start() {
     let host = Host::with_busybox();
@@ -301,7 +301,7 @@ fn a_first_process_has_no_descriptor_of_the_monitor() {
     }
 }
 
-/// Takes a lease (fcntl(2), F_SETLEASE) and keeps it when the kernel asks for it.
+/// Takes a lease (fcntl(2), F_SETLEASE) and keeps it when the kernel asks to give it up.
 fn lease(file: &File, kind: libc::c_int) {
     // SAFETY: a constant handler, an open descriptor and constants.
     let leased = unsafe {

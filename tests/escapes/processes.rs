@@ -12,7 +12,7 @@ fn a_giant_cpuset_is_refused_at_once() {
         let like = host.command(["run", "--rm", flag, "0-4294967295", "bb", "true"]);
         let mut command = std::process::Command::new("prlimit");
         command.arg("--as=33554432").arg(like.get_program()).args(like.get_args());
-        // The parser refuses the list, before anything looks at its numbers.
+        // The parser refuses the list by its largest number, before anything expands the list.
         call(command).refused("4294967295 is above the largest").stderr_has(flag);
     }
 }

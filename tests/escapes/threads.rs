@@ -130,8 +130,8 @@ fn a_halt_ends_a_container_without_its_main_thread() {
     assert!(!host.is_running("box"));
 }
 
-/// If a container can't be ended, this is reported, and no other command waits for it. Here the
-/// monitor is stopped and can't clean up. Guards: the time limit of `await_cleanup`, and that
+/// If a container can't be ended, this is reported, and no other command waits for it. In this test
+/// the monitor is stopped and can't clean up. Guards: the time limit of `await_cleanup`, and that
 /// `start` releases the lock of changes while it waits.
 #[test]
 fn a_container_that_does_not_end_is_an_error() {

@@ -79,7 +79,7 @@ const SET_GROUP_ID: &str = "/set-group-id";
 #[test]
 fn a_set_group_id_program_keeps_the_group_that_a_file_refuses() {
     let host = Host::with_busybox();
-    // No user here has group 1. The mode of the files refuses access only to their group.
+    // No user of this test has group 1. The mode of the files refuses access only to their group.
     let script = format!(
         "cp {ATTACK} {SET_GROUP_ID} && chown 0:1 {SET_GROUP_ID} && chmod 2755 {SET_GROUP_ID} &&
          for group in 29 1234 4343; do echo secret >/but-$group; chown 0:$group /but-$group;
@@ -192,7 +192,7 @@ fn a_giant_passwd_file_is_bounded() {
         let args = ["run", "--rm", "-u", user, "--rootfs", root, "/bin/busybox", "true"];
         let like = host.command(args);
         let mut command = std::process::Command::new("prlimit");
-        // The limit in bytes of address space for the engine and all its children.
+        // The limit of address space in bytes, for the engine and for each of its children.
         command.arg("--as=16777216").arg(like.get_program()).args(like.get_args());
         let done = call(command);
         match complaint {

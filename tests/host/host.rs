@@ -218,7 +218,7 @@ impl Host {
     }
 
     fn initramfs(&self, work: &Path, binary: &Path) -> Vec<u8> {
-        // A root on a disk has the binary itself, and memory is scarce.
+        // If the root is a disk, it has the binary, so leave the binary out: memory is scarce.
         let mut tree = match self.root {
             Root::Initramfs => self.tree(work, binary),
             _ => {

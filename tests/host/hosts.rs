@@ -105,7 +105,7 @@ fn initramfs() -> Host {
     }
 }
 
-/// A board as above, on a ramfs and without cgroups.
+/// A board like that of `initramfs`, but on a ramfs and without cgroups.
 fn ramfs() -> Host {
     Host {
         name: "ar",
@@ -353,7 +353,7 @@ fn arm() -> Host {
         name: "f",
         about: "aarch64, initramfs, cgroup v2",
         suite: BOOKWORM_ARM,
-        // The harness's tool is built for this machine only.
+        // The check with chroot needs a tool that is built for this machine only.
         checks: [life(), networking()]
             .concat()
             .into_iter()
@@ -394,7 +394,7 @@ fn disks_with_quotas() -> Host {
     }
 }
 
-/// The same on a kernel without quotactl_fd(2).
+/// As `disks_with_quotas`, with a kernel that lacks quotactl_fd(2).
 fn oldest_with_quotas() -> Host {
     Host {
         name: "j",
@@ -414,7 +414,7 @@ fn systemd() -> Host {
         // The engines need more memory.
         memory_megabytes: 1024,
         command_line: "systemd.unit=agent.service systemd.show_status=false",
-        // systemd has made the mounts of the other hosts already.
+        // systemd has already made the mounts that `set_up` makes on other hosts.
         set_up: "",
         checks: [basics(), oci_by_systemd(), labels_and_rdma(), engines_by_systemd()].concat(),
         ..plain()

@@ -30,7 +30,7 @@ fn every_operation_needs_a_container_that_exists() {
         done.stdout("").stderr_has("invalid container id");
     }
     bundle.call(&["create", "--bundle", "/nowhere", &bundle.id]).exits(1).stderr_has("/nowhere");
-    // Only the command decides the exit status, not another argument with its name.
+    // The exit status depends on the command, not on an argument that has a command's name.
     bundle.call(&["state", "exec"]).exits(1).stderr_has("does not exist: exec");
     bundle.call(&["--nonsense", "exec"]).exits(1).stderr_has("unknown flag");
     bundle.call(&["exec", "state", "true"]).exits(255).stderr_has("does not exist: state");
@@ -256,7 +256,7 @@ fn interfaces_of_the_host_move_into_the_container() {
         assert!(command.args(args.split(' ')).status().unwrap().success(), "ip {args}");
     };
     ip(&format!("netns add {host}"));
-    // The other end of a pair is removed some time after its container.
+    // Each peer gets another name: the kernel removes a peer some time after its container.
     let pairs = std::cell::Cell::new(0);
     let pair = || {
         let peer = format!("vb{}", pairs.replace(pairs.get() + 1));
@@ -453,12 +453,12 @@ fn delete_keeps_the_files_of_mounts() {
         source.display()
     );
     bundle.edit("\"mounts\": [", &mount);
+    // Do this twice: the id can be used again.
     for _ in 0..2 {
         bundle.create();
         bundle.call(&["start", &bundle.id]).stdout("");
         eventually("it has stopped", || bundle.has_status("stopped"));
         bundle.call(&["delete", &bundle.id]).stdout("");
-        // The id can be used again.
     }
     assert_eq!(std::fs::read_to_string(source.join("file")).unwrap(), "kept\n");
     assert!(bundle.rootfs().join("bin").exists());
@@ -510,7 +510,7 @@ fn hooks_run_in_the_specified_namespaces() {
     let bundle = Bundle::new();
     bundle.runs("true");
     let log = bundle.dir().join("log");
-    // The hook programs in the container are busybox, those on the host are not.
+    // The hook that runs in the container is its busybox, the others are the host's dash.
     let script = |kind: &str, program: &str| {
         format!(
             "\"{kind}\":[{{\"path\":\"{program}\",\"args\":[\"sh\",\"-c\",\

@@ -588,7 +588,7 @@ fn a_tmpfs_has_the_mode_of_the_directory_that_it_covers() {
     let all = [mount("a", ""), mount("b", ""), mount("c", "\"mode=0410\"")].concat();
     bundle.edit("\"mounts\": [", &format!("\"mounts\": [{all}"));
     bundle.run().stdout("3710\n1777\n410\n");
-    // The directories are there now.
+    // The directories exist now, so they keep their mode.
     bundle.run().stdout("3710\n755\n410\n");
 }
 

@@ -1,5 +1,5 @@
-//! Namespaces that need more than one container to check: the host's mount namespace, that of
-//! another process, and user namespaces without a root. `lifecycle.rs` tests the other kinds.
+//! The host's mount namespace, the mount namespace of another process, and user namespaces without
+//! a root. `lifecycle.rs` tests the other kinds of namespaces.
 
 use std::process::{Command, Stdio};
 

@@ -99,7 +99,8 @@ fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
                     }
                     body
                 };
-                // First the end of another job, then of this one, before the reply to the call.
+                // Send first the end of another job, then that of this one, and then the reply to
+                // the call.
                 let jobs = ["/org/freedesktop/systemd1/job/6", "/org/freedesktop/systemd1/job/7"];
                 for path in jobs.into_iter().filter(|_| listens) {
                     let member = string("JobRemoved");

@@ -29,7 +29,7 @@ fn update_takes_flags_and_json_and_keeps_other_limits() {
     assert!(child.wait().unwrap().success());
     assert_eq!(bundle.limit("pids/pids.max"), "99");
     assert_eq!(bundle.limit("cpu/cpu.shares"), "512");
-    // An idle cgroup takes no shares, so they end that.
+    // An idle cgroup takes no shares, so new shares end the idle state.
     bundle.call(&["update", "--cpu-idle", "1", id]).stdout("");
     bundle.call(&["update", "--pids-limit", "98", id]).stdout("");
     assert_eq!(bundle.limit("cpu/cpu.idle"), "1");

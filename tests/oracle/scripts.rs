@@ -1,9 +1,9 @@
 //! Runs the shell scripts of `oracle/scripts`, which are typical scripts of users, once with Docker
 //! 20.10 as `docker` and once with mydocker. Both runs must print the same on stdout, exit with the
-//! same status, and write something or nothing to stderr. The text on stderr is not compared; ids,
+//! same status, and both or neither may write to stderr. The text on stderr is not compared; ids,
 //! times, sizes and paths are normalised. A script must leave no container, volume, network or
-//! image. A script may have a line `# differs: REASON`; then it must differ. A reason that starts
-//! with "missing" means that the difference is still to be removed.
+//! image. A script may have a line `# differs: REASON`; then the results must differ. If the reason
+//! starts with "missing", the difference is still to be removed, and the results may be the same.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -39,7 +39,7 @@ const LEFT_BY_NONE: &str = "alpine:latest\nbusybox:latest\nweb:1\n";
 struct Outcome {
     status: Option<i32>,
     stdout: String,
-    /// Only compared by whether it is empty.
+    /// Compared only in whether it is empty.
     stderr: String,
     /// The objects that are left; `None` if there are none.
     left: Option<String>,
@@ -56,7 +56,7 @@ struct Program<'a> {
 }
 
 /// A Docker and a mydocker, each in its own network namespace. Docker takes most of the time, so
-/// two lanes share the scripts.
+/// two lanes share its runs.
 struct Lane {
     // This field is first, so that Docker stops before `host` removes its files.
     docker: Dockerd,

@@ -125,7 +125,7 @@ fn run_fetches_the_image_for_the_platform_or_refuses() {
     let other = "here is for linux/amd64, not for linux/s390x";
     run("linux/s390x", "never").exits(125).complains(other);
     run("linux/s390x", "missing").stdout("s390x").stderr_has(other);
-    // These names have no image for another platform.
+    // No image with this name or id is for another platform.
     let id = host.mydocker(["images", "-q", "bb"]).text();
     for name in ["bb", &id[..]] {
         let create = ["create", "--platform", "linux/s390x", "--pull", "never", name];

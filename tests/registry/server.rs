@@ -98,7 +98,8 @@ impl Registry {
         self.fill(&format!("oci:{}:t", layout.display()), name, &flags);
     }
 
-    /// Pushes an index with images for several platforms. An empty platform is left out.
+    /// Pushes an index with images for several platforms. If a platform is empty, its entry states
+    /// none.
     pub fn fill_with_index(&self, offers: &[(&str, Vec<Layer>)], name: &str) {
         let layout = self.dir.join(unique("layout"));
         fs::create_dir_all(layout.join("blobs/sha256")).unwrap();

@@ -79,8 +79,7 @@ impl Done {
         self
     }
 
-    /// mydocker refused the call, with one line that contains `part`. The status is 125 for `run`,
-    /// `create` and wrong flags, otherwise 1.
+    /// mydocker refused the call, with one line that contains `part`. The status is 1 or 125.
     #[track_caller]
     pub fn refused(mut self, part: &str) -> Done {
         self.is_checked = true;

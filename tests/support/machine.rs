@@ -259,7 +259,7 @@ impl Host {
         });
     }
 
-    /// The same from inside a container.
+    /// As `answers`, from inside a container.
     #[track_caller]
     pub fn answers_within(&self, container: &str, address: &str, port: u16, text: &str) {
         super::eventually(&format!("{address}:{port} answers {container} {text:?}"), || {

@@ -10,8 +10,8 @@
 //! A `Host` is a mydocker with its own state root and run root, so tests run in parallel. Dropping
 //! it removes its containers and networks; the test fails if a mount or process of them is left. A
 //! call must succeed unless `exits` expects another status. A wait in a test fails after
-//! `PATIENCE`. With TEST_USERNS=auto in the environment, every container without another setting
-//! gets a user namespace.
+//! `PATIENCE`. With TEST_USERNS=auto in the environment, `run` and `create` give each container
+//! without another setting a user namespace.
 //!
 //! The image `bb` is Debian's static busybox. `Host::debian` makes an image of Debian with further
 //! packages, once per machine, below `target/rootfs`. A test that can't run here calls `skip!`,

@@ -118,7 +118,7 @@ fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Join
     let mut first = publish::close(roots, id, attachment);
     let mut host = Socket::route()?;
     // If another container has joined this network namespace, the namespace stays, so remove the
-    // links here. A mark in the run directory says that a container has joined. If a cleaner of
+    // links. A mark in the run directory says that a container has joined. If a cleaner of
     // temporary files removed the record, it removed the mark too, so assume that one has.
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;
@@ -148,7 +148,8 @@ fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Join
 /// Releases the leases of a start that failed.
 fn release(roots: &Roots, id: &ContainerId, attachment: &Attachment) {
     for endpoint in &attachment.endpoints {
-        // Report the failure that led here. If a lease stays behind, a later request reclaims it.
+        // Drop this error: the start's own error is reported. If a lease stays behind, a later
+        // request reclaims it.
         let _ = join::leave(roots, id, endpoint);
     }
 }

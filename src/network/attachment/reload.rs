@@ -1,7 +1,7 @@
 //! Restores the networks of running containers after other programs or a reboot removed parts of
-//! them: bridges and their ports, IP forwarding, the firewall's rules. `network reload` calls
-//! `reload`, which makes all parts again. `boot` calls `restore`, which makes bridges, and calls
-//! `reload` only if firewall rules are missing or changed.
+//! them: bridges and their ports, IP forwarding, the firewall's rules. `reload` makes all parts
+//! again. `restore` makes bridges, and calls `reload` only if firewall rules are missing or
+//! changed.
 
 use super::{publish, recover, rules};
 use crate::error::Result;
