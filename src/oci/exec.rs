@@ -210,7 +210,10 @@ fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> 
     }
     for name in args.values("cap") {
         match names::bit(name) {
-            Some(bit) => process.capabilities.bounding |= bit,
+            Some(bit) => {
+                process.capabilities.bounding |= bit;
+                process.capabilities.not_permitted &= !bit;
+            }
             None => super::warn(&format!("--cap: no capability is called '{name}'; left out")),
         }
     }

@@ -4,7 +4,7 @@
 //! fields, only `intelRdt` is not supported: `refuse_rdt` reports it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::field::{MAX_ENTRIES, absolute, one_of};
 use super::resources::{self, Limits};
@@ -20,9 +20,6 @@ use crate::runtime::spec::{
 use crate::runtime::sysctl::{self, Owner};
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
-
-/// The parent cgroup of containers whose config.json names no cgroup or a relative path.
-const DEFAULT_PARENT: &str = "/mydocker-runtime";
 
 /// The kinds of namespaces.
 pub const NAMESPACES: [&str; 8] =
@@ -118,9 +115,10 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
     let unit = if by_systemd { Some(Unit::parse(&path, id)?) } else { None };
     let path = unit.as_ref().map_or(path, Unit::cgroup);
     let path = match path.as_str() {
-        "" => Path::new(DEFAULT_PARENT).join(id),
-        path if path.starts_with('/') => PathBuf::from(path),
-        path => Path::new(DEFAULT_PARENT).join(path),
+        // As in crun, a path is below the hierarchies' roots, and a container without one has a
+        // cgroup named by its id there.
+        "" => Path::new("/").join(id),
+        path => Path::new("/").join(path),
     };
     let plain = path.components().all(|part| {
         matches!(part, std::path::Component::Normal(_) | std::path::Component::RootDir)

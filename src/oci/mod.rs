@@ -307,8 +307,7 @@ fn sockets() -> Result<u32> {
 
 /// The number of descriptors from 3 on that the process inherits: `--preserve-fds` plus `sockets`.
 fn preserved(args: &Args, sockets: u32) -> Result<u32> {
-    let asked = args.number("preserve-fds")?.unwrap_or(0);
-    let count = asked.saturating_add(sockets);
+    let count = args.number("preserve-fds")?.unwrap_or(0).saturating_add(sockets);
     if count > MAX_PRESERVED {
         fail!("--preserve-fds {count} is more than {MAX_PRESERVED}");
     }
@@ -317,12 +316,8 @@ fn preserved(args: &Args, sockets: u32) -> Result<u32> {
         if Path::new(&format!("/proc/self/fd/{descriptor}")).exists() {
             continue;
         }
-        if number >= sockets {
-            let number = number - sockets;
-            fail!("--preserve-fds {asked}: preserved-fd {number} ({descriptor}) is not open");
-        }
-        // Peers accept a socket that is not open. Occupy its number, so that no descriptor of
-        // mydocker gets it and counts as inherited. execve(2) closes it.
+        // crun and youki accept a descriptor that is not open. Occupy its number, so that no
+        // descriptor of mydocker gets it and counts as inherited. execve(2) closes it.
         rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), descriptor as i32)
             .map(IntoRawFd::into_raw_fd)
             .context(|| format!("occupy descriptor {descriptor}"))?;

@@ -1,6 +1,6 @@
 //! The object `process` of config.json and the process.json of `exec` (config.md, "Process") as the
-//! runtime's `Process`. `linux` reads the seccomp filter. Of the five capability sets only those
-//! matter that survive execve(2): bounding, inheritable and ambient.
+//! runtime's `Process`. `linux` reads the seccomp filter. The kernel computes the effective capabilities
+//! at execve(2) from the four other sets.
 
 use super::field::{MAX_ENTRIES, absolute, flag, refuse};
 use super::scheduling;
@@ -142,7 +142,8 @@ fn capability_sets(process: &Node<'_>) -> Result<Capabilities> {
             super::warn(&format!("{}: {names} can't be granted", sets.need(key)?.path()));
         }
     }
-    Ok(Capabilities { bounding: set("bounding")?, inheritable, ambient: granted })
+    let bounding = set("bounding")?;
+    Ok(Capabilities { bounding, not_permitted: !permitted, inheritable, ambient: granted })
 }
 
 fn label(process: &Node<'_>) -> Result<Option<Label>> {

@@ -31,10 +31,15 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 pub enum Place<'a> {
     /// On the host's files, in this directory if it is still there.
     Host(&'a Path),
-    /// Inside the container, in its `/`. A hook inherits no environment, because the caller's
-    /// environment is the host's. The hook's process calls the function before it executes the
-    /// hook, a file of the image, to confine itself as the container's program will be.
-    Container(&'a dyn Fn() -> Result<()>),
+    /// Inside the container, in its `/`.
+    Container {
+        /// The hook's process calls this function before it executes the hook, a file of the image,
+        /// to confine itself as the container's program will be.
+        confine: &'a dyn Fn() -> Result<()>,
+        /// The variables of a hook that lists none: the program's, as in runc. The caller's are the
+        /// host's.
+        env: &'a [CString],
+    },
 }
 
 /// The largest part of a hook's output that an error shows, in bytes.
@@ -80,7 +85,7 @@ pub fn run(hook: &Hook, place: Place<'_>, input: &str) -> Result<()> {
     let env = match (&hook.env, place) {
         (Some(env), _) => env.iter().map(c_string).collect::<Result<Vec<_>>>()?,
         (None, Place::Host(_)) => inherited(),
-        (None, Place::Container(_)) => Vec::new(),
+        (None, Place::Container { env, .. }) => env.to_vec(),
     };
     let (path, vectors) = (c_string(&hook.path)?, sys::exec::Vectors::new(args, env));
     match clone3(Flags::default(), None).context(|| "fork")? {
@@ -94,7 +99,7 @@ pub fn run(hook: &Hook, place: Place<'_>, input: &str) -> Result<()> {
                     let _ = rustix::process::chdir(directory);
                     Ok(())
                 }
-                Place::Container(confine) => confine(),
+                Place::Container { confine, .. } => confine(),
             };
             let Err(error) = confined.and_then(|()| {
                 ready.and_then(|()| sys::exec::execve(&path, &vectors)).map_err(Error::from)
@@ -198,8 +203,9 @@ mod tests {
         let without = |script: &str| Hook { env: None, ..hook(script, None) };
         let script = "[ \"$(pwd)\" = /proc ] && [ -n \"$CARGO_MANIFEST_DIR\" ]";
         run(&without(script), host(), &state).unwrap();
-        let script = "[ -z \"$CARGO_MANIFEST_DIR\" ]";
-        run(&without(script), Place::Container(&|| Ok(())), &state).unwrap();
+        let script = "[ -z \"$CARGO_MANIFEST_DIR\" ] && [ \"$ONE\" = two ]";
+        let place = Place::Container { confine: &|| Ok(()), env: &[c"ONE=two".to_owned()] };
+        run(&without(script), place, &state).unwrap();
     }
 
     #[test]

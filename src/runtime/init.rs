@@ -196,7 +196,8 @@ fn run(
             rustix::process::getpid().as_raw_nonzero().get(),
         );
         let hooks = &spec.hooks.start_container;
-        let place = Place::Container(&|| confined.confine_hook());
+        let place =
+            Place::Container { confine: &|| confined.confine_hook(), env: confined.variables() };
         hooks::run_all("startContainer", hooks, place, &input)?;
     }
     confined.install_filter()?.exec()

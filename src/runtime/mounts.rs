@@ -312,7 +312,11 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> 
     let directory = match beneath::open_without_links(root, path, flags, Mode::empty()) {
         Err(Errno::NOENT) => beneath::make_dirs(root, path, DIRECTORY)
             .and_then(|_| beneath::open_without_links(root, path, flags, Mode::empty())),
-        Err(Errno::LOOP) => fail!("the image's {} is a symbolic link; refused", target.display()),
+        // The last words are runc's.
+        Err(Errno::LOOP) => fail!(
+            "the image's {path} is a symbolic link, but {path} must be mounted on ordinary directory",
+            path = target.display()
+        ),
         result => result,
     };
     let directory = directory.context(|| format!("open {} in the container", target.display()))?;

@@ -114,7 +114,7 @@ pub fn confine<'a>(
     }
     // Reduce the bounding set before the other sets, because reducing the bounding set needs
     // CAP_SETPCAP.
-    let Capabilities { bounding, inheritable, ambient } = process.capabilities;
+    let Capabilities { bounding, not_permitted, inheritable, ambient } = process.capabilities;
     capabilities::limit_bounding(bounding).traced("prctl", || {
         format!("PR_CAPBSET_DROP all but {}", capabilities::list_names(bounding))
     })?;
@@ -137,7 +137,9 @@ pub fn confine<'a>(
     // reduces the effective set.
     set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
     trace::step("setresuid", || format!("become user {}, group {}", user.uid, user.gid));
-    capabilities::limit(bounding, spare | granted).traced("capset", || {
+    // Under no_new_privs, execve(2) permits the program no more than is permitted now.
+    let permitted = if process.no_new_privileges { bounding & !not_permitted } else { bounding };
+    capabilities::limit(permitted, spare | granted).traced("capset", || {
         "permitted and effective cut to the same; nothing inheritable".to_owned()
     })?;
     if granted != 0 {
@@ -176,6 +178,11 @@ impl<'a> Confined<'a> {
         self.install(|flags| flags.without(Flags::NEW_LISTENER)).map(drop)
     }
 
+    /// The environment variables of the program, as `NAME=value`.
+    pub fn variables(&self) -> &[CString] {
+        self.program.vectors.variables()
+    }
+
     fn forbid_privileges(&self) -> Result<()> {
         if !self.process.no_new_privileges {
             return Ok(());
@@ -207,7 +214,7 @@ impl<'a> Confined<'a> {
             None => "no filter".to_owned(),
         });
         trace::step("execve", || {
-            format!("{:?}, {} variables", process.args, program.vectors.variables())
+            format!("{:?}, {} variables", process.args, program.vectors.variables().len())
         });
         trace::stop();
         // Install the filter last, so that a profile need not allow the system calls of earlier
@@ -404,7 +411,18 @@ pub fn set_cpus(cpus: Option<&[u32]>) -> Result<()> {
     let Some(cpus) = cpus else { return Ok(()) };
     let mut set = CpuSet::new();
     cpus.iter().for_each(|cpu| set.set(*cpu as usize));
-    sched_setaffinity(None, &set).context(|| format!("run on the CPUs {cpus:?}"))
+    let set_affinity = sched_setaffinity(None, &set);
+    set_affinity
+        .traced("sched_setaffinity", || format!("affinity: {}", mask_of(cpus)))
+        .context(|| format!("run on the CPUs {cpus:?}"))
+}
+
+/// The CPUs as a hexadecimal mask with bit N for CPU N.
+fn mask_of(cpus: &[u32]) -> String {
+    let digits = cpus.iter().max().map_or(1, |last| last / 4 + 1);
+    let bit = |at: u32, bit: u32| u32::from(cpus.contains(&(at * 4 + bit))) << bit;
+    let digit = |at| format!("{:x}", (0..4).fold(0, |digit, place| digit | bit(at, place)));
+    format!("0x{}", (0..digits).rev().map(digit).collect::<String>())
 }
 
 fn set_rlimits(process: &Process) -> Result<()> {

@@ -116,7 +116,7 @@ pub struct Hook {
     /// The arguments with the program's name first. An empty list means `path` alone.
     pub args: Vec<String>,
     /// The environment variables, as `NAME=value`. If this is `None`, a hook on the host inherits
-    /// the caller's environment, and a hook inside the container has no variables.
+    /// the caller's environment, and a hook inside the container that of the program.
     pub env: Option<Vec<String>>,
     /// The timeout in seconds; `None` means no timeout.
     pub timeout: Option<u64>,
@@ -153,8 +153,11 @@ pub struct Process {
 /// kernel computes the effective set from them and from the user ID (capabilities(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The bounding set, which is also the permitted set.
+    /// The bounding set.
     pub bounding: u64,
+    /// The part of the bounding set that is not permitted. It counts under `no_new_privileges`:
+    /// otherwise execve(2) permits root the whole bounding set.
+    pub not_permitted: u64,
     pub inheritable: u64,
     pub ambient: u64,
 }

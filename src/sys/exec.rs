@@ -13,15 +13,16 @@ use super::last_errno;
 
 /// Argument and environment vectors in the layout of execve(2).
 pub struct Vectors {
-    _strings: Vec<CString>,
+    _args: Vec<CString>,
+    env: Vec<CString>,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
 }
 
 impl Vectors {
-    /// The number of environment variables.
-    pub fn variables(&self) -> usize {
-        self.envp.len() - 1
+    /// The environment variables, as `NAME=value`.
+    pub fn variables(&self) -> &[CString] {
+        &self.env
     }
 
     /// Makes the vectors of execve(2) from `args` and `env`.
@@ -32,8 +33,7 @@ impl Vectors {
         };
         let (argv, envp) = (pointers(&args), pointers(&env));
         // The pointers stay valid: the bytes of a CString do not move when the CString moves.
-        let strings = args.into_iter().chain(env).collect();
-        Vectors { _strings: strings, argv, envp }
+        Vectors { _args: args, env, argv, envp }
     }
 }
 

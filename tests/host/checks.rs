@@ -266,7 +266,7 @@ pub fn oci() -> Vec<Check> {
          oci exec c sh -c 'echo x >/dev/null; head -c 4 /dev/zero | wc -c; exit 3'; echo $?
          oci delete c; echo $?
          oci kill c KILL; for n in $(seq 50); do test \"$(is)\" = stopped && break; sleep 0.2; done
-         oci delete c; ls -d /sys/fs/cgroup/mydocker-runtime/c 2>/dev/null; oci list -q
+         oci delete c; ls -d /sys/fs/cgroup/c 2>/dev/null; oci list -q
          cd /; rm -r /tmp/bundle",
         "created
          running

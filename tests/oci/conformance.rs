@@ -215,6 +215,10 @@ const CONFIG: &[(&str, Check)] = &[
         Test("a_capability_that_cannot_be_granted_is_a_warning"),
     ),
     (
+        "a process has the five capability sets that it is given",
+        Test("without_new_privileges_a_program_has_the_permitted_capabilities_that_it_is_given"),
+    ),
+    (
         "noNewPrivileges is set",
         Prints(SAME.0, SAME.1, "grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t1\n"),
     ),
@@ -258,6 +262,10 @@ const CONFIG: &[(&str, Check)] = &[
     (
         "createContainer runs in the container's namespaces, its path is the host's",
         Test("hooks_run_in_the_specified_namespaces"),
+    ),
+    (
+        "a startContainer hook without env has the environment of the program",
+        Test("a_hook_in_the_container_without_an_environment_has_that_of_the_program"),
     ),
     (
         "a startContainer hook has the filter of the program",

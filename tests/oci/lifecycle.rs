@@ -406,6 +406,23 @@ fn a_filter_that_refuses_everything_ends_the_container() {
 }
 
 #[test]
+fn a_hook_in_the_container_without_an_environment_has_that_of_the_program() {
+    let bundle = Bundle::new();
+    bundle.edit("\"TERM=xterm\"", "\"ONE=two\"");
+    bundle.runs("true");
+    let hook = |script: &str, env: &str| {
+        format!("{{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"{script}\"]{env}}}")
+    };
+    let inherits = hook("test $ONE = two && test -n $HOME && test -z $MARK", "");
+    let has_own = hook("test $OWN = x && test -z $ONE", ",\"env\":[\"OWN=x\"]");
+    let hooks = format!("\"hooks\":{{\"startContainer\":[{inherits},{has_own}]}},\"hostname\"");
+    bundle.edit(HOSTNAME, &hooks);
+    let mut run = bundle.command(&["run", "--bundle", &bundle.path(), &bundle.id]);
+    run.env("MARK", "of the host");
+    run_command(run).stdout("");
+}
+
+#[test]
 fn a_hook_in_the_container_has_the_filter_of_the_program() {
     let bundle = Bundle::new();
     let by = "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":\
@@ -591,6 +608,36 @@ fn a_capability_that_cannot_be_granted_is_a_warning() {
 }
 
 #[test]
+fn without_new_privileges_a_program_has_the_permitted_capabilities_that_it_is_given() {
+    let bundle = Bundle::new();
+    bundle.runs("grep Cap /proc/self/status; exec sleep 1000");
+    let all = "[\"CAP_AUDIT_WRITE\", \"CAP_KILL\", \"CAP_NET_BIND_SERVICE\"]";
+    for (set, names) in [
+        ("bounding", "[\"CAP_KILL\",\"CAP_CHOWN\",\"CAP_SYSLOG\"]"),
+        ("effective", "[]"),
+        ("permitted", "[\"CAP_KILL\",\"CAP_CHOWN\"]"),
+    ] {
+        bundle.edit(&format!("\"{set}\": {all}"), &format!("\"{set}\": {names}"));
+    }
+    let with = "\"inheritable\":[\"CAP_CHOWN\"],\"ambient\":[\"CAP_CHOWN\"],\"permitted\"";
+    bundle.edit("\"permitted\"", with);
+    bundle.create();
+    bundle.call(&["start", &bundle.id]).stdout("");
+    let sets = |permitted: &str| {
+        let effective = permitted;
+        format!(
+            "CapInh:\t0000000000000001\nCapPrm:\t{permitted}\nCapEff:\t{effective}\n\
+             CapBnd:\t0000000400000021\nCapAmb:\t0000000000000001\n"
+        )
+    };
+    eventually("its sets", || bundle.output() == sets("0000000000000021"));
+    let status = ["grep", "Cap", "/proc/self/status"];
+    let exec = |flags: &[&str]| bundle.call(&[&["exec"], flags, &[&bundle.id], &status].concat());
+    exec(&[]).stdout(&sets("0000000000000021"));
+    exec(&["--cap", "CAP_SYSLOG"]).stdout(&sets("0000000400000021"));
+}
+
+#[test]
 fn unset_properties_are_inherited_from_the_caller() {
     let bundle = Bundle::new();
     bundle.runs("cat /proc/self/oom_score_adj");
@@ -655,10 +702,9 @@ fn a_cgroups_path_always_means_the_same_cgroup() {
     bundle.runs("exec sleep 1000");
     let good = bundle.config();
     let name = unique("oci-path-");
-    for (path, place) in [
-        (format!("/{name}/a"), format!("/{name}/a")),
-        (format!("{name}/b"), format!("/mydocker-runtime/{name}/b")),
-    ] {
+    for (path, place) in
+        [(format!("/{name}/a"), format!("/{name}/a")), (format!("{name}/b"), format!("/{name}/b"))]
+    {
         let by = format!("\"cgroupsPath\":\"{path}\",\"maskedPaths\"");
         bundle.set_config_with(&good, "\"maskedPaths\"", &by);
         bundle.create();
@@ -671,7 +717,6 @@ fn a_cgroups_path_always_means_the_same_cgroup() {
         assert!(!std::path::Path::new("/sys/fs/cgroup/pids").join(&place[1..]).exists());
     }
     remove_cgroup(&name);
-    remove_cgroup(&format!("mydocker-runtime/{name}"));
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Bundle {
     /// The content of a file of the container's cgroups (v1).
     fn limit(&self, file: &str) -> String {
         let (controller, file) = file.split_once('/').unwrap();
-        let path = format!("/sys/fs/cgroup/{controller}/mydocker-runtime/{}/{file}", self.id);
+        let path = format!("/sys/fs/cgroup/{controller}/{}/{file}", self.id);
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
@@ -144,7 +144,7 @@ impl Bundle {
 
     /// Whether the container has a cgroup in any hierarchy.
     fn has_cgroup(&self) -> bool {
-        !support::cgroups(&format!("mydocker-runtime/{}", self.id)).is_empty()
+        !support::cgroups(&self.id).is_empty()
     }
 }
 
@@ -330,6 +330,8 @@ fn the_scheduling_of_a_process_is_set() {
     eventually("its words", || bundle.output() == expected);
     let cpus = ["exec", &bundle.id, "grep", "Cpus_allowed_list", "/proc/self/status"];
     bundle.call(&cpus).stdout("Cpus_allowed_list:\t0\n");
+    let traced = [&["--debug"], &cpus[..]].concat();
+    bundle.call(&traced).stderr_has("sched_setaffinity affinity: 0x1 = ok");
     let maps = ["exec", &bundle.id, "sh", "-c", "head -1 /proc/self/numa_maps"];
     bundle.call(&maps).stdout_has(" prefer");
     bundle.call(&["exec", &bundle.id, "cut", "-d ", "-f19,41", "/proc/self/stat"]).stdout("5 3\n");
@@ -510,7 +512,7 @@ fn exec_joins_the_cgroups_that_it_is_given() {
         bundle.call(&args)
     };
     for controller in ["cpu", "pids"] {
-        let path = format!("/sys/fs/cgroup/{controller}/mydocker-runtime/{id}/sub");
+        let path = format!("/sys/fs/cgroup/{controller}/{id}/sub");
         std::fs::create_dir(path).unwrap();
     }
     exec(&["/"]).stdout_has(":cpu:/\n");
