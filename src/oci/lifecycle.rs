@@ -209,7 +209,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     let container = Container::open(&globals.root, args.id()?)?;
     match container.status()? {
         Status::Created => {}
-        Status::Stopped => fail!("cannot start a container that has stopped"),
+        Status::Creating | Status::Stopped => fail!("cannot start a container that has stopped"),
         Status::Running | Status::Paused => fail!("cannot start an already running container"),
     }
     let process = container.process()?;
@@ -297,9 +297,9 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
             Err(rustix::io::Errno::SRCH) => {}
             sent => sent.context(|| format!("send {signal}"))?,
         }
-        if signal == Signal::KILL {
-            thaw(&container)?;
-        }
+    }
+    if signal == Signal::KILL {
+        thaw(&container)?;
     }
     Ok(0)
 }

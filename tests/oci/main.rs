@@ -612,6 +612,30 @@ fn kill_ends_what_outlives_the_first_process() {
 }
 
 #[test]
+fn frozen_processes_of_a_stopped_container_are_killed_and_removed() {
+    let bundle = Bundle::new();
+    bundle.runs("sleep 1000 & exec sleep 1000");
+    bundle.edit("{ \"type\": \"pid\" }, ", "");
+    let id = bundle.id.as_str();
+    for command in [&["kill", id, "KILL"][..], &["delete", id]] {
+        bundle.create();
+        bundle.call(&["start", id]).stdout("");
+        let procs = || bundle.limit("freezer/cgroup.procs").lines().count();
+        eventually("both run", || procs() == 2);
+        let first = rustix::process::Pid::from_raw(bundle.pid().parse().unwrap()).unwrap();
+        rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+        eventually("the first has ended", || bundle.has_status("stopped"));
+        let state = format!("/sys/fs/cgroup/freezer/mydocker-runtime/{id}/freezer.state");
+        std::fs::write(&state, "FROZEN").unwrap();
+        eventually("the other is frozen", || bundle.limit("freezer/freezer.state") == "FROZEN");
+        bundle.call(command).stdout("");
+        eventually("the other has ended", || !bundle.has_cgroup() || procs() == 0);
+        bundle.call(&["delete", "--force", id]).stdout("");
+        assert!(!bundle.has_cgroup());
+    }
+}
+
+#[test]
 fn a_rootless_specification_runs() {
     let bundle = Bundle::new();
     std::fs::remove_file(bundle.dir().join("config.json")).unwrap();

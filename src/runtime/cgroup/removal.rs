@@ -22,11 +22,13 @@ const MAX_REMOVAL: Duration = Duration::from_secs(10);
 /// Fails if a process has not ended after 10 seconds. A missing cgroup is no error.
 pub fn remove(paths: &[String]) -> Result<()> {
     paths.iter().try_for_each(|path| {
-        remove_one(Path::new(path)).traced("rmdir", || format!("kill what is left in {path}"))
+        remove_one(Path::new(path), paths)
+            .traced("rmdir", || format!("kill what is left in {path}"))
     })
 }
 
-fn remove_one(path: &Path) -> Result<()> {
+/// Removes the cgroup `path`, one of the container's cgroups `all` or a cgroup below one of them.
+fn remove_one(path: &Path, all: &[String]) -> Result<()> {
     let deadline = std::time::Instant::now() + MAX_REMOVAL;
     let mut pause = Duration::from_micros(200);
     loop {
@@ -39,9 +41,11 @@ fn remove_one(path: &Path) -> Result<()> {
             Err(_) => {}
         }
         kill_all(path);
+        thaw(path);
+        all.iter().for_each(|path| thaw(Path::new(path)));
         for child in fs::read_dir(path).into_iter().flatten().flatten() {
             if child.file_type().is_ok_and(|kind| kind.is_dir()) {
-                remove_one(&child.path())?;
+                remove_one(&child.path(), all)?;
             }
         }
         if std::time::Instant::now() > deadline {
@@ -82,6 +86,15 @@ fn kill_all(path: &Path) {
     for pid in members_of_one(path).filter_map(Pid::from_raw) {
         let is_member = |number: i32| members_of_one(path).any(|member| member == number);
         signal_member(pid, sys::signal::Signal::KILL, is_member);
+    }
+}
+
+/// Thaws a cgroup of the v1 freezer. A process that is frozen there ends only after the thaw, even
+/// by SIGKILL. On v2 it ends at once.
+fn thaw(path: &Path) {
+    // Only a cgroup of the v1 freezer has this file, and no file can be created in a cgroup.
+    if let Ok(state) = fs::OpenOptions::new().write(true).open(path.join("freezer.state")) {
+        let _ = rustix::io::write(&state, b"THAWED");
     }
 }
 
