@@ -32,6 +32,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         Status::Paused => {
             fail!("cannot exec in a paused container (use --ignore-paused to override)")
         }
+        Status::Creating => fail!("cannot exec in a container that is being created"),
         Status::Stopped => fail!("cannot exec in a stopped container"),
     }
     let bytes = config::read(&container.config())?;

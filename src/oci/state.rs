@@ -53,11 +53,12 @@ pub struct State {
     pub mounts_before: Option<usize>,
 }
 
-/// The states that the specification defines (runtime.md, "State"), and runc's `paused`. The state
-/// `creating` is missing: only hooks and the seccomp agent see it, and for other readers a
-/// container without a first process is `stopped`.
+/// The states that the specification defines (runtime.md, "State"), and runc's `paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// There is no first process yet, and a `create` holds the lock. Only a reader without the lock
+    /// sees this state.
+    Creating,
     Created,
     Running,
     Paused,
@@ -68,6 +69,7 @@ impl Status {
     /// The word in the state document.
     pub fn word(self) -> &'static str {
         match self {
+            Status::Creating => "creating",
             Status::Created => "created",
             Status::Running => "running",
             Status::Paused => "paused",
@@ -167,6 +169,9 @@ impl Container {
 
     /// The container's present status.
     pub fn status(&self) -> Result<Status> {
+        if self.state.pid <= 0 && self._lock.is_none() && Lock::is_held(&self.dir)? {
+            return Ok(Status::Creating);
+        }
         if self.process()?.is_none() {
             return Ok(Status::Stopped);
         }

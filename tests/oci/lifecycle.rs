@@ -523,6 +523,27 @@ fn a_failed_hook_ends_the_container_and_poststop_still_runs() {
 }
 
 #[test]
+fn the_state_of_a_container_is_creating_until_create_ends() {
+    let bundle = Bundle::new();
+    let log = bundle.dir().join("seen");
+    let script = format!(
+        "{} oci --root {} state {id} > {log}; {0} oci --root {1} exec {id} true 2>> {log} || true",
+        super::MYDOCKER,
+        bundle.root().display(),
+        id = bundle.id,
+        log = log.display()
+    );
+    let hook = format!("{{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"{script}\"]}}");
+    bundle.edit(HOSTNAME, &format!("\"hooks\":{{\"createRuntime\":[{hook}]}},\"hostname\""));
+    bundle.create();
+    let text = std::fs::read_to_string(log).unwrap();
+    for part in ["\"pid\": 0,\n  \"status\": \"creating\"", "container that is being created"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(bundle.has_status("created"));
+}
+
+#[test]
 fn hooks_run_in_the_specified_namespaces() {
     let bundle = Bundle::new();
     bundle.runs("true");
