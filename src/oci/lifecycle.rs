@@ -279,9 +279,8 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
     }
     let container = Container::open(&globals.root, id)?;
     let all = args.has("all");
-    let has_processes = || !cgroup::members(&container.cgroups()).is_empty();
     // If the container has no PID namespace of its own, its other processes may outlive the first.
-    let ends_others = sent == Some(Signal::KILL) && has_processes();
+    let ends_others = sent == Some(Signal::KILL) && has_processes(&container);
     if container.status()? == Status::Stopped && !all && !ends_others {
         fail!("container not running");
     }
@@ -302,6 +301,10 @@ pub fn kill(globals: &Globals, args: &Args) -> Result<u8> {
         thaw(&container)?;
     }
     Ok(0)
+}
+
+fn has_processes(container: &Container) -> bool {
+    !cgroup::members(&container.cgroups()).is_empty()
 }
 
 /// Thaws the container's processes: a frozen process does not end before it is thawed.
@@ -337,6 +340,11 @@ pub fn delete(globals: &Globals, args: &Args) -> Result<u8> {
         container => container?,
     };
     match container.status()? {
+        Status::Stopped if container.is_damaged && !force && has_processes(&container) => fail!(
+            "cannot delete container {}: its state.json is damaged, but it has processes; use \
+             --force to kill them",
+            container.state.id
+        ),
         Status::Stopped => {}
         _ if force => kill_all(&container)?,
         status => fail!(

@@ -20,8 +20,9 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
-use super::systemd;
+use super::{config, linux, systemd};
 use crate::error::{Context, Error, Result, fail};
+use crate::json::{self, Node};
 use crate::order;
 use crate::runtime::cgroup::{self, freezer};
 use crate::runtime::{self, OCI_VERSION};
@@ -30,6 +31,7 @@ use crate::sys::process::{self, Found};
 
 /// The socket on which the first process waits for `start`.
 pub const START: &str = "start";
+const CONFIG: &str = "config.json";
 /// The longest id, in characters.
 const MAX_ID: usize = 1024;
 
@@ -90,6 +92,8 @@ impl Status {
 pub struct Container {
     pub dir: PathBuf,
     pub state: State,
+    /// Whether state.json exists but cannot be read. Then the first process is unknown.
+    pub is_damaged: bool,
     _lock: Option<Lock>,
 }
 
@@ -120,7 +124,7 @@ impl Container {
             fail!("container {id} was deleted while it was created");
         }
         let state = State { id: id.to_owned(), ..Default::default() };
-        Ok(Container { dir, state, _lock: lock })
+        Ok(Container { dir, state, is_damaged: false, _lock: lock })
     }
 
     /// Opens and locks the container `id`, for a change. Fails if it does not exist.
@@ -130,7 +134,8 @@ impl Container {
         let Some(lock) = Lock::wait_existing(&dir, LockMode::Exclusive)? else {
             return Err(absent(id));
         };
-        Ok(Container { state: read(&dir, id)?, dir, _lock: Some(lock) })
+        let (state, is_damaged) = read(&dir, id);
+        Ok(Container { dir, state, is_damaged, _lock: Some(lock) })
     }
 
     /// Reads the container `id` without a lock. Fails if it does not exist.
@@ -140,7 +145,8 @@ impl Container {
         if !dir.is_dir() {
             return Err(absent(id));
         }
-        Ok(Container { state: read(&dir, id)?, dir, _lock: None })
+        let (state, is_damaged) = read(&dir, id);
+        Ok(Container { dir, state, is_damaged, _lock: None })
     }
 
     /// All containers, without locks. Only directories that have a valid id count.
@@ -157,7 +163,7 @@ impl Container {
 
     /// The path of the copy of config.json.
     pub fn config(&self) -> PathBuf {
-        self.dir.join("config.json")
+        self.dir.join(CONFIG)
     }
 
     /// The cgroups that exist. `state.cgroups` also lists paths that may never have existed.
@@ -271,9 +277,27 @@ fn absent(id: &str) -> Error {
     Error::absent(format!("container does not exist: {id}"))
 }
 
-/// The state. If state.json is missing or damaged, the state has only the id: a killed `create` or
-/// a full disk leaves such a container.
-fn read(dir: &Path, id: &str) -> Result<State> {
-    let state: Option<State> = store::read_json(&dir.join("state.json")).unwrap_or_default();
-    Ok(State { id: id.to_owned(), ..state.unwrap_or_default() })
+/// The state, and whether state.json is damaged. Without state.json there is only the id: a killed
+/// `create` or a full disk leaves such a container, and nothing has been made for it. If the file is
+/// damaged, the cgroups are those that the kept config.json names.
+fn read(dir: &Path, id: &str) -> (State, bool) {
+    let (state, is_damaged) = match store::read_json::<State>(&dir.join("state.json")) {
+        Ok(state) => (state.unwrap_or_default(), false),
+        // Ignore an error: without a config.json, `delete` can remove only the directory.
+        Err(_) => (state_of_config(dir, id).unwrap_or_default(), true),
+    };
+    (State { id: id.to_owned(), ..state }, is_damaged)
+}
+
+fn state_of_config(dir: &Path, id: &str) -> Result<State> {
+    let value = json::parse("config.json", &config::read(&dir.join(CONFIG))?)?;
+    let root = Node::root("config.json", &value);
+    let linux = root.need("linux")?;
+    let is_unit = linux.text("cgroupsPath")?.split(':').count() == 3;
+    let (cgroup, unit) = linux::cgroup(&linux, id, is_unit)?;
+    Ok(State {
+        cgroups: cgroup::possible_paths("", cgroup.path.trim_matches('/'))?,
+        unit: unit.map(|unit| unit.name),
+        ..Default::default()
+    })
 }

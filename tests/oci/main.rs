@@ -13,7 +13,7 @@ mod systemd;
 mod update;
 
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::{Done, Host, MYDOCKER, eventually, run_command, unique};
@@ -448,6 +448,24 @@ fn a_half_made_container_is_stopped_and_can_be_deleted() {
     assert!(bundle.has_status("stopped"));
     bundle.call(&["delete", &bundle.id]).stdout("");
     assert!(!dir.exists());
+}
+
+#[test]
+fn a_container_whose_state_is_damaged_can_be_deleted_by_force() {
+    let bundle = Bundle::new();
+    let id = bundle.id.as_str();
+    for damaged in ["", "{\"id\":", "[1,2]"] {
+        bundle.create();
+        let pid = bundle.pid();
+        std::fs::write(bundle.root().join(id).join("state.json"), damaged).unwrap();
+        assert!(bundle.has_status("stopped"));
+        bundle.call(&["list", "-q"]).stdout(&format!("{id}\n"));
+        bundle.call(&["start", id]).exits(1).stderr_has("has stopped");
+        bundle.call(&["delete", id]).exits(1).stderr_has("its state.json is damaged");
+        bundle.call(&["delete", "--force", id]).stdout("");
+        assert!(!bundle.has_cgroup() && !bundle.root().join(id).exists());
+        eventually("its process has ended", || !Path::new(&format!("/proc/{pid}")).exists());
+    }
 }
 
 #[test]
