@@ -2,7 +2,7 @@
 //! the runtime specification. The list depends on the code, not on the host. A test uses every
 //! listed item, so that nothing is listed without support.
 
-use super::{linux, mounts, scheduling};
+use super::{linux, mounts, properties, scheduling};
 use crate::error::Result;
 use crate::order;
 use crate::runtime::OCI_VERSION;
@@ -54,7 +54,8 @@ pub fn features() -> Result<u8> {
          \"apparmor\":{{\"enabled\":true}},\"selinux\":{{\"enabled\":true}},\
          \"intelRdt\":{{\"enabled\":false}},\"memoryPolicy\":{{\"modes\":{},\"flags\":{}}},\
          \"mountExtensions\":{{\"idmap\":{{\"enabled\":{ID_MAPPED}}}}},\
-         \"netDevices\":{{\"enabled\":true}}}}}}\n",
+         \"netDevices\":{{\"enabled\":true}}}},\
+         \"potentiallyUnsafeConfigAnnotations\":[\"{}\"]}}\n",
         list(HOOKS),
         list(mounts::known()),
         list(namespaces),
@@ -64,6 +65,7 @@ pub fn features() -> Result<u8> {
         list(ARCHITECTURES),
         list(scheduling::MEMORY_MODES),
         list(scheduling::MEMORY_FLAGS),
+        properties::PREFIX,
     ))
 }
 

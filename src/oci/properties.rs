@@ -14,7 +14,8 @@ use crate::error::{Result, fail};
 use crate::runtime::cgroup;
 use crate::runtime::spec::Cgroup;
 
-const PREFIX: &str = "org.systemd.property.";
+/// The start of the names of the annotations that set a property.
+pub const PREFIX: &str = "org.systemd.property.";
 /// Microseconds in a second.
 const SECOND_US: u64 = 1_000_000;
 /// systemd keeps a quota as the CPU time in each second, in steps of 10 ms.

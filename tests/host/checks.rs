@@ -262,6 +262,10 @@ pub fn oci() -> Vec<Check> {
              head -n 1 memory.max memory.high pids.max cpu.max cpu.weight'
          oci update --memory 67108864 c
          oci exec c cat /sys/fs/cgroup/memory.max
+         oci exec c sh -c 'head -c 20000000 /dev/zero >/dev/shm/x'
+         echo '{\"memory\":{\"limit\":10485760,\"checkBeforeUpdate\":true}}' |
+             oci update --resources - c; echo $?
+         oci exec c sh -c 'cat /sys/fs/cgroup/memory.max; rm /dev/shm/x'
          oci pause c; is; oci resume c; is
          oci exec c sh -c 'echo x >/dev/null; head -c 4 /dev/zero | wc -c; exit 3'; echo $?
          oci delete c; echo $?
@@ -281,6 +285,9 @@ pub fn oci() -> Vec<Check> {
          50000 100000
          ...
          59
+         67108864
+         mydocker-runtime: *memory.limit 10485760 is less than the * bytes that are in use
+         1
          67108864
          paused
          running

@@ -134,6 +134,8 @@ fn unsupported_features_are_refused() {
     let text = bundle.call(&["features"]).text();
     let denied = |part: &str| assert!(text.contains(part), "{part} in {text}");
     denied("\"intelRdt\":{\"enabled\":false}");
+    // An annotation with this prefix sets a property of the scope.
+    denied("\"potentiallyUnsafeConfigAnnotations\":[\"org.systemd.property.\"]");
     let good = bundle.config();
     for (field, value, words) in [
         ("intelRdt", "{\"closID\":\"x\"}", ": this host has no resctrl"),

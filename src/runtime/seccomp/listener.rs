@@ -5,7 +5,8 @@
 //! connect once. The process sends the filter's descriptor and the container process state as JSON
 //! ("The Container Process State" in config-linux.md of the OCI runtime specification). The process
 //! connects while the host's paths are reachable, and sends after the filter is installed and
-//! before the program runs.
+//! before the program runs. For `exec`, the PID in the state is that of the helper, which installs
+//! the filter before it forks the program, and ends then.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
