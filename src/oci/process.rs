@@ -155,15 +155,15 @@ fn label(process: &Node<'_>) -> Result<Option<Label>> {
     match (apparmor, selinux) {
         (Some(profile), None) if profile == "unconfined" => Ok(None),
         (Some(_), _) if !label::apparmor_is_on() => {
-            fail!("config.json: process.apparmorProfile: this host has no AppArmor")
+            fail!("{}: this host has no AppArmor", process.need("apparmorProfile")?.path())
         }
         (_, Some(_)) if !label::selinux_is_on() => {
-            fail!("config.json: process.selinuxLabel: this host has no SELinux")
+            fail!("{}: this host has no SELinux", process.need("selinuxLabel")?.path())
         }
         (Some(profile), None) => Ok(Some(Label::AppArmor(profile))),
         (None, Some(context)) => Ok(Some(Label::Selinux(context))),
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => fail!("config.json: process has an AppArmor and a SELinux label"),
+        (Some(_), Some(_)) => fail!("{} has an AppArmor and a SELinux label", process.path()),
     }
 }
 

@@ -509,6 +509,9 @@ fn exec_takes_what_process_json_leaves_out_from_the_container() {
         piped
     })
     .stdout(own);
+    std::fs::write(&file, text.replace("\"cwd\"", "\"selinuxLabel\":\"x\",\"cwd\"")).unwrap();
+    let done = bundle.call(&["exec", "--process", file.to_str().unwrap(), id]).exits(255);
+    done.stderr_has("process.json: selinuxLabel: this host has no SELinux");
     bundle.call(&["exec", "--cwd", "tmp", id, "true"]).exits(255).stderr_has("an absolute path");
     let done = bundle.call(&["exec", "--cap", "CAP_NOPE", id, "true"]);
     done.stderr_has("--cap: no capability is called 'CAP_NOPE'; left out");
