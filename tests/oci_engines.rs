@@ -405,6 +405,22 @@ fn containerd_runs_tasks_by_its_shim() {
     run(&["-d", image, "two", "sleep", "1000"]).text();
     ctr(&["tasks", "ls"]).stdout_has("RUNNING");
     ctr(&["tasks", "exec", "--exec-id", "x", "two", "cat", "/proc/1/comm"]).stdout("sleep\n");
+    // The shim must be the parent of a detached process, to hear how it ends.
+    let exits = containerd.host.scratch().join("events");
+    let mut events = self::ctr(&containerd.host, &containerd.namespace, &["events"]);
+    events.stdout(std::fs::File::create(&exits).unwrap());
+    let mut events = events.spawn().unwrap();
+    let mut number = 0;
+    // Repeat this: `ctr events` misses what happens before it has subscribed.
+    eventually("the exit status of a detached process", || {
+        number += 1;
+        let name = format!("y{number}");
+        let exec = ["tasks", "exec", "-d", "--exec-id", &name, "two", "sh", "-c", "exit 6"];
+        ctr(&exec).stdout("");
+        std::fs::read_to_string(&exits).unwrap().contains("\"exit_status\":6")
+    });
+    events.kill().unwrap();
+    events.wait().unwrap();
     ctr(&["tasks", "pause", "two"]).text();
     ctr(&["tasks", "ls"]).stdout_has("PAUSED");
     ctr(&["tasks", "resume", "two"]).text();
