@@ -202,6 +202,33 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
     Some(total)
 }
 
+/// Returns a duration as Go's method `String` prints it: `1h0m0s`, `1.5s`, `250ms`.
+pub fn go_duration(ns: i64) -> String {
+    let (sign, size) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
+    // The parts of a unit, with no zeros at the end.
+    let decimal = |unit: u64| {
+        let width = unit.ilog10() as usize;
+        let digits = format!("{}.{:0width$}", size / unit, size % unit);
+        digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match size {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{sign}{size}ns"),
+        1_000..1_000_000 => format!("{sign}{}µs", decimal(1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(1_000_000)),
+        _ => {
+            let (minutes, rest) = (size / 60_000_000_000, size % 60_000_000_000);
+            let seconds = format!("{}.{:09}", rest / 1_000_000_000, rest % 1_000_000_000);
+            let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{sign}{seconds}s"),
+                (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
 /// Parses the value of `--since` or `--until`: a duration before `now`, Unix seconds, or RFC 3339.
 /// Fails on any other text.
 pub fn parse_moment(text: &str, now: Instant) -> Result<Instant> {
@@ -359,6 +386,23 @@ mod tests {
         assert_eq!(parse_moment("1970-01-01T00:00:07Z", now).unwrap().seconds(), 7);
         for bad in ["", "m", "1x", "yesterday", "1h30", ".", "1h.m", "99999999999999999999"] {
             assert!(parse_moment(bad, now).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_printed_as_by_go() {
+        for (ns, text) in [
+            (0, "0s"),
+            (30_000_000_000, "30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (90_500_000_000, "1m30.5s"),
+            (250_000_000, "250ms"),
+            (1_500, "1.5µs"),
+            (-7, "-7ns"),
+            (10_000_000_000, "10s"),
+            (100_000_000, "100ms"),
+        ] {
+            assert_eq!(go_duration(ns), text);
         }
     }
 

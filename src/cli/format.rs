@@ -109,6 +109,8 @@ impl Format {
         fields: &'static [Field<R>],
         columns: &'static [&'static str],
     ) -> Result<Format> {
+        // As in Docker, a space before `table` makes it text.
+        let table = text.starts_with("table");
         let text = text.trim_matches(' ');
         match text {
             "" | "table" => return Ok(Format::Columns(columns)),
@@ -118,11 +120,8 @@ impl Format {
             }
             _ => {}
         }
-        let (table, template) = match text.strip_prefix("table ") {
-            Some(template) => (true, template.trim_start()),
-            None => (false, text),
-        };
-        let template = parse_template(template)?;
+        let template = text.strip_prefix("table").filter(|_| table).unwrap_or(text);
+        let template = parse_template(template.trim_matches(' '))?;
         // Report an unknown field even if there is no row to print.
         template.check_fields(&headers(fields))?;
         Ok(if table { Format::Table(template) } else { Format::Lines(template) })
@@ -363,6 +362,8 @@ mod tests {
             rendered("table {{upper .Name}}\\t{{printf \"%s\\n\" .ID | len}}").unwrap(),
             "NAME      7\nONE       2\nT\"WO      2\n"
         );
+        assert_eq!(rendered("table{{.Name}}").unwrap(), "NAME\none\nt\"wo\n");
+        assert_eq!(rendered(" table {{.ID}}").unwrap(), "table 1\ntable 2\n");
         assert_eq!(rendered("raw").unwrap(), "id: 1\nname: one\n\nid: 2\nname: t\"wo\n\n");
     }
 

@@ -122,8 +122,9 @@ static FIELDS: &[Field<Row>] = &[
         name: "CreatedSince",
         header: "CREATED",
         write: |row, show, out| match row.step.created {
-            Some(created) => push_ago(out, created, show.now),
-            None => push_created(out, row),
+            // As in Docker, `--human=false` prints the time.
+            Some(created) if !row.exact => push_ago(out, created, show.now),
+            _ => push_created(out, row),
         },
     },
     Field {

@@ -195,6 +195,8 @@ fn document(facts: &InfoView) -> Value {
     ]);
     let warnings = facts.warnings.iter().map(|warning| text(&format!("WARNING: {warning}")));
     let warnings: Vec<Value> = warnings.collect();
+    let path = || text("runc");
+    let runtime = Value::object(vec![("path", path()), ("Path", Value::Omitted(path().into()))]);
     let mut fields = vec![
         ("ID", empty()),
         ("Containers", int(facts.containers)),
@@ -208,6 +210,7 @@ fn document(facts: &InfoView) -> Value {
         ("MemoryLimit", truth(facts.has_memory)),
         ("SwapLimit", truth(facts.has_memory)),
         ("KernelMemory", truth(false)),
+        ("KernelMemoryTCP", Value::Omitted(truth(false).into())),
         // Go and JSON have different names for some fields, and a template of mydocker may use
         // both.
         ("CPUCfsPeriod", Value::Omitted(truth(facts.has_cpu).into())),
@@ -256,7 +259,7 @@ fn document(facts: &InfoView) -> Value {
         ("Labels", texts(&[])),
         ("ExperimentalBuild", truth(false)),
         ("ServerVersion", text(&docker_version())),
-        ("Runtimes", Value::map([("runc", Value::object(vec![("path", text("runc"))]))])),
+        ("Runtimes", Value::map([("runc", runtime)])),
         ("DefaultRuntime", text("runc")),
         ("Swarm", swarm),
         // A container survives the end of every mydocker command.
@@ -268,6 +271,10 @@ fn document(facts: &InfoView) -> Value {
         ("InitCommit", commit()),
         ("SecurityOptions", Value::list(confinements)),
         ("Warnings", if warnings.is_empty() { Value::NilList } else { Value::list(warnings) }),
+        ("ProductLicense", Value::Omitted(empty().into())),
+        ("DefaultAddressPools", Value::Omitted(Value::NilList.into())),
+        ("ServerErrors", Value::Omitted(Value::NilList.into())),
+        ("ClientErrors", Value::Omitted(Value::NilList.into())),
         ("ClientInfo", client),
     ]);
     Value::of_kind("system.info", fields)

@@ -95,6 +95,11 @@ fn facts() -> Value {
     };
     let mut client = vec![("Platform", platform()), ("Version", text(&docker_version()))];
     client.extend(api("APIVersion", "ApiVersion"));
+    // Scripts print these facts of a program in Go, and mydocker has no such facts.
+    let of_go = || {
+        ["GitCommit", "GoVersion", "BuildTime"].map(|name| (name, Value::Omitted(text("").into())))
+    };
+    client.extend(of_go());
     client.extend([
         ("DefaultAPIVersion", text(API_VERSION)),
         ("Os", text("linux")),
@@ -108,6 +113,7 @@ fn facts() -> Value {
         ("Version", text(&docker_version())),
     ];
     server.extend(api("APIVersion", "ApiVersion"));
+    server.extend(of_go());
     server.extend([
         ("MinAPIVersion", text(MIN_API_VERSION)),
         ("Os", text("linux")),
@@ -120,6 +126,7 @@ fn facts() -> Value {
         vec![
             ("Client", Value::of_kind("system.clientVersion", client)),
             ("Server", Value::of_kind("*types.Version", server)),
+            ("ServerOK", Value::Omitted(Value::Bool(true).into())),
             // The fields that `version` had before mydocker added `Server`.
             ("Version", Value::Omitted(text(VERSION_TEXT).into())),
             ("Os", Value::Omitted(text("linux").into())),

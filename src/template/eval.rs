@@ -337,6 +337,7 @@ impl<'a> Evaluation<'a> {
         let no_method = || format!("{name} has arguments but cannot be invoked as function");
         match value {
             Value::Omitted(value) => self.field(at, value, name, arguments),
+            Value::Printed(printed) => self.field(at, &printed.1, name, arguments),
             Value::Missing if self.strict => {
                 self.fault(at, &format!("nil data; no entry for key {name:?}"))
             }
@@ -416,6 +417,13 @@ impl<'a> Evaluation<'a> {
             values.push(self.word(dot, word)?);
         }
         values.extend(last);
+        if !function.prints {
+            for value in &mut values {
+                if let Value::Printed(printed) = value {
+                    *value = printed.1.clone();
+                }
+            }
+        }
         if self.headers && function.keeps_headers {
             return Ok(values.swap_remove(0));
         }

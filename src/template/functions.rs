@@ -19,6 +19,8 @@ pub struct Function {
     pub run: fn(&[Value], usize) -> Result<Value, String>,
     /// Whether the function leaves its first argument unchanged in a table's headers.
     pub keeps_headers: bool,
+    /// Whether the function prints its arguments, so that a Go type's method `String` counts.
+    pub prints: bool,
 }
 
 const ANY: usize = usize::MAX;
@@ -31,7 +33,15 @@ const fn function(
     arguments: (usize, usize),
     run: fn(&[Value], usize) -> Result<Value, String>,
 ) -> Function {
-    Function { name, arguments, run, keeps_headers: false }
+    Function { name, arguments, run, keeps_headers: false, prints: false }
+}
+
+const fn printing(
+    name: &'static str,
+    arguments: (usize, usize),
+    run: fn(&[Value], usize) -> Result<Value, String>,
+) -> Function {
+    Function { name, arguments, run, keeps_headers: false, prints: true }
 }
 
 const fn of_text(
@@ -39,7 +49,7 @@ const fn of_text(
     arguments: (usize, usize),
     run: fn(&[Value], usize) -> Result<Value, String>,
 ) -> Function {
-    Function { name, arguments, run, keeps_headers: true }
+    Function { name, arguments, run, keeps_headers: true, prints: false }
 }
 
 static FUNCTIONS: &[Function] = &[
@@ -67,21 +77,21 @@ static FUNCTIONS: &[Function] = &[
         Value::Map(items) => Ok(Value::Int(items.len() as i64)),
         Value::NilList | Value::NilMap => Ok(Value::Int(0)),
         Value::Nil | Value::Missing => Err("len of nil pointer".to_owned()),
-        other => Err(format!("len of type {}", other.type_name())),
+        other => Err(format!("len of type {}", other.type_name().trim_start_matches('*'))),
     }),
-    function("print", (0, ANY), |values, _| Ok(Value::text(&print(values)))),
-    function("println", (0, ANY), |values, _| {
+    printing("print", (0, ANY), |values, _| Ok(Value::text(&print(values)))),
+    printing("println", (0, ANY), |values, _| {
         let words: Vec<String> =
             values.iter().map(|value| print(std::slice::from_ref(value))).collect();
         Ok(Value::text(&(words.join(" ") + "\n")))
     }),
-    function("printf", (1, ANY), |values, limit| {
+    printing("printf", (1, ANY), |values, limit| {
         let text = printf(string(&values[0])?, &values[1..], limit);
         Ok(Value::text(&text.ok_or(TOO_MUCH)?))
     }),
-    function("html", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), html)))),
-    function("js", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), js)))),
-    function("urlquery", (0, ANY), |values, _| Ok(Value::text(&url_query(&print(values))))),
+    printing("html", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), html)))),
+    printing("js", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), js)))),
+    printing("urlquery", (0, ANY), |values, _| Ok(Value::text(&url_query(&print(values))))),
     function("call", (1, ANY), |values, _| match &values[0] {
         Value::Nil | Value::Missing => Err("call of nil".to_owned()),
         other => Err(format!("non-function of type {}", other.type_name())),
@@ -112,18 +122,25 @@ static FUNCTIONS: &[Function] = &[
         }
         Ok(Value::text(&items.join(separator)))
     }),
-    of_text("lower", (1, 1), |values, _| Ok(Value::text(&string(&values[0])?.to_lowercase()))),
-    of_text("upper", (1, 1), |values, _| Ok(Value::text(&string(&values[0])?.to_uppercase()))),
+    of_text("lower", (1, 1), |values, _| {
+        let text = string(&values[0])?;
+        Ok(Value::text(&text.chars().map(|c| single(c, c.to_lowercase())).collect::<String>()))
+    }),
+    of_text("upper", (1, 1), |values, _| {
+        let text = string(&values[0])?;
+        Ok(Value::text(&text.chars().map(|c| single(c, c.to_uppercase())).collect::<String>()))
+    }),
     of_text("title", (1, 1), |values, _| {
         let mut starts = true;
         let mut out = String::new();
         for c in string(&values[0])?.chars() {
-            if starts {
-                out.extend(c.to_uppercase())
-            } else {
-                out.push(c)
-            }
-            starts = !(c.is_alphanumeric() || matches!(c, '_' | '\''));
+            out.push(if starts { single(c, c.to_uppercase()) } else { c });
+            // As in Go: of the characters beyond ASCII only a space separates words.
+            starts = match c {
+                '_' => false,
+                c if c.is_ascii() => !c.is_ascii_alphanumeric(),
+                c => c.is_whitespace(),
+            };
         }
         Ok(Value::text(&out))
     }),
@@ -147,6 +164,15 @@ static FUNCTIONS: &[Function] = &[
 /// Returns the function with this name.
 pub fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+/// Returns the letter in its other case. As in Go, a letter that has more than one there stays, such
+/// as `ß`.
+fn single(c: char, mut other: impl Iterator<Item = char>) -> char {
+    match (other.next(), other.next()) {
+        (Some(other), None) => other,
+        _ => c,
+    }
 }
 
 fn expected(kind: &str, value: &Value) -> String {
@@ -225,7 +251,10 @@ fn index(values: &[Value]) -> Result<Value, String> {
             (Value::Map(_) | Value::NilMap, key) => {
                 return Err(format!("value has type {}; should be string", key.type_name()));
             }
-            (other, _) => return Err(format!("can't index item of type {}", other.type_name())),
+            (other, _) => {
+                let kind = other.type_name().trim_start_matches('*');
+                return Err(format!("can't index item of type {kind}"));
+            }
         };
     }
     Ok(value)
@@ -238,7 +267,16 @@ fn slice(values: &[Value]) -> Result<Value, String> {
         Value::NilList => 0,
         other => return Err(format!("can't slice item of type {}", other.type_name())),
     };
-    let bound = |at: usize, default: usize| values.get(at).map_or(Ok(default), whole);
+    if matches!(values[0], Value::Text(_)) && values.len() > 3 {
+        return Err("cannot 3-index slice a string".to_owned());
+    }
+    let bound = |at: usize, default: usize| match values.get(at) {
+        Some(Value::Int(number)) => {
+            usize::try_from(*number).map_err(|_| format!("index out of range: {number}"))
+        }
+        Some(other) => whole(other),
+        None => Ok(default),
+    };
     let (start, end) = (bound(1, 0)?, bound(2, length)?);
     if let Some(wrong) = [start, end].into_iter().find(|bound| *bound > length) {
         return Err(format!("index out of range: {wrong}"));

@@ -1,18 +1,21 @@
-//! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %f %g %t %T` with flags, width and precision.
+//! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %f %g %t %T` with flags, width and precision,
+//! which may be arguments (`*`), and with indexes such as `%[2]s`.
 //!
 //! If a verb does not fit the value, the output has Go's note, such as `%!d(string=x)`. This is not
 //! an error.
 
-use super::float::{exponent, shortest};
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::float::{exponent, shortest, significant};
 use super::value::Value;
 
 /// The maximum width and precision, as in Go. Without a limit a template could use all memory.
 const MAX_WIDTH: usize = 1_000_000;
+/// The most decimals of a floating-point number; Go's numbers have no more digits.
+const MAX_DECIMALS: usize = 1000;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Flags {
     minus: bool,
     plus: bool,
@@ -23,11 +26,70 @@ struct Flags {
     precision: Option<usize>,
 }
 
+/// The arguments after the format, and which of them the next verb takes.
+struct Arguments<'a> {
+    values: &'a [Value],
+    next: usize,
+    /// Whether the format has an index. Unused arguments are then no fault.
+    is_reordered: bool,
+    /// Whether an index of the present verb names no argument.
+    is_bad_index: bool,
+}
+
+impl<'a> Arguments<'a> {
+    fn take(&mut self) -> Option<&'a Value> {
+        let value = self.values.get(self.next);
+        self.next += usize::from(value.is_some());
+        value
+    }
+
+    /// Reads an explicit index such as `[2]`, if there is one. Go counts from 1. An index that is
+    /// no number of an argument leaves the next argument as it is.
+    fn read_index(&mut self, chars: &mut Peekable<Chars<'_>>) {
+        if chars.next_if_eq(&'[').is_none() {
+            return;
+        }
+        self.is_reordered = true;
+        let digits: String = chars.by_ref().take_while(|c| *c != ']').collect();
+        match digits.parse::<usize>() {
+            Ok(index) if (1..=self.values.len()).contains(&index) => self.next = index - 1,
+            _ => self.is_bad_index = true,
+        }
+    }
+
+    /// Reads a width or a precision: digits, or `*` for the next argument. `bad` is Go's note for
+    /// an argument that is no such number.
+    fn read_count(
+        &mut self,
+        chars: &mut Peekable<Chars<'_>>,
+        out: &mut String,
+        bad: &str,
+    ) -> Option<i64> {
+        if chars.next_if_eq(&'*').is_some() {
+            return match self.take() {
+                Some(Value::Int(number)) if number.unsigned_abs() <= MAX_WIDTH as u64 => {
+                    Some(*number)
+                }
+                _ => {
+                    out.push_str(bad);
+                    None
+                }
+            };
+        }
+        let mut number = None;
+        while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
+            chars.next();
+            let more = number.unwrap_or(0i64) * 10 + i64::from(digit);
+            number = Some(more.min(MAX_WIDTH as i64));
+        }
+        number
+    }
+}
+
 /// Formats `values` by `format`. Returns `None` if the text is longer than `limit` bytes.
 pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     let mut out = String::new();
-    let mut next = 0;
-    let mut is_reordered = false;
+    let mut arguments = Arguments { values, next: 0, is_reordered: false, is_bad_index: false };
     let mut chars = format.chars().peekable();
     while let Some(c) = chars.next() {
         if out.len() > limit {
@@ -38,6 +100,7 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
             continue;
         }
         let mut flags = Flags::default();
+        arguments.is_bad_index = false;
         while let Some(flag) = chars.next_if(|c| "-+# 0".contains(*c)) {
             match flag {
                 '-' => flags.minus = true,
@@ -47,67 +110,43 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
                 _ => flags.zero = true,
             }
         }
-        is_reordered |= index(&mut chars, &mut next);
-        let mut count = |next: &mut usize| {
-            if chars.next_if_eq(&'*').is_some() {
-                let value = values.get(*next);
-                *next = next.saturating_add(1);
-                return match value {
-                    Some(Value::Int(number)) => Some(*number),
-                    _ => None,
-                };
-            }
-            let mut number = None;
-            while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
-                chars.next();
-                number = Some((number.unwrap_or(0i64) * 10 + i64::from(digit)).min(1 << 40));
-            }
-            number
-        };
-        let bounded = |number: i64| (number.unsigned_abs() as usize).min(MAX_WIDTH);
-        if let Some(width) = count(&mut next) {
+        arguments.read_index(&mut chars);
+        if let Some(width) = arguments.read_count(&mut chars, &mut out, "%!(BADWIDTH)") {
             flags.minus |= width < 0;
-            flags.width = Some(bounded(width));
+            flags.width = Some(width.unsigned_abs() as usize);
         }
         if chars.next_if_eq(&'.').is_some() {
-            let mut digits = String::new();
-            while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-                digits.push(digit);
-            }
-            flags.precision = Some(bounded(digits.parse().unwrap_or(0)));
+            arguments.read_index(&mut chars);
+            let is_argument = chars.peek() == Some(&'*');
+            let precision = arguments.read_count(&mut chars, &mut out, "%!(BADPREC)");
+            // A negative argument is as no precision.
+            flags.precision = match precision {
+                Some(number) => usize::try_from(number).ok(),
+                None if is_argument => None,
+                None => Some(0),
+            };
         }
-        is_reordered |= index(&mut chars, &mut next);
-        match (chars.next(), values.get(next)) {
-            (None, _) => out.push_str("%!(NOVERB)"),
-            (Some('%'), _) => out.push('%'),
-            (Some(verb), None) => out.push_str(&format!("%!{verb}(MISSING)")),
-            (Some(verb), Some(value)) => {
-                next = next.saturating_add(1);
-                push(&mut out, &flags, verb, value);
-            }
+        arguments.read_index(&mut chars);
+        match chars.next() {
+            None => out.push_str("%!(NOVERB)"),
+            Some('%') => out.push('%'),
+            Some(verb) if arguments.is_bad_index => out.push_str(&format!("%!{verb}(BADINDEX)")),
+            Some(verb) => match arguments.take() {
+                Some(value) => push(&mut out, &flags, verb, value),
+                None => out.push_str(&format!("%!{verb}(MISSING)")),
+            },
         }
     }
-    if next < values.len() && !is_reordered {
+    let unused = values.get(arguments.next..).unwrap_or_default();
+    if !unused.is_empty() && !arguments.is_reordered {
         out.push_str("%!(EXTRA ");
-        for (at, value) in values[next..].iter().enumerate() {
+        for (at, value) in unused.iter().enumerate() {
             out.push_str(if at > 0 { ", " } else { "" });
             typed(&mut out, value);
         }
         out.push(')');
     }
     (out.len() <= limit).then_some(out)
-}
-
-/// Reads an explicit index such as `[2]` into `next`, if there is one. Go counts from 1, and `next`
-/// counts from 0. An invalid index becomes larger than every valid index, so that the verb prints
-/// `MISSING`. Returns whether there was an index.
-fn index(chars: &mut Peekable<Chars<'_>>, next: &mut usize) -> bool {
-    if chars.next_if_eq(&'[').is_none() {
-        return false;
-    }
-    let digits: String = chars.by_ref().take_while(|c| *c != ']').collect();
-    *next = digits.parse::<usize>().unwrap_or(0).wrapping_sub(1);
-    true
 }
 
 /// Appends a value with its type, for Go's notes: `string=x`.
@@ -121,13 +160,18 @@ fn typed(out: &mut String, value: &Value) {
 }
 
 fn push(out: &mut String, flags: &Flags, verb: char, value: &Value) {
+    let is_value = matches!(verb, 'v' | 's');
     let text = match (verb, value) {
+        ('T', Value::Nil | Value::Missing) => "<nil>".to_owned(),
         ('T', value) => value.type_name().to_owned(),
         ('v', Value::Text(text)) if flags.sharp => quote(text),
         ('v' | 's', Value::Text(text)) => cut(text, flags),
-        ('q', Value::Text(text)) => quote(&cut(text, flags)),
-        ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+        ('q', Value::Text(text)) => quote_by(&cut(text, flags), flags),
+        ('x' | 'X', Value::Text(text)) => bytes(text, flags, verb == 'X'),
+        ('v' | 's' | 'q', Value::Printed(printed)) => {
+            return push(out, flags, verb, &Value::text(&printed.0));
+        }
+        (verb, Value::Printed(printed)) => return push(out, flags, verb, &printed.1),
         ('v' | 't', Value::Bool(_)) => plain(value),
         ('v' | 'd', Value::Int(number)) => return pad_number(out, flags, *number, ""),
         ('x', Value::Int(number)) => return pad_number(out, flags, *number, "x"),
@@ -135,32 +179,50 @@ fn push(out: &mut String, flags: &Flags, verb: char, value: &Value) {
         ('o', Value::Int(number)) => return pad_number(out, flags, *number, "o"),
         ('b', Value::Int(number)) => return pad_number(out, flags, *number, "b"),
         ('c', Value::Int(number)) => character(*number).to_string(),
-        ('q', Value::Int(number)) => format!("'{}'", character(*number).escape_default()),
-        ('U', Value::Int(number)) => format!("U+{number:04X}"),
-        ('v', Value::Float(number)) if flags.precision.is_none() => shortest(*number),
-        ('g' | 'G', Value::Float(number)) if flags.precision.is_none() => shortest(*number),
-        ('f' | 'F' | 'v' | 'g' | 'G', Value::Float(number)) => {
-            format!("{number:.*}", flags.precision.unwrap_or(6).min(1000))
+        ('q', Value::Int(number)) => quoted_character(*number),
+        ('U', Value::Int(number)) if flags.sharp => {
+            format!("U+{number:04X} {}", quoted_character(*number))
         }
-        ('e' | 'E', Value::Float(number)) => {
-            exponent(&format!("{number:.*e}", flags.precision.unwrap_or(6).min(1000)))
+        ('U', Value::Int(number)) => format!("U+{number:04X}"),
+        ('v' | 'g' | 'G' | 'f' | 'F' | 'e' | 'E', Value::Float(number)) => {
+            return push_float(out, flags, verb, *number);
         }
         ('v' | 's', Value::Nil | Value::Missing) => match verb {
             'v' => "<nil>".to_owned(),
             _ => "%!s(<nil>)".to_owned(),
         },
-        ('s' | 'd' | 'q' | 'x', Value::List(items)) => {
-            let mut list = String::from("[");
-            for (at, item) in items.iter().enumerate() {
-                list.push_str(if at > 0 { " " } else { "" });
-                push(&mut list, &Flags::default(), verb, item);
-            }
-            list + "]"
+        ('v', Value::List(items)) if flags.sharp && items.iter().all(is_text) => {
+            let items: Vec<String> = items.iter().map(literal).collect();
+            format!("[]string{{{}}}", items.join(", "))
         }
-        (
-            'v' | 's',
-            Value::List(_) | Value::Map(_) | Value::Struct(_) | Value::NilList | Value::NilMap,
-        ) => plain(value),
+        ('v', Value::Map(items)) if flags.sharp && items.values().all(is_text) => {
+            let items: Vec<String> = items
+                .iter()
+                .map(|(key, item)| format!("{}:{}", quote(key), literal(item)))
+                .collect();
+            format!("map[string]string{{{}}}", items.join(", "))
+        }
+        // The verb, its flags and its width are for each item.
+        (_, Value::List(items)) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { " " } else { "" });
+                push(out, flags, verb, item);
+            }
+            return out.push(']');
+        }
+        (_, Value::Map(items)) => {
+            out.push_str("map[");
+            for (at, (key, item)) in items.iter().enumerate() {
+                out.push_str(if at > 0 { " " } else { "" });
+                push(out, flags, verb, &Value::Text(key.clone()));
+                out.push(':');
+                push(out, flags, verb, item);
+            }
+            return out.push(']');
+        }
+        (_, Value::NilList | Value::NilMap) => plain(value),
+        (_, Value::Struct(_) | Value::Time(_) | Value::Omitted(_)) if is_value => plain(value),
         (verb, value) => {
             let mut note = format!("%!{verb}(");
             typed(&mut note, value);
@@ -170,18 +232,85 @@ fn push(out: &mut String, flags: &Flags, verb: char, value: &Value) {
     pad(out, flags, &text);
 }
 
+fn push_float(out: &mut String, flags: &Flags, verb: char, number: f64) {
+    let precision = flags.precision.map(|precision| precision.min(MAX_DECIMALS));
+    let mut text = match (verb, precision) {
+        ('f' | 'F', precision) => format!("{number:.*}", precision.unwrap_or(6)),
+        ('e' | 'E', precision) => exponent(&format!("{number:.*e}", precision.unwrap_or(6))),
+        (_, Some(precision)) => significant(number, precision),
+        (_, None) => shortest(number),
+    };
+    if matches!(verb, 'E' | 'G') {
+        text.make_ascii_uppercase();
+    }
+    // The zeros of a width come after the sign.
+    let (sign, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) if text.starts_with('-') => ("-", digits),
+        Some(digits) => ("+", digits),
+        None => (sign_of(false, flags), text.as_str()),
+    };
+    if flags.zero && !flags.minus && number.is_finite() {
+        let width = flags.width.map(|width| width.saturating_sub(sign.len()));
+        out.push_str(sign);
+        return pad(out, &Flags { width, ..flags.clone() }, digits);
+    }
+    let spaces = Flags { zero: false, ..flags.clone() };
+    pad(out, &spaces, &format!("{sign}{digits}"));
+}
+
 fn plain(value: &Value) -> String {
     let mut text = String::new();
     value.push(&mut text);
     text
 }
 
+fn is_text(value: &Value) -> bool {
+    matches!(value, Value::Text(_))
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Text(text) => quote(text),
+        other => plain(other),
+    }
+}
+
 fn character(number: i64) -> char {
     u32::try_from(number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}')
 }
 
+/// A character as a Go literal.
+fn quoted_character(number: i64) -> String {
+    match character(number) {
+        '\'' => "'\\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        c => format!("'{}'", quote(c.encode_utf8(&mut [0; 4])).trim_matches('"')),
+    }
+}
+
 fn cut(text: &str, flags: &Flags) -> String {
     text.chars().take(flags.precision.unwrap_or(usize::MAX)).collect()
+}
+
+/// The bytes of a text in hexadecimal; `% x` has a space between two bytes, and `%#x` begins with
+/// `0x`.
+fn bytes(text: &str, flags: &Flags, is_upper: bool) -> String {
+    let prefix = match (flags.sharp, is_upper) {
+        (false, _) => "",
+        (true, false) => "0x",
+        (true, true) => "0X",
+    };
+    let mut out = String::new();
+    for (at, byte) in text.bytes().take(flags.precision.unwrap_or(usize::MAX)).enumerate() {
+        if at > 0 && flags.space {
+            out.push(' ');
+        }
+        if at == 0 || flags.space {
+            out.push_str(prefix);
+        }
+        out.push_str(&if is_upper { format!("{byte:02X}") } else { format!("{byte:02x}") });
+    }
+    out
 }
 
 fn pad(out: &mut String, flags: &Flags, text: &str) {
@@ -196,6 +325,15 @@ fn pad(out: &mut String, flags: &Flags, text: &str) {
     }
 }
 
+fn sign_of(is_negative: bool, flags: &Flags) -> &'static str {
+    match (is_negative, flags.plus, flags.space) {
+        (true, ..) => "-",
+        (false, true, _) => "+",
+        (false, false, true) => " ",
+        (false, false, false) => "",
+    }
+}
+
 fn pad_number(out: &mut String, flags: &Flags, number: i64, base: &str) {
     let size = number.unsigned_abs();
     let mut digits = match base {
@@ -205,12 +343,7 @@ fn pad_number(out: &mut String, flags: &Flags, number: i64, base: &str) {
         "b" => format!("{size:b}"),
         _ => size.to_string(),
     };
-    let sign = match number < 0 {
-        true => "-",
-        false if flags.plus => "+",
-        false if flags.space => " ",
-        false => "",
-    };
+    let sign = sign_of(number < 0, flags);
     let prefix = match base {
         "x" | "X" if flags.sharp => format!("0{base}"),
         "o" | "b" if flags.sharp => "0".to_owned(),
@@ -224,11 +357,29 @@ fn pad_number(out: &mut String, flags: &Flags, number: i64, base: &str) {
     if digits.len() < zeros {
         digits.insert_str(0, &"0".repeat(zeros - digits.len()));
     }
-    let spaces = Flags {
-        zero: false,
-        ..Flags { width: flags.width, minus: flags.minus, ..Flags::default() }
-    };
+    let spaces = Flags { zero: false, precision: None, ..flags.clone() };
     pad(out, &spaces, &format!("{sign}{prefix}{digits}"));
+}
+
+/// Quotes a string as Go's `%q` does: `%#q` chooses a raw string where that is possible, and `%+q`
+/// has only ASCII characters.
+fn quote_by(text: &str, flags: &Flags) -> String {
+    if flags.sharp && !text.contains(|c: char| c == '`' || c != '\t' && c.is_control()) {
+        return format!("`{text}`");
+    }
+    let quoted = quote(text);
+    if !flags.plus {
+        return quoted;
+    }
+    let mut out = String::new();
+    for c in quoted.chars() {
+        match u32::from(c) {
+            0..=127 => out.push(c),
+            code @ 128..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
 }
 
 /// Quotes a string as a Go literal.

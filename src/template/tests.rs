@@ -27,9 +27,48 @@ fn a_document_is_read_as_json_where_its_types_do_not_fit() {
 fn printf_takes_indexes_and_numbers_may_be_hexadecimal_floats() {
     let shown = |format: &str| Template::parse(format).unwrap().render(&Value::Nil).unwrap();
     assert_eq!(shown("{{printf \"%[2]s %[1]s\" \"a\" \"b\"}}"), "b a");
-    assert_eq!(shown("{{printf \"%[9]s %[0]s %s\" \"a\"}}").matches('!').count(), 3);
+    assert_eq!(shown("{{printf \"%[9]s %[0]s %s\" \"a\"}}"), "%!s(BADINDEX) %!s(BADINDEX) a");
     assert_eq!(shown("{{0x1p4}} {{0x1.8p4}} {{0x1F}}"), "16 24 31");
     assert_eq!(shown("{{\"a\" | printf \"%s\" | }}"), "a");
+}
+
+#[test]
+fn printf_formats_as_gos_does() {
+    let shown = |format: &str| Template::parse(format).unwrap().render(&Value::Nil).unwrap();
+    for (source, text) in [
+        (
+            "%+.2e|%08.3f|%E|%G\" 12345.678 -3.14159 1.5 1e21",
+            "+1.23e+04|-003.142|1.500000E+00|1E+21",
+        ),
+        (
+            "%v|%v|%g|%6.3v|%.2g\" 1e6 123456.0 1e-5 3.14159 100.0",
+            "1e+06|123456|1e-05|  3.14|1e+02",
+        ),
+        ("% x|%#x|%# X|%x\" \"ab\" \"ab\" \"ab\" 255", "61 62|0x6162|0X61 0X62|ff"),
+        ("%#q|%+q|%q|%#U\" \"a\" \"é\" 'é' 0x4e16", "`a`|\"\\u00e9\"|'é'|U+4E16 '世'"),
+        ("%.*f|%*d|%-*d|%*d\" 2 3.14159 4 7 4 7 \"x\" 1", "3.14|   7|7   |%!(BADWIDTH)1"),
+        (
+            "%4v|%q|%#v\" (split \"a,b\" \",\") (split \"a\" \",\") (split \"a\" \",\")",
+            "[   a    b]|[\"a\"]|[]string{\"a\"}",
+        ),
+        ("%T|%d\" nil nil", "<nil>|%!d(<nil>)"),
+    ] {
+        assert_eq!(shown(&format!("{{{{printf \"{source}}}}}")), text, "{source}");
+    }
+    assert_eq!(shown("{{1e6}} {{json 1e6}} {{json 1e21}}"), "1e+06 1000000 1e+21");
+    assert_eq!(shown("{{title \"it's é\"}} {{upper \"ß\"}} {{lower \"Σ\"}}"), "It'S É ß σ");
+}
+
+#[test]
+fn a_duration_prints_as_text_and_is_a_number() {
+    let span = Value::printed("30s".to_owned(), Value::Int(30));
+    let value = Value::object(vec![("Interval", span)]);
+    let shown = |format: &str| Template::parse(format).unwrap().render(&value).unwrap();
+    assert_eq!(
+        shown("{{.Interval}} {{.}} {{printf \"%v %d\" .Interval .Interval}}"),
+        "30s {30s} 30s 30"
+    );
+    assert_eq!(shown("{{json .Interval}} {{eq .Interval 30}} {{print .Interval}}"), "30 true 30s");
 }
 
 #[test]

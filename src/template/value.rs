@@ -24,6 +24,9 @@ pub enum Value {
     NilMap,
     /// The value of a field that JSON leaves out, because it is empty or Docker has no such field.
     Omitted(Rc<Value>),
+    /// A value of a Go type that has a method `String`: the text that Go prints, and the value for
+    /// JSON and for all functions that do not print.
+    Printed(Rc<(String, Value)>),
     Bool(bool),
     Int(i64),
     Float(f64),
@@ -100,6 +103,11 @@ impl Value {
         Value::List(Rc::new(items.into_iter().collect()))
     }
 
+    /// Returns a value that prints as `text`.
+    pub fn printed(text: String, value: Value) -> Value {
+        Value::Printed(Rc::new((text, value)))
+    }
+
     /// Returns the value itself, even if JSON leaves out its field.
     pub fn shown(&self) -> &Value {
         match self {
@@ -121,6 +129,7 @@ impl Value {
                 let shown = shown.filter(|(_, value)| !matches!(value, Value::Omitted(_)));
                 Value::map(shown.map(|(name, value)| (name, value.as_json())))
             }
+            Value::Printed(printed) => printed.1.as_json(),
             value => value.shown().clone(),
         }
     }
@@ -139,6 +148,7 @@ impl Value {
         match self {
             Value::Missing | Value::Nil => "interface {}",
             Value::Omitted(value) => value.type_name(),
+            Value::Printed(printed) => printed.1.type_name(),
             Value::Bool(_) => "bool",
             Value::Int(_) => "int",
             Value::Float(_) => "float64",
@@ -156,6 +166,7 @@ impl Value {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => false,
             Value::Omitted(value) => value.is_true(),
+            Value::Printed(printed) => printed.1.is_true(),
             Value::Bool(truth) => *truth,
             Value::Int(number) => *number != 0,
             Value::Float(number) => *number != 0.0,
@@ -184,6 +195,7 @@ impl Value {
             Value::NilList => out.push_str("[]"),
             Value::NilMap => out.push_str("map[]"),
             Value::Omitted(value) => value.push(out),
+            Value::Printed(printed) => out.push_str(&printed.0),
             Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
             Value::Int(number) => out.push_str(&number.to_string()),
             Value::Float(number) => out.push_str(&super::float::shortest(*number)),
@@ -215,6 +227,7 @@ impl Value {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),
             Value::Omitted(value) => value.push_json(out),
+            Value::Printed(printed) => printed.1.push_json(out),
             Value::Text(text) => out.push_str(&json::to_string(&**text)),
             Value::Time(time) => out.push_str(&json::to_string(&time.to_rfc3339())),
             Value::List(items) => {
@@ -238,7 +251,8 @@ impl Value {
                     out.replace_range(start.., &escaped.replace('&', "\\u0026"));
                 }
             }
-            Value::Bool(_) | Value::Int(_) | Value::Float(_) => self.push(out),
+            Value::Float(number) => out.push_str(&super::float::json(*number)),
+            Value::Bool(_) | Value::Int(_) => self.push(out),
         }
     }
 }

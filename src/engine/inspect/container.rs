@@ -170,11 +170,9 @@ fn host_config(record: &Record) -> Result<Value> {
         ])
     });
     let ulimits = record.limits.rlimits.iter().map(|limit| {
-        object([
-            ("Name", text(&limit.name)),
-            ("Hard", signed(limit.hard as i64)),
-            ("Soft", signed(limit.soft as i64)),
-        ])
+        let (soft, hard) = (limit.soft as i64, limit.hard as i64);
+        let fields = [("Name", text(&limit.name)), ("Hard", signed(hard)), ("Soft", signed(soft))];
+        Value::printed(format!("{}={soft}:{hard}", limit.name), object(fields))
     });
     let storage = record.storage_size.iter().map(|size| ("size".to_owned(), size.clone()));
     let storage: Vec<(String, String)> = storage.collect();
@@ -361,6 +359,8 @@ fn config(record: &Record) -> Value {
         signal if signal.is_default() => String::new(),
         signal => signal.to_string(),
     };
+    let mac = record.networks.iter().find_map(|network| network.settings.mac);
+    let mac = mac.map(|mac| mac.to_string()).unwrap_or_default();
     object([
         ("Hostname", text(&record.hostname)),
         ("Domainname", text(record.system.domainname.as_deref().unwrap_or_default())),
@@ -386,6 +386,10 @@ fn config(record: &Record) -> Value {
             "StopTimeout",
             record.lifecycle.stop_timeout.map_or_else(|| omit_empty(Value::Nil), signed),
         ),
+        ("Shell", omit_empty(Value::NilList)),
+        ("ArgsEscaped", omit_empty(Value::Bool(false))),
+        ("NetworkDisabled", omit_empty(Value::Bool(false))),
+        ("MacAddress", omit_empty(text(&mac))),
         // This field is Podman's.
         (
             "HealthcheckOnFailureAction",

@@ -67,13 +67,16 @@ fn graph_driver(data: impl IntoIterator<Item = (&'static str, String)>) -> Value
 
 fn healthcheck(check: Option<&Healthcheck>) -> Value {
     let Some(check) = check else { return omit_empty(Value::Nil) };
-    let field = |value: u64| omit_empty(number(value));
+    let span = |ns: u64| {
+        let text = crate::units::go_duration(i64::try_from(ns).unwrap_or(i64::MAX));
+        omit_empty(Value::printed(text, number(ns)))
+    };
     object([
         ("Test", omit_empty(strings(&check.test))),
-        ("Interval", field(check.interval)),
-        ("Timeout", field(check.timeout)),
-        ("StartPeriod", field(check.start_period)),
-        ("StartInterval", field(check.start_interval)),
-        ("Retries", field(check.retries.into())),
+        ("Interval", span(check.interval)),
+        ("Timeout", span(check.timeout)),
+        ("StartPeriod", span(check.start_period)),
+        ("StartInterval", span(check.start_interval)),
+        ("Retries", omit_empty(number(check.retries.into()))),
     ])
 }

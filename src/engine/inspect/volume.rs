@@ -19,6 +19,7 @@ impl Engine {
             ("Name", text(&volume.name)),
             ("Options", map(volume.options.as_deref().unwrap_or_default())),
             ("Scope", text("local")),
+            ("UsageData", omit_empty(Value::Nil)),
             ("Status", omit_empty(Value::NilMap)),
         ])
     }
