@@ -342,6 +342,10 @@ fn a_host_name_is_only_known_to_its_own_container() {
         joined.iter().chain(&["hostname; hostname -i; echo $HOSTNAME; cat /etc/hostname"]),
     )
     .stdout(&format!("etcd-0\n{}\netcd-0\netcd-0\n", address(&host, "b")));
+    // Through another container that has joined it, too.
+    host.idle("through", &["--net", "container:b"]);
+    host.mydocker(["run", "--rm", "--net", "container:through", "bb", "cat", "/etc/hostname"])
+        .stdout("etcd-0\n");
     host.mydocker(["run", "--rm", "-h", "x", "--net", "container:b", "bb", "true"])
         .exits(125)
         .stderr_has("--hostname can't be set with --network container:NAME");

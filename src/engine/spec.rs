@@ -15,6 +15,7 @@ use crate::container::files::Files;
 use crate::container::joined;
 use crate::container::mode::NetworkMode;
 use crate::container::record::{MountKind, MountRecord, Record};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
 use crate::network::create;
 use crate::network::names::{self, NameFiles, Names};
@@ -31,6 +32,9 @@ use crate::tty;
 /// The default of `--pids-limit`, which protects the host from a fork bomb. Docker has no limit;
 /// Podman has this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
+
+/// The longest chain of containers that share a network. Only a damaged record makes a longer one.
+const MAX_SHARES: usize = 1000;
 
 impl Engine {
     /// Returns the `Spec` of a container for this start. Mounts its volumes with options, writes
@@ -90,8 +94,7 @@ impl Engine {
     /// mounts something.
     pub(super) fn name_mounts(&self, record: &Record) -> Vec<Mount> {
         // Containers that share a network share these files.
-        let owner = record.network.container().unwrap_or(&record.id);
-        let files = NameFiles::below(&Files::new(&self.roots, owner).dir);
+        let files = NameFiles::below(&Files::new(&self.roots, &self.network_owner(record)).dir);
         let mut mounts = Vec::with_capacity(record.mounts.len() + 3);
         for (path, target) in [
             (files.hosts, "/etc/hosts"),
@@ -105,6 +108,21 @@ impl Engine {
             }
         }
         mounts
+    }
+
+    /// Returns the container that made the network namespace of `record`: the last of a chain of
+    /// containers, each of which shares the network of the next.
+    fn network_owner(&self, record: &Record) -> ContainerId {
+        let mut owner = record.id.clone();
+        let mut next = record.network.container().cloned();
+        for _ in 0..MAX_SHARES {
+            let Some(id) = next else { break };
+            // If the record is gone, the start fails at the namespace.
+            let shared = Record::read(&self.roots, &id).ok();
+            next = shared.and_then(|shared| shared.network.container().cloned());
+            owner = id;
+        }
+        owner
     }
 
     /// Returns name servers for a container on a host whose resolv.conf names none that the
