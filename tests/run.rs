@@ -329,6 +329,24 @@ fn a_flag_with_an_empty_value_is_not_given() {
     }
 }
 
+#[test]
+fn debug_names_the_namespaces_the_maps_and_the_kernel_parameters() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--ipv6", "--subnet", "fd00:77::/64", "six"]).text();
+    let flags = ["--network", "six", "-p", "8080:80", "--sysctl", "net.core.somaxconn=100"];
+    let run = [&["run", "--rm", "--debug", "--userns", "auto"][..], &flags, &["bb", "true"]];
+    let log = host.mydocker(run.concat()).stderr_text();
+    for part in [
+        "join the network namespace = ok",
+        "join the user namespace = ok",
+        " 65536 to /proc/",
+        "100 to /proc/sys/net/core/somaxconn = ok",
+        "ip6tables        -t nat -A MYDOCKER-DNAT",
+    ] {
+        assert!(log.contains(part), "no {part} in {log}");
+    }
+}
+
 /// The calls of one process in a log, in order.
 fn logged_calls<'a>(log: &'a str, process: &str) -> Vec<&'a str> {
     let lines = log.lines().filter_map(|line| line.split_once(" ms  "));
@@ -367,6 +385,14 @@ fn debug_logs_the_start_and_the_end_of_a_container_in_order() {
     // The call depends on the version of cgroups.
     assert!(log.contains("c 1:3 rwm to ") || log.contains("rules for devices"), "{log}");
     assert!(log.contains("nofile=99:99 = ok") && log.contains("NET_BIND_SERVICE"), "{log}");
+    // A step is logged after its call, with the result.
+    let made = log.find("/pids/mydocker/").or_else(|| log.find("/mydocker/"));
+    let written = log.find("77 to ").unwrap();
+    assert!(made.is_some_and(|made| made < written), "{log}");
+    let without = ["mkdir ", "setresuid ", "capset ", "write "];
+    let of_those = |line: &&str| without.iter().any(|call| line.contains(call));
+    let lacking = log.lines().filter(of_those).find(|line| !line.contains(" = "));
+    assert_eq!(lacking, None);
     // The program does not get the log's descriptor.
     let list = ["run", "--rm", "-D", "--network", "none", "bb", "ls", "/proc/self/fd"];
     host.mydocker(list).stdout("0\n1\n2\n3\n").stderr_has("execve");

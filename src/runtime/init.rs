@@ -70,9 +70,6 @@ fn run(
     umask(Mode::empty());
     setsid().context(|| "start a new session")?;
     joined.enter()?;
-    if !joined.descriptors().is_empty() {
-        trace::step("setns", || "join namespaces that exist already".to_owned());
-    }
 
     if spec.namespaces.time == Namespace::Private {
         namespaces::create_time_namespace(&spec.namespaces.time_offsets)?;

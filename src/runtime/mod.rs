@@ -140,7 +140,7 @@ pub fn start(
         prepare(holder.as_ref().map_or(child.pid, Holder::pid))?;
         drop(holder);
         report::go(ours.as_fd());
-        trace::step("sendmsg", || "tell init that cgroups and network are ready".to_owned());
+        trace::step("sendmsg", || "let init go on: cgroups and network are ready".to_owned());
         if let Some(mounted) = mounted {
             report::await_mounts(ours.as_fd())?;
             mounted(child.pid)?;

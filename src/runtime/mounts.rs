@@ -554,7 +554,9 @@ fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
         let _ = write_sysctl(root, key, value);
     }
     for (key, value) in &spec.system.sysctls {
-        write_sysctl(root, key, value).context(|| format!("set sysctl {key}={value}"))?;
+        write_sysctl(root, key, value)
+            .traced("write", || format!("{value} to /proc/sys/{}", key.replace('.', "/")))
+            .context(|| format!("set sysctl {key}={value}"))?;
     }
     Ok(())
 }

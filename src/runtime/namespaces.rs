@@ -19,6 +19,7 @@ use super::spec::{Namespace, Namespaces, TimeOffset};
 use crate::error::{Context, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork};
+use crate::sys::trace::Traced;
 
 /// The flags for the clone of init: a new namespace of each private kind. With `held`, a holder
 /// (`user_namespace`) has created all of these namespaces except the PID namespace. `init` creates
@@ -291,9 +292,11 @@ pub fn join(pidfd: BorrowedFd<'_>, pid: i32, which: ThreadNameSpaceType) -> Resu
 
 fn enter(namespace: &Option<OwnedFd>, kind: LinkNameSpaceType, name: &str) -> Result<()> {
     let Some(fd) = namespace else { return Ok(()) };
+    let what = || format!("join the {name} namespace");
     move_into_link_name_space(fd.as_fd(), Some(kind))
         .map_err(Error::from)
-        .context(|| format!("join the {name} namespace"))
+        .traced("setns", what)
+        .context(what)
 }
 
 /// Makes this process undumpable (PR_SET_DUMPABLE, prctl(2)). Then no process in the container

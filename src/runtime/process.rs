@@ -135,8 +135,9 @@ pub fn confine<'a>(
         .context(|| "keep capabilities over a change of user")?;
     // For another user than root, the kernel now empties the effective set. For root, `limit` below
     // reduces the effective set.
-    set_thread_res_uid(uid, uid, uid).context(|| format!("become user {}", user.uid))?;
-    trace::step("setresuid", || format!("become user {}, group {}", user.uid, user.gid));
+    set_thread_res_uid(uid, uid, uid)
+        .traced("setresuid", || format!("become user {}, group {}", user.uid, user.gid))
+        .context(|| format!("become user {}", user.uid))?;
     // Under no_new_privs, execve(2) permits the program no more than is permitted now.
     let permitted = if process.no_new_privileges { bounding & !not_permitted } else { bounding };
     capabilities::limit(permitted, spare | granted).traced("capset", || {

@@ -25,6 +25,7 @@ use super::spec::{IdMap, IdMaps, IdRange, Mount, Namespace, Namespaces};
 use super::{capabilities, namespaces};
 use crate::error::{Context, Result, fail};
 use crate::sys::clone::{Child, Flags, Fork, clone3};
+use crate::sys::trace::Traced;
 use crate::sys::{self, packet};
 
 /// An open user namespace and its ID mapping.
@@ -40,6 +41,7 @@ impl UserNamespace<'_> {
     /// because they would stay (setns(2)).
     pub fn enter(&self) -> Result<()> {
         move_into_link_name_space(self.fd, Some(LinkNameSpaceType::User))
+            .traced("setns", || "join the user namespace".to_owned())
             .context(|| "enter the user namespace")?;
         let (user, group) = lowest(self.ids)?;
         let (uid, gid) = (Uid::from_raw(user.inside), Gid::from_raw(group.inside));
@@ -201,6 +203,7 @@ impl Holder {
         openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
             .and_then(|map| rustix::io::write(&map, lines.as_bytes()))
             .map(drop)
+            .traced("write", || format!("{} to {path}", lines.trim_end().replace('\n', ", ")))
             .context(|| format!("write '{}' to {file}", lines.trim_end()))
     }
 }

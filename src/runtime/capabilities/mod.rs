@@ -49,8 +49,18 @@ pub fn all() -> u64 {
 /// The bounding set of process `pid`, which limits the capabilities of the process and of its
 /// children (proc_pid_status(5), CapBnd). 0 if the process has ended.
 pub fn bounding_set(pid: i32) -> u64 {
+    set_of(pid, "CapBnd:")
+}
+
+/// The effective set of process `pid`: the capabilities that the kernel checks (CapEff). 0 if the
+/// process has ended.
+pub fn effective_set(pid: i32) -> u64 {
+    set_of(pid, "CapEff:")
+}
+
+fn set_of(pid: i32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let set = status.lines().find_map(|line| line.strip_prefix(name));
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 

@@ -26,7 +26,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::spec::{self, DeviceAccess, RateKind, Resources, Spec};
 use crate::error::{Context, Result, fail};
-use crate::sys::trace;
+use crate::sys::trace::Traced;
 pub use layout::{Layout, find_or_warn};
 pub use removal::{kill, remove, signal};
 use setting::{Setting, Settings, or_max};
@@ -246,19 +246,20 @@ impl Cgroup {
 
 impl Directory {
     fn make(&self, spec: &Spec) -> Result<()> {
+        let path = || self.path.display().to_string();
         match &self.hierarchy {
             Some(hierarchy) => {
-                v1::make(hierarchy, &self.path)?;
+                v1::make(hierarchy, &self.path).traced("mkdir", path)?;
                 let holds_devices = hierarchy.controllers.iter().any(|name| name == "devices");
                 if let (DeviceAccess::Only(rules), true) = (&spec.device_access, holds_devices) {
                     devices::restrict_v1(&self.path, rules)?;
                 }
             }
             None => {
-                v2::make(&self.mount, &self.path, &self.controllers, &self.other_controllers)?;
+                v2::make(&self.mount, &self.path, &self.controllers, &self.other_controllers)
+                    .traced("mkdir", path)?;
             }
         }
-        trace::step("mkdir", || self.path.display().to_string());
         setting::apply(&self.settings, &self.path, &spec.cgroup)
     }
 }
