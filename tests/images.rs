@@ -656,6 +656,8 @@ fn explain_shows_how_a_container_its_image_and_its_network_are_made() {
         "init_module",
         "attach.sock",
         "command sleep 1000",
+        // The rules that lead packets to the container's own.
+        "-t nat -A PREROUTING",
     ] {
         assert!(words.contains(part), "no {part} in {explained}");
     }
@@ -674,8 +676,38 @@ fn explain_shows_how_a_container_its_image_and_its_network_are_made() {
     }
     let joined = ["--name", "guest", "--network", "container:web", "bb", "sleep", "1000"];
     host.mydocker([&["run", "-d"][..], &joined].concat()).text();
-    host.mydocker(["explain", "guest"]).stdout_has(&format!("{inode} of web"));
+    host.mydocker(["explain", "guest"])
+        .stdout_has(&format!("{inode} of web"))
+        .stdout_has("network  container:web");
+    host.mydocker(["explain", "web"]).stdout_has(&format!("{inode} shared with guest"));
     host.mydocker(["explain", "nothing"]).exits(1).complains("no such container, image or");
+}
+
+#[test]
+fn explain_shows_settings_and_says_where_there_are_none() {
+    let host = Host::with_busybox();
+    let none = ["--network", "none"];
+    let change = ["commit", "-c", "EXPOSE 80", "-c", "VOLUME /data", "-c", "HEALTHCHECK CMD true"];
+    host.mydocker([&["run", "--name", "plain"][..], &none, &["bb", "true"]].concat()).text();
+    host.mydocker([&change[..], &["plain", "served"]].concat()).text();
+    let image = host.mydocker(["explain", "served"]).text();
+    for part in
+        ["exposed port  80/tcp", "volume  /data", "health check  CMD-SHELL true", "used by  none"]
+    {
+        assert!(image.contains(part), "no {part} in {image}");
+    }
+    // A stopped container has no table of mounts.
+    host.mydocker(["explain", "plain"]).stdout_has("mounts  none  at the next start");
+    // The program of another user than root has no capabilities.
+    let user = ["run", "-d", "--name", "user", "--user", "7", "--cpus", "0.5"];
+    host.mydocker([&user[..], &none, &["bb", "sleep", "1000"]].concat()).text();
+    let explained = host.mydocker(["explain", "user"]).text();
+    assert!(explained.contains("held  none\n"), "{explained}");
+    assert!(explained.contains("can be gained  CHOWN"), "{explained}");
+    // A quota of CPU time says nothing without its period.
+    let period = explained.contains("cpu.cfs_period_us  100000")
+        || explained.contains("cpu.max  50000 100000");
+    assert!(period, "{explained}");
 }
 
 #[test]

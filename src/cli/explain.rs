@@ -74,7 +74,11 @@ static HEADINGS: &[(&str, &str, &str)] = &[
     ("users", "used by", ""),
     ("members", "members", "containers with an address here"),
     ("sysctls", "sysctls", "how the kernel forwards"),
+    ("next_mounts", "mounts", "at the next start, besides those of every container"),
     ("upper", "upper, writable", ""),
+    ("lower", "lower, read-only", ""),
+    ("bounding", "can be gained", ""),
+    ("link", "veth, the host's end", ""),
     ("cwd", "working directory", ""),
 ];
 
@@ -90,8 +94,10 @@ impl Page {
     fn push(&self, out: &mut String, fact: &Fact, first: &str, rest: &str) {
         let known = HEADINGS.iter().find(|(key, ..)| *key == fact.key);
         let (words, note) = known.map_or((fact.key.as_str(), ""), |(_, words, note)| (words, note));
-        let is_heading = !fact.parts.is_empty() || first.is_empty();
-        let (words, value) = (escape::line(words), escape::line(&fact.value));
+        let is_heading = !fact.parts.is_empty() || first.chars().count() <= 3;
+        let is_empty = fact.value.is_empty() && fact.parts.is_empty();
+        let value = if is_empty { "none" } else { &fact.value };
+        let (words, value) = (escape::line(words), escape::line(value));
         let below = if fact.parts.is_empty() { rest.to_owned() } else { format!("{rest}│ ") };
         out.push_str(&Style::Dim.paint(first, self.colour));
         let style = if is_heading { Style::Bold } else { Style::Cyan };

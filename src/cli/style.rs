@@ -30,7 +30,11 @@ impl Style {
     /// Returns `text` in this style, or unchanged if `on` is false. The text must not contain
     /// control characters.
     pub fn paint(self, text: &str, on: bool) -> String {
-        if on { format!("\x1b[{}m{text}\x1b[0m", self.code()) } else { text.to_owned() }
+        if on && !text.is_empty() {
+            format!("\x1b[{}m{text}\x1b[0m", self.code())
+        } else {
+            text.to_owned()
+        }
     }
 }
 

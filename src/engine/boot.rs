@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// Returns all readable records. `ps` and `system check` report the others.
-    fn records(&self) -> Result<Vec<Record>> {
+    pub(super) fn records(&self) -> Result<Vec<Record>> {
         let ids = all_ids(&self.roots)?;
         Ok(ids.iter().filter_map(|id| Record::read(&self.roots, id).ok()).collect())
     }

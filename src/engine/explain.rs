@@ -11,14 +11,15 @@ use std::path::Path;
 use super::{Engine, confine};
 use crate::container::files::Files;
 use crate::container::record::{MountKind, MountRecord, Record, SeccompOption};
-use crate::container::state::{Condition, State};
+use crate::container::state::{self, Condition, State};
 use crate::container::{names, updated};
-use crate::container_id::short;
+use crate::container_id::{ContainerId, short};
 use crate::error::{Result, fail};
 use crate::image::{Image, ImageStore};
 use crate::network::attachment::record::{Attachment, Endpoint};
 use crate::network::direct::{Direct, Origin};
 use crate::network::record::Network;
+use crate::network::subnet::Family;
 use crate::network::{create, firewall, ipam};
 use crate::runtime::capabilities;
 use crate::store::Roots;
@@ -38,20 +39,33 @@ pub struct Fact {
 const MAX_SHOWN: usize = 200;
 
 /// The files of cgroup v1 and v2 whose values are shown.
-const CGROUP_FILES: [&str; 14] = [
+const CGROUP_FILES: [&str; 27] = [
     "memory.limit_in_bytes",
     "memory.memsw.limit_in_bytes",
+    "memory.soft_limit_in_bytes",
     "memory.max",
     "memory.swap.max",
+    "memory.low",
+    "memory.high",
     "memory.current",
     "memory.usage_in_bytes",
     "pids.max",
     "pids.current",
     "cpu.cfs_quota_us",
+    "cpu.cfs_period_us",
     "cpu.max",
     "cpu.shares",
     "cpu.weight",
     "cpuset.cpus",
+    "cpuset.mems",
+    "blkio.bfq.weight",
+    "blkio.throttle.read_bps_device",
+    "blkio.throttle.write_bps_device",
+    "blkio.throttle.read_iops_device",
+    "blkio.throttle.write_iops_device",
+    "io.bfq.weight",
+    "io.weight",
+    "io.max",
     "devices.list",
 ];
 
@@ -92,7 +106,7 @@ impl Engine {
         };
         let mut parts = vec![self.process(record, state)];
         if let Some(state) = state {
-            parts.push(self.namespaces(record, state.pid));
+            parts.push(self.namespaces(record, state.pid)?);
         }
         parts.push(self.root_file_system(record)?);
         parts.push(mounts(&self.roots, record, state));
@@ -122,11 +136,19 @@ impl Engine {
 
     /// Returns each namespace of a container's first process: its inode, and whether the host or
     /// another container has the same namespace.
-    fn namespaces(&self, record: &Record, pid: i32) -> Fact {
+    fn namespaces(&self, record: &Record, pid: i32) -> Result<Fact> {
         let link = |pid: &str, name: &str| {
             let link = fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
             Some(link.to_string_lossy().into_owned())
         };
+        let others = self.records()?.into_iter().filter(|other| other.id != record.id);
+        // An unreadable state belongs to a container that `ps` reports.
+        let others: Vec<(String, String)> = others
+            .filter_map(|other| {
+                let state = state::running(&self.roots, &other).ok().flatten()?;
+                Some((other.name, state.pid.to_string()))
+            })
+            .collect();
         let kinds = [
             ("cgroup", None),
             ("ipc", record.namespaces.ipc.container()),
@@ -140,18 +162,24 @@ impl Engine {
         let parts = kinds.into_iter().filter_map(|(name, other)| {
             let own = link(&pid.to_string(), name)?;
             let inode = own.trim_start_matches(|letter| letter != '[').trim_matches(['[', ']']);
-            let other = other.map(|id| match Record::read(&self.roots, id) {
-                Ok(record) => record.name,
-                Err(_) => short(id).to_owned(),
-            });
+            let other = other.map(|id| self.name_of(id));
+            let sharers = others.iter().filter(|(_, pid)| link(pid, name).as_ref() == Some(&own));
+            let sharers: Vec<&str> =
+                sharers.take(MAX_SHOWN).map(|(sharer, _)| sharer.as_str()).collect();
             let owner = match other {
                 Some(other) => format!("of {other}"),
                 None if link("self", name)? == own => "host".to_owned(),
-                None => "private".to_owned(),
+                None if sharers.is_empty() => "private".to_owned(),
+                None => format!("shared with {}", sharers.join(", ")),
             };
             Some(fact(name, format!("{inode} {owner}")))
         });
-        group("namespaces", "", parts.collect())
+        Ok(group("namespaces", "", parts.collect()))
+    }
+
+    /// Returns the name of a container, or its short id if its record cannot be read.
+    fn name_of(&self, id: &ContainerId) -> String {
+        Record::read(&self.roots, id).map_or_else(|_| short(id).to_owned(), |record| record.name)
     }
 
     /// Returns the layers of the overlay from the top down, each with the instruction that made it.
@@ -160,7 +188,10 @@ impl Engine {
             return Ok(group("root", directory, vec![]));
         }
         let files = Files::new(&self.roots, &record.id);
-        let mut parts = vec![fact("upper", files.upper().display())];
+        let lower = self.roots.layers().join("DIGEST/fs");
+        let upper = fact("upper", files.upper().display());
+        let mut parts =
+            vec![upper, fact("lower", format!("{}, one for each layer", lower.display()))];
         let images = ImageStore::open(&self.roots);
         let image = record.image_id.map(|id| images.resolve(&id.into())).transpose()?.flatten();
         match image {
@@ -206,7 +237,11 @@ impl Engine {
             wanted.push(record.id.to_string());
         }
         parts.extend(self.rules(&wanted));
-        Ok(group("network", record.network.to_string(), parts))
+        let network = match record.network.container() {
+            Some(id) => format!("container:{}", self.name_of(id)),
+            None => record.network.to_string(),
+        };
+        Ok(group("network", network, parts))
     }
 
     /// Returns the firewall's rules that name one of `wanted`.
@@ -252,6 +287,13 @@ impl Engine {
             settings.push(fact("cwd", &defaults.working_dir));
         }
         settings.extend(defaults.env.iter().map(|pair| fact("env", pair)));
+        settings.extend(defaults.exposed_ports.iter().map(|port| fact("exposed port", port)));
+        settings.extend(defaults.volumes.iter().map(|target| fact("volume", target)));
+        settings.extend(defaults.stop_signal.iter().map(|signal| fact("stop signal", signal)));
+        let check = defaults.healthcheck.as_ref();
+        settings.extend(check.map(|check| fact("health check", check.test.join(" "))));
+        let labels = defaults.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        settings.extend(labels.map(|label| fact("label", label)));
         let users = self.users_of(&image.id)?.into_iter().map(|user| fact("container", user));
         let parts = vec![
             fact("id", image.id),
@@ -278,9 +320,15 @@ impl Engine {
         parts.push(fact("internal", network.internal));
         // Packets of a network without a bridge do not pass the host's firewall.
         if let Some(bridge) = &network.bridge {
+            let ipv6 = network.pools.iter().any(|pool| pool.subnet.family() == Family::V6);
+            let names = [
+                Some("ipv4/ip_forward".to_owned()),
+                Some(format!("ipv4/conf/{bridge}/route_localnet")),
+                ipv6.then(|| "ipv6/conf/all/forwarding".to_owned()),
+            ];
             let mut sysctls = Vec::new();
-            for name in ["ip_forward".to_owned(), format!("conf/{bridge}/route_localnet")] {
-                let path = format!("/proc/sys/net/ipv4/{name}");
+            for name in names.into_iter().flatten() {
+                let path = format!("/proc/sys/net/{name}");
                 let value = read(&path);
                 if !value.is_empty() {
                     sysctls.push(fact("sysctl", format!("{path} = {}", value.trim())));
@@ -362,7 +410,7 @@ fn mounts(roots: &Roots, record: &Record, state: Option<&State>) -> Fact {
             };
             group(&mount.target, source, of_volume(roots, mount))
         });
-        return group("mounts", "", asked.collect());
+        return group("next_mounts", "", asked.collect());
     };
     let table = read(&format!("/proc/{}/mountinfo", state.pid));
     let parts = table.lines().take(MAX_SHOWN).filter_map(|line| {
@@ -403,7 +451,8 @@ fn cgroup(path: &Path) -> Fact {
         let value = fs::read_to_string(path.join(name)).ok()?;
         let value = value.trim().replace('\n', ", ");
         // These values mean that there is no limit.
-        let unlimited = matches!(value.as_str(), "" | "max" | "-1" | "9223372036854771712");
+        let unlimited = matches!(value.as_str(), "" | "max" | "-1" | "9223372036854771712")
+            || (name, value.as_str()) == ("memory.low", "0");
         (!unlimited).then(|| fact(name, value))
     });
     group("cgroup", path.display(), parts.collect())
@@ -415,10 +464,21 @@ fn confinement(record: &Record, state: Option<&State>) -> Result<Vec<Fact>> {
         None => confine::capabilities(record),
     };
     let lacking = capabilities::all() & !held;
-    let capabilities = vec![
-        fact("held", capabilities::list_names(held)),
+    // A program that is not root's holds less than it could gain, usually nothing.
+    let effective = state.map(|state| capabilities::effective_set(state.pid));
+    let effective = effective.filter(|effective| *effective != held);
+    let mut capabilities = Vec::new();
+    let limit = match effective {
+        None => "held",
+        Some(effective) => {
+            capabilities.push(fact("held", capabilities::list_names(effective)));
+            "bounding"
+        }
+    };
+    capabilities.extend([
+        fact(limit, capabilities::list_names(held)),
         fact("dropped", capabilities::list_names(lacking)),
-    ];
+    ]);
     let profile = match record.confinement.seccomp {
         _ if record.privileged => "unconfined",
         SeccompOption::Default => "default",

@@ -66,7 +66,65 @@ pub trait Backend {
     fn remove(&self, ports: &[PortRule]) -> Result<()>;
     /// Removes every rule of this state root.
     fn erase(&self) -> Result<()>;
-    /// The present rules, one per line, as the host's tool prints them. With iptables these are all
-    /// rules of the host, not only those of this state root.
-    fn show(&self) -> Result<Vec<String>>;
+    /// The present rules, as the host's tool prints them. With iptables these are all rules of the
+    /// host, not only those of this state root.
+    fn show(&self) -> Result<Vec<ShownRule>>;
+}
+
+/// A rule as the host's tool prints it, and its place among the chains. The names of chains here
+/// include the family and the table.
+pub struct ShownRule {
+    pub text: String,
+    pub chain: String,
+    /// The chain of mydocker to which the rule leads packets.
+    pub leads_to: Option<String>,
+}
+
+/// Keeps the rules with one of the words `wanted`, and the rules that lead packets to a kept rule.
+pub fn only_about(rules: Vec<ShownRule>, wanted: &[String]) -> Vec<String> {
+    let names = |rule: &ShownRule| wanted.iter().any(|name| rule.text.contains(name.as_str()));
+    let mut kept: Vec<bool> = rules.iter().map(names).collect();
+    // Each pass finds the rules one step before the kept ones. The kernel allows no circle.
+    for _ in 0..rules.len() {
+        let chains: Vec<&str> = rules
+            .iter()
+            .zip(&kept)
+            .filter_map(|(rule, kept)| kept.then_some(rule.chain.as_str()))
+            .collect();
+        let leads = |rule: &ShownRule| {
+            rule.leads_to.as_deref().is_some_and(|chain| chains.contains(&chain))
+        };
+        let next: Vec<bool> =
+            rules.iter().zip(&kept).map(|(rule, kept)| *kept || leads(rule)).collect();
+        if next == kept {
+            break;
+        }
+        kept = next;
+    }
+    rules.into_iter().zip(kept).filter_map(|(rule, kept)| kept.then_some(rule.text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_lead_to_a_wanted_rule_are_kept() {
+        let rule = |chain: &str, leads_to: Option<&str>, text: &str| ShownRule {
+            text: text.to_owned(),
+            chain: chain.to_owned(),
+            leads_to: leads_to.map(str::to_owned),
+        };
+        let rules = || {
+            vec![
+                rule("nat PREROUTING", Some("nat OUTER"), "a"),
+                rule("nat OUTER", Some("nat INNER"), "b"),
+                rule("nat OUTER", Some("nat OTHER"), "c"),
+                rule("nat INNER", None, "d web"),
+                rule("nat INNER", None, "e"),
+            ]
+        };
+        assert_eq!(only_about(rules(), &["web".to_owned()]), ["a", "b", "d web"]);
+        assert!(only_about(rules(), &["none".to_owned()]).is_empty());
+    }
 }

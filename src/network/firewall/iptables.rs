@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::backend::{Backend, BackendKind};
+use super::backend::{Backend, BackendKind, ShownRule};
 use super::handles::{self, Chain};
 use super::rules::{NetworkRules, PortRule, Rules};
 use crate::error::{Context, Result, fail};
@@ -101,11 +101,12 @@ impl Iptables {
             fail!("{}: {}", tool.display(), words.join("; "));
         }
         let mut table = "";
+        let tool = if family == Family::V4 { "iptables" } else { "ip6tables" };
         for line in text.lines() {
             match line.strip_prefix('*') {
                 Some(name) => table = name,
                 None if line.starts_with('-') => {
-                    trace::step("iptables", || format!("-t {table} {line}"));
+                    trace::step(tool, || format!("-t {table} {line}"));
                 }
                 None => {}
             }
@@ -393,7 +394,7 @@ impl Backend for Iptables {
         self.change_ports("-D", ports)
     }
 
-    fn show(&self) -> Result<Vec<String>> {
+    fn show(&self) -> Result<Vec<ShownRule>> {
         let mut rules = Vec::new();
         for (family, name) in [(Family::V4, "iptables"), (Family::V6, "ip6tables")] {
             // If the tool is missing, mydocker has never made a rule of this family.
@@ -403,7 +404,17 @@ impl Backend for Iptables {
                 match line.strip_prefix('*') {
                     Some(name) => table = name,
                     None if line.starts_with("-A ") => {
-                        rules.push(format!("{name} -t {table} {line}"));
+                        let place = |chain: &str| format!("{name} {table} {chain}");
+                        let after = |flag: &str| {
+                            let mut words = line.split(' ').skip_while(|word| *word != flag);
+                            words.nth(1).unwrap_or_default()
+                        };
+                        let target = Some(after("-j")).filter(|to| to.starts_with("MYDOCKER"));
+                        rules.push(ShownRule {
+                            text: format!("{name} -t {table} {line}"),
+                            chain: place(after("-A")),
+                            leads_to: target.map(place),
+                        });
                     }
                     None => {}
                 }

@@ -322,8 +322,7 @@ pub fn forget(roots: &Roots, network: &str, collect: &Collect<'_>) -> Result<()>
 /// of containers. Fails if no back end is installed.
 pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<String>)> {
     let Some(firewall) = Firewall::open(roots, Choice::Auto)? else { fail!("{NO_IPTABLES}") };
-    let mut rules = firewall.backend.show()?;
-    rules.retain(|rule| wanted.iter().any(|name| rule.contains(name.as_str())));
+    let rules = backend::only_about(firewall.backend.show()?, wanted);
     Ok((firewall.backend.kind().name(), rules))
 }
 

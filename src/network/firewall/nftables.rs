@@ -9,7 +9,7 @@
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
-use super::backend::{Backend, BackendKind};
+use super::backend::{Backend, BackendKind, ShownRule};
 use super::expression::{Flow, Links};
 use super::handles;
 use super::message::{Change, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Table, is_lack};
@@ -239,7 +239,7 @@ impl Backend for Nftables {
         change.carry_out()
     }
 
-    fn show(&self) -> Result<Vec<String>> {
+    fn show(&self) -> Result<Vec<ShownRule>> {
         let done = Command::new("nft").args(["list", "ruleset"]).stdin(Stdio::null()).output();
         let done = done.context(|| "run nft, of the package nftables, to show the rules")?;
         let text = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -252,7 +252,18 @@ impl Backend for Nftables {
             } else if let Some(name) = line.strip_prefix("chain ") {
                 chain = name;
             } else if !ours.is_empty() && line != "}" {
-                rules.push(format!("{ours} {chain} {line}"));
+                let place = |chain: &str| format!("{ours} {chain}");
+                // The first line of a base chain says where in the kernel the chain is.
+                let leads_to = match line.rsplit_once("jump ") {
+                    Some((_, to)) => Some(place(to)),
+                    None if line.starts_with("type ") => Some(place(chain)),
+                    None => None,
+                };
+                rules.push(ShownRule {
+                    text: format!("{ours} {chain} {line}"),
+                    chain: place(chain),
+                    leads_to,
+                });
             }
         }
         Ok(rules)
