@@ -272,6 +272,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("expl", &["explain"]),
         ("load -i arch", &["archive.tar"]),
         ("run --pull-not-there", &[]),
+        ("ps --filter iso", &["isolation=default"]),
     ];
     for (shell, status, pull) in [
         // bash completes only the part after the sign; the others complete the whole word.

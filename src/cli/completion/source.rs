@@ -57,10 +57,10 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
         "platform" => words("linux/amd64 linux/arm64 linux/arm/v7 linux/386"),
         "filter" => match command.name {
             "ps" => words(
-                "ancestor= before= exited= expose= id= label= name= network= publish= since= volume= \
-                 health=healthy health=unhealthy health=starting \
+                "ancestor= before= exited= expose= id= label= name= isolation=default network= \
+                 publish= since= volume= health=healthy health=unhealthy health=starting \
                  status=created status=running status=paused status=restarting status=exited \
-                 status=dead",
+                 status=removing status=dead",
             ),
             "images" => {
                 words("dangling=true dangling=false reference= label= before= since= until=")
