@@ -271,7 +271,8 @@ fn warn(text: &str) {
 
 /// Prints one line on stderr and appends one to the log. Ignores errors of both writes.
 fn report(level: &str, text: &str) {
-    let text = text.replace('\n', " ");
+    // A hostile config.json must not send commands to the terminal.
+    let text = text.replace(char::is_control, " ");
     let _ = writeln!(sys::stdio::stderr(), "mydocker-runtime: {text}");
     let Some(log) = LOG.get() else { return };
     let line = sys::trace::log_line(log.form, level, &text);

@@ -400,6 +400,12 @@ fn a_bad_bundle_gets_one_line_that_names_the_field() {
         ("\"namespaces\"", "\"sysctl\":{\"vm.swappiness\":\"1\"},\"namespaces\"", "vm.swappiness"),
         ("\"namespaces\"", "\"cgroupsPath\":\"/../x\",\"namespaces\"", "linux.cgroupsPath"),
         ("\"namespaces\"", "\"cgroupsPath\":\"/\",\"namespaces\"", "linux.cgroupsPath"),
+        // The name of a field reaches the terminal without its control characters.
+        (
+            "\"namespaces\"",
+            "\"sysctl\":{\"a\\u001b[31m\\nb\":\"1\"},\"namespaces\"",
+            "sysctl.a [31m b should",
+        ),
     ] {
         bundle.set_config_with(&good, part, by);
         refused(words);
@@ -646,7 +652,7 @@ fn frozen_processes_of_a_stopped_container_are_killed_and_removed() {
         let first = rustix::process::Pid::from_raw(bundle.pid().parse().unwrap()).unwrap();
         rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
         eventually("the first has ended", || bundle.has_status("stopped"));
-        let state = format!("/sys/fs/cgroup/freezer/mydocker-runtime/{id}/freezer.state");
+        let state = format!("/sys/fs/cgroup/freezer/{id}/freezer.state");
         std::fs::write(&state, "FROZEN").unwrap();
         eventually("the other is frozen", || bundle.limit("freezer/freezer.state") == "FROZEN");
         bundle.call(command).stdout("");
