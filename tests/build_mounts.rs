@@ -189,7 +189,7 @@ fn a_swapped_source_shows_nothing_of_the_host() {
     assert!(!seen.contains("host's own"), "{seen}");
 }
 
-/// CVE-2024-9675, CVE-2024-11218: a cache's id led outside.
+/// CVE-2024-9675: a cache's id led outside.
 #[test]
 fn a_cache_stays_between_builds_and_its_id_names_no_path_outside() {
     let project = Project::new();
@@ -283,7 +283,7 @@ fn the_size_of_cache_mounts_is_limited() {
     support::run_command(inside).stdout("cache mount b\ncache mount c\n");
 }
 
-/// CVE-2024-23651: two steps use one cache at the same time.
+/// CVE-2024-23651, CVE-2024-11218: two steps use one cache at the same time.
 #[test]
 fn steps_that_lock_a_cache_wait_for_each_other() {
     let project = Project::new();

@@ -5,6 +5,7 @@
 //! starts with `src/`, `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` must be
 //! a path of the project. For `path.rs::name` the file must define that name.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Every Markdown page of the project, as pairs of name and text.
@@ -35,6 +36,31 @@ fn code_spans(page: &str) -> Vec<&str> {
         }
     }
     spans
+}
+
+/// The advisories that a text names, such as CVE-2024-21626.
+fn advisories(text: &str) -> BTreeSet<&str> {
+    let starts = text.match_indices("CVE-").map(|(at, _)| &text[at..]);
+    let end = |from: &str| from[4..].find(|c: char| !c.is_ascii_digit() && c != '-');
+    starts.map(|from| &from[..end(from).map_or(from.len(), |end| end + 4)]).collect()
+}
+
+#[test]
+fn every_advisory_in_the_code_has_a_row_in_the_security_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/security.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows: String = page.lines().filter(|line| line.starts_with("| CVE-")).collect();
+    let known = advisories(&rows);
+    assert!(known.len() > 60, "{known:?}");
+    let profile = include_str!("../seccomp-compiler/src/default.profile").to_owned();
+    let code = ["src", "seccomp-compiler/src", "tests"].into_iter().flat_map(sources_of);
+    let code = code.map(|(path, lines)| (path, lines.join("\n")));
+    for (path, text) in code.chain([("default.profile".to_owned(), profile)]) {
+        let missing: Vec<_> = advisories(&text).difference(&known).copied().collect();
+        let is_this_file = path.ends_with("tests/docs.rs");
+        assert!(is_this_file || missing.is_empty(), "{path}: {missing:?}");
+    }
+    assert_eq!(advisories("(CVE-2024-21626)."), BTreeSet::from(["CVE-2024-21626"]));
 }
 
 /// Whether Rust source defines `name`.

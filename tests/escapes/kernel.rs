@@ -78,6 +78,31 @@ fn climb_by_namespaces_and_cgroups() {
     }
 }
 
+/// CVE-2026-31431: a socket of AF_ALG reached a bug in the kernel's crypto code. AF_VSOCK
+/// reaches the hypervisor from each network namespace.
+#[test]
+fn no_socket_reaches_the_crypto_code_or_the_hypervisor() {
+    let host = Host::with_busybox();
+    let attack_here = with_attack();
+    let line = ["run", "--rm", "-v", &attack_here, "bb"];
+    let attack = attack("kernel::open_sockets_of_unusual_families");
+    host.mydocker([&line[..], &attack].concat()).stdout_has("1 passed");
+}
+
+#[test]
+#[ignore = "an attack, run inside a container"]
+fn open_sockets_of_unusual_families() {
+    must_be_inside();
+    for family in [libc::AF_ALG, libc::AF_VSOCK] {
+        for kind in [libc::SOCK_SEQPACKET, libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+            // SAFETY: the call takes integers.
+            let got = unsafe { libc::socket(family, kind, 0) };
+            let errno = std::io::Error::last_os_error().raw_os_error().unwrap();
+            assert_eq!((got, errno), (-1, libc::EPERM), "family {family}, type {kind}");
+        }
+    }
+}
+
 /// CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: a program started with inheritable or ambient
 /// capabilities. By executing a file with file capabilities, it could get more. In this test the
 /// caller of mydocker has many capabilities.
