@@ -304,7 +304,7 @@ fn top_of_processes_with_megabytes_of_arguments() {
     // A shell that has forked and has not yet executed `sleep` is listed twice.
     support::eventually("each process is listed once", || {
         lines = host.mydocker(["top", "c"]).lines();
-        lines.iter().filter(|line| line.contains(" begun xxx")).count() == 40
+        lines.iter().filter(|line| line.contains(" started xxx")).count() == 40
     });
     assert!(lines.iter().all(|line| line.len() < 5000));
 }
