@@ -39,6 +39,8 @@ enum Kind {
     NotInPath,
     /// The command line is wrong.
     Usage,
+    /// The value of a flag is wrong in a way that only Docker's daemon checks.
+    Daemon,
 }
 
 impl Error {
@@ -77,6 +79,18 @@ impl Error {
     /// Whether `of_usage` marked the error.
     pub fn is_usage(&self) -> bool {
         self.0.kind == Kind::Usage
+    }
+
+    /// Marks the error as a bad value of a flag that Docker's client accepts and its daemon refuses.
+    /// `create` and `update` then exit with 1 and not with 125.
+    pub fn of_daemon(mut self) -> Self {
+        self.0.kind = Kind::Daemon;
+        self
+    }
+
+    /// Whether `of_daemon` marked the error.
+    pub fn is_daemon(&self) -> bool {
+        self.0.kind == Kind::Daemon
     }
 
     /// Whether the error came from `absent`.

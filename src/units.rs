@@ -14,7 +14,7 @@ pub struct ByteSize(pub u64);
 
 impl ByteSize {
     /// Parses a size. A number without a unit is in bytes. Fails on any other text, and above
-    /// 2^63-1.
+    /// 2^63-1, which Docker's client accepts and its daemon refuses.
     pub fn parse(text: &str) -> Result<ByteSize> {
         Self::parse_with_unit(text, 0)
     }
@@ -41,7 +41,7 @@ impl ByteSize {
             "t" | "tb" | "ti" | "tib" => 40,
             _ => return Err(bad()),
         };
-        let too_large = || Error::new(format!("bad size '{text}': it is too large"));
+        let too_large = || Error::new(format!("bad size '{text}': it is too large")).of_daemon();
         // The kernel's counters are signed 64-bit numbers, so refuse larger values.
         let limit = i64::MAX as u128;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

@@ -41,11 +41,101 @@ fn empty_zero_and_repeated_values_mean_what_they_mean_to_docker() {
 }
 
 #[test]
+fn the_last_tmpfs_of_a_target_counts() {
+    let host = Host::with_busybox();
+    let twice = ["--tmpfs", "/a", "--tmpfs", "/a:size=1m,noatime,nr_inodes=1k"];
+    shell(&host, &twice, "grep ' /a ' /proc/mounts")
+        .stdout("tmpfs /a tmpfs rw,nosuid,nodev,noexec,noatime,size=1024k,nr_inodes=1024 0 0\n");
+    let clash = ["--tmpfs", "/a", "--mount", "type=tmpfs,dst=/a"];
+    shell(&host, &clash, "true").refused("two mounts on '/a'");
+}
+
+#[test]
+fn a_host_name_may_start_with_any_character() {
+    let host = Host::with_busybox();
+    for name in ["-x", ".x", "x_y"] {
+        shell(&host, &["--hostname", name], "hostname").stdout(&format!("{name}\n"));
+    }
+    shell(&host, &["--hostname", "a b"], "true").refused("bad host name 'a b'");
+}
+
+#[test]
+fn a_container_can_be_below_the_root_of_the_cgroups() {
+    let host = Host::with_busybox();
+    let flags = ["--cgroup-parent", "/", "--cgroupns", "host"];
+    running(&host, &flags);
+    let id = host.inspect("c", "{{.Id}}");
+    host.mydocker(["exec", "c", "cat", "/proc/1/cgroup"]).stdout_has(&format!(":/{id}\n"));
+    host.mydocker(["rm", "-f", "c"]);
+    assert!(support::cgroups(&id).is_empty());
+}
+
+#[test]
+fn an_empty_security_option_is_the_default() {
+    let host = Host::with_busybox();
+    let options = ["label=", "apparmor=", "no-new-privileges=1"];
+    let flags: Vec<&str> = options.iter().flat_map(|option| ["--security-opt", option]).collect();
+    shell(&host, &flags, "grep NoNewPrivs /proc/self/status").stdout("NoNewPrivs:\t1\n");
+}
+
+#[test]
+fn inspect_shows_mounts_links_and_volumes_from_as_they_were_given() {
+    let host = Host::on_machine();
+    host.mydocker(["create", "--name", "db", "-v", "data:/data", "-v", "/own", "bb", "true"]);
+    let options = "type=bind,src=/tmp,dst=/b,bind-propagation=RSLAVE,bind-nonrecursive";
+    let tmpfs = "TYPE=Tmpfs,DST=/t,tmpfs-size=1m,tmpfs-mode=0700";
+    let given = ["--link", "db:store", "--volumes-from", "db:ro", "--mount", options];
+    let create = [&["create", "--name", "web"], &given[..], &["--mount", tmpfs, "bb"]].concat();
+    host.mydocker([&create[..], &["true"]].concat()).exits(0);
+    for (field, shown) in [
+        ("HostConfig.Links", r#"["/db:/web/store"]"#),
+        ("HostConfig.VolumesFrom", r#"["db:ro"]"#),
+        ("HostConfig.Binds", "null"),
+        ("Config.Volumes", "null"),
+        (
+            "HostConfig.Mounts",
+            r#"[{"Type":"bind","Source":"/tmp","Target":"/b","BindOptions":{"Propagation":"rslave","NonRecursive":true}},{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":1048576,"Mode":448}}]"#,
+        ),
+    ] {
+        assert_eq!(host.inspect("web", &format!("{{{{json .{field}}}}}")), shown, "{field}");
+    }
+    let format = "{{range .Mounts}}{{.Type}} {{.Destination}} {{.Mode}} {{.RW}};{{end}}";
+    let mut mounts: Vec<String> =
+        host.inspect("web", format).split_terminator(';').map(str::to_owned).collect();
+    mounts.sort();
+    assert_eq!(
+        mounts,
+        ["bind /b  true", "tmpfs /t  true", "volume /data  false", "volume /own  false"]
+    );
+}
+
+#[test]
+fn a_container_on_anothers_network_takes_no_settings_of_its_own_network() {
+    let host = Host::with_busybox();
+    running(&host, &[]);
+    for flags in [
+        ["--dns", "192.0.2.1"],
+        ["--dns-search", "lan"],
+        ["--add-host", "a:192.0.2.1"],
+        ["--expose", "80"],
+    ] {
+        let run = ["run", "--rm", "--network", "container:c"];
+        host.mydocker([&run[..], &flags, &["bb", "true"]].concat())
+            .refused("can't go with --net container:");
+    }
+}
+
+#[test]
 fn dns_flags_are_in_resolv_conf() {
     let host = Host::with_busybox();
     let flags = ["--dns-option", "ndots:2", "--dns-opt", "rotate", "--dns", "192.0.2.1"];
     let text = shell(&host, &flags, "grep -v ^search /etc/resolv.conf").text();
-    assert_eq!(text, "options ndots:2 rotate\nnameserver 192.0.2.1");
+    assert_eq!(text, "nameserver 192.0.2.1\noptions ndots:2 rotate");
+    let search = ["--dns-search", "."];
+    shell(&host, &search, "grep ^search /etc/resolv.conf").exits(1).stdout("");
+    for bad in ["a_b", "a..b", "-a", "1"] {
+        shell(&host, &["--dns-search", bad], "true").refused("bad domain");
+    }
     assert!(!host.succeeds(["run", "--rm", "--dns-option", "a b", "bb", "true"]));
 }
 
@@ -149,13 +239,17 @@ fn swappiness_oom_killer_and_device_rates_are_set() {
     assert_eq!(rates, format!(r#"[{{"Path":"/dev/{disk}","Rate":1048576}}]"#));
     for (bad, part) in [
         ("/dev/null:1mb", "not a block device"),
-        ("/dev/none:1mb", "/dev/none"),
         ("/etc:1mb", "lies in /dev"),
         ("/dev/sda", "write DEVICE:RATE"),
-        ("/dev/sda:0", "above 0"),
     ] {
         shell(&host, &["--device-read-bps", bad], "true").refused(part);
     }
+    let missing = ["--device-read-bps", "/dev/none:1mb"];
+    shell(&host, &missing, "true").exits(127).complains("/dev/none");
+    // As in Docker, the last rate of a device counts, and 0 is none.
+    let lifted = format!("--device-read-bps=/dev/{disk}:0");
+    host.mydocker(["create", "--name", "lifted", flags[0], &lifted, "bb", "true"]);
+    assert_eq!(host.inspect("lifted", "{{len .HostConfig.BlkioDeviceReadBps}}"), "0");
 }
 
 #[test]

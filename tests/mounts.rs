@@ -504,6 +504,16 @@ fn volumes_from_another_container_outlive_it() {
     };
     from("a").stdout("1\n2\n3\nwrote\n");
     from("a:ro").exits(1).stdout("1\n2\n3\n").stderr_has("Read-only");
+    // As in Docker, the last of several containers has the path.
+    host.mydocker(["create", "--name", "c", "-v", "other:/n", "bb", "true"]);
+    for (first, last, there) in [("c", "a", "f\nx\n"), ("a", "c", "")] {
+        let both = ["run", "--rm", "--network", "none", "--volumes-from", first];
+        let last = format!("{last}:ro,z");
+        host.mydocker([&both[..], &["--volumes-from", &last, "bb", "ls", "/n"]].concat())
+            .stdout(there);
+    }
+    host.mydocker(["rm", "c"]);
+    host.mydocker(["volume", "rm", "other"]);
     // The container's own mount takes precedence at the same path.
     let own = ["run", "--rm", "--network", "none", "--volumes-from", "a", "--tmpfs", "/n"];
     host.mydocker([&own[..], &["bb", "ls", "/n"]].concat()).stdout("");
@@ -518,6 +528,34 @@ fn volumes_from_another_container_outlive_it() {
     host.mydocker(["run", "--rm", "--volumes-from", "nobody", "bb", "true"])
         .refused("--volumes-from nobody: no such container");
     assert!(!host.succeeds(["create", "--volumes-from", "a:maybe", "bb", "true"]));
+}
+
+#[test]
+fn a_failed_create_leaves_no_volume_and_no_directory() {
+    let host = Host::with_busybox();
+    let source = host.scratch().join("new/deep");
+    let bind = format!("{}:/b", source.display());
+    let wanted = ["create", "-v", "new:/a", "-v", &bind, "-v", "/anonymous"];
+    for (bad, part) in [
+        // The first mistake is found before a volume exists, the others at the end.
+        (["--mount", "type=bind,src=/nosuch,dst=/c"], "/nosuch"),
+        (["--mount", "dst=/c,volume-opt=type=nosuch"], "device="),
+        (["--network", "nosuch"], "nosuch"),
+        (["--cidfile", "/nosuch/file"], "/nosuch/file"),
+    ] {
+        host.mydocker([&wanted[..], &bad, &["bb", "true"]].concat()).exits(1).complains(part);
+        host.mydocker(["volume", "ls", "-q"]).stdout("");
+        assert!(!source.parent().unwrap().exists(), "{part}");
+        assert_eq!(std::fs::read_dir(host.state_root().join("containers")).unwrap().count(), 1);
+    }
+    // A volume that was there before stays.
+    host.mydocker(["volume", "create", "new"]);
+    let bad = ["--cidfile", "/nosuch/file", "bb", "true"];
+    host.mydocker([&wanted[..], &bad].concat()).exits(1);
+    host.mydocker(["volume", "ls", "-q"]).stdout("new\n");
+    host.mydocker([&wanted[..], &["--name", "c", "bb", "true"]].concat()).exits(0);
+    host.mydocker(["start", "-a", "c"]).exits(0);
+    assert!(source.exists());
 }
 
 #[test]

@@ -64,10 +64,10 @@ fn read(
         if specs[flag].ignores_empty && value.is_empty() {
             continue;
         }
-        let code = status_of_bad(command.name, specs[flag].checker, &value);
-        update(flag, &value)
-            .context(|| name)
-            .map_err(|error| Failure::Usage(error.exit_with(code)))?;
+        update(flag, &value).context(|| name).map_err(|error| {
+            let checker = if error.is_daemon() { Checker::Daemon } else { specs[flag].checker };
+            Failure::Usage(error.exit_with(status_of_bad(command.name, checker, &value)))
+        })?;
     }
     Ok(operands)
 }
@@ -246,7 +246,8 @@ fn no_such_letter(
     }
 }
 
-fn parse_bool(name: &str, value: &str) -> Result<bool> {
+/// Parses a truth value as Go does. Fails on any other text; the error names `name`.
+pub fn parse_bool(name: &str, value: &str) -> Result<bool> {
     match value {
         "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
         "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),

@@ -11,6 +11,11 @@ pub fn text(warning: &Warning) -> String {
         Warning::PublishedWithoutBridge => "-p has no effect on a macvlan or ipvlan network: the \
              container has an address of its own on the parent's network"
             .to_owned(),
+        Warning::PublishedOnHost => {
+            "-p has no effect with --net host: the container's ports are the \
+             host's already"
+                .to_owned()
+        }
         Warning::WithoutLimits(reason) => format!("containers run without limits: {reason}"),
         Warning::ShortFiles(most) => format!(
             "files end at {most} bytes, the container's log too: the hard limit of this shell \

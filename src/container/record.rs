@@ -95,6 +95,8 @@ stored_flat! {
         pub resources: Resources,
         pub devices: DeviceOptions => flat,
         pub mounts: Vec<MountRecord>,
+        /// The values of `--volumes-from` as given.
+        pub volumes_from: Vec<String> => optional,
         pub publish: Vec<Publish>,
         pub exposed: Vec<String>,
         pub log: LogOptions => flat,
@@ -298,6 +300,8 @@ stored_flat! {
         pub has_options: bool => optional,
         /// The options as `-v` or `--tmpfs` gave them.
         pub given: Option<String>,
+        /// Whether the mount comes from another container by `--volumes-from`.
+        pub borrowed: bool => optional,
     }
 }
 
@@ -330,6 +334,7 @@ impl MountRecord {
             image: None,
             has_options: false,
             given: None,
+            borrowed: false,
         }
     }
 }
@@ -611,7 +616,7 @@ mod tests {
             ("Image", "", image.replace(&id, "")),
         ] {
             let mount = format!(
-                r#"{{"kind":"{kind}","volume":null,"anonymous":false,"source":"{source}","target":"/t","read_only":false,"make_source":null,"copy_up":false,"tmpfs_options":"","propagation":null,"recursion":null,"subpath":null,"image":{image},"has_options":null,"given":null}}"#
+                r#"{{"kind":"{kind}","volume":null,"anonymous":false,"source":"{source}","target":"/t","read_only":false,"make_source":null,"copy_up":false,"tmpfs_options":"","propagation":null,"recursion":null,"subpath":null,"image":{image},"has_options":null,"given":null,"borrowed":null}}"#
             );
             let read: MountRecord = miniserde::json::from_str(&mount).unwrap();
             assert_eq!(read.source.as_deref().unwrap_or_default(), source);

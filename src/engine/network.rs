@@ -94,6 +94,20 @@ impl Engine {
             {
                 fail!("-p can't go with --net {special}: publish the ports of that container");
             }
+            let lacking = [
+                ("--dns, --dns-search and --dns-option", options.resolver != Default::default()),
+                ("--add-host", !options.add_hosts.is_empty()),
+                ("--expose", !options.expose.is_empty()),
+            ];
+            if special.container().is_some()
+                && let Some((flag, _)) = lacking.iter().find(|(_, given)| *given)
+            {
+                fail!("{flag} can't go with --net {special}: set it for that container");
+            }
+            if *special == NetworkMode::Host && (!options.publish.is_empty() || options.publish_all)
+            {
+                (self.warn)(&Warning::PublishedOnHost);
+            }
             let mode = special.find(|name| Ok(self.record(name)?.id))?;
             return Ok((mode, Vec::new()));
         }

@@ -72,8 +72,7 @@ pub struct CreateOptions {
     pub inherited_volumes: Vec<(String, String)>,
     /// Files whose content the caller supplies.
     pub files: Vec<FileOption>,
-    /// `--volumes-from`: a container, and whether its volumes are mounted read-only.
-    pub volumes_from: Vec<(String, bool)>,
+    pub volumes_from: Vec<VolumesFrom>,
     pub workdir: Option<String>,
     pub user: NamedUser,
     pub hostname: Option<String>,
@@ -204,6 +203,17 @@ impl MountOption {
             layers: Vec::new(),
         }
     }
+}
+
+/// One `--volumes-from`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumesFrom {
+    /// The container that has the volumes.
+    pub container: String,
+    /// Mount its volumes read-only. Otherwise each volume is writable if it is for that container.
+    pub read_only: bool,
+    /// The value as the user typed it, which `inspect` shows.
+    pub given: String,
 }
 
 /// A file whose content the caller supplies: a secret or a config of a compose file.

@@ -80,12 +80,13 @@ impl Engine {
         Ok(found.into_iter().map(|volume| volume.name).collect())
     }
 
-    /// Makes a volume if it does not exist.
-    pub(super) fn make_volume(&self, made: &volume::Volume) -> Result<()> {
-        if volume::ensure(&self.roots, made)? {
-            self.note(&[event::of_volume("create", &made.name)]);
+    /// Makes a volume if it does not exist. Returns whether it made one.
+    pub(super) fn make_volume(&self, wanted: &volume::Volume) -> Result<bool> {
+        let is_new = volume::ensure(&self.roots, wanted)?;
+        if is_new {
+            self.note(&[event::of_volume("create", &wanted.name)]);
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// Returns all volumes, sorted by name. Without `with_users`, the containers are not searched,

@@ -12,6 +12,8 @@ use crate::image::platform::Platform;
 pub enum Warning {
     /// `-p` on a network without a bridge, where no port is published.
     PublishedWithoutBridge,
+    /// `-p` with the host's network, where each port is the host's already.
+    PublishedOnHost,
     /// No cgroups could be mounted, for this reason.
     WithoutLimits(Error),
     /// Files cannot be larger than this number of bytes, because the caller's limit cannot be

@@ -90,8 +90,8 @@ fn hosts(names: &Names<'_>) -> String {
         text.push_str(
             "127.0.0.1\tlocalhost\n\
              ::1\tlocalhost ip6-localhost ip6-loopback\n\
-             fe00::\tip6-localnet\n\
-             ff00::\tip6-mcastprefix\n\
+             fe00::0\tip6-localnet\n\
+             ff00::0\tip6-mcastprefix\n\
              ff02::1\tip6-allnodes\n\
              ff02::2\tip6-allrouters\n",
         );
@@ -320,14 +320,15 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
             text.push('\n');
         }
     }
-    if !resolver.search.is_empty() {
+    // As in Docker, a dot alone means no line.
+    if !resolver.search.is_empty() && resolver.search != ["."] {
         let _ = writeln!(text, "search {}", resolver.search.join(" "));
-    }
-    if !resolver.options.is_empty() {
-        let _ = writeln!(text, "options {}", resolver.options.join(" "));
     }
     for server in servers {
         let _ = writeln!(text, "nameserver {server}");
+    }
+    if !resolver.options.is_empty() {
+        let _ = writeln!(text, "options {}", resolver.options.join(" "));
     }
     Ok(text)
 }

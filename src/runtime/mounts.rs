@@ -31,6 +31,8 @@ const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+/// The mask of the modes of access times.
+const ATIME: MountAttrFlags = MountAttrFlags::MOUNT_ATTR__ATIME;
 
 /// The mode of the directories that are created as mount points.
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
@@ -473,6 +475,12 @@ fn filesystem(
             "noexec" => attributes |= NOEXEC,
             "nosuid" => attributes |= NOSUID,
             "nodev" => attributes |= NODEV,
+            "noatime" => attributes = (attributes - ATIME) | MountAttrFlags::MOUNT_ATTR_NOATIME,
+            "relatime" => attributes -= ATIME,
+            "strictatime" => {
+                attributes = (attributes - ATIME) | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+            }
+            "nodiratime" => attributes |= MountAttrFlags::MOUNT_ATTR_NODIRATIME,
             option => {
                 let (key, value) = option.split_once('=').unwrap_or((option, ""));
                 let owner = on_host(key, value).map(|id| Cow::Owned(id.to_string()));

@@ -34,6 +34,14 @@ pub struct Volume {
     pub options: Option<Vec<(String, String)>>,
 }
 
+impl Volume {
+    /// A volume for one container, with this random name.
+    pub fn anonymous(name: String, options: Option<Vec<(String, String)>>) -> Volume {
+        let created = Instant::now().0;
+        Volume { name, created, labels: Vec::new(), anonymous: true, options }
+    }
+}
+
 /// Returns the directory that containers see.
 pub fn data(roots: &Roots, name: &str) -> PathBuf {
     roots.volumes().join(name).join("_data")
@@ -48,25 +56,33 @@ pub fn is_valid_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// Creates `volume`. Returns false if it exists already. Fails on a bad name or option. Also fails
-/// if `volume` has options and the existing volume has others.
-pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
-    let name = &volume.name;
+/// Returns the existing volume with the name of `wanted`. Fails on a bad name or option, and if
+/// `wanted` has options and the existing volume has others.
+pub fn find(roots: &Roots, wanted: &Volume) -> Result<Option<Volume>> {
+    let name = &wanted.name;
     if !is_valid_name(name) {
         fail!("bad volume name '{name}': use letters, digits, '_', '.' and '-'");
     }
-    let place = roots.volumes().join(name);
-    if let Some(given) = &volume.options {
+    if let Some(given) = &wanted.options {
         options::parse(given)?;
     }
-    if place.join("config.json").exists() {
-        if volume.options.is_some() && read(roots, name)?.options != volume.options {
-            fail!(
-                "volume {name} exists with other options; remove it first, or choose another name"
-            );
-        }
+    if !roots.volumes().join(name).join("config.json").exists() {
+        return Ok(None);
+    }
+    let present = read(roots, name)?;
+    if wanted.options.is_some() && present.options != wanted.options {
+        fail!("volume {name} exists with other options; remove it first, or choose another name");
+    }
+    Ok(Some(present))
+}
+
+/// Creates `volume`. Returns false if it exists already. Fails as `find` does.
+pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
+    if find(roots, volume)?.is_some() {
         return Ok(false);
     }
+    let name = &volume.name;
+    let place = roots.volumes().join(name);
     let make = || -> Result<bool> {
         store::make_dir(&roots.volumes())?;
         let beside = roots.volumes().join(format!(".{name}.{}.new", std::process::id()));
@@ -92,19 +108,6 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
         }
     };
     make().context(|| format!("make volume '{name}'"))
-}
-
-/// Creates an anonymous volume with the name `id`. Returns false if it exists already.
-pub fn ensure_anonymous(
-    roots: &Roots,
-    id: &str,
-    options: Option<&Vec<(String, String)>>,
-) -> Result<bool> {
-    let (name, created) = (id.to_owned(), Instant::now().0);
-    ensure(
-        roots,
-        &Volume { name, created, labels: Vec::new(), anonymous: true, options: options.cloned() },
-    )
 }
 
 /// Reads the record of volume `name`. Fails if there is no such volume.

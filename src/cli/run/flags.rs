@@ -16,7 +16,7 @@ use crate::cli::value::mount::{
     parse_host_path, parse_mount, parse_tmpfs, parse_volume, parse_volumes_from,
 };
 use crate::cli::value::name::{
-    check_hostname, parse_container_name, parse_host, parse_ip, parse_label,
+    check_domain, check_hostname, parse_container_name, parse_host, parse_ip, parse_label,
 };
 use crate::cli::value::process::{
     parse_detach_keys, parse_endpoint, parse_ipc, parse_link, parse_namespace, parse_network,
@@ -439,7 +439,7 @@ pub static FLAGS: &[F] = &[
     F::value("dns-search", "DOMAIN", "Add a DNS search domain", |a, v| {
         // As in Docker, a dot alone means no search domains.
         if v != "." {
-            check_hostname(v)?;
+            check_domain(v)?;
         }
         a.options.resolver.search.push(v.to_owned());
         Ok(())
@@ -691,6 +691,7 @@ pub static FLAGS: &[F] = &[
         "local" => Ok(()),
         _ => fail!("there is no volume driver '{v}': mydocker has no plugins; write local"),
     })
+    .checked_by(Checker::Daemon)
     .under(Category::Docker),
     F::value("gpus", "GPUS", "Refused: use --device", |_, _| {
         fail!(
@@ -763,7 +764,11 @@ pub static FLAGS: &[F] = &[
 
 fn add_rate(args: &mut RunArgs, text: &str, kind: RateKind) -> Result<()> {
     let rate = parse_device_rate(text, kind)?;
-    args.options.resources.device_rates.get_or_insert_default().push(rate);
+    let rates = args.options.resources.device_rates.get_or_insert_default();
+    rates.retain(|other| (&other.path, other.kind) != (&rate.path, rate.kind));
+    if rate.rate > 0 {
+        rates.push(rate);
+    }
     Ok(())
 }
 

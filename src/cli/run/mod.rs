@@ -16,7 +16,9 @@ use super::progress::Progress;
 use super::value::mount::check_distinct;
 use super::{EXIT_FAILURE, Failure, Invocation, Outcome};
 use crate::engine::Engine;
-use crate::engine::options::{AttachOptions, CreateOptions, ImageName, NetworkMode, Platform};
+use crate::engine::options::{
+    AttachOptions, CreateOptions, ImageName, MountKind, MountOption, NetworkMode, Platform,
+};
 use crate::engine::registry::{LocalImage, PullRequest};
 use crate::error::{Error, Result, fail};
 
@@ -209,7 +211,9 @@ fn lower(
         return Err(Failure::Usage(missing(call.command, 0)));
     }
     let (image, command) = split(&args, operands)?;
-    let options = resolve(args, image, command).map_err(Failure::Usage)?;
+    let options = resolve(args, image, command).map_err(|error| {
+        if error.is_daemon() { Failure::Engine(error) } else { Failure::Usage(error) }
+    })?;
     // Report a mistake before the pull of a large image.
     Engine::check_options(&options)?;
     Ok(options)
@@ -234,7 +238,12 @@ fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Res
     options.quiet = args.quiet;
     // As in Docker, the same flag twice is one mount.
     let given = std::mem::take(&mut options.mounts);
+    let by_tmpfs = |mount: &MountOption| mount.kind == MountKind::Tmpfs && mount.given.is_some();
     for mount in given {
+        // As in Docker, the last `--tmpfs` of a target counts.
+        if by_tmpfs(&mount) {
+            options.mounts.retain(|other| !by_tmpfs(other) || other.target != mount.target);
+        }
         if !options.mounts.contains(&mount) {
             options.mounts.push(mount);
         }
@@ -248,6 +257,13 @@ fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Res
         && options.log.driver.as_deref() != Some("syslog")
     {
         fail!("--log-opt {key} needs --log-driver syslog");
+    }
+    let log_option = |name: &str| {
+        options.log.given.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    };
+    if log_option("max-buffer-size").is_some() && log_option("mode") != Some("non-blocking") {
+        let words = "--log-opt max-buffer-size needs --log-opt mode=non-blocking";
+        return Err(Error::new(words).of_daemon());
     }
     if options.log.disabled && !options.log.given.is_empty() {
         fail!("--log-driver none can't go with --log-opt");

@@ -143,8 +143,8 @@ pub fn parse_device(text: &str) -> Result<Device> {
     Ok(Device { source: crate::path::clean(source), target, access: access.to_owned() })
 }
 
-/// Parses `PATH:RATE`. The rate is in bytes or in operations per second. Fails if the rate is 0 or
-/// no number, or the path is not in /dev.
+/// Parses `PATH:RATE`. The rate is in bytes or in operations per second, and 0 means no limit. Fails
+/// if the rate is no number, or the path is not in /dev.
 pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     let Some((path, rate)) = text.rsplit_once(':') else {
         fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");
@@ -153,15 +153,13 @@ pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
         fail!("bad rate '{text}': the device lies in /dev, as in /dev/sda:1mb");
     }
     let rate = match kind {
-        RateKind::ReadBytes | RateKind::WriteBytes => ByteSize::parse(rate)?.0,
+        RateKind::ReadBytes | RateKind::WriteBytes => {
+            ByteSize::parse(rate).map_err(Error::of_usage)?.0
+        }
         RateKind::ReadOperations | RateKind::WriteOperations => {
             parse_number(rate, 0, u32::MAX)?.into()
         }
     };
-    // For the kernel 0 removes the limit.
-    if rate == 0 {
-        fail!("bad rate '{text}': it must be above 0");
-    }
     Ok(DeviceRate { path: crate::path::clean(path), numbers: None, kind, rate })
 }
 
@@ -207,12 +205,12 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
 }
 
 /// Parses a cgroup's path, which must stay below the root of each hierarchy. No later code checks
-/// the path. Fails on `..`, on `/` alone, on more than 512 bytes, and on characters that cgroup
-/// files do not allow.
+/// the path; `/` is the root itself. Fails on an empty path, on `..`, on more than 512 bytes, and on
+/// characters that cgroup files do not allow.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
     let path = crate::path::clean(text);
-    if path == "/" || text.len() > 512 || climbs || text.contains(['\n', '\0', ':']) {
+    if text.is_empty() || text.len() > 512 || climbs || text.contains(['\n', '\0', ':']) {
         fail!("bad cgroup '{text}': write a path such as /limits/web, without '..'");
     }
     Ok(path)
@@ -309,7 +307,8 @@ mod tests {
     #[test]
     fn cgroup_parents_stay_below_the_root() {
         assert_eq!(parse_cgroup_parent("a//b/").unwrap(), "/a/b");
-        for bad in ["", "/", "./", "..", "/a/../../b", "a\nb", "cpu:/x"] {
+        assert_eq!(parse_cgroup_parent("/").unwrap(), "/");
+        for bad in ["", "..", "/a/../../b", "a\nb", "cpu:/x"] {
             assert!(parse_cgroup_parent(bad).is_err(), "{bad}");
         }
     }

@@ -7,8 +7,9 @@
 //! inside the container by file descriptor.
 
 use super::name::{check_volume_name, parse_container_name, parse_label};
-use crate::engine::options::{MountKind, MountOption, Propagation, Recursion};
-use crate::error::{Context, Result, fail};
+use crate::cli::parse::parse_bool;
+use crate::engine::options::{MountKind, MountOption, Propagation, Recursion, VolumesFrom};
+use crate::error::{Context, Error, Result, fail};
 use crate::order;
 use crate::path::clean;
 use crate::raw;
@@ -62,7 +63,7 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
         }
     }
     let mut writable = false;
-    for option in options.split(',').filter(|_| parts.len() == 3) {
+    for option in options.split(',').filter(|_| !options.is_empty()) {
         match option {
             "ro" | "readonly" => mount.read_only = true,
             "rw" => writable = true,
@@ -122,13 +123,21 @@ pub fn parse_tmpfs(text: &str) -> Result<MountOption> {
             }
             ("size", Some(size)) => kept.push(format!("size={}", tmpfs_size(size)?)),
             ("mode", Some(mode)) => kept.push(format!("mode={:o}", tmpfs_mode(mode)?)),
-            ("uid" | "gid" | "nr_inodes" | "nr_blocks", Some(number))
-                if number.parse::<u32>().is_ok() =>
-            {
+            ("uid" | "gid", Some(number)) if number.parse::<u32>().is_ok() => {
                 kept.push(option.to_owned());
             }
+            ("nr_inodes" | "nr_blocks", Some(number)) if ByteSize::parse(number).is_ok() => {
+                kept.push(option.to_owned());
+            }
+            ("noatime" | "nodiratime" | "relatime" | "strictatime", None) => {
+                kept.push(option.to_owned());
+            }
+            // The kernel's defaults, and options that a tmpfs ignores.
+            ("defaults" | "atime" | "diratime" | "async" | "sync" | "dirsync", None) => {}
             _ => fail!(
-                "bad tmpfs '{text}': unknown option '{option}'; known: size= mode= uid= gid= nr_inodes= ro rw exec noexec suid nosuid dev nodev"
+                "bad tmpfs '{text}': unknown option '{option}'; known: size= mode= uid= gid= \
+                 nr_inodes= ro rw exec noexec suid nosuid dev nodev noatime nodiratime relatime \
+                 strictatime"
             ),
         }
     }
@@ -165,13 +174,16 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
             None => (field.to_ascii_lowercase(), None),
         })
         .collect();
-    let kind = match pairs.iter().find(|(key, _)| key == "type").and_then(|(_, value)| *value) {
+    let given = pairs.iter().find(|(key, _)| key == "type").and_then(|(_, value)| *value);
+    let kind = match given.map(str::to_ascii_lowercase).as_deref() {
         None | Some("volume") => MountKind::Volume,
         Some("bind") => MountKind::Bind,
         Some("tmpfs") => MountKind::Tmpfs,
         Some("image") => MountKind::Image,
         Some(other) => {
-            fail!("bad mount '{text}': unknown type '{other}'; known: bind volume tmpfs image")
+            return late(format!(
+                "bad mount '{text}': unknown type '{other}'; known: bind volume tmpfs image"
+            ));
         }
     };
     let mut mount = MountOption::new(kind, String::new());
@@ -189,9 +201,14 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
         _ => None,
     };
     if let Some(value) = missing {
-        fail!("bad mount '{text}': source={value} is missing");
+        return late(format!("bad mount '{text}': source={value} is missing"));
     }
     Ok(mount)
+}
+
+/// Returns the error for a value that only Docker's daemon refuses.
+fn late<T>(message: String) -> Result<T> {
+    Err(Error::new(message).of_daemon())
 }
 
 /// The keys that only one type of mount has.
@@ -230,28 +247,42 @@ fn set_mount_key(
     };
     match (key, kind) {
         ("type", _) => {}
-        ("target" | "dst" | "destination", _) => mount.target = parse_target(value)?,
-        ("readonly" | "ro", _) => mount.read_only = parse_switch(key, value)?,
+        // `parse_mount` reports an empty target as a missing one.
+        ("target" | "dst" | "destination", _) if value.is_empty() => {}
+        ("target" | "dst" | "destination", _) => {
+            mount.target = parse_target(value).map_err(Error::of_daemon)?;
+        }
+        ("readonly" | "ro", _) => mount.read_only = parse_bool(key, value)?,
         ("source" | "src", MountKind::Bind) => {
             if !value.starts_with(['/', '.']) {
-                fail!("the source of a bind, '{value}', must be an absolute path or start with ./");
+                return late(format!(
+                    "the source of a bind, '{value}', must be an absolute path or start with ./"
+                ));
             }
             mount.source = Some(parse_host_path(value)?);
         }
         ("source" | "src", MountKind::Volume) => {
-            check_volume_name(value)?;
+            check_volume_name(value).map_err(Error::of_daemon)?;
             mount.source = Some(value.to_owned());
         }
         ("source" | "src", MountKind::Image) => mount.image = Some(value.parse()?),
-        ("source" | "src", MountKind::Tmpfs) => fail!("a tmpfs has no source"),
-        ("volume-nocopy", MountKind::Volume) => mount.no_copy = parse_switch(key, value)?,
+        ("source" | "src", MountKind::Tmpfs) => {
+            return late("a tmpfs has no source".to_owned());
+        }
+        ("volume-nocopy", MountKind::Volume) => mount.no_copy = parse_bool(key, value)?,
         ("tmpfs-size", MountKind::Tmpfs) => tmpfs.push(format!("size={}", tmpfs_size(value)?)),
         ("tmpfs-mode", MountKind::Tmpfs) => tmpfs.push(format!("mode={:o}", tmpfs_mode(value)?)),
-        ("noidmap", MountKind::Bind) => mount.unmapped = parse_switch(key, value)?,
-        ("bind-propagation", MountKind::Bind) => match parse_propagation(value) {
-            Some(propagation) => mount.access.propagation = propagation,
-            None => fail!("unknown propagation '{value}'; known: rprivate rslave rshared"),
-        },
+        ("noidmap", MountKind::Bind) => mount.unmapped = parse_bool(key, value)?,
+        ("bind-propagation", MountKind::Bind) => {
+            match parse_propagation(&value.to_ascii_lowercase()) {
+                Some(propagation) => mount.access.propagation = propagation,
+                None => {
+                    return late(format!(
+                        "unknown propagation '{value}'; known: rprivate rslave rshared"
+                    ));
+                }
+            }
+        }
         ("bind-recursive", MountKind::Bind) => {
             mount.access.recursion = match value {
                 "enabled" | "readonly" => Recursion::Enabled,
@@ -261,11 +292,11 @@ fn set_mount_key(
             }
         }
         ("bind-nonrecursive", MountKind::Bind) => {
-            if parse_switch(key, value)? {
+            if parse_bool(key, value)? {
                 mount.access.recursion = Recursion::Disabled;
             }
         }
-        ("bind-create-src", MountKind::Bind) => mount.make_source = parse_switch(key, value)?,
+        ("bind-create-src", MountKind::Bind) => mount.make_source = parse_bool(key, value)?,
         ("volume-subpath", MountKind::Volume) | ("image-subpath", MountKind::Image) => {
             if value.is_empty() || value.starts_with('/') {
                 fail!("'{key}' should be a path inside, without a first slash, such as logs/web");
@@ -280,11 +311,15 @@ fn set_mount_key(
         }
         ("volume-driver", MountKind::Volume) if value == "local" => {}
         ("volume-driver", MountKind::Volume) => {
-            fail!("there is no volume driver '{value}': mydocker has no plugins; write local")
+            return late(format!(
+                "there is no volume driver '{value}': mydocker has no plugins; write local"
+            ));
         }
         ("volume-opt", MountKind::Volume) => {
             let Some((option, text)) = value.split_once('=') else {
-                fail!("'volume-opt={value}' needs a value, as in volume-opt=type=tmpfs")
+                return late(format!(
+                    "'volume-opt={value}' needs a value, as in volume-opt=type=tmpfs"
+                ));
             };
             mount.volume_options.push((option.to_owned(), text.to_owned()));
         }
@@ -294,14 +329,6 @@ fn set_mount_key(
         _ => fail!("unknown key '{key}'; known: type source target readonly {}", KEYS.join(" ")),
     }
     Ok(())
-}
-
-fn parse_switch(key: &str, value: &str) -> Result<bool> {
-    match value {
-        "1" | "true" => Ok(true),
-        "0" | "false" => Ok(false),
-        _ => fail!("{key}: '{value}' is neither true nor false"),
-    }
 }
 
 /// Splits one record of comma-separated values (RFC 4180). A field may be in double quotes, and a
@@ -328,16 +355,25 @@ pub fn split_csv(text: &str) -> Result<Vec<String>> {
     Ok(fields)
 }
 
-/// Parses `--volumes-from NAME[:ro|rw|z|Z]`. Returns the container's name, and whether its volumes
-/// are mounted read-only. Fails on a bad name and on any other mode.
-pub fn parse_volumes_from(text: &str) -> Result<(String, bool)> {
-    let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
-    let name = parse_container_name(name)?;
-    match mode {
-        "ro" => Ok((name.to_owned(), true)),
-        "rw" | "z" | "Z" => Ok((name.to_owned(), false)),
-        _ => fail!("bad mode '{mode}': write ro or rw"),
+/// Parses `--volumes-from NAME[:MODE]`. MODE consists of ro, rw, z and Z, separated by commas. Fails
+/// on a bad name and on any other mode.
+pub fn parse_volumes_from(text: &str) -> Result<VolumesFrom> {
+    let (name, mode) = text.split_once(':').unwrap_or((text, ""));
+    let container = parse_container_name(name)?.to_owned();
+    let (mut read_only, mut writable) = (false, false);
+    for word in mode.split(',').filter(|_| !mode.is_empty()) {
+        match word {
+            "ro" => read_only = true,
+            "rw" => writable = true,
+            // Docker's labels for SELinux, as in `-v`.
+            "z" | "Z" => {}
+            _ => fail!("bad mode '{mode}': write ro or rw"),
+        }
     }
+    if read_only && writable {
+        fail!("bad mode '{mode}': both ro and rw");
+    }
+    Ok(VolumesFrom { container, read_only, given: text.to_owned() })
 }
 
 /// Fails if two mounts have the same target.
@@ -345,7 +381,7 @@ pub fn check_distinct(mounts: &[MountOption]) -> Result<()> {
     let mut targets: Vec<&str> = mounts.iter().map(|mount| mount.target.as_str()).collect();
     order::sort(&mut targets);
     match targets.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => fail!("two mounts on '{}'", pair[0]),
+        Some(pair) => late(format!("two mounts on '{}'", pair[0])),
         None => Ok(()),
     }
 }
@@ -387,7 +423,6 @@ mod tests {
             ("a/b:/x", "write /a/b or ./a/b"),
             ("_d:/x", "volume name"),
             ("/a:/b:rx", "unknown option 'rx'"),
-            ("/a:/b:", "unknown option ''"),
             ("/a:/b:ro,rw", "both ro and rw"),
             ("data:/b:rshared", "rshared is for host paths"),
             ("/a:/b:ro:x", "write [SOURCE:]TARGET"),

@@ -46,16 +46,32 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `text` is not a valid host name or search domain.
+/// Fails if `text` is not a valid host name. As in Docker, a name may start with any character.
 pub fn check_hostname(text: &str) -> Result<()> {
     if text.is_empty() || text.len() > MAX_HOSTNAME {
         fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if !text.bytes().all(plain) || text.starts_with(['-', '.']) {
-        fail!(
-            "bad host name '{text}': letters, digits, '-', '_' and dots, the first a letter or digit"
-        );
+    if !text.bytes().all(plain) {
+        fail!("bad host name '{text}': write letters, digits, '-', '_' and dots");
+    }
+    Ok(())
+}
+
+/// Fails if `text` is not a domain by Docker's rule: labels of letters and digits with hyphens
+/// inside, separated by dots, and at least one letter. A dot may follow.
+pub fn check_domain(text: &str) -> Result<()> {
+    const MAX: usize = 255;
+    let is_label = |label: &str| {
+        let ends = |c: char| c.is_ascii_alphanumeric();
+        label.starts_with(ends)
+            && label.ends_with(ends)
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let has_letter = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    if text.len() > MAX || !has_letter || !labels.all(is_label) {
+        fail!("bad domain '{text}': write letters, digits and inner hyphens, as in example.org");
     }
     Ok(())
 }
@@ -114,12 +130,23 @@ mod tests {
 
     #[test]
     fn hostnames() {
-        for good in ["h", "web.example.org", &"x".repeat(64)] {
+        for good in ["h", "-h", "web.example.org", &"x".repeat(64)] {
             assert!(check_hostname(good).is_ok(), "{good}");
         }
-        for bad in ["", "-h", "a b", "a\nb", "a/b", &"x".repeat(65)] {
+        for bad in ["", "a b", "a\nb", "a/b", &"x".repeat(65)] {
             assert!(check_hostname(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn domains() {
+        for good in ["a", "lan", "example.org", "a-b.c1.", "1.a", &"x".repeat(255)] {
+            assert!(check_domain(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "a_b", "a..b", "-a", "a-", "a.-b", "1", "1.2", "a b", "a.."] {
+            assert!(check_domain(bad).is_err(), "{bad}");
+        }
+        assert!(check_domain(&"x".repeat(256)).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::engine::options::{
     UserNamespaceOption, parse_link_local,
 };
 use crate::engine::options::{Signal, StopSignal};
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 
 /// Parses `--userns`: `auto`, `host`, an empty value for `host`, or `UID:GID:SIZE`.
 pub fn parse_userns(text: &str) -> Result<UserNamespaceOption> {
@@ -47,7 +47,10 @@ pub fn parse_ipc(text: &str) -> Result<NamespaceMode> {
 
 /// Parses `none`, `host`, `container:NAME` or a network's name.
 pub fn parse_network(text: &str) -> Result<NetworkMode> {
-    let mode: NetworkMode = text.parse()?;
+    let mode: NetworkMode = text.parse().map_err(|error: Error| {
+        // Docker's client refuses only an empty name.
+        if text.is_empty() { error } else { error.of_daemon() }
+    })?;
     let name = match &mode {
         NetworkMode::Container(name) => name.strip_prefix('/').unwrap_or(name),
         NetworkMode::Network(name) => name,
@@ -101,8 +104,11 @@ pub fn add_interface_option(options: &mut Vec<(String, String)>, text: &str) -> 
 
 /// Parses `--link CONTAINER[:ALIAS]`. Without an alias, the container's name is the alias.
 pub fn parse_link(text: &str) -> Result<(String, String)> {
+    if text.is_empty() {
+        fail!("the container's name is empty");
+    }
     let (name, alias) = text.split_once(':').unwrap_or((text, ""));
-    let name = parse_container_name(name)?;
+    let name = parse_container_name(name).map_err(Error::of_daemon)?;
     let alias = if alias.is_empty() { name } else { alias };
     check_hostname(alias)?;
     Ok((name.to_owned(), alias.to_owned()))

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::parse::parse_bool;
 use crate::engine::options::capabilities;
 use crate::engine::options::{SeccompOption, SecurityOptions};
 use crate::error::{Result, fail};
@@ -34,16 +35,18 @@ pub fn set_security_option(options: &mut SecurityOptions<PathBuf>, text: &str) -
         None => (text, None),
     };
     match (key, value) {
-        ("no-new-privileges", None | Some("true")) => options.no_new_privileges = true,
-        ("no-new-privileges", Some("false")) => options.no_new_privileges = false,
+        ("no-new-privileges", None) => options.no_new_privileges = true,
+        ("no-new-privileges", Some(value)) => options.no_new_privileges = parse_bool(key, value)?,
         ("seccomp", Some("unconfined")) => options.seccomp = SeccompOption::Unconfined,
         ("seccomp", Some("builtin" | "default")) => options.seccomp = SeccompOption::Default,
         ("seccomp", Some(file)) if !file.is_empty() => {
             options.seccomp = SeccompOption::Profile(raw::path(&parse_host_path(file)?).into());
         }
-        ("apparmor", Some(profile)) if !profile.is_empty() => {
-            options.apparmor = Some(profile.to_owned());
+        // As in Docker, an empty profile or label is the default.
+        ("apparmor", Some(profile)) => {
+            options.apparmor = Some(profile.to_owned()).filter(|profile| !profile.is_empty());
         }
+        ("label", Some("")) => {}
         ("label", Some("disable")) => options.selinux = vec!["disable".to_owned()],
         ("label", Some(part)) => match part.split_once(':') {
             Some(("user" | "role" | "type" | "level", value)) if !value.is_empty() => {

@@ -6,6 +6,8 @@
 
 use std::fs;
 
+use rustix::io::Errno;
+
 use crate::container::health::OnFailure;
 use crate::container::id_range;
 use crate::container_id::ContainerId;
@@ -15,7 +17,8 @@ use crate::engine::options::{
     sysctl::{self, Owner},
 };
 use crate::engine::{cpus, spec};
-use crate::error::{Context, Error, Result, fail};
+use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
+use crate::network_name::DEFAULT;
 use crate::raw;
 
 /// The least memory limit, in bytes. With less, a container's first process cannot be set up.
@@ -38,13 +41,22 @@ pub(super) fn check(options: &CreateOptions) -> Result<()> {
         id_range::check_given(ids)?;
     }
     for rate in options.resources.device_rates.iter().flatten() {
-        spec::device_numbers(&rate.path)?;
+        spec::device_numbers(&rate.path).map_err(of_missing_file)?;
     }
     for device in &options.devices.given {
         fs::metadata(raw::path(&device.source))
-            .context(|| format!("--device {}", device.source))?;
+            .context(|| format!("--device {}", device.source))
+            .map_err(of_missing_file)?;
     }
     Ok(())
+}
+
+/// Gives an error of a flag the exit status 127 if a file is missing, as `docker run` does.
+pub(super) fn of_missing_file(error: Error) -> Error {
+    match error.errno() {
+        Some(Errno::NOENT) => error.exit_with(EXIT_NOT_FOUND),
+        _ => error,
+    }
 }
 
 /// Fails if options contradict each other in a way that Docker's client finds.
@@ -54,7 +66,14 @@ fn check_usage(options: &CreateOptions) -> Result<()> {
     }
     let plain = EndpointSettings::default();
     for EndpointOption { network, settings } in &options.networks {
-        if matches!(network, NetworkMode::Network(_)) {
+        if let NetworkMode::Network(name) = network {
+            let has_alias = !options.endpoint.aliases.is_empty() || !settings.aliases.is_empty();
+            if name == DEFAULT && has_alias {
+                fail!(
+                    "--network-alias needs a network of your own: on the default one containers do \
+                     not find each other by name"
+                );
+            }
             continue;
         }
         if !options.links.is_empty() {

@@ -1,11 +1,11 @@
 //! `create`: makes a container's directory and record from the user's options.
 //!
-//! Order on disk: run directory with its lock, container directory, name, volumes, lease of user
-//! IDs, config.json. The lock is held until the end, so that no other command takes the container
+//! Order on disk: run directory with its lock, container directory, name, lease of user IDs,
+//! volumes, config.json. The lock is held until the end, so that no other command takes the container
 //! for an abandoned one. With config.json the container exists. A process that dies before that
 //! leaves a name, a lease and a directory. The next user of the name or of the IDs takes these
 //! over, and `system check` removes the directory. `checks` refuses options that contradict each
-//! other, `mounts` makes volumes and directories, `content` writes secrets and configs, `record`
+//! other, `mounts` finds the missing volumes, `content` writes secrets and configs, `record`
 //! computes the record, `undo` removes an incomplete container.
 
 mod checks;
@@ -27,7 +27,7 @@ use undo::Undo;
 use super::Engine;
 #[cfg(feature = "compose")]
 use super::options::Resources;
-use super::options::{CreateOptions, EndpointOption};
+use super::options::{CreateOptions, EndpointOption, VolumesFrom};
 use super::warning::Warning;
 use crate::container::files::Files;
 use crate::container::mode::NetworkMode;
@@ -125,7 +125,8 @@ impl Engine {
         }
         // These locks keep the mounted images until the record names them.
         let mut holds = Vec::new();
-        let mut mounts = self.mounts(options, source.config(), &mut undo.volumes, &mut holds)?;
+        let mut missing = Vec::new();
+        let mut mounts = self.mounts(options, source.config(), &mut missing, &mut holds)?;
         mounts.extend(content::write(&files.dir, &options.files)?);
         let user_namespace = self.user_namespace(options, &id)?;
         undo.ids = user_namespace.as_ref().map(|namespace| namespace.ids);
@@ -136,6 +137,12 @@ impl Engine {
         self.check_user_namespace(&record)?;
         if let Some(warning) = super::confine::warning(&record) {
             (self.warn)(&warning);
+        }
+        // Volumes last: another container may use a named volume as soon as it exists.
+        for volume in missing {
+            if self.make_volume(&volume)? {
+                undo.volumes.push(volume.name);
+            }
         }
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
@@ -169,8 +176,8 @@ impl Engine {
         for (name, _) in &mut options.links {
             *name = id(name, "--link ")?.to_string();
         }
-        for (name, _) in &mut options.volumes_from {
-            *name = id(name, "--volumes-from ")?.to_string();
+        for VolumesFrom { container, .. } in &mut options.volumes_from {
+            *container = id(container, "--volumes-from ")?.to_string();
         }
         for given in &mut options.networks {
             if let NetworkMode::Container(name) = &mut given.network {
@@ -294,6 +301,8 @@ fn write_cidfile(path: &Path, id: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             fail!("--cidfile {}: the file exists", path.display())
         }
-        result => result.context(|| format!("write --cidfile {}", path.display())),
+        result => result
+            .context(|| format!("write --cidfile {}", path.display()))
+            .map_err(checks::of_missing_file),
     }
 }

@@ -1,50 +1,52 @@
 //! The mounts of a new container: those of its options and of `--volumes-from`, and a volume for
 //! each path that the image declares.
 //!
-//! This file makes the named and anonymous volumes, and the bind sources that `-v` requires. The
-//! caller gets the list of new anonymous volumes and removes them if the creation fails. This file
-//! mounts nothing: `runtime::mounts` does that at each start.
+//! This file changes nothing: the caller gets the list of missing volumes and makes them last, and
+//! each start makes the bind sources that `-v` requires (`Record::make_sources`). Nothing is mounted
+//! here: `runtime::mounts` does that at each start.
 
-use std::fs;
 use std::path::Path;
 
 use crate::container::record::{ImageMount, MountKind, MountRecord};
 use crate::container_id::random_digits;
 use crate::engine::Engine;
-use crate::engine::options::{CreateOptions, MountOption};
+use crate::engine::options::{CreateOptions, MountOption, VolumesFrom};
 use crate::error::{Context, Result, fail};
-use crate::event;
 use crate::image::{ContainerConfig, ImageHold, ImageStore};
 use crate::image_name::ImageName;
 use crate::order;
 use crate::raw;
 use crate::store::OrEmpty;
 use crate::time::Instant;
-use crate::volume;
+use crate::volume::{self, Volume};
 
 impl Engine {
-    /// Returns the user's mounts and the image's volumes, outermost first. Makes missing volumes
-    /// and sources. Adds new anonymous volumes to `made`, and locks of mounted images to `holds`.
+    /// Returns the user's mounts and the image's volumes, outermost first. Adds the volumes that
+    /// must be made to `missing`, and locks of mounted images to `holds`. Fails if a source that
+    /// must exist does not, and if a volume cannot be made as requested.
     pub(super) fn mounts(
         &self,
         options: &CreateOptions,
         config: &ContainerConfig,
-        made: &mut Vec<String>,
+        missing: &mut Vec<Volume>,
         holds: &mut Vec<ImageHold>,
     ) -> Result<Vec<MountRecord>> {
         let mut mounts = Vec::new();
         for mount in &options.mounts {
-            mounts.push(self.mount(options, mount, made, holds)?);
+            mounts.push(self.mount(options, mount, missing, holds)?);
         }
-        for (name, read_only) in &options.volumes_from {
-            self.add_volumes_of(name, *read_only, &mut mounts)
-                .context(|| format!("--volumes-from {name}"))?;
+        let mut borrowed = Vec::new();
+        for from in &options.volumes_from {
+            self.add_volumes_of(from, &mut borrowed)
+                .context(|| format!("--volumes-from {}", from.given))?;
         }
+        borrowed.retain(|theirs| mounts.iter().all(|own| own.target != theirs.target));
+        mounts.extend(borrowed);
         for target in &config.volumes {
             let target = crate::path::clean(&raw::encode(target.as_bytes()));
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
             if !taken && target != "/" && target.starts_with('/') {
-                mounts.push(self.anonymous_volume(options, &target, None, made)?);
+                mounts.push(self.anonymous_volume(options, &target, None, missing)?);
             }
         }
         // A stable sort keeps the given order of mounts at the same depth.
@@ -52,20 +54,14 @@ impl Engine {
         Ok(mounts)
     }
 
-    /// Adds those mounts of another container whose targets have no mount yet. Leaves out each
-    /// tmpfs.
-    fn add_volumes_of(
-        &self,
-        name: &str,
-        read_only: bool,
-        mounts: &mut Vec<MountRecord>,
-    ) -> Result<()> {
-        for theirs in self.record(name)?.mounts {
-            let taken = mounts.iter().any(|mount| mount.target == theirs.target);
-            if theirs.kind != MountKind::Tmpfs && !taken {
-                let given = theirs.given.filter(|_| !read_only);
-                let read_only = theirs.read_only || read_only;
-                mounts.push(MountRecord { read_only, given, ..theirs });
+    /// Adds the mounts of another container, except each tmpfs. As in Docker, each replaces a mount
+    /// of an earlier `--volumes-from` on the same target.
+    fn add_volumes_of(&self, from: &VolumesFrom, mounts: &mut Vec<MountRecord>) -> Result<()> {
+        for theirs in self.record(&from.container)?.mounts {
+            if theirs.kind != MountKind::Tmpfs {
+                mounts.retain(|mount| mount.target != theirs.target);
+                let read_only = theirs.read_only || from.read_only;
+                mounts.push(MountRecord { read_only, borrowed: true, given: None, ..theirs });
             }
         }
         Ok(())
@@ -75,7 +71,7 @@ impl Engine {
         &self,
         options: &CreateOptions,
         mount: &MountOption,
-        made: &mut Vec<String>,
+        missing: &mut Vec<Volume>,
         holds: &mut Vec<ImageHold>,
     ) -> Result<MountRecord> {
         let record = |source: Option<String>| MountRecord {
@@ -103,35 +99,34 @@ impl Engine {
             }
             MountKind::Bind => {
                 let Some(given) = &mount.source else { fail!("a bind names no source") };
-                let source = &*raw::path(given);
-                if !source.exists() {
-                    if !mount.make_source {
-                        fail!("bind source {given} does not exist");
-                    }
-                    fs::create_dir_all(source).context(|| format!("make bind source {given}"))?;
+                if !mount.make_source && !raw::path(given).exists() {
+                    fail!("bind source {given} does not exist");
                 }
                 Ok(record(mount.source.clone()))
             }
             MountKind::Volume => {
+                let given = Some(mount.volume_options.clone()).filter(|given| !given.is_empty());
                 let Some(name) = &mount.source else {
-                    let given = Some(&mount.volume_options).filter(|given| !given.is_empty());
-                    let mut volume = self.anonymous_volume(options, &mount.target, given, made)?;
+                    let mut volume =
+                        self.anonymous_volume(options, &mount.target, given, missing)?;
                     volume.read_only = mount.read_only;
                     volume.copy_up &= !mount.no_copy;
                     return Ok(volume);
                 };
-                let created = Instant::now().0;
-                let labels = mount.labels.clone();
-                let given = Some(mount.volume_options.clone()).filter(|given| !given.is_empty());
-                let made = volume::Volume {
+                let wanted = Volume {
                     name: name.clone(),
-                    created,
-                    labels,
+                    created: Instant::now().0,
+                    labels: mount.labels.clone(),
                     anonymous: false,
                     options: given,
                 };
-                self.make_volume(&made)?;
-                let has_options = volume::read(&self.roots, name)?.options.is_some();
+                let has_options = match volume::find(&self.roots, &wanted)? {
+                    Some(present) => present.options.is_some(),
+                    None => {
+                        missing.push(wanted);
+                        !mount.volume_options.is_empty()
+                    }
+                };
                 let data = volume::data(&self.roots, name);
                 Ok(MountRecord {
                     volume: Some(name.clone()),
@@ -155,30 +150,32 @@ impl Engine {
         Ok((ImageMount { id: OrEmpty(Some(id)), layers }, hold))
     }
 
-    /// Returns a new anonymous volume, or the inherited one for `target`.
+    /// Returns the mount of a new anonymous volume, or of the inherited one for `target`.
     fn anonymous_volume(
         &self,
         options: &CreateOptions,
         target: &str,
-        given: Option<&Vec<(String, String)>>,
-        made: &mut Vec<String>,
+        given: Option<Vec<(String, String)>>,
+        missing: &mut Vec<Volume>,
     ) -> Result<MountRecord> {
         let mut inherited = options.inherited_volumes.iter();
-        let id = match inherited.find(|(known, _)| known == target) {
-            Some((_, id)) => id.clone(),
+        let name = match inherited.find(|(known, _)| known == target) {
+            Some((_, name)) => name.clone(),
             None => random_digits()?,
         };
-        let present = volume::read(&self.roots, &id).ok();
-        if present.is_none() {
-            if volume::ensure_anonymous(&self.roots, &id, given)? {
-                self.note(&[event::of_volume("create", &id)]);
+        let has_options = match volume::read(&self.roots, &name) {
+            Ok(present) => present.options.is_some(),
+            Err(_) => {
+                let has_options = given.is_some();
+                let wanted = Volume::anonymous(name.clone(), given);
+                volume::find(&self.roots, &wanted)?;
+                missing.push(wanted);
+                has_options
             }
-            made.push(id.clone());
-        }
-        let has_options = present.map_or(given.is_some(), |present| present.options.is_some());
-        let source = raw::encode_path(&volume::data(&self.roots, &id));
+        };
+        let source = raw::encode_path(&volume::data(&self.roots, &name));
         Ok(MountRecord {
-            volume: Some(id),
+            volume: Some(name),
             anonymous: true,
             copy_up: !has_options,
             has_options,

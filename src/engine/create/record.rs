@@ -118,6 +118,7 @@ impl Engine {
             resources: options.resources.clone(),
             devices: options.devices.clone(),
             mounts,
+            volumes_from: options.volumes_from.iter().map(|from| from.given.clone()).collect(),
             publish: published(options, &exposed)?,
             exposed,
             log: options.log.clone(),

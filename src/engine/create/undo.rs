@@ -1,7 +1,7 @@
 //! Removes an incomplete container when `create` fails.
 //!
-//! Dropping an `Undo` removes the directory, the name, the lease of user IDs and the anonymous
-//! volumes. If the process is killed, nothing is dropped. `system check` and the next user of the
+//! Dropping an `Undo` removes the directory, the name, the lease of user IDs and the new volumes,
+//! except a volume that another container has by now. If the process is killed, nothing is dropped. `system check` and the next user of the
 //! name handle that case (see the head of `create`).
 
 use crate::container::{id_range, state};
@@ -9,14 +9,13 @@ use crate::container_id::ContainerId;
 use crate::engine::Engine;
 use crate::engine::options::IdMap;
 use crate::store::Durability;
-use crate::volume;
 
 /// Removes an incomplete container when this value is dropped, unless `keep` was called.
 pub(super) struct Undo<'a> {
     pub(super) engine: &'a Engine,
     pub(super) id: &'a ContainerId,
     pub(super) name: String,
-    /// The anonymous volumes that were made for the container.
+    /// The volumes that were made for the container.
     pub(super) volumes: Vec<String>,
     pub(super) ids: Option<IdMap>,
 }
@@ -36,7 +35,7 @@ impl Drop for Undo<'_> {
             let _ = id_range::release(&self.engine.roots, ids, self.id);
         }
         for volume in &self.volumes {
-            let _ = volume::remove(&self.engine.roots, volume);
+            let _ = self.engine.volume_remove(volume, true);
         }
     }
 }

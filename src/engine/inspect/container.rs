@@ -18,7 +18,7 @@ use crate::container::record::{MountKind, MountRecord, Record, UserNamespaceReco
 use crate::container::state::{Condition, is_paused};
 use crate::container_id::{ContainerId, short};
 use crate::engine::Engine;
-use crate::engine::options::{Propagation, RateKind, Resources};
+use crate::engine::options::{Propagation, RateKind, Recursion, Resources};
 use crate::error::Result;
 use crate::network::names::NameFiles;
 use crate::runtime::cgroup::DEFAULT_PARENT;
@@ -81,20 +81,34 @@ impl Engine {
             ("ProcessLabel", text("")),
             ("AppArmorProfile", text("")),
             ("ExecIDs", or_nil_list(strings(exec_ids))),
-            ("HostConfig", host_config(record)?),
+            ("HostConfig", host_config(record, self.shown_links(record))?),
             ("GraphDriver", graph_driver(graph)),
             ("SizeRw", size(own)),
             ("SizeRootFs", size(all)),
             (
                 "Mounts",
-                array(
-                    record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs).map(mount),
-                ),
+                array(record.mounts.iter().filter(|mount| !is_of_tmpfs_flag(mount)).map(mount)),
             ),
             ("Config", config(record)),
             ("NetworkSettings", self.network_settings(record, &condition)?),
         ]))
     }
+
+    /// Returns the links as `/db:/web/alias`. A linked container that was removed is shown by its
+    /// id.
+    fn shown_links(&self, record: &Record) -> Vec<String> {
+        let name = |id: &ContainerId| match Record::read(&self.roots, id) {
+            Ok(other) => other.name,
+            Err(_) => short(id).to_owned(),
+        };
+        let links = record.links.iter();
+        links.map(|(id, alias)| format!("/{}:/{}/{alias}", name(id), record.name)).collect()
+    }
+}
+
+/// Whether the mount comes from `--tmpfs`. Docker shows it only in `HostConfig.Tmpfs`.
+fn is_of_tmpfs_flag(mount: &MountRecord) -> bool {
+    mount.kind == MountKind::Tmpfs && mount.given.is_some()
 }
 
 fn restarts(condition: &Condition) -> u32 {
@@ -147,11 +161,12 @@ fn health_state(health: &Health) -> Value {
     ])
 }
 
-fn host_config(record: &Record) -> Result<Value> {
+fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
     let system_paths = crate::engine::filesystems::system_paths(record)?;
     let resources = &record.resources;
-    // `HostConfig` does not show anonymous volumes; `Config.Volumes` does.
-    let named = || record.mounts.iter().filter(|mount| !mount.anonymous);
+    // `HostConfig` does not show anonymous volumes; `Config.Volumes` does. As in Docker, only `Mounts`
+    // shows what `--volumes-from` mounts.
+    let named = || record.mounts.iter().filter(|mount| !mount.anonymous && !mount.borrowed);
     let given_as = |is_kind: fn(MountKind) -> bool| {
         named()
             .filter_map(move |mount| Some((mount, mount.given.as_ref()?)))
@@ -197,7 +212,7 @@ fn host_config(record: &Record) -> Result<Value> {
         ),
         ("AutoRemove", Value::Bool(record.lifecycle.remove)),
         ("VolumeDriver", text("")),
-        ("VolumesFrom", Value::NilList),
+        ("VolumesFrom", or_nil_list(strings(&record.volumes_from))),
         ("CapAdd", or_nil_list(strings(&record.confinement.cap_add))),
         ("CapDrop", or_nil_list(strings(&record.confinement.cap_drop))),
         ("CgroupnsMode", text(if record.namespaces.host_cgroups { "host" } else { "private" })),
@@ -213,7 +228,7 @@ fn host_config(record: &Record) -> Result<Value> {
         ("GroupAdd", or_nil_list(strings(&record.user.groups))),
         ("IpcMode", text(&record.namespaces.ipc)),
         ("Cgroup", text("")),
-        ("Links", or_nil_list(self_links(record))),
+        ("Links", or_nil_list(strings(links))),
         ("OomScoreAdj", signed(record.limits.oom_score_adj.unwrap_or(0).into())),
         ("PidMode", text(unless_private(&record.namespaces.pid))),
         ("Privileged", Value::Bool(record.privileged)),
@@ -285,7 +300,39 @@ fn mount_given(mount: &MountRecord) -> Value {
         ("Source", omit_empty(text(source(mount)))),
         ("Target", text(&mount.target)),
         ("ReadOnly", read_only),
+        ("BindOptions", bind_options(mount)),
+        ("TmpfsOptions", tmpfs_options(mount)),
     ])
+}
+
+/// Returns the options of a bind that differ from the default; absent if there are none.
+fn bind_options(mount: &MountRecord) -> Value {
+    let propagation = match mount.access.propagation {
+        Propagation::Private => "",
+        Propagation::Slave => "rslave",
+        Propagation::Shared => "rshared",
+    };
+    let is_alone = mount.access.recursion == Recursion::Disabled;
+    if propagation.is_empty() && !is_alone {
+        return omit_empty(Value::Nil);
+    }
+    let is_alone = if is_alone { Value::Bool(true) } else { omit_empty(Value::Nil) };
+    object([("Propagation", omit_empty(text(propagation))), ("NonRecursive", is_alone)])
+}
+
+/// Returns the size and the mode of a tmpfs; absent if there is neither.
+fn tmpfs_options(mount: &MountRecord) -> Value {
+    let value = |key: &str| {
+        let pairs = mount.tmpfs_options.split(',').filter_map(|option| option.split_once('='));
+        pairs.filter(|(known, _)| *known == key).map(|(_, value)| value).next_back()
+    };
+    let size = value("size").and_then(|size| size.parse::<u64>().ok());
+    let mode = value("mode").and_then(|mode| u64::from_str_radix(mode, 8).ok());
+    if size.is_none() && mode.is_none() {
+        return omit_empty(Value::Nil);
+    }
+    let or_absent = |number_of: Option<u64>| number_of.map_or(omit_empty(Value::Nil), number);
+    object([("SizeBytes", or_absent(size)), ("Mode", or_absent(mode))])
 }
 
 fn kind_name(kind: MountKind) -> &'static str {
@@ -295,12 +342,6 @@ fn kind_name(kind: MountKind) -> &'static str {
         MountKind::Tmpfs => "tmpfs",
         MountKind::Image => "image",
     }
-}
-
-/// Returns `/db:/web/alias`, as in Docker, but with the id of the linked container.
-fn self_links(record: &Record) -> Value {
-    let links = record.links.iter();
-    strings(links.map(|(id, alias)| format!("/{}:/{}/{alias}", short(id), record.name)))
 }
 
 fn rates(resources: &Resources, kind: RateKind) -> Value {
@@ -328,7 +369,7 @@ fn id_mappings(record: &Record) -> Value {
 fn mount(mount: &MountRecord) -> Value {
     // Docker gives each named volume without options SELinux's shared label.
     let mode = match (mount.kind, mount.given.as_deref().unwrap_or_default()) {
-        (MountKind::Volume, "") if !mount.anonymous => "z",
+        (MountKind::Volume, "") if !mount.anonymous && !mount.borrowed => "z",
         (MountKind::Tmpfs, _) => "",
         (_, options) => options,
     };
@@ -352,7 +393,8 @@ fn mount(mount: &MountRecord) -> Value {
 
 fn config(record: &Record) -> Value {
     let words = |words: &[String]| or_nil_list(strings(words));
-    let volumes = record.mounts.iter().filter(|mount| mount.anonymous).map(|mount| &mount.target);
+    let anonymous = |mount: &&MountRecord| mount.anonymous && !mount.borrowed;
+    let volumes = record.mounts.iter().filter(anonymous).map(|mount| &mount.target);
     let health = record.health.as_ref();
     // As in Docker, the default signal is not shown.
     let signal = match &record.stop_signal {
