@@ -119,7 +119,7 @@ fn exec_runs_in_the_background() {
     let host = sleeper(&[]);
     host.mydocker(["exec", "-d", "c", "sh", "-c", "sleep 0.2; echo done >/done"]).stdout("");
     eventually("it has run", || host.mydocker(["exec", "c", "test", "-e", "/done"]).status() == 0);
-    host.mydocker(["exec", "-d", "c", "nothing"]).exits(127).complains("nothing");
+    host.mydocker(["exec", "-d", "c", "nothing"]).exits(1).complains("nothing");
 }
 
 #[test]

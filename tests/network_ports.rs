@@ -29,6 +29,9 @@ fn a_port_answers_from_everywhere(host: Host) {
     host.mydocker(["port", "web"]).stdout("80/tcp -> 0.0.0.0:8080\n");
     host.mydocker(["port", "web", "80"]).stdout("0.0.0.0:8080\n");
     host.mydocker(["port", "web", "81"]).exits(1).stderr_has("no port 81/tcp");
+    host.mydocker(["create", "--name", "later", "-p", "8081:80", "bb", "true"]);
+    host.mydocker(["port", "later"]).stdout("");
+    host.mydocker(["port", "later", "80"]).exits(1).stderr_has("no port 80/tcp");
     let ports = host.mydocker(["ps", "--filter", "name=web", "--format", "{{.Ports}}"]);
     ports.stdout("0.0.0.0:8080->80/tcp\n");
     host.mydocker(["ps", "-a", "--format", "json"]).stdout_has("\"Addresses\":\"10.1.0.2\"");

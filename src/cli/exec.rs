@@ -5,9 +5,10 @@
 use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::value::env::{parse_env, read_env_file};
 use super::value::process::{parse_detach_keys, parse_workdir};
-use super::{Invocation, Outcome};
+use super::{EXIT_FAILURE, Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::options::{AttachOptions, ExecOptions};
+use crate::error::Error;
 
 #[derive(Default)]
 struct ExecArgs {
@@ -107,7 +108,9 @@ fn exec(call: &Invocation) -> Outcome {
         Engine::hide_variables();
     }
     let options = resolve(args, operands);
-    Ok(call.engine()?.exec(&options)?)
+    // As in Docker, `-d` has no status of the command to print.
+    let status = |error: Error| if options.detach { error.exit_with(EXIT_FAILURE) } else { error };
+    Ok(call.engine()?.exec(&options).map_err(status)?)
 }
 
 fn resolve(args: ExecArgs, operands: Vec<String>) -> ExecOptions {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::EXIT_FAILURE;
-use super::flag::{Category, Command, Flag, Group, Operand, spec};
+use super::flag::{Category, Checker, Command, Flag, Group, Operand, spec};
 use crate::engine::Roots;
 use crate::engine::options::FirewallChoice;
 use crate::error::{Context, Error, Result, fail};
@@ -105,6 +105,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
         },
     )
     .short('l')
+    .checked_by(Checker::Daemon)
     .under(Category::Docker),
     Flag::<GlobalArgs>::accepted("tls", NO_TLS),
     Flag::<GlobalArgs>::accepted("tlsverify", NO_TLS),

@@ -56,18 +56,17 @@ impl Engine {
     /// `53/udp`). A stopped container has none. Fails if `port` is not published.
     pub fn ports(&self, name: &str, port: Option<&str>) -> Result<Vec<PublishedPort>> {
         let record = self.record(name)?;
-        let attachment = match self.condition(&record)? {
-            Condition::Running(_) => attachment::find(&self.roots, &record.id)?,
-            _ => return Ok(Vec::new()),
+        let ports = match self.condition(&record)? {
+            Condition::Running(_) => attachment::find(&self.roots, &record.id)?.ports,
+            _ => Vec::new(),
         };
-        let Some(port) = port else { return Ok(attachment.ports.iter().map(published).collect()) };
+        let Some(port) = port else { return Ok(ports.iter().map(published).collect()) };
         let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
         let wanted = |map: &&PortMap| {
             map.container_port.to_string() == number
                 && map.protocol.name().eq_ignore_ascii_case(protocol)
         };
-        let found: Vec<PublishedPort> =
-            attachment.ports.iter().filter(wanted).map(published).collect();
+        let found: Vec<PublishedPort> = ports.iter().filter(wanted).map(published).collect();
         if found.is_empty() {
             fail!("container {name} has published no port {number}/{protocol}");
         }

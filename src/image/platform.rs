@@ -65,6 +65,14 @@ impl Wanted {
     }
 }
 
+/// Whether the word is one of Go's architectures for Linux, or a name of one that uname(2) or GNU
+/// uses.
+fn is_known(architecture: &str) -> bool {
+    const KNOWN: &str = "386 amd64 arm arm64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le \
+                         riscv64 s390x x86_64 x86-64 aarch64 i386 i686 armhf";
+    KNOWN.split_ascii_whitespace().any(|known| known == architecture)
+}
+
 impl FromStr for Platform {
     type Err = Error;
 
@@ -80,13 +88,14 @@ impl Platform {
         Platform { os: "linux".to_owned(), architecture, variant: native_variant().to_owned() }
     }
 
-    /// Parses `os/architecture[/variant]`, or only the system or the architecture. Fails if the
+    /// Parses `os/architecture[/variant]`, or only the system or a known architecture. Fails if the
     /// system is not linux.
     pub fn parse(text: &str) -> Result<Platform> {
         let parts: Vec<&str> = text.split('/').collect();
         let (os, architecture, variant) = match parts[..] {
             ["linux"] => ("linux", native_architecture(), ""),
-            [architecture] => ("linux", architecture, ""),
+            [architecture] if is_known(architecture) => ("linux", architecture, ""),
+            [word] => fail!("bad platform '{text}': '{word}' is neither linux nor an architecture"),
             [os, architecture] => (os, architecture, ""),
             [os, architecture, variant] => (os, architecture, variant),
             _ => fail!("bad platform '{text}': it should be OS/ARCHITECTURE[/VARIANT]"),
@@ -226,7 +235,9 @@ mod tests {
 
     #[test]
     fn bad_platforms_are_refused() {
-        for bad in ["", "linux/", "/amd64", "windows/amd64", "a/b/c/d", "linux/am d64"] {
+        for bad in
+            ["", "linux/", "/amd64", "windows/amd64", "windows", "foo", "a/b/c/d", "linux/am d64"]
+        {
             assert!(Platform::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Wanted::native().rank(&Platform::native()), Some(0));

@@ -465,14 +465,13 @@ const RESOURCES: [(&str, Resource); 16] = [
 ];
 
 /// Creates the working directory below `root` if it is missing, as Docker does for an image's
-/// WORKDIR. A read-only root is no error. Other failures have the exit status 126.
+/// WORKDIR. A read-only root is no error. Fails if a file stands in the way.
 pub fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     match beneath::make_dirs(root, &raw::path(cwd), Mode::from_raw_mode(0o755)) {
         // On a read-only root, `change_directory` reports the missing directory.
         Ok(_) | Err(Errno::ROFS) => Ok(()),
         Err(error) => Err(error).context(|| format!("make working directory {cwd}")),
     }
-    .map_err(|error| error.exit_with(EXIT_NOT_EXECUTABLE))
 }
 
 /// Changes to the working directory. Fails with ELOOP on a magic link: `/proc/self/fd/N` would lead

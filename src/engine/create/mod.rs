@@ -40,6 +40,7 @@ use crate::image::platform::{Platform, Wanted};
 use crate::image::{ContainerConfig, Image, ImageHold, ImageStore};
 use crate::raw;
 use crate::store::{self, Durability, Lock};
+use crate::time::Instant;
 
 /// A new container. This process still holds the container's monitor lock.
 pub(super) struct Created {
@@ -130,7 +131,7 @@ impl Engine {
         mounts.extend(content::write(&files.dir, &options.files)?);
         let user_namespace = self.user_namespace(options, &id)?;
         undo.ids = user_namespace.as_ref().map(|namespace| namespace.ids);
-        let record = Record {
+        let mut record = Record {
             user_namespace,
             ..self.describe(options, &source, id.clone(), name.clone(), mounts, run)?
         };
@@ -143,6 +144,8 @@ impl Engine {
             if self.make_volume(&volume)? {
                 undo.volumes.push(volume.name);
             }
+            // In `events`, as in Docker, a container comes after its volumes.
+            record.created = Instant::now().0;
         }
         record.write(&self.roots)?;
         if record.durability() == Durability::Synced {
