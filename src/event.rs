@@ -19,6 +19,8 @@ pub enum Kind {
     Image,
     Network,
     Volume,
+    /// The build cache.
+    Builder,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Kind::Image => "image",
             Kind::Network => "network",
             Kind::Volume => "volume",
+            Kind::Builder => "builder",
         }
     }
 }
@@ -87,6 +90,11 @@ pub struct NetworkFacts {
     pub id: String,
     pub name: String,
     pub driver: &'static str,
+}
+
+/// The event that a prune has ended and freed so many bytes.
+pub fn of_prune(kind: Kind, reclaimed: u64) -> Event {
+    Event::new(kind, "prune", "").with("reclaimed", &reclaimed.to_string())
 }
 
 /// An event about a network. The networks `none` and `host` have no events.

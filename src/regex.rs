@@ -3,9 +3,9 @@
 //!
 //! An expression becomes a short program. Matching runs all its branches at the same time (Thompson
 //! and Pike), so the time is bounded by the product of the expression's and the text's length.
-//! Supported are characters, `.`, sets, `^`, `$`, groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`
-//! and `\s`. Named groups, flags and word boundaries are refused. A crate for this is ten times
-//! as large.
+//! Supported are characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, groups, `|`, `*`,
+//! `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b`, and the flags of `(?i)`. Other escapes are refused,
+//! such as `\pL`. A crate for this is ten times as large.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -33,6 +33,8 @@ enum Step {
     },
     Start,
     End,
+    /// Matches between a character of a word and another one; if `false`, at every other place.
+    Boundary(bool),
     /// Continues at both steps, given relative to this one.
     Split(isize, isize),
     Jump(isize),
@@ -42,7 +44,7 @@ enum Step {
 impl Regex {
     /// Compiles an expression. Fails if it is wrong, unsupported or too large.
     pub fn parse(text: &str) -> Result<Regex> {
-        let mut parser = Parser { text, rest: text.chars().peekable(), depth: 0 };
+        let mut parser = Parser { text, rest: text.chars().peekable(), depth: 0, folds: false };
         let mut program = parser.alternatives()?;
         if parser.rest.next().is_some() {
             return parser.refuse("a ')' has no '('");
@@ -55,10 +57,17 @@ impl Regex {
     pub fn is_match(&self, text: &str) -> bool {
         let characters: Vec<char> = text.chars().collect();
         let mut threads = Vec::new();
+        let is_word = |at: Option<usize>| {
+            let character = at.and_then(|at| characters.get(at));
+            character.is_some_and(|c| c.is_ascii_alphanumeric() || *c == '_')
+        };
         for at in 0..=characters.len() {
             let is_place = |step: &Step| match step {
                 Step::Start => at == 0,
                 Step::End => at == characters.len(),
+                Step::Boundary(wanted) => {
+                    (is_word(at.checked_sub(1)) != is_word(Some(at))) == *wanted
+                }
                 _ => false,
             };
             // A match may start at each character.
@@ -95,7 +104,7 @@ impl Regex {
                     from.extend([at.wrapping_add_signed(*one), at.wrapping_add_signed(*other)]);
                 }
                 Step::Jump(to) => from.push(at.wrapping_add_signed(*to)),
-                step @ (Step::Start | Step::End) => {
+                step @ (Step::Start | Step::End | Step::Boundary(_)) => {
                     if is_place(step) {
                         from.push(at + 1);
                     }
@@ -111,6 +120,8 @@ struct Parser<'a> {
     text: &'a str,
     rest: Peekable<Chars<'a>>,
     depth: usize,
+    /// Whether small and capital letters match each other.
+    folds: bool,
 }
 
 impl Parser<'_> {
@@ -155,17 +166,45 @@ impl Parser<'_> {
             '^' => Step::Start,
             '$' => Step::End,
             '.' => Step::Set { negated: true, ranges: vec![('\n', '\n')] },
-            '[' => self.set()?,
+            '[' => {
+                let (negated, ranges) = self.set()?;
+                self.set_of(negated, ranges)
+            }
             '(' => return self.group(),
             '\\' => self.escaped()?,
             '*' | '+' | '?' => return self.refuse("a repetition has nothing before it"),
-            plain => literal(plain),
+            plain => self.literal(plain),
         }])
     }
 
+    fn literal(&self, character: char) -> Step {
+        self.set_of(false, vec![(character, character)])
+    }
+
+    /// Returns the step of a set, with the letters of both cases if the case does not count.
+    fn set_of(&self, negated: bool, mut ranges: Vec<(char, char)>) -> Step {
+        if self.folds {
+            for at in 0..ranges.len() {
+                let (first, last) = ranges[at];
+                let both = |a: char, z: char| {
+                    (first <= z && last >= a).then(|| (first.max(a), last.min(z)))
+                };
+                let small =
+                    both('a', 'z').map(|(a, z)| (a.to_ascii_uppercase(), z.to_ascii_uppercase()));
+                let capital =
+                    both('A', 'Z').map(|(a, z)| (a.to_ascii_lowercase(), z.to_ascii_lowercase()));
+                ranges.extend(small.into_iter().chain(capital));
+            }
+        }
+        Step::Set { negated, ranges }
+    }
+
+    /// Parses the rest of a group after its `(`. A flag counts up to the end of the group that it
+    /// stands in.
     fn group(&mut self) -> Result<Vec<Step>> {
-        if self.rest.next_if_eq(&'?').is_some() && self.rest.next() != Some(':') {
-            return self.refuse("flags and named groups are not supported");
+        let before = self.folds;
+        if self.rest.next_if_eq(&'?').is_some() && self.opening()? {
+            return Ok(Vec::new());
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -173,41 +212,78 @@ impl Parser<'_> {
         }
         let inner = self.alternatives()?;
         self.depth -= 1;
+        self.folds = before;
         match self.rest.next() {
             Some(_) => Ok(inner),
             None => self.refuse("a '(' has no ')'"),
         }
     }
 
-    fn escaped(&mut self) -> Result<Step> {
-        let Some(character) = self.rest.next() else { return self.refuse("it ends with '\\'") };
-        match class(character) {
-            Some((negated, ranges)) => Ok(Step::Set { negated, ranges }),
-            None if character.is_ascii_alphanumeric() => {
-                self.refuse(&format!("'\\{character}' is not supported"))
+    /// Parses what follows `(?`: a name as in `(?P<name>`, or flags as in `(?i:` and `(?i)`. Returns
+    /// true if the group consists of flags only, which then count for the rest of the group around
+    /// it. Of the flags only `i` matters: a name is one line, and whether a match is the longest one
+    /// does not count.
+    fn opening(&mut self) -> Result<bool> {
+        self.rest.next_if_eq(&'P');
+        if self.rest.next_if_eq(&'<').is_some() {
+            for character in self.rest.by_ref() {
+                match character {
+                    '>' => return Ok(false),
+                    c if c.is_ascii_alphanumeric() || c == '_' => {}
+                    _ => break,
+                }
             }
-            None => Ok(literal(character)),
+            return self.refuse("a group has a bad name");
+        }
+        let mut on = true;
+        loop {
+            match self.rest.next() {
+                Some('i') => self.folds = on,
+                Some('m' | 's' | 'U') => {}
+                Some('-') if on => on = false,
+                Some(':') => return Ok(false),
+                Some(')') => return Ok(true),
+                _ => return self.refuse("a group has unknown flags"),
+            }
         }
     }
 
-    fn set(&mut self) -> Result<Step> {
+    fn escaped(&mut self) -> Result<Step> {
+        let Some(character) = self.rest.next() else { return self.refuse("it ends with '\\'") };
+        match character {
+            'A' => return Ok(Step::Start),
+            'z' => return Ok(Step::End),
+            'b' | 'B' => return Ok(Step::Boundary(character == 'b')),
+            _ => {}
+        }
+        match class(character) {
+            Some((negated, ranges)) => Ok(self.set_of(negated, ranges)),
+            None if character.is_ascii_alphanumeric() => {
+                self.refuse(&format!("'\\{character}' is not supported"))
+            }
+            None => Ok(self.literal(character)),
+        }
+    }
+
+    /// Parses a set after its `[`. Returns whether the set is negated, and its ranges.
+    fn set(&mut self) -> Result<(bool, Vec<(char, char)>)> {
         let negated = self.rest.next_if_eq(&'^').is_some();
         let mut ranges = Vec::new();
         loop {
             let first = match self.rest.next() {
                 None => return self.refuse("a '[' has no ']'"),
-                Some(']') if !ranges.is_empty() => return Ok(Step::Set { negated, ranges }),
+                Some(']') if !ranges.is_empty() => return Ok((negated, ranges)),
                 Some('[') if self.rest.peek() == Some(&':') => {
-                    return self.refuse("classes such as [:alpha:] are not supported");
+                    ranges.extend(self.named_class()?);
+                    continue;
                 }
                 Some('\\') => match self.rest.next() {
                     None => return self.refuse("a '[' has no ']'"),
                     Some(escaped) => match class(escaped) {
-                        Some((false, class)) => {
-                            ranges.extend(class);
+                        Some((negated, class)) => {
+                            ranges.extend(if negated { complement(class) } else { class });
                             continue;
                         }
-                        Some(_) => return self.refuse("a set can't hold a negated class"),
                         None => escaped,
                     },
                 },
@@ -225,6 +301,23 @@ impl Parser<'_> {
                 return self.refuse("a range in a set runs backwards");
             }
             ranges.push((first, last));
+        }
+    }
+
+    /// Parses a class such as `[:alpha:]` or `[:^alpha:]` after its `[`.
+    fn named_class(&mut self) -> Result<Vec<(char, char)>> {
+        self.rest.next();
+        let negated = self.rest.next_if_eq(&'^').is_some();
+        let mut name = String::new();
+        while let Some(letter) = self.rest.next_if(char::is_ascii_lowercase) {
+            name.push(letter);
+        }
+        let is_closed = self.rest.next() == Some(':') && self.rest.next() == Some(']');
+        match named(&name).filter(|_| is_closed) {
+            Some(class) if negated => Ok(complement(class)),
+            Some(class) => Ok(class),
+            None => self
+                .refuse("a set holds an unknown class; known are [:alpha:], [:digit:] and so on"),
         }
     }
 
@@ -286,15 +379,52 @@ impl Parser<'_> {
     }
 }
 
-fn literal(character: char) -> Step {
-    Step::Set { negated: false, ranges: vec![(character, character)] }
+/// The ranges of a class in `[:` and `:]`.
+fn named(name: &str) -> Option<Vec<(char, char)>> {
+    Some(match name {
+        "alnum" => vec![('0', '9'), ('A', 'Z'), ('a', 'z')],
+        "alpha" => vec![('A', 'Z'), ('a', 'z')],
+        "ascii" => vec![('\0', '\x7f')],
+        "blank" => vec![('\t', '\t'), (' ', ' ')],
+        "cntrl" => vec![('\0', '\x1f'), ('\x7f', '\x7f')],
+        "digit" => vec![('0', '9')],
+        "graph" => vec![('!', '~')],
+        "lower" => vec![('a', 'z')],
+        "print" => vec![(' ', '~')],
+        "punct" => vec![('!', '/'), (':', '@'), ('[', '`'), ('{', '~')],
+        "space" => vec![('\t', '\r'), (' ', ' ')],
+        "upper" => vec![('A', 'Z')],
+        "word" => return class('w').map(|(_, ranges)| ranges),
+        "xdigit" => vec![('0', '9'), ('A', 'F'), ('a', 'f')],
+        _ => return None,
+    })
+}
+
+/// The ranges of all characters outside of `ranges`, which are in ascending order.
+fn complement(ranges: Vec<(char, char)>) -> Vec<(char, char)> {
+    let mut rest = Vec::new();
+    // No class has a surrogate beside it, so both neighbours are characters.
+    let beside = |c: char, by: i64| {
+        u32::try_from(i64::from(u32::from(c)) + by).ok().and_then(char::from_u32)
+    };
+    let mut first = Some('\0');
+    for (start, end) in ranges {
+        if let (Some(first), Some(last)) = (first, beside(start, -1))
+            && first <= last
+        {
+            rest.push((first, last));
+        }
+        first = beside(end, 1);
+    }
+    rest.extend(first.map(|first| (first, char::MAX)));
+    rest
 }
 
 /// The ranges of `\d`, `\w` and `\s`; upper-case letters negate them.
 fn class(letter: char) -> Option<(bool, Vec<(char, char)>)> {
     let ranges = match letter.to_ascii_lowercase() {
         'd' => vec![('0', '9')],
-        'w' => vec![('0', '9'), ('A', 'Z'), ('a', 'z'), ('_', '_')],
+        'w' => vec![('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')],
         's' => vec![('\t', '\r'), (' ', ' ')],
         _ => return None,
     };
@@ -336,6 +466,26 @@ mod tests {
             ("\\S", " \t", false),
             ("ä+?ö", "ääö", true),
             ("a||b", "", true),
+            ("\\bweb\\b", "my-web-1", true),
+            ("\\bweb\\b", "website", false),
+            ("\\Beb\\b", "web", true),
+            ("\\Aweb\\z", "webs", false),
+            ("(?i)WEB", "web", true),
+            ("(?i)w[A-C]b", "WbB", true),
+            ("(?i:W)EB", "web", false),
+            ("(?i:W)eb", "web", true),
+            ("((?i)W)EB", "wEB", true),
+            ("((?i)W)EB", "web", false),
+            ("(?i)a(?-i)B", "AB", true),
+            ("(?i)a(?-i)B", "Ab", false),
+            ("(?P<name>w)(?<x_1>e)b", "web", true),
+            ("^(?sm)w", "web", true),
+            ("^[[:alpha:]]eb[[:^digit:]_]$", "webs", true),
+            ("^[[:alpha:]]eb[[:^digit:]_]$", "web1", false),
+            ("^[^[:upper:]]+$", "weB", false),
+            ("^[\\W\\d]+$", "1-é", true),
+            ("^[\\W\\d]+$", "w", false),
+            ("^[\\S]$", " ", false),
         ] {
             let regex = Regex::parse(expression).unwrap();
             assert_eq!(regex.is_match(text), expected, "{expression} on {text}");
@@ -352,9 +502,12 @@ mod tests {
             ("[a", "'[' has no ']'"),
             ("[z-a]", "backwards"),
             ("a\\", "ends with"),
-            ("\\bweb", "'\\b' is not supported"),
-            ("(?i)web", "flags"),
-            ("[[:alpha:]]", "[:alpha:]"),
+            ("\\pLeb", "'\\p' is not supported"),
+            ("(?x)web", "flags"),
+            ("(?i-", "flags"),
+            ("(?P<a-b>w)", "bad name"),
+            ("[[:letter:]]", "unknown class"),
+            ("[[:alpha]", "unknown class"),
             ("a{3,2}", "wrong order"),
             ("((((a{60}){60}){60}){60}){60}", "too long"),
             (&"(".repeat(100_000), "groups in groups"),

@@ -593,6 +593,42 @@ fn a_journal_that_cannot_be_written_fails_no_command() {
 }
 
 #[test]
+fn ps_filters_read_as_dockers() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "--name", "base", "--network", "none", "bb", "true"]);
+    host.mydocker(["commit", "-c", "EXPOSE 80", "base", "child"]);
+    host.mydocker(["create", "--name", "kid", "--network", "none", "child", "true"]);
+    let list = |flags: &[&str]| {
+        let all = [&["ps", "--format", "{{.Names}}"], flags].concat();
+        host.mydocker(all).lines().join(",")
+    };
+    assert_eq!(list(&["-a", "-f", "ancestor=bb"]), "kid,base");
+    assert_eq!(list(&["-a", "-f", "ancestor=child"]), "kid");
+    assert_eq!(list(&["-a", "-f", " NAME = (?i)KID ", "-f", ""]), "kid");
+    assert_eq!(list(&["-a", "-f", "expose=80"]), "");
+    assert_eq!(list(&["-a", "-n", "0"]), "kid,base");
+    assert_eq!(list(&["--last=2", "--latest"]), "kid,base");
+    host.mydocker(["tag", "bb", "child"]);
+    assert_eq!(list(&["-a", "-f", "ancestor=child"]), "kid,base");
+    host.mydocker(["images", "["]).exits(1).complains("bad pattern");
+}
+
+#[test]
+fn a_prune_says_what_it_will_remove() {
+    let host = Host::with_busybox();
+    let ask = "Are you sure you want to continue? [y/N] ";
+    let asked = |words: &[&str]| host.feed("n\n", words.to_vec()).text();
+    let dangling = asked(&["image", "prune"]);
+    assert!(
+        dangling.contains("all dangling images.") && dangling.ends_with(ask.trim()),
+        "{dangling}"
+    );
+    assert!(asked(&["image", "prune", "-a"]).contains("all images without at least one"));
+    assert!(!asked(&["system", "prune"]).contains("volumes"));
+    assert!(asked(&["system", "prune", "--volumes"]).contains("  - all anonymous volumes"));
+}
+
+#[test]
 fn ps_prints_the_id_of_an_image_that_lost_its_name() {
     let host = Host::with_busybox();
     host.mydocker(["tag", "bb", "app:1"]);
@@ -602,7 +638,8 @@ fn ps_prints_the_id_of_an_image_that_lost_its_name() {
     host.mydocker(["commit", "old", "app:1"]);
     assert_eq!(image(), host.inspect("old", "{{slice .Image 7 19}}"));
     assert_eq!(host.inspect("old", "{{.Config.Image}}"), "app:1");
-    host.mydocker(["ps", "-aq", "--filter", "ancestor=app:1"]).stdout_has("\n");
+    host.mydocker(["ps", "-aq", "--filter", "ancestor=app:1"]).stdout("");
+    host.mydocker(["ps", "-aq", "--filter", "ancestor=bb"]).stdout_has("\n");
 }
 
 #[test]

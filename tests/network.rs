@@ -698,7 +698,7 @@ fn listings_and_prune() {
         .stdout_has("\"Name\":\"a\"");
     host.mydocker(["network", "prune", "-f"]).stdout("");
     host.mydocker(["rm", "-f", "a"]);
-    host.mydocker(["network", "prune", "-f"]).stdout(&format!("Deleted Networks:\n{name}\n"));
+    host.mydocker(["network", "prune", "-f"]).stdout(&format!("Deleted Networks:\n{name}\n\n"));
     host.mydocker(["network", "inspect", &name]).exits(1).stderr_has("no such network");
 }
 

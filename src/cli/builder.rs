@@ -4,7 +4,7 @@
 //! step was last used.
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
-use super::output::confirmed;
+use super::output::removal_confirmed;
 use super::prune_filter::PruneFilter;
 use super::pruned::{CACHE_HEADING, print_pruned};
 use crate::engine::view::PruneChoice;
@@ -69,7 +69,7 @@ pub static PRUNE: Command = Command {
         } else {
             "the build cache, but for layers that images have"
         };
-        if !args.force && !confirmed(&format!("This removes {what}."))? {
+        if !args.force && !removal_confirmed(&[what])? {
             return Ok(0);
         }
         let wanted: PruneChoice<'_> = &|candidate| args.filter.matches(candidate);

@@ -6,7 +6,7 @@
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::{Field, Format, Row, Show};
 use super::image_filter::ImageFilter;
-use super::output::{confirmed, print};
+use super::output::{print, removal_confirmed};
 use super::prune_filter::{self, PruneFilter};
 #[cfg(feature = "build")]
 use super::pruned::CACHE_HEADING;
@@ -146,7 +146,7 @@ static IMAGE_FLAGS: &[Flag<PruneArgs>] = &[
             if !v.starts_with("dangling=") {
                 return a.filter.add(v, "dangling label until");
             }
-            if let ImageFilter::Dangling(dangling) = ImageFilter::parse(v)? {
+            if let Some(ImageFilter::Dangling(dangling)) = ImageFilter::parse(v)? {
                 a.all = !dangling;
             }
             Ok(())
@@ -177,7 +177,8 @@ pub static CONTAINER_PRUNE: Command = Command {
     trailing: false,
     flags: |at| spec(CONTAINER_FLAGS, at),
     run: |call| {
-        prune(call, CONTAINER_FLAGS, "all stopped containers", |engine, args| {
+        let what = |_: &PruneArgs| vec!["all stopped containers"];
+        prune(call, CONTAINER_FLAGS, what, |engine, args| {
             let pruned = engine.container_prune(&|candidate| args.filter.matches(candidate))?;
             Ok(vec![("Deleted Containers:", pruned)])
         })
@@ -196,7 +197,8 @@ pub static IMAGE_PRUNE: Command = Command {
     trailing: false,
     flags: |at| spec(IMAGE_FLAGS, at),
     run: |call| {
-        prune(call, IMAGE_FLAGS, "images that no container uses", |engine, args| {
+        let what = |args: &PruneArgs| vec![images_in_words(args)];
+        prune(call, IMAGE_FLAGS, what, |engine, args| {
             Ok(vec![("Deleted Images:", image_prune(engine, args)?)])
         })
     },
@@ -214,8 +216,16 @@ pub static SYSTEM_PRUNE: Command = Command {
     trailing: false,
     flags: |at| spec(SYSTEM_FLAGS, at),
     run: |call| {
-        let what = "all stopped containers, the networks and images that nothing uses, and the build \
-                    cache";
+        let what = |args: &PruneArgs| {
+            let mut what = vec!["all stopped containers"];
+            what.push("all networks not used by at least one container");
+            if args.volumes {
+                what.push("all anonymous volumes not used by at least one container");
+            }
+            what.push(images_in_words(args));
+            what.push(if args.all { "all build cache" } else { "unused build cache" });
+            what
+        };
         prune(call, SYSTEM_FLAGS, what, |engine, args| {
             let wanted: PruneChoice<'_> = &|candidate| args.filter.matches(candidate);
             let mut pruned = vec![("Deleted Containers:", engine.container_prune(wanted)?)];
@@ -250,14 +260,25 @@ fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     Ok(pruned)
 }
 
+/// Returns the images that a prune removes, in Docker's words.
+fn images_in_words(args: &PruneArgs) -> &'static str {
+    if args.all {
+        "all images without at least one container associated to them"
+    } else {
+        "all dangling images"
+    }
+}
+
+/// Asks for confirmation, prunes and prints what was removed. `what` returns the objects that will
+/// be removed.
 fn prune(
     call: &Invocation,
     flags: &'static [Flag<PruneArgs>],
-    what: &str,
+    what: fn(&PruneArgs) -> Vec<&'static str>,
     act: fn(&Engine, &PruneArgs) -> Result<Vec<Section>>,
 ) -> Outcome {
     let (args, _) = call.parse(flags)?;
-    if !args.force && !confirmed(&format!("This removes {what}."))? {
+    if !args.force && !removal_confirmed(&what(&args))? {
         return Ok(0);
     }
     print_pruned(&act(&call.engine()?, &args)?)?;

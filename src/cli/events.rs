@@ -11,6 +11,7 @@ use super::escape;
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::parse_template;
 use super::output::Watched;
+use super::value::name::split_filter;
 use super::{EXIT_BAD_TEMPLATE, Failure, Invocation, Outcome};
 use crate::engine::events::{Event, EventFilter, EventsOptions, Kind};
 use crate::error::{Context, Error, Result, fail};
@@ -47,7 +48,7 @@ static FLAGS: &[Flag<EventsArgs>] = &[
         "KEY=VALUE",
         "Filter by container, event, image, label, network, scope, type or volume",
         |a, v| {
-            a.options.filters.push(parse_filter(v)?);
+            a.options.filters.extend(parse_filter(v)?);
             Ok(())
         },
     )
@@ -81,12 +82,10 @@ pub static EVENTS: Command = Command {
     run: events,
 };
 
-fn parse_filter(text: &str) -> Result<EventFilter> {
-    let Some((key, value)) = text.split_once('=') else {
-        fail!("bad filter '{text}': write KEY=VALUE, as in event=die");
-    };
-    let value = value.to_owned();
-    Ok(match key {
+/// Parses a `--filter`. `None` for an empty text.
+fn parse_filter(text: &str) -> Result<Option<EventFilter>> {
+    let Some((key, value)) = split_filter(text, "event=die")? else { return Ok(None) };
+    Ok(Some(match key.as_str() {
         // `inspect` prints a name with a slash before it.
         "container" => EventFilter::Container(value.trim_start_matches('/').to_owned()),
         "event" => EventFilter::Event(value),
@@ -99,7 +98,7 @@ fn parse_filter(text: &str) -> Result<EventFilter> {
         _ => fail!(
             "unknown filter '{key}'; known: container event image label network scope type volume"
         ),
-    })
+    }))
 }
 
 fn events(call: &Invocation) -> Outcome {

@@ -42,7 +42,7 @@ static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
         "KEY=VALUE",
         "Filter by dangling, reference, label, before, since or until",
         |a, v| {
-            a.filters.push(ImageFilter::parse(v)?);
+            a.filters.extend(ImageFilter::parse(v)?);
             Ok(())
         },
     )
@@ -81,8 +81,9 @@ fn images(call: &Invocation) -> Outcome {
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
     let engine = call.engine()?;
-    let named = names.into_iter().map(ImageFilter::Reference);
-    let filters = args.filters.into_iter().chain(named).map(|filter| filter.resolve(&engine));
+    let named = names.iter().map(|pattern| ImageFilter::named(pattern));
+    let filters = args.filters.into_iter().map(Ok).chain(named);
+    let filters = filters.map(|filter| filter?.resolve(&engine));
     let filters = filters.collect::<Result<Vec<ImageFilter>>>()?;
     let mut images = engine.images()?;
     images.retain(|image| (args.all || !image.hidden) && passes(image, &filters));

@@ -8,7 +8,7 @@ use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::output::Watched;
 use super::{Invocation, Outcome};
 use crate::engine::options::LogsOptions;
-use crate::error::{Error, Result};
+use crate::error::{Result, fail};
 use crate::sys::stdio;
 use crate::time::Instant;
 use crate::units::parse_moment;
@@ -47,13 +47,13 @@ static FLAGS: &[Flag<LogsOptions>] = &[
     ),
 ];
 
-/// Parses a number of lines: `all` or -1 is `None`. Fails on any other text that is not a number.
+/// Parses a number of lines. As in Docker, `all` and a negative number are `None`. Fails on any other
+/// text.
 pub fn parse_tail(text: &str) -> Result<Option<u64>> {
-    match text {
-        "all" | "-1" => Ok(None),
-        _ => text.parse().map(Some).map_err(|_| {
-            Error::new(format!("bad number of lines '{text}': write a number or all"))
-        }),
+    match text.parse::<i64>() {
+        Ok(lines) => Ok(u64::try_from(lines).ok()),
+        Err(_) if text == "all" => Ok(None),
+        Err(_) => fail!("bad number of lines '{text}': write a number or all"),
     }
 }
 
@@ -97,5 +97,7 @@ mod tests {
         assert_eq!(operands, ["web"]);
         assert!(options.follow && options.timestamps);
         assert_eq!((options.tail, options.since), (Some(5), Some(Instant(0))));
+        assert_eq!((parse_tail("-3").unwrap(), parse_tail("all").unwrap()), (None, None));
+        assert!(parse_tail("x").is_err());
     }
 }

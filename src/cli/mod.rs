@@ -523,7 +523,8 @@ fn subcommands(management: &str) -> Vec<&'static str> {
     words.extend(ALIASES.iter().filter_map(|(typed, ..)| second(typed)));
     if management == "container" {
         let own = COMMANDS.iter().filter(|command| is_container_command(command));
-        words.extend(own.map(|command| command.name));
+        let words_of = own.map(|command| command.name).filter(|name| !name.contains(' '));
+        words.extend(words_of);
     }
     order::sort(&mut words);
     words.dedup();

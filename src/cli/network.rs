@@ -9,9 +9,9 @@ use super::flag::{Placed, set_all};
 use super::format::{Field, Format, Row, Show, push_id, push_labels, push_list};
 use super::inspect::{inspect, parse_format};
 use super::lifecycle::{NO_FLAGS, NoArgs};
-use super::output::{confirmed, print, print_error, print_line};
+use super::output::{print, print_error, print_line, removal_confirmed};
 use super::prune_filter::{self, PruneFilter};
-use super::value::name::{check_hostname, parse_ip, parse_label, parse_option};
+use super::value::name::{check_hostname, parse_ip, parse_label, parse_option, split_filter};
 use super::value::process::{add_interface_option, parse_link};
 use crate::engine::Engine;
 use crate::engine::options::{
@@ -31,6 +31,7 @@ struct CreateArgs {
     /// `None` means `bridge`.
     driver: Option<String>,
     options: NetworkOptions,
+    ingress: bool,
 }
 
 static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
@@ -122,6 +123,9 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         "Refused: give the options themselves",
         |_, _| fail!("--config-from is for a cluster's nodes; create the network with its options"),
     ),
+    Flag::<CreateArgs>::switch("ingress", "Refused: it is a cluster's network", |a, on| {
+        a.ingress = on;
+    }),
     Flag::<CreateArgs>::switch("internal", "Isolate the network from all others", |a, on| {
         a.options.internal = on
     }),
@@ -135,7 +139,9 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         "KEY=VALUE",
         "Set an option of the driver, such as mtu=1450 or parent=eth0",
         |a, v| {
-            let (key, value) = parse_option(v)?;
+            // As in Docker, a key alone has an empty value.
+            let (key, value) =
+                if v.contains('=') { parse_option(v)? } else { parse_option(&format!("{v}="))? };
             // If a key is given twice, the last value counts.
             a.options.options.retain(|(known, _)| *known != key);
             a.options.options.push((key, value));
@@ -212,7 +218,10 @@ const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 /// has no meaning for the driver. Also returns the keys of all unknown options. As in Docker, these
 /// options are kept, and `inspect` shows them.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
-    let CreateArgs { driver, mut options } = args;
+    let CreateArgs { driver, mut options, ingress } = args;
+    if ingress {
+        fail!("--ingress makes a cluster's network; create an ordinary one without this flag");
+    }
     // As in Docker, an unknown driver exits with 1, and not with 125 as a bad flag does.
     let driver = driver.as_deref().unwrap_or("bridge");
     if !matches!(driver, "bridge" | "macvlan" | "ipvlan") {
@@ -268,7 +277,7 @@ struct LsArgs {
     quiet: bool,
     no_trunc: bool,
     /// The filters as typed. As in Docker, a bad filter has the status 1 and not 125.
-    filters: Vec<String>,
+    filters: Vec<(String, String)>,
     format: String,
 }
 
@@ -289,8 +298,7 @@ enum NetworkFilter {
 pub const FILTERS: &str = "id name driver scope type dangling label";
 
 /// Parses one `--filter` of `network ls`. Fails on an unknown key or a bad value.
-fn parse_filter(text: &str) -> Result<NetworkFilter> {
-    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+fn parse_filter(key: &str, value: &str) -> Result<NetworkFilter> {
     let owned = value.to_owned();
     Ok(match (key, value) {
         ("id", _) => NetworkFilter::Id(Regex::parse(value)?),
@@ -298,10 +306,10 @@ fn parse_filter(text: &str) -> Result<NetworkFilter> {
         ("driver", _) => NetworkFilter::Driver(owned),
         ("scope", _) => NetworkFilter::Scope(owned),
         ("type", "builtin" | "custom") => NetworkFilter::Builtin(value == "builtin"),
-        ("type", _) => fail!("bad filter '{text}': type is builtin or custom"),
+        ("type", _) => fail!("bad filter 'type={value}': type is builtin or custom"),
         ("dangling", "true" | "1") => NetworkFilter::Dangling(true),
         ("dangling", "false" | "0") => NetworkFilter::Dangling(false),
-        ("dangling", _) => fail!("bad filter '{text}': dangling is true or false"),
+        ("dangling", _) => fail!("bad filter 'dangling={value}': dangling is true or false"),
         ("label", _) => NetworkFilter::Label(owned),
         _ => fail!("unknown filter '{key}'; known: {FILTERS}"),
     })
@@ -317,10 +325,7 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
         "KEY=VALUE",
         "Filter by id, name, driver, scope, type, dangling or label",
         |a, v| {
-            if !v.contains('=') {
-                fail!("bad filter '{v}': write KEY=VALUE, as in name=web");
-            }
-            a.filters.push(v.to_owned());
+            a.filters.extend(split_filter(v, "name=web")?);
             Ok(())
         },
     )
@@ -354,7 +359,8 @@ pub static LS: Command = Command {
             Ok(format) => format,
             Err(error) => return call.refuse(format!("--format: {error}")),
         };
-        let filters: Result<Vec<_>> = args.filters.iter().map(|text| parse_filter(text)).collect();
+        let filters: Result<Vec<_>> =
+            args.filters.iter().map(|(key, value)| parse_filter(key, value)).collect();
         let filters = match filters {
             Ok(filters) => filters,
             Err(error) => return call.refuse(format!("--filter: {error}")),
@@ -675,12 +681,13 @@ pub static PRUNE: Command = Command {
     flags: |at| spec(PRUNE_FLAGS, at),
     run: |call| {
         let (args, _) = call.parse(PRUNE_FLAGS)?;
-        if !args.force && !confirmed("This removes all networks that no container uses.")? {
+        let what = "all custom networks not used by at least one container";
+        if !args.force && !removal_confirmed(&[what])? {
             return Ok(0);
         }
         let removed = call.engine()?.network_prune(&|candidate| args.filter.matches(candidate))?;
         if !removed.is_empty() {
-            print_line(&format!("Deleted Networks:\n{}", removed.join("\n")))?;
+            print_line(&format!("Deleted Networks:\n{}\n", removed.join("\n")))?;
         }
         Ok(0)
     },

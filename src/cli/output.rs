@@ -58,10 +58,22 @@ pub fn refuse_terminal(hint: &str) -> Result<()> {
     Ok(())
 }
 
-/// Prints `warning` and asks for confirmation on stdin. Every answer except `y`, `Y` and `yes`
-/// means no. Fails if stdin cannot be read.
-pub fn confirmed(warning: &str) -> Result<bool> {
-    print(&format!("{warning} Go on? [y/N] "))?;
+/// Prints Docker's warning that `what` will be removed, and asks for confirmation.
+pub fn removal_confirmed(what: &[&str]) -> Result<bool> {
+    let warning = match what {
+        [one] => format!("WARNING! This will remove {one}.\n"),
+        several => {
+            let lines: String = several.iter().map(|one| format!("  - {one}\n")).collect();
+            format!("WARNING! This will remove:\n{lines}\n")
+        }
+    };
+    confirmed(&format!("{warning}Are you sure you want to continue?"))
+}
+
+/// Prints `question` and reads the answer from stdin. Every answer except `y`, `Y` and `yes` means
+/// no. Fails if stdin cannot be read.
+pub fn confirmed(question: &str) -> Result<bool> {
+    print(&format!("{question} [y/N] "))?;
     let mut answer = String::new();
     BufReader::new(stdin()).read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

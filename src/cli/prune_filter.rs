@@ -4,6 +4,7 @@
 //! error, because ignoring it would remove more than the user wants. Docker refuses `until` for
 //! volumes. mydocker accepts `until`, because a volume's record has the creation time.
 
+use super::value::name::split_filter;
 use crate::engine::view::{PruneCandidate, has_label};
 use crate::error::{Result, fail};
 use crate::time::Instant;
@@ -26,14 +27,12 @@ impl PruneFilter {
     /// Adds one `KEY=VALUE`; `known` lists the command's keys for the error. Fails on a text
     /// without `=`, an unknown key, a bad time or a second `until`.
     pub fn add(&mut self, text: &str, known: &str) -> Result<()> {
-        let Some((key, value)) = text.split_once('=') else {
-            fail!("bad filter '{text}': write KEY=VALUE, as in label=tmp");
-        };
-        match key {
-            "label" => self.labels.push(value.to_owned()),
-            "label!" => self.excluded_labels.push(value.to_owned()),
+        let Some((key, value)) = split_filter(text, "label=tmp")? else { return Ok(()) };
+        match key.as_str() {
+            "label" => self.labels.push(value),
+            "label!" => self.excluded_labels.push(value),
             "until" => {
-                let moment = parse_moment(value, Instant::now())?;
+                let moment = parse_moment(&value, Instant::now())?;
                 if self.until.replace(moment).is_some() {
                     fail!("bad filter '{text}': until is given twice; give it once");
                 }

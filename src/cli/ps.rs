@@ -9,6 +9,7 @@ use super::format::{
 };
 use super::ports::{Ports, grouped, lines};
 use super::style::Style;
+use super::value::name::split_filter;
 use super::{Invocation, Outcome};
 use crate::engine::options::{Filter, ImageName, PortFilter};
 use crate::engine::view::{ContainerView, HealthStatus, Status};
@@ -24,6 +25,8 @@ struct PsArgs {
     quiet: bool,
     no_trunc: bool,
     size: bool,
+    latest: bool,
+    /// `None` for no limit.
     last: Option<usize>,
     filters: Vec<Filter>,
     format: String,
@@ -33,7 +36,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
     Flag::<PsArgs>::switch("all", "Show stopped containers too", |a, on| a.all = on).short('a'),
     Flag::<PsArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
     Flag::<PsArgs>::switch("latest", "Show only the newest, running or not", |a, on| {
-        a.last = on.then_some(1);
+        a.latest = on;
     })
     .short('l'),
     Flag::<PsArgs>::value(
@@ -41,10 +44,9 @@ static FLAGS: &[Flag<PsArgs>] = &[
         "NUMBER",
         "Show only the newest NUMBER, running or not",
         |a, v| {
-            a.last = match v {
-                "-1" => None,
-                _ => Some(v.parse().map_err(|_| Error::new(format!("bad number '{v}'")))?),
-            };
+            let last: i64 = v.parse().map_err(|_| Error::new(format!("bad number '{v}'")))?;
+            // As in Docker, 0 and a negative number mean no limit.
+            a.last = usize::try_from(last).ok().filter(|&last| last > 0);
             Ok(())
         },
     )
@@ -58,7 +60,7 @@ static FLAGS: &[Flag<PsArgs>] = &[
         "KEY=VALUE",
         "Filter by id, name, status, exited, health, label, ancestor, since, before, volume …",
         |a, v| {
-            a.filters.push(parse_filter(v)?);
+            a.filters.extend(parse_filter(v)?);
             Ok(())
         },
     )
@@ -98,12 +100,10 @@ const STATES: [&str; 7] =
 
 const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
-fn parse_filter(text: &str) -> Result<Filter> {
-    let Some((key, value)) = text.split_once('=') else {
-        fail!("bad filter '{text}': write KEY=VALUE, as in status=exited");
-    };
-    let value = value.to_owned();
-    Ok(match key {
+/// Parses a `--filter`. `None` for an empty text.
+fn parse_filter(text: &str) -> Result<Option<Filter>> {
+    let Some((key, value)) = split_filter(text, "status=exited")? else { return Ok(None) };
+    Ok(Some(match key.as_str() {
         "id" => Filter::Id(value),
         "name" => Filter::Name(Regex::parse(&value)?),
         "label" => Filter::Label(value),
@@ -128,7 +128,7 @@ fn parse_filter(text: &str) -> Result<Filter> {
             "unknown filter '{key}'; known: ancestor before exited expose health id isolation label \
              name network publish since status volume"
         ),
-    })
+    }))
 }
 
 /// Parses `80`, `80/udp` or `8000-8080/tcp`. Fails on any other text.
@@ -152,10 +152,11 @@ fn ps(call: &Invocation) -> Outcome {
     };
     // As in Docker, a filter by status and a number include the stopped containers.
     let by_status = args.filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
-    let all = args.all || args.last.is_some() || by_status;
+    let last = args.last.or(args.latest.then_some(1));
+    let all = args.all || last.is_some() || by_status;
     let engine = call.engine()?;
     let mut containers = engine.containers(all, &args.filters)?;
-    if let Some(last) = args.last {
+    if let Some(last) = last {
         containers.truncate(last);
     }
     // As in Docker, a template with the field Size needs the size too.
@@ -445,11 +446,11 @@ mod tests {
 
     #[test]
     fn filters() {
-        assert_eq!(parse_filter("exited=3").unwrap(), Filter::Exited(3));
+        assert_eq!(parse_filter("exited=3").unwrap().unwrap(), Filter::Exited(3));
         let ports = PortFilter { first: 80, last: 90, protocol: crate::port::Protocol::Udp };
-        assert_eq!(parse_filter("publish=80-90/udp").unwrap(), Filter::Publish(ports));
-        assert_eq!(parse_filter("label=a=b").unwrap(), Filter::Label("a=b".into()));
-        for bad in ["name", "nmae=x", "status=done", "", "name=*", "exited=x", "expose=90-80"] {
+        assert_eq!(parse_filter("publish=80-90/udp").unwrap().unwrap(), Filter::Publish(ports));
+        assert_eq!(parse_filter("label=a=b").unwrap().unwrap(), Filter::Label("a=b".into()));
+        for bad in ["name", "nmae=x", "status=done", "name=*", "exited=x", "expose=90-80"] {
             assert!(parse_filter(bad).is_err(), "{bad}");
         }
     }

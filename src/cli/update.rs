@@ -8,8 +8,8 @@
 
 use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::value::resources::{
-    refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota, set_cpu_shares,
-    set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory, set_memory_reservation,
+    refuse_kernel_memory, refuse_real_time, set_blkio_weight, set_cpu_period, set_cpu_quota,
+    set_cpu_shares, set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory, set_memory_reservation,
     set_memory_swap, set_pids,
 };
 use crate::engine::options::{RestartPolicy, UpdateOptions};
@@ -84,6 +84,14 @@ static FLAGS: &[F] = &[
         },
     )
     .under(Category::Network),
+    F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", |_, _| {
+        refuse_real_time()
+    })
+    .under(Category::Docker),
+    F::setting("cpu-rt-runtime", "MICROSECONDS", "Refused: no real-time share", |_, _| {
+        refuse_real_time()
+    })
+    .under(Category::Docker),
     F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
         refuse_kernel_memory(v)
     })

@@ -6,10 +6,10 @@
 use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::format::{Field, Format, Row, Show, push_labels};
 use super::inspect::{inspect, parse_format};
-use super::output::{confirmed, print, print_line};
+use super::output::{print, print_line, removal_confirmed};
 use super::prune_filter::PruneFilter;
 use super::pruned::print_pruned;
-use super::value::name::{check_volume_name, parse_label};
+use super::value::name::{check_volume_name, parse_label, split_filter};
 use super::{Invocation, Outcome};
 use crate::engine::options::InspectKind;
 use crate::engine::view::{VolumeView, has_label, pass};
@@ -116,17 +116,15 @@ static LS_FLAGS: &[Flag<LsArgs>] = &[
         "KEY=VALUE",
         "Filter by name, driver, dangling or label",
         |a, v| {
-            a.filters.push(match v.split_once('=') {
-                Some(("name", name)) => VolumeFilter::Name(Regex::parse(name)?),
-                Some(("label", label)) => VolumeFilter::Label(label.to_owned()),
-                Some(("driver", driver)) => VolumeFilter::Driver(driver.to_owned()),
-                Some(("dangling", "true" | "1")) => VolumeFilter::Dangling(true),
-                Some(("dangling", "false" | "0")) => VolumeFilter::Dangling(false),
-                Some(("dangling", _)) => fail!("bad filter '{v}': dangling is true or false"),
-                Some((key, _)) => {
-                    fail!("unknown filter '{key}'; known: name driver dangling label")
-                }
-                None => fail!("bad filter '{v}': write KEY=VALUE, as in name=data"),
+            let Some((key, value)) = split_filter(v, "name=data")? else { return Ok(()) };
+            a.filters.push(match (key.as_str(), value.as_str()) {
+                ("name", name) => VolumeFilter::Name(Regex::parse(name)?),
+                ("label", _) => VolumeFilter::Label(value),
+                ("driver", _) => VolumeFilter::Driver(value),
+                ("dangling", "true" | "1") => VolumeFilter::Dangling(true),
+                ("dangling", "false" | "0") => VolumeFilter::Dangling(false),
+                ("dangling", _) => fail!("bad filter '{v}': dangling is true or false"),
+                _ => fail!("unknown filter '{key}'; known: name driver dangling label"),
             });
             Ok(())
         },
@@ -339,9 +337,12 @@ pub static PRUNE: Command = Command {
 
 fn prune(call: &Invocation) -> Outcome {
     let (args, _) = call.parse(PRUNE_FLAGS)?;
-    let which = if args.all { "all" } else { "all anonymous" };
-    if !args.force && !confirmed(&format!("This removes {which} volumes that no container uses."))?
-    {
+    let what = if args.all {
+        "all local volumes not used by at least one container"
+    } else {
+        "all anonymous local volumes not used by at least one container"
+    };
+    if !args.force && !removal_confirmed(&[what])? {
         return Ok(0);
     }
     let pruned =

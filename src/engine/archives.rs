@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::Engine;
 use super::output::Output;
+use crate::container::events;
 use crate::container::record::Record;
 use crate::error::{Context, Result};
 use crate::image::{ArchiveFormat, ImageStore, archive_tree};
@@ -40,7 +41,9 @@ impl Engine {
     pub fn export(&self, name: &str, file: Option<&Path>) -> Result<()> {
         let record = self.record(name)?;
         let exported = self.export_root(&record, file);
-        self.unless_gone(&record.id, name, exported)
+        self.unless_gone(&record.id, name, exported)?;
+        self.note(&[events::of(&record, "export", &[])]);
+        Ok(())
     }
 
     pub(super) fn export_root(&self, record: &Record, file: Option<&Path>) -> Result<()> {

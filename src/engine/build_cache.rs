@@ -10,6 +10,7 @@ use super::Engine;
 use super::view::{CacheView, DiskKind, DiskUse, PruneCandidate, PruneChoice, Pruned};
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::event::{self, Kind};
 use crate::image::cache::CacheUse;
 
 impl Engine {
@@ -94,6 +95,7 @@ impl Engine {
         images.remove_cached(&going)?;
         pruned.removed.extend(going.iter().map(|one| one.entry.key.hex()));
         pruned.reclaimed += before.saturating_sub(images.usage()?.size());
+        self.note(&[event::of_prune(Kind::Builder, pruned.reclaimed)]);
         Ok(pruned)
     }
 }

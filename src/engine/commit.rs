@@ -14,6 +14,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use super::Engine;
 use super::options::CommitOptions;
 use super::root::mount_points;
+use crate::container::events;
 use crate::container::files::Files;
 use crate::container::record::Record;
 use crate::container::state::{Condition, State, is_paused};
@@ -22,6 +23,7 @@ use crate::error::{Context, Result};
 use crate::healthcheck::Healthcheck;
 use crate::image::{Commit, ContainerConfig, Form, ImageStore, instruction};
 use crate::raw;
+use crate::reference::Reference;
 use crate::runtime::cgroup::freezer;
 use crate::store;
 use crate::sys;
@@ -38,7 +40,7 @@ impl Engine {
     fn commit_record(&self, record: &Record, options: &CommitOptions) -> Result<Option<ImageId>> {
         let mut config = self.defaults_of(record)?;
         instruction::apply(&mut config, &options.changes)?;
-        let _frozen = match self.condition(record)? {
+        let frozen = match self.condition(record)? {
             Condition::Running(state) if options.pause => match self.hold(record, &state) {
                 // The container has just exited, so there is nothing to freeze.
                 Err(_) if self.is_ending(&state) => None,
@@ -46,6 +48,23 @@ impl Engine {
             },
             _ => None,
         };
+        if frozen.is_none() {
+            return self.commit_held(record, options, config);
+        }
+        self.note(&[events::of(record, "pause", &[])]);
+        let committed = self.commit_held(record, options, config);
+        drop(frozen);
+        self.note(&[events::of(record, "unpause", &[])]);
+        committed
+    }
+
+    /// Commits a container that does not run, or whose processes are frozen.
+    fn commit_held(
+        &self,
+        record: &Record,
+        options: &CommitOptions,
+        config: ContainerConfig,
+    ) -> Result<Option<ImageId>> {
         if let Some(file) = &options.output {
             return self.export_root(record, Some(file)).map(|()| None);
         }
@@ -81,6 +100,13 @@ impl Engine {
         let id = images
             .commit_changes(commit, files.as_fd(), form, &skip)
             .context(|| format!("commit container {}", record.name))?;
+        let name = options.image.as_ref().map(Reference::familiar).unwrap_or_default();
+        if !name.is_empty() {
+            self.note_image("tag", &id.into(), &name);
+        }
+        let image = id.to_string();
+        let facts = [("comment", &*options.message), ("imageID", &image), ("imageRef", &name)];
+        self.note(&[events::of(record, "commit", &facts)]);
         Ok(Some(id))
     }
 

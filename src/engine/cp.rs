@@ -20,6 +20,7 @@ use super::Engine;
 use super::options::{CopyOptions, Place};
 use super::output::Output;
 use super::root::OpenRoot;
+use crate::container::events;
 use crate::error::{Context, Result, fail};
 use crate::image::CopyRules;
 use crate::image::copy::{Original, Skip, copy, pack, unpack_stream};
@@ -59,13 +60,22 @@ impl Engine {
         let open = self.open_root(&record);
         let open: OpenRoot = self.unless_gone(&record.id, container, open)?;
         let (root, ids) = (open.root.as_fd(), open.ids);
+        let action = match &options.to {
+            Place::Container { .. } => "extract-to-dir",
+            _ => "archive-path",
+        };
+        let note = || self.note(&[events::of(&record, action, &[])]);
+        let mut is_noted = false;
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
+            // The container's root can't write to the journal.
+            note();
+            is_noted = true;
             // The copies must belong to users of the container, so create them as the container's
             // root.
             user_namespace::become_builder(&(*ids).into())?;
         }
         let owner = (!options.archive).then_some((0, 0));
-        match (&options.from, &options.to) {
+        let copied = match (&options.from, &options.to) {
             (Place::Stream, Place::Container { path, .. }) => {
                 let Some(into) = existing_directory(root, path)? else {
                     fail!("{path} does not exist in the container, or is not a directory")
@@ -111,7 +121,11 @@ impl Engine {
                     .context(|| format!("copy {path}"))
             }
             _ => fail!("one side must be CONTAINER:PATH"),
+        };
+        if copied.is_ok() && !is_noted {
+            note();
         }
+        copied
     }
 }
 

@@ -14,6 +14,7 @@ use super::view::{
 };
 use crate::digest::{Digest, ImageId};
 use crate::error::Result;
+use crate::event::{self, Kind};
 use crate::image::{ImageStore, Usage};
 use crate::image_name::ImageName;
 use crate::store::tree_size;
@@ -124,6 +125,7 @@ impl Engine {
                 pruned.removed.push(view.id.to_string());
             }
         }
+        self.note(&[event::of_prune(Kind::Container, pruned.reclaimed)]);
         Ok(pruned)
     }
 
@@ -158,6 +160,7 @@ impl Engine {
             }
         }
         pruned.reclaimed = before.size().saturating_sub(images.usage()?.size());
+        self.note(&[event::of_prune(Kind::Image, pruned.reclaimed)]);
         Ok(pruned)
     }
 

@@ -200,6 +200,9 @@ impl Engine {
         let id = images
             .import(&mut input, reference, config, &comment, platform)
             .context(|| format!("import {named}"))?;
+        if let Some(reference) = reference {
+            self.note_image("tag", &id.into(), &reference.familiar());
+        }
         self.note_image("import", &id.into(), &id.to_string());
         Ok(id)
     }

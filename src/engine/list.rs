@@ -23,7 +23,6 @@ use crate::container_id::ContainerId;
 use crate::digest::ImageId;
 use crate::error::Result;
 use crate::image::ImageStore;
-use crate::image_name::ImageName;
 use crate::network::create;
 use crate::order;
 use crate::store::{self, Directory, tree_size};
@@ -123,6 +122,12 @@ impl Engine {
                     continue;
                 }
                 Filter::Isolation => continue,
+                Filter::Ancestor(name) => Wanted::Images(self.image_and_descendants(name)?),
+                Filter::Expose(_) => {
+                    // As in Docker, only a running container has ports.
+                    of_states.push(filter.clone());
+                    Wanted::Plain(filter.clone())
+                }
                 Filter::Since(name) => Wanted::Since(self.record(name)?.created),
                 Filter::Before(name) => Wanted::Before(self.record(name)?.created),
                 Filter::Network(name) => Wanted::Network(match create::find(&self.roots, name) {
@@ -136,6 +141,17 @@ impl Engine {
             });
         }
         Ok((of_records, of_states))
+    }
+
+    /// Returns the image `name` and the images that were made of it. There are none if no image has
+    /// that name.
+    fn image_and_descendants(&self, name: &str) -> Result<Vec<ImageId>> {
+        let store = ImageStore::open(&self.roots);
+        let Ok(name) = name.parse() else { return Ok(Vec::new()) };
+        let Some(image) = store.resolve(&name)? else { return Ok(Vec::new()) };
+        let mut ids = store.descendants(&image.config)?;
+        ids.push(image.id);
+        Ok(ids)
     }
 
     /// Returns one container, or `None` if the filters leave it out or it does not exist. Reads the
@@ -323,6 +339,7 @@ enum Wanted {
     Since(i64),
     Before(i64),
     Network(String),
+    Images(Vec<ImageId>),
 }
 
 impl Wanted {
@@ -341,6 +358,7 @@ impl Wanted {
             Wanted::Since(created) => record.created > *created,
             Wanted::Before(created) => record.created < *created,
             Wanted::Network(name) => record.network_names().contains(name),
+            Wanted::Images(ids) => record.image_id.as_ref().is_some_and(|id| ids.contains(id)),
         }
     }
 }
@@ -352,14 +370,6 @@ fn holds_of_record(record: &Summary, filter: &Filter) -> bool {
             regex.is_match(&record.name) || regex.is_match(&format!("/{}", record.name))
         }
         Filter::Label(wanted) => has_label(&record.labels, wanted),
-        Filter::Ancestor(image) => {
-            let digits = image.strip_prefix("sha256:").unwrap_or(image);
-            let is_id = |id: &ImageId| digits.len() >= 6 && id.hex().starts_with(digits);
-            let untagged = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
-            let is_name = |name: &ImageName| untagged(name.typed()) == untagged(image);
-            record.image_id.as_ref().is_some_and(is_id)
-                || record.image.as_ref().is_some_and(is_name)
-        }
         Filter::Volume(wanted) => record.mounts.iter().any(|mount| {
             mount.volume.as_ref() == Some(wanted)
                 || mount.target == *wanted
@@ -377,6 +387,7 @@ fn holds_of_record(record: &Summary, filter: &Filter) -> bool {
 fn holds_of_state(view: &ContainerView, filter: &Filter) -> bool {
     match filter {
         Filter::Status(name) => view.status.name() == name,
+        Filter::Expose(_) => matches!(view.status, Status::Running { .. }),
         Filter::Publish(wanted) => view.published.iter().any(|port| {
             port.protocol == wanted.protocol
                 && (wanted.first..=wanted.last).contains(&port.host.port())

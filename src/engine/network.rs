@@ -18,7 +18,7 @@ use crate::container::state::{State, lives_by_id, running};
 use crate::container::{events, names};
 use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
-use crate::event;
+use crate::event::{self, Kind};
 use crate::network::attachment::{self, Container, EndpointConfig, change};
 use crate::network::endpoint::NetworkNamespace;
 use crate::network::interface::InterfaceOptions;
@@ -398,7 +398,8 @@ impl Engine {
             wanted(&PruneCandidate { created, labels: &network.labels })
         })?;
         let events = removed.iter().map(|network| event::of_network("destroy", network));
-        self.note(&events.collect::<Vec<_>>());
+        let end = event::of_prune(Kind::Network, 0);
+        self.note(&events.chain([end]).collect::<Vec<_>>());
         Ok(removed.into_iter().map(|network| network.name).collect())
     }
 }

@@ -48,11 +48,15 @@ impl Engine {
             for id in all_ids(&self.roots)? {
                 // Skip an unreadable record: `ps` reports it.
                 let Ok(record) = Record::read(&self.roots, &id) else { continue };
-                if let Ok(Condition::Running(state)) = self.present_condition(&record) {
-                    let look = self.look(&record, &state);
-                    seen.push((nothing(record), Some(look)));
-                } else if all {
-                    seen.push((nothing(record), None));
+                match self.present_condition(&record) {
+                    Ok(Condition::Running(state)) => {
+                        let look = self.look(&record, &state);
+                        seen.push((nothing(record), Some(look)));
+                    }
+                    // As in Docker, a container that waits for a restart counts as running.
+                    Ok(Condition::Restarting(_)) => seen.push((nothing(record), None)),
+                    _ if all => seen.push((nothing(record), None)),
+                    _ => {}
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::Engine;
 use super::view::ProcessView;
+use crate::container::events;
 use crate::container::state::State;
 use crate::error::{Result, fail};
 use crate::order;
@@ -29,8 +30,12 @@ impl Engine {
     /// Returns the output of the host's ps(1) with these options for the processes of a container:
     /// the title and a line for each process. Returns `None` if the host has no ps(1).
     pub fn top_by_ps(&self, name: &str, options: &[String]) -> Result<Option<Vec<String>>> {
-        let (_, state) = self.running(name)?;
-        host_ps::list(options, &pids_of(&state))
+        let (record, state) = self.running(name)?;
+        let listed = host_ps::list(options, &pids_of(&state))?;
+        if listed.is_some() {
+            self.note(&[events::of(&record, "top", &[])]);
+        }
+        Ok(listed)
     }
 
     /// Returns the processes of a container, sorted by PID. Fails if the container does not run.
@@ -39,9 +44,10 @@ impl Engine {
         // exits more often during one call.
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
-            let (_, state) = self.running(name)?;
+            let (record, state) = self.running(name)?;
             let processes = processes(&state);
             if !processes.is_empty() || !state.has_ended() {
+                self.note(&[events::of(&record, "top", &[])]);
                 return Ok(processes);
             }
         }

@@ -13,7 +13,7 @@ use crate::container::record::{Record, all_ids};
 use crate::container_id::ContainerId;
 use crate::container_id::random_digits;
 use crate::error::{Result, fail};
-use crate::event;
+use crate::event::{self, Kind};
 use crate::store::tree_size;
 use crate::time::Instant;
 use crate::volume::{self, mounted};
@@ -134,6 +134,7 @@ impl Engine {
                 pruned.removed.push(found.name);
             }
         }
+        self.note(&[event::of_prune(Kind::Volume, pruned.reclaimed)]);
         Ok(pruned)
     }
 

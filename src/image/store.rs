@@ -280,6 +280,22 @@ impl ImageStore {
         Ok(steps)
     }
 
+    /// Returns the images that were made of the image with the config `base`: their layers and their
+    /// history begin with those of `base` and go on. Images that can't be read are left out.
+    pub fn descendants(&self, base: &ImageConfig) -> Result<Vec<ImageId>> {
+        let length = |config: &ImageConfig| config.diff_ids.len() + config.history.len();
+        let mut ids = self.ids()?;
+        ids.retain(|id| {
+            let config = self.read_config(id).ok().flatten();
+            config.is_some_and(|config| {
+                config.diff_ids.starts_with(&base.diff_ids)
+                    && config.history.starts_with(&base.history)
+                    && length(&config) > length(base)
+            })
+        });
+        Ok(ids)
+    }
+
     /// Returns all images with all their names. Images that can't be read are left out; `system
     /// check` finds them.
     pub fn list(&self) -> Result<Vec<ListedImage>> {

@@ -242,7 +242,7 @@ fn rm(call: &Invocation) -> Outcome {
         return Ok(0);
     }
     let names: Vec<&str> = members.iter().map(|member| member.view.name.as_str()).collect();
-    if args.force || confirmed(&format!("Removes {}.", names.join(", ")))? {
+    if args.force || confirmed(&format!("Removes {}. Go on?", names.join(", ")))? {
         session.remove(&members, args.volumes)?;
     }
     Ok(0)

@@ -23,9 +23,9 @@ use crate::cli::value::process::{
     parse_stop_signal, parse_userns, parse_workdir,
 };
 use crate::cli::value::resources::{
-    limit_unless_zero, refuse_kernel_memory, set_blkio_weight, set_cpu_period, set_cpu_quota,
-    set_cpu_shares, set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory, set_memory_reservation,
-    set_memory_swap, set_pids, unless_zero,
+    limit_unless_zero, refuse_kernel_memory, refuse_real_time, set_blkio_weight, set_cpu_period,
+    set_cpu_quota, set_cpu_shares, set_cpus, set_cpuset_cpus, set_cpuset_mems, set_memory,
+    set_memory_reservation, set_memory_swap, set_pids, unless_zero,
 };
 use crate::cli::value::security::{parse_capability, set_security_option};
 use crate::engine::options::{
@@ -770,11 +770,4 @@ fn add_rate(args: &mut RunArgs, text: &str, kind: RateKind) -> Result<()> {
         rates.push(rate);
     }
     Ok(())
-}
-
-fn refuse_real_time() -> Result<()> {
-    fail!(
-        "cgroups have no share of real time on most kernels and none in version 2; give \
-         --ulimit rtprio=N and --cap-add SYS_NICE"
-    )
 }

@@ -108,6 +108,19 @@ pub fn parse_option(text: &str) -> Result<(String, String)> {
     }
 }
 
+/// Splits a `--filter` into its key, in small letters, and its value. As in Docker, white space
+/// around both is dropped, and an empty filter is no filter. `example` stands in the error for a
+/// text without `=`.
+pub fn split_filter(text: &str, example: &str) -> Result<Option<(String, String)>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.split_once('=') {
+        Some((key, value)) => Ok(Some((key.trim().to_lowercase(), value.trim().to_owned()))),
+        None => fail!("bad filter '{text}': write KEY=VALUE, as in {example}"),
+    }
+}
+
 /// Parses an IPv4 or IPv6 address.
 pub fn parse_ip(text: &str) -> Result<IpAddr> {
     text.parse().map(|Ip(address)| address)
@@ -116,6 +129,16 @@ pub fn parse_ip(text: &str) -> Result<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_are_split_as_by_docker() {
+        let pair = |key: &str, value: &str| Some((key.to_owned(), value.to_owned()));
+        assert_eq!(split_filter("name=a=b", "x=1").unwrap(), pair("name", "a=b"));
+        assert_eq!(split_filter(" Label = a ", "x=1").unwrap(), pair("label", "a"));
+        assert_eq!(split_filter("", "x=1").unwrap(), None);
+        let error = split_filter("name", "name=web").unwrap_err().to_string();
+        assert!(error.contains("write KEY=VALUE, as in name=web"), "{error}");
+    }
 
     #[test]
     fn container_names() {

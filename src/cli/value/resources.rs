@@ -103,6 +103,14 @@ pub fn refuse_kernel_memory(_: &str) -> Result<()> {
     fail!("Linux 5.16 dropped this limit; --memory counts the kernel's memory too")
 }
 
+/// Fails for `--cpu-rt-period` and `--cpu-rt-runtime`.
+pub fn refuse_real_time() -> Result<()> {
+    fail!(
+        "cgroups have no share of real time on most kernels and none in version 2; give \
+         --ulimit rtprio=N and --cap-add SYS_NICE"
+    )
+}
+
 /// Returns `None` for 0, which in Docker counts as not given.
 pub fn unless_zero<N: PartialEq + Default>(number: N) -> Option<N> {
     (number != N::default()).then_some(number)
