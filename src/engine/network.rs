@@ -376,7 +376,8 @@ impl Engine {
         attachment::reload::reload(&self.roots, self.firewall)
     }
 
-    /// Returns a warning if the host has no usable packet filter. The warning appears once a boot.
+    /// Returns a warning if the host has no usable packet filter. The warning appears once
+    /// per boot.
     pub fn network_warning(&self) -> Option<String> {
         let mark = self.roots.run.join("no-firewall");
         if mark.exists() {

@@ -128,7 +128,7 @@ impl Engine {
     /// Returns name servers for a container on a host whose resolv.conf names none that the
     /// container can reach. If a name server of the host listens on the bridge, returns that one.
     /// Otherwise returns none for an internal network, and public ones for any other network. The
-    /// warning about public ones appears once a boot.
+    /// warning about public ones appears once per boot.
     fn fallback_servers(&self, record: &Record) -> Result<Vec<IpAddr>> {
         let Some(network) = record.networks.first() else { return Ok(Vec::new()) };
         let network = create::open(&self.roots, &network.name)?;

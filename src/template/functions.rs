@@ -15,7 +15,7 @@ pub struct Function {
     pub name: &'static str,
     /// The minimum and the maximum number of arguments.
     pub arguments: (usize, usize),
-    /// The function itself. Its last argument is the most bytes that the result may have.
+    /// The function itself. Its last argument is the maximum size of the result, in bytes.
     pub run: fn(&[Value], usize) -> Result<Value, String>,
     /// Whether the function leaves its first argument unchanged in a table's headers.
     pub keeps_headers: bool,
@@ -166,8 +166,8 @@ pub fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
 }
 
-/// Returns the letter in its other case. As in Go, a letter that has more than one there stays, such
-/// as `ß`.
+/// Returns the letter in its other case. As in Go, a letter whose other case is several letters,
+/// such as `ß`, stays as it is.
 fn single(c: char, mut other: impl Iterator<Item = char>) -> char {
     match (other.next(), other.next()) {
         (Some(other), None) => other,

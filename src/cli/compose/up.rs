@@ -287,8 +287,9 @@ fn in_foreground(
     }
 }
 
-/// Waits until every container has exited with status 0, or runs and is healthy or has no health
-/// check. Fails if a container cannot reach that state any more, or after `limit` seconds.
+/// Waits until every container is ready: it has exited with status 0, or it runs and its health
+/// check, if it has one, reports healthy. Fails if a container cannot reach that state any more, or
+/// after `limit` seconds.
 fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
     let deadline = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let session = opened.session();

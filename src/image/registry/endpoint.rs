@@ -148,8 +148,9 @@ impl Endpoint {
     }
 
     /// Sends a request, with authorization and redirects, and without retries. If the registry
-    /// answers with a challenge, gets authorization and sends the request a second time; a stream
-    /// can't be sent again, so its failure is transient. Fails if the registry refuses the request.
+    /// answers with a challenge, gets authorization and sends the request a second time. A stream
+    /// can't be sent a second time here: the call gets authorization and fails with a transient
+    /// error, and the caller's next try has it. Fails if the registry refuses the request.
     pub fn ask(
         &self,
         method: &'static str,
