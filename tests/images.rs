@@ -551,8 +551,10 @@ fn history_prints_human_or_exact_values() {
     let host = Host::with_busybox();
     let columns = "{{.CreatedSince}} {{.Size}}";
     host.mydocker(["history", "--format", columns, "bb"]).stdout_has(" ago ").stdout_has("MB\n");
-    // As in Docker, `-H=false` does not change CreatedSince in a format.
-    host.mydocker(["history", "-H=false", "--format", columns, "bb"]).stdout_has(" ago ");
+    // As in Docker, `-H=false` makes CreatedSince a time.
+    host.mydocker(["history", "-H=false", "--format", columns, "bb"])
+        .stdout_has("T")
+        .stdout_has("Z ");
     let columns = "{{.CreatedAt}} {{.Size}}";
     let exact = host.mydocker(["history", "-H=false", "--format", columns, "bb"]).text();
     let (created, size) = exact.split_once(' ').unwrap();

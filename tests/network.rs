@@ -103,7 +103,7 @@ fn options_that_a_network_cannot_have_are_refused() {
     };
     create("--config-from x").exits(125).stderr_has("for a cluster's nodes");
     for (flags, word) in [
-        ("-o mtu", "write KEY=VALUE"),
+        ("-o mtu", "bad MTU ''"),
         ("--ipam-driver dhcp", "known: default null"),
         ("--scope swarm", "networks here are local"),
         ("--aux-address 10.1.0.2", "write NAME=IP"),

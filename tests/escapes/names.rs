@@ -45,8 +45,11 @@ fn names_are_not_used_as_paths() {
         refused(&["network", "rm", "--", name]);
         refused(&["network", "inspect", "--", name]);
         refused(&["run", "--rm", &flag("--net"), "bb", "true"]);
-        refused(&["run", "--rm", &flag("--network-alias"), "bb", "true"]);
-        refused(&["run", "--rm", &flag("--hostname"), "bb", "true"]);
+        // As in Docker, a host name may start with a hyphen.
+        if name != "-x" {
+            refused(&["run", "--rm", &flag("--network-alias"), "bb", "true"]);
+            refused(&["run", "--rm", &flag("--hostname"), "bb", "true"]);
+        }
         refused(&["create", &flag("--net=container:"), "bb", "true"]);
         refused(&["cp", "--", &format!("{name}:/etc/passwd"), "-"]);
         // CVE-2021-20206: the name of a network plugin was the path of a program.

@@ -46,13 +46,15 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `text` is not a valid host name. As in Docker, a name may start with any character.
+/// Fails if `text` is not a valid host name. As in Docker, a name may start with any character. Unlike
+/// Docker, at least one is a letter or a digit, so `..` is no name.
 pub fn check_hostname(text: &str) -> Result<()> {
     if text.is_empty() || text.len() > MAX_HOSTNAME {
         fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if !text.bytes().all(plain) {
+    let has_alphanumeric = text.bytes().any(|byte| byte.is_ascii_alphanumeric());
+    if !text.bytes().all(plain) || !has_alphanumeric {
         fail!("bad host name '{text}': write letters, digits, '-', '_' and dots");
     }
     Ok(())
