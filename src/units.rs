@@ -205,8 +205,8 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
 /// Returns a duration as Go's method `String` prints it: `1h0m0s`, `1.5s`, `250ms`.
 pub fn go_duration(ns: i64) -> String {
     let (sign, size) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
-    // The parts of a unit, with no zeros at the end.
-    let decimal = |unit: u64| {
+    // The number of units, with no zeros at the end.
+    let decimal = |size: u64, unit: u64| {
         let width = unit.ilog10() as usize;
         let digits = format!("{}.{:0width$}", size / unit, size % unit);
         digits.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -214,12 +214,11 @@ pub fn go_duration(ns: i64) -> String {
     match size {
         0 => "0s".to_owned(),
         1..1_000 => format!("{sign}{size}ns"),
-        1_000..1_000_000 => format!("{sign}{}µs", decimal(1_000)),
-        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(1_000_000)),
+        1_000..1_000_000 => format!("{sign}{}µs", decimal(size, 1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(size, 1_000_000)),
         _ => {
             let (minutes, rest) = (size / 60_000_000_000, size % 60_000_000_000);
-            let seconds = format!("{}.{:09}", rest / 1_000_000_000, rest % 1_000_000_000);
-            let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+            let seconds = decimal(rest, 1_000_000_000);
             match (minutes / 60, minutes % 60) {
                 (0, 0) => format!("{sign}{seconds}s"),
                 (0, minutes) => format!("{sign}{minutes}m{seconds}s"),

@@ -14,6 +14,7 @@ use lexopt::{Arg, Parser};
 
 use super::flag::{Checker, Command, Flag, FlagSpec};
 use super::{EXIT_BAD_TEMPLATE, EXIT_FAILURE, Failure};
+use crate::engine::options::truth;
 use crate::error::{Context, EXIT_ENGINE, EXIT_NOT_EXECUTABLE, Error, Result, fail};
 use crate::suggest::nearest;
 
@@ -248,10 +249,9 @@ fn no_such_letter(
 
 /// Parses a truth value as Go does. Fails on any other text; the error names `name`.
 pub fn parse_bool(name: &str, value: &str) -> Result<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
-        "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
-        _ => fail!("{name}: '{value}' is neither true nor false"),
+    match truth(value) {
+        Some(value) => Ok(value),
+        None => fail!("{name}: '{value}' is neither true nor false"),
     }
 }
 

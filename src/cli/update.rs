@@ -84,18 +84,12 @@ static FLAGS: &[F] = &[
         },
     )
     .under(Category::Network),
-    F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", |_, _| {
-        refuse_real_time()
-    })
-    .under(Category::Docker),
-    F::setting("cpu-rt-runtime", "MICROSECONDS", "Refused: no real-time share", |_, _| {
-        refuse_real_time()
-    })
-    .under(Category::Docker),
-    F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
-        refuse_kernel_memory(v)
-    })
-    .under(Category::Docker),
+    F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", refuse_real_time)
+        .under(Category::Docker),
+    F::setting("cpu-rt-runtime", "MICROSECONDS", "Refused: no real-time share", refuse_real_time)
+        .under(Category::Docker),
+    F::setting("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", refuse_kernel_memory)
+        .under(Category::Docker),
 ];
 
 /// The command `update`.

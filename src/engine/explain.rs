@@ -178,7 +178,7 @@ impl Engine {
     }
 
     /// Returns the name of a container, or its short id if its record cannot be read.
-    fn name_of(&self, id: &ContainerId) -> String {
+    pub(super) fn name_of(&self, id: &ContainerId) -> String {
         Record::read(&self.roots, id).map_or_else(|_| short(id).to_owned(), |record| record.name)
     }
 

@@ -65,12 +65,22 @@ impl Wanted {
     }
 }
 
-/// Whether the word is one of Go's architectures for Linux, or a name of one that uname(2) or GNU
-/// uses.
+/// Whether the word is one of Go's architectures for Linux.
 fn is_known(architecture: &str) -> bool {
     const KNOWN: &str = "386 amd64 arm arm64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le \
-                         riscv64 s390x x86_64 x86-64 aarch64 i386 i686 armhf";
+                         riscv64 s390x";
     KNOWN.split_ascii_whitespace().any(|known| known == architecture)
+}
+
+/// Returns Go's name of an architecture that has the name of uname(2) or GNU.
+fn by_go(architecture: &str) -> &str {
+    match architecture {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        "i386" | "i686" => "386",
+        "armhf" => "arm",
+        other => other,
+    }
 }
 
 impl FromStr for Platform {
@@ -94,7 +104,7 @@ impl Platform {
         let parts: Vec<&str> = text.split('/').collect();
         let (os, architecture, variant) = match parts[..] {
             ["linux"] => ("linux", native_architecture(), ""),
-            [architecture] if is_known(architecture) => ("linux", architecture, ""),
+            [architecture] if is_known(by_go(architecture)) => ("linux", architecture, ""),
             [word] => fail!("bad platform '{text}': '{word}' is neither linux nor an architecture"),
             [os, architecture] => (os, architecture, ""),
             [os, architecture, variant] => (os, architecture, variant),
@@ -110,15 +120,7 @@ impl Platform {
         if os != "linux" {
             fail!("bad platform '{text}': only linux runs here");
         }
-        // Accept the names of uname and GNU too.
-        let architecture = match architecture {
-            "x86_64" | "x86-64" => "amd64",
-            "aarch64" => "arm64",
-            "i386" | "i686" => "386",
-            "armhf" => "arm",
-            other => other,
-        };
-        let (architecture, variant) = (architecture.to_owned(), variant.to_lowercase());
+        let (architecture, variant) = (by_go(architecture).to_owned(), variant.to_lowercase());
         Ok(Platform { os: os.to_owned(), architecture, variant })
     }
 

@@ -700,10 +700,8 @@ pub static FLAGS: &[F] = &[
         )
     })
     .under(Category::Docker),
-    F::value("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", |_, v| {
-        refuse_kernel_memory(v)
-    })
-    .under(Category::Docker),
+    F::value("kernel-memory", "SIZE", "Refused: Linux 5.16 dropped it", refuse_kernel_memory)
+        .under(Category::Docker),
     F::value(
         "storage-opt",
         "size=SIZE",
@@ -715,14 +713,10 @@ pub static FLAGS: &[F] = &[
     )
     .checked_by(Checker::DaemonIfPair)
     .under(Category::Limits),
-    F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", |_, _| {
-        refuse_real_time()
-    })
-    .under(Category::Docker),
-    F::setting("cpu-rt-runtime", "MICROSECONDS", "Refused: no real-time share", |_, _| {
-        refuse_real_time()
-    })
-    .under(Category::Docker),
+    F::setting("cpu-rt-period", "MICROSECONDS", "Refused: no real-time share", refuse_real_time)
+        .under(Category::Docker),
+    F::setting("cpu-rt-runtime", "MICROSECONDS", "Refused: no real-time share", refuse_real_time)
+        .under(Category::Docker),
     F::setting("blkio-weight-device", "DEVICE:WEIGHT", "Refused: one weight for all", |_, _| {
         fail!(
             "the weight is one for all disks: give --blkio-weight, or limit the device with \

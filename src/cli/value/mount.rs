@@ -181,7 +181,7 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
         Some("tmpfs") => MountKind::Tmpfs,
         Some("image") => MountKind::Image,
         Some(other) => {
-            return late(format!(
+            return refused_by_daemon(format!(
                 "bad mount '{text}': unknown type '{other}'; known: bind volume tmpfs image"
             ));
         }
@@ -201,13 +201,13 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
         _ => None,
     };
     if let Some(value) = missing {
-        return late(format!("bad mount '{text}': source={value} is missing"));
+        return refused_by_daemon(format!("bad mount '{text}': source={value} is missing"));
     }
     Ok(mount)
 }
 
 /// Returns the error for a value that only Docker's daemon refuses.
-fn late<T>(message: String) -> Result<T> {
+fn refused_by_daemon<T>(message: String) -> Result<T> {
     Err(Error::new(message).of_daemon())
 }
 
@@ -255,7 +255,7 @@ fn set_mount_key(
         ("readonly" | "ro", _) => mount.read_only = parse_bool(key, value)?,
         ("source" | "src", MountKind::Bind) => {
             if !value.starts_with(['/', '.']) {
-                return late(format!(
+                return refused_by_daemon(format!(
                     "the source of a bind, '{value}', must be an absolute path or start with ./"
                 ));
             }
@@ -267,7 +267,7 @@ fn set_mount_key(
         }
         ("source" | "src", MountKind::Image) => mount.image = Some(value.parse()?),
         ("source" | "src", MountKind::Tmpfs) => {
-            return late("a tmpfs has no source".to_owned());
+            return refused_by_daemon("a tmpfs has no source".to_owned());
         }
         ("volume-nocopy", MountKind::Volume) => mount.no_copy = parse_bool(key, value)?,
         ("tmpfs-size", MountKind::Tmpfs) => tmpfs.push(format!("size={}", tmpfs_size(value)?)),
@@ -277,7 +277,7 @@ fn set_mount_key(
             match parse_propagation(&value.to_ascii_lowercase()) {
                 Some(propagation) => mount.access.propagation = propagation,
                 None => {
-                    return late(format!(
+                    return refused_by_daemon(format!(
                         "unknown propagation '{value}'; known: rprivate rslave rshared"
                     ));
                 }
@@ -311,13 +311,13 @@ fn set_mount_key(
         }
         ("volume-driver", MountKind::Volume) if value == "local" => {}
         ("volume-driver", MountKind::Volume) => {
-            return late(format!(
+            return refused_by_daemon(format!(
                 "there is no volume driver '{value}': mydocker has no plugins; write local"
             ));
         }
         ("volume-opt", MountKind::Volume) => {
             let Some((option, text)) = value.split_once('=') else {
-                return late(format!(
+                return refused_by_daemon(format!(
                     "'volume-opt={value}' needs a value, as in volume-opt=type=tmpfs"
                 ));
             };
@@ -381,7 +381,7 @@ pub fn check_distinct(mounts: &[MountOption]) -> Result<()> {
     let mut targets: Vec<&str> = mounts.iter().map(|mount| mount.target.as_str()).collect();
     order::sort(&mut targets);
     match targets.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => late(format!("two mounts on '{}'", pair[0])),
+        Some(pair) => refused_by_daemon(format!("two mounts on '{}'", pair[0])),
         None => Ok(()),
     }
 }

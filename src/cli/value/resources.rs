@@ -99,12 +99,12 @@ pub fn set_blkio_weight(resources: &mut Resources, value: &str) -> Result<()> {
 }
 
 /// Fails for `--kernel-memory`, because the kernel has no such limit any more.
-pub fn refuse_kernel_memory(_: &str) -> Result<()> {
+pub fn refuse_kernel_memory<A>(_: &mut A, _: &str) -> Result<()> {
     fail!("Linux 5.16 dropped this limit; --memory counts the kernel's memory too")
 }
 
 /// Fails for `--cpu-rt-period` and `--cpu-rt-runtime`.
-pub fn refuse_real_time() -> Result<()> {
+pub fn refuse_real_time<A>(_: &mut A, _: &str) -> Result<()> {
     fail!(
         "cgroups have no share of real time on most kernels and none in version 2; give \
          --ulimit rtprio=N and --cap-add SYS_NICE"

@@ -16,7 +16,7 @@ use crate::container::health::Health;
 use crate::container::mode::NamespaceMode;
 use crate::container::record::{MountKind, MountRecord, Record, UserNamespaceRecord};
 use crate::container::state::{Condition, is_paused};
-use crate::container_id::{ContainerId, short};
+use crate::container_id::ContainerId;
 use crate::engine::Engine;
 use crate::engine::options::{Propagation, RateKind, Recursion, Resources};
 use crate::error::Result;
@@ -97,12 +97,8 @@ impl Engine {
     /// Returns the links as `/db:/web/alias`. A linked container that was removed is shown by its
     /// id.
     fn shown_links(&self, record: &Record) -> Vec<String> {
-        let name = |id: &ContainerId| match Record::read(&self.roots, id) {
-            Ok(other) => other.name,
-            Err(_) => short(id).to_owned(),
-        };
         let links = record.links.iter();
-        links.map(|(id, alias)| format!("/{}:/{}/{alias}", name(id), record.name)).collect()
+        links.map(|(id, alias)| format!("/{}:/{}/{alias}", self.name_of(id), record.name)).collect()
     }
 }
 
