@@ -3,7 +3,8 @@
 #
 #   make             the static binary, target/$(TARGET)/release/mydocker
 #   make demo        build it, then run nginx on its own network, and use ping, curl, exec and logs
-#   make test        run the unit and integration tests, as root on this kernel
+#   make test        run the unit and integration tests, as root on this kernel; TESTS chooses some,
+#                    as TESTS="--lib --test network"
 #   make test-hosts  test the binary on small hosts: virtual machines that boot in seconds
 #   make bench       measure mydocker, crun, runc and podman, and compare with the budgets
 #   make fuzz        run each fuzz target of TARGETS for TIME seconds: parsers of archives, names,
@@ -72,7 +73,7 @@ test: toolchain packages
 	@$(MAKE) --no-print-directory toolchain TARGET=aarch64-unknown-linux-musl
 	$(declared) && \
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E env PATH=$$PATH") \
-	    env --default-signal=INT,QUIT cargo test --no-fail-fast --target $(TARGET) -- --test-threads=$$((2 * $$(nproc)))
+	    env --default-signal=INT,QUIT cargo test --no-fail-fast --target $(TARGET) $(TESTS) -- --test-threads=$$((2 * $$(nproc)))
 
 # Debian's kernels are downloaded from its archive into target/hosts. HOSTS chooses the hosts.
 test-hosts: packages := $(host_packages)
