@@ -419,3 +419,20 @@ fn a_log_without_lines() {
         measure(&host, line.split(' ')).within(HOSTILE_KIB).succeeds();
     }
 }
+
+#[test]
+fn templates_whose_results_would_be_gigabytes() {
+    let host = Host::new();
+    let large = "{{$x := pad \"a\" 10000000 1}}";
+    let many = "$x ".repeat(100);
+    let letters = "a".repeat(1500);
+    for format in [
+        format!("{large}{{{{len (print {many})}}}}"),
+        format!("{large}{{{{len (println {many})}}}}"),
+        format!("{large}{{{{len (split $x \"\")}}}}"),
+        format!("{{{{len (printf \"%1000000s\" (split \"{letters}\" \"\"))}}}}"),
+    ] {
+        let measured = measure(&host, ["version", "--format", &format]);
+        measured.refused("the output is too large").within(HOSTILE_KIB);
+    }
+}

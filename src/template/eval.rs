@@ -6,11 +6,15 @@
 
 use std::rc::Rc;
 
-use super::functions::{Function, TOO_MUCH};
+use super::functions::{Function, ITEM_BYTES, TOO_MUCH};
 use super::parser::{Branch, Command, Node, Pipe, Span, Trees, Word, WordKind};
 use super::value::{Struct, Value};
 
 const MAX_STEPS: usize = 1_000_000;
+/// A function's arguments count as one more step for each of these bytes.
+const BYTES_PER_STEP: usize = 1024;
+/// The search for a name counts as one more step for each of these names.
+const NAMES_PER_STEP: usize = 128;
 /// The most bytes of the output and of all results of functions together.
 const MAX_BYTES: usize = 32 << 20;
 /// The deepest nesting of templates, blocks and parentheses.
@@ -100,7 +104,11 @@ impl<'a> Evaluation<'a> {
     }
 
     fn step(&mut self, at: Span) -> Done<()> {
-        self.steps += 1;
+        self.steps(at, 1)
+    }
+
+    fn steps(&mut self, at: Span, count: usize) -> Done<()> {
+        self.steps += count;
         if self.steps > MAX_STEPS {
             self.fault(at, "the template takes too many steps")
         } else {
@@ -217,7 +225,8 @@ impl<'a> Evaluation<'a> {
                     }
                 }
             }
-            Value::Nil | Value::Missing | Value::NilList | Value::NilMap => {}
+            Value::Missing | Value::NilList | Value::NilMap => {}
+            // A nil pointer ends here.
             other => {
                 let mut text = String::new();
                 other.push(&mut text);
@@ -239,7 +248,7 @@ impl<'a> Evaluation<'a> {
             Some(pipe) => self.pipe(dot, pipe)?,
             None => Value::Missing,
         };
-        self.step(at)?;
+        self.steps(at, 1 + self.trees.len() / NAMES_PER_STEP)?;
         let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot.clone())]);
         let outer = std::mem::replace(&mut self.name, name.clone());
         let done = self.deeper(at, |this| this.list(&dot, nodes));
@@ -312,6 +321,7 @@ impl<'a> Evaluation<'a> {
             WordKind::Nil => Ok(Value::Nil),
             WordKind::Dot => Ok(dot.clone()),
             WordKind::Variable(name) => {
+                self.steps(word.at, self.variables.len() / NAMES_PER_STEP)?;
                 let mut known = self.variables.iter().rev();
                 let found = known.find(|(known, _)| known == name);
                 Ok(found.map_or(Value::Missing, |(_, value)| value.clone()))
@@ -427,6 +437,8 @@ impl<'a> Evaluation<'a> {
         if self.headers && function.keeps_headers {
             return Ok(values.swap_remove(0));
         }
+        let size: usize = values.iter().map(weight).sum();
+        self.steps(at, size / BYTES_PER_STEP)?;
         let left = MAX_BYTES.saturating_sub(self.bytes);
         match (function.run)(&values, left) {
             Ok(value) => {
@@ -457,11 +469,11 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// The approximate bytes of a function's result.
+/// The approximate bytes of a function's argument or result.
 fn weight(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
-        Value::List(items) => items.len() * 32,
+        Value::List(items) => items.len() * ITEM_BYTES,
         _ => 0,
     }
 }

@@ -28,6 +28,9 @@ const ANY: usize = usize::MAX;
 /// The error of an output beyond the limit.
 pub const TOO_MUCH: &str = "the output is too large";
 
+/// The approximate bytes of an item of a list.
+pub const ITEM_BYTES: usize = 32;
+
 const fn function(
     name: &'static str,
     arguments: (usize, usize),
@@ -79,19 +82,26 @@ static FUNCTIONS: &[Function] = &[
         Value::Nil | Value::Missing => Err("len of nil pointer".to_owned()),
         other => Err(format!("len of type {}", other.type_name().trim_start_matches('*'))),
     }),
-    printing("print", (0, ANY), |values, _| Ok(Value::text(&print(values)))),
-    printing("println", (0, ANY), |values, _| {
-        let words: Vec<String> =
-            values.iter().map(|value| print(std::slice::from_ref(value))).collect();
-        Ok(Value::text(&(words.join(" ") + "\n")))
+    printing("print", (0, ANY), |values, limit| Ok(Value::text(&print(values, limit)?))),
+    printing("println", (0, ANY), |values, limit| {
+        let mut out = String::new();
+        for (at, value) in values.iter().enumerate() {
+            out.push_str(if at > 0 { " " } else { "" });
+            push_within(&mut out, value, limit)?;
+        }
+        Ok(Value::text(&(out + "\n")))
     }),
     printing("printf", (1, ANY), |values, limit| {
         let text = printf(string(&values[0])?, &values[1..], limit);
         Ok(Value::text(&text.ok_or(TOO_MUCH)?))
     }),
-    printing("html", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), html)))),
-    printing("js", (0, ANY), |values, _| Ok(Value::text(&escape(&print(values), js)))),
-    printing("urlquery", (0, ANY), |values, _| Ok(Value::text(&url_query(&print(values))))),
+    printing("html", (0, ANY), |values, limit| {
+        Ok(Value::text(&escape(&print(values, limit)?, html)))
+    }),
+    printing("js", (0, ANY), |values, limit| Ok(Value::text(&escape(&print(values, limit)?, js)))),
+    printing("urlquery", (0, ANY), |values, limit| {
+        Ok(Value::text(&url_query(&print(values, limit)?)))
+    }),
     function("call", (1, ANY), |values, _| match &values[0] {
         Value::Nil | Value::Missing => Err("call of nil".to_owned()),
         other => Err(format!("non-function of type {}", other.type_name())),
@@ -101,12 +111,19 @@ static FUNCTIONS: &[Function] = &[
         values[0].push_json(&mut out);
         Ok(Value::text(&out))
     }),
-    function("split", (2, 2), |values, _| {
+    function("split", (2, 2), |values, limit| {
         let (text, separator) = (string(&values[0])?, string(&values[1])?);
+        let most = limit / ITEM_BYTES;
         let parts: Vec<Value> = match separator {
-            "" => text.chars().map(|c| Value::text(c.encode_utf8(&mut [0; 4]))).collect(),
-            separator => text.split(separator).map(Value::text).collect(),
+            "" => {
+                let chars = text.chars().take(most + 1);
+                chars.map(|c| Value::text(c.encode_utf8(&mut [0; 4]))).collect()
+            }
+            separator => text.split(separator).take(most + 1).map(Value::text).collect(),
         };
+        if parts.len() > most {
+            return Err(TOO_MUCH.to_owned());
+        }
         Ok(Value::List(Rc::new(parts)))
     }),
     function("join", (2, 2), |values, limit| {
@@ -212,13 +229,22 @@ fn equal(one: &Value, other: &Value) -> Result<bool, String> {
     })
 }
 
+/// Whether Go compares values of this type: booleans, numbers and strings.
+fn is_basic(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_))
+}
+
 fn ordered(values: &[Value], holds: fn(Ordering) -> bool) -> Result<Value, String> {
     let order = match (&values[0], &values[1]) {
         (Value::Int(one), Value::Int(other)) => Some(one.cmp(other)),
         (Value::Float(one), Value::Float(other)) => one.partial_cmp(other),
         (Value::Text(one), Value::Text(other)) => Some(one.cmp(other)),
-        (Value::Bool(_), Value::Bool(_)) => return Err("invalid type for comparison".to_owned()),
-        _ => return Err("incompatible types for comparison".to_owned()),
+        (one, other)
+            if is_basic(one) && is_basic(other) && one.type_name() != other.type_name() =>
+        {
+            return Err("incompatible types for comparison".to_owned());
+        }
+        _ => return Err("invalid type for comparison".to_owned()),
     };
     Ok(Value::Bool(order.is_some_and(holds)))
 }
@@ -292,19 +318,26 @@ fn slice(values: &[Value]) -> Result<Value, String> {
 }
 
 /// Joins values as Go's `print` does: with a space between two values unless one is a string.
-pub fn print(values: &[Value]) -> String {
+/// Fails if the text is longer than `limit` bytes.
+fn print(values: &[Value], limit: usize) -> Result<String, String> {
     let mut out = String::new();
     for (at, value) in values.iter().enumerate() {
         let is_text = |value: &Value| matches!(value, Value::Text(_));
         if at > 0 && !is_text(value) && !is_text(&values[at - 1]) {
             out.push(' ');
         }
-        match value {
-            Value::Missing => out.push_str("<nil>"),
-            value => value.push(&mut out),
-        }
+        push_within(&mut out, value, limit)?;
     }
-    out
+    Ok(out)
+}
+
+/// Appends a value as `print` prints it, unless `out` has more than `limit` bytes.
+fn push_within(out: &mut String, value: &Value, limit: usize) -> Result<(), String> {
+    match value {
+        Value::Missing => out.push_str("<nil>"),
+        value => value.push(out),
+    }
+    if out.len() > limit { Err(TOO_MUCH.to_owned()) } else { Ok(()) }
 }
 
 fn escape(text: &str, escape: fn(char) -> Option<String>) -> String {

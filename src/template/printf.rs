@@ -132,7 +132,7 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
             Some('%') => out.push('%'),
             Some(verb) if arguments.is_bad_index => out.push_str(&format!("%!{verb}(BADINDEX)")),
             Some(verb) => match arguments.take() {
-                Some(value) => push(&mut out, &flags, verb, value),
+                Some(value) => push(&mut out, &flags, verb, value, limit),
                 None => out.push_str(&format!("%!{verb}(MISSING)")),
             },
         }
@@ -142,25 +142,25 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
         out.push_str("%!(EXTRA ");
         for (at, value) in unused.iter().enumerate() {
             out.push_str(if at > 0 { ", " } else { "" });
-            typed(&mut out, value);
+            typed(&mut out, &Flags::default(), value, limit);
         }
         out.push(')');
     }
     (out.len() <= limit).then_some(out)
 }
 
-/// Appends a value with its type, for Go's notes: `string=x`.
-fn typed(out: &mut String, value: &Value) {
+/// Appends a value with its type, for Go's notes: `string=x`. As in Go, the flags are for the value.
+fn typed(out: &mut String, flags: &Flags, value: &Value, limit: usize) {
     if matches!(value, Value::Nil | Value::Missing) {
         return out.push_str("<nil>");
     }
     out.push_str(value.type_name());
     out.push('=');
-    value.push(out);
+    push(out, flags, 'v', value, limit);
 }
 
-fn push(out: &mut String, flags: &Flags, verb: char, value: &Value) {
-    let is_value = matches!(verb, 'v' | 's');
+/// Appends `value`. The items of a list or map beyond `limit` bytes are left out.
+fn push(out: &mut String, flags: &Flags, verb: char, value: &Value, limit: usize) {
     let text = match (verb, value) {
         ('T', Value::Nil | Value::Missing) => "<nil>".to_owned(),
         ('T', value) => value.type_name().to_owned(),
@@ -169,9 +169,9 @@ fn push(out: &mut String, flags: &Flags, verb: char, value: &Value) {
         ('q', Value::Text(text)) => quote_by(&cut(text, flags), flags),
         ('x' | 'X', Value::Text(text)) => bytes(text, flags, verb == 'X'),
         ('v' | 's' | 'q', Value::Printed(printed)) => {
-            return push(out, flags, verb, &Value::text(&printed.0));
+            return push(out, flags, verb, &Value::text(&printed.0), limit);
         }
-        (verb, Value::Printed(printed)) => return push(out, flags, verb, &printed.1),
+        (verb, Value::Printed(printed)) => return push(out, flags, verb, &printed.1, limit),
         ('v' | 't', Value::Bool(_)) => plain(value),
         ('v' | 'd', Value::Int(number)) => return pad_number(out, flags, *number, ""),
         ('x', Value::Int(number)) => return pad_number(out, flags, *number, "x"),
@@ -206,27 +206,42 @@ fn push(out: &mut String, flags: &Flags, verb: char, value: &Value) {
         (_, Value::List(items)) => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
+                if out.len() > limit {
+                    return;
+                }
                 out.push_str(if at > 0 { " " } else { "" });
-                push(out, flags, verb, item);
+                push(out, flags, verb, item, limit);
             }
             return out.push(']');
         }
         (_, Value::Map(items)) => {
             out.push_str("map[");
             for (at, (key, item)) in items.iter().enumerate() {
+                if out.len() > limit {
+                    return;
+                }
                 out.push_str(if at > 0 { " " } else { "" });
-                push(out, flags, verb, &Value::Text(key.clone()));
+                push(out, flags, verb, &Value::Text(key.clone()), limit);
                 out.push(':');
-                push(out, flags, verb, item);
+                push(out, flags, verb, item, limit);
             }
             return out.push(']');
         }
-        (_, Value::NilList | Value::NilMap) => plain(value),
-        (_, Value::Struct(_) | Value::Time(_) | Value::Omitted(_)) if is_value => plain(value),
+        (_, Value::Struct(object)) => {
+            out.push('{');
+            for (at, (_, field)) in object.fields.iter().enumerate() {
+                out.push_str(if at > 0 { " " } else { "" });
+                push(out, flags, verb, field, limit);
+            }
+            return out.push('}');
+        }
+        (_, Value::Omitted(value)) => return push(out, flags, verb, value, limit),
+        (_, Value::NilList | Value::NilMap) => return value.push(out),
+        ('v' | 's', Value::Time(_)) => plain(value),
         (verb, value) => {
-            let mut note = format!("%!{verb}(");
-            typed(&mut note, value);
-            note + ")"
+            out.extend(['%', '!', verb, '(']);
+            typed(out, flags, value, limit);
+            return out.push(')');
         }
     };
     pad(out, flags, &text);

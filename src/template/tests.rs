@@ -52,6 +52,7 @@ fn printf_formats_as_gos_does() {
             "[   a    b]|[\"a\"]|[]string{\"a\"}",
         ),
         ("%T|%d\" nil nil", "<nil>|%!d(<nil>)"),
+        ("%5d|%+c|%5d\" \"a\" 1.5 true", "%!d(string=    a)|%!c(float64=+1.5)|%!d(bool= true)"),
     ] {
         assert_eq!(shown(&format!("{{{{printf \"{source}}}}}")), text, "{source}");
     }
@@ -68,6 +69,7 @@ fn a_duration_prints_as_text_and_is_a_number() {
         shown("{{.Interval}} {{.}} {{printf \"%v %d\" .Interval .Interval}}"),
         "30s {30s} 30s 30"
     );
+    assert_eq!(shown("{{printf \"%05d|%t\" . .}}"), "{00030}|{%!t(int=30)}");
     assert_eq!(shown("{{json .Interval}} {{eq .Interval 30}} {{print .Interval}}"), "30 true 30s");
 }
 
@@ -166,6 +168,18 @@ fn errors_are_worded_as_dockers() {
         ("{{1 | 2}}", " non executable command in pipeline stage 2"),
         ("{{/* x }}", " unclosed comment"),
         ("{{range $a, $b, $c := .X}}{{end}}", " too many declarations in range"),
+        (
+            "{{lt .Mounts 1}}",
+            "2: executing \"\" at <lt .Mounts 1>: error calling lt: invalid type for comparison",
+        ),
+        (
+            "{{lt 1 \"a\"}}",
+            "2: executing \"\" at <lt 1 \"a\">: error calling lt: incompatible types for comparison",
+        ),
+        (
+            "{{range .State.Health}}{{else}}none{{end}}",
+            "14: executing \"\" at <.State.Health>: map has no entry for key \"Health\"",
+        ),
         ("{{len}}", "2: executing \"\" at <len>: wrong number of args for len: want 1 got 0"),
     ] {
         assert_eq!(rendered(source), format!("ERROR {running}{text}"), "{source}");
@@ -206,6 +220,16 @@ fn what_a_template_takes_is_bounded() {
             "too large",
         ),
         ("{{range 1000000}}{{printf \"%1000000d\" 1}}{{end}}".to_owned(), "too large"),
+        // The arguments' bytes and the names that are searched count as steps.
+        (
+            "{{$x := pad \"a\" 1000000 1}}{{range 2000}}{{if eq $x \"\"}}{{end}}{{end}}".to_owned(),
+            "too many steps",
+        ),
+        (
+            (0..1000).map(|at| format!("{{{{$a{at} := 1}}}}")).collect::<String>()
+                + "{{range 200000}}{{if $a0}}{{end}}{{end}}",
+            "too many steps",
+        ),
         (format!("{{{{{}1{}}}}}", "(".repeat(10_000), ")".repeat(10_000)), "levels deep"),
         ("{{if 1}}".repeat(10_000), "levels deep"),
     ] {
