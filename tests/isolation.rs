@@ -4,13 +4,6 @@ mod support;
 
 use support::{Host, eventually};
 
-fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
-    let mut args = vec!["run", "--rm"];
-    args.extend(flags);
-    args.extend(["bb", "sh", "-c", script]);
-    host.mydocker(args)
-}
-
 fn host_namespace(kind: &str) -> String {
     std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().display().to_string() + "\n"
 }
@@ -19,29 +12,27 @@ fn host_namespace(kind: &str) -> String {
 fn a_container_has_its_own_namespaces() {
     let host = Host::with_busybox();
     for kind in ["pid", "mnt", "uts", "ipc", "net", "cgroup"] {
-        let own =
-            shell(&host, &["--net", "none"], &format!("readlink /proc/self/ns/{kind}")).text();
+        let own = host.shell(&["--net", "none"], &format!("readlink /proc/self/ns/{kind}")).text();
         assert!(own.starts_with(kind));
         assert_ne!(own + "\n", host_namespace(kind), "{kind}");
     }
-    shell(&host, &[], "echo $$; ps -o pid | wc -l").stdout_has("1\n");
+    host.shell(&[], "echo $$; ps -o pid | wc -l").stdout_has("1\n");
 }
 
 #[test]
 fn a_container_can_share_the_hosts_namespaces() {
     let host = Host::with_busybox();
     for (flag, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--net", "net")] {
-        shell(&host, &[flag, "host"], &format!("readlink /proc/self/ns/{kind}"))
+        host.shell(&[flag, "host"], &format!("readlink /proc/self/ns/{kind}"))
             .stdout(&host_namespace(kind));
     }
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    shell(&host, &["--uts", "host"], "hostname").stdout(&format!("{name}\n"));
-    shell(&host, &["--net", "host"], "hostname").stdout(&format!("{name}\n"));
-    shell(&host, &["--uts", "host", "-h", "x"], "hostname").refused("--hostname");
+    host.shell(&["--uts", "host"], "hostname").stdout(&format!("{name}\n"));
+    host.shell(&["--net", "host"], "hostname").stdout(&format!("{name}\n"));
+    host.shell(&["--uts", "host", "-h", "x"], "hostname").refused("--hostname");
     // The container sees the host's processes, also this test's.
     let test = std::process::id();
-    shell(&host, &["--pid", "host"], &format!("test -d /proc/{test} && echo seen"))
-        .stdout("seen\n");
+    host.shell(&["--pid", "host"], &format!("test -d /proc/{test} && echo seen")).stdout("seen\n");
 }
 
 /// A restart by policy joins the present namespaces of the other container, not the former ones.
@@ -69,13 +60,13 @@ fn a_container_can_share_another_containers_namespaces() {
     for (flag, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--net", "net")] {
         let script = format!("readlink /proc/self/ns/{kind}");
         let theirs = host.mydocker(["exec", "one", "sh", "-c", &script]).text();
-        shell(&host, &[flag, "container:one"], &script).stdout(&format!("{theirs}\n"));
+        host.shell(&[flag, "container:one"], &script).stdout(&format!("{theirs}\n"));
     }
-    shell(&host, &["--uts", "container:one"], "hostname").stdout("uno\n");
-    shell(&host, &["--pid", "container:one"], "ps -o args").stdout_has("sleep 1000");
-    shell(&host, &["--pid", "container:nobody"], "true").refused("nobody");
+    host.shell(&["--uts", "container:one"], "hostname").stdout("uno\n");
+    host.shell(&["--pid", "container:one"], "ps -o args").stdout_has("sleep 1000");
+    host.shell(&["--pid", "container:nobody"], "true").refused("nobody");
     host.mydocker(["stop", "-t", "0", "one"]);
-    shell(&host, &["--net", "container:one"], "true").refused("not running");
+    host.shell(&["--net", "container:one"], "true").refused("not running");
     host.mydocker(["ps", "-aq"]).stdout_has("");
     assert_eq!(host.mydocker(["ps", "-aq"]).lines().len(), 1);
 }
@@ -99,16 +90,16 @@ fn a_container_has_its_own_hostname_hosts_and_resolv_conf() {
         "--dns-search",
         "lan",
     ];
-    shell(&host, &flags, "hostname; cat /etc/hostname").stdout("box\nbox\n");
-    shell(&host, &flags, "cat /etc/hosts")
+    host.shell(&flags, "hostname; cat /etc/hostname").stdout("box\nbox\n");
+    host.shell(&flags, "cat /etc/hosts")
         .stdout_has("127.0.0.1\tlocalhost\n")
         .stdout_has("10.9.8.7\tdb\n")
         .stdout_has("fd00::1\tsix\n");
-    shell(&host, &flags, "cat /etc/resolv.conf")
+    host.shell(&flags, "cat /etc/resolv.conf")
         .stdout_has("nameserver 10.0.0.53\n")
         .stdout_has("search lan\n");
     // The container may change its own hosts file, and no other.
-    shell(&host, &[], "echo 1.2.3.4 x >>/etc/hosts && grep -c 1.2.3.4 /etc/hosts").stdout("1\n");
+    host.shell(&[], "echo 1.2.3.4 x >>/etc/hosts && grep -c 1.2.3.4 /etc/hosts").stdout("1\n");
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap();
     assert!(!hosts.contains("1.2.3.4 x"));
 }
@@ -116,10 +107,10 @@ fn a_container_has_its_own_hostname_hosts_and_resolv_conf() {
 #[test]
 fn without_a_network_there_is_loopback() {
     let host = Host::with_busybox();
-    shell(&host, &["--net", "none"], "ip -o link | wc -l; ip -o addr show lo")
+    host.shell(&["--net", "none"], "ip -o link | wc -l; ip -o addr show lo")
         .stdout_has("1\n")
         .stdout_has("127.0.0.1/8");
-    shell(&host, &["--net", "none"], "ping -c 1 -W 60 127.0.0.1 >/dev/null && echo up")
+    host.shell(&["--net", "none"], "ping -c 1 -W 60 127.0.0.1 >/dev/null && echo up")
         .stdout("up\n");
 }
 
@@ -128,17 +119,15 @@ fn a_container_has_the_standard_devices_and_links() {
     let host = Host::with_busybox();
     let script = "cd /dev; for d in null zero full random urandom tty ptmx; do \
         test -c $d && echo $d; done; for l in fd stdin stdout stderr; do readlink $l; done; ls -d pts shm mqueue";
-    shell(&host, &[], script).stdout(
+    host.shell(&[], script).stdout(
         "null\nzero\nfull\nrandom\nurandom\ntty\nptmx\n/proc/self/fd\n/proc/self/fd/0\n\
          /proc/self/fd/1\n/proc/self/fd/2\nmqueue\npts\nshm\n",
     );
-    shell(&host, &["-t"], "test -c /dev/console && tty").stdout("/dev/pts/0\r\n");
-    shell(&host, &[], "echo x >/dev/full").exits(1);
-    shell(&host, &[], "head -c 3 /dev/zero | wc -c; echo x >/dev/null").stdout("3\n");
-    shell(&host, &[], "echo out >/dev/stdout; echo err >/dev/stderr")
-        .stdout("out\n")
-        .stderr("err\n");
-    shell(&host, &["-u", "app"], "echo out >/dev/stdout; echo err >/dev/stderr")
+    host.shell(&["-t"], "test -c /dev/console && tty").stdout("/dev/pts/0\r\n");
+    host.shell(&[], "echo x >/dev/full").exits(1);
+    host.shell(&[], "head -c 3 /dev/zero | wc -c; echo x >/dev/null").stdout("3\n");
+    host.shell(&[], "echo out >/dev/stdout; echo err >/dev/stderr").stdout("out\n").stderr("err\n");
+    host.shell(&["-u", "app"], "echo out >/dev/stdout; echo err >/dev/stderr")
         .stdout("out\n")
         .stderr("err\n");
 }
@@ -148,14 +137,14 @@ fn proc_sys_and_mqueue_are_mounted() {
     let host = Host::with_busybox();
     let script = "for m in /proc /sys /dev /dev/pts /dev/shm /dev/mqueue; do \
         grep \" $m \" /proc/mounts | cut -d' ' -f2,3; done";
-    shell(&host, &[], script).stdout(
+    host.shell(&[], script).stdout(
         "/proc proc\n/sys sysfs\n/dev tmpfs\n/dev/pts devpts\n/dev/shm tmpfs\n/dev/mqueue mqueue\n",
     );
-    shell(&host, &[], "touch /sys/x 2>&1").exits(1).stdout_has("Read-only");
-    shell(&host, &[], "echo 1 >/proc/sys/kernel/panic").exits(1);
-    shell(&host, &["--shm-size", "2m"], "df -k /dev/shm | tail -n 1 | awk '{print $2}'")
+    host.shell(&[], "touch /sys/x 2>&1").exits(1).stdout_has("Read-only");
+    host.shell(&[], "echo 1 >/proc/sys/kernel/panic").exits(1);
+    host.shell(&["--shm-size", "2m"], "df -k /dev/shm | tail -n 1 | awk '{print $2}'")
         .stdout("2048\n");
-    shell(&host, &[], "df -k /dev/shm | tail -n 1 | awk '{print $2}'").stdout("65536\n");
+    host.shell(&[], "df -k /dev/shm | tail -n 1 | awk '{print $2}'").stdout("65536\n");
 }
 
 #[test]
@@ -170,16 +159,15 @@ fn sysctls_of_the_containers_namespaces_are_set() {
     let host = Host::with_busybox();
     let flags =
         ["--net", "none", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "kernel.msgmax=9000"];
-    shell(&host, &flags, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax")
+    host.shell(&flags, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax")
         .stdout("1\n9000\n");
-    shell(&host, &["--sysctl", "kernel.panic=1"], "true").refused("kernel.panic");
-    shell(&host, &["--net", "host", "--sysctl", "net.ipv4.ip_forward=1"], "true")
-        .refused("--sysctl");
-    shell(&host, &["--net", "none", "--sysctl", "net.no.such=1"], "true").refused("net.no.such");
+    host.shell(&["--sysctl", "kernel.panic=1"], "true").refused("kernel.panic");
+    host.shell(&["--net", "host", "--sysctl", "net.ipv4.ip_forward=1"], "true").refused("--sysctl");
+    host.shell(&["--net", "none", "--sysctl", "net.no.such=1"], "true").refused("net.no.such");
     host.mydocker(["ps", "-aq"]).stdout("");
     // The network of another container is not this container's to change.
     host.mydocker(["run", "-d", "--name", "owner", "--net", "none", "bb", "sleep", "1000"]).text();
-    shell(&host, &["--net", "container:owner", "--sysctl", "net.ipv4.ip_forward=1"], "true")
+    host.shell(&["--net", "container:owner", "--sysctl", "net.ipv4.ip_forward=1"], "true")
         .refused("another container's network");
 }
 
@@ -191,19 +179,19 @@ fn users_listen_on_all_ports_and_may_ping() {
     // The setting allows this, not a capability.
     for flags in [&["--net", "none"][..], &["--userns", "auto", "--net", "none"]] {
         let flags = [flags, &["-u", "4242:4343", "--cap-drop", "all"]].concat();
-        shell(&host, &flags, script).stdout("listens\n");
+        host.shell(&flags, script).stdout("listens\n");
     }
     let settings = "cd /proc/sys/net/ipv4 && cat ip_unprivileged_port_start ping_group_range";
-    shell(&host, &["--net", "none"], settings).stdout("0\n0\t2147483647\n");
-    shell(&host, &["--net", "none", "--userns", "100000:100000:5000"], settings)
+    host.shell(&["--net", "none"], settings).stdout("0\n0\t2147483647\n");
+    host.shell(&["--net", "none", "--userns", "100000:100000:5000"], settings)
         .stdout("0\n0\t4999\n");
     let own = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=81", "--sysctl"];
     let own = [&["--net", "none"][..], &own, &["net.ipv4.ping_group_range=1 0"]].concat();
-    shell(&host, &own, settings).stdout("81\n1\t0\n");
+    host.shell(&own, settings).stdout("81\n1\t0\n");
     // The host's settings do not change.
     let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
     let hosts = read("ip_unprivileged_port_start") + &read("ping_group_range");
-    shell(&host, &["--net", "host"], settings).stdout(&hosts);
+    host.shell(&["--net", "host"], settings).stdout(&hosts);
     assert_eq!(hosts, read("ip_unprivileged_port_start") + &read("ping_group_range"));
 }
 
@@ -222,17 +210,17 @@ fn device_takes_a_directory() {
     let list =
         "cd /dev/snd && find . -type c | sort && ls | wc -l && head -c 3 by-path/pcm | wc -c";
     let flag = format!("{}:/dev/snd:r", sound.display());
-    shell(&host, &["--device", &flag], list).stdout("./by-path/pcm\n./control\n2\n3\n");
+    host.shell(&["--device", &flag], list).stdout("./by-path/pcm\n./control\n2\n3\n");
     let empty = host.scratch().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let flag = format!("{}:/dev/x", empty.display());
-    shell(&host, &["--device", &flag], "true").refused("no device lies below");
+    host.shell(&["--device", &flag], "true").refused("no device lies below");
 }
 
 #[test]
 fn device_takes_a_device_of_the_host() {
     let host = Host::with_busybox();
-    shell(&host, &["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")
+    host.shell(&["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")
         .stdout("ok\n");
     // A device that no container has by default.
     let disk = host.scratch().join("loop");
@@ -240,11 +228,11 @@ fn device_takes_a_device_of_the_host() {
     let made = std::process::Command::new("mknod").args([disk, "b", "7", "0"]).status();
     assert!(made.unwrap().success());
     let flag = format!("{disk}:/dev/disk:r");
-    shell(&host, &["--device", &flag], "test -b /dev/disk && : </dev/disk && echo ok")
+    host.shell(&["--device", &flag], "test -b /dev/disk && : </dev/disk && echo ok")
         .stdout("ok\n");
-    shell(&host, &["--device", &flag], ": >/dev/disk").exits(1).stderr_has("not permitted");
-    shell(&host, &[], "mknod /disk b 7 0 && : </disk").exits(1).stderr_has("not permitted");
-    shell(&host, &["--device", "/dev/nosuch"], "true").exits(127).complains("/dev/nosuch");
+    host.shell(&["--device", &flag], ": >/dev/disk").exits(1).stderr_has("not permitted");
+    host.shell(&[], "mknod /disk b 7 0 && : </disk").exits(1).stderr_has("not permitted");
+    host.shell(&["--device", "/dev/nosuch"], "true").exits(127).complains("/dev/nosuch");
 }
 
 #[test]

@@ -8,13 +8,6 @@ use std::process::Command;
 
 use support::{Host, eventually};
 
-fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
-    let mut args = vec!["run", "--rm"];
-    args.extend(flags);
-    args.extend(["bb", "sh", "-c", script]);
-    host.mydocker(args)
-}
-
 #[test]
 fn a_bind_mounts_a_directory_of_the_host() {
     let host = Host::with_busybox();
@@ -22,29 +15,28 @@ fn a_bind_mounts_a_directory_of_the_host() {
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("in"), "from host\n").unwrap();
     let flag = format!("{}:/data", dir.display());
-    shell(&host, &["-v", &flag], "cat /data/in; echo from container >/data/out")
+    host.shell(&["-v", &flag], "cat /data/in; echo from container >/data/out")
         .stdout("from host\n");
     assert_eq!(std::fs::read_to_string(dir.join("out")).unwrap(), "from container\n");
     let read_only = format!("{flag}:ro");
-    shell(&host, &["-v", &read_only], "echo x >/data/in").exits(1).stderr_has("Read-only");
-    shell(&host, &["-v", &format!("{flag}:rw")], "echo x >/data/x");
-    shell(&host, &["-v", &format!("{flag}:bogus")], "true").refused("bogus");
+    host.shell(&["-v", &read_only], "echo x >/data/in").exits(1).stderr_has("Read-only");
+    host.shell(&["-v", &format!("{flag}:rw")], "echo x >/data/x");
+    host.shell(&["-v", &format!("{flag}:bogus")], "true").refused("bogus");
 }
 
 #[test]
 fn a_missing_directory_is_made_and_a_file_can_be_bound() {
     let host = Host::with_busybox();
     let missing = host.scratch().join("not/yet/there");
-    shell(&host, &["-v", &format!("{}:/new/place", missing.display())], "touch /new/place/x");
+    host.shell(&["-v", &format!("{}:/new/place", missing.display())], "touch /new/place/x");
     assert!(missing.join("x").exists());
     let file = host.file("file", "content\n");
     let flag = format!("{}:/etc/app/conf", file.display());
-    shell(&host, &["-v", &flag], "cat /etc/app/conf; echo more >>/etc/app/conf")
-        .stdout("content\n");
+    host.shell(&["-v", &flag], "cat /etc/app/conf; echo more >>/etc/app/conf").stdout("content\n");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "content\nmore\n");
     // A file of the image is covered.
     let flag = format!("{}:/etc/passwd:ro", file.display());
-    shell(&host, &["-v", &flag], "head -n 1 /etc/passwd").stdout("content\n");
+    host.shell(&["-v", &flag], "head -n 1 /etc/passwd").stdout("content\n");
 }
 
 #[test]
@@ -70,21 +62,20 @@ fn mounts_can_be_nested_in_any_order() {
     let flag = |name: &str, to: &str| format!("{}:{to}", dir.join(name).display());
     // The inner mount comes first: the order on the command line must not matter.
     let flags = [&flag("b", "/m/inner"), &flag("a", "/m"), &flag("c", "/other")];
-    shell(
-        &host,
+    host.shell(
         &["-v", flags[0], "-v", flags[1], "-v", flags[2]],
         "cat /m/name /m/inner/name /other/name",
     )
     .stdout("a\nb\nc\n");
-    shell(&host, &["-v", flags[1], "-v", &flag("b", "/m")], "true").refused("/m");
+    host.shell(&["-v", flags[1], "-v", &flag("b", "/m")], "true").refused("/m");
 }
 
 #[test]
 fn a_named_volume_outlives_its_containers() {
     let host = Host::with_busybox();
-    shell(&host, &["-v", "data:/data"], "echo kept >/data/file");
-    shell(&host, &["-v", "data:/elsewhere"], "cat /elsewhere/file").stdout("kept\n");
-    shell(&host, &["--mount", "type=volume,src=data,dst=/d,readonly"], "echo x >/d/file")
+    host.shell(&["-v", "data:/data"], "echo kept >/data/file");
+    host.shell(&["-v", "data:/elsewhere"], "cat /elsewhere/file").stdout("kept\n");
+    host.shell(&["--mount", "type=volume,src=data,dst=/d,readonly"], "echo x >/d/file")
         .exits(1)
         .stderr_has("Read-only");
     host.mydocker(["volume", "ls", "-q"]).stdout("data\n");
@@ -97,12 +88,12 @@ fn a_named_volume_outlives_its_containers() {
 #[test]
 fn an_empty_volume_is_filled_from_the_image() {
     let host = Host::with_busybox();
-    shell(&host, &["-v", "etc:/etc"], "grep -c app /etc/passwd; touch /etc/mine").stdout("1\n");
-    shell(&host, &["-v", "etc:/e"], "ls /e/mine /e/passwd").stdout("/e/mine\n/e/passwd\n");
-    shell(&host, &["--mount", "type=volume,src=bare,dst=/etc,volume-nocopy"], "ls /etc/passwd")
+    host.shell(&["-v", "etc:/etc"], "grep -c app /etc/passwd; touch /etc/mine").stdout("1\n");
+    host.shell(&["-v", "etc:/e"], "ls /e/mine /e/passwd").stdout("/e/mine\n/e/passwd\n");
+    host.shell(&["--mount", "type=volume,src=bare,dst=/etc,volume-nocopy"], "ls /etc/passwd")
         .exits(1);
     // The volume also gets the owner and the mode of the directory.
-    shell(&host, &["-v", "tmp:/tmp"], "stat -c %a /tmp").stdout("1777\n");
+    host.shell(&["-v", "tmp:/tmp"], "stat -c %a /tmp").stdout("1777\n");
 }
 
 /// Makes the image `full` with files at /d, which `script` makes in /d.
@@ -185,7 +176,7 @@ fn a_volume_is_filled_with_holes_links_and_deep_directories() {
 fn anonymous_volumes_go_with_their_container() {
     let host = Host::with_busybox();
     let volumes = || host.mydocker(["volume", "ls", "-q"]).lines().len();
-    shell(&host, &["-v", "/data"], "touch /data/x");
+    host.shell(&["-v", "/data"], "touch /data/x");
     assert_eq!(volumes(), 0);
     host.mydocker(["run", "--name", "keeps", "-v", "/data", "bb", "touch", "/data/x"]);
     host.mydocker(["rm", "keeps"]);
@@ -202,14 +193,13 @@ fn mount_takes_keys_and_values() {
     let dir = host.scratch();
     host.file("x", "x\n");
     let bind = format!("type=bind,source={},target=/d", dir.display());
-    shell(&host, &["--mount", &bind], "cat /d/x").stdout("x\n");
+    host.shell(&["--mount", &bind], "cat /d/x").stdout("x\n");
     for read_only in ["readonly", "ro", "readonly=true"] {
-        shell(&host, &["--mount", &format!("{bind},{read_only}")], "touch /d/y").exits(1);
+        host.shell(&["--mount", &format!("{bind},{read_only}")], "touch /d/y").exits(1);
     }
     let missing = format!("type=bind,src={}/missing,dst=/d", dir.display());
-    shell(&host, &["--mount", &missing], "true").refused("missing");
-    shell(
-        &host,
+    host.shell(&["--mount", &missing], "true").refused("missing");
+    host.shell(
         &["--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700"],
         "stat -c %a /t; df -k /t | tail -n 1 | awk '{print $2}'",
     )
@@ -222,22 +212,20 @@ fn mount_takes_keys_and_values() {
         ("type=bind,src=relative,dst=/d", "'relative'"),
         ("type=bind,src=/tmp,dst=d", "'d'"),
     ] {
-        shell(&host, &["--mount", bad], "true").refused(part);
+        host.shell(&["--mount", bad], "true").refused(part);
     }
 }
 
 #[test]
 fn tmpfs_is_empty_and_in_memory() {
     let host = Host::with_busybox();
-    shell(
-        &host,
+    host.shell(
         &["--tmpfs", "/etc"],
         "ls /etc | grep -vE 'hosts|hostname|resolv.conf'; \
         grep ' /etc ' /proc/mounts | cut -d' ' -f3",
     )
     .stdout("tmpfs\n");
-    shell(
-        &host,
+    host.shell(
         &["--tmpfs", "/t:size=2m,mode=1777"],
         "stat -c %a /t; dd if=/dev/zero of=/t/x bs=1M count=3 2>&1",
     )
@@ -245,30 +233,29 @@ fn tmpfs_is_empty_and_in_memory() {
     .stdout_has("1777")
     .stdout_has("No space left");
     // The options are Docker's defaults.
-    shell(&host, &["--tmpfs", "/t"], "grep ' /t ' /proc/mounts").stdout_has("nosuid,nodev,noexec");
-    shell(&host, &["--tmpfs", "/t:exec"], "cp /bin/busybox /t/echo && /t/echo ran").stdout("ran\n");
-    shell(&host, &["--tmpfs", "/t:bogus=1"], "true").refused("bogus");
+    host.shell(&["--tmpfs", "/t"], "grep ' /t ' /proc/mounts").stdout_has("nosuid,nodev,noexec");
+    host.shell(&["--tmpfs", "/t:exec"], "cp /bin/busybox /t/echo && /t/echo ran").stdout("ran\n");
+    host.shell(&["--tmpfs", "/t:bogus=1"], "true").refused("bogus");
 }
 
 #[test]
 fn a_read_only_root_can_have_writable_mounts() {
     let host = Host::with_busybox();
-    shell(&host, &["--read-only"], "touch /x").exits(1).stderr_has("Read-only");
-    shell(&host, &["--read-only"], "echo x >/dev/null; touch /dev/shm/x && echo ok").stdout("ok\n");
-    shell(
-        &host,
+    host.shell(&["--read-only"], "touch /x").exits(1).stderr_has("Read-only");
+    host.shell(&["--read-only"], "echo x >/dev/null; touch /dev/shm/x && echo ok").stdout("ok\n");
+    host.shell(
         &["--read-only", "--tmpfs", "/run", "-v", "data:/data"],
         "touch /run/x /data/x && echo ok",
     )
     .stdout("ok\n");
-    shell(&host, &["--read-only", "-w", "/made/deep"], "pwd").stdout("/made/deep\n");
-    shell(&host, &["--read-only", "-w", "/made"], "touch x").exits(1).stderr_has("Read-only");
-    shell(&host, &["--read-only", "-w", "/made", "--userns", "auto"], "stat -c %u .").stdout("0\n");
+    host.shell(&["--read-only", "-w", "/made/deep"], "pwd").stdout("/made/deep\n");
+    host.shell(&["--read-only", "-w", "/made"], "touch x").exits(1).stderr_has("Read-only");
+    host.shell(&["--read-only", "-w", "/made", "--userns", "auto"], "stat -c %u .").stdout("0\n");
     // The files that the engine mounts do not reach the host's disk either.
     for file in ["hosts", "hostname", "resolv.conf"] {
         let script = format!("echo x >>/etc/{file}");
-        shell(&host, &["--read-only"], &script).exits(1).stderr_has("Read-only");
-        shell(&host, &[], &script);
+        host.shell(&["--read-only"], &script).exits(1).stderr_has("Read-only");
+        host.shell(&[], &script);
     }
 }
 
@@ -276,7 +263,7 @@ fn a_read_only_root_can_have_writable_mounts() {
 fn changes_stay_in_the_container() {
     let host = Host::with_busybox();
     host.mydocker(["run", "--name", "w", "bb", "sh", "-c", "echo mine >/file; rm /etc/group"]);
-    shell(&host, &[], "ls /file /etc/group 2>/dev/null").exits(1).stdout("/etc/group\n");
+    host.shell(&[], "ls /file /etc/group 2>/dev/null").exits(1).stdout("/etc/group\n");
     host.mydocker(["start", "-a", "w"]).exits(1).stderr_has("/etc/group");
     host.mydocker(["rm", "w"]);
 }
@@ -320,7 +307,7 @@ fn host_files_keep_their_owners() {
     let dir = host.scratch().join("d");
     std::fs::create_dir(&dir).unwrap();
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).unwrap();
-    shell(&host, &["-u", "app", "-v", &format!("{}:/d", dir.display())], "touch /d/x");
+    host.shell(&["-u", "app", "-v", &format!("{}:/d", dir.display())], "touch /d/x");
     assert_eq!(std::fs::metadata(dir.join("x")).unwrap().uid(), 1234);
 }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use support::Host;
+use support::chance::Chance;
 use support::tar::Tar;
 
 fn sha256(bytes: &[u8]) -> String {
@@ -123,33 +124,21 @@ enum Node {
     Directory { opaque: bool, below: BTreeMap<String, Node> },
 }
 
-/// Pseudo-random numbers, the same for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
+fn random_layer(chance: &mut Chance, depth: u32) -> BTreeMap<String, Node> {
+    let mut nodes = BTreeMap::new();
+    for name in ["a", "b", "c"] {
+        let node = match chance.below(20) {
+            0..4 => Node::File(format!("{:x}", chance.below(1 << 32))),
+            4..7 => Node::Whiteout,
+            7..15 if depth > 0 => {
+                let opaque = chance.below(3) == 0;
+                Node::Directory { opaque, below: random_layer(chance, depth - 1) }
+            }
+            _ => continue,
+        };
+        nodes.insert(name.to_owned(), node);
     }
-
-    fn layer(&mut self, depth: u32) -> BTreeMap<String, Node> {
-        let mut nodes = BTreeMap::new();
-        for name in ["a", "b", "c"] {
-            let node = match self.below(20) {
-                0..4 => Node::File(format!("{:x}", self.below(1 << 32))),
-                4..7 => Node::Whiteout,
-                7..15 if depth > 0 => {
-                    let opaque = self.below(3) == 0;
-                    Node::Directory { opaque, below: self.layer(depth - 1) }
-                }
-                _ => continue,
-            };
-            nodes.insert(name.to_owned(), node);
-        }
-        nodes
-    }
+    nodes
 }
 
 fn write(mut tar: Tar, above: &str, nodes: &BTreeMap<String, Node>) -> Tar {
@@ -224,8 +213,8 @@ fn found(directory: &Path, above: &str, lines: &mut Vec<String>) {
 fn repeated_layers_merge_as_if_applied_in_order() {
     let host = Host::new();
     for seed in 1..=24_u64 {
-        let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let pool: Vec<_> = (0..3).map(|_| chance.layer(3)).collect();
+        let mut chance = Chance::of(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let pool: Vec<_> = (0..3).map(|_| random_layer(&mut chance, 3)).collect();
         let chosen: Vec<usize> = (0..7).map(|_| chance.below(3) as usize).collect();
         let mut tree = BTreeMap::new();
         for &at in &chosen {

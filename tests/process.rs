@@ -4,14 +4,6 @@ mod support;
 
 use support::Host;
 
-/// Runs `run --rm FLAGS bb sh -c SCRIPT`.
-fn shell(host: &Host, flags: &[&str], script: &str) -> support::Done {
-    let mut args = vec!["run", "--rm"];
-    args.extend(flags);
-    args.extend(["bb", "sh", "-c", script]);
-    host.mydocker(args)
-}
-
 #[test]
 fn the_environment_is_the_same_as_dockers() {
     let host = Host::with_busybox();
@@ -58,19 +50,19 @@ fn env_file_sets_variables() {
     let host = Host::with_busybox();
     let file = host.file("env", "# a comment\n\nA=from file\nB=1=2\n  C=3\n");
     let file = file.to_str().unwrap();
-    shell(&host, &["--env-file", file, "-e", "A=flag"], "echo $A,$B,$C").stdout("flag,1=2,3\n");
+    host.shell(&["--env-file", file, "-e", "A=flag"], "echo $A,$B,$C").stdout("flag,1=2,3\n");
     let bad = host.file("bad", "no good name=1\n");
-    shell(&host, &["--env-file", bad.to_str().unwrap()], "env").refused("bad");
+    host.shell(&["--env-file", bad.to_str().unwrap()], "env").refused("bad");
 }
 
 #[test]
 fn a_missing_working_directory_is_made() {
     let host = Host::with_busybox();
-    shell(&host, &[], "pwd").stdout("/\n");
-    shell(&host, &["-w", "/tmp"], "pwd").stdout("/tmp\n");
-    shell(&host, &["--workdir", "/new/deep"], "pwd").stdout("/new/deep\n");
-    shell(&host, &["-w", "/etc/passwd"], "pwd").exits(125).stdout("").complains("/etc/passwd");
-    shell(&host, &["-w", "relative"], "pwd").refused("relative");
+    host.shell(&[], "pwd").stdout("/\n");
+    host.shell(&["-w", "/tmp"], "pwd").stdout("/tmp\n");
+    host.shell(&["--workdir", "/new/deep"], "pwd").stdout("/new/deep\n");
+    host.shell(&["-w", "/etc/passwd"], "pwd").exits(125).stdout("").complains("/etc/passwd");
+    host.shell(&["-w", "relative"], "pwd").refused("relative");
 }
 
 #[test]
@@ -88,7 +80,7 @@ fn init_reaps_orphans_and_forwards_signals() {
     // Wait until no orphan is left, not even as a zombie.
     let orphans = "for i in 1 2 3 4 5; do (sleep 0.01 &) ; done; \
         while ps -o comm | grep -q sleep; do :; done; echo $$";
-    assert_ne!(shell(&host, &["--init"], orphans).exits(0).text(), "1");
+    assert_ne!(host.shell(&["--init"], orphans).exits(0).text(), "1");
     let script = "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done";
     let mut run = host.background(["run", "--init", "--name", "i", "bb", "sh", "-c", script]);
     run.expect("ready");
@@ -100,16 +92,15 @@ fn init_reaps_orphans_and_forwards_signals() {
 fn ulimits_are_set() {
     let host = Host::with_busybox();
     let flags = ["--ulimit", "nofile=100:200", "--ulimit", "core=0", "--ulimit", "nproc=50"];
-    shell(
-        &host,
+    host.shell(
         &flags,
         "ulimit -Sn; ulimit -Hn; ulimit -c; awk '/processes/{print $3}' /proc/self/limits",
     )
     .stdout("100\n200\n0\n50\n");
-    shell(&host, &["--ulimit", "nofile=200:100"], "true").refused("nofile");
-    shell(&host, &["--ulimit", "nosuch=1"], "true").refused("nosuch");
+    host.shell(&["--ulimit", "nofile=200:100"], "true").refused("nofile");
+    host.shell(&["--ulimit", "nosuch=1"], "true").refused("nosuch");
     let flags = ["--oom-score-adj", "500"];
-    shell(&host, &flags, "cat /proc/self/oom_score_adj").stdout("500\n");
+    host.shell(&flags, "cat /proc/self/oom_score_adj").stdout("500\n");
 }
 
 #[test]
@@ -119,7 +110,7 @@ fn signals_have_their_defaults_and_none_is_blocked() {
     let expected = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n";
     host.mydocker(["run", "--rm", "bb", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"])
         .stdout(expected);
-    shell(&host, &["--init"], fields).stdout_has("SigBlk:\t0000000000000000\n");
+    host.shell(&["--init"], fields).stdout_has("SigBlk:\t0000000000000000\n");
 }
 
 /// Makes `command` inherit unusual settings: SIGCHLD ignored (as from cron), all other signals

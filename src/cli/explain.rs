@@ -3,9 +3,11 @@
 //! 80 columns. A phrase beside most headings names the kernel feature. `--json` prints the tree as
 //! JSON. `engine::explain` collects the facts.
 
+use miniserde::json;
+
 use super::escape;
 use super::flag::{Command, Flag, Group, Operand, spec};
-use super::json::{push_pretty, push_string};
+use super::json::push_pretty;
 use super::output::{print, print_painted};
 use super::style::{self, Style};
 use crate::engine::explain::Fact;
@@ -159,9 +161,9 @@ impl Page {
 /// Appends `{"key":…,"value":…,"parts":[…]}`, without `parts` if there are none.
 fn push_json(out: &mut String, fact: &Fact) {
     out.push_str("{\"key\":");
-    push_string(out, &fact.key);
+    out.push_str(&json::to_string(&fact.key));
     out.push_str(",\"value\":");
-    push_string(out, &fact.value);
+    out.push_str(&json::to_string(&fact.value));
     if !fact.parts.is_empty() {
         out.push_str(",\"parts\":[");
         for (at, part) in fact.parts.iter().enumerate() {

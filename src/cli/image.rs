@@ -88,6 +88,8 @@ fn images(call: &Invocation) -> Outcome {
     let mut images = engine.images()?;
     images.retain(|image| (args.all || !image.hidden) && passes(image, &filters));
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
+    let view = |listed| ImageView { listed, usage: None };
+    let images: Vec<ImageView> = images.into_iter().map(view).collect();
     print(&format.render(&images, FIELDS, &show)?)?;
     Ok(0)
 }
@@ -114,7 +116,7 @@ pub(super) static FIELDS: &[Field<ImageView>] = &[
     Field {
         name: "CreatedAt",
         header: "CREATED AT",
-        write: |image, _, out| match image.created {
+        write: |image, _, out| match image.listed.created {
             Some(created) => push_go_time(out, created),
             None => out.push_str("N/A"),
         },
@@ -122,7 +124,7 @@ pub(super) static FIELDS: &[Field<ImageView>] = &[
     Field {
         name: "CreatedSince",
         header: "CREATED",
-        write: |image, show, out| match image.created {
+        write: |image, show, out| match image.listed.created {
             Some(created) => push_ago(out, created, show.now),
             None => out.push_str("N/A"),
         },
@@ -131,18 +133,20 @@ pub(super) static FIELDS: &[Field<ImageView>] = &[
         name: "Digest",
         header: "DIGEST",
         write: |image, _, out| {
-            out.push_str(&image.digest.map_or("<none>".to_owned(), |digest| digest.to_string()))
+            out.push_str(
+                &image.listed.digest.map_or("<none>".to_owned(), |digest| digest.to_string()),
+            )
         },
     },
     Field {
         name: "ID",
         header: "IMAGE ID",
-        write: |image, show, out| push_id(out, &image.id.to_string(), show),
+        write: |image, show, out| push_id(out, &image.listed.id.to_string(), show),
     },
     Field {
         name: "Repository",
         header: "REPOSITORY",
-        write: |image, _, out| out.push_str(image.repository.as_deref().unwrap_or("<none>")),
+        write: |image, _, out| out.push_str(image.listed.repository.as_deref().unwrap_or("<none>")),
     },
     Field {
         name: "SharedSize",
@@ -152,24 +156,28 @@ pub(super) static FIELDS: &[Field<ImageView>] = &[
             None => out.push_str("N/A"),
         },
     },
-    Field { name: "Size", header: "SIZE", write: |image, _, out| push_human_size(out, image.size) },
+    Field {
+        name: "Size",
+        header: "SIZE",
+        write: |image, _, out| push_human_size(out, image.listed.size),
+    },
     Field {
         name: "Tag",
         header: "TAG",
-        write: |image, _, out| out.push_str(image.tag.as_deref().unwrap_or("<none>")),
+        write: |image, _, out| out.push_str(image.listed.tag.as_deref().unwrap_or("<none>")),
     },
     Field {
         name: "UniqueSize",
         header: "UNIQUE SIZE",
         write: |image, _, out| match &image.usage {
-            Some(usage) => push_human_size(out, image.size.saturating_sub(usage.shared)),
+            Some(usage) => push_human_size(out, image.listed.size.saturating_sub(usage.shared)),
             None => out.push_str("N/A"),
         },
     },
     Field {
         name: "VirtualSize",
         header: "SIZE",
-        write: |image, _, out| push_human_size(out, image.size),
+        write: |image, _, out| push_human_size(out, image.listed.size),
     },
 ];
 
@@ -402,7 +410,7 @@ mod tests {
     use super::*;
 
     fn image(repository: Option<&str>, tag: Option<&str>) -> ImageView {
-        ImageView {
+        let listed = crate::engine::view::ListedImage {
             repository: repository.map(str::to_owned),
             tag: tag.map(str::to_owned),
             digest: None,
@@ -411,8 +419,8 @@ mod tests {
             created: repository.map(|_| Instant(0)),
             size: 7_380_000,
             hidden: false,
-            usage: None,
-        }
+        };
+        ImageView { listed, usage: None }
     }
 
     #[test]

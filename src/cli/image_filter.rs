@@ -6,7 +6,7 @@
 
 use super::value::name::split_filter;
 use crate::engine::Engine;
-use crate::engine::view::{ImageView, has_label, pass};
+use crate::engine::view::{ListedImage, has_label, pass};
 use crate::error::{Result, fail};
 use crate::glob::Glob;
 use crate::time::Instant;
@@ -75,7 +75,7 @@ impl ImageFilter {
 }
 
 /// Whether the image matches one of the patterns, if there are any, and passes every other filter.
-pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
+pub fn passes(image: &ListedImage, filters: &[ImageFilter]) -> bool {
     let is_pattern = |filter: &ImageFilter| matches!(filter, ImageFilter::Reference(_));
     pass(
         filters,
@@ -94,7 +94,7 @@ pub fn passes(image: &ImageView, filters: &[ImageFilter]) -> bool {
 }
 
 /// Whether the image's name matches a pattern, with or without its tag.
-fn is_named(image: &ImageView, glob: &Glob) -> bool {
+fn is_named(image: &ListedImage, glob: &Glob) -> bool {
     let repository = image.repository.as_deref().unwrap_or_default();
     let whole = format!("{repository}:{}", image.tag.as_deref().unwrap_or_default());
     glob.matches(repository) || glob.matches(&whole)
@@ -104,8 +104,8 @@ fn is_named(image: &ImageView, glob: &Glob) -> bool {
 mod tests {
     use super::*;
 
-    fn image() -> ImageView {
-        ImageView {
+    fn image() -> ListedImage {
+        ListedImage {
             repository: Some("me/web".to_owned()),
             tag: Some("1".to_owned()),
             digest: None,
@@ -114,7 +114,6 @@ mod tests {
             created: Some(Instant(1_000_000_000)),
             size: 0,
             hidden: false,
-            usage: None,
         }
     }
 

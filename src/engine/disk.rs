@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use super::Engine;
 use super::options::RemoveOptions;
 use super::view::{
-    DiskDetail, DiskKind, DiskUse, ImageUsage, ImageView, PruneCandidate, PruneChoice, Pruned,
-    PrunedImages, VolumeUsage,
+    DiskDetail, DiskKind, DiskUse, ImageUsage, ImageView, ListedImage, PruneCandidate, PruneChoice,
+    Pruned, PrunedImages, VolumeUsage,
 };
 use crate::digest::{Digest, ImageId};
 use crate::error::Result;
@@ -84,13 +84,14 @@ impl Engine {
             }
         }
         let shared = shared_sizes(&ImageStore::open(&self.roots).usage()?);
-        let mut images = self.images()?;
-        for image in &mut images {
-            image.usage = Some(ImageUsage {
-                shared: shared.get(&image.id).copied().unwrap_or(0),
-                containers: image_users.get(&image.id).copied().unwrap_or(0),
+        let with_usage = |listed: ListedImage| {
+            let usage = Some(ImageUsage {
+                shared: shared.get(&listed.id).copied().unwrap_or(0),
+                containers: image_users.get(&listed.id).copied().unwrap_or(0),
             });
-        }
+            ImageView { listed, usage }
+        };
+        let images = self.images()?.into_iter().map(with_usage).collect();
         let mut volumes = self.volumes(false)?;
         for found in &mut volumes {
             found.usage = Some(VolumeUsage {
@@ -133,7 +134,7 @@ impl Engine {
     /// untagged images.
     pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<PrunedImages> {
         let images = ImageStore::open(&self.roots);
-        let is_wanted = |image: &ImageView| {
+        let is_wanted = |image: &ListedImage| {
             wanted(&PruneCandidate { created: image.created, labels: &image.labels })
         };
         let lines = self.images()?.into_iter();

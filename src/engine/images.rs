@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::options::ImportSource;
-use super::view::{HistoryView, ImageView, Loaded, RemovedImage};
+use super::view::{HistoryView, ListedImage, Loaded, RemovedImage};
 use super::{Engine, download};
 use crate::container::record::{Record, all_ids};
 use crate::error::{Context, Result, fail};
@@ -22,20 +22,8 @@ use crate::time::Instant;
 
 impl Engine {
     /// Returns all images: one entry for each name, or one entry for an image without a name.
-    pub fn images(&self) -> Result<Vec<ImageView>> {
-        let listed = ImageStore::open(&self.roots).list()?;
-        let view = |image: crate::image::ListedImage| ImageView {
-            repository: image.repository,
-            tag: image.tag,
-            digest: image.digest,
-            labels: image.labels,
-            id: image.id,
-            created: image.created,
-            size: image.size,
-            hidden: image.hidden,
-            usage: None,
-        };
-        Ok(listed.into_iter().map(view).collect())
+    pub fn images(&self) -> Result<Vec<ListedImage>> {
+        ImageStore::open(&self.roots).list()
     }
 
     /// Returns the creation time of an image, if its config has one. Fails if the image does not

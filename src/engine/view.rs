@@ -10,8 +10,8 @@ use crate::address::Ip;
 pub use crate::container::health::HealthStatus;
 pub use crate::container_id::ContainerId;
 pub use crate::digest::{Digest, ImageId};
-pub use crate::image::Loaded;
 pub use crate::image::transfer::{Event as TransferEvent, Step as TransferStep};
+pub use crate::image::{ListedImage, Loaded};
 use crate::image_name::ImageName;
 use crate::network::subnet::Subnet;
 use crate::port::Protocol;
@@ -169,21 +169,10 @@ pub struct ProcessView {
     pub command: String,
 }
 
-/// A line of `images`.
+/// A line of `images` or of `system df -v`.
 #[derive(Clone, Debug)]
 pub struct ImageView {
-    /// `None` is printed as `<none>`.
-    pub repository: Option<String>,
-    pub tag: Option<String>,
-    /// The digest of the registry's manifest.
-    pub digest: Option<Digest>,
-    pub labels: Vec<(String, String)>,
-    pub id: ImageId,
-    pub created: Option<Instant>,
-    /// The bytes of all unpacked layers.
-    pub size: u64,
-    /// True for the image that the last failed build kept. Only `images --all` shows it.
-    pub hidden: bool,
+    pub listed: ListedImage,
     /// `None` unless the caller requested it.
     pub usage: Option<ImageUsage>,
 }

@@ -23,7 +23,7 @@ use super::config::{
 };
 use super::layers::{Staged, random_name};
 use super::platform::Wanted;
-use super::store::{Committed, ImageStore, NewImage};
+use super::store::{Committed, ImageStore, MAX_COMMITS, NewImage};
 use super::stream::with_plain;
 use super::tar::{BLOCK, Kind, Reader};
 use crate::digest::{Digest, ImageId};
@@ -40,8 +40,6 @@ const MAX_MEMBERS: usize = 100_000;
 const MAX_NAMES: usize = 16 << 20;
 /// The longest chain of links to a layer.
 const MAX_LINKS: usize = 8;
-/// How often the load tries to commit, because another command may remove layers at the same time.
-const MAX_TRIES: usize = 5;
 
 /// An image that was loaded.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,7 +108,7 @@ impl ImageStore {
         let mut staged = Vec::new();
         let mut wanted: Vec<Digest> = sources.iter().map(|(diff_id, _)| *diff_id).collect();
         wanted.retain(|diff_id| !self.layers.exists(diff_id));
-        for _ in 0..MAX_TRIES {
+        for _ in 0..MAX_COMMITS {
             for (diff_id, member) in sources.iter().filter(|(id, _)| wanted.contains(id)) {
                 staged.push(self.stage_member(&archive, diff_id, member)?);
             }

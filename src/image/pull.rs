@@ -25,15 +25,13 @@ use super::registry::partial::Partial;
 use super::registry::sources::Sources;
 use super::registry::url::Url;
 use super::registry::{self, Access};
-use super::store::{Committed, ImageStore, NewImage};
+use super::store::{Committed, ImageStore, MAX_COMMITS, NewImage};
 use super::transfer::{Event, Step, Watch};
 use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
 use crate::json::{Node, parse};
 use crate::reference::Reference;
 
-/// How often the pull tries to commit, because another command may remove layers at the same time.
-const MAX_TRIES: usize = 5;
 /// How many times a source may send wrong bytes for a blob before the next source is tried.
 const MAX_WRONG: usize = 2;
 /// The maximum number of tags of a repository that can be pulled as a whole.
@@ -112,7 +110,7 @@ impl ImageStore {
             NewImage { config, diff_ids: parsed.diff_ids, references, manifest: Some(found.bytes) };
         let images = [image];
         let mut staged = Vec::new();
-        for _ in 0..MAX_TRIES {
+        for _ in 0..MAX_COMMITS {
             staged.extend(self.pull_layers(&sources, at, reference, &wanted, watch)?);
             match self.commit(&mut staged, &images)? {
                 Committed::All => return Ok(Pulled { id, digest: found.digest, newer }),

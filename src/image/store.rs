@@ -92,6 +92,10 @@ impl Usage {
     }
 }
 
+/// How often a load or a pull tries to commit, because another command may remove layers at the same
+/// time.
+pub(super) const MAX_COMMITS: usize = 5;
+
 /// The result of a commit.
 #[derive(Debug, PartialEq)]
 pub(super) enum Committed {

@@ -136,6 +136,19 @@ fn an_entering_process_has_no_more_capabilities_than_the_container() {
     assert_found_nothing(&host);
 }
 
+/// Calls `look` with the directory in /proc of each process, again and again until /stop exists. PIDs
+/// are assigned in order, so looking at the next PID too shows an entering process early.
+fn watch_processes(mut look: impl FnMut(&Path)) {
+    while !Path::new("/stop").exists() {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            for pid in [pid, pid + 1] {
+                look(&Path::new("/proc").join(pid.to_string()));
+            }
+        }
+    }
+}
+
 #[test]
 #[ignore = "an attack, run inside a container"]
 fn watch_the_capabilities_of_entering_processes() {
@@ -147,25 +160,18 @@ fn watch_the_capabilities_of_entering_processes() {
     let own = fs::read_to_string("/proc/self/status").unwrap();
     let most = field(&own, "CapBnd").unwrap();
     let mut seen = false;
-    while !Path::new("/stop").exists() {
-        // PIDs are assigned in order, so looking at the next PID shows an entering process early.
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-            for pid in [pid, pid + 1] {
-                let proc = Path::new("/proc").join(pid.to_string());
-                let Ok(status) = fs::read_to_string(proc.join("status")) else { continue };
-                for set in ["CapPrm", "CapEff", "CapBnd"] {
-                    let has = field(&status, set).unwrap();
-                    assert_eq!(has & !most, 0, "more powerful than the container: {status}");
-                }
-                assert_eq!(field(&status, "Seccomp"), Some(2), "no filter: {status}");
-                let title = fs::read(proc.join("cmdline")).unwrap_or_default();
-                if title.starts_with(b"mydocker-init") {
-                    note_that_one_was_seen(&mut seen);
-                }
-            }
+    watch_processes(|proc| {
+        let Ok(status) = fs::read_to_string(proc.join("status")) else { return };
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            let has = field(&status, set).unwrap();
+            assert_eq!(has & !most, 0, "more powerful than the container: {status}");
         }
-    }
+        assert_eq!(field(&status, "Seccomp"), Some(2), "no filter: {status}");
+        let title = fs::read(proc.join("cmdline")).unwrap_or_default();
+        if title.starts_with(b"mydocker-init") {
+            note_that_one_was_seen(&mut seen);
+        }
+    });
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 
@@ -192,26 +198,20 @@ fn an_entering_process_cannot_be_traced() {
 fn try_to_trace_entering_processes() {
     must_be_inside();
     let mut seen = false;
-    while !Path::new("/stop").exists() {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-            for pid in [pid, pid + 1] {
-                let proc = Path::new("/proc").join(pid.to_string());
-                let title = || fs::read(proc.join("cmdline")).unwrap_or_default();
-                let enters = || title().starts_with(b"mydocker-init");
-                if !enters() {
-                    continue;
-                }
-                // Opening needs the right to attach (proc_pid_mem(5)).
-                let memory = File::open(proc.join("mem"));
-                // Count it only if the process has not executed its program yet.
-                if enters() {
-                    note_that_one_was_seen(&mut seen);
-                    assert!(memory.is_err(), "process {pid} can be traced as it enters");
-                }
-            }
+    watch_processes(|proc| {
+        let title = || fs::read(proc.join("cmdline")).unwrap_or_default();
+        let enters = || title().starts_with(b"mydocker-init");
+        if !enters() {
+            return;
         }
-    }
+        // Opening needs the right to attach (proc_pid_mem(5)).
+        let memory = File::open(proc.join("mem"));
+        // Count it only if the process has not executed its program yet.
+        if enters() {
+            note_that_one_was_seen(&mut seen);
+            assert!(memory.is_err(), "process {} can be traced as it enters", proc.display());
+        }
+    });
     assert!(seen, "never saw a process entering: the attack proves nothing");
 }
 

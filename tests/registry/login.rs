@@ -31,6 +31,14 @@ fn fails(mut command: Command, reason: &str) {
     assert!(!output.status.success() && printed.contains(reason), "{reason}: {printed}");
 }
 
+/// A registry with one user, `me`, whose password is `secret`.
+fn with_password(host: &Host) -> Registry {
+    let file = host.scratch().join("htpasswd");
+    succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
+    let more = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", file.display());
+    Registry::start(host, "", &more)
+}
+
 #[test]
 fn certificates_of_a_private_authority() {
     let host = Host::new();
@@ -252,10 +260,7 @@ fn a_proxy_can_use_tls() {
 #[test]
 fn login_checks_and_stores_a_password_and_logout_removes_it() {
     let host = Host::new();
-    let file = host.scratch().join("htpasswd");
-    succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
-    let more = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", file.display());
-    let registry = Registry::start(&host, "", &more);
+    let registry = with_password(&host);
     registry.fill_with_flags(&[base()], "app:1", &["--dest-creds", "me:secret"]);
     let name = registry.name("app:1");
     let config = host.scratch().join("docker/config.json");
@@ -297,10 +302,7 @@ fn login_checks_and_stores_a_password_and_logout_removes_it() {
 #[test]
 fn a_password_for_a_path_is_not_sent_for_others() {
     let host = Host::new();
-    let file = host.scratch().join("htpasswd");
-    succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
-    let more = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", file.display());
-    let registry = Registry::start(&host, "", &more);
+    let registry = with_password(&host);
     let proxy = Proxy::before(&registry.address, |_, _| Fault::None);
     let config = host.scratch().join("docker/config.json");
     fs::create_dir_all(config.parent().unwrap()).unwrap();
@@ -329,10 +331,7 @@ fn a_password_for_a_path_is_not_sent_for_others() {
 #[test]
 fn a_credential_helper_stores_the_password() {
     let host = Host::new();
-    let file = host.scratch().join("htpasswd");
-    succeeds(Command::new("htpasswd").args(["-Bbc"]).arg(&file).args(["me", "secret"]));
-    let more = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", file.display());
-    let registry = Registry::start(&host, "", &more);
+    let registry = with_password(&host);
     registry.fill_with_flags(&[base()], "app:1", &["--dest-creds", "me:secret"]);
     let name = registry.name("app:1");
     let bin = host.scratch().join("bin");

@@ -148,6 +148,11 @@ impl Host {
         self.mydocker([OsStr::new("import"), archive.as_os_str(), OsStr::new(name)]);
     }
 
+    /// Runs `run --rm FLAGS bb sh -c SCRIPT`.
+    pub fn shell(&self, flags: &[&str], script: &str) -> Done {
+        self.mydocker([&["run", "--rm"], flags, &["bb", "sh", "-c", script]].concat())
+    }
+
     /// A directory for the test's files. It is removed with the host.
     pub fn scratch(&self) -> PathBuf {
         let scratch = self.dir.join("scratch");

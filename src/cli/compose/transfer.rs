@@ -16,7 +16,7 @@ use super::{Opened, is_json, report};
 use crate::compose::settings::image;
 use crate::engine::options::{ImageName, Reference};
 use crate::engine::registry::RegistryOptions;
-use crate::engine::view::{ImageId, ImageView};
+use crate::engine::view::{ImageId, ListedImage};
 use crate::error::Context;
 use crate::template::Value;
 use crate::time::Instant;
@@ -184,7 +184,7 @@ fn images(call: &Invocation) -> Outcome {
         // An image can have several names. Show the name that the container was created with, if
         // the image still has that name.
         let of_image = || known.iter().filter(|image| Some(image.id) == id);
-        let by_name = |image: &&ImageView| {
+        let by_name = |image: &&ListedImage| {
             let (repository, tag) = (image.repository.as_deref(), image.tag.as_deref());
             let full = format!("{}:{}", repository.unwrap_or(""), tag.unwrap_or(""));
             let typed = member.view.image.as_ref().map(ImageName::typed);

@@ -20,7 +20,7 @@ use rustls::{
 
 use super::http::{Attempt, Cause, Failure, Stream};
 use super::url::Origin;
-use super::verifier::{AcceptAny, Named, is_self_signed};
+use super::verifier::{Accepted, Verifier, is_self_signed};
 use crate::error::{Context, Error, Result, fail};
 use crate::order;
 use crate::time::Instant;
@@ -103,16 +103,16 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| Error::new(error.to_string()))?;
-        let builder = if self.unverified.as_deref() == Some(origin.host.as_str()) {
-            let accept_any = Arc::new(AcceptAny(Arc::clone(&provider)));
-            builder.dangerous().with_custom_certificate_verifier(accept_any)
+        let accepted = if self.unverified.as_deref() == Some(origin.host.as_str()) {
+            Accepted::Any
         } else {
             let roots = Arc::new(roots);
             let webpki = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
             let webpki = webpki.build().map_err(|error| Error::new(error.to_string()))?;
-            let named = Arc::new(Named { webpki, certificates: named });
-            builder.dangerous().with_custom_certificate_verifier(named)
+            Accepted::Trusted { webpki, named }
         };
+        let verifier = Verifier { accepted, provider: Arc::clone(&provider) };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             // Do not use rustls's own function: it parses the certificate, and knows only version 3

@@ -1,6 +1,6 @@
-//! Two verifiers of a server's certificate, for two cases that webpki refuses: a self-signed
+//! The verifier of a server's certificate, for two cases that webpki refuses: a self-signed
 //! certificate that the user named, and `--tls-verify=false`, which accepts any certificate. In
-//! both cases rustls checks the signatures of the handshake. `tls` decides which verifier is used.
+//! both cases rustls checks the signatures of the handshake. `tls` decides what is accepted.
 
 use std::sync::Arc;
 
@@ -11,16 +11,25 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
-/// Accepts what webpki accepts, and also a self-signed certificate that the user named, if it has
-/// the server's name. openssl's defaults mark a self-signed certificate as an authority, and webpki
-/// refuses an authority as a server.
+/// Verifies a server's certificate by `accepted`.
 #[derive(Debug)]
-pub struct Named {
-    pub webpki: Arc<WebPkiServerVerifier>,
-    pub certificates: Vec<CertificateDer<'static>>,
+pub struct Verifier {
+    pub accepted: Accepted,
+    pub provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Named {
+/// The certificates that a verifier accepts.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Any certificate, for `--tls-verify=false`.
+    Any,
+    /// What webpki accepts, and also a self-signed certificate that the user named, if it has the
+    /// server's name. openssl's defaults mark a self-signed certificate as an authority, and webpki
+    /// refuses an authority as a server.
+    Trusted { webpki: Arc<WebPkiServerVerifier>, named: Vec<CertificateDer<'static>> },
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         server: &CertificateDer<'_>,
@@ -29,10 +38,13 @@ impl ServerCertVerifier for Named {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.webpki.verify_server_cert(server, intermediates, name, ocsp, now) {
-            // webpki checks the dates before, and reports a wrong date by another error.
+        let Accepted::Trusted { webpki, named } = &self.accepted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match webpki.verify_server_cert(server, intermediates, name, ocsp, now) {
+            // webpki checks the dates first and reports them by other errors.
             Err(rustls::Error::InvalidCertificate(error))
-                if is_self_signed(&error) && self.certificates.contains(server) =>
+                if is_self_signed(&error) && named.contains(server) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -47,52 +59,7 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
-    }
-}
-
-/// Whether webpki refused the server's certificate because it is an authority's, as self-signed
-/// certificates of openssl are. rustls passes the reason on only as text.
-pub fn is_self_signed(error: &CertificateError) -> bool {
-    matches!(error, CertificateError::Other(reason) if reason.to_string() == "CaUsedAsEndEntity")
-}
-
-/// Accepts any certificate, for `--tls-verify=false`.
-#[derive(Debug)]
-pub struct AcceptAny(pub Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -102,11 +69,17 @@ impl ServerCertVerifier for AcceptAny {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Whether webpki refused the server's certificate because it is an authority's, as self-signed
+/// certificates of openssl are. rustls passes the reason on only as text.
+pub fn is_self_signed(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(reason) if reason.to_string() == "CaUsedAsEndEntity")
 }
