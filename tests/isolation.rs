@@ -228,8 +228,7 @@ fn device_takes_a_device_of_the_host() {
     let made = std::process::Command::new("mknod").args([disk, "b", "7", "0"]).status();
     assert!(made.unwrap().success());
     let flag = format!("{disk}:/dev/disk:r");
-    host.shell(&["--device", &flag], "test -b /dev/disk && : </dev/disk && echo ok")
-        .stdout("ok\n");
+    host.shell(&["--device", &flag], "test -b /dev/disk && : </dev/disk && echo ok").stdout("ok\n");
     host.shell(&["--device", &flag], ": >/dev/disk").exits(1).stderr_has("not permitted");
     host.shell(&[], "mknod /disk b 7 0 && : </disk").exits(1).stderr_has("not permitted");
     host.shell(&["--device", "/dev/nosuch"], "true").exits(127).complains("/dev/nosuch");

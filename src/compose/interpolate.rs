@@ -169,10 +169,13 @@ fn skip(text: &str) -> Result<&str> {
         };
         let (opens, closes) = (rest[at..].starts_with("${"), rest[at..].starts_with('}'));
         rest = &rest[at + 1..];
-        match closes {
-            true if level == 0 => return Ok(rest),
-            true => level -= 1,
-            false => level += usize::from(opens),
+        if closes && level == 0 {
+            return Ok(rest);
+        }
+        if closes {
+            level -= 1;
+        } else if opens {
+            level += 1;
         }
     }
 }

@@ -344,10 +344,10 @@ pub fn volume(node: &Node, scope: &Scope) -> Result<Vec<Node>> {
     };
     let is_bind = source.starts_with(['/', '.', '~']);
     let mut pairs = vec![("type", text(if is_bind { "bind" } else { "volume" }))];
-    match is_bind {
-        true => pairs.push(("source", Value::Text(scope.path(source)))),
-        false if !source.is_empty() => pairs.push(("source", text(source))),
-        false => {}
+    if is_bind {
+        pairs.push(("source", Value::Text(scope.path(source))));
+    } else if !source.is_empty() {
+        pairs.push(("source", text(source)));
     }
     pairs.push(("target", text(target)));
     let (mut bind, mut volume) = (node.map(), node.map());

@@ -115,10 +115,11 @@ impl Engine {
             }
             let Some(lock) = files.lock_changes()? else { return Err(no_such(&record.name)) };
             // The container may have started or ended before the lock was taken.
-            let is_stopped = match is_watched(&files)? {
-                true => matches!(store::read_json(&files.state())?, Some(State { pid: 0, .. })),
-                false if files.parked_outcome().exists() => true,
-                false => !files.run.exists() && !lives(&self.roots, record)?,
+            let is_stopped = if is_watched(&files)? {
+                matches!(store::read_json(&files.state())?, Some(State { pid: 0, .. }))
+            } else {
+                files.parked_outcome().exists()
+                    || (!files.run.exists() && !lives(&self.roots, record)?)
             };
             if is_stopped {
                 return Ok(StoppedOrRunning::Stopped(lock));

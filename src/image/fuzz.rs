@@ -187,10 +187,10 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut files = Vec::new();
     for path in entries.map(|entry| entry.unwrap().path()) {
-        match path.is_dir() {
-            true => files.extend(files_below(&path)),
-            false if path.ends_with(".lock") => {}
-            false => files.push(path),
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else if !path.ends_with(".lock") {
+            files.push(path);
         }
     }
     files

@@ -35,9 +35,9 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         fail!("{keyword} needs an argument");
     }
     match keyword {
-        "CMD" => config.cmd = Some(command(rest)?),
+        "CMD" => config.cmd = Some(command(rest)),
         "ENTRYPOINT" => {
-            config.entrypoint = Some(command(rest)?);
+            config.entrypoint = Some(command(rest));
             // As in Docker, a new entrypoint drops the old command.
             if !has_command {
                 config.cmd = None;
@@ -99,13 +99,13 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
 }
 
 /// Parses the exec form, `["a","b"]`, or otherwise the shell form.
-fn command(rest: &str) -> Result<Vec<String>> {
-    match rest.starts_with('[') {
-        // As in Docker: a text that is not a valid list is the shell form.
-        true => json_words(rest).or_else(|_| Ok(shell(rest))),
-        false if rest.is_empty() => Ok(Vec::new()),
-        false => Ok(shell(rest)),
+fn command(rest: &str) -> Vec<String> {
+    if rest.is_empty() {
+        return Vec::new();
     }
+    // As in Docker: a text that is not a valid list is the shell form.
+    let exec = rest.starts_with('[').then(|| json_words(rest).ok()).flatten();
+    exec.unwrap_or_else(|| shell(rest))
 }
 
 /// Parses `[--interval=30s …] CMD command` or `NONE`. Fails on an unknown option or a bad value.

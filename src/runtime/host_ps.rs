@@ -27,17 +27,17 @@ pub fn list(options: &[String], pids: &[i32]) -> Result<Option<Vec<String>>> {
     refuse_other_pids(options)?;
     let asked: Vec<String> = pids.iter().map(i32::to_string).collect();
     let by_pid = format!("-q{}", asked.join(","));
-    let mut answer = None;
+    let mut answer = Answer::Missing;
     if (1..=MAX_ASKED).contains(&pids.len()) {
         answer = run(options.iter().map(String::as_str).chain([by_pid.as_str()]))?;
     }
-    if !matches!(answer, Some(Ok(_))) {
+    if !matches!(answer, Answer::Printed(_)) {
         answer = run(options.iter().map(String::as_str))?;
     }
     match answer {
-        None => Ok(None),
-        Some(Err(message)) => fail!("ps {}: {message}", options.join(" ")),
-        Some(Ok(text)) => of(&text, pids).map(Some),
+        Answer::Missing => Ok(None),
+        Answer::Failed(message) => fail!("ps {}: {message}", options.join(" ")),
+        Answer::Printed(text) => of(&text, pids).map(Some),
     }
 }
 
@@ -53,13 +53,21 @@ fn refuse_other_pids(options: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs ps with `args`. Returns the output, or the first line of the error; `None` if this host has
-/// no ps.
-fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, String>>> {
+/// The end of a call of ps.
+enum Answer {
+    /// This host has no ps.
+    Missing,
+    Printed(String),
+    /// The first line of the error.
+    Failed(String),
+}
+
+/// Runs ps with `args`.
+fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Answer> {
     let mut command = Command::new("ps");
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut ps = match command.spawn() {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Answer::Missing),
         spawned => spawned.context(|| "run ps")?,
     };
     let (mut output, mut message) = (Vec::new(), Vec::new());
@@ -81,11 +89,11 @@ fn run<'a>(args: impl Iterator<Item = &'a str>) -> Result<Option<Result<String, 
         fail!("ps prints more than {MAX_OUTPUT} bytes; ask for fewer columns");
     }
     if ended.success() {
-        return Ok(Some(Ok(String::from_utf8_lossy(&output).into_owned())));
+        return Ok(Answer::Printed(String::from_utf8_lossy(&output).into_owned()));
     }
     let message = String::from_utf8_lossy(&message);
     let message = message.lines().find(|line| !line.is_empty()).unwrap_or("it failed");
-    Ok(Some(Err(message.to_owned())))
+    Ok(Answer::Failed(message.to_owned()))
 }
 
 /// The title line of `text`, which ps has printed, and its lines about `pids`.

@@ -138,11 +138,13 @@ impl Arena {
 // alignment.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match is_small(&layout) {
-            true => self.with(|arena| arena.take(class_of(layout.size()))),
+        if is_small(&layout) {
+            self.with(|arena| arena.take(class_of(layout.size())))
+        } else if layout.align() > 4096 || layout.size() > LARGEST.get() {
             // mmap(2) aligns to a page. No caller needs a larger alignment.
-            false if layout.align() > 4096 || layout.size() > LARGEST.get() => null_mut(),
-            false => map(layout.size()),
+            null_mut()
+        } else {
+            map(layout.size())
         }
     }
 

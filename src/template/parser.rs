@@ -381,12 +381,10 @@ impl Parser<'_> {
                     self.next += 1;
                     pipe.assigns = next.kind == Kind::Assign;
                     for name in &pipe.variables {
-                        match pipe.assigns {
-                            true if !self.variables.contains(name) => {
-                                return Err((token.start, format!("undefined variable {name:?}")));
-                            }
-                            true => {}
-                            false => self.variables.push(name.clone()),
+                        if !pipe.assigns {
+                            self.variables.push(name.clone());
+                        } else if !self.variables.contains(name) {
+                            return Err((token.start, format!("undefined variable {name:?}")));
                         }
                     }
                     return Ok(());

@@ -341,11 +341,14 @@ fn pad(out: &mut String, flags: &Flags, text: &str) {
 }
 
 fn sign_of(is_negative: bool, flags: &Flags) -> &'static str {
-    match (is_negative, flags.plus, flags.space) {
-        (true, ..) => "-",
-        (false, true, _) => "+",
-        (false, false, true) => " ",
-        (false, false, false) => "",
+    if is_negative {
+        "-"
+    } else if flags.plus {
+        "+"
+    } else if flags.space {
+        " "
+    } else {
+        ""
     }
 }
 
