@@ -15,11 +15,13 @@ const NAMES: [&str; 2] = ["bench-events-a", "bench-events-b"];
 const IDLE: Duration = Duration::from_secs(5);
 
 pub fn measure(bench: &Bench, table: &mut Table) {
-    output(bench.us().args(["create", "--network", "none", "--name", NAMES[0], "bb", "true"]));
+    let create = ["create", "--network", "none", "--name", NAMES[0], "bb", "true"];
+    let id = output(bench.us().args(create));
     let mut follower = bench
         .us()
-        .args(["events", "--since", "1970-01-01", "--filter", "type=container"])
-        .args(["--format", "{{.TimeNano}}"])
+        .args(["events", "--since", "1970-01-01", "--format", "{{.TimeNano}}"])
+        // The journal also has the containers of the topics before this one.
+        .args(["--filter", &format!("container={}", id)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
