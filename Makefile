@@ -56,6 +56,7 @@ all: toolchain
 	cargo build --release --target $(TARGET)
 	@ls -l $(binary)
 
+# cargo-deny is a debug build: it compiles faster, and is fast enough.
 check: toolchain
 	@cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || \
 	    rustup -q component add clippy rustfmt
@@ -63,7 +64,7 @@ check: toolchain
 	cargo clippy --all-targets --target $(TARGET) -- -D warnings
 	cargo clippy --test hosts --target $(TARGET) -- -D warnings
 	cargo clippy --no-default-features --target $(TARGET) -- -D warnings
-	@cargo deny --version >/dev/null 2>&1 || cargo install -q --locked cargo-deny
+	@cargo deny --version >/dev/null 2>&1 || cargo install -q --locked --debug cargo-deny
 	cargo deny -L error check bans licenses sources
 
 # Only the tests run as root, by cargo's runner, so that the user owns the files of the build. A
