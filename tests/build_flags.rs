@@ -237,7 +237,7 @@ fn unsupported_flags_are_refused() {
     let host = Host::with_busybox();
     let context = host.directory("context", &[("Dockerfile", "FROM bb\n")]);
     for (flag, message) in [
-        ("--ssh=default", "no SSH agent enters a step"),
+        ("--ssh=default", "no step gets an SSH agent"),
         ("--annotation=a=b", "write an archive with -o type=oci,dest=FILE, or use --label"),
         ("--cache-from=type=registry,ref=x", "only a directory can hold a cache: type=local,src="),
         ("--cache-from=user/app:cache", "only a directory can hold a cache: type=local,src="),

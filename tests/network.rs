@@ -119,7 +119,10 @@ fn options_that_a_network_cannot_have_are_refused() {
         ("-o com.docker.network.container_iface_prefix=a/b", "bad interface prefix"),
         ("-o BR.enable_icc=false -d macvlan", "an option of bridges"),
         ("--ipam-driver null", "a bridge needs a subnet"),
-        ("--ipam-driver null --subnet 10.1.0.0/24 -d macvlan", "leave --subnet and its kin out"),
+        (
+            "--ipam-driver null --subnet 10.1.0.0/24 -d macvlan",
+            "leave out --subnet, --gateway, --ip-range and --ipv6",
+        ),
         ("--ipam-driver null -d ipvlan -o ipvlan_mode=l3", "use l2"),
         ("--subnet 10.1.0.0/24 --aux-address a=10.2.0.1", "lies in no subnet"),
         ("--subnet 10.1.0.0/24 --aux-address a=10.1.0.1", "is the gateway's"),

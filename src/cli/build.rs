@@ -55,10 +55,15 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         a.options.arguments.extend(parse_argument(v)?);
         Ok(())
     }),
-    Flag::<BuildArgs>::setting("target", "STAGE", "Build this stage, and not the last", |a, v| {
-        a.options.target = Some(v.to_owned());
-        Ok(())
-    }),
+    Flag::<BuildArgs>::setting(
+        "target",
+        "STAGE",
+        "Build this stage instead of the last",
+        |a, v| {
+            a.options.target = Some(v.to_owned());
+            Ok(())
+        },
+    ),
     Flag::<BuildArgs>::value("label", "NAME=VALUE", "Add a label to the image", |a, v| {
         a.options.labels.push(parse_label(v)?);
         Ok(())
@@ -79,7 +84,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value(
         "output",
         "DIRECTORY|type=TYPE,dest=PATH",
-        "Write the files (local, tar) or also an archive (docker, oci)",
+        "Write the files (local, tar), or an archive too (docker, oci)",
         |a, v| {
             a.options.outputs.push(Output::parse(v)?);
             Ok(())
@@ -122,7 +127,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         },
     )
     .checked_by(Checker::Daemon),
-    Flag::<BuildArgs>::setting("network", "MODE", "Network of the RUN steps", |a, v| {
+    Flag::<BuildArgs>::setting("network", "MODE", "Set the network of RUN steps", |a, v| {
         a.options.network = Some(v.to_owned());
         Ok(())
     }),
@@ -216,13 +221,13 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
             }
         },
     ),
-    Flag::<BuildArgs>::setting("ssh", "ID", "Refused: no agent enters a step", |_, _| {
-        fail!("no SSH agent enters a step; fetch what needs it before, and COPY it")
+    Flag::<BuildArgs>::setting("ssh", "ID", "Refused: no step gets an SSH agent", |_, _| {
+        fail!("no step gets an SSH agent; fetch what needs it before the build, and COPY it")
     }),
     Flag::<BuildArgs>::value(
         "cache-from",
         "type=local,src=DIRECTORY",
-        "Read also the cache in DIRECTORY",
+        "Read the cache in DIRECTORY too",
         |a, v| {
             a.options.cache_from.push(exchange::directory(v, "src")?);
             Ok(())
@@ -231,7 +236,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value(
         "cache-to",
         "type=local,dest=DIRECTORY",
-        "Write the cache of this build also to DIRECTORY",
+        "Write the cache of this build to DIRECTORY too",
         |a, v| {
             a.options.cache_to.push(exchange::directory(v, "dest")?);
             Ok(())
@@ -240,7 +245,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::value("allow", "RIGHT", "Refused: steps get no more rights", |_, v| {
         fail!("steps run with the defaults of run, so '{v}' can't be allowed")
     }),
-    Flag::<BuildArgs>::switch("squash", "Make one layer of those that are new", |a, on| {
+    Flag::<BuildArgs>::switch("squash", "Merge the new layers into one", |a, on| {
         a.options.squash = on;
     }),
     Flag::<BuildArgs>::switch("push", "Push the image under its names", |a, on| a.push = on),
@@ -258,7 +263,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
     Flag::<BuildArgs>::setting(
         "progress",
         "FORM",
-        "Form of the progress: auto, tty, plain or quiet",
+        "Set the form of the progress: auto, tty, plain or quiet",
         |a, v| {
             a.form = match v {
                 // `tty` sends no escape sequences to a file or a pipe.

@@ -24,17 +24,17 @@ fn keep(args: &mut BuilderArgs, value: &str) -> Result<()> {
     Ok(())
 }
 
-const KEEP_DOC: &str = "Keep the steps used last, up to so many bytes";
+const KEEP_DOC: &str = "Keep the most recently used steps, up to BYTES";
 
 static PRUNE_FLAGS: &[Flag<BuilderArgs>] = &[
-    Flag::<BuilderArgs>::switch("all", "Remove steps whose layers images have too", |a, on| {
+    Flag::<BuilderArgs>::switch("all", "Remove the steps of existing images too", |a, on| {
         a.all = on;
     })
     .short('a'),
     Flag::<BuilderArgs>::value(
         "filter",
         "KEY=VALUE",
-        "Remove only what was not used since until=TIME or for unused-for=SPAN",
+        "Remove only steps unused since TIME (until=) or for SPAN (unused-for=)",
         |a, v| match v.split_once('=') {
             Some(("until" | "unused-for", value)) => {
                 a.filter.add(&format!("until={value}"), "until unused-for")

@@ -30,7 +30,7 @@ struct ImagesArgs {
 }
 
 static IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
-    Flag::<ImagesArgs>::switch("all", "Show what a failed build left too", |a, on| a.all = on)
+    Flag::<ImagesArgs>::switch("all", "Show the images of failed builds too", |a, on| a.all = on)
         .short('a'),
     Flag::<ImagesArgs>::switch("quiet", "Print only ids", |a, on| a.quiet = on).short('q'),
     Flag::<ImagesArgs>::switch("no-trunc", "Do not shorten ids", |a, on| a.no_trunc = on),

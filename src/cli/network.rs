@@ -77,7 +77,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
     Flag::<CreateArgs>::value(
         "aux-address",
         "NAME=IP",
-        "Keep an address from containers",
+        "Reserve an address: no container gets it",
         |a, v| match v.split_once('=') {
             Some((name, address)) if !name.is_empty() => {
                 a.options.auxiliary.push((name.to_owned(), parse_ip(address)?));
@@ -90,7 +90,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
     Flag::<CreateArgs>::setting(
         "ipam-driver",
         "DRIVER",
-        "Set the driver of addresses: default, or null for none",
+        "Set the driver of addresses: default, or null for no addresses",
         |a, v| {
             a.options.without_addresses = match v {
                 "default" => false,
@@ -106,7 +106,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         Ok(())
     })
     .checked_by(Checker::Daemon),
-    Flag::<CreateArgs>::switch("attachable", "Accepted; every network is", |a, on| {
+    Flag::<CreateArgs>::switch("attachable", "Accepted; every network is attachable", |a, on| {
         a.options.attachable = on;
     }),
     Flag::<CreateArgs>::setting("scope", "SCOPE", "Set the scope (only local)", |_, v| match v {
@@ -114,16 +114,20 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         _ => fail!("scope '{v}' is a cluster's: networks here are local"),
     })
     .checked_by(Checker::Daemon),
-    Flag::<CreateArgs>::switch("config-only", "Refused: give the options themselves", |a, on| {
-        a.options.config_only = on;
-    }),
+    Flag::<CreateArgs>::switch(
+        "config-only",
+        "Refused: set the options on each network",
+        |a, on| {
+            a.options.config_only = on;
+        },
+    ),
     Flag::<CreateArgs>::setting(
         "config-from",
         "NETWORK",
-        "Refused: give the options themselves",
+        "Refused: set the options on each network",
         |_, _| fail!("--config-from is for a cluster's nodes; create the network with its options"),
     ),
-    Flag::<CreateArgs>::switch("ingress", "Refused: it is a cluster's network", |a, on| {
+    Flag::<CreateArgs>::switch("ingress", "Refused: there is no cluster", |a, on| {
         a.ingress = on;
     }),
     Flag::<CreateArgs>::switch("internal", "Isolate the network from all others", |a, on| {
@@ -243,7 +247,7 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
             }
             INTERFACE_PREFIX => check_prefix(value)?,
             key if is_direct && key.starts_with(DOCKERS) => {
-                fail!("-o {key} is an option of bridges, and this network has none")
+                fail!("-o {key} is an option of bridges, and this network has no bridge")
             }
             _ if is_direct => ignored.push(key.clone()),
             "publish-ip" | "com.docker.network.bridge.host_binding_ipv4" => {
@@ -510,7 +514,7 @@ static CONNECT_FLAGS: &[Flag<EndpointSettings>] = &[
     Flag::<EndpointSettings>::value(
         "link",
         "CONTAINER[:ALIAS]",
-        "Add a name that only this container knows the other by",
+        "Add a name for CONTAINER that only this one can use",
         |a, v| {
             a.links.push(parse_link(v)?);
             Ok(())

@@ -40,7 +40,7 @@ static CREATE_FLAGS: &[Flag<CreateArgs>] =
         Flag::<CreateArgs>::value(
             "opt",
             "KEY=VALUE",
-            "Mount type=, device= and o= in it while it is used",
+            "Mount this in the volume while it is used: type=, device=, o=",
             |a, v| match v.split_once('=') {
                 Some((key, value)) if !key.is_empty() => {
                     a.options.push((key.to_owned(), value.to_owned()));

@@ -199,7 +199,9 @@ fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     let pools = &options.pools;
     let is_plain = pools.subnets.is_empty() && pools.gateways.is_empty() && pools.ranges.is_empty();
     if !is_plain || pools.ipv6 {
-        fail!("--ipam-driver null gives no addresses: leave --subnet and its kin out");
+        fail!(
+            "--ipam-driver null gives no addresses: leave out --subnet, --gateway, --ip-range and --ipv6"
+        );
     }
     match &options.direct {
         Some(direct) if direct.kind.has_gateway() => Ok(()),

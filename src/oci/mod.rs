@@ -122,7 +122,7 @@ An OCI runtime for Podman, Docker, containerd and Kubernetes.
   pause ID, resume ID            Freeze and thaw the processes
   events [--stats] ID            Print what the container uses, once or again and again
   update ID                      Change the limits
-  features                       Print what this runtime can
+  features                       Print what this runtime supports
   spec                           Write a config.json to start from
 ";
 

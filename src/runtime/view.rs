@@ -121,7 +121,7 @@ fn in_own_namespace(assemble: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedF
     let here = openat(CWD, ".", DIRECTORY, Mode::empty()).context(|| "open the working directory");
     let root = assemble()?;
     // `assemble` changes the working directory. The user's relative paths start from the old one.
-    fchdir(here?).context(|| "come back to the working directory")?;
+    fchdir(here?).context(|| "return to the working directory")?;
     Ok(root)
 }
 

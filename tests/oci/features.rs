@@ -34,7 +34,7 @@ fn list(text: &str, key: &str) -> Vec<String> {
 }
 
 #[test]
-fn everything_that_features_lists_works() {
+fn features_lists_only_what_works() {
     let bundle = Bundle::new();
     let text = bundle.call(&["features"]).text();
     bundle.runs("true");

@@ -53,7 +53,7 @@ fn at_once(bundle: &Bundle, args: &[&str]) -> Vec<Option<i32>> {
 }
 
 #[test]
-fn of_several_calls_at_once_one_changes_a_container() {
+fn one_of_several_calls_at_once_changes_a_container() {
     let bundle = Bundle::new();
     bundle.runs("exec sleep 1000");
     let one = [Some(0), Some(1), Some(1), Some(1), Some(1), Some(1)];
@@ -312,7 +312,7 @@ fn interfaces_of_the_host_move_into_the_container() {
 }
 
 #[test]
-fn an_agent_reads_whose_calls_it_decides() {
+fn a_seccomp_agent_gets_the_state_of_the_container() {
     let bundle = Bundle::new();
     let socket = bundle.dir().join("agent");
     let listener = UnixListener::bind(&socket).unwrap();

@@ -490,7 +490,7 @@ fn errors_reach_the_callers_log() {
 }
 
 #[test]
-fn exec_takes_what_process_json_leaves_out_from_the_container() {
+fn exec_completes_process_json_from_the_container() {
     let bundle = Bundle::new();
     bundle.runs("exec sleep 1000");
     bundle.edit("\"soft\": 1024", "\"soft\": 77");

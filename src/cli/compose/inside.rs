@@ -37,7 +37,7 @@ static EXEC_FLAGS: &[E] = &[
         Ok(())
     })
     .short('e'),
-    E::setting("index", "NUMBER", "The container with this number", |a, v| {
+    E::setting("index", "NUMBER", "Use the container with this number", |a, v| {
         a.index = parse_index(v)?;
         Ok(())
     }),
@@ -110,7 +110,7 @@ static CP_FLAGS: &[C] = &[
     C::switch("follow-link", "Follow SRC if it is a symbolic link", |a, on| a.follow = on)
         .short('L'),
     C::switch("all", "Copy into containers of compose run too", |a, on| a.all = on),
-    C::setting("index", "NUMBER", "The container with this number", |a, v| {
+    C::setting("index", "NUMBER", "Use the container with this number", |a, v| {
         a.index = parse_index(v)?;
         Ok(())
     }),
@@ -184,14 +184,19 @@ struct PortArgs {
 }
 
 static PORT_FLAGS: &[Flag<PortArgs>] = &[
-    Flag::<PortArgs>::setting("protocol", "PROTOCOL", "tcp (default) or udp", |a, v| match v {
-        "tcp" | "udp" => {
-            a.protocol = Some(v.to_owned());
-            Ok(())
-        }
-        _ => fail!("should be tcp or udp, not '{v}'"),
-    }),
-    Flag::<PortArgs>::setting("index", "NUMBER", "The container with this number", |a, v| {
+    Flag::<PortArgs>::setting(
+        "protocol",
+        "PROTOCOL",
+        "Set the protocol: tcp (default) or udp",
+        |a, v| match v {
+            "tcp" | "udp" => {
+                a.protocol = Some(v.to_owned());
+                Ok(())
+            }
+            _ => fail!("should be tcp or udp, not '{v}'"),
+        },
+    ),
+    Flag::<PortArgs>::setting("index", "NUMBER", "Use the container with this number", |a, v| {
         a.index = parse_index(v)?;
         Ok(())
     }),

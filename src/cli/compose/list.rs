@@ -223,7 +223,7 @@ pub static LS: Command = Command {
     name: "compose ls",
     group: Group::Compose,
     usage: "[FLAGS]",
-    summary: "List the projects that run",
+    summary: "List the running projects",
     examples: &[],
     operand: Operand::Nothing,
     operands: (0, 0),

@@ -50,7 +50,7 @@ static FLAGS: &[F] = &[
         .short('t'),
     F::switch("no-log-prefix", "Print no names before the lines", |a, on| a.no_prefix = on),
     F::switch("no-color", "Print without colours", |a, on| a.no_colour = on),
-    F::setting("index", "NUMBER", "Only the container with this number", |a, v| {
+    F::setting("index", "NUMBER", "Print only the container with this number", |a, v| {
         a.index = parse_index(v)?;
         Ok(())
     }),

@@ -55,7 +55,7 @@ pub static FLAGS: &[Flag<Choice>] = &[
     Flag::<Choice>::setting(
         "project-directory",
         "DIR",
-        "Take relative paths from DIR, not the file's directory",
+        "Resolve relative paths from DIR, not the file's directory",
         |a, v| {
             a.directory = Some(v.to_owned());
             Ok(())

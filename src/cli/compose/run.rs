@@ -52,7 +52,7 @@ static FLAGS: &[R] = &[
         .short('d'),
     R::switch("rm", "Remove the container when it exits", |a, on| a.remove = on),
     R::switch("no-deps", "Start nothing that the service depends on", |a, on| a.no_deps = on),
-    R::switch("build", "Build the image before", |a, on| a.images.build = on),
+    R::switch("build", "Build the image first", |a, on| a.images.build = on),
     R::setting("pull", "WHEN", "Pull images always, missing (default) or never", |a, v| {
         a.images.policy = Some(parse_policy(v)?);
         Ok(())
@@ -85,7 +85,7 @@ static FLAGS: &[R] = &[
     .short('p'),
     R::switch("service-ports", "Publish the ports of the service", |a, on| a.service_ports = on)
         .short('P'),
-    R::switch("use-aliases", "Let the service's name lead to the container", |a, on| {
+    R::switch("use-aliases", "Give the container the network aliases of the service", |a, on| {
         a.use_aliases = on;
     }),
     R::setting("user", "USER[:GROUP]", "Run as USER, by name or number", |a, v| {

@@ -36,10 +36,10 @@ type P = Flag<PullArgs>;
 static PULL_FLAGS: &[P] = &[
     P::switch("quiet", "Print no progress", |a, on| a.quiet = on).short('q'),
     P::switch("include-deps", "Pull what the services depend on too", |a, on| a.include_deps = on),
-    P::switch("ignore-buildable", "Leave out services that are built", |a, on| {
+    P::switch("ignore-buildable", "Skip services that are built", |a, on| {
         a.ignore_buildable = on;
     }),
-    P::switch("ignore-pull-failures", "Go on after a pull that failed", |a, on| {
+    P::switch("ignore-pull-failures", "Continue after a failed pull", |a, on| {
         a.ignore_failures = on;
     }),
     P::setting("policy", "WHEN", "Pull always (default) or missing images", |a, v| {
@@ -103,7 +103,7 @@ static PUSH_FLAGS: &[Flag<PushArgs>] = &[
     Flag::<PushArgs>::switch("include-deps", "Push what the services depend on too", |a, on| {
         a.include_deps = on;
     }),
-    Flag::<PushArgs>::switch("ignore-push-failures", "Go on after a push that failed", |a, on| {
+    Flag::<PushArgs>::switch("ignore-push-failures", "Continue after a failed push", |a, on| {
         a.ignore_failures = on;
     }),
 ];

@@ -93,29 +93,27 @@ static FLAGS: &[F] = &[
     F::switch("no-log-prefix", "Print no names before the lines", |a, on| a.no_prefix = on),
     F::switch("no-color", "Print without colours", |a, on| a.no_colour = on),
     F::switch("timestamps", "Print the time before each line", |a, on| a.timestamps = on),
-    F::switch("no-start", "Only make the containers", |a, on| a.up.no_start = on),
+    F::switch("no-start", "Create the containers without starting them", |a, on| {
+        a.up.no_start = on
+    }),
     F::switch("no-deps", "Leave out what the services depend on", |a, on| a.up.no_deps = on),
-    F::switch("always-recreate-deps", "Make dependencies again too", |a, on| {
+    F::switch("always-recreate-deps", "Recreate dependencies too", |a, on| {
         a.up.recreate_dependencies = on;
     }),
-    F::switch("build", "Build images that exist too", |a, on| a.images.build = on),
+    F::switch("build", "Build images even if they exist", |a, on| a.images.build = on),
     F::switch("no-build", "Build no image", |a, on| a.images.no_build = on),
     F::setting("pull", "WHEN", "Pull images always, missing (default) or never", |a, v| {
         a.images.policy = Some(parse_policy(v)?);
         Ok(())
     }),
     F::switch("quiet-pull", "Print no progress of pulls", |a, on| a.images.quiet = on),
-    F::switch("force-recreate", "Make all containers again", |a, on| a.up.force_recreate = on),
+    F::switch("force-recreate", "Recreate all containers", |a, on| a.up.force_recreate = on),
     F::switch("no-recreate", "Keep containers whose configuration changed", |a, on| {
         a.up.no_recreate = on;
     }),
-    F::switch(
-        "renew-anon-volumes",
-        "Give containers that are made again new anonymous volumes",
-        |a, on| {
-            a.up.renew_volumes = on;
-        },
-    )
+    F::switch("renew-anon-volumes", "Give recreated containers new anonymous volumes", |a, on| {
+        a.up.renew_volumes = on;
+    })
     .short('V'),
     F::switch(
         "remove-orphans",

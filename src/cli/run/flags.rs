@@ -71,7 +71,7 @@ pub static FLAGS: &[F] = &[
     )
     .under(Category::Process),
     // General.
-    F::value("attach", "STREAM", "Attach to STDIN, STDOUT or STDERR alone", |a, v| {
+    F::value("attach", "STREAM", "Attach only STDIN, STDOUT or STDERR", |a, v| {
         match v.to_ascii_lowercase().as_str() {
             "stdin" => a.attach.stdin = true,
             "stdout" => a.attach.stdout = true,
@@ -395,7 +395,7 @@ pub static FLAGS: &[F] = &[
     F::setting(
         "publish-default-ip",
         "IP",
-        "Set the host address for a -p that names none",
+        "Set the host address for each -p without one",
         |a, v| {
             a.options.publish_address = Some(parse_ip(v)?);
             Ok(())
@@ -705,7 +705,7 @@ pub static FLAGS: &[F] = &[
     F::value(
         "storage-opt",
         "size=SIZE",
-        "Limit what is written to the root (needs a quota)",
+        "Limit the data written to the root (needs a quota)",
         |a, v| {
             a.options.storage_size = Some(parse_storage(v)?);
             Ok(())

@@ -91,7 +91,7 @@ impl Engine {
                 Ok(MountRecord { read_only: true, image, ..record })
             }
             MountKind::Image => {
-                let Some(name) = &mount.image else { fail!("a mount of an image names none") };
+                let Some(name) = &mount.image else { fail!("a mount of an image names no image") };
                 let (image, hold) = self.image_mount(name)?;
                 holds.push(hold);
                 let record = record(Some(name.to_string()));
