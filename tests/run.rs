@@ -34,6 +34,14 @@ fn a_program_that_cannot_be_executed_is_126_and_a_missing_one_127() {
         host.mydocker(["run", "--rm", "bb", command]).exits(status).stdout("").complains(part);
     }
     host.mydocker(["ps", "-aq"]).stdout("");
+    // A file whose dynamic loader or interpreter is missing exists, although execve(2) says ENOENT.
+    let script = "printf '#!/no/loader\\n' >/bin/orphan; chmod 755 /bin/orphan";
+    host.mydocker(["run", "--name", "made", "bb", "sh", "-c", script]).stdout("");
+    host.mydocker(["commit", "made", "made"]).text();
+    for command in ["orphan", "/bin/orphan"] {
+        let done = host.mydocker(["run", "--rm", "made", command]).exits(127);
+        done.complains("exec '/bin/orphan' in the container: what runs it does not exist there");
+    }
 }
 
 #[test]
@@ -369,7 +377,7 @@ fn debug_logs_the_start_and_the_end_of_a_container_in_order() {
     assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{log}");
     assert_eq!(init.last(), Some(&"execve"), "{log}");
     let monitor = logged_calls(&log, "monitor");
-    for call in ["clone3", "mkdir", "RTM_NEWLINK", "RTM_NEWADDR", "recvmsg", "waitid", "rmdir"] {
+    for call in ["clone3", "mkdir", "RTM_NEWLINK", "RTM_NEWADDR", "recvmsg", "wait4", "rmdir"] {
         assert!(monitor.contains(&call), "no {call} of the monitor in {log}");
     }
     for text in [
@@ -403,4 +411,9 @@ fn debug_logs_the_start_and_the_end_of_a_container_in_order() {
     host.mydocker(["run", "--rm", "--network", "none", "bb", "true"]).stderr("");
     let behind = ["run", "-d", "--debug", "--network", "none", "bb", "sleep", "1000"];
     assert!(host.mydocker(behind).stderr_text().contains("execve"));
+    let id = host.mydocker(["ps", "-lq"]).text();
+    let log = host.mydocker(["-D", "exec", &id, "true"]).stderr_text();
+    let calls = logged_calls(&log, "client");
+    let at = |call| calls.iter().position(|known| *known == call);
+    assert!(at("setns").is_some() && at("setns") < at("execve"), "{log}");
 }

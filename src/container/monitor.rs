@@ -725,7 +725,7 @@ impl<'a> Monitor<'a> {
                 && let Ok(Some((_, status))) = waitpid(Some(program.pid), WaitOptions::NOHANG)
             {
                 let code = runtime::exit_code(status);
-                trace::step("waitid", || {
+                trace::step("wait4", || {
                     format!("process {} ended with status {code}", program.pid.as_raw_nonzero())
                 });
                 return code;

@@ -32,7 +32,7 @@ use crate::error::{Context, EXIT_ENGINE, Error, Result, fail};
 use crate::sys;
 use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::process::Found;
-use crate::sys::trace;
+use crate::sys::trace::{self, Traced};
 
 /// The exit status of an error if the container seems to be ending: its first process has left its
 /// namespaces (ESRCH, ENOENT), or fork(2) into its PID namespace fails with ENOMEM.
@@ -237,6 +237,7 @@ fn helper(
         joined |= ThreadNameSpaceType::TIME;
     }
     namespaces::join(pidfd.as_fd(), target.pid, joined)
+        .traced("setns", || format!("join the namespaces of process {} but user", target.pid))
         .map_err(not_running)
         .context(|| "join the container's namespaces")?;
     drop(pidfd);

@@ -519,7 +519,10 @@ impl Program<'_> {
         let Some(program) = args.first() else { fail!("no command to run") };
         if program.contains('/') {
             let Err(errno) = sys::exec::execve(&c_string(program)?, vectors);
-            return Err(exec_failure(program, errno));
+            return Err(match errno {
+                Errno::NOENT if self.lacks_interpreter(program) => no_interpreter(program),
+                errno => exec_failure(program, errno),
+            });
         }
         let mut denied = None;
         for candidate in self.candidates(program) {
@@ -529,11 +532,31 @@ impl Program<'_> {
                 Err(errno) => return Err(exec_failure(program, errno)),
             }
         }
-        match denied {
-            Some(errno) => Err(exec_failure(program, errno)),
-            None => Err(not_found(program, path)),
-        }
+        Err(match denied {
+            Some(errno) => exec_failure(program, errno),
+            None => match self.candidates(program).find(|path| self.lacks_interpreter(path)) {
+                Some(path) => no_interpreter(&path),
+                None => not_found(program, path),
+            },
+        })
     }
+
+    /// Whether the file exists, after execve(2) has failed with ENOENT. Then the file that has to
+    /// run it does not exist. This asks by execve(2) too, because a seccomp profile may kill the
+    /// process at any other call: below a file, the error is ENOTDIR.
+    fn lacks_interpreter(&self, path: &str) -> bool {
+        c_string(&format!("{path}/.")).is_ok_and(|below| {
+            matches!(sys::exec::execve(&below, &self.vectors), Err(Errno::NOTDIR))
+        })
+    }
+}
+
+fn no_interpreter(path: &str) -> Error {
+    let message = format!(
+        "exec '{path}' in the container: what runs it does not exist there: its dynamic loader, or \
+         the program after #!; add that file, or use a static program"
+    );
+    Error::new(message).exit_with(EXIT_NOT_FOUND)
 }
 
 fn not_found(program: &str, path: &str) -> Error {
