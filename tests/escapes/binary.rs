@@ -1,4 +1,7 @@
 //! Attacks on the engine's own binary, which runs first in every process that enters a container.
+//!
+//! A process inside the container opens the binary through /proc/PID/exe and tries to write to it
+//! (CVE-2019-5736). The attack runs on a copy of the binary, so a success would harm only the test.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

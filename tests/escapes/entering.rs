@@ -1,4 +1,8 @@
 //! Attacks on processes that enter a running container, by processes that are inside already.
+//!
+//! `exec` and init run code of the engine inside the container's namespaces for a moment. In this
+//! moment the container's processes may try to trace them, to read their memory in /proc, or to use
+//! their descriptors.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -1,4 +1,8 @@
 //! System calls that a default container may not make, and capabilities that it must not inherit.
+//!
+//! The tests make each call inside a container and read the result, because a filter that exists
+//! need not be the filter that is installed. `tests/confinement` compares the whole view with that
+//! of Podman.
 
 use std::fs;
 use std::process::Command;

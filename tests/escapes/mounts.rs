@@ -1,4 +1,8 @@
 //! Attacks on mounts and their targets: links, races, and files that imitate the kernel's.
+//!
+//! An image or a volume may hold links where the engine mounts /proc, /sys, devices or volumes.
+//! Every mount must stay inside the container's root, and the kernel's own file systems must not be
+//! replaced.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,7 @@
 //! Attacks by names: paths in place of names, control characters, and names beyond limits.
+//!
+//! A user, an image or an archive gives these names, and the engine uses them for files, labels and
+//! output. No name may lead out of the state directory, and none may control the user's terminal.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,8 @@
 //! Attacks by a container on others of its network, and on the host's network.
+//!
+//! The attacker is a container with the default settings on the default network. Leases on files
+//! (fcntl(2), F_SETLEASE) are the means of several attacks, because an open of a leased file can
+//! block.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;

@@ -1,5 +1,8 @@
 //! A container whose first process has lost its main thread: /proc/PID/stat shows a zombie, while
 //! other threads of the process still run. Every command must treat the container as running.
+//!
+//! The main thread can end by pthread_exit(3) while the process lives on. A program can do this on
+//! purpose, so that the engine takes its container for stopped.
 
 use super::support::{Host, eventually};
 use super::{attack, must_be_inside, with_attack};

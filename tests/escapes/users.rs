@@ -1,4 +1,8 @@
 //! Attacks on the user and groups that a container's process gets.
+//!
+//! The image controls /etc/passwd and /etc/group: they may be huge, a FIFO, a device, or a file
+//! that only the host's root can read. A process must never get more rights than the flags of `run`
+//! give.
 
 use std::fs::File;
 

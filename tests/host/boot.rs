@@ -1,5 +1,8 @@
 //! Checks of restarts, of `boot` and of `halt`. `power` tests real power cuts; in this file the
 //! host only stops its containers and removes its network.
+//!
+//! A restart policy counts only if `boot` runs after the boot of a host, as the files in `contrib`
+//! do it.
 
 use crate::checks::check;
 use crate::host::Check;

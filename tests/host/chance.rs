@@ -1,4 +1,7 @@
 //! Pseudo-random numbers from a seed (splitmix64).
+//!
+//! The flag `--seed` of the harness sets the seed, so that a failed run of power cuts can be
+//! repeated. The numbers are not for secrets.
 
 pub struct Chance {
     state: u64,

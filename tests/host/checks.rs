@@ -1,4 +1,7 @@
 //! Checks that several hosts run.
+//!
+//! A check is a script for the guest's shell and the output that it must print. `hosts.rs` lists
+//! which host runs which check. Checks of one subject alone, such as ports, have their own files.
 
 use crate::host::Check;
 

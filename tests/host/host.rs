@@ -1,4 +1,7 @@
 //! The description of a host, and how a guest is made from it.
+//!
+//! A guest is a virtual machine of qemu with a kernel, an initramfs and disks. `guest.rs` runs it,
+//! and `hosts.rs` has the descriptions of all hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,8 @@
 //! The hosts and their checks.
+//!
+//! Each host differs from a usual server in a few respects, such as its init, its file systems, its
+//! cgroups, or the lack of iptables. `host.rs` makes the guest; the checks are in files of their
+//! own.
 
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{

@@ -1,4 +1,7 @@
 //! Checks of images, and of containers' files.
+//!
+//! They run on hosts with unusual file systems and few tools, where unpacking and copying are most
+//! likely to fail. `tests/images.rs` has the finer tests, for this machine alone.
 
 use crate::checks::check;
 use crate::host::Check;

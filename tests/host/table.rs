@@ -1,5 +1,7 @@
 //! Prints the results of the checks as a table, with a line for each check and a column for each
 //! host.
+//!
+//! The last line counts passed and failed checks, in a form that scripts can parse.
 
 pub struct Outcome {
     pub host: &'static str,

@@ -1,5 +1,8 @@
 //! Tools that the harness's own binary provides in the guests and containers, where it runs because
 //! it is static. The name in argv[0] chooses the tool.
+//!
+//! busybox lacks these tools, and a guest has no compiler. A tool does one small thing and is no
+//! part of mydocker.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,5 +1,8 @@
 //! `features` is correct: a container is made with every listed item, and everything that it
 //! reports as missing is refused.
+//!
+//! Engines decide by this output which settings they may use (features.md of the runtime
+//! specification), so a wrong entry would be an error at the start of a container.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

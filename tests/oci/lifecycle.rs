@@ -1,5 +1,8 @@
 //! The life cycle in special cases, and what a container gets from its caller: demands of
 //! runtime.md and config.md that need more than one line of a config.json.
+//!
+//! Among them are concurrent calls, a reused PID, a full runtime root, seccomp agents and hooks
+//! that fail. `main.rs` has the usual cases.
 
 use std::io::Read;
 use std::os::unix::net::UnixListener;

@@ -1,5 +1,8 @@
 //! The binary as an OCI runtime, called directly on bundles made of busybox. `tests/oci_engines.rs`
 //! tests it as the runtime of Podman, Docker and containerd.
+//!
+//! The runtime specification (runtime.md, config.md) says what must happen; where it is silent, the
+//! tests follow runc and crun. `conformance.rs` goes through its sentences one by one.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,8 @@
 //! A caller that is a systemd service: the runtime passes its sockets on (sd_listen_fds(3)), and
 //! its container's readiness (sd_notify(3)).
+//!
+//! The container must get exactly these descriptors, and it must not reach the caller's own socket
+//! directly. The tests need no systemd.
 
 use std::fs::File;
 use std::os::unix::net::UnixDatagram;

@@ -1,5 +1,8 @@
 //! `--systemd-cgroup` with a bus of the test that answers like systemd: it starts the scope, moves
 //! the process, and reports the end of the job.
+//!
+//! This machine may run without systemd, and a test must not start units of the host's. The bus
+//! speaks as much of D-Bus as the runtime uses.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

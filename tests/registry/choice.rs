@@ -1,4 +1,7 @@
 //! Which image of an index is pulled, and manifests with wrong statements about their blobs.
+//!
+//! The image specification leaves the choice among an index's manifests to the client, so the tests
+//! follow Docker's choice. Sizes and digests in a manifest must fit the blobs.
 
 use std::process::Command;
 

@@ -1,4 +1,7 @@
 //! Authentication: TLS, passwords, tokens, proxies.
+//!
+//! The registry, its TLS relay and its token server run on loopback. The tests also look at where a
+//! password goes: never to another host, and never over plain HTTP without permission.
 
 use std::fs;
 use std::path::PathBuf;

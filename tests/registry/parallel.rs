@@ -1,4 +1,7 @@
 //! Pulls, loads, tags, removals and runs at the same time, some of them killed at random moments.
+//!
+//! Images share layers, so that the removal of one image meets the pull of another. At the end
+//! every listed image runs, and after one repair the check finds nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,5 +1,8 @@
 //! A proxy in front of the registry that imitates the faults of networks: it cuts, corrupts,
 //! stalls, refuses and redirects. It keeps a list of all requests.
+//!
+//! A function of the test judges each request and chooses its fault. The proxy itself knows nothing
+//! of images.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,7 @@
 //! `pull`: which images it accepts, what it prints, and what it stores.
+//!
+//! Images come from skopeo and umoci as well as from mydocker, because each tool writes manifests
+//! in its own way. `faults.rs` has the pulls over faulty networks.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,7 @@
 //! `push`: other programs can read the pushed images.
+//!
+//! The tests inspect the pushed images with skopeo and other engines, and pull them again with
+//! mydocker. Logins are in `login.rs`.
 
 use std::process::Command;
 

@@ -1,4 +1,7 @@
 //! Debian's docker-registry on its own port, and images for it.
+//!
+//! A test starts a registry of its own, so tests run beside each other; dropping it stops the
+//! process.
 
 use std::fs;
 use std::io::Write;

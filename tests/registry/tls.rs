@@ -1,4 +1,7 @@
 //! Certificates of a test authority, made by openssl.
+//!
+//! The relay ends TLS in front of a registry that speaks plain HTTP. The certificates are valid for
+//! 30 days; the host does not trust their authority.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,5 +1,8 @@
 //! A token server as the distribution specification defines it. docker-registry accepts its tokens:
 //! JSON web tokens, signed by openssl.
+//!
+//! It keeps a list of its requests, and its first tokens can be stale, so that a test sees how a
+//! client renews a token. It knows one user.
 
 use std::fs;
 use std::io::{BufReader, Read, Write};

@@ -1,5 +1,8 @@
 //! The image `bb`: Debian's static busybox with a link for each applet, and the files of users and
 //! groups.
+//!
+//! Most tests use this image, because it starts fast and needs no download. It has no libraries and
+//! no package manager; tests that need them use an image of Debian (`debian.rs`).
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

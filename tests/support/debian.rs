@@ -1,5 +1,8 @@
 //! Root file systems of Debian: the minimal system with further packages, made by debootstrap and
 //! stored as a tar. The packages are downloaded once for all images.
+//!
+//! Tests of real programs, such as nginx and a compiler, run on them. The tars stay below
+//! `target/rootfs` for later runs; no test changes them.
 
 use std::path::PathBuf;
 use std::process::Command;

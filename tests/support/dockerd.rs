@@ -1,5 +1,8 @@
 //! Docker from Debian's package docker.io, for tests that compare with it. The dockerd has its own
 //! state, socket and namespaces (`daemon.rs`).
+//!
+//! The comparison shows where mydocker's output and statuses differ from Docker's. This file
+//! compares nothing itself.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

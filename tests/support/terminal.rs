@@ -1,4 +1,7 @@
 //! A pseudo-terminal with a process on it, for tests of what a user sees and types.
+//!
+//! The test holds the master side (pty(7)): it types by writing to it, and waits for expected
+//! output. A test looks for text, and not for a place on the screen.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
