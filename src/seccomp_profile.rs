@@ -3,7 +3,7 @@
 //! `excludes`, `name`). The runtime only gets the resulting rules (`runtime::seccomp::filter`). An
 //! error names the field.
 
-use crate::error::{Error, Result, fail};
+use crate::error::{Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::capabilities::names;
 use crate::runtime::seccomp::filter::{Action, Condition, Filter, Is, Rule, Rules};
@@ -191,11 +191,13 @@ fn action(node: &Node<'_>, name: &str, errno: &str) -> Result<Action> {
 
 fn condition(argument: &Node<'_>) -> Result<Condition> {
     let number = |name: &str| argument.get(name)?.map_or(Ok(0), |number| number.unsigned());
-    let (index, value, second) = (number("index")?, number("value")?, number("valueTwo")?);
-    let index = u8::try_from(index).ok().filter(|index| *index < 6);
-    let index = index.ok_or_else(|| Error::new("seccomp profile: a call has arguments 0 to 5"))?;
-    let op = argument.need("op")?.string()?;
-    let (is, mask, value) = match op.as_str() {
+    let (value, second) = (number("value")?, number("valueTwo")?);
+    let index = match number("index")? {
+        index @ 0..=5 => index as u8,
+        _ => return Err(argument.need("index")?.wrong("from 0 to 5")),
+    };
+    let op = argument.need("op")?;
+    let (is, mask, value) = match op.string()?.as_str() {
         "SCMP_CMP_EQ" => (Is::Equal, u64::MAX, value),
         "SCMP_CMP_NE" => (Is::NotEqual, u64::MAX, value),
         "SCMP_CMP_LT" => (Is::Less, u64::MAX, value),
@@ -203,7 +205,7 @@ fn condition(argument: &Node<'_>) -> Result<Condition> {
         "SCMP_CMP_GT" => (Is::Greater, u64::MAX, value),
         "SCMP_CMP_GE" => (Is::AtLeast, u64::MAX, value),
         "SCMP_CMP_MASKED_EQ" => (Is::Equal, value, second),
-        other => fail!("seccomp profile: unknown comparison '{other}'"),
+        other => fail!("{} has the unknown comparison '{other}'", op.path()),
     };
     Ok(Condition { argument: index, mask, is, values: vec![value], low: false })
 }
@@ -441,7 +443,15 @@ mod tests {
                     r#"{"names":["a"],"action":"SCMP_ACT_TRAP","args":[
                 {"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}"#,
                 ),
-                "arguments 0 to 5",
+                "args[0].index should be from 0 to 5",
+            ),
+            (
+                &profile(
+                    "ALLOW",
+                    r#"{"names":["a"],"action":"SCMP_ACT_TRAP","args":[
+                {"index":5,"value":1,"op":"SCMP_CMP_X"}]}"#,
+                ),
+                "syscalls[0].args[0].op has the unknown comparison 'SCMP_CMP_X'",
             ),
             (
                 &profile("ALLOW", r#"{"names":["a"],"action":"SCMP_ACT_TRAP","errnoRet":5000}"#),

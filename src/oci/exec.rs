@@ -43,6 +43,8 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     let own = parse(&root.need("process")?)?;
     let mut process = match args.value("process") {
         Some(path) => {
+            // The program is in the file.
+            args.id()?;
             let bytes = config::read_given(path.as_ref())?;
             let value = json::parse("process.json", &bytes)?;
             from_file(&Node::root("process.json", &value), own)?

@@ -163,15 +163,25 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 }
 
 fn run(globals: &Args) -> Result<u8> {
-    if let Some(path) = globals.value("log") {
+    if let Some(path) = globals.value("log").filter(|path| !path.is_empty()) {
+        // crun's other destinations are `journald:` and `syslog:`.
+        let path = match path.split_once(':') {
+            Some(("file", path)) => path,
+            Some(("journald" | "syslog", _)) => fail!("--log {path} should be a file"),
+            _ => path,
+        };
         let form = match globals.value("log-format").unwrap_or("text") {
             "json" => Form::LogJson,
             "text" => Form::LogText,
             other => fail!("--log-format should be text or json, not '{other}'"),
         };
         let path = std::path::absolute(path).context(|| "find the log")?;
+        let log = Log { path, form };
+        // Fail at once, as runc and crun do: the caller looks for errors in this file. The file does
+        // not stay open, because its descriptor could count as one of --preserve-fds.
+        log.open().context(|| format!("open the log {}", log.path.display()))?;
         // Nothing else sets the log, so this can't fail.
-        let _ = LOG.set(Log { path, form });
+        let _ = LOG.set(log);
     }
     if globals.has("debug") {
         start_trace()?;

@@ -18,8 +18,6 @@ use crate::runtime::spec::{
 pub struct Limits {
     pub resources: Resources,
     pub further: FurtherLimits,
-    /// Whether to fail if a memory limit is below the present use.
-    pub checks_memory: bool,
 }
 
 /// Reads all limits. An error names the field.
@@ -66,7 +64,8 @@ impl Limits {
         }
         self.resources.oom_kill_disable =
             Some(flag(memory, "disableOOMKiller")?).filter(|off| *off);
-        self.checks_memory = flag(memory, "checkBeforeUpdate")?;
+        // `update` reads the value. Only check the type.
+        flag(memory, "checkBeforeUpdate")?;
         // Since Linux 5.11, every memory cgroup includes the cgroups below it. Only check the type.
         flag(memory, "useHierarchy").map(drop)
     }

@@ -86,7 +86,7 @@ pub fn update(globals: &Globals, args: &Args) -> Result<u8> {
     let limits = resources::limits(&Node::root("linux.resources", &all))?;
     (cgroup.resources, cgroup.further) = (limits.resources, limits.further);
     let plan = Update::plan(None, &cgroup)?;
-    if limits.checks_memory {
+    if checks_memory(&asked, &linux_resources(&value)) {
         plan.refuse_below_use()?;
     }
     let text = miniserde::json::to_string(&all);
@@ -110,6 +110,16 @@ fn field(value: &Value, key: &str) -> Option<Value> {
         Value::Object(object) => object.get(key).cloned(),
         _ => None,
     }
+}
+
+/// Whether to fail if a memory limit is below the present use: `checkBeforeUpdate` of this update,
+/// otherwise of config.json. The value of an earlier update does not count.
+fn checks_memory(asked: &Value, own: &Value) -> bool {
+    let given = |resources: &Value| {
+        let memory = field(resources, "memory")?;
+        field(&memory, "checkBeforeUpdate").filter(|value| !matches!(value, Value::Null))
+    };
+    matches!(given(asked).or_else(|| given(own)), Some(Value::Bool(true)))
 }
 
 fn linux_resources(config: &Value) -> Value {
@@ -214,5 +224,22 @@ fn overlay(lower: &mut Value, upper: &Value) {
             }
         }
         (lower, upper) => *lower = upper.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_present_use_is_checked_as_this_update_or_the_configuration_says() {
+        let checks = |asked: &str, own: &str| {
+            let of = |text: &str| json::parse("resources", text.as_bytes()).unwrap();
+            checks_memory(&of(asked), &of(own))
+        };
+        let [on, off, none, null] = ["true", "false", "1", "null"]
+            .map(|value| format!("{{\"memory\":{{\"checkBeforeUpdate\":{value}}}}}"));
+        assert!(checks(&on, "{}") && checks("{}", &on) && checks(&null, &on));
+        assert!(!checks("{}", "{}") && !checks(&off, &on) && !checks(&none, "{}"));
     }
 }

@@ -389,19 +389,17 @@ fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     // SCHED_DEADLINE task.
     set_cpus(cpus.as_deref())?;
     if let Some(scheduler) = scheduler {
-        sys::schedule::set_scheduler(None, scheduler)
-            .context(|| format!("set the scheduling policy {}", scheduler.policy))?;
+        sys::schedule::set_scheduler(None, scheduler).context(|| "set process.scheduler")?;
     }
     if let Some((class, level)) = io_priority {
         sys::schedule::set_io_priority(*class, *level)
-            .context(|| format!("set the I/O priority to level {level} of class {class}"))?;
+            .context(|| format!("set process.ioPriority to level {level} of class {class}"))?;
     }
     if let Some((mode, nodes)) = memory_policy {
-        sys::schedule::set_memory_policy(*mode, nodes).context(|| "set the memory policy")?;
+        sys::schedule::set_memory_policy(*mode, nodes).context(|| "set linux.memoryPolicy")?;
     }
     if let Some(domain) = personality {
-        sys::schedule::set_personality(*domain)
-            .context(|| format!("set the execution domain {domain:#x}"))?;
+        sys::schedule::set_personality(*domain).context(|| "set linux.personality")?;
     }
     Ok(())
 }

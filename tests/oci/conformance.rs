@@ -74,6 +74,7 @@ const CONFIG: &[(&str, Check)] = &[
     ("every 1.x is taken", Prints("\"1.3.0\"", "\"1.0.2-dev\"", "echo ok", "ok\n")),
     ("another major version is refused", Refused("\"1.3.0\"", "\"2.0.0\"", "ociVersion should be")),
     ("root.path is a directory that exists", Refused("\"rootfs\"", "\"nowhere\"", "root.path")),
+    ("root is required", Refused("\"root\":", "\"x-root\":", "has no field 'root'")),
     (
         "root.readonly makes the root read-only",
         Prints(SAME.0, SAME.1, "touch /x 2>/dev/null || echo read-only", "read-only\n"),
@@ -102,6 +103,26 @@ const CONFIG: &[(&str, Check)] = &[
             MOUNTS,
             "\"mounts\": [{\"type\":\"tmpfs\"},",
             "mounts[0] has no field 'destination'",
+        ),
+    ),
+    (
+        "a relative destination is below /",
+        Prints(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"m/n\",\"type\":\"tmpfs\"},",
+            "grep -c ' /m/n ' /proc/mounts",
+            "1\n",
+        ),
+    ),
+    ("every option of the table of mount options is known", Test("features_lists_only_what_works")),
+    (
+        "the options of a mount and of its filesystem are set",
+        Prints(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/m\",\"type\":\"tmpfs\",\"options\":[\"ro\",\"nosuid\",\"nodev\",\
+             \"noexec\",\"noatime\",\"nodiratime\",\"sync\",\"dirsync\",\"lazytime\",\"mode=1777\"]},",
+            "while read a b c d e f g h i j; do [ $e = /m ] && echo $f $j; done < /proc/self/mountinfo; true",
+            "ro,nosuid,nodev,noexec,noatime,nodiratime rw,sync,dirsync,lazytime\n",
         ),
     ),
     (
@@ -174,6 +195,15 @@ const CONFIG: &[(&str, Check)] = &[
             MOUNTS,
             "\"mounts\": [{\"destination\":\"/m\",\"type\":\"tmpfs\",\"source\":\"a\",\"options\":[\"idmap\"]},",
             "mounts[0].options",
+        ),
+    ),
+    (
+        "a mount has both mappings or none",
+        Refused(
+            MOUNTS,
+            "\"mounts\": [{\"destination\":\"/m\",\"source\":\".\",\"options\":[\"bind\",\"idmap\"],\
+             \"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}]},",
+            "mounts[0] should be given both uidMappings and gidMappings",
         ),
     ),
     ("a mount's owners are shown by its mapping", Test("mounts_have_id_mappings_and_copied_files")),
@@ -400,6 +430,15 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             "null\nzero\nfull\nrandom\nurandom\ntty\n/proc/self/fd\n",
         ),
     ),
+    (
+        "with a terminal, /dev/console is the terminal",
+        Prints(
+            "\"terminal\": false",
+            "\"terminal\": true",
+            "stat -c %t /dev/console; tty",
+            "88\r\n/dev/pts/0\r\n",
+        ),
+    ),
     ("a cgroup with processes is an error", Test("a_cgroup_that_is_in_use_is_refused")),
     (
         "an absolute cgroupsPath is below the hierarchies' roots",
@@ -492,6 +531,10 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         ),
     ),
     (
+        "the agent receives one state with the descriptor on each connection",
+        Test("a_seccomp_agent_gets_the_state_of_the_container"),
+    ),
+    (
         "maskedPaths are absolute",
         Refused(
             "[\"/proc/acpi\"",
@@ -513,6 +556,10 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
     ),
     (
         "a masked or read-only path may be a link, which leads to a file of the container",
+        Test("links_of_masked_and_read_only_paths_stay_in_the_container"),
+    ),
+    (
+        "a masked path whose links loop is an error",
         Test("links_of_masked_and_read_only_paths_stay_in_the_container"),
     ),
     (
@@ -548,6 +595,30 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             "\"memoryPolicy\":{},\"maskedPaths\"",
             "head -n1 /proc/self/numa_maps | cut -d' ' -f2",
             "default\n",
+        ),
+    ),
+    (
+        "an unknown mode of a memory policy is an error",
+        Refused(
+            MASKED,
+            "\"memoryPolicy\":{\"mode\":\"MPOL_X\"},\"maskedPaths\"",
+            "linux.memoryPolicy.mode should be one of",
+        ),
+    ),
+    (
+        "an unknown flag of a memory policy is an error",
+        Refused(
+            MASKED,
+            "\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"0\",\"flags\":[\"x\"]},\"maskedPaths\"",
+            "linux.memoryPolicy.flags[0] should be one of",
+        ),
+    ),
+    (
+        "a memory policy that the kernel refuses is an error",
+        Refused(
+            MASKED,
+            "\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"1000\"},\"maskedPaths\"",
+            "set linux.memoryPolicy",
         ),
     ),
     (
@@ -599,6 +670,18 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
     (
         "an interface's name that is taken in the container is an error",
         Test("interfaces_of_the_host_move_into_the_container"),
+    ),
+    (
+        "a name of an interface may have %d, which the kernel replaces",
+        Test("interfaces_of_the_host_move_into_the_container"),
+    ),
+    (
+        "an interface that is absent is an error",
+        Refused(
+            MASKED,
+            "\"netDevices\":{\"absent0\":{}},\"maskedPaths\"",
+            "linux.netDevices.absent0: there is no such interface",
+        ),
     ),
     (
         "interfaces need a network namespace",

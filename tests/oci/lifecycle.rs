@@ -347,7 +347,9 @@ fn a_seccomp_agent_gets_the_state_of_the_container() {
         bundle.call(&["exec", &bundle.id, "true"]).stdout("");
     });
     for state in [created, entered] {
+        assert_eq!(state.matches("\"state\":").count(), 1, "{state}");
         for part in [
+            "\"fds\":[\"seccompFd\"]".to_owned(),
             format!("\"id\":\"{}\"", bundle.id),
             format!("\"bundle\":\"{}\"", bundle.path()),
             "\"annotations\":{\"a.b\":\"c\"}".to_owned(),
@@ -460,6 +462,9 @@ fn links_of_masked_and_read_only_paths_stay_in_the_container() {
     bundle.runs("wc -c < /d/file; touch /d/new 2>/dev/null || echo fixed");
     bundle.run().stdout("0\nfixed\n");
     assert_eq!(std::fs::read_to_string(outside).unwrap(), "kept\n");
+    std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
+    bundle.edit("\"/up\"", "\"/loop\"");
+    bundle.run().exits(1).stdout("").stderr_has("open /loop in the container: Symbolic link loop");
 }
 
 #[test]

@@ -490,6 +490,17 @@ fn errors_reach_the_callers_log() {
         text.starts_with("{\"level\":\"error\",\"msg\":\"exec: 'nothing-of-this-name'"),
         "{text}"
     );
+    // crun's spelling of a file, and a destination of crun's that is no file.
+    bundle.call(&["--log", &format!("file:{log}"), "state", "nope"]).exits(1);
+    assert!(std::fs::read_to_string(log).unwrap().contains("container does not exist: nope"));
+    bundle.call(&["--log", "syslog:x", "list"]).exits(1).stderr_has("should be a file");
+    bundle.call(&["--log", "", "list", "-q"]).stdout("");
+    let args = ["--log", "/nowhere/log", "run", "--bundle", &path, &bundle.id];
+    let done = bundle.call(&args).exits(1);
+    assert_eq!(
+        done.stderr_text(),
+        "mydocker-runtime: open the log /nowhere/log: No such file or directory\n"
+    );
 }
 
 #[test]
@@ -505,6 +516,8 @@ fn exec_completes_process_json_from_the_container() {
     std::fs::write(&file, &text).unwrap();
     let own = "CapBnd:\t0000000020000420\n77\n/bin\n";
     bundle.call(&["exec", "--process", file.to_str().unwrap(), id]).stdout(own);
+    let done = bundle.call(&["exec", "--process", file.to_str().unwrap(), id, "true"]);
+    done.exits(255).stderr_has("unexpected argument 'true'");
     let none = text.replace("\"cwd\"", "\"capabilities\":{},\"cwd\"");
     std::fs::write(&file, none).unwrap();
     let done = bundle.call(&["exec", "--process", file.to_str().unwrap(), id]);

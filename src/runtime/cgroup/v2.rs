@@ -136,7 +136,8 @@ fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
             setting.otherwise = Some(("io.weight", value));
         }
         if let Some(weight) = device.leaf_weight {
-            settings.set("io", "io.leaf_weight", weight, "blockIO.weightDevice");
+            let value = format!("{major}:{minor} {weight}");
+            settings.set("io", "io.leaf_weight", value, "blockIO.weightDevice");
         }
     }
     for rate in resources.device_rates.iter().flatten() {
@@ -275,7 +276,7 @@ mod tests {
                 major: 8,
                 minor: 0,
                 weight: Some(1000),
-                leaf_weight: None,
+                leaf_weight: Some(500),
             }],
             huge_pages: vec![HugePageLimit { size: "2MB".to_owned(), bytes: 4 << 20 }],
             unified: vec![("io.max".to_owned(), "8:0 rbps=1\n8:16 rbps=2".to_owned())],
@@ -291,6 +292,7 @@ mod tests {
                 "cpu.max.burst=10000",
                 "io.bfq.weight=10",
                 "io.bfq.weight=8:0 1000",
+                "io.leaf_weight=8:0 500",
                 "pids.max=max",
                 "hugetlb.2MB.max=4194304",
                 "hugetlb.2MB.rsvd.max=4194304",
@@ -307,6 +309,7 @@ mod tests {
                 "cpu.cfs_burst_us=10000",
                 "blkio.bfq.weight=10",
                 "blkio.bfq.weight_device=8:0 1000",
+                "blkio.leaf_weight_device=8:0 500",
                 "pids.max=max",
                 "hugetlb.2MB.limit_in_bytes=4194304",
                 "hugetlb.2MB.rsvd.limit_in_bytes=4194304",
