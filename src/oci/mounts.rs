@@ -302,7 +302,10 @@ pub fn known() -> Vec<String> {
     );
     names.extend(PROPAGATION.iter().flat_map(|kind| [(*kind).to_owned(), format!("r{kind}")]));
     let others = ["bind", "rbind", "remount", "idmap", "ridmap", "tmpcopyup"];
-    names.extend(others.iter().chain(&NEUTRAL).map(|name| (*name).to_owned()));
+    // The kernel takes these from the options that are passed to any file system.
+    let passed_on = ["sync", "dirsync", "lazytime"];
+    let others = others.iter().chain(&passed_on).chain(&NEUTRAL);
+    names.extend(others.map(|name| (*name).to_owned()));
     order::sort(&mut names);
     names
 }

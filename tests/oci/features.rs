@@ -36,10 +36,22 @@ fn list(text: &str, key: &str) -> Vec<String> {
     array.split(',').map(|word| word.trim_matches('"').to_owned()).collect()
 }
 
+/// The table "Linux mount options" of config.md.
+const MOUNT_OPTIONS: &str = "async atime bind defaults dev diratime dirsync exec iversion lazytime \
+    loud mand noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime \
+    nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec \
+    rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate \
+    rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent \
+    slave strictatime suid symfollow sync tmpcopyup unbindable idmap ridmap";
+
 #[test]
 fn features_lists_only_what_works() {
     let bundle = Bundle::new();
     let text = bundle.call(&["features"]).text();
+    let known = list(&text, "mountOptions");
+    for option in MOUNT_OPTIONS.split_whitespace() {
+        assert!(known.iter().any(|name| name == option), "{option} is not in {known:?}");
+    }
     bundle.runs("true");
     let good = bundle.config();
     let try_out = |edits: &[(&str, String)]| {
@@ -62,7 +74,7 @@ fn features_lists_only_what_works() {
     let source = bundle.dir().join("source");
     std::fs::create_dir(&source).unwrap();
     let shared = SharedMount::make(&source);
-    let mounts = list(&text, "mountOptions").into_iter().filter(|option| option != "newinstance");
+    let mounts = known.into_iter().filter(|option| option != "newinstance");
     let mounts = mounts.enumerate().map(|(at, option)| {
         // `remount` needs an existing mount, such as the first.
         let at = if option == "remount" { 0 } else { at };
