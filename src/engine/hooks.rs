@@ -32,13 +32,15 @@ pub(super) struct HostResources<'a> {
     /// True if `set_up` was called for a container with networks since the last successful
     /// `take_down`.
     is_up: bool,
+    /// Open until `take_down`; see `attachment::Connected`.
+    namespace: Option<OwnedFd>,
 }
 
 impl<'a> HostResources<'a> {
     /// Makes the value for the container of `record`. Nothing is set up yet.
     pub fn new(engine: &'a Engine, record: &'a Record) -> Self {
         let (roots, firewall) = (&engine.roots, engine.firewall);
-        HostResources { roots, firewall, record, has_begun: false, is_up: false }
+        HostResources { roots, firewall, record, has_begun: false, is_up: false, namespace: None }
     }
 }
 
@@ -72,7 +74,10 @@ impl Hooks for HostResources<'_> {
             record.networks.iter().map(|network| endpoint_config(record, network)).collect();
         let (container, publish) = (container(record), &record.publish);
         self.is_up = !configs.is_empty();
-        attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)
+        let connected =
+            attachment::set_up(self.roots, self.firewall, pid, &container, &configs, publish)?;
+        self.namespace = connected.namespace;
+        Ok((connected.port_sockets, connected.networks))
     }
 
     fn take_down(&mut self) -> Result<Networks> {
@@ -81,6 +86,7 @@ impl Hooks for HostResources<'_> {
         } else {
             attachment::take_down_recorded(self.roots, &self.record.id)?
         };
+        self.namespace = None;
         release_volumes(self.roots, self.record)?;
         self.is_up = false;
         Ok(networks)

@@ -21,9 +21,11 @@ use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{Batch, Socket};
 use crate::sys::trace::Traced;
 
-/// How long to try again to make the link. The kernel removes the links of an ended network
-/// namespace some time after its last process. Until then a passthru link holds the parent
-/// (`EINVAL`), and other links hold their MAC addresses (`EBUSY`, `EADDRINUSE`).
+/// How long to try again to make the link and to set it up. The kernel removes the links of an
+/// ended network namespace some time after its last process. Until then a passthru link holds the
+/// parent (`EINVAL` when a link is made), and other links hold their MAC addresses (`EBUSY`;
+/// `EADDRINUSE` when a macvlan link is set up). The monitor keeps the namespace and removes the
+/// link itself, so this happens only after a killed monitor or `network connect`.
 const MAX_HELD: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -48,18 +50,11 @@ pub fn connect(
         namespace: namespace.descriptor.as_fd(),
     };
     let started = Instant::now();
-    let made = loop {
+    let made = while_held(started, &[Errno::INVAL, Errno::BUSY, Errno::ADDRINUSE], || {
         let mut batch = Batch::default();
         link::add_subinterface(&mut batch, &wanted);
-        let made = host.send(batch);
-        let is_held = made.as_ref().is_err_and(|error| {
-            matches!(error.errno(), Some(Errno::INVAL | Errno::BUSY | Errno::ADDRINUSE))
-        });
-        if !is_held || started.elapsed() > MAX_HELD {
-            break made;
-        }
-        std::thread::sleep(PAUSE);
-    };
+        host.send(batch)
+    });
     let made = made.traced("RTM_NEWLINK", || {
         let (driver, mode) = (kind.driver(), kind.mode());
         format!(
@@ -76,7 +71,25 @@ pub fn connect(
     let has_ipv6 = plan.addresses.iter().any(IpAddr::is_ipv6);
     link::rename(&mut batch, made.index, plan.interface, plan.name, has_ipv6);
     namespace.socket.send(batch)?;
-    endpoint::configure(namespace, network, plan)
+    while_held(started, &[Errno::ADDRINUSE], || endpoint::configure(namespace, network, plan))
+}
+
+/// Calls `act` again while it fails with one of `errors`, until `MAX_HELD` after `started`.
+fn while_held(
+    started: Instant,
+    errors: &[Errno],
+    mut act: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    loop {
+        let done = act();
+        let is_held = done
+            .as_ref()
+            .is_err_and(|error| error.errno().is_some_and(|errno| errors.contains(&errno)));
+        if !is_held || started.elapsed() > MAX_HELD {
+            return done;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Removes an endpoint's interface, in any network namespace. A missing interface is no error.

@@ -47,9 +47,20 @@ use crate::sys::trace::Traced;
 /// The networks that a container was connected to, or was disconnected from.
 pub type Joined = Vec<NetworkFacts>;
 
-/// Connects a starting container, whose first process is `pid`, to its networks. Returns the
-/// sockets that hold its published ports, and the networks. If this fails, the caller must call
-/// `take_down`.
+/// What a container's networks need until `take_down`.
+#[derive(Default)]
+pub struct Connected {
+    /// They hold the published ports.
+    pub port_sockets: Vec<OwnedFd>,
+    pub networks: Joined,
+    /// The network namespace, if it has an interface on a host's link. Keep it open until
+    /// `take_down`. Otherwise the namespace can end first. Then the kernel removes the interface
+    /// some time later, and until then the next start cannot have its MAC address.
+    pub namespace: Option<OwnedFd>,
+}
+
+/// Connects a starting container, whose first process is `pid`, to its networks. If this fails, the
+/// caller must call `take_down`.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -57,7 +68,7 @@ pub fn set_up(
     container: &Container<'_>,
     configs: &[EndpointConfig],
     publish: &[Publish],
-) -> Result<(Vec<OwnedFd>, Joined)> {
+) -> Result<Connected> {
     if configs.is_empty() {
         return Ok(Default::default());
     }
@@ -93,7 +104,12 @@ pub fn set_up(
         // the names.
         let _unwritten = join::write_names(roots, container, network, endpoint)?;
     }
-    Ok((held, networks.iter().map(Network::facts).collect()))
+    let is_direct = networks.iter().any(|network| network.direct.is_some());
+    Ok(Connected {
+        port_sockets: held,
+        networks: networks.iter().map(Network::facts).collect(),
+        namespace: is_direct.then_some(namespace.descriptor),
+    })
 }
 
 /// Disconnects a container from all its networks and returns them. Works after a normal exit and
