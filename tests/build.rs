@@ -1,4 +1,7 @@
 //! `build`: images from Dockerfiles with their files, config and history, and limits of a build.
+//!
+//! The tests read the files of an image by running it, and compare configs with those of buildah or
+//! with written expectations. The cache, the flags and hostile contexts have files of their own.
 
 mod support;
 

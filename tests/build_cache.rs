@@ -1,5 +1,7 @@
 //! The build cache: which steps a build takes from it, what makes a step run again, what a kill or
 //! damage does to the cache, and how it is pruned.
+//!
+//! The output of a step shows whether the step ran. No test measures the time that the cache saves.
 
 mod support;
 

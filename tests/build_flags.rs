@@ -1,4 +1,7 @@
 //! The flags of `build`: its outputs, the settings of its steps, and the sources of its context.
+//!
+//! A flag is tested by its effect on an image or an archive, or by its one-line refusal.
+//! `src/cli/build.rs` has the table of these flags.
 
 mod support;
 

@@ -1,5 +1,8 @@
 //! `build` with hostile contexts, archives and images: links, `..` and file names that could reach
 //! the host. A directory of the host is the canary: no build may read from it or write to it.
+//!
+//! The author of a Dockerfile is untrusted here, as on a build server. `docs/security.md` names the
+//! guards.
 
 mod support;
 

@@ -1,5 +1,8 @@
 //! RUN --mount: what a step sees of the context, stages, caches and secrets. No mount leads out of
 //! its tree, and no secret stays in the image.
+//!
+//! Docker's Dockerfile reference, "RUN --mount", is the specification. Mounts of `run` are in
+//! `tests/mounts.rs`.
 
 mod support;
 

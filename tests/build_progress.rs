@@ -1,4 +1,7 @@
 //! The progress that a build shows on a terminal and elsewhere, and how a signal ends a build.
+//!
+//! A test reads the terminal through a pseudo-terminal, and the pipe of a build without a terminal.
+//! A signal may arrive at any step, so several moments are tested.
 
 mod support;
 

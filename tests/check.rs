@@ -1,5 +1,8 @@
 //! `system check` finds what kills, power cuts and other programs have left, one line each, and
 //! repairs it.
+//!
+//! Each test makes the damage by hand: it deletes, truncates or adds files in the state
+//! directories. `tests/crash.rs` makes damage by real kills.
 
 mod support;
 

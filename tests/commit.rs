@@ -1,5 +1,8 @@
 //! commit, diff, export and save: the changes of a container, and archives of containers and
 //! images.
+//!
+//! Docker's rules decide what belongs to a layer: no volumes, no mounts, deletions as whiteouts.
+//! Other tools read the archives to confirm their form.
 
 mod support;
 

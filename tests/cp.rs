@@ -1,4 +1,7 @@
 //! cp: Docker's rules, tar streams, volumes, and containers that try to redirect a copy.
+//!
+//! The rules are those of Docker's reference for `docker cp`. `tests/escapes/copies.rs` has the
+//! attacks with races.
 
 mod support;
 

@@ -1,5 +1,8 @@
 //! Kills at any moment, of any process of mydocker. Once the killed processes have ended, a repair
 //! leaves only what belongs to a container of `ps -a`, and `system check` finds nothing.
+//!
+//! The moments come from a seed, which is printed. A power cut that loses unwritten data is tested
+//! in a virtual machine (`tests/host/power.rs`).
 
 mod support;
 

@@ -1,5 +1,8 @@
 //! A program's output reaches the log and every client completely, however slow a client is. No
 //! client delays the container, whether the client reads or not.
+//!
+//! Clients are stopped, killed or slow, because a client is a process of the user. The tests
+//! compare bytes and never rates.
 
 mod support;
 

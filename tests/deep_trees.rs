@@ -1,5 +1,8 @@
 //! Directory trees of hostile containers: deeper than a path may be, with odd names and many hard
 //! links. The engine handles them with few descriptors, and its errors are short.
+//!
+//! A path of more than 4,096 bytes can't be given to the kernel (PATH_MAX), so the engine must walk
+//! by descriptors. Attacks by links are in `tests/escapes`.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! Flags of Docker's `run` and `create`, tested by their effect inside the container.
+//!
+//! A flag that exists but has no effect would pass a test of the parser alone. The parser's own
+//! tests are beside the tables in `src/cli/run`.
 
 mod support;
 

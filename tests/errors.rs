@@ -1,4 +1,7 @@
 //! Wrong command lines: one line on stderr that names the mistake, and Docker's exit status.
+//!
+//! Statuses follow Docker: 125 for a mistake in the call of `run`, 126 and 127 for the program.
+//! Errors of one subject, such as networks, are tested with that subject.
 
 mod support;
 

@@ -1,5 +1,7 @@
 //! Health checks: their results, the output of `ps`, `inspect` and `wait`, and the actions on a
 //! failure.
+//!
+//! Commands in the container decide the result. `src/container/probe.rs` runs them.
 
 mod support;
 

@@ -1,5 +1,8 @@
 //! Hostile containers: whatever they do, the host, other containers and mydocker's commands keep
 //! working. A limit of the container bounds each attack.
+//!
+//! The attacker has root in a container with default settings. Attacks that try to escape to the
+//! host are in `tests/escapes`.
 
 mod support;
 

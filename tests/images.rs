@@ -1,4 +1,7 @@
 //! Images from archives: import, load, the drop folder, names, defaults and removal.
+//!
+//! The archives come from tar and from the tests themselves. Registries are in `tests/registry`,
+//! hostile archives in `tests/images_hostile.rs`.
 
 mod support;
 

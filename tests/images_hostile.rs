@@ -1,5 +1,8 @@
 //! Broken archives, and archives that try to write outside: nothing outside changes, and nothing
 //! half made is left.
+//!
+//! An archive is untrusted input, and unpacking it runs as root. The fuzz targets in `tests/fuzz`
+//! go through the same parsers with random input.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! What a container sees of the host, and what it shares with other containers on request.
+//!
+//! A container compares its namespaces by the links in /proc/self/ns (namespaces(7)). Attempts to
+//! break out are in `tests/escapes`.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! The life of a container from `create` to `rm`: each command reports its real state.
+//!
+//! The state is read from `ps` and `inspect` and compared with the process on the host. Kills of
+//! mydocker itself are in `tests/crash.rs`.
 
 mod support;
 

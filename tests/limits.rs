@@ -1,5 +1,8 @@
 //! Limits on the real kernel: each limit has its effect, and a limit that the kernel lacks is
 //! refused.
+//!
+//! Each test reads the limit back from the cgroup's file or exceeds it on purpose. It runs with
+//! cgroup v1 and v2, whichever the host has.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! `logs`: a container's output, all of it or a part, and while it is written.
+//!
+//! The log of a container is a file of records that the monitor writes. How output reaches an
+//! attached client is in `tests/crash_output.rs` and `tests/run.rs`.
 
 mod support;
 

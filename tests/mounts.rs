@@ -1,5 +1,8 @@
 //! `-v`, `--mount`, `--tmpfs` and `--read-only`: files of the host, of volumes and of images in a
 //! container.
+//!
+//! A test writes on one side and reads on the other. Attacks on mount targets are in
+//! `tests/escapes/mounts.rs`.
 
 mod support;
 

@@ -1,5 +1,8 @@
 //! Networks: bridges, addresses and names. Each test runs on its own machine (`support::machine`),
 //! or uses networks that no other test uses.
+//!
+//! Published ports are in `tests/network_ports.rs`, and the options of networks and interfaces in
+//! `tests/network_options.rs`.
 
 mod support;
 

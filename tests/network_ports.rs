@@ -1,5 +1,8 @@
 //! Published ports, from everywhere that they must answer, and the firewall rules, with each back
 //! end. Each test runs on its own machine (`support::machine`).
+//!
+//! A port must answer on loopback, on the host's addresses, from another machine and from the
+//! container itself. Networks without ports are in `tests/network.rs`.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! Scenarios with real programs, as a second machine sees them, with each firewall.
+//!
+//! A network namespace plays the second machine. Single rules of the firewall are tested in
+//! `tests/network_ports.rs`.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! Unusual images that other tools make: with repeated layers, or without any layer.
+//!
+//! overlayfs refuses a layer that is listed twice, so the engine must mount such images
+//! differently. Broken images are in `tests/images_hostile.rs`.
 
 mod support;
 

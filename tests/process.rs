@@ -1,4 +1,7 @@
 //! The command of `run` as a process: its environment, directory, arguments, limits and signals.
+//!
+//! The command prints what it finds, and the test compares this with Docker's rules. Users are in
+//! `tests/users.rs`, limits of cgroups in `tests/limits.rs`.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! The README says the same as the binary prints.
+//!
+//! A reader types what the README shows, so each command there must print the output shown. The
+//! test of other documents is `tests/docs.rs`.
 
 mod support;
 

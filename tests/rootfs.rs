@@ -1,4 +1,7 @@
 //! Real root file systems: a directory, and Debian with a server.
+//!
+//! busybox needs no libraries and no daemon, so it can't show that ordinary programs work. These
+//! tests use debootstrap's Debian (`support::debian`).
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! `run`: a command in a new container, and its output and status.
+//!
+//! The tests follow the README: they call the binary and compare stdout, stderr and the exit
+//! status. Each area of flags has a file of its own.
 
 mod support;
 

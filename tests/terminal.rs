@@ -1,5 +1,8 @@
 //! A user at a terminal: -it, keys, sizes, detaching, attaching, and the terminal's settings
 //! afterwards.
+//!
+//! A pseudo-terminal stands for the user's (`support::terminal`). Streams without a terminal are in
+//! `tests/run.rs`.
 
 mod support;
 

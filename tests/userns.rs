@@ -1,5 +1,8 @@
 //! `--userns`: the container's root has an unprivileged ID on the host, and programs in it notice
 //! no difference.
+//!
+//! The other tests run without user namespaces, unless TEST_USERNS=auto is set. See
+//! user_namespaces(7) for the mapping of IDs.
 
 mod support;
 

@@ -1,4 +1,7 @@
 //! `-u`: names are looked up in the image, and numbers are used directly.
+//!
+//! The image's /etc/passwd and /etc/group decide, never the host's. Hostile versions of these files
+//! are in `tests/escapes/users.rs`.
 
 mod support;
 

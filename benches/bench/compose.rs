@@ -1,5 +1,7 @@
 //! A project of ten services on one network, up and down: `mydocker compose` beside Debian's
 //! docker-compose, whose dockerd is already running.
+//!
+//! Debian's docker-compose needs dockerd, so the start of dockerd is not counted.
 
 use std::fs;
 use std::path::Path;

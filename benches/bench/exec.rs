@@ -1,4 +1,7 @@
 //! `exec` of `true` in a running container, by mydocker, crun, runc and podman.
+//!
+//! Each contender has one container that only sleeps; the measured time is that of the whole client
+//! process, from its start to its end. The contenders take turns (`turns`).
 
 use super::peers::{Bench, CRUN, PODMAN, RUNC, US};
 use super::table::{Budget, Table, Value};

@@ -1,5 +1,7 @@
 //! The memory of an idle container's monitor, for one container and for each of ten. The figures
 //! are PSS: private pages, and a proportional share of the shared pages (proc_pid_smaps(5)).
+//!
+//! The monitor is the whole cost of an idle container, as mydocker has no daemon.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! The sizes of the binaries, stripped.
+//!
+//! Shared libraries of the peers are not counted, and each peer has other features, so the figure
+//! is a rough guide.
 
 use std::fs;
 

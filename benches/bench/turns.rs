@@ -1,4 +1,7 @@
 //! Measures several contenders in turns, and keeps the figures.
+//!
+//! The load of the machine changes during a bench. In turns, each contender meets the same changes,
+//! so their medians can be compared.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -257,7 +257,7 @@ impl Mounts<'_> {
 
 impl Build<'_> {
     /// Parses the mounts of a step and adds them to the step's key: a stage or image by its layers,
-    /// other files by their content, and all else only by its options.
+    /// other files by their content, and any other mount only by its options.
     pub(super) fn run_mounts<'m>(
         &'m self,
         state: &State,

@@ -29,8 +29,8 @@ const LEAST: usize = 2;
 struct Ending {
     /// The error of a failed stage.
     error: Option<String>,
-    /// True if `base`, `config`, `has_command` and `arguments` have a state. If the command of a
-    /// RUN failed, this is the state before that RUN. After any other failure there is no state.
+    /// True if `base`, `config`, `has_command` and `arguments` describe a state. If the command of
+    /// a RUN failed, this is the state before that RUN. After any other failure there is none.
     has_state: bool,
     base: Option<String>,
     config: String,

@@ -177,7 +177,8 @@ impl Build<'_> {
         names.filter(|name| !is_declared(name) && !is_predefined(name)).collect()
     }
 
-    /// Adds to the error of a failed step the command that runs the image before the step.
+    /// Makes an image of the state before a failed step. Adds the command that runs this image to
+    /// the step's error.
     fn with_image(&self, error: Error) -> Error {
         let Some(state) = self.failed.take() else { return error };
         // Report the step's failure, not a failure to make the image.

@@ -56,8 +56,8 @@ pub static CP: Command = Command {
 };
 
 /// Copies between the two places that `words` name. `containers` returns the ids of the containers
-/// that a place means, and one empty text for any other place. Fails if an operand is invalid, if a
-/// tar would be read from a terminal or written to one, or if a copy fails.
+/// that a place names. For a place outside of containers it returns one empty text. Fails if an
+/// operand is invalid, if a tar would be read from a terminal or written to one, or if a copy fails.
 pub fn copy(
     engine: &Engine,
     words: &[String],

@@ -108,7 +108,7 @@ fn exec(call: &Invocation) -> Outcome {
         Engine::hide_variables();
     }
     let options = resolve(args, operands);
-    // As in Docker, `-d` has no status of the command to print.
+    // As in Docker, every failure of `-d` has the same status.
     let status = |error: Error| if options.detach { error.exit_with(EXIT_FAILURE) } else { error };
     Ok(call.engine()?.exec(&options).map_err(status)?)
 }

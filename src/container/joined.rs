@@ -1,6 +1,6 @@
 //! Determines the namespaces of a container, including those of other containers
-//! (`--network container:NAME`, `--pid`, `--ipc`, `--uts`). The other container is looked up at
-//! every start, also by the restart policy, because the other container may have been restarted.
+//! (`--network container:NAME`, `--pid`, `--ipc`, `--uts`). The monitor looks up the other
+//! container at every start and restart, because that container may have been restarted as well.
 //!
 //! As in Docker, the network interfaces of a container are removed at its end, even if another
 //! container has joined its network namespace. The namespace then outlives the container, so the

@@ -1,5 +1,7 @@
 //! Runs the probe (`probe`) in a container of Podman on the same host, and lists what a container
 //! of mydocker allows beyond Podman's.
+//!
+//! Podman's defaults are close to Docker's, so a difference is a mistake here or needs a reason.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -1,5 +1,8 @@
 //! The probe: lists what a process in the container can see and do, one fact per line, after
 //! `MARK`.
+//!
+//! The test binary itself is the probe, because it is static and runs in any container. It judges
+//! nothing: the caller compares the lists.
 
 use std::ffi::CStr;
 use std::fs::{self, OpenOptions};

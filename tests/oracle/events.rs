@@ -1,5 +1,7 @@
 //! Compares `events` after the same commands in Docker 20.10 and in mydocker: the same events in
 //! the same order, as text and as JSON. Ids and times are normalised, because they always differ.
+//!
+//! The dockerd of the comparison is the test's own (`support::dockerd`).
 
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

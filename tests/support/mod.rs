@@ -4,18 +4,9 @@
 //! ```
 //! let host = Host::with_busybox();
 //! host.mydocker(["run", "--rm", "bb", "echo", "hi"]).stdout("hi\n");
-//! host.mydocker(["rm", "nobody"]).exits(1).stderr_has("no such container");
 //! ```
 //!
-//! A `Host` is a mydocker with its own state root and run root, so tests run in parallel. Dropping
-//! it removes its containers and networks; the test fails if a mount or process of them is left. A
-//! call must succeed unless `exits` expects another status. A wait in a test fails after
-//! `PATIENCE`. With TEST_USERNS=auto in the environment, `run` and `create` give each container
-//! without another setting a user namespace.
-//!
-//! The image `bb` is Debian's static busybox. `Host::debian` makes an image of Debian with further
-//! packages, once per machine, below `target/rootfs`. A test that can't run here calls `skip!`,
-//! which is an error in CI.
+//! A test that can't run here calls `skip!`, which is an error in CI.
 
 #![allow(dead_code)] // Each test file uses its own part of this.
 
@@ -88,7 +79,15 @@ pub fn skipped(reason: &str) {
     );
 }
 
-/// A mydocker with its own state.
+/// A mydocker with its own state root and run root, so tests run in parallel. Dropping it removes its
+/// containers and networks; the test fails if a mount or process of them is left.
+///
+/// A call must succeed unless `exits` expects another status, as in
+/// `host.mydocker(["rm", "nobody"]).exits(1).stderr_has("no such container")`. A wait in a test fails
+/// after `PATIENCE`. With TEST_USERNS=auto in the environment, `run` and `create` give each container
+/// without another setting a user namespace. The image `bb` is Debian's static busybox.
+/// `Host::debian` makes an image of Debian with further packages, once per machine, below
+/// `target/rootfs`.
 pub struct Host {
     dir: PathBuf,
     /// The machine on which it runs, if it is not the real one.
