@@ -61,7 +61,7 @@ impl Key {
 /// A step that makes a layer.
 pub struct LayerStep<'a> {
     /// The stage, the step's number and the number of steps, such as `[web 2/3]`, for the progress.
-    /// An only stage without a name is left out.
+    /// The stage is left out if it is the only one and has no name.
     pub title: String,
     /// The instruction as the Dockerfile has it, in one line.
     pub text: &'a str,

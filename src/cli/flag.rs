@@ -33,13 +33,14 @@ pub enum Checker {
     Client,
     /// The client passes any value on, and the daemon refuses it.
     Daemon,
-    /// The client refuses a value without `=`, and the daemon a bad `KEY=VALUE`.
+    /// The client refuses a value without `=`. The daemon refuses a bad `KEY=VALUE`.
     DaemonIfPair,
     /// As `DaemonIfPair`, but the option may be `KEY:VALUE` too.
     DaemonIfOption,
-    /// The client refuses a value that is no number, and the daemon one out of range.
+    /// The client refuses a value that is no number. The daemon refuses a number out of range.
     DaemonIfNumber,
-    /// The client refuses a value that is no time or is negative, and the daemon one out of range.
+    /// The client refuses a value that is no time or is negative. The daemon refuses a time out
+    /// of range.
     DaemonIfTime,
     /// The runtime that enters the container.
     Runtime,

@@ -220,7 +220,7 @@ fn what_a_template_takes_is_bounded() {
             "too large",
         ),
         ("{{range 1000000}}{{printf \"%1000000d\" 1}}{{end}}".to_owned(), "too large"),
-        // The arguments' bytes and the names that are searched count as steps.
+        // The bytes of the arguments and the names that a search compares count as steps.
         (
             "{{$x := pad \"a\" 1000000 1}}{{range 2000}}{{if eq $x \"\"}}{{end}}{{end}}".to_owned(),
             "too many steps",
