@@ -46,7 +46,7 @@ fn a_container_is_created_started_stopped_started_again_and_removed() {
     host.mydocker(["start", &id]);
     eventually("its files are still there", || host.mydocker(["logs", "c"]).text() == "1\n2");
     host.mydocker(["restart", "-t", "5", "c"]).stdout("c\n");
-    eventually("it runs anew", || host.mydocker(["logs", "c"]).text() == "1\n2\n3");
+    eventually("it runs again", || host.mydocker(["logs", "c"]).text() == "1\n2\n3");
     assert!(!cgroups_of(&id).is_empty());
     host.mydocker(["rm", "c"]).exits(1).complains("running");
     host.mydocker(["rm", "-f", "c"]).stdout("c\n");

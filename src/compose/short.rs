@@ -36,7 +36,7 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// For objects that have no short form.
+/// Returns the object unchanged, because it has no short form.
 pub fn as_it_is(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(vec![node.clone()])
 }

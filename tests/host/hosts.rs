@@ -327,7 +327,7 @@ fn clock() -> Host {
                 "mydocker run -d --net none --name old bb sh -c 'echo hi; sleep 1000' >/dev/null
                  mydocker ps | grep -c 'ago *Up .* second'
                  mydocker logs -t old
-                 # The network has brought the time meanwhile.
+                 # By now the network has brought the time.
                  date -s 2026-11-21 >/dev/null
                  mydocker ps | grep -o '5. years ago *Up .* years'
                  mydocker logs --since 1h old

@@ -167,12 +167,12 @@ fn script(chance: &mut Chance) -> Vec<Step> {
         let (kind, name) = thing.split_once(' ').unwrap();
         let version = 1 + chance.below(u64::from(VERSIONS)) as u8;
         // An import or a commit with an existing name moves the name to the new image.
-        let anew = !*is_there || chance.below(2) == 0;
+        let is_new = !*is_there || chance.below(2) == 0;
         let (command, becomes) = match (kind, *is_there) {
-            ("imported", _) if anew => {
+            ("imported", _) if is_new => {
                 (format!("import /share/v{version}.tar {name}"), Some(version))
             }
-            ("committed", _) if anew => (format!("commit made{version} {name}"), Some(version)),
+            ("committed", _) if is_new => (format!("commit made{version} {name}"), Some(version)),
             ("pulled", false) => {
                 let version = name.bytes().last().unwrap() - b'0';
                 (format!("pull {name}"), Some(version))

@@ -41,7 +41,7 @@ fn every_operation_needs_a_container_that_exists() {
 }
 
 /// The exit statuses of several calls at the same time, sorted.
-fn at_once(bundle: &Bundle, args: &[&str]) -> Vec<Option<i32>> {
+fn in_parallel(bundle: &Bundle, args: &[&str]) -> Vec<Option<i32>> {
     let started: Vec<_> = (0..6)
         .map(|_| {
             let mut command = bundle.command(args);
@@ -61,11 +61,11 @@ fn one_of_several_calls_at_once_changes_a_container() {
     bundle.runs("exec sleep 1000");
     let one = [Some(0), Some(1), Some(1), Some(1), Some(1), Some(1)];
     let path = bundle.path();
-    assert_eq!(at_once(&bundle, &["create", "--bundle", &path, &bundle.id]), one);
+    assert_eq!(in_parallel(&bundle, &["create", "--bundle", &path, &bundle.id]), one);
     assert!(bundle.has_status("created"));
-    assert_eq!(at_once(&bundle, &["start", &bundle.id]), one);
+    assert_eq!(in_parallel(&bundle, &["start", &bundle.id]), one);
     assert!(bundle.has_status("running"));
-    assert_eq!(at_once(&bundle, &["delete", "--force", &bundle.id]), [Some(0); 6]);
+    assert_eq!(in_parallel(&bundle, &["delete", "--force", &bundle.id]), [Some(0); 6]);
     assert!(!bundle.has_cgroup() && !bundle.root().join(&bundle.id).exists());
 }
 

@@ -33,7 +33,7 @@ struct PsArgs {
 
 type P = Flag<PsArgs>;
 
-/// In alphabetical order.
+/// The states of containers that `--status` may name, in alphabetical order.
 const STATES: [&str; 6] = ["created", "dead", "exited", "paused", "restarting", "running"];
 
 fn add_state(args: &mut PsArgs, text: &str) -> Result<()> {
