@@ -41,14 +41,14 @@ pub(super) fn describe(asked: &SecurityOptions<PathBuf>) -> Result<SecurityOptio
     };
     if let Some(profile) = &asked.apparmor
         && profile != UNCONFINED
-        && !label::apparmor_is_on()
     {
-        fail!("--security-opt apparmor={profile}: this host has no AppArmor");
+        label::check_apparmor(profile).context(|| format!("--security-opt apparmor={profile}"))?;
     }
     let selinux: Vec<String> =
         asked.selinux.iter().filter(|part| *part != "disable").cloned().collect();
-    if !selinux.is_empty() && !label::selinux_is_on() {
-        fail!("--security-opt label={}: this host has no SELinux", selinux[0]);
+    if let [first, ..] = selinux.as_slice() {
+        label::check_selinux(&selinux_context(&selinux))
+            .context(|| format!("--security-opt label={first}"))?;
     }
     for name in asked.cap_add.iter().filter(|name| *name != ALL) {
         if names::bit(name).is_none_or(|bit| capabilities::all() & bit == 0) {

@@ -224,15 +224,11 @@ fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> 
         process.no_new_privileges = true;
     }
     if let Some(profile) = args.value("apparmor") {
-        if !label::apparmor_is_on() {
-            fail!("--apparmor {profile}: this host has no AppArmor");
-        }
+        label::check_apparmor(profile).context(|| "--apparmor")?;
         process.label = Some(Label::AppArmor(profile.to_owned()));
     }
     if let Some(context) = args.value("process-label") {
-        if !label::selinux_is_on() {
-            fail!("--process-label {context}: this host has no SELinux");
-        }
+        label::check_selinux(context).context(|| "--process-label")?;
         process.label = Some(Label::Selinux(context.to_owned()));
     }
     Ok(process)

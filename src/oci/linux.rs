@@ -9,7 +9,7 @@ use std::path::Path;
 use super::field::{MAX_ENTRIES, absolute, one_of};
 use super::resources::{self, Limits};
 use super::systemd::Unit;
-use crate::error::{Result, fail};
+use crate::error::{Context, Result, fail};
 use crate::json::Node;
 use crate::runtime::label;
 use crate::runtime::seccomp::Seccomp;
@@ -238,11 +238,11 @@ pub fn root_propagation(linux: &Node<'_>) -> Result<Option<LastPropagation>> {
     Ok(Some(LastPropagation { kind, recursive: word % 2 == 1 }))
 }
 
-/// The SELinux label of files in new file systems. Fails if SELinux is not enabled.
+/// The SELinux label of files in new file systems. Fails if this host has no such label.
 pub fn mount_label(linux: &Node<'_>) -> Result<Option<String>> {
     let label = Some(linux.text("mountLabel")?).filter(|label| !label.is_empty());
-    if label.is_some() && !label::selinux_is_on() {
-        fail!("config.json: linux.mountLabel: this host has no SELinux");
+    if let Some(label) = &label {
+        label::check_selinux(label).context(|| "config.json: linux.mountLabel")?;
     }
     Ok(label)
 }

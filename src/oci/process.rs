@@ -4,7 +4,7 @@
 
 use super::field::{MAX_ENTRIES, absolute, flag, refuse};
 use super::scheduling;
-use crate::error::{Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::json::Node;
 use crate::runtime::capabilities::{self, names};
 use crate::runtime::label::{self, Label};
@@ -152,16 +152,19 @@ fn label(process: &Node<'_>) -> Result<Option<Label>> {
         Ok(Some(text).filter(|text| !text.is_empty()))
     };
     let (apparmor, selinux) = (text("apparmorProfile")?, text("selinuxLabel")?);
+    let path = |key| Ok::<_, Error>(process.need(key)?.path());
     match (apparmor, selinux) {
         (Some(profile), None) if profile == "unconfined" => Ok(None),
-        (Some(_), _) if !label::apparmor_is_on() => {
-            fail!("{}: this host has no AppArmor", process.need("apparmorProfile")?.path())
+        (Some(profile), None) => {
+            let field = path("apparmorProfile")?;
+            label::check_apparmor(&profile).context(|| field)?;
+            Ok(Some(Label::AppArmor(profile)))
         }
-        (_, Some(_)) if !label::selinux_is_on() => {
-            fail!("{}: this host has no SELinux", process.need("selinuxLabel")?.path())
+        (None, Some(context)) => {
+            let field = path("selinuxLabel")?;
+            label::check_selinux(&context).context(|| field)?;
+            Ok(Some(Label::Selinux(context)))
         }
-        (Some(profile), None) => Ok(Some(Label::AppArmor(profile))),
-        (None, Some(context)) => Ok(Some(Label::Selinux(context))),
         (None, None) => Ok(None),
         (Some(_), Some(_)) => fail!("{} has an AppArmor and a SELinux label", process.path()),
     }

@@ -10,6 +10,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use crate::error::{Context, Result, fail};
@@ -25,23 +26,35 @@ pub enum Label {
 }
 
 impl Label {
-    /// Sets the label of the program that this thread executes next. Fails if the kernel refuses
-    /// the label.
+    /// Sets the label of the program that this thread executes next, and with SELinux of the keys
+    /// that this thread creates until then. Fails if the kernel refuses the label.
     pub fn set_for_exec(&self) -> Result<()> {
         let proc = private_proc()?;
-        let (files, text) = match self {
-            // Before Linux 5.8 the kernel has only `attr/exec`.
-            Label::AppArmor(profile) => (
-                ["thread-self/attr/apparmor/exec", "thread-self/attr/exec"],
-                format!("exec {profile}"),
-            ),
-            Label::Selinux(context) => (["thread-self/attr/exec"; 2], context.clone()),
-        };
         let open = |file| openat(&proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-        let file = open(files[0]).or_else(|_| open(files[1]));
-        file.and_then(|file| rustix::io::write(&file, text.as_bytes()))
-            .map(drop)
-            .context(|| format!("label the program '{text}'"))
+        match self {
+            Label::AppArmor(profile) => {
+                // Before Linux 5.8 the kernel has only `attr/exec`.
+                let file = open("thread-self/attr/apparmor/exec")
+                    .or_else(|_| open("thread-self/attr/exec"));
+                let text = format!("exec {profile}");
+                match file.and_then(|file| rustix::io::write(&file, text.as_bytes())) {
+                    Err(Errno::NOENT) => fail!("no AppArmor profile '{profile}' is loaded"),
+                    written => written
+                        .map(drop)
+                        .context(|| format!("set the AppArmor profile '{profile}'")),
+                }
+            }
+            Label::Selinux(context) => {
+                let write = |file| {
+                    open(file)
+                        .and_then(|file| rustix::io::write(&file, context.as_bytes()))
+                        .context(|| format!("set the SELinux label '{context}'"))
+                };
+                write("thread-self/attr/exec")?;
+                // Without the label, the program could not use its own session keyring.
+                write("thread-self/attr/keycreate").map(drop)
+            }
+        }
     }
 }
 
@@ -74,9 +87,41 @@ pub fn selinux_is_on() -> bool {
 
 /// Whether AppArmor is enabled and the profile `wanted` is loaded.
 pub fn apparmor_has(wanted: &str) -> bool {
-    let profiles = || fs::read_to_string("/sys/kernel/security/apparmor/profiles");
-    apparmor_is_on()
-        && profiles().is_ok_and(|profiles| {
-            profiles.lines().any(|line| line.split(' ').next() == Some(wanted))
-        })
+    apparmor_is_on() && apparmor_lists(wanted) == Some(true)
+}
+
+/// Whether `wanted` is in the kernel's list of profiles, which has lines such as `NAME (enforce)`.
+/// `None` if the list can't be read.
+fn apparmor_lists(wanted: &str) -> Option<bool> {
+    let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles").ok()?;
+    let mut names =
+        profiles.lines().filter_map(|line| line.rsplit_once(" (")).map(|(name, _)| name);
+    Some(names.any(|name| name == wanted))
+}
+
+/// Fails if AppArmor is not enabled or the profile is not loaded. What the kernel does not list
+/// shows only when the profile is set: a profile of another namespace, and a stack of profiles.
+pub fn check_apparmor(profile: &str) -> Result<()> {
+    if !apparmor_is_on() {
+        fail!("this host has no AppArmor");
+    }
+    let is_plain = !profile.starts_with(':') && !profile.contains("//&") && profile != "unconfined";
+    if is_plain && apparmor_lists(profile) == Some(false) {
+        fail!("no AppArmor profile '{profile}' is loaded");
+    }
+    Ok(())
+}
+
+/// Fails if SELinux is not enabled or its policy has no such label.
+pub fn check_selinux(label: &str) -> Result<()> {
+    if !selinux_is_on() {
+        fail!("this host has no SELinux");
+    }
+    // The kernel checks a label that is written to this file. Ignore any other error: if the label
+    // can't be set, setting it fails.
+    let checked = fs::write("/sys/fs/selinux/context", label);
+    if checked.is_err_and(|error| error.raw_os_error() == Some(Errno::INVAL.raw_os_error())) {
+        fail!("the SELinux policy of this host has no label '{label}'");
+    }
+    Ok(())
 }

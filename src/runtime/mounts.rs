@@ -11,7 +11,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags, fsetxattr, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -100,8 +100,7 @@ pub fn mount_all(
         fail!("the container has no /proc, through which its sysctls are set");
     }
     if spec.system_paths != SystemPaths::default() {
-        hide(root, &spec.system_paths)
-            .traced("move_mount", || "hide and lock paths of the kernel".to_owned())?;
+        hide(root, spec).traced("move_mount", || "hide and lock paths of the kernel".to_owned())?;
     }
     for (tree, last) in attaching.unsettled {
         sys::mount::set_propagation(tree.as_fd(), propagation::flag(last.kind), last.recursive)
@@ -266,6 +265,11 @@ impl Attaching<'_> {
             made => made?,
         };
         attach_plainly(self.root, &mount.target, tree.as_fd())?;
+        if kind == c"mqueue"
+            && let Some(label) = &self.spec.mount_label
+        {
+            label_root(tree.as_fd(), label)?;
+        }
         set_attributes(tree.as_fd(), &mount.attributes)?;
         if kind == c"proc" && !self.has_proc {
             self.has_proc = true;
@@ -454,7 +458,8 @@ fn filesystem(
     spec: &Spec,
 ) -> Result<OwnedFd> {
     let ids = spec.ids.as_ref().filter(|_| !is_early(kind));
-    let label = spec.mount_label.as_deref().filter(|_| !is_early(kind));
+    // The kernel makes the mqueue of an IPC namespace with the namespace, and refuses another label.
+    let label = label_option(spec).filter(|_| !is_early(kind) && kind != c"mqueue");
     // The kernel reads `uid` and `gid` as IDs of the host.
     let on_host = |key: &str, id: &str| {
         let (ids, id) = (ids?, id.parse().ok()?);
@@ -488,16 +493,29 @@ fn filesystem(
             }
         }
     }
-    let label = label.map(|label| ("context", label));
     let parameters: Vec<(&str, &str)> =
         parameters.iter().map(|(key, value)| (*key, value.as_ref())).chain(label).collect();
     sys::mount::filesystem(kind, source, &parameters, attributes)
         .context(|| format!("make a {} with options '{options}'", kind.to_string_lossy()))
 }
 
+/// The option that gives all files of a new file system the spec's SELinux label, if it has one.
+fn label_option(spec: &Spec) -> Option<(&'static str, &str)> {
+    spec.mount_label.as_deref().map(|label| ("context", label))
+}
+
+/// Gives the root directory of a mount a SELinux label.
+fn label_root(tree: BorrowedFd<'_>, label: &str) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(tree, ".", flags, Mode::empty())
+        .and_then(|root| fsetxattr(root, "security.selinux", label.as_bytes(), XattrFlags::empty()))
+        .context(|| format!("label it '{label}'"))
+}
+
 /// Mounts an empty directory or the null device over each masked path, and makes each read-only
 /// path read-only. A symbolic link in a path leads to the file in the container that it names.
-fn hide(root: BorrowedFd<'_>, paths: &SystemPaths) -> Result<()> {
+fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
+    let paths = &spec.system_paths;
     let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
     for path in &paths.masked {
         let Some(target) = existing(root, path)? else { continue };
@@ -508,7 +526,9 @@ fn hide(root: BorrowedFd<'_>, paths: &SystemPaths) -> Result<()> {
                 sys::mount::copy_tree(known.as_fd(), false)
             }
             (true, None, _) => {
-                sys::mount::filesystem(c"tmpfs", "", &[("size", "0")], RDONLY | NOSUID | NODEV)
+                let options: Vec<_> =
+                    [("size", "0")].into_iter().chain(label_option(spec)).collect();
+                sys::mount::filesystem(c"tmpfs", "", &options, RDONLY | NOSUID | NODEV)
             }
             (false, _, None) => {
                 let null = null.insert(devices::open_null(root)?);
@@ -596,7 +616,7 @@ pub fn mount_cgroups(
         let target = &mount.target;
         if existing(root, &target.to_string_lossy())?.is_some() {
             let of_its_own = spec.namespaces.cgroup != Namespace::Host;
-            cgroup_view(root, target, hierarchies, of_its_own, flags)
+            cgroup_view(root, target, hierarchies, of_its_own, flags, label_option(spec))
                 .context(|| format!("mount the cgroups on {}", target.display()))?;
         }
     }
@@ -609,6 +629,7 @@ fn cgroup_view(
     hierarchies: &[(String, &Path)],
     of_its_own: bool,
     flags: MountAttrFlags,
+    label: Option<(&str, &str)>,
 ) -> Result<()> {
     // Without a cgroup namespace a new cgroup file system would show the host's cgroups. In this
     // case the container's directory is bound instead.
@@ -627,7 +648,8 @@ fn cgroup_view(
             attach_plainly(root, target, tree(c"cgroup2", &[], own)?.as_fd())
         }
         hierarchies => {
-            let options = [("mode", "755"), ("size", "64k")];
+            let options = [("mode", "755"), ("size", "64k")].into_iter().chain(label);
+            let options: Vec<_> = options.collect();
             let base = sys::mount::filesystem(c"tmpfs", "", &options, NOSUID | NODEV | NOEXEC)?;
             // A v1 hierarchy without controllers has a name instead, such as `name=systemd`.
             let directory = |controllers: &str| controllers.trim_start_matches("name=").to_owned();
