@@ -33,7 +33,7 @@ test_packages := apache2-utils buildah busybox-static catatonit containerd curl 
     podman qemu-user-static skopeo strace umoci util-linux zsh zstd
 # QEMU, and the tools that make the disks of its virtual machines.
 host_packages := dosfstools e2fsprogs f2fs-tools openssl qemu-system-arm qemu-system-x86 \
-    squashfs-tools xfsprogs
+    secilc squashfs-tools xfsprogs
 demo_packages := curl debootstrap iptables iputils-ping
 # libFuzzer needs a C++ compiler.
 fuzz_packages := g++ libc6-dev

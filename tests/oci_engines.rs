@@ -398,7 +398,7 @@ fn containerd_runs_tasks_by_its_shim() {
     let binary = runtime(&containerd.host);
     let run =
         |args: &[&str]| ctr(&[&["run", "--runc-binary", binary.to_str().unwrap()], args].concat());
-    let image = IMAGE;
+    let image = cri::IMAGE;
     // Repeat this: on a busy machine, ctr may print no output of a task that ends at once.
     eventually("a task's output", || run(&["--rm", image, "one", "echo", "hi"]).text() == "hi");
     run(&["--rm", image, "one", "sh", "-c", "exit 7"]).exits(7);
@@ -458,13 +458,14 @@ impl Kubernetes {
         let plugin = "plugins.\"io.containerd.grpc.v1.cri\"";
         // The test may lack the privilege to set kubelet's OOM score of -998.
         let config = format!(
-            "[{plugin}]\nrestrict_oom_score_adj = true\nsandbox_image = \"{IMAGE}\"\n\
+            "[{plugin}]\nrestrict_oom_score_adj = true\nsandbox_image = \"{}\"\n\
              [{plugin}.cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = \"{}/cni\"\n\
              [{plugin}.containerd]\ndefault_runtime_name = \"other\"\n\
              [{plugin}.containerd.runtimes.other]\nruntime_type = \"io.containerd.runc.v2\"\n\
              [{plugin}.containerd.runtimes.other.options]\nBinaryName = \"/bin/false\"\n\
              [{plugin}.containerd.runtimes.mydocker]\nruntime_type = \"io.containerd.runc.v2\"\n\
              [{plugin}.containerd.runtimes.mydocker.options]\nBinaryName = \"{}\"\n",
+            cri::IMAGE,
             dir.display(),
             runtime(&host).display(),
         );
@@ -483,44 +484,20 @@ impl Kubernetes {
         cri::call(&socket, method, &message).unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    /// Runs a pod with this name. Returns its configuration, the id of its sandbox and its
-    /// namespace options. With `on_node` it uses the node's network, and its containers share a PID
-    /// namespace.
-    fn pod(&self, name: &str, on_node: bool) -> (Message, String, Message) {
-        const CONTAINER: u64 = 1;
-        const NODE: u64 = 2;
-        let metadata = Message::default().text(1, name).text(2, name).text(3, "default");
+    /// Runs a pod with this name, on the node or not. Returns its configuration and the id of its
+    /// sandbox.
+    fn pod(&self, name: &str, on_node: bool) -> (Message, String, bool) {
         let logs = self.containerd.host.scratch().join("logs");
-        let namespaces = Message::default();
-        let namespaces =
-            if on_node { namespaces.number(1, NODE) } else { namespaces.number(2, CONTAINER) };
-        let security = Message::default().with(1, namespaces.clone());
-        let cgroup = format!("/{}", self.containerd.namespace);
-        let linux = Message::default().text(1, &cgroup).with(2, security);
-        let mut pod = Message::default().with(1, metadata);
-        if !on_node {
-            pod = pod.text(2, &format!("host-of-{name}"));
-        }
-        let pod = pod.text(3, logs.to_str().unwrap()).with(8, linux);
+        let pod = cri::pod(name, &logs, &format!("/{}", self.containerd.namespace), on_node);
         let request = Message::default().with(1, pod.clone()).text(2, "mydocker");
         let id = self.call("RunPodSandbox", request).text(1);
         self.pods.borrow_mut().push(id.clone());
-        (pod, id, namespaces)
+        (pod, id, on_node)
     }
 
-    /// Creates and starts a container in a pod, with 64 MiB of memory. Returns its id.
-    fn container(&self, pod: &(Message, String, Message), name: &str, script: &str) -> String {
-        let mut config = Message::default()
-            .with(1, Message::default().text(1, name))
-            .with(2, Message::default().text(1, IMAGE));
-        for (field, word) in [(3, "sh"), (4, "-c"), (4, script)] {
-            config = config.text(field, word);
-        }
-        // The container has a read-only root and runs as user 1000.
-        let user = Message::default().number(1, 1000);
-        let security = Message::default().with(3, pod.2.clone()).with(5, user).number(7, 1);
-        let linux = Message::default().with(1, memory(64 << 20)).with(2, security);
-        let config = config.text(11, &format!("{name}.log")).with(15, linux);
+    /// Creates and starts a container in a pod. Returns its id.
+    fn container(&self, pod: &(Message, String, bool), name: &str, script: &str) -> String {
+        let config = cri::container(name, script, pod.2);
         let request = Message::default().text(1, &pod.1).with(2, config).with(3, pod.0.clone());
         let id = self.call("CreateContainer", request).text(1);
         self.call("StartContainer", Message::default().text(1, &id));
@@ -529,9 +506,7 @@ impl Kubernetes {
 
     /// The output and the exit status of a command in a container.
     fn exec(&self, container: &str, script: &str) -> (String, u64) {
-        let request = Message::default().text(1, container);
-        let request = ["sh", "-c", script].iter().fold(request, |all, word| all.text(2, word));
-        let answer = self.call("ExecSync", request.number(3, 30));
+        let answer = self.call("ExecSync", cri::exec(container, script));
         (answer.text(1), answer.number(3))
     }
 }
@@ -545,13 +520,6 @@ impl Drop for Kubernetes {
             }
         }
     }
-}
-
-const IMAGE: &str = "docker.io/library/bb:latest";
-
-/// Resources with a memory limit in bytes.
-fn memory(bytes: u64) -> Message {
-    Message::default().number(4, bytes)
 }
 
 #[test]
@@ -577,8 +545,7 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     for (kind, is_shared) in [("net", true), ("ipc", true), ("mnt", false), ("pid", false)] {
         assert_eq!(of(&first, kind) == of(&second, kind), is_shared, "{kind}");
     }
-    let update = Message::default().text(1, &first).with(2, memory(128 << 20));
-    kubernetes.call("UpdateContainerResources", update);
+    kubernetes.call("UpdateContainerResources", cri::update(&first, 128 << 20));
     let limit = kubernetes.exec(&first, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes").0;
     assert_eq!(limit, "134217728\n");
     let log = kubernetes.containerd.host.scratch().join("logs/first.log");

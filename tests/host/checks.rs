@@ -386,19 +386,57 @@ pub fn labels_and_rdma() -> Vec<Check> {
                  -e 's/\"cwd\"/\"apparmorProfile\":\"one\",&/' config.json
              mydocker oci run -d c </dev/null >/dev/null 2>&1
              mydocker oci exec c sh -c 'cat /proc/1/attr/current /proc/self/attr/current /secret; exit 3'; echo $?
-             mydocker oci exec --apparmor two c cat /proc/self/attr/current
+             mydocker oci exec --apparmor 'one//&two' c cat /proc/self/attr/current
              mydocker oci exec --apparmor none c true; echo $?
+             mydocker oci exec --apparmor 'one//&none' c true; echo $?
+             echo '{\"args\":[\"cat\",\"/proc/self/attr/current\"],\"cwd\":\"/\",\"user\":{\"uid\":7,\"gid\":7},
+                 \"noNewPrivileges\":true,\"apparmorProfile\":\"two\"}' >process.json
+             mydocker oci exec --process process.json c
+             sed -i 's/two/none/' process.json; mydocker oci exec --process process.json c; echo $?
              mydocker oci delete -f c
-             sed -i 's/\"one\"/\"none\"/' config.json; mydocker oci run c; echo $?
-             mydocker oci list -q; rm -r /tmp/bundle",
+             sed -i 's/\"one\"/\"none\"/' config.json; mydocker oci create c; echo $?
+             mydocker oci list -q; rm -r /tmp/bundle
+             mydocker run --rm --net none --security-opt apparmor=one bb cat /proc/self/attr/current
+             mydocker run --rm --net none --security-opt apparmor=none bb true; echo $?",
             "one (enforce)
              one (enforce)
              cat: *secret*: Permission denied
              3
-             two (enforce)
-             mydocker-runtime: *none*
+             one//&two (enforce)
+             mydocker-runtime: --apparmor: no AppArmor profile 'none' is loaded
              255
-             mydocker-runtime: *none*
+             mydocker-runtime: no AppArmor profile 'one//&none' is loaded
+             255
+             two (enforce)
+             mydocker-runtime: process.json: apparmorProfile: no AppArmor profile 'none' is loaded
+             255
+             mydocker-runtime: config.json: process.apparmorProfile: no AppArmor profile 'none' is loaded
+             1
+             one (enforce)
+             mydocker: --security-opt apparmor=none: no AppArmor profile 'none' is loaded
+             125",
+        ),
+        check(
+            "OCI network classes",
+            r#"PATH=$PATH:/sbin; mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs
+             cd /tmp/bundle; for name in net_cls net_prio; do
+                 mkdir /mnt/$name; mount -t cgroup -o $name none /mnt/$name
+             done
+             mydocker oci spec
+             network='"network":{"classID":1048577,"priorities":[{"name":"lo","priority":7}]}'
+             sed -i -e 's/"terminal": true/"terminal": false/; s/\["sh"]/["sleep", "1000"]/' \
+                 -e "s/\"resources\": {/&$network,/" config.json
+             mydocker oci run -d c </dev/null >/dev/null 2>&1
+             cat /mnt/net_cls/c/net_cls.classid; grep lo /mnt/net_prio/c/net_prio.ifpriomap
+             mydocker oci delete -f c; ls -d /mnt/*/c 2>/dev/null
+             umount /mnt/net_cls /mnt/net_prio; mydocker oci run c; echo $?
+             sed -i 's/"linux": {/&"intelRdt":{"closID":"x"},/' config.json; mydocker oci run c; echo $?
+             mydocker oci list -q; rm -r /tmp/bundle"#,
+            "1048577
+             lo 7
+             mydocker-runtime: config.json: linux.resources.network.classID can't be applied: *no cgroup controller 'net_cls'
+             1
+             mydocker-runtime: config.json: linux.intelRdt: this host has no resctrl
              1",
         ),
         check(
@@ -419,10 +457,60 @@ pub fn labels_and_rdma() -> Vec<Check> {
     ]
 }
 
+/// SELinux labels, on a host that boots with SELinux and has no policy yet. The policy
+/// (guest/selinux.cil) lets `container_t` make and write only files of the type `container_file_t`.
+pub fn selinux() -> Vec<Check> {
+    vec![check(
+        "SELinux labels",
+        r#"mount -t selinuxfs selinuxfs /sys/fs/selinux
+         dd if=/share/selinux of=/sys/fs/selinux/load bs=1M 2>/dev/null; echo 1 >/sys/fs/selinux/enforce
+         mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
+         mydocker oci spec; mkdir low up work; at=/tmp/bundle
+         options="\"lowerdir=$at/low\",\"upperdir=$at/up\",\"workdir=$at/work\""
+         overlay="{\"destination\":\"/o\",\"type\":\"overlay\",\"options\":[$options]}"
+         sed -i -e 's/"terminal": true/"terminal": false/; s/\["sh"]/["sleep", "1000"]/' \
+             -e 's/"readonly": true/"readonly": false/' -e "s|\"mounts\": \[|&$overlay,|" \
+             -e 's/"cwd"/"selinuxLabel":"system_u:system_r:container_t:s0:c1",&/' \
+             -e 's/"linux": {/&"mountLabel":"system_u:object_r:container_file_t:s0:c1",/' config.json
+         mydocker oci run -d c </dev/null >/dev/null 2>&1
+         mydocker oci exec c sh -c 'cat /proc/1/attr/current; echo
+             grep -o "^.*,context=[^,]*" /proc/mounts | cut -d" " -f2,4 | grep -v proc
+             touch /o/x /dev/x /dev/shm/x /dev/mqueue/x; touch /x'
+         mydocker oci exec --process-label system_u:system_r:container_t:s0:c2 c cat /proc/self/attr/current; echo
+         mydocker oci exec --process-label u:r:t c true; echo $?
+         mydocker oci delete -f c
+         sed -i 's/container_file_t:s0:c1/container_file_t:s0:c9/' config.json; mydocker oci run c; echo $?
+         sed -i 's/container_t:s0:c1/nothing_t:s0:c1/' config.json; mydocker oci run c; echo $?
+         mydocker oci list -q; cd /; rm -r /tmp/bundle
+         mydocker run --rm --net none --security-opt label=level:s0:c2 -v /tmp:/d:Z bb sh -c '
+             cat /proc/self/attr/current; echo; touch /d/x'
+         mydocker run --rm --net none --security-opt label=type:nothing_t bb true; echo $?
+         echo 0 >/sys/fs/selinux/enforce"#,
+        "system_u:system_r:container_t:s0:c1*
+         /o rw,context=system_u:object_r:container_file_t:s0:c1
+         /dev rw,context=system_u:object_r:container_file_t:s0:c1
+         /dev/pts rw,context=system_u:object_r:container_file_t:s0:c1
+         /dev/shm rw,context=system_u:object_r:container_file_t:s0:c1
+         /sys/firmware ro,context=system_u:object_r:container_file_t:s0:c1
+         touch: /x: Permission denied
+         system_u:system_r:container_t:s0:c2*
+         mydocker-runtime: --process-label: the SELinux policy of this host has no label 'u:r:t'
+         255
+         mydocker-runtime: config.json: linux.mountLabel: the SELinux policy * no label '*:c9'
+         1
+         mydocker-runtime: config.json: process.selinuxLabel: the SELinux policy * no label '*nothing_t:s0:c1'
+         1
+         system_u:system_r:container_t:s0:c2*
+         touch: /d/x: Permission denied
+         mydocker: --security-opt label=type:nothing_t: the SELinux policy * no label '*'
+         125",
+    )]
+}
+
 /// Engines with the binary as their runtime and systemd's cgroups, which are Podman's default on such
 /// a host: `run`, `exec`, `update`, a build and the end of a container.
 pub fn engines_by_systemd() -> Vec<Check> {
-    vec![podman_by_systemd(), docker_by_systemd(), containerd_by_systemd()]
+    vec![podman_by_systemd(), docker_by_systemd(), containerd_by_systemd(), pods_by_systemd()]
 }
 
 fn docker_by_systemd() -> Check {
@@ -437,8 +525,9 @@ fn docker_by_systemd() -> Check {
          docker info -f '{{.CgroupDriver}} {{.CgroupVersion}} {{.DefaultRuntime}}' 2>/dev/null
          docker import /share/bb.tar bb >/dev/null
          docker run --rm --network none bb sh -c 'cat /proc/self/attr/current; exit 7'; echo $?
-         docker run -d --network none --name box -m 64m --pids-limit 20 --cpus 0.5 bb sleep 1000 >/dev/null
-         docker exec box sh -c 'cat /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max pids.max cpu.max'
+         docker run -d --network none --name box -m 64m --pids-limit 20 --cpus 0.5 \
+             --security-opt apparmor=two bb sleep 1000 >/dev/null
+         docker exec box sh -c 'cat /proc/self/attr/current /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max pids.max cpu.max'
          scope=docker-$(docker inspect -f '{{.Id}}' box).scope
          for name in Slice MemoryMax TasksMax CPUQuotaPerSecUSec; do
              systemctl --no-pager show -P $name $scope
@@ -456,6 +545,7 @@ fn docker_by_systemd() -> Check {
          systemd 2 my
          docker-default (enforce)
          7
+         two (enforce)
          0::/
          67108864
          20
@@ -514,6 +604,45 @@ fn containerd_by_systemd() -> Check {
     )
 }
 
+/// A pod of Kubernetes, by the tool `cri`.
+fn pods_by_systemd() -> Check {
+    check(
+        "Kubernetes with systemd's cgroups",
+        r#"cd /tmp; mydocker import -c 'CMD ["sleep", "100000"]' /share/bb.tar bb >/dev/null
+         mydocker save -o bb.tar bb; touch /etc/hosts /etc/resolv.conf
+         plugin='plugins."io.containerd.grpc.v1.cri"'
+         echo "version = 2
+             [$plugin]
+             sandbox_image = \"docker.io/library/bb:latest\"
+             [$plugin.containerd]
+             default_runtime_name = \"mydocker\"
+             [$plugin.containerd.runtimes.mydocker]
+             runtime_type = \"io.containerd.runc.v2\"
+             [$plugin.containerd.runtimes.mydocker.options]
+             BinaryName = \"/bin/mydocker-runtime\"
+             SystemdCgroup = true" >config.toml
+         PATH=$PATH:/sbin containerd -c config.toml >containerd.log 2>&1 & containerd=$!
+         for n in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.3; done
+         ctr -n k8s.io images import bb.tar >/dev/null
+         /share/cri; cut -d' ' -f2- pod-logs/c.log
+         ls /sys/fs/cgroup/pods.slice | grep scope; mydocker oci --root /run/containerd/runc/k8s.io list -q
+         systemctl --no-pager list-units --failed --no-legend
+         kill $containerd; wait $containerd; echo $?"#,
+        "1000
+         cri-containerd.apparmor.d (enforce)
+         67108864
+         exec: 3
+         Slice: pods.slice
+         MemoryMax: 67108864
+         MemoryMax: 134217728
+         memory.max: 134217728
+         ended: 143
+         LoadState: not-found
+         stdout F begun
+         0",
+    )
+}
+
 fn podman_by_systemd() -> Check {
     check(
         "Podman with systemd's cgroups",
@@ -522,7 +651,7 @@ fn podman_by_systemd() -> Check {
          podman import -q /share/bb.tar bb >/dev/null 2>&1
          podman info --format '{{.Host.CgroupManager}} {{.Host.CgroupsVersion}} {{.Host.OCIRuntime.Path}}'
          podman run --rm --network none bb echo hi
-         podman run --rm --network none bb sh -c 'exit 7'; echo $?
+         podman run --rm --network none bb sh -c 'cat /proc/self/attr/current; exit 7'; echo $?
          podman run -d --network none --name c -m 64m --pids-limit 20 --cpus 0.5 bb sleep 1000 >/dev/null
          podman exec c sh -c 'cat /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max pids.max cpu.max'
          scope=libpod-$(podman inspect -f '{{.Id}}' c).scope
@@ -542,6 +671,7 @@ fn podman_by_systemd() -> Check {
          ls -d /sys/fs/cgroup/machine.slice/libpod-*; systemctl --no-pager list-units --failed --no-legend",
         "systemd v2 /bin/mydocker-runtime
          hi
+         containers-default-* (enforce)
          7
          0::/
          67108864

@@ -74,10 +74,18 @@ impl Suite {
     pub fn systemd(self, work: &Path) -> PathBuf {
         // A new root needs no conversion to the merged /usr; the package that does it depends on
         // Perl.
-        const PACKAGES: [&str; 7] =
-            ["systemd", "dbus", "podman", "docker.io", "apparmor", "iproute2", "usr-is-merged"];
-        // The name differs from that of a root without docker.io, which an older run may have left.
-        let files = self.directory(work).join("systemd-engines");
+        const PACKAGES: [&str; 8] = [
+            "systemd",
+            "dbus",
+            "podman",
+            "docker.io",
+            "curl",
+            "apparmor",
+            "iproute2",
+            "usr-is-merged",
+        ];
+        // The name differs from that of a root without curl, which an older run may have left.
+        let files = self.directory(work).join("systemd-engines-curl");
         if files.exists() {
             return files;
         }

@@ -290,6 +290,12 @@ impl Host {
         // for this.
         let suite = if self.suite == BULLSEYE { BOOKWORM } else { self.suite };
         busybox_image(&suite.busybox(work), &share.join("bb.tar"));
+        if self.command_line.contains("selinux=1") {
+            fs::write(share.join("selinux.cil"), include_str!("guest/selinux.cil")).unwrap();
+            // Version 33 is the newest that Linux 6.1 reads.
+            let line = "-c 33 -o selinux -f /dev/null selinux.cil";
+            run(Command::new("secilc").args(line.split_whitespace()).current_dir(&share));
+        }
         let registry = Registry::new(share.join("registry"), self.suite.architecture);
         registry.put("bb", "latest", &[&share.join("bb.tar")]);
         if self.big_megabytes > 0 {

@@ -7,7 +7,7 @@
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{
     basics, check, direct_networks, engines_by_systemd, labels_and_rdma, limits, networks,
-    no_user_namespaces, oci, oci_by_systemd, user_namespaces, wear,
+    no_user_namespaces, oci, oci_by_systemd, selinux, user_namespaces, wear,
 };
 use crate::compose;
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
@@ -296,7 +296,8 @@ fn small() -> Host {
 fn clock() -> Host {
     Host {
         name: "e",
-        about: "clock at 1970",
+        about: "clock at 1970, SELinux",
+        command_line: "security=selinux selinux=1",
         root: Root::Ext4 { megabytes: 128 },
         set_up: "mount -t tmpfs -o mode=755 run /run
                  mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -346,6 +347,7 @@ fn clock() -> Host {
                  old
                  early",
             )],
+            selinux(),
         ]
         .concat(),
         ..plain()

@@ -12,6 +12,8 @@ mod boot;
 mod chance;
 mod checks;
 mod compose;
+#[path = "../support/cri.rs"]
+mod cri;
 mod debian;
 mod guest;
 mod host;

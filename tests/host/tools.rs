@@ -7,17 +7,21 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{chdir, chroot};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::cri::{self, Message};
 use crate::registry;
 
 /// The names of the tools, which are also their file names in the share.
-pub const NAMES: [&str; 2] = ["escape", "tls"];
+pub const NAMES: [&str; 3] = ["cri", "escape", "tls"];
 
 /// The address of the TLS proxy in front of the registry.
 const TLS_ADDRESS: &str = "127.0.0.1:5443";
@@ -27,6 +31,7 @@ pub fn run(name: &str) -> bool {
     match name {
         "escape" => escape(),
         "tls" => tls(),
+        "cri" => cri_calls(),
         _ => return false,
     }
     true
@@ -44,8 +49,55 @@ fn escape() {
         chdir("..").expect("go up");
     }
     chroot(".").expect("chroot out of it");
-    let outside = std::path::Path::new("/share").exists() || !std::path::Path::new("/tmp").exists();
+    let outside = Path::new("/share").exists() || !Path::new("/tmp").exists();
     println!("{}", if outside { "outside" } else { "inside" });
+}
+
+/// Runs a pod on the node and a container in it by containerd's interface for Kubernetes, and calls
+/// what kubelet calls. The cgroups lie in the slice `pods.slice`. Prints the answers.
+fn cri_calls() {
+    let socket = Path::new("/run/containerd/containerd.sock");
+    let call = |method: &str, message: Message| {
+        cri::call(socket, method, &message).unwrap_or_else(|error| panic!("{method}: {error}"))
+    };
+    let of = |id: &str| Message::default().text(1, id);
+    // containerd answers before this plugin is ready.
+    let is_ready = || cri::call(socket, "Status", &Message::default()).is_ok();
+    for _ in 0..100 {
+        if is_ready() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let pod = cri::pod("web", Path::new("/tmp/pod-logs"), "/pods.slice", true);
+    let request = Message::default().with(1, pod.clone()).text(2, "mydocker");
+    let sandbox = call("RunPodSandbox", request).text(1);
+    let config = cri::container("c", "echo begun; exec sleep 1000", true);
+    let request = of(&sandbox).with(2, config).with(3, pod);
+    let id = call("CreateContainer", request).text(1);
+    call("StartContainer", of(&id));
+    let scope = format!("cri-containerd-{id}.scope");
+    let systemd = |property: &str| {
+        let args = ["--no-pager", "show", "-P", property, &scope];
+        let said = Command::new("systemctl").args(args).output().expect("run systemctl");
+        print!("{property}: {}", String::from_utf8_lossy(&said.stdout));
+    };
+    let script = "id -u; cat /proc/self/attr/current /sys/fs/cgroup/memory.max; exit 3";
+    let answer = call("ExecSync", cri::exec(&id, script));
+    println!("{}exec: {}", answer.text(1), answer.number(3));
+    systemd("Slice");
+    systemd("MemoryMax");
+    call("UpdateContainerResources", cri::update(&id, 128 << 20));
+    systemd("MemoryMax");
+    let file = Path::new("/sys/fs/cgroup/pods.slice").join(&scope).join("memory.max");
+    print!("memory.max: {}", fs::read_to_string(file).expect("read the limit"));
+    call("StopContainer", of(&id).number(2, 1));
+    let status = call("ContainerStatus", of(&id));
+    println!("ended: {}", status.bytes(1).map_or(0, |status| status.number(7)));
+    systemd("LoadState");
+    call("RemoveContainer", of(&id));
+    call("StopPodSandbox", of(&sandbox));
+    call("RemovePodSandbox", of(&sandbox));
 }
 
 /// Serves the registry over TLS with the certificate of the share, one request per connection.

@@ -1,6 +1,6 @@
 //! The demands (MUST) of the OCI runtime specification 1.3, and the check of each: a config.json
-//! that is refused, a container that prints what it sees, or the name of a test. Demands on
-//! configurations, on Windows or on virtual machines are left out.
+//! that is refused, a container that prints what it sees, or the name of a test or of a check in a
+//! virtual machine. Demands on configurations, on Windows or on virtual machines are left out.
 
 use super::Bundle;
 
@@ -12,8 +12,10 @@ enum Check {
     Prints(&'static str, &'static str, &'static str, &'static str),
     /// The name of a test.
     Test(&'static str),
+    /// The name of a check in a virtual machine (tests/host), because only its kernel can do this.
+    Guest(&'static str),
 }
-use Check::{Prints, Refused, Test};
+use Check::{Guest, Prints, Refused, Test};
 
 const LIFECYCLE: Check = Test("a_container_is_created_started_killed_and_deleted");
 const HOOKS: Check = Test("hooks_run_in_their_order_with_the_state_to_read");
@@ -663,6 +665,12 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         Test("the_hosts_mounts_reach_a_root_that_is_a_slave"),
     ),
     ("mountLabel without SELinux is an error", Test("unsupported_features_are_refused")),
+    ("mountLabel is the label of new file systems", Guest("SELinux labels")),
+    ("selinuxLabel is the label of the process", Guest("SELinux labels")),
+    ("apparmorProfile is the profile of the process", Guest("OCI AppArmor profiles")),
+    ("rdma limits are set", Guest("OCI limits of RDMA devices")),
+    ("classID and priorities are set", Guest("OCI network classes")),
+    ("intelRdt without resctrl is an error", Guest("OCI network classes")),
     (
         "an interface moves with its name, its addresses and its MAC, and is up",
         Test("interfaces_of_the_host_move_into_the_container"),
@@ -715,6 +723,7 @@ fn every_must_of_the_specification_is_checked() {
         include_str!("namespaces.rs"),
         include_str!("update.rs"),
     ];
+    let guests = include_str!("../host/checks.rs");
     let bundle = Bundle::new();
     let good = bundle.config();
     let mut failed = Vec::new();
@@ -725,6 +734,7 @@ fn every_must_of_the_specification_is_checked() {
                 let function = format!("#[test]\nfn {name}(");
                 (sources.iter().any(|source| source.contains(&function)), String::new())
             }
+            Guest(name) => (guests.contains(&format!("\"{name}\",")), String::new()),
             Refused(part, by, words) => {
                 bundle.edit(part, by);
                 let output = bundle.output_of_run();

@@ -8,6 +8,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// The image of all pods and containers.
+pub const IMAGE: &str = "docker.io/library/bb:latest";
+
 /// A message to send.
 #[derive(Clone, Default)]
 pub struct Message(Vec<u8>);
@@ -97,6 +100,62 @@ fn varint(rest: &mut &[u8]) -> u64 {
         }
     }
     number
+}
+
+/// The namespace options of a pod. On the node it uses the node's network, and its containers share
+/// a PID namespace.
+pub fn namespaces(on_node: bool) -> Message {
+    const CONTAINER: u64 = 1;
+    const NODE: u64 = 2;
+    if on_node {
+        Message::default().number(1, NODE)
+    } else {
+        Message::default().number(2, CONTAINER)
+    }
+}
+
+/// The configuration of the pod `name`: with its logs in the directory `logs`, and the cgroups of
+/// its containers below `cgroup`.
+pub fn pod(name: &str, logs: &Path, cgroup: &str, on_node: bool) -> Message {
+    let metadata = Message::default().text(1, name).text(2, name).text(3, "default");
+    let security = Message::default().with(1, namespaces(on_node));
+    let linux = Message::default().text(1, cgroup).with(2, security);
+    let mut pod = Message::default().with(1, metadata);
+    if !on_node {
+        pod = pod.text(2, &format!("host-of-{name}"));
+    }
+    pod.text(3, logs.to_str().unwrap()).with(8, linux)
+}
+
+/// The configuration of a container that runs the shell `script` in the image `IMAGE`, with 64 MiB
+/// of memory, a read-only root and user 1000.
+pub fn container(name: &str, script: &str, on_node: bool) -> Message {
+    let mut config = Message::default()
+        .with(1, Message::default().text(1, name))
+        .with(2, Message::default().text(1, IMAGE));
+    for (field, word) in [(3, "sh"), (4, "-c"), (4, script)] {
+        config = config.text(field, word);
+    }
+    let user = Message::default().number(1, 1000);
+    let security = Message::default().with(3, namespaces(on_node)).with(5, user).number(7, 1);
+    let linux = Message::default().with(1, memory(64 << 20)).with(2, security);
+    config.text(11, &format!("{name}.log")).with(15, linux)
+}
+
+/// A request to run the shell `script` in a container, for at most 30 seconds.
+pub fn exec(container: &str, script: &str) -> Message {
+    let request = Message::default().text(1, container);
+    ["sh", "-c", script].iter().fold(request, |all, word| all.text(2, word)).number(3, 30)
+}
+
+/// A request to give a container another limit of memory, in bytes.
+pub fn update(container: &str, bytes: u64) -> Message {
+    Message::default().text(1, container).with(2, memory(bytes))
+}
+
+/// Resources with a memory limit in bytes.
+fn memory(bytes: u64) -> Message {
+    Message::default().number(4, bytes)
 }
 
 /// Calls `method` of the runtime at `socket`. The error is that of gRPC.
