@@ -1,10 +1,10 @@
 //! `create`, `start`, `run`, `kill`, `delete`, `pause` and `resume`: the life cycle of runtime.md.
 //!
 //! At the end of `create`, the first process waits on a socket in the container's directory
-//! (`runtime::Caller::Leaves`). Only the startContainer hooks, the seccomp filter and the program
-//! are left for `start`. No process of mydocker stays: the first process becomes a child of the
-//! caller's subreaper, such as an engine's shim. A hook that fails ends the container; a poststop
-//! hook that fails causes only a warning.
+//! (`runtime::Caller::Leaves`); `run` has a socket pair with it instead. Only the startContainer
+//! hooks, the seccomp filter and the program are left for `start`. No process of mydocker stays:
+//! the first process becomes a child of the caller's subreaper, such as an engine's shim. A hook
+//! that fails ends the container; a poststop hook that fails causes only a warning.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub struct Made {
     pub pidfd: OwnedFd,
     /// The terminal's master, unless it was sent to `--console-socket`.
     pub console: Option<OwnedFd>,
+    /// The socket on which the first process waits for its start, if it has no listener.
+    pub socket: Option<OwnedFd>,
     /// The hooks of config.json, of which `poststart` and `poststop` have not run yet.
     pub hooks: HostHooks,
     pub has_process: bool,
@@ -37,17 +39,28 @@ pub struct Made {
 
 /// The command `create`. Returns the exit status.
 pub fn create(globals: &Globals, args: &Args) -> Result<u8> {
-    make(globals, args, false)?;
+    make(globals, args, Starter::Another)?;
     Ok(0)
+}
+
+/// The process that starts the container.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Starter {
+    /// A later `start`.
+    Another,
+    /// This `run`, which then leaves the container.
+    Detached,
+    /// This `run`, which waits for the container's end.
+    Foreground,
 }
 
 /// The command `run`: creates and starts the container. Without `--detach` also waits for its end,
 /// and deletes it unless `--keep` is given. Returns the exit status.
 pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     let detached = args.has("detach");
-    let made = make(globals, args, !detached)?;
-    let Made { container, pid, pidfd, console, hooks, has_process } = made;
-    let ready = match begin(&container, &hooks, has_process) {
+    let made = make(globals, args, if detached { Starter::Detached } else { Starter::Foreground })?;
+    let Made { container, pid, pidfd, console, socket, hooks, has_process } = made;
+    let ready = match begin(&container, socket, &hooks, has_process) {
         Ok(ready) => ready,
         Err(error) => {
             // The first process may still wait for the start.
@@ -76,7 +89,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(code)
 }
 
-fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
+fn make(globals: &Globals, args: &Args, starter: Starter) -> Result<Made> {
     let id = args.id()?;
     let bundle = PathBuf::from(args.value("bundle").unwrap_or("."));
     let bundle = std::fs::canonicalize(&bundle)
@@ -94,8 +107,8 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=".to_owned()]);
     }
     process.new_keyring = !args.has("no-new-keyring");
-    match (process.terminal, args.has("console-socket"), foreground) {
-        (true, false, false) => {
+    match (process.terminal, args.has("console-socket"), starter) {
+        (true, false, Starter::Another | Starter::Detached) => {
             fail!("config.json: process.terminal needs --console-socket, because nothing stays")
         }
         (false, true, _) => fail!("--console-socket needs process.terminal in config.json"),
@@ -103,7 +116,7 @@ fn make(globals: &Globals, args: &Args, foreground: bool) -> Result<Made> {
     }
     let mut container = Container::make(&globals.root, id)?;
     let mut reached_hooks = false;
-    match build(&mut container, &mut config, &bytes, &bundle, &mut reached_hooks) {
+    match build(&mut container, &mut config, &bytes, &bundle, starter, &mut reached_hooks) {
         Ok(running) => finish(container, running, config, args),
         Err(error) => {
             // Report this error and ignore that of the removal. Poststop hooks undo what earlier
@@ -120,6 +133,7 @@ fn build(
     config: &mut Config,
     bytes: &[u8],
     bundle: &Path,
+    starter: Starter,
     reached_hooks: &mut bool,
 ) -> Result<runtime::Running> {
     let spec = &mut config.spec;
@@ -148,7 +162,10 @@ fn build(
     spec.hooks.state = container.document();
     notify::offer(container, spec)?;
     let stdio = if spec.process.terminal { Stdio::Terminal } else { super::own_stdio()? };
-    let listener = container.listen()?;
+    // A startContainer hook may take long. Until it has ended, the socket in the directory shows
+    // that the container is only created.
+    let needs_listener = starter == Starter::Another || !spec.hooks.start_container.is_empty();
+    let listener = needs_listener.then(|| container.listen()).transpose()?;
     let host = &config.host_hooks;
     let state = &spec.hooks.state;
     let devices = &config.net_devices;
@@ -186,7 +203,7 @@ fn finish(
     args: &Args,
 ) -> Result<Made> {
     let Config { host_hooks: hooks, has_process, .. } = config;
-    let runtime::Running { pid, pidfd, mut console, .. } = running;
+    let runtime::Running { pid, pidfd, mut console, socket, .. } = running;
     let handed = (|| -> Result<()> {
         super::send_console(args, &mut console)?;
         super::send_pidfd(args, pidfd.as_fd())?;
@@ -201,7 +218,7 @@ fn finish(
         let _ = remove(container, hooks.poststop);
         return Err(error);
     }
-    Ok(Made { container, pid, pidfd, console, hooks, has_process })
+    Ok(Made { container, pid, pidfd, console, socket, hooks, has_process })
 }
 
 /// The command `start`. Returns the exit status.
@@ -215,7 +232,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     let process = container.process()?;
     let pid = container.state.pid;
     let (hooks, has_process) = kept(&container)?;
-    let ready = begin(&container, &hooks, has_process)?;
+    let ready = begin(&container, None, &hooks, has_process)?;
     // Unlock the container, so that other commands may pause, kill or delete it during the wait.
     drop(container);
     if let (Some(ready), Some(process)) = (ready, process) {
@@ -224,19 +241,30 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Lets the first process execute the program, and runs the poststart hooks. If a hook fails, kills
-/// the container. Without a program, changes nothing and fails. Returns the socket for the
+/// Lets the first process execute the program, and runs the poststart hooks. `socket` leads to the
+/// first process; without it, this function connects to `start`. If a hook fails, kills the
+/// container. Without a program, changes nothing and fails. Returns the socket for the
 /// container's READY=1, if the caller waits for this message.
-fn begin(container: &Container, hooks: &HostHooks, has_process: bool) -> Result<Option<OwnedFd>> {
+fn begin(
+    container: &Container,
+    socket: Option<OwnedFd>,
+    hooks: &HostHooks,
+    has_process: bool,
+) -> Result<Option<OwnedFd>> {
     if !has_process {
         fail!("config.json: process is missing, so there is no program to start");
     }
     let ready = notify::listen(container)?;
-    let connection = container.connect()?;
-    let released = runtime::release(connection.as_fd());
-    // The socket `start` is no longer needed. If the release failed, the first process has ended.
-    store::remove_file(&container.dir.join(START))?;
-    released?;
+    if let Some(socket) = socket {
+        runtime::release(socket.as_fd())?;
+    } else {
+        let connection = container.connect()?;
+        let released = runtime::release(connection.as_fd());
+        // The socket `start` is no longer needed. If the release failed, the first process has
+        // ended.
+        store::remove_file(&container.dir.join(START))?;
+        released?;
+    }
     let input = hooks::input(&container.document(), "running", container.state.pid);
     let place = hooks::Place::Host(container.state.bundle.as_ref());
     let outcome = hooks::run_all("poststart", &hooks.poststart, place, &input);

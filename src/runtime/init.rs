@@ -61,7 +61,7 @@ fn run(
     let mut keep = vec![parent.as_fd()];
     keep.extend(trace::descriptor());
     keep.extend(copies);
-    if let Caller::Leaves { listener, .. } = caller {
+    if let Caller::Leaves { listener: Some(listener), .. } = caller {
         keep.push(listener.as_fd());
     }
     close_the_monitors(&stdio, joined, cgroup, spec.process.preserved, &keep)?;
@@ -177,7 +177,7 @@ fn run(
     let mut keep = vec![parent.as_fd()];
     keep.extend(agent.as_ref().map(Agent::descriptor));
     keep.extend(trace::descriptor());
-    if let Caller::Leaves { listener, .. } = caller {
+    if let Caller::Leaves { listener: Some(listener), .. } = caller {
         keep.push(listener.as_fd());
     }
     let confined = process::confine(&process, &entry, parent, &keep)?;
@@ -186,7 +186,10 @@ fn run(
         // From here on errors go to the process that calls `start`, not to the process that called
         // `create`.
         report::send_ready(parent.as_fd())?;
-        *parent = report::await_start(listener.as_fd())?;
+        match listener {
+            Some(listener) => *parent = report::await_start(listener.as_fd())?,
+            None => report::await_go(parent.as_fd())?,
+        }
         let input = hooks::input(
             &spec.hooks.state,
             "created",

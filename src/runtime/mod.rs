@@ -66,7 +66,8 @@ pub enum Caller<'a> {
     /// The caller ends.
     Leaves {
         /// Init waits on this listening socket until a process connects to it and calls `release`.
-        listener: OwnedFd,
+        /// Without a listener, init waits on `Running::socket`.
+        listener: Option<OwnedFd>,
         /// Called with init's PID when the root and all mounts are made, before the root becomes
         /// `/`. A hook that enters init's mount namespace then finds the mounts by the host's path
         /// of the root.
@@ -81,6 +82,9 @@ pub struct Running {
     pub cgroup: Cgroup,
     /// The master of the pseudo-terminal, if the first process has one.
     pub console: Option<OwnedFd>,
+    /// The socket for `release`, if init waits for it and has no listener. If the socket is closed,
+    /// init ends.
+    pub socket: Option<OwnedFd>,
 }
 
 /// Creates the container of `spec` and starts its program. `copies` is the result of
@@ -130,9 +134,9 @@ pub fn start(
         Err(error) => return Err(discard(&cgroup, error)),
     };
     let has_console = matches!(stdio, Stdio::Terminal);
-    let (waits, mounted) = match caller {
-        Caller::Stays => (false, None),
-        Caller::Leaves { mounted, .. } => (true, mounted),
+    let (waits, has_listener, mounted) = match caller {
+        Caller::Stays => (false, false, None),
+        Caller::Leaves { listener, mounted } => (true, listener.is_some(), mounted),
     };
     drop((theirs, stdio));
     let started = (|| {
@@ -146,14 +150,20 @@ pub fn start(
             mounted(child.pid)?;
             report::go(ours.as_fd());
         }
-        if waits {
+        if waits && has_listener {
             return report::await_ready(ours.as_fd(), has_console);
+        }
+        if waits {
+            return report::await_pause(ours.as_fd(), has_console);
         }
         report::await_exec(ours.as_fd(), has_console)
             .traced("recvmsg", || "wait until execve closes init's end of the socket".to_owned())
     })();
     match started {
-        Ok(console) => Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console }),
+        Ok(console) => {
+            let socket = (waits && !has_listener).then_some(ours);
+            Ok(Running { pid: child.pid, pidfd: child.pidfd, cgroup, console, socket })
+        }
         Err(error) => {
             end(child.pidfd.as_fd());
             // `error` may only say that init has ended. Init's own message says why.

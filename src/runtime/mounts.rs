@@ -637,8 +637,7 @@ fn cgroup_view(
         if of_its_own {
             return Ok(sys::mount::filesystem(kind, "", options, flags)?);
         }
-        let handle = openat(CWD, own, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let tree = sys::mount::copy_tree(handle.as_fd(), false)?;
+        let tree = sys::mount::copy_mount(own)?;
         sys::mount::add_attributes(tree.as_fd(), flags, false)?;
         Ok(tree)
     };
@@ -665,7 +664,10 @@ fn cgroup_view(
                     .collect();
                 let tree = tree(c"cgroup", &options, own)
                     .context(|| format!("make a file system of {controllers}"))?;
-                attach_plainly(root, &target.join(directory(controllers)), tree.as_fd())?;
+                // The directory was made above in a new tmpfs, so the image has no link there.
+                let name = directory(controllers);
+                sys::mount::attach_below(tree.as_fd(), base.as_fd(), &name)
+                    .context(|| format!("mount {name}"))?;
             }
             sys::mount::add_attributes(base.as_fd(), RDONLY, false).context(|| "make it read-only")
         }

@@ -136,7 +136,7 @@ fn mount_id(handle: &OwnedFd) -> Result<String> {
 
 /// The mounts of the caller's mount namespace (proc_pid_mountinfo(5)).
 pub fn mountinfo() -> Result<String> {
-    std::fs::read_to_string("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")
+    sys::procfs::read_table("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")
 }
 
 /// Whether the mount of `handle` has an optional field in mountinfo that starts with `field`, which

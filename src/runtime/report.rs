@@ -90,23 +90,25 @@ pub fn failure(child: BorrowedFd<'_>) -> Option<Error> {
 
 /// Waits until the child has made its mounts and waits for a second `go`.
 pub fn await_mounts(child: BorrowedFd<'_>) -> Result<()> {
-    let outcome = read_reports(child, false, Until::Ready)?;
-    if outcome.is_ready { Ok(()) } else { Err(ended_early()) }
+    await_pause(child, false).map(drop)
 }
 
 /// Waits until the child has executed the program. Returns the console if `has_console`. Fails with
 /// the child's error and exit status, or if a packet is malformed.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
-    Ok(await_end(child, has_console, Until::Closed)?.console)
+    Ok(await_end(child, has_console)?.console)
 }
 
 /// As `await_exec`, but waits until the child is ready. Also fails if the child ends before.
 pub fn await_ready(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
-    let outcome = await_end(child, has_console, Until::Ready)?;
-    if !outcome.is_ready {
-        return Err(ended_early());
-    }
-    Ok(outcome.console)
+    stop_sending(child);
+    await_pause(child, has_console)
+}
+
+/// As `await_ready`, for a child that then waits for another `go`.
+pub fn await_pause(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
+    let outcome = read_reports(child, has_console, Until::Ready)?;
+    if outcome.is_ready { Ok(outcome.console) } else { Err(ended_early()) }
 }
 
 /// As `await_exec`, for a child that leaves another process running. Also returns the PID of that
@@ -117,7 +119,7 @@ pub fn await_left(
 ) -> Result<(Option<OwnedFd>, Option<Pid>)> {
     // Wait first for the close, so that the packets before it do not wake this process.
     packet::await_close(child).context(|| "wait for the container's process")?;
-    let outcome = await_end(child, has_console, Until::Closed)?;
+    let outcome = await_end(child, has_console)?;
     Ok((outcome.console, outcome.pid))
 }
 
@@ -138,11 +140,15 @@ enum Until {
     Ready,
 }
 
-/// Reads the child's packets until the event `until`, and sends nothing more to the child.
-fn await_end(child: BorrowedFd<'_>, has_console: bool, until: Until) -> Result<Outcome> {
+/// Reads the child's packets until the child closes its end, and sends nothing more to the child.
+fn await_end(child: BorrowedFd<'_>, has_console: bool) -> Result<Outcome> {
+    stop_sending(child);
+    read_reports(child, has_console, Until::Closed)
+}
+
+fn stop_sending(child: BorrowedFd<'_>) {
     // An error means that the child has ended.
     let _ = shutdown(child, Shutdown::Write);
-    read_reports(child, has_console, until)
 }
 
 fn read_reports(child: BorrowedFd<'_>, has_console: bool, until: Until) -> Result<Outcome> {

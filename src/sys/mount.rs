@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatvfs, statx};
+use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatvfs, statx};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -55,10 +55,26 @@ pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> 
     open_tree(at, c"", flags)
 }
 
+/// As [`copy_tree`], of the mount at a path that no container controls, and without the mounts
+/// below it.
+pub fn copy_mount(path: &Path) -> Result<OwnedFd, Errno> {
+    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+}
+
 /// Attaches a detached tree on top of the handle `target` (move_mount(2)).
 pub fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, c"", target, c"", flags)
+}
+
+/// Attaches a detached tree on top of the entry `name` of `directory`. If the entry is a symbolic
+/// link, the link is not followed.
+pub fn attach_below(
+    tree: BorrowedFd<'_>,
+    directory: BorrowedFd<'_>,
+    name: &str,
+) -> Result<(), Errno> {
+    move_mount(tree, c"", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 /// Whether `path`, relative to `directory`, is the root of a mount (STATX_ATTR_MOUNT_ROOT of
@@ -211,7 +227,7 @@ fn remount(tree: BorrowedFd<'_>, set: u32, clear: u32) -> Result<(), Errno> {
 mod tests {
     use super::*;
     use crate::sys::{clone, seccomp};
-    use rustix::fs::{CWD, Mode, OFlags, open, openat};
+    use rustix::fs::{Mode, OFlags, open, openat};
 
     /// Uses a detached copy of the host's /dev, which contains the mount /dev/pts.
     #[test]

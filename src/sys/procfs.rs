@@ -26,6 +26,14 @@ pub fn read_record(path: impl AsRef<Path>) -> Result<Vec<u8>, Errno> {
     if length < MAX_RECORD { Ok(record) } else { Err(Errno::FBIG) }
 }
 
+/// Reads a table of a few kilobytes as text, such as proc_pid_mountinfo(5), in as few pieces as the
+/// kernel allows. Fails with the errors of open(2) and read(2), and if the table is not UTF-8.
+pub fn read_table(path: impl AsRef<Path>) -> io::Result<String> {
+    let mut table = String::with_capacity(2 * MAX_RECORD);
+    File::open(path)?.read_to_string(&mut table)?;
+    Ok(table)
+}
+
 /// Reads at most `limit` bytes from the start of a file. Fails with the errors of open(2) and
 /// read(2).
 pub fn read_start(path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>> {

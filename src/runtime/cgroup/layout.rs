@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 use crate::error::{Context, Error, Result, fail};
+use crate::runtime::propagation;
 use crate::store::{self, Durability};
 
 /// CGROUP2_SUPER_MAGIC of linux/magic.h.
@@ -81,9 +82,7 @@ impl Layout {
 
     /// Reads the mounts of this process and the controllers of cgroup v2.
     fn read() -> Result<Layout> {
-        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")
-            .context(|| "read /proc/self/mountinfo")?;
-        let mut layout = parse(&mountinfo);
+        let mut layout = parse(&propagation::mountinfo()?);
         if let Some(unified) = &mut layout.v2 {
             let path = unified.mount.join("cgroup.controllers");
             let names =

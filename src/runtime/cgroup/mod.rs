@@ -376,13 +376,15 @@ pub fn members(paths: &[String]) -> Vec<i32> {
     pids
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+/// Makes a cgroup and its missing parents. Returns false if the cgroup exists already.
+fn make_directory(path: &Path) -> Result<bool> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(path),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         result => result,
     }
-    .context(|| format!("make cgroup {}", path.display()))
+    .context(|| format!("make cgroup {}", path.display()))?;
+    Ok(true)
 }
 
 /// The CPU quota and period in microseconds, if they are set.

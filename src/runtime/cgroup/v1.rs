@@ -118,17 +118,17 @@ fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
 pub fn make(hierarchy: &Hierarchy, directory: &Path) -> Result<()> {
     let inherits = hierarchy.controllers.iter().any(|name| name == "cpuset");
     if !inherits {
-        return super::make_directory(directory);
+        return super::make_directory(directory).map(drop);
     }
     let below = directory.strip_prefix(&hierarchy.mount).unwrap_or(directory);
     let mut current = hierarchy.mount.clone();
     for component in below.components() {
         let parent = current.clone();
         current.push(component);
-        super::make_directory(&current)?;
+        let is_new = super::make_directory(&current)?;
         for file in ["cpuset.cpus", "cpuset.mems"] {
-            let own = fs::read_to_string(current.join(file)).unwrap_or_default();
-            if own.trim().is_empty() {
+            let own = || fs::read_to_string(current.join(file)).unwrap_or_default();
+            if is_new || own().trim().is_empty() {
                 let inherited = fs::read(parent.join(file));
                 inherited
                     .and_then(|value| fs::write(current.join(file), value))
