@@ -16,6 +16,9 @@ use crate::store::{self, Lock, LockMode, Roots};
 pub const STATE: &str = "state.json";
 /// The name in the run directory of the mark that the container is paused.
 pub const PAUSED: &str = "paused";
+/// The name of the file in the run root that exists since the first `pause`. Without it, a list of
+/// containers looks for no `paused`.
+pub const PAUSES: &str = ".pauses";
 
 /// The paths of one container's files.
 pub struct Files {
@@ -120,6 +123,11 @@ impl Files {
     /// The mark that the container is paused (`state::is_paused`).
     pub fn paused(&self) -> PathBuf {
         self.run.join(PAUSED)
+    }
+
+    /// The file that exists since a container was paused ([`PAUSES`]).
+    pub fn pauses(&self) -> PathBuf {
+        self.run.with_file_name(PAUSES)
     }
 
     /// The mark that `update` has changed the running container (`updated::Updated`).

@@ -121,6 +121,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
         before,
         started: 0,
         restarts: 0,
+        state_lock: None,
         left: Vec::new(),
         has_begun: false,
         joined: Networks::new(),
@@ -351,6 +352,8 @@ struct Life<'a> {
     /// The start of the present program, in nanoseconds since 1970; 0 if none runs.
     started: i64,
     restarts: u32,
+    /// The lock on state.json, which is released at the latest with the monitor's lock.
+    state_lock: Option<Lock>,
     /// The cgroups of ended programs that could not be removed.
     left: Vec<String>,
     /// Whether a program has started and `note_clean_up` has not added the events of its cleanup
@@ -423,7 +426,7 @@ impl Life<'_> {
     }
 
     /// Writes the program's PID and start time to state.json.
-    fn write_down(&self, running: &runtime::Running) -> Result<State> {
+    fn write_down(&mut self, running: &runtime::Running) -> Result<State> {
         let started = sys::process::start_time(running.pid)
             .and_then(|start_time| start_time.ok_or(Errno::SRCH))
             .context(|| "find out when the container's first process started")?;
@@ -437,7 +440,7 @@ impl Life<'_> {
             last: None,
             frozen: None,
         };
-        state::write(self.roots, &self.record.id, &state)?;
+        self.state_lock = Some(state::write(self.roots, &self.record.id, &state)?);
         Ok(state)
     }
 
@@ -603,12 +606,14 @@ impl Life<'_> {
             last: Some(outcome.clone()),
             frozen: None,
         };
-        state::write(self.roots, &self.record.id, &state)
+        self.state_lock = Some(state::write(self.roots, &self.record.id, &state)?);
+        Ok(())
     }
 
     /// Cleans up and records the outcome. `lock` is the monitor's lock. For a container with `--rm`
     /// returns the hidden files that must still be removed.
     fn clean_up(&mut self, outcome: &Outcome, lock: &Lock) -> Result<Option<HiddenTree>> {
+        self.state_lock = None;
         let taken_down = self
             .hooks
             .take_down()

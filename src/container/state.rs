@@ -181,17 +181,15 @@ struct Brief {
 
 /// The container `id` below the run root `run`, if its monitor lives and has a program. If the
 /// result is `None`, [`condition`] finds the state. A list of many containers calls this first,
-/// because it needs no record and three short system calls for each of three files.
-pub fn present(run: &Directory, id: &ContainerId) -> Result<Option<Present>> {
-    let lock = format!("{id}/{}", Roots::MONITOR_LOCK);
-    if Lock::find_holder_below(run, &lock)? != Some(true) {
-        return Ok(None);
-    }
-    let brief: Option<Brief> = run.read_json(&format!("{id}/{STATE}"))?;
+/// because it needs no record and one file of the run directory. `may_be_paused` is whether the run
+/// root has the file [`PAUSES`].
+pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result<Option<Present>> {
+    // A monitor locks state.json too, since this file and the monitor's lock would be two to open.
+    let brief: Option<Brief> = run.read_locked_json(&format!("{id}/{STATE}"))?;
     let Some(Brief { pid, start_time, started }) = brief.filter(|brief| brief.pid != 0) else {
         return Ok(None);
     };
-    let mark = run.read(&format!("{id}/{PAUSED}"))?;
+    let mark = if may_be_paused { run.read(&format!("{id}/{PAUSED}"))? } else { None };
     let paused = mark.is_some_and(|mark| mark == pause_mark(pid, start_time).as_bytes());
     Ok(Some(Present { pid, started, paused }))
 }
@@ -624,6 +622,9 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
 /// Writes the mark before the container is frozen, or removes it after the container is thawed.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     if paused {
+        // Write the hint again each time, so that no cleaner of temporary files removes it before
+        // the mark.
+        store::replace_in_new_dir(&files.pauses(), b"")?;
         let mark = pause_mark(state.pid, state.start_time);
         store::replace_in_new_dir(&files.paused(), mark.as_bytes())
     } else {
@@ -695,8 +696,10 @@ pub fn kill_leftovers(id: &ContainerId, cgroup_parent: &str, state: Option<&Stat
 }
 
 /// Writes state.json. From then on the run directory names the processes and cgroups to clean up.
-pub fn write(roots: &Roots, id: &ContainerId, state: &State) -> Result<()> {
-    store::replace_json(&Files::new(roots, id).state(), state, Durability::Lazy)
+/// The monitor keeps the result as long as the file is true: then a list of containers needs no
+/// other file ([`present`]).
+pub fn write(roots: &Roots, id: &ContainerId, state: &State) -> Result<Lock> {
+    store::replace_json_locked(&Files::new(roots, id).state(), state)
 }
 
 /// Removes the whole container. The caller holds the lock for changes or is the monitor.

@@ -1,9 +1,10 @@
 //! `ps`: all containers with their present state.
 //!
-//! Each call reads the record, the monitor's lock and the state file of each container again, so it
-//! detects a killed monitor or a reboot. `Listed` reads only the few files that an ended or a
-//! plainly running container needs. A container that cannot be read is listed as dead with the
-//! reason, so it never hides the others. This file applies the filters; `cli::ps` has the columns.
+//! Each call reads the record and the state file of each container again, and finds out whether its
+//! monitor lives, so it detects a killed monitor or a reboot. `Listed` reads only the few files that
+//! an ended or a plainly running container needs. A container that cannot be read is listed as dead
+//! with the reason, so it never hides the others. This file applies the filters; `cli::ps` has the
+//! columns.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::Discriminant;
@@ -15,7 +16,7 @@ use super::options::Filter;
 use super::options::RemoveOptions;
 use super::ports::Reachable;
 use super::view::{ContainerView, HealthStatus, Status, has_label, pass, pass_by};
-use crate::container::files::Files;
+use crate::container::files::{Files, PAUSES};
 use crate::container::health::Health;
 use crate::container::record::{MountKind, Record, Summary, all_ids};
 use crate::container::state::{self, Condition, Present, is_paused};
@@ -42,10 +43,15 @@ impl Engine {
         // List the run root before any outcome is read: if a container starts in between, its
         // outcome shows an open run.
         let active = store::list(&self.roots.run)?.into_iter().collect();
+        let may_be_paused = self.roots.run.join(PAUSES).exists();
         let containers = Directory::open(&self.roots.containers())?;
         let run = Directory::open(&self.roots.run)?;
-        let listed =
-            containers.zip(run).map(|(containers, run)| Listed { containers, run, active });
+        let listed = containers.zip(run).map(|(containers, run)| Listed {
+            containers,
+            run,
+            active,
+            may_be_paused,
+        });
         for id in all_ids(&self.roots)? {
             let Some(view) = self.view(&id, listed.as_ref(), &of_records, &mut pauses) else {
                 continue;
@@ -285,10 +291,12 @@ struct Listed {
     /// The names in the run root. It has a directory for each container that runs, starts or was
     /// not cleaned up.
     active: HashSet<String>,
+    /// Whether a container was paused since the run root was made.
+    may_be_paused: bool,
 }
 
 impl Listed {
-    /// Reads the summary and, of a container with a run directory, the lock, the state and the mark
+    /// Reads the summary and, of a container with a run directory, the state and perhaps the mark
     /// of a pause; of any other, the outcome. Returns `None` if these are not enough.
     fn glimpse(&self, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
         let Some(summary) = Summary::read(&self.containers, id)? else { return Ok(None) };
@@ -297,7 +305,7 @@ impl Listed {
         }
         let summary = Box::new(summary);
         if self.active.contains::<str>(id) {
-            let present = state::present(&self.run, id)?;
+            let present = state::present(&self.run, id, self.may_be_paused)?;
             return Ok(present.map(|present| Seen::Present(summary, present)));
         }
         let outcome = self.containers.read_json(&format!("{id}/outcome.json"));

@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::{Directory, open_existing};
+use super::open_existing;
 use crate::error::{Context, Result};
 
 /// How a lock excludes other locks on the same file (flock(2)).
@@ -86,10 +86,9 @@ impl Lock {
         open_existing(path)?.map(|file| is_taken(&file, path)).transpose()
     }
 
-    /// Like [`Lock::find_holder`]; `name` is the file's path relative to `directory`.
-    pub fn find_holder_below(directory: &Directory, name: &str) -> Result<Option<bool>> {
-        let path = Path::new(name);
-        directory.open_existing(path)?.map(|file| is_taken(&file, path)).transpose()
+    /// Takes the lock on an open file. Waits for the lock; `path` names the file in an error.
+    pub(super) fn take(file: File, path: &Path) -> Result<Lock> {
+        take(file, path, LockMode::Exclusive)
     }
 
     /// Reports whether the locked file is still at `path`. A lock on a removed file excludes no
@@ -102,7 +101,7 @@ impl Lock {
 }
 
 /// Reports whether another process has the file's lock.
-fn is_taken(file: &File, path: &Path) -> Result<bool> {
+pub(super) fn is_taken(file: &File, path: &Path) -> Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
         Err(Errno::WOULDBLOCK) => Ok(true),

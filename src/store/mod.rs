@@ -56,8 +56,13 @@ const MAX_STATE_FILE: u64 = 8 << 20;
 /// content stays, and at most a `.NAME.PID.tmp` remains beside it, which `system check --repair`
 /// removes.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    put(path, bytes, durability).map(drop)
+}
+
+/// As [`replace`]. Returns the new file, which is open for writing.
+fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<File> {
     let temporary = temporary_beside(path);
-    let written = (|| -> Result<()> {
+    let written = (|| -> Result<File> {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -69,17 +74,17 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> 
             file.sync_all()?;
         }
         fs::rename(&temporary, path)?;
-        Ok(())
+        Ok(file)
     })();
     if written.is_err() {
         // Report the failed write, not this failure: `system check --repair` removes the file too.
         let _ = fs::remove_file(&temporary);
     }
-    written.context(|| format!("write {}", path.display()))?;
+    let file = written.context(|| format!("write {}", path.display()))?;
     if durability == Durability::Synced {
         sync_parent(path)?;
     }
-    Ok(())
+    Ok(file)
 }
 
 /// Like [`replace`] with [`Durability::Lazy`], but makes a missing directory again: a cleaner of
@@ -97,6 +102,17 @@ pub fn replace_in_new_dir(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Replaces the file `path` with `value` as JSON. Fails if the JSON has more than `MAX_STATE_FILE`
 /// bytes, since [`read_json`] could not read it.
 pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
+    replace(path, json(path, value)?.as_bytes(), durability)
+}
+
+/// As [`replace_json`] with [`Durability::Lazy`]. The file is locked as long as the result lives,
+/// so [`Directory::read_locked_json`] knows whether the writer lives.
+pub fn replace_json_locked<T: Serialize>(path: &Path, value: &T) -> Result<Lock> {
+    let file = put(path, json(path, value)?.as_bytes(), Durability::Lazy)?;
+    Lock::take(file, path)
+}
+
+fn json<T: Serialize>(path: &Path, value: &T) -> Result<String> {
     let text = crate::json::without_nulls(&miniserde::json::to_string(value));
     if text.len() as u64 > MAX_STATE_FILE {
         return Err(Error::new(format!(
@@ -105,7 +121,7 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability
             text.len()
         )));
     }
-    replace(path, text.as_bytes(), durability)
+    Ok(text)
 }
 
 /// The bytes that the first read(2) of a state file asks for. Most state files are smaller.
@@ -114,11 +130,10 @@ const SMALL: usize = 8 << 10;
 /// Reads a JSON state file. Returns `None` if the file does not exist. An empty, truncated or
 /// foreign file is an error that names the file.
 pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
-    parse(path, read(path)?)
+    read(path)?.map(|bytes| parse(path, bytes)).transpose()
 }
 
-fn parse<T: Deserialize>(path: &Path, bytes: Option<Vec<u8>>) -> Result<Option<T>> {
-    let Some(bytes) = bytes else { return Ok(None) };
+fn parse<T: Deserialize>(path: &Path, bytes: Vec<u8>) -> Result<T> {
     // The parser allocates for each level of nesting, even in a field that it skips, so a larger
     // file is checked first. A smaller file cannot nest deep enough to matter, and `ps` saves the
     // check of one or two files for each container.
@@ -127,7 +142,7 @@ fn parse<T: Deserialize>(path: &Path, bytes: Option<Vec<u8>>) -> Result<Option<T
     }
     let text = std::str::from_utf8(&bytes).ok();
     match text.and_then(|text| miniserde::json::from_str(text).ok()) {
-        Some(value) => Ok(Some(value)),
+        Some(value) => Ok(value),
         None => Err(Error::new(format!(
             "{} is {}, not a state file of this version",
             path.display(),
@@ -176,8 +191,19 @@ impl Directory {
 
     /// Like [`read_json`]; `name` is the file's path relative to the directory.
     pub fn read_json<T: Deserialize>(&self, name: &str) -> Result<Option<T>> {
-        let path = self.path.join(name);
-        parse(&path, self.read(name)?)
+        let Some(bytes) = self.read(name)? else { return Ok(None) };
+        parse(&self.path.join(name), bytes).map(Some)
+    }
+
+    /// Like [`Directory::read_json`]. Returns `None` also if no living process has written the file
+    /// by [`replace_json_locked`].
+    pub fn read_locked_json<T: Deserialize>(&self, name: &str) -> Result<Option<T>> {
+        let path = Path::new(name);
+        let Some(file) = self.open_existing(path)? else { return Ok(None) };
+        if !lock::is_taken(&file, path)? {
+            return Ok(None);
+        }
+        parse(&self.path.join(name), read_small(file, path)?).map(Some)
     }
 
     /// Like [`read`]; `name` is the file's path relative to the directory.
@@ -187,24 +213,28 @@ impl Directory {
     }
 
     fn open_existing(&self, name: &Path) -> Result<Option<File>> {
-        open_below(self.descriptor.as_fd(), name, &self.path.join(name))
+        open_below(self.descriptor.as_fd(), name, || self.path.join(name))
     }
 }
 
 /// Opens a file or a directory to read or to lock it. Returns `None` if it does not exist.
 fn open_existing(path: &Path) -> Result<Option<File>> {
-    open_below(CWD, path, path)
+    open_below(CWD, path, || path.to_owned())
 }
 
-/// Like `open_existing`, relative to `directory`. Errors name the file as `shown`.
-fn open_below(directory: BorrowedFd<'_>, path: &Path, shown: &Path) -> Result<Option<File>> {
+/// Like `open_existing`, relative to `directory`. Errors name the file as `shown` returns it.
+fn open_below(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    shown: impl FnOnce() -> PathBuf,
+) -> Result<Option<File>> {
     // Call openat(2) directly: musl's open(3), which std calls, also sets close-on-exec by
     // fcntl(2), for kernels before 2.6.23. `ps` opens two to four files for each container.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(directory, path, flags, Mode::empty());
     match rustix::io::retry_on_intr(open) {
         Err(Errno::NOENT) => Ok(None),
-        opened => Ok(Some(opened.context(|| format!("open {}", shown.display()))?.into())),
+        opened => Ok(Some(opened.context(|| format!("open {}", shown().display()))?.into())),
     }
 }
 
