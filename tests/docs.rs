@@ -198,6 +198,7 @@ fn every_source_starts_with_a_head() {
     let is_short =
         |lines: &[String]| lines.iter().take_while(|line| line.starts_with("//!")).count() < 3;
     let mut faults = sources();
+    faults.extend(["tests", "benches"].into_iter().flat_map(sources_of));
     faults.retain(|(_, lines)| is_short(lines));
     let faults: Vec<String> = faults.into_iter().map(|(path, _)| path).collect();
     assert!(faults.is_empty(), "these heads have fewer than 3 lines: {faults:#?}");

@@ -87,7 +87,7 @@ impl Status {
 /// | `config.json` | a copy of the bundle's file, as it was at `create` |
 /// | `state.json` | `State`: PID, start time, boot, bundle, annotations, cgroups and more |
 /// | `start` | the socket on which the first process waits; removed at `start` |
-/// | `resources.json` | the limits since the last `update` |
+/// | `resources.json` | the limits, as the last `update` left them |
 /// | `notify`, `root` | see `notify` |
 pub struct Container {
     pub dir: PathBuf,

@@ -1,6 +1,6 @@
 //! What `events` prints about a container, in runc's form: the counters of its cgroups as JSON
-//! (admin-guide/cgroup-v2.rst and cgroup-v1/). A counter that the host does not keep is left out;
-//! `usage` finds the CPU time and the number of processes without a counter too. Times are in
+//! (admin-guide/cgroup-v2.rst and cgroup-v1/). A counter that the host does not keep is left out.
+//! For the CPU time and the number of processes `usage` has another source. Times are in
 //! nanoseconds and sizes in bytes. "No limit" is the largest number, except for `pids`, whose
 //! `limit` is then left out.
 
