@@ -30,8 +30,30 @@ fn a_directory_can_be_the_root() {
     host.mydocker(["start", "-a", "c"]).stdout_has("made\n");
     host.mydocker(["rm", "c"]);
     assert!(root.join("made").exists());
+    // The directory is the user's: mydocker puts no file of Docker's into it.
+    assert!(!root.join(".dockerenv").exists());
     // The engine's mounts have left no file in the root's /proc.
     assert_eq!(std::fs::read_dir(root.join("proc")).map_or(0, Iterator::count), 0);
+}
+
+/// Scripts look for the file to find out whether they run in a container.
+#[test]
+fn a_container_of_an_image_has_an_empty_dockerenv() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "--name", "o", "--net", "none", "bb", "chmod", "700", "/etc"]);
+    host.mydocker(["commit", "o", "odd"]);
+    for image in ["bb", "odd"] {
+        let stat = ["stat", "-c", "%F %a %u", "/.dockerenv"];
+        host.mydocker(
+            [&["run", "--rm", "--net", "none", "--read-only", image], &stat[..]].concat(),
+        )
+        .stdout("regular empty file 755 0\n");
+        // As with Docker, the file is no change of the container, and an export has it.
+        host.mydocker(["create", "--name", image, image, "true"]);
+        host.mydocker(["diff", image]).stdout("");
+        host.mydocker(["cp", &format!("{image}:/.dockerenv"), "-"]).exits(0);
+        host.mydocker(["rm", image]);
+    }
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl Engine {
             None => Root::Overlay {
                 lower: {
                     let image = record.layers.iter().map(|layer| raw::path(layer).into());
-                    image.chain(self.placeholders(&record.layers)?).collect()
+                    image.chain([self.placeholders(&record.layers)?]).collect()
                 },
                 upper: files.upper(),
                 work: files.work(),

@@ -61,6 +61,11 @@ impl Roots {
         self.state.join("placeholders")
     }
 
+    /// The layer with the empty file /.dockerenv alone.
+    pub fn mark(&self) -> PathBuf {
+        self.state.join("mark")
+    }
+
     /// The directory that has one directory for each network.
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")
