@@ -259,7 +259,14 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("start a", &["asleep"]),
         // Only names; fish's own script for Docker offers ids too.
         ("start ", &["asleep"]),
-        ("rm a", &["asleep", "awake"]),
+        ("rm ", &["asleep"]),
+        ("rm -f a", &["asleep", "awake"]),
+        ("run -v va", &["vault:"]),
+        ("network connect no", &["none"]),
+        ("network connect --ip 10.0.0.9 none a", &["asleep", "awake"]),
+        ("explain no", &["none"]),
+        ("explain b", &["bb:latest", "bridge"]),
+        ("explain aw", &["awake"]),
         ("run b", &["bb:latest"]),
         ("run --network ho", &["host"]),
         ("network inspect no", &["none"]),
@@ -274,13 +281,17 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("run --pull-not-there", &[]),
         ("ps --filter iso", &["isolation=default"]),
     ];
-    for (shell, status, pull) in [
+    for (shell, status, pull, joined) in [
         // bash completes only the part after the sign; the others complete the whole word.
-        ("bash", "paused", "always"),
-        ("zsh", "status=paused", "--pull=always"),
-        ("fish", "status=paused", "--pull=always"),
+        ("bash", "paused", "always", "awake"),
+        ("zsh", "status=paused", "--pull=always", "container:awake"),
+        ("fish", "status=paused", "--pull=always", "container:awake"),
     ] {
-        let own = [("ps --filter status=pau", &[status][..]), ("run --pull=al", &[pull])];
+        let own = [
+            ("ps --filter status=pau", &[status][..]),
+            ("run --pull=al", &[pull]),
+            ("run --pid container:aw", &[joined]),
+        ];
         let cases: Vec<(String, &[&str])> = ["mydocker", "docker"]
             .into_iter()
             .flat_map(|name| {

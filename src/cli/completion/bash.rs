@@ -3,7 +3,7 @@
 //! function to maintain. If an alias or a link `docker` leads to mydocker, the script completes
 //! `docker` too.
 
-use super::source::{Source, of_operands, of_value};
+use super::source::{Names, Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
 use crate::cli::flag::Command;
 use crate::cli::{global, subcommands};
@@ -25,6 +25,13 @@ _mydocker_words() {
 
 _mydocker_files() {
     [[ -n $ZSH_VERSION ]] || COMPREPLY=($(compgen -f -- \"$cur\"))
+}
+
+_mydocker_typed() {
+    for ((i = i + 1; i < last; i++)); do
+        [[ \" ${1//$'\\n'/ } \" == *\" ${words[i]} \"* ]] && return
+    done
+    return 1
 }
 
 _mydocker() {
@@ -131,9 +138,31 @@ fn action(source: &Source) -> String {
     match source {
         Source::Nothing => ":".to_owned(),
         Source::Files => "_mydocker_files".to_owned(),
-        Source::Words(words) => format!("_mydocker_words '{}'", words.join(" ")),
-        Source::Ask(command) => format!("_mydocker_words \"$(mydocker {command} 2>/dev/null)\""),
+        // The shell completes files itself if there is no name.
+        Source::Names(names) | Source::NamesOrFiles(names) => offer(names),
+        Source::After { marks, then, before } => format!(
+            "if _mydocker_typed {}; then {}; else {}; fi",
+            words(marks),
+            offer(then),
+            offer(before)
+        ),
     }
+}
+
+fn offer(names: &Names) -> String {
+    format!("_mydocker_words {}", words(names))
+}
+
+/// Returns the names as one word for the shell.
+fn words(names: &Names) -> String {
+    let mut text = names.words.join(" ");
+    if names.calls.is_empty() {
+        return format!("'{text}'");
+    }
+    for call in &names.calls {
+        text.push_str(&format!(" $(mydocker {call} 2>/dev/null)"));
+    }
+    format!("\"{}\"", text.trim_start())
 }
 
 /// The command's names as a pattern of `case`.

@@ -2,7 +2,7 @@
 //! operand, with the help text beside it. If `docker` leads to mydocker, the script completes
 //! `docker` too. An alias must be defined before the script is read.
 
-use super::source::{Source, of_operands, of_value};
+use super::source::{Names, Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings};
 use crate::cli::flag::FlagSpec;
 use crate::cli::{global, subcommands};
@@ -29,6 +29,12 @@ function __mydocker_command
     else
         echo $first
     end
+end
+function __mydocker_typed
+    for word in (commandline -opc)[3..]
+        contains -- $word $argv; and return
+    end
+    return 1
 end
 function __mydocker_is
     contains -- \"$(__mydocker_command)\" $argv
@@ -107,6 +113,7 @@ fn push_flag(out: &mut String, typed: &str, flag: &FlagSpec, source: &Source) {
     match source {
         _ if flag.value.is_none() => {}
         Source::Files | Source::Nothing => words += " -rF",
+        Source::NamesOrFiles(_) => words += &format!(" -rF -a {}", arguments(source)),
         source => words += &format!(" -x -a {}", arguments(source)),
     }
     line(out, typed, &words);
@@ -114,10 +121,28 @@ fn push_flag(out: &mut String, typed: &str, flag: &FlagSpec, source: &Source) {
 
 fn arguments(source: &Source) -> String {
     match source {
-        Source::Words(words) => quoted(&words.join(" ")),
-        Source::Ask(command) => quoted(&format!("(mydocker {command} 2>/dev/null)")),
+        Source::Names(names) | Source::NamesOrFiles(names) => quoted(&words(names)),
+        Source::After { marks, then, before } => quoted(&format!(
+            "(if __mydocker_typed {}; {}; else; {}; end)",
+            words(marks),
+            lines(then),
+            lines(before)
+        )),
         Source::Files | Source::Nothing => "''".to_owned(),
     }
+}
+
+/// Returns the names as words for fish.
+fn words(names: &Names) -> String {
+    let calls = names.calls.iter().map(|call| format!("(mydocker {call} 2>/dev/null)"));
+    names.words.iter().cloned().chain(calls).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns commands that print the names, one a line.
+fn lines(names: &Names) -> String {
+    let words = names.words.iter().map(|word| format!("echo {word}"));
+    let calls = names.calls.iter().map(|call| format!("mydocker {call} 2>/dev/null"));
+    words.chain(calls).collect::<Vec<_>>().join("; ")
 }
 
 /// Quotes the text as one word for fish.

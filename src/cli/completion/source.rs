@@ -10,11 +10,26 @@ use crate::engine::options::{Signal, capabilities};
 /// Where completions come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    Words(Vec<String>),
-    /// The lines that mydocker prints when it is called with these arguments.
-    Ask(&'static str),
+    Names(Names),
+    /// As `Names`, and files.
+    NamesOrFiles(Names),
+    /// `then` if one of the words of `marks` has been typed after the command, `before` otherwise.
+    After {
+        marks: Names,
+        then: Names,
+        before: Names,
+    },
     Files,
     Nothing,
+}
+
+/// Names that are offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Fixed words.
+    pub words: Vec<String>,
+    /// Arguments of mydocker, which prints further words, one a line.
+    pub calls: Vec<&'static str>,
 }
 
 const ALL: &str = "ps -a --format '{{.Names}}'";
@@ -25,25 +40,35 @@ const STOPPED: &str = "ps -a --filter status=created --filter status=exited --fo
 const IMAGES: &str = "images --filter dangling=false --format '{{.Repository}}:{{.Tag}}'";
 const NETWORKS: &str = "network ls --format '{{.Name}}'";
 const VOLUMES: &str = "volume ls -q";
+/// A volume, before the place where it is mounted.
+const VOLUME_PREFIXES: &str = "volume ls --format '{{.Name}}:'";
+/// Containers whose namespace another container can join.
+const JOINED: &str = "ps --format 'container:{{.Names}}'";
+
+fn names(words: &str, calls: &[&'static str]) -> Names {
+    Names { words: words.split_whitespace().map(str::to_owned).collect(), calls: calls.to_vec() }
+}
 
 fn words(text: &str) -> Source {
-    Source::Words(text.split(' ').map(str::to_owned).collect())
+    Source::Names(names(text, &[]))
+}
+
+fn ask(calls: &[&'static str]) -> Source {
+    Source::Names(names("", calls))
 }
 
 /// Returns what completes the value of a flag of `command`.
 pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
     match flag.long {
-        "network" | "net" => Source::Ask(NETWORKS),
-        "volumes-from" | "link" | "depends-on" => Source::Ask(ALL),
+        "network" | "net" => ask(&[NETWORKS, JOINED]),
+        "volume" => Source::NamesOrFiles(names("", &[VOLUME_PREFIXES])),
+        "volumes-from" | "link" | "depends-on" => ask(&[ALL]),
         "restart" => words("no always unless-stopped on-failure on-failure:"),
-        "stop-signal" | "signal" => Source::Words(Signal::names().map(str::to_owned).collect()),
-        "cap-add" | "cap-drop" => {
-            let all = ["ALL"].into_iter().chain(capabilities::NAMES);
-            Source::Words(all.map(str::to_owned).collect())
-        }
+        "stop-signal" | "signal" => words(&Signal::names().collect::<Vec<_>>().join(" ")),
+        "cap-add" | "cap-drop" => words(&format!("ALL {}", capabilities::NAMES.join(" "))),
         "pull" => words("always missing never"),
-        "pid" | "uts" => words("host private container:"),
-        "ipc" => words("host private shareable none container:"),
+        "pid" | "uts" => Source::Names(names("host private", &[JOINED])),
+        "ipc" => Source::Names(names("host private shareable none", &[JOINED])),
         "cgroupns" => words("private host"),
         "userns" => words("auto host"),
         "log-driver" => words(&LOG_DRIVERS.join(" ")),
@@ -84,23 +109,32 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
 pub fn of_operands(command: &Command) -> Source {
     match command.name {
         "completion" => return words("bash zsh fish"),
-        "start" => return Source::Ask(STOPPED),
-        "unpause" => return Source::Ask(PAUSED),
-        "stop" => return Source::Ask(STOPPABLE),
+        "explain" => return ask(&[ALL, IMAGES, NETWORKS]),
+        "rm" => {
+            let marks = names("-f --force -fv -vf", &[]);
+            let (then, before) = (names("", &[ALL]), names("", &[STOPPED]));
+            return Source::After { marks, then, before };
+        }
+        "network connect" | "network disconnect" => {
+            let networks = names("", &[NETWORKS]);
+            let then = names("", &[ALL]);
+            return Source::After { marks: networks.clone(), then, before: networks };
+        }
+        "start" => return ask(&[STOPPED]),
+        "unpause" => return ask(&[PAUSED]),
+        "stop" => return ask(&[STOPPABLE]),
         "kill" | "pause" | "exec" | "attach" | "top" | "port" => {
-            return Source::Ask(RUNNING);
+            return ask(&[RUNNING]);
         }
         _ => {}
     }
     match command.operand {
         Operand::Nothing => Source::Nothing,
-        Operand::Container => Source::Ask(ALL),
-        Operand::Image => Source::Ask(IMAGES),
-        Operand::Volume => Source::Ask(VOLUMES),
-        Operand::Network => Source::Ask(NETWORKS),
+        Operand::Container => ask(&[ALL]),
+        Operand::Image => ask(&[IMAGES]),
+        Operand::Volume => ask(&[VOLUMES]),
+        Operand::Network => ask(&[NETWORKS]),
         Operand::File => Source::Files,
-        Operand::Command => {
-            Source::Words(super::first_words().into_iter().map(str::to_owned).collect())
-        }
+        Operand::Command => words(&super::first_words().join(" ")),
     }
 }
