@@ -1004,6 +1004,15 @@ fn images_are_pushed_and_pulled_by_their_policies() {
         project.compose("-p y create");
         assert_eq!(pulls(&project), before + more, "{policy}");
     }
+    for (rest, more) in
+        [("pull_policy: never", 1), ("pull_policy: refresh, pull_refresh_after: 241h", 0)]
+    {
+        age();
+        let before = pulls(&project);
+        project.write(&file(rest));
+        project.compose("-p y create --pull refresh");
+        assert_eq!(pulls(&project), before + more, "{rest}");
+    }
     let before = pulls(&project);
     project.write(&file("pull_policy: never"));
     project.compose("-p y pull");

@@ -5,6 +5,9 @@
 
 mod support;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use support::Host;
 
 #[test]
@@ -350,4 +353,25 @@ fn dockers_global_flags_are_accepted() {
     host.mydocker(["--log-level", "loud", "ps"]).refused("'loud'");
     host.mydocker(["--config", "d", "login", "-u", "a", "-p", "b", "localhost:1"])
         .refused("set DOCKER_CONFIG=DIR");
+    for command in [&["build", "."][..], &["compose", "up"], &["compose", "pull"]] {
+        host.mydocker([&["--config", "d"], command].concat()).refused("set DOCKER_CONFIG=DIR");
+    }
+    let mut pf = host.command(["network", "ls"]);
+    pf.env("MYDOCKER_FIREWALL", OsStr::from_bytes(b"pf\xff"));
+    support::run_command(pf).exits(1).stderr_has("MYDOCKER_FIREWALL");
+    let login = ["login", "-u", "me", "--password-stdin", "127.0.0.1:1"];
+    host.feed("x".repeat((64 << 10) + 1), login).refused("longer than 65536 bytes");
+}
+
+#[test]
+fn an_archive_whose_reader_has_closed_the_pipe_ends_in_silence() {
+    let host = Host::with_busybox();
+    host.mydocker(["create", "--name", "c", "bb", "true"]);
+    for args in [&["export", "c"][..], &["save", "bb"], &["cp", "c:/bin", "-"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = host.command(args.iter().copied()).stdout(writer).output().unwrap();
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        assert_eq!((done.status.code(), &*complaint), (Some(141), ""), "{args:?}");
+    }
 }

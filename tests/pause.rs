@@ -161,6 +161,10 @@ fn stats_of_stopped_containers() {
     assert_eq!(all.len(), 2);
     assert!(all.contains(&"made 0.00% 0B / 0B 0".to_owned()), "{all:?}");
     assert_eq!(stats(&["made"]), ["made 0.00% 0B / 0B 0"]);
+    // As in Docker, a field that does not exist is an error of the first row.
+    let nope = ["stats", "--no-stream", "--format", "{{.Nope}}"];
+    Host::new().mydocker(nope).exits(0).stdout("").stderr("");
+    host.mydocker(nope).exits(1).stderr_has("can't evaluate field Nope");
     host.mydocker(["stats", "--no-stream", "nobody"]).exits(1).stderr_has("nobody");
     host.mydocker(["stats", "--no-stream", "--format", "{{.Container}}", "made"]).stdout("made\n");
 }

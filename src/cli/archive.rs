@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::escape;
 use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::lifecycle::NO_FLAGS;
-use super::output::{print, print_line, refuse_terminal_output};
+use super::output::{print, print_line, refuse_terminal_output, status_of_archive};
 use super::progress::Bytes;
 use crate::engine::options::{ArchiveFormat, CommitOptions, ImageName, Platform, Reference};
 use crate::engine::view::ChangeKind;
@@ -75,8 +75,8 @@ pub static SAVE: Command = Command {
             engine.require_platform(name, args.platform.as_ref())?;
         }
         let _shown = Bytes::show("Saving", false);
-        engine.save(&names, args.format, &[], args.output.as_deref())?;
-        Ok(0)
+        let saved = engine.save(&names, args.format, &[], args.output.as_deref());
+        Ok(status_of_archive(saved, args.output.is_none())?)
     },
 };
 
@@ -110,8 +110,8 @@ pub static EXPORT: Command = Command {
         }
         let engine = call.engine()?;
         let _shown = Bytes::show("Exporting", false);
-        engine.export(&names[0], args.output.as_deref())?;
-        Ok(0)
+        let exported = engine.export(&names[0], args.output.as_deref());
+        Ok(status_of_archive(exported, args.output.is_none())?)
     },
 };
 

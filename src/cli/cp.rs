@@ -3,7 +3,7 @@
 //! parses the operands. `engine::cp` copies, and handles links and owners.
 
 use super::flag::{Command, Flag, Group, Operand, spec};
-use super::output::{refuse_terminal, refuse_terminal_output};
+use super::output::{refuse_terminal, refuse_terminal_output, status_of_archive};
 use super::progress::Bytes;
 use crate::engine::Engine;
 use crate::engine::options::{CopyOptions, Place};
@@ -47,11 +47,11 @@ pub static CP: Command = Command {
         let (args, names) = call.parse(FLAGS)?;
         let engine = call.engine()?;
         let _shown = Bytes::show("Copying", args.quiet);
-        copy(&engine, &names, args.archive, args.follow, &|place| match place {
+        let copied = copy(&engine, &names, args.archive, args.follow, &|place| match place {
             Place::Container { name, .. } => Ok(vec![name.clone()]),
             _ => Ok(vec![String::new()]),
-        })?;
-        Ok(0)
+        });
+        Ok(status_of_archive(copied, names[1] == "-")?)
     },
 };
 

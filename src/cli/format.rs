@@ -109,6 +109,17 @@ impl Format {
         fields: &'static [Field<R>],
         columns: &'static [&'static str],
     ) -> Result<Format> {
+        let format = Format::parse_unchecked::<R>(text, columns)?;
+        // Report an unknown field even if there is no row to print.
+        if let Format::Table(template) | Format::Lines(template) = &format {
+            template.check_fields(&headers(fields))?;
+        }
+        Ok(format)
+    }
+
+    /// As [`Format::parse`], for a listing whose unknown fields Docker reports only for a row. Fails
+    /// on a bad template.
+    pub fn parse_unchecked<R: Row>(text: &str, columns: &'static [&'static str]) -> Result<Format> {
         // As in Docker, a space before `table` makes it text.
         let table = text.starts_with("table");
         let text = text.trim_matches(' ');
@@ -122,8 +133,6 @@ impl Format {
         }
         let template = text.strip_prefix("table").filter(|_| table).unwrap_or(text);
         let template = parse_template(template.trim_matches(' '))?;
-        // Report an unknown field even if there is no row to print.
-        template.check_fields(&headers(fields))?;
         Ok(if table { Format::Table(template) } else { Format::Lines(template) })
     }
 

@@ -194,7 +194,21 @@ impl GlobalArgs {
     /// Fails if `--config` was given to one of the commands `WITH_CREDENTIALS`. mydocker takes that
     /// directory only from DOCKER_CONFIG, so the credentials would go to another directory.
     pub fn refuse_config(&self, command: &str) -> Result<()> {
-        const WITH_CREDENTIALS: [&str; 6] = ["run", "create", "pull", "push", "login", "logout"];
+        const WITH_CREDENTIALS: [&str; 13] = [
+            "run",
+            "create",
+            "pull",
+            "push",
+            "login",
+            "logout",
+            "build",
+            "compose build",
+            "compose create",
+            "compose pull",
+            "compose push",
+            "compose run",
+            "compose up",
+        ];
         if self.has_config && WITH_CREDENTIALS.contains(&command) {
             fail!("--config does not reach {command}; set DOCKER_CONFIG=DIR in the environment");
         }
@@ -204,10 +218,10 @@ impl GlobalArgs {
     /// The firewall back end. The flag wins over MYDOCKER_FIREWALL; without both, the choice is
     /// `Auto`. Fails if the variable has an unknown value.
     pub fn firewall(&self) -> Result<FirewallChoice> {
-        match (self.firewall, std::env::var("MYDOCKER_FIREWALL")) {
+        match (self.firewall, std::env::var_os("MYDOCKER_FIREWALL")) {
             (Some(choice), _) => Ok(choice),
-            (None, Ok(set)) if !set.is_empty() => {
-                FirewallChoice::parse(&set).context(|| "MYDOCKER_FIREWALL")
+            (None, Some(set)) if !set.is_empty() => {
+                FirewallChoice::parse(&set.to_string_lossy()).context(|| "MYDOCKER_FIREWALL")
             }
             _ => Ok(FirewallChoice::Auto),
         }

@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 
+use rustix::io::Errno;
+
 use super::escape;
 use super::style::{self, Style};
 use crate::error::{Context, Result, fail};
@@ -85,6 +87,17 @@ pub fn refuse_terminal_output() -> Result<()> {
         fail!("the standard output is a terminal: name a file with -o, or pipe the archive on");
     }
     Ok(())
+}
+
+/// Returns the exit status of a command that writes an archive. If the archive goes to stdout and
+/// the reader closed the pipe, as in `mydocker export web | head`, there is no message, and the
+/// status is that of a program that SIGPIPE ended, as with Docker's client.
+pub fn status_of_archive(written: Result<()>, to_stdout: bool) -> Result<u8> {
+    const ENDED_BY_SIGPIPE: u8 = 128 + 13;
+    match written {
+        Err(error) if to_stdout && error.errno() == Some(Errno::PIPE) => Ok(ENDED_BY_SIGPIPE),
+        written => written.map(|()| 0),
+    }
 }
 
 /// A writer that records whether its reader closed the pipe, so that the caller can ignore this

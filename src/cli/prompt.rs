@@ -20,7 +20,8 @@ pub enum Echo {
     Off,
 }
 
-/// Asks for a line on the terminal. Fails if stdin is not a terminal or cannot be read.
+/// Asks for a line on the terminal. Fails if stdin is not a terminal or cannot be read, or if the
+/// line is too long.
 pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");
@@ -29,19 +30,28 @@ pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     // Ignore the error: the user can type the answer without a prompt.
     let _ = write!(stderr(), "{prompt}: ");
     let mut line = String::new();
-    let read = BufReader::new(stdin().take(MAX_SECRET)).read_line(&mut line);
+    let read = BufReader::new(stdin().take(MAX_SECRET + 1)).read_line(&mut line);
     read.context(|| "read the terminal")?;
     if echo == Echo::Off {
         let _ = writeln!(stderr());
     }
-    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+    complete(&line)
 }
 
 /// Reads the secret from stdin, without the newlines at its end. Fails if stdin cannot be read or
-/// the secret is not UTF-8.
+/// the secret is not UTF-8 or too long.
 pub fn read_secret() -> Result<String> {
     let mut text = String::new();
-    let read = stdin().take(MAX_SECRET).read_to_string(&mut text);
+    let read = stdin().take(MAX_SECRET + 1).read_to_string(&mut text);
     read.context(|| "read the password from the standard input")?;
+    complete(&text)
+}
+
+/// Returns the answer without the newlines at its end. Fails if it is longer than `MAX_SECRET`: the
+/// rest was not read, and a password that is cut is a wrong password.
+fn complete(text: &str) -> Result<String> {
+    if text.len() as u64 > MAX_SECRET {
+        fail!("the answer is longer than {MAX_SECRET} bytes");
+    }
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -66,13 +66,13 @@ pub static PULL: Command = Command {
     flags: |at| spec(PULL_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(PULL_FLAGS)?;
+        let progress = Progress::on_stdout(args.quiet);
         let request = PullRequest {
-            reference: reference(&names[0], args.all_tags)?,
+            reference: reference(&names[0], args.all_tags, args.quiet)?,
             platform: args.platform,
             all_tags: args.all_tags,
             registry: args.registry,
         };
-        let progress = Progress::on_stdout(args.quiet);
         for name in call.engine()?.pull(&request, &|event| progress.note(event))? {
             print_line(&name.to_string())?;
         }
@@ -80,9 +80,21 @@ pub static PULL: Command = Command {
     },
 };
 
-/// Parses the operand: an image, or with `--all-tags` a repository.
-fn reference(name: &str, all_tags: bool) -> Result<Reference> {
-    if all_tags { Reference::parse_repository(name) } else { Reference::parse(name) }
+/// Parses the operand: an image, or with `--all-tags` a repository. Unless `quiet`, reports the tag
+/// of an image without one.
+fn reference(name: &str, all_tags: bool, quiet: bool) -> Result<Reference> {
+    if all_tags {
+        return Reference::parse_repository(name);
+    }
+    let reference = Reference::parse(name)?;
+    if !quiet
+        && reference.digest.is_none()
+        && let Some(tag) = &reference.tag
+        && !name.ends_with(&format!(":{tag}"))
+    {
+        print_line(&format!("Using default tag: {tag}"))?;
+    }
+    Ok(reference)
 }
 
 #[derive(Default)]
@@ -134,7 +146,7 @@ pub static PUSH: Command = Command {
         let (args, names) = call.parse(PUSH_FLAGS)?;
         let progress = Progress::on_stdout(args.quiet);
         let engine = call.engine()?;
-        let reference = reference(&names[0], args.all_tags)?;
+        let reference = reference(&names[0], args.all_tags, args.quiet)?;
         engine.require_platform(&names[0].parse()?, args.platform.as_ref())?;
         let note = |event| progress.note(event);
         let pushed = engine.push(&reference, args.all_tags, &args.registry, &note)?;

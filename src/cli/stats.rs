@@ -65,7 +65,7 @@ fn stats(call: &Invocation) -> Outcome {
 /// names. Without `--no-stream` the function returns only after an error, or when the reader closes
 /// the pipe.
 pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[String]) -> Outcome {
-    let format = match Format::parse(&args.format, FIELDS, COLUMNS) {
+    let format = match Format::parse_unchecked::<StatsView>(&args.format, COLUMNS) {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };

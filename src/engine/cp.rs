@@ -64,7 +64,13 @@ impl Engine {
             Place::Container { .. } => "extract-to-dir",
             _ => "archive-path",
         };
-        let note = || self.note(&[events::of(&record, action, &[])]);
+        // The container's volumes are mounted for the copy.
+        let note = || {
+            let mut noted = events::of_mounts(&record);
+            noted.push(events::of(&record, action, &[]));
+            noted.extend(events::of_unmounts(&record));
+            self.note(&noted);
+        };
         let mut is_noted = false;
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
             // The container's root can't write to the journal.

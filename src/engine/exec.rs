@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
 
 use super::Engine;
 use super::options::ExecOptions;
@@ -120,33 +120,41 @@ impl Engine {
             let null = || openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
             let streams = || -> Result<_, Errno> { Ok([null()?, null()?, null()?]) };
             let streams = streams().context(|| "open /dev/null")?;
-            let (child, _) = exec::exec(&target, &process, Stdio::Given(streams))?;
-            let id = exec_id(&record.id, child.pid);
-            self.note_exec(record, options, &id);
+            let started = exec::exec(&target, &process, Stdio::Given(streams));
+            self.note_exec(record, options, &started);
+            started?;
             return Ok(None);
         }
         let (theirs, ours) = streams(options.interactive, terminal)
             .context(|| "make the process's standard streams")?;
         // As in Docker, the exit status is 126 if the process cannot be made, even for an unknown
         // user.
-        let (child, console) =
-            exec::exec(&target, &process, theirs).map_err(|error| match error.exit_code() {
-                EXIT_ENGINE => error.exit_with(EXIT_NOT_EXECUTABLE),
-                _ => error,
-            })?;
-        let id = exec_id(&record.id, child.pid);
-        self.note_exec(record, options, &id);
+        let started = exec::exec(&target, &process, theirs);
+        let id = self.note_exec(record, options, &started);
+        let (child, console) = started.map_err(|error| match error.exit_code() {
+            EXIT_ENGINE => error.exit_with(EXIT_NOT_EXECUTABLE),
+            _ => error,
+        })?;
         Ok(Some(StartedProcess { child, ours, console, record: record.clone(), id }))
     }
 
-    /// Writes Docker's events `exec_create` and `exec_start`.
-    fn note_exec(&self, record: &Record, options: &ExecOptions, id: &str) {
+    /// Writes Docker's events `exec_create` and `exec_start`, also for a process that could not be
+    /// started. Returns the id of the process.
+    fn note_exec(
+        &self,
+        record: &Record,
+        options: &ExecOptions,
+        started: &Result<(Child, Option<OwnedFd>)>,
+    ) -> String {
+        let pid = started.as_ref().map_or_else(|_| getpid(), |(child, _)| child.pid);
+        let id = exec_id(&record.id, pid);
         let (program, args) = options.command.split_first().unwrap_or((&options.container, &[]));
         let note = |step| {
             let action = format!("{step}: {program} {}", args.join(" "));
-            events::of(record, &action, &[("execID", id)])
+            events::of(record, &action, &[("execID", &id)])
         };
         self.note(&[note("exec_create"), note("exec_start")]);
+        id
     }
 
     fn follow(&self, started: Option<StartedProcess>, options: &ExecOptions) -> Result<u8> {

@@ -27,6 +27,13 @@ fn a_pushed_image_can_be_pulled_unchanged() {
     assert!(inspected.status.success());
     assert_eq!(format!("sha256:{}", crate::server::sha256(&inspected.stdout)), id);
     host.mydocker(["push", &name]).stdout_has("Already exists\n").stdout_lacks("Pushed");
+    let latest = registry.name("me/bb");
+    host.mydocker(["tag", "bb", &latest]);
+    for verb in ["push", "pull"] {
+        host.mydocker([verb, &latest]).stdout_has("Using default tag: latest\n");
+        host.mydocker([verb, &name]).stdout_lacks("Using default tag");
+        host.mydocker([verb, "-q", &latest]).stdout_lacks("Using default tag");
+    }
     let other = Host::new();
     other.mydocker(["pull", &name]);
     assert_eq!(other.mydocker(["images", "-q", "--no-trunc", &name]).text(), id);

@@ -68,15 +68,22 @@ pub fn policy_of(service: &Service) -> Result<Option<Policy>> {
     let node = &service.node;
     let policy = node.given("pull_policy").map(|node| node.convert(parse_policy)).transpose()?;
     match (policy, node.given("pull_refresh_after")) {
-        (Some(Policy::Refresh), Some(after)) => match parse_duration_ns(after.as_text()) {
-            Some(period) => Ok(Some(Policy::After(period))),
-            None => Err(after.wrong("pull_refresh_after: write a duration like 12h")),
-        },
-        (Some(Policy::Refresh), None) => Ok(Some(Policy::After(DAY_NS))),
+        (Some(Policy::Refresh), _) => {
+            Ok(Some(Policy::After(refresh_period(service)?.unwrap_or(DAY_NS))))
+        }
         (_, Some(after)) => {
             Err(after.wrong("pull_refresh_after counts with pull_policy: refresh only"))
         }
         (policy, None) => Ok(policy),
+    }
+}
+
+/// Returns the `pull_refresh_after` of the service in nanoseconds, or `None` if it is not given.
+fn refresh_period(service: &Service) -> Result<Option<i64>> {
+    let Some(after) = service.node.given("pull_refresh_after") else { return Ok(None) };
+    match parse_duration_ns(after.as_text()) {
+        Some(period) => Ok(Some(period)),
+        None => Err(after.wrong("pull_refresh_after: write a duration like 12h")),
     }
 }
 
@@ -115,6 +122,8 @@ fn bring_one(
     how: &ImageOptions,
 ) -> Result<()> {
     let policy = match how.policy {
+        // The flag has no period, so it takes the service's.
+        Some(Policy::Refresh) => Policy::After(refresh_period(service)?.unwrap_or(DAY_NS)),
         Some(policy) => policy,
         None => policy_of(service)?.unwrap_or_default(),
     };
