@@ -136,6 +136,13 @@ impl Read {
     }
 }
 
+/// A side of a text.
+#[derive(PartialEq, Eq)]
+enum Side {
+    Start,
+    End,
+}
+
 struct Scan<'a> {
     expander: &'a Expander<'a>,
     characters: std::iter::Peekable<std::str::Chars<'a>>,
@@ -265,17 +272,20 @@ impl<'a> Scan<'a> {
             }
             (Some('?'), _) => {
                 let word = self.until(Some('}'), false)?.text;
-                match (is_set, word.is_empty()) {
-                    (true, _) => Ok(value),
-                    (false, true) => fail!("{name}: the variable is not set"),
-                    (false, false) => fail!("{name}: {word}"),
+                if is_set {
+                    return Ok(value);
                 }
+                if word.is_empty() {
+                    fail!("{name}: the variable is not set");
+                }
+                fail!("{name}: {word}")
             }
             (Some(end @ ('#' | '%')), false) => {
                 let pattern = self.until(Some('}'), true)?.text;
                 let greedy = pattern.starts_with(end);
                 let pattern = if greedy { &pattern[1..] } else { &pattern[..] };
-                self.trimmed(&value, pattern, end == '#', greedy)
+                let side = if end == '#' { Side::Start } else { Side::End };
+                self.trimmed(&value, pattern, side, greedy)
             }
             (Some('/'), false) => {
                 let all = self.characters.next_if_eq(&'/').is_some();
@@ -314,19 +324,19 @@ impl<'a> Scan<'a> {
         (self.expander.variable)(name)
     }
 
-    /// Removes the prefix (`start`) or suffix that `pattern` matches: the longest if `greedy`,
-    /// otherwise the shortest.
-    fn trimmed(&self, value: &str, pattern: &str, start: bool, greedy: bool) -> Result<String> {
+    /// Removes the text that `pattern` matches at one side: the longest if `greedy`, otherwise the
+    /// shortest.
+    fn trimmed(&self, value: &str, pattern: &str, side: Side, greedy: bool) -> Result<String> {
         let mut pattern = Glob::in_text(pattern, self.expander.escape);
         let mut characters = bounded(value)?;
-        if !start {
+        if side == Side::End {
             pattern = pattern.reversed();
             characters.reverse();
         }
         let ends = pattern.ends(&characters);
         let end = if greedy { ends.last() } else { ends.first() };
         characters.drain(..end.copied().unwrap_or(0));
-        if !start {
+        if side == Side::End {
             characters.reverse();
         }
         Ok(characters.into_iter().collect())

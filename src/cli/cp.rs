@@ -47,7 +47,8 @@ pub static CP: Command = Command {
         let (args, names) = call.parse(FLAGS)?;
         let engine = call.engine()?;
         let _shown = Bytes::show("Copying", args.quiet);
-        let copied = copy(&engine, &names, args.archive, args.follow, &|place| match place {
+        let how = CopyFlags { archive: args.archive, follow: args.follow };
+        let copied = copy(&engine, &names, how, &|place| match place {
             Place::Container { name, .. } => Ok(vec![name.clone()]),
             _ => Ok(vec![String::new()]),
         });
@@ -55,16 +56,24 @@ pub static CP: Command = Command {
     },
 };
 
+/// The flags of `cp` and `compose cp` that change a copy.
+pub struct CopyFlags {
+    /// Whether to keep owners, setuid bits and devices.
+    pub archive: bool,
+    /// Whether to follow the source if it is a symbolic link.
+    pub follow: bool,
+}
+
 /// Copies between the two places that `words` name. `containers` returns the ids of the containers
 /// that a place names. For a place outside of containers it returns one empty text. Fails if an
 /// operand is invalid, if a tar would be read from a terminal or written to one, or if a copy fails.
 pub fn copy(
     engine: &Engine,
     words: &[String],
-    archive: bool,
-    follow: bool,
+    how: CopyFlags,
     containers: &dyn Fn(&Place) -> Result<Vec<String>>,
 ) -> Result<()> {
+    let CopyFlags { archive, follow } = how;
     let (from, to) = (place(&words[0])?, place(&words[1])?);
     if from == Place::Stream {
         refuse_terminal("pipe a tar in")?;

@@ -72,16 +72,22 @@ fn start(call: &Invocation) -> Outcome {
         return call
             .refuse("only one container can be attached to; start the others without -a and -i");
     };
-    let options = attach_options(args.interactive, !args.no_sig_proxy, args.detach_keys);
+    let options = AttachOptions {
+        stdin: args.interactive,
+        sig_proxy: !args.no_sig_proxy,
+        ..detached_by(args.detach_keys)
+    };
     Ok(engine.start_attached(name, &options)?)
 }
 
-/// Returns the options for attaching the terminal. Without `keys` the detach keys are Docker's
-/// default.
-pub fn attach_options(stdin: bool, sig_proxy: bool, keys: Option<Vec<u8>>) -> AttachOptions {
+/// Returns the default options for attaching the terminal, with `keys` as the detach keys if they
+/// are given.
+pub fn detached_by(keys: Option<Vec<u8>>) -> AttachOptions {
     let default = AttachOptions::default();
-    let detach_keys = keys.unwrap_or(default.detach_keys);
-    AttachOptions { stdin, sig_proxy, detach_keys, ..AttachOptions::default() }
+    match keys {
+        Some(detach_keys) => AttachOptions { detach_keys, ..default },
+        None => default,
+    }
 }
 
 #[derive(Default)]
@@ -125,7 +131,11 @@ pub static ATTACH: Command = Command {
     flags: |at| spec(ATTACH_FLAGS, at),
     run: |call| {
         let (args, names) = call.parse(ATTACH_FLAGS)?;
-        let options = attach_options(!args.no_stdin, !args.no_sig_proxy, args.detach_keys);
+        let options = AttachOptions {
+            stdin: !args.no_stdin,
+            sig_proxy: !args.no_sig_proxy,
+            ..detached_by(args.detach_keys)
+        };
         Ok(call.engine()?.attach(&names[0], &options)?)
     },
 };

@@ -10,6 +10,7 @@ use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::inspect::template_of;
 use super::output::{print, print_line as print_text};
 use super::{Invocation, Outcome};
+use crate::engine::Engine;
 use crate::template::{Template, Value};
 
 /// This binary's version: MYDOCKER_VERSION at build time, or otherwise the package's version.
@@ -80,7 +81,7 @@ fn facts() -> Value {
     let platform = || Value::object(vec![("Name", text(""))]);
     let details = Value::map([
         ("ApiVersion", text(API_VERSION)),
-        ("Arch", text(go_arch())),
+        ("Arch", text(Engine::go_architecture())),
         ("KernelVersion", kernel()),
         ("Os", text("linux")),
     ]);
@@ -103,7 +104,7 @@ fn facts() -> Value {
     client.extend([
         ("DefaultAPIVersion", text(API_VERSION)),
         ("Os", text("linux")),
-        ("Arch", text(go_arch())),
+        ("Arch", text(Engine::go_architecture())),
         ("Context", text("default")),
         ("Experimental", Value::Bool(false)),
     ]);
@@ -117,7 +118,7 @@ fn facts() -> Value {
     server.extend([
         ("MinAPIVersion", text(MIN_API_VERSION)),
         ("Os", text("linux")),
-        ("Arch", text(go_arch())),
+        ("Arch", text(Engine::go_architecture())),
         ("KernelVersion", kernel()),
         ("Experimental", Value::Omitted(Value::Bool(false).into())),
     ]);
@@ -130,23 +131,14 @@ fn facts() -> Value {
             // The fields that `version` had before mydocker added `Server`.
             ("Version", Value::Omitted(text(VERSION_TEXT).into())),
             ("Os", Value::Omitted(text("linux").into())),
-            ("Arch", Value::Omitted(text(go_arch()).into())),
+            ("Arch", Value::Omitted(text(Engine::go_architecture()).into())),
         ],
     )
 }
 
-/// The architecture as Go and Docker name it.
-fn go_arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
 /// Returns the text of `version`, with Docker's labels, by which scripts find the lines.
 fn summary() -> String {
-    let (version, arch) = (docker_version(), go_arch());
+    let (version, arch) = (docker_version(), Engine::go_architecture());
     format!(
         "Client: mydocker {VERSION_TEXT}\n Version:           {version}\n API version:       {API_VERSION}\n \
          OS/Arch:           linux/{arch}\n Context:           default\n\n\
@@ -158,6 +150,10 @@ fn summary() -> String {
 
 /// Prints the version on one line, in the form of `docker --version`, which scripts parse.
 pub fn print_line() -> Outcome {
-    print(&format!("Docker version {}, build linux/{}\n", docker_version(), go_arch()))?;
+    print(&format!(
+        "Docker version {}, build linux/{}\n",
+        docker_version(),
+        Engine::go_architecture()
+    ))?;
     Ok(0)
 }

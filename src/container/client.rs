@@ -88,10 +88,16 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
     }
 }
 
-/// The signals that a client reads. With a terminal these are SIGWINCH and the signals that could
-/// end the client while the terminal is raw. Without a terminal these are nearly all if `sig_proxy`
-/// is set, otherwise none.
-pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
+/// The signals that a client with a terminal reads: SIGWINCH, and the signals that could end the
+/// client while the terminal is raw.
+pub fn signals_of_terminal() -> Vec<Signal> {
+    let numbers =
+        [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGWINCH].into_iter();
+    numbers.filter_map(Signal::from_number).collect()
+}
+
+/// The signals that a client without a terminal forwards: nearly all.
+fn forwarded_signals() -> Vec<Signal> {
     const NEVER: [i32; 11] = [
         libc::SIGKILL,
         libc::SIGSTOP,
@@ -105,22 +111,20 @@ pub fn taken_signals(terminal: bool, sig_proxy: bool) -> Vec<Signal> {
         libc::SIGFPE,
         libc::SIGABRT,
     ];
-    const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
-    let numbers = 1..=64;
-    numbers
-        .filter(|number| match (terminal, sig_proxy) {
-            (false, true) => !NEVER.contains(number),
-            (true, _) => ENDING.contains(number) || *number == libc::SIGWINCH,
-            (false, false) => false,
-        })
-        .filter_map(Signal::from_number)
-        .collect()
+    let numbers = (1..=64).filter(|number| !NEVER.contains(number));
+    numbers.filter_map(Signal::from_number).collect()
 }
 
 /// Attaches this process to the container until the container ends or the user detaches. `program`
 /// is the process that gets forwarded signals, as PID and start time.
 pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_>) -> Result<End> {
-    let taken = taken_signals(options.terminal, options.sig_proxy);
+    let taken = if options.terminal {
+        signals_of_terminal()
+    } else if options.sig_proxy {
+        forwarded_signals()
+    } else {
+        Vec::new()
+    };
     let signals = sys::signal::receive(taken).context(|| "receive signals")?;
     let raw = if options.terminal && options.stdin { tty::Raw::enter()? } else { None };
     let mut client = Client {

@@ -28,9 +28,9 @@ pub fn limit(files: &Files, id: &ContainerId, bytes: u64) -> Result<()> {
         // Each file system without such quotas returns another error, and no error says more than
         // this one.
         Ok(false) | Err(_) => fail!(
-            "the file system of {} enforces no limits of projects: mount XFS with -o prjquota, or ext4 with \
-             the features project and quota and -o prjquota; or keep the data on a volume whose file \
-             system has the size that you want",
+            "the file system of {} enforces no limits of projects: mount XFS with -o prjquota, or \
+             ext4 with the features project and quota and -o prjquota; or keep the data on a volume \
+             whose file system has the size that you want",
             files.dir.parent().unwrap_or(&files.dir).display()
         ),
     }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::client::{End, taken_signals};
+use super::client::{End, signals_of_terminal};
 use super::detach::Detector;
 use super::protocol::MAX_DATA;
 use crate::error::{Context, Result};
@@ -32,8 +32,8 @@ pub struct Streams {
 /// Relays until the process has ended and its output is read, or until the user detaches. Fails if
 /// the terminal or a stream cannot be set up or read.
 pub fn run(child: &Child, streams: Streams, terminal: bool, detach_keys: &[u8]) -> Result<End> {
-    let signals =
-        sys::signal::receive(taken_signals(terminal, false)).context(|| "receive signals")?;
+    let taken = if terminal { signals_of_terminal() } else { Vec::new() };
+    let signals = sys::signal::receive(taken).context(|| "receive signals")?;
     let raw = if terminal && streams.stdin.is_some() { tty::Raw::enter()? } else { None };
     let all = [Some(&streams.stdout), streams.stderr.as_ref(), streams.stdin.as_ref()];
     for fd in all.into_iter().flatten() {

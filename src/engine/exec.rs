@@ -125,8 +125,14 @@ impl Engine {
             started?;
             return Ok(None);
         }
-        let (theirs, ours) = streams(options.interactive, terminal)
-            .context(|| "make the process's standard streams")?;
+        // The terminal is made inside the container.
+        let (theirs, ours) = if terminal {
+            (Stdio::Terminal, None)
+        } else {
+            let (theirs, ours) =
+                streams(options.interactive).context(|| "make the process's standard streams")?;
+            (Stdio::Given(theirs), Some(ours))
+        };
         // As in Docker, the exit status is 126 if the process cannot be made, even for an unknown
         // user.
         let started = exec::exec(&target, &process, theirs);
@@ -201,12 +207,8 @@ impl Engine {
     }
 }
 
-/// Makes the streams of the process and this process's ends of them. A terminal is made inside the
-/// container instead.
-fn streams(interactive: bool, terminal: bool) -> Result<(Stdio, Option<Streams>), Errno> {
-    if terminal {
-        return Ok((Stdio::Terminal, None));
-    }
+/// Makes the streams of a process without a terminal, and this process's ends of them.
+fn streams(interactive: bool) -> Result<([OwnedFd; 3], Streams), Errno> {
     let (stdin_theirs, stdin): (OwnedFd, _) = if interactive {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         (read, Some(write))
@@ -216,5 +218,5 @@ fn streams(interactive: bool, terminal: bool) -> Result<(Stdio, Option<Streams>)
     let (stdout, stdout_theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, stderr_theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let ours = Streams { stdin, stdout, stderr: Some(stderr) };
-    Ok((Stdio::Given([stdin_theirs, stdout_theirs, stderr_theirs]), Some(ours)))
+    Ok(([stdin_theirs, stdout_theirs, stderr_theirs], ours))
 }

@@ -14,6 +14,7 @@ use super::transfer;
 use super::view::{InfoView, Status};
 use crate::error::Result;
 use crate::image::ImageStore;
+use crate::image::platform::native_architecture;
 use crate::runtime::cgroup::Layout;
 use crate::runtime::{label, user_namespace};
 use crate::store::file_system;
@@ -23,6 +24,11 @@ use crate::sys::schedule;
 const MAX_OS_RELEASE: usize = 64 << 10;
 
 impl Engine {
+    /// Returns this machine's architecture by Go's and Docker's name.
+    pub fn go_architecture() -> &'static str {
+        native_architecture()
+    }
+
     /// Reads the facts. Fails if the containers, the images or the cgroup hierarchies cannot be
     /// listed. Any other fact that cannot be read is left empty or becomes a warning.
     pub fn info(&self) -> Result<InfoView> {

@@ -115,8 +115,11 @@ impl<'a, D: Documents> Choice<'a, D> {
     ) -> Result<Option<Chosen>, D::Error> {
         self.looks += 1;
         if self.looks > MAX_LOOKS {
-            let message = format!("an image is not found among the first {MAX_LOOKS} of an index");
-            return Err(Error::new(message).into());
+            return Err(Error::new(format!(
+                "none of the first {MAX_LOOKS} manifests of the index fits this platform; name the \
+                 image's own manifest by its digest, or choose another platform with --platform"
+            ))
+            .into());
         }
         let blob = &offer.descriptor;
         let (media_type, bytes) = self.documents.manifest(blob)?;

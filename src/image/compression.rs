@@ -129,7 +129,9 @@ impl<R: BufRead> Zstd<R> {
                 return Ok(true);
             }
             if !matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18]) {
-                return Err(corrupt("something else follows a zstd frame"));
+                return Err(corrupt(
+                    "bytes that are no zstd frame follow a frame; compress the file again with zstd",
+                ));
             }
             let mut length = [0; 4];
             self.input.read_exact(&mut length)?;

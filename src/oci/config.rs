@@ -27,8 +27,6 @@ pub struct Config {
     pub spec: Spec,
     /// The systemd unit of the cgroup, if systemd makes the cgroup.
     pub unit: Option<Unit>,
-    /// Whether the file has the object `process`, which only `start` needs.
-    pub has_process: bool,
     pub host_hooks: HostHooks,
     pub annotations: BTreeMap<String, String>,
     pub net_devices: Vec<NetDevice>,
@@ -164,7 +162,6 @@ pub fn parse(
     Ok(Config {
         spec,
         unit,
-        has_process: asked_process.is_some(),
         host_hooks,
         annotations,
         net_devices,
@@ -172,7 +169,16 @@ pub fn parse(
     })
 }
 
-/// The parts `host_hooks` and `has_process` of a config.json that `parse` has accepted before.
+impl Config {
+    /// Whether the file has the object `process`, which only `start` needs.
+    pub fn has_process(&self) -> bool {
+        // The object names at least the program.
+        !self.spec.process.args.is_empty()
+    }
+}
+
+/// The hooks `host_hooks` and the answer of `has_process` of a config.json that `parse` has accepted
+/// before.
 pub fn parse_again(bytes: &[u8]) -> Result<(HostHooks, bool)> {
     let value = json::parse("config.json", bytes)?;
     let root = Node::root("config.json", &value);

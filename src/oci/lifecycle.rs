@@ -202,7 +202,8 @@ fn finish(
     config: Config,
     args: &Args,
 ) -> Result<Made> {
-    let Config { host_hooks: hooks, has_process, .. } = config;
+    let has_process = config.has_process();
+    let hooks = config.host_hooks;
     let runtime::Running { pid, pidfd, mut console, socket, .. } = running;
     let handed = (|| -> Result<()> {
         super::send_console(args, &mut console)?;

@@ -152,7 +152,12 @@ fn run(
     // 6. Pivot to the new root. Afterwards no path leads to the host.
     let new_root =
         || format!("{} becomes /, the host's root is unmounted", spec.mount_point.display());
-    rootfs::make_root(root.as_fd(), is_hosts, spec.propagates()).traced("pivot_root", new_root)?;
+    let entered = if is_hosts {
+        rootfs::chroot_into(root.as_fd())
+    } else {
+        rootfs::pivot_into(root.as_fd(), spec.propagates())
+    };
+    entered.traced("pivot_root", new_root)?;
     if let Some(propagation) = spec.root_propagation {
         rootfs::propagate(propagation)?;
     }

@@ -262,15 +262,18 @@ pub fn propagate(last: LastPropagation) -> Result<()> {
         .context(|| "set the propagation of the container's root")
 }
 
-/// Makes `root` the `/` of this process, in the host's mount namespace (`is_hosts`) only by
-/// chroot(2). In another mount namespace also unmounts the host's root, and without `propagates`
-/// makes all mounts private. With `propagates`, some mounts stay slaves or peers of the host's
-/// mounts, and all others are private already.
-pub fn make_root(root: BorrowedFd<'_>, is_hosts: bool, propagates: bool) -> Result<()> {
+/// Makes `root` the `/` of this process in the host's mount namespace, where only chroot(2) leaves
+/// the mounts of all other processes as they are.
+pub fn chroot_into(root: BorrowedFd<'_>) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
-    if is_hosts {
-        return chroot(".").context(|| "chroot into the new root");
-    }
+    chroot(".").context(|| "chroot into the new root")
+}
+
+/// Makes `root` the `/` of this process's own mount namespace and unmounts the host's root. Without
+/// `propagates` makes all mounts private. With `propagates`, some mounts stay slaves or peers of
+/// the host's mounts, and all others are private already.
+pub fn pivot_into(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
+    fchdir(root).context(|| "go to the new root")?;
     // With "." as both arguments pivot_root(2) stacks the old root on the new one, and the unmount
     // removes the old root. So the new root needs no directory for the old one.
     match pivot_root(".", ".") {

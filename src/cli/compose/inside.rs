@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use super::super::cp::copy;
+use super::super::cp::{CopyFlags, copy};
 use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::{NO_FLAGS, NoArgs};
 use super::super::output::{print, print_line};
@@ -150,7 +150,8 @@ fn cp(call: &Invocation) -> Outcome {
         Ok(found.into_iter().take(count).map(|member| member.view.id.to_string()).collect())
     };
     let _shown = Bytes::show("Copying", false);
-    copy(&opened.engine, &words, args.archive, args.follow, &ids)?;
+    let how = CopyFlags { archive: args.archive, follow: args.follow };
+    copy(&opened.engine, &words, how, &ids)?;
     Ok(0)
 }
 

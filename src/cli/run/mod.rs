@@ -8,7 +8,7 @@ mod flags;
 use super::flag::{Command, Flag, Group, MANY, Operand, spec};
 #[cfg(feature = "compose")]
 use super::flag::{Placed, set_all};
-use super::lifecycle::attach_options;
+use super::lifecycle::detached_by;
 use super::network::warn;
 use super::output::{print_error, print_line};
 use super::parse::missing;
@@ -126,14 +126,16 @@ fn run(call: &Invocation) -> Outcome {
         print_line(&id)?;
         return Ok(0);
     }
+    let all = AttachOptions {
+        stdin: options.streams.interactive,
+        sig_proxy: !no_sig_proxy,
+        ..detached_by(keys)
+    };
     let attach = if attached == Attached::default() {
-        attach_options(options.streams.interactive, !no_sig_proxy, keys)
+        all
     } else {
-        AttachOptions {
-            stdout: attached.stdout,
-            stderr: attached.stderr,
-            ..attach_options(options.streams.interactive && attached.stdin, !no_sig_proxy, keys)
-        }
+        let Attached { stdin, stdout, stderr } = attached;
+        AttachOptions { stdin: all.stdin && stdin, stdout, stderr, ..all }
     };
     let input_alone = !attach.stdout && !attach.stderr;
     // As in Docker, `-a stdin` without another `-a` prints the id, so that the user can find the

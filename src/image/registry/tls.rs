@@ -212,8 +212,8 @@ impl Trust {
             rustls::Error::AlertReceived(
                 AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
             ) => format!(
-                "{host} needs a client certificate that it trusts: put it into certs.d/{host} as client.cert, with \
-                 client.key"
+                "{host} needs a client certificate that it trusts: put it into certs.d/{host} as \
+                 client.cert, with client.key"
             ),
             rustls::Error::AlertReceived(alert) => {
                 format!("{host} ended TLS with the alert {alert:?}")

@@ -84,22 +84,21 @@ pub struct ShownRule {
 pub fn only_about(rules: Vec<ShownRule>, wanted: &[String]) -> Vec<String> {
     let names = |rule: &ShownRule| wanted.iter().any(|name| rule.text.contains(name.as_str()));
     let mut kept: Vec<bool> = rules.iter().map(names).collect();
-    // Each pass finds the rules one step before the kept ones. The kernel allows no circle.
-    for _ in 0..rules.len() {
-        let chains: Vec<&str> = rules
-            .iter()
-            .zip(&kept)
-            .filter_map(|(rule, kept)| kept.then_some(rule.chain.as_str()))
-            .collect();
-        let leads = |rule: &ShownRule| {
-            rule.leads_to.as_deref().is_some_and(|chain| chains.contains(&chain))
-        };
-        let next: Vec<bool> =
-            rules.iter().zip(&kept).map(|(rule, kept)| *kept || leads(rule)).collect();
-        if next == kept {
-            break;
+    // The chains of kept rules whose callers are not looked for yet. A rule is added once, so a
+    // circle would end too.
+    let mut chains: Vec<&str> = Vec::new();
+    for (rule, _) in rules.iter().zip(&kept).filter(|(_, kept)| **kept) {
+        if !chains.contains(&rule.chain.as_str()) {
+            chains.push(&rule.chain);
         }
-        kept = next;
+    }
+    while let Some(chain) = chains.pop() {
+        for (rule, kept) in rules.iter().zip(&mut kept) {
+            if !*kept && rule.leads_to.as_deref() == Some(chain) {
+                *kept = true;
+                chains.push(&rule.chain);
+            }
+        }
     }
     rules.into_iter().zip(kept).filter_map(|(rule, kept)| kept.then_some(rule.text)).collect()
 }

@@ -227,13 +227,19 @@ impl<'a> Firewall<'a> {
         Ok(())
     }
 
-    /// Records whether the rules of container `id`'s ports exist.
-    fn record_ports(&mut self, id: &ContainerId, has: bool, intact: bool) -> Result<()> {
+    /// Records that the rules of container `id`'s ports exist. All rules must be intact.
+    fn record_ports(&mut self, id: &ContainerId) -> Result<()> {
         let Some(mut state) = self.state.take() else { return Ok(()) };
         state.owners.retain(|owner| owner != id);
-        if has {
-            state.owners.push(id.clone());
-        }
+        state.owners.push(id.clone());
+        self.remember(state, true)
+    }
+
+    /// Records that the rules of container `id`'s ports no longer exist. `intact` says whether the
+    /// other rules do.
+    fn forget_ports(&mut self, id: &ContainerId, intact: bool) -> Result<()> {
+        let Some(mut state) = self.state.take() else { return Ok(()) };
+        state.owners.retain(|owner| owner != id);
         self.remember(state, intact)
     }
 }
@@ -266,7 +272,7 @@ pub fn set_up(
         return Ok(());
     }
     match firewall.backend.add(ports) {
-        Ok(()) => firewall.record_ports(id, true, true),
+        Ok(()) => firewall.record_ports(id),
         // Another program changed the rules at this moment, so make all of them again.
         Err(_) => firewall.rebuild(networks, None, collect),
     }
@@ -289,7 +295,7 @@ pub fn take_down(
     if firewall.has_ports_of(id) && !firewall.is_cut_short() {
         let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
-            Ok(()) => firewall.record_ports(id, false, was_intact)?,
+            Ok(()) => firewall.forget_ports(id, was_intact)?,
             // Another program removed the rules, so make the remaining ones again.
             Err(_) => firewall.rebuild(&[], Some(id), collect)?,
         }

@@ -42,7 +42,7 @@ fn remove_one(path: &Path, all: &[String]) -> Result<()> {
         }
         kill_all(path);
         thaw(path);
-        all.iter().for_each(|path| thaw(Path::new(path)));
+        all.iter().map(Path::new).filter(|other| *other != path).for_each(thaw);
         for child in fs::read_dir(path).into_iter().flatten().flatten() {
             if child.file_type().is_ok_and(|kind| kind.is_dir()) {
                 remove_one(&child.path(), all)?;
