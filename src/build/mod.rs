@@ -115,7 +115,7 @@ impl Options {
 
 /// Builds the image in this process. Returns the image's id, or an empty string if no output keeps
 /// the image.
-fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<String> {
+fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<Option<ImageId>> {
     let names: Vec<Reference> = options.all_names().cloned().collect();
     let is_archive = |output: &Output| matches!(output, Output::Archive(..));
     if !options.annotations.is_empty() && !options.outputs.iter().any(is_archive) {
@@ -216,7 +216,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
     }
     let is_kept = options.outputs.is_empty() || options.outputs.iter().any(Output::keeps_image);
     if !is_kept {
-        return Ok(String::new());
+        return Ok(None);
     }
     let vertex = report.begin("exporting to image");
     let id: ImageId = engine.finish_build(state.base.as_ref(), &state.config, &names)?;
@@ -244,7 +244,7 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         std::fs::write(file, metadata(&id, &names))
             .context(|| format!("write --metadata-file {}", file.display()))?;
     }
-    Ok(id.to_string())
+    Ok(Some(id))
 }
 
 /// Checks the Dockerfile without building. Returns the text of the warnings and their number.

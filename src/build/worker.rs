@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::Options;
 use super::report::{Message, Report, Show};
+use crate::digest::ImageId;
 use crate::engine::Engine;
 use crate::engine::child::{Background, fork_with};
 use crate::error::{Context, Error, Result, fail};
@@ -41,20 +42,20 @@ pub struct Worker {
 /// The result of a build.
 #[derive(Serialize, Deserialize)]
 struct Ending {
-    /// The image's id; empty if no output keeps the image.
-    id: String,
+    /// The image's id; `None` if no output keeps the image.
+    id: Option<ImageId>,
     error: Option<String>,
 }
 
-/// Builds the image and returns its id, or an empty string if no output keeps the image. The error
+/// Builds the image and returns its id, or `None` if no output keeps the image. The error
 /// of a failed build has the exit status 1. If a signal ended the build, the exit status is 128
 /// plus the signal's number.
-pub fn build(engine: &Engine, options: &Options, show: &mut dyn Show) -> Result<String> {
+pub fn build(engine: &Engine, options: &Options, show: &mut dyn Show) -> Result<Option<ImageId>> {
     let signals = Signals::receive()?;
     let mut worker = Worker::start("the process of the build", &|report| {
         let (id, error) = match super::build_here(engine, options, report) {
             Ok(id) => (id, None),
-            Err(error) => (String::new(), Some(error.to_string())),
+            Err(error) => (None, Some(error.to_string())),
         };
         json::to_string(&Ending { id, error })
     })?;

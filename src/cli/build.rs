@@ -368,8 +368,8 @@ fn build(call: &Invocation) -> Outcome {
         return Ok(u8::from(count > 0));
     }
     let id = crate::build::build(&engine, &options, &mut *progress(form))?;
-    if form == Form::Quiet && !id.is_empty() {
-        print_line(&id)?;
+    if let Some(id) = id.filter(|_| form == Form::Quiet) {
+        print_line(&id.to_string())?;
     }
     for name in names.iter().filter(|_| push) {
         let progress = Progress::on_stderr(form == Form::Quiet);

@@ -56,7 +56,7 @@ fn document(detail: &DiskDetail, show: &Show) -> Value {
         ("BuildCache", rows(&detail.cache, CACHE_FIELDS, show)),
     ];
     Value::Struct(
-        Struct { kind: "*formatter.diskUsageContext", fields, ..Struct::default() }.into(),
+        Struct { kind: Some("*formatter.diskUsageContext"), fields, ..Struct::default() }.into(),
     )
 }
 

@@ -197,7 +197,7 @@ fn value(event: &Event) -> Value {
     let template =
         template.map(|(name, value)| (name, Value::Omitted(value.shown().clone().into())));
     let fields = json.into_iter().chain(template).collect();
-    Value::Struct(Struct { kind: "*events.Message", fields, ..Struct::default() }.into())
+    Value::Struct(Struct { kind: Some("*events.Message"), fields, ..Struct::default() }.into())
 }
 
 #[cfg(test)]

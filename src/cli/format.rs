@@ -225,7 +225,7 @@ pub fn rows<R: Row>(rows: &[R], fields: &'static [Field<R>], show: &Show) -> Val
 
 /// Returns a row as a value for a template.
 fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
-    let mut object = Struct { kind: R::KIND, ..Struct::default() };
+    let mut object = Struct { kind: Some(R::KIND), ..Struct::default() };
     for field in fields {
         let mut text = String::new();
         push_field(&mut text, field, row, show);
@@ -238,7 +238,7 @@ fn value<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
 /// Returns a row as `--format json` prints it, with the fields that Docker lacks. `push_json`
 /// escapes control characters.
 fn record<R: Row>(row: &R, fields: &'static [Field<R>], show: &Show) -> Value {
-    let mut object = Struct { kind: R::KIND, ..Struct::default() };
+    let mut object = Struct { kind: Some(R::KIND), ..Struct::default() };
     for field in fields {
         let mut text = String::new();
         (field.write)(row, show, &mut text);
@@ -253,7 +253,7 @@ fn of_field<R: Row>(name: &str, value: Value) -> Value {
 
 /// Returns a row that has the column headers as values.
 fn headers<R: Row>(fields: &'static [Field<R>]) -> Value {
-    let mut object = Struct { kind: R::KIND, is_header: true, ..Struct::default() };
+    let mut object = Struct { kind: Some(R::KIND), is_header: true, ..Struct::default() };
     for field in fields {
         object.fields.push((field.name, of_field::<R>(field.name, Value::text(field.header))));
     }

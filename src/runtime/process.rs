@@ -346,7 +346,7 @@ fn host_uid(entry: &Entry<'_>, user: &User) -> Result<u32> {
 fn hint(ranges: &[IdRange]) -> String {
     match ranges {
         [IdRange { inside: 0, size, .. }] => format!(
-            ", which has 0 to {}; --userns UID:GID:SIZE makes a larger one",
+            ", which has 0 to {}; give the namespace a larger range",
             size.saturating_sub(1)
         ),
         _ => String::new(),

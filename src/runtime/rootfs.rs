@@ -206,7 +206,7 @@ fn overlay(
         ),
         Err(Errno::INVAL) if has_mapped_layers && !kernel_maps_layers() => crate::error::fail!(
             "this kernel's overlayfs takes no layers with mapped owners (Linux 5.19 and later do); \
-             use --userns host"
+             run the container in the host's user namespace"
         ),
         Err(Errno::INVAL) if volatile => {
             // A kernel before Linux 5.10 has no volatile mounts and returns this error too.

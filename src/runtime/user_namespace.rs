@@ -94,12 +94,12 @@ pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Resu
         sys::mount::map_owners(tree, fd, true).or_else(|_| sys::mount::map_owners(tree, fd, false));
     match mapped {
         Err(Errno::NOSYS) => fail!(
-            "this kernel can't map the owners of files (idmapped mounts, Linux 5.12); use \
-             --userns host"
+            "this kernel can't map the owners of files (idmapped mounts, Linux 5.12); run \
+             the container in the host's user namespace"
         ),
         Err(Errno::INVAL | Errno::PERM) => fail!(
-            "the file system of {} can't be shown with mapped owners: use --userns host; a bind \
-             mount can also be had as it is, by the option noidmap",
+            "the file system of {} can't be shown with mapped owners: run the container in the \
+             host's user namespace; a bind mount can also be had as it is, by the option noidmap",
             path.display()
         ),
         result => result.context(|| format!("map the owners in {}", path.display())),
@@ -163,11 +163,13 @@ impl Holder {
             }
             Ok(Fork::Parent(child)) => child,
             Err(Errno::INVAL) if !Path::new("/proc/self/ns/user").exists() => fail!(
-                "this kernel was built without user namespaces (CONFIG_USER_NS); use --userns host"
+                "this kernel was built without user namespaces (CONFIG_USER_NS); run the \
+                 container in the host's user namespace"
             ),
             Err(Errno::NOSPC) => fail!(
                 "this host allows no more user namespaces; raise \
-                 /proc/sys/user/max_user_namespaces or use --userns host"
+                 /proc/sys/user/max_user_namespaces or run the container in the host's user \
+                 namespace"
             ),
             Err(error) => return Err(error).context(|| "clone a process into a user namespace"),
         };

@@ -396,8 +396,8 @@ impl<'a> Evaluation<'a> {
         if self.strict {
             return self.fault(at, &format!("map has no entry for key {name:?}"));
         }
-        let is_unknown_field = !object.kind.is_empty();
-        let kind = if is_unknown_field { object.kind } else { "struct" };
+        let is_unknown_field = object.kind.is_some();
+        let kind = object.kind.unwrap_or("struct");
         self.fault(at, &format!("can't evaluate field {name} in type {kind}"))
             .map_err(|fault| Fault { is_unknown_field, ..fault })
     }

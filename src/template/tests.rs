@@ -190,7 +190,7 @@ fn errors_are_worded_as_dockers() {
 fn rows_have_labels_and_a_type() {
     let row = |is_header| {
         let mut row =
-            Struct { kind: "*formatter.ContainerContext", is_header, ..Struct::default() };
+            Struct { kind: Some("*formatter.ContainerContext"), is_header, ..Struct::default() };
         row.fields.push(("Names", Value::text("web")));
         row.labels = Some(vec![("com.x.my-app".to_owned(), "1".to_owned())]);
         Value::Struct(row.into())

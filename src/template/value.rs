@@ -41,9 +41,9 @@ pub enum Value {
 /// A Go struct: named fields, and the method `Label` if the type has it.
 #[derive(Debug, Default)]
 pub struct Struct {
-    /// The type's name in errors, such as `*formatter.ContainerContext`; empty for a part of a
+    /// The type's name in errors, such as `*formatter.ContainerContext`; `None` for a part of a
     /// document.
-    pub kind: &'static str,
+    pub kind: Option<&'static str>,
     /// The fields, in the order of their declaration.
     pub fields: Vec<(&'static str, Value)>,
     /// The labels that the method `Label` searches; `None` if Docker has no such method.
@@ -79,12 +79,12 @@ impl Value {
 
     /// Returns a struct without methods.
     pub fn object(fields: Vec<(&'static str, Value)>) -> Value {
-        Value::of_kind("", fields)
+        Value::Struct(Rc::new(Struct { fields, ..Struct::default() }))
     }
 
     /// Returns a struct without methods that errors call `kind`.
     pub fn of_kind(kind: &'static str, fields: Vec<(&'static str, Value)>) -> Value {
-        Value::Struct(Rc::new(Struct { kind, fields, ..Struct::default() }))
+        Value::Struct(Rc::new(Struct { kind: Some(kind), fields, ..Struct::default() }))
     }
 
     /// Returns a map.
@@ -156,8 +156,7 @@ impl Value {
             Value::Text(_) => "string",
             Value::List(_) | Value::NilList => "[]string",
             Value::Map(_) | Value::NilMap => "map[string]string",
-            Value::Struct(object) if object.kind.is_empty() => "struct",
-            Value::Struct(object) => object.kind,
+            Value::Struct(object) => object.kind.unwrap_or("struct"),
         }
     }
 
@@ -246,7 +245,7 @@ impl Value {
             Value::Struct(object) => {
                 let start = out.len();
                 push_object(out, object.fields.iter().map(|(name, item)| (*name, item)));
-                if !object.kind.is_empty() && out[start..].contains(['<', '>', '&']) {
+                if object.kind.is_some() && out[start..].contains(['<', '>', '&']) {
                     let escaped = out[start..].replace('<', "\\u003c").replace('>', "\\u003e");
                     out.replace_range(start.., &escaped.replace('&', "\\u0026"));
                 }

@@ -214,7 +214,7 @@ pub fn no_user_namespaces() -> Vec<Check> {
          mydocker run --rm --net none --userns auto bb true; echo $?
          mydocker ps -aq; ls /var/lib/mydocker/ids",
         "User Namespaces: not supported: *
-         mydocker: *--userns host*
+         mydocker: *the host's user namespace*
          125",
     )]
 }
