@@ -74,7 +74,7 @@ pub fn mount_all(
 ) -> Result<()> {
     if spec.propagates() && !spec.root_is_slave() {
         // Make the mounts private before the mounts with propagation are attached. If no mount has
-        // propagation, `make_root` makes all mounts private.
+        // propagation, `pivot_into` makes all mounts private.
         sys::mount::make_private(root).context(|| "make the container's mounts private")?;
     }
     let mut attaching = Attaching {

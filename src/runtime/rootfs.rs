@@ -249,7 +249,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, DIRECTORY, Mode::empty())
 }
 
-/// Sets the propagation of the container's `/`. Must come after `make_root`, because pivot_root(2)
+/// Sets the propagation of the container's `/`. Must come after `pivot_into`, because pivot_root(2)
 /// refuses a shared root, and after the binds, because an unbindable mount cannot be copied.
 pub fn propagate(last: LastPropagation) -> Result<()> {
     // The mounts below a slave are slaves already, or have the propagation of the spec.
