@@ -78,12 +78,18 @@ pub struct ShownRule {
     pub chain: String,
     /// The chain of mydocker to which the rule leads packets.
     pub leads_to: Option<String>,
+    /// Whether the rule is for the packets of every bridge, and names none.
+    pub is_common: bool,
 }
 
-/// Keeps the rules with one of the words `wanted`, and the rules that lead packets to a kept rule.
+/// Keeps the rules with one of the words `wanted`, those that are for every bridge, and the rules
+/// that lead packets to a kept rule. Without a rule with a wanted word, returns none.
 pub fn only_about(rules: Vec<ShownRule>, wanted: &[String]) -> Vec<String> {
     let names = |rule: &ShownRule| wanted.iter().any(|name| rule.text.contains(name.as_str()));
-    let mut kept: Vec<bool> = rules.iter().map(names).collect();
+    if !rules.iter().any(names) {
+        return Vec::new();
+    }
+    let mut kept: Vec<bool> = rules.iter().map(|rule| names(rule) || rule.is_common).collect();
     // The chains of kept rules whose callers are not looked for yet. A rule is added once, so a
     // circle would end too.
     let mut chains: Vec<&str> = Vec::new();
@@ -113,6 +119,7 @@ mod tests {
             text: text.to_owned(),
             chain: chain.to_owned(),
             leads_to: leads_to.map(str::to_owned),
+            is_common: text.starts_with("every"),
         };
         let rules = || {
             vec![
@@ -121,9 +128,11 @@ mod tests {
                 rule("nat OUTER", Some("nat OTHER"), "c"),
                 rule("nat INNER", None, "d web"),
                 rule("nat INNER", None, "e"),
+                rule("nat INPUT", None, "every bridge"),
             ]
         };
-        assert_eq!(only_about(rules(), &["web".to_owned()]), ["a", "b", "d web"]);
+        let about = only_about(rules(), &["web".to_owned()]);
+        assert_eq!(about, ["a", "b", "d web", "every bridge"]);
         assert!(only_about(rules(), &["none".to_owned()]).is_empty());
     }
 }

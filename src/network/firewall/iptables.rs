@@ -414,6 +414,11 @@ impl Backend for Iptables {
                             text: format!("{name} -t {table} {line}"),
                             chain: place(after("-A")),
                             leads_to: target.map(place),
+                            is_common: [&self.input, &self.dnat].into_iter().any(|chain| {
+                                line.starts_with(&format!(
+                                    "-A {chain} -d 127.0.0.0/8 -i {BRIDGE_PREFIX}+ "
+                                ))
+                            }),
                         });
                     }
                     None => {}

@@ -263,6 +263,9 @@ impl Backend for Nftables {
                     text: format!("{ours} {chain} {line}"),
                     chain: place(chain),
                     leads_to,
+                    is_common: line.starts_with(&format!(
+                        "iifname \"{BRIDGE_PREFIX}*\" ip daddr 127.0.0.0/8 "
+                    )),
                 });
             }
         }
