@@ -70,19 +70,26 @@ impl Engine {
         let mut pauses = Pauses::within(MAX_TRANSITION);
         let mut read_again = false;
         loop {
-            match Record::read(&self.roots, id) {
+            let error = match Record::read(&self.roots, id) {
+                Ok(record) => return Ok(record),
                 Err(_) if !files.dir.exists() => return Err(no_such(name)),
+                Err(error) => error,
+            };
+            if files.config().exists() {
                 // The record was written just after the read, so read again. A damaged record fails
                 // again.
-                Err(_) if !read_again && files.config().exists() => read_again = true,
-                // `run` and `create` hold the monitor's lock from before the directory exists. The
-                // record may have been written just before the lock was released, so check for the
-                // record again.
-                Err(_)
-                    if !files.config().exists()
-                        && (is_watched(&files)? || files.config().exists())
-                        && pauses.wait() => {}
-                result => return result,
+                if read_again {
+                    return Err(error);
+                }
+                read_again = true;
+                continue;
+            }
+            // `run` and `create` hold the monitor's lock from before the directory exists. The
+            // record may have been written just before the lock was released, so check for the
+            // record again.
+            let is_being_made = is_watched(&files)? || files.config().exists();
+            if !is_being_made || !pauses.wait() {
+                return Err(error);
             }
         }
     }

@@ -79,7 +79,10 @@ fn cri_calls() {
     let scope = format!("cri-containerd-{id}.scope");
     let systemd = |property: &str| {
         let args = ["--no-pager", "show", "-P", property, &scope];
-        let said = Command::new("systemctl").args(args).output().expect("run systemctl");
+        let said = Command::new("/usr/bin/systemctl")
+            .args(args)
+            .output()
+            .expect("run the guest's systemctl");
         print!("{property}: {}", String::from_utf8_lossy(&said.stdout));
     };
     let script = "id -u; cat /proc/self/attr/current /sys/fs/cgroup/memory.max; exit 3";
