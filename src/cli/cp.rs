@@ -66,7 +66,8 @@ pub struct CopyFlags {
 
 /// Copies between the two places that `words` name. `containers` returns the ids of the containers
 /// that a place names. For a place outside of containers it returns one empty text. Fails if an
-/// operand is invalid, if a tar would be read from a terminal or written to one, or if a copy fails.
+/// operand is invalid, if a tar would be read from a terminal or written to one, or if a copy
+/// fails.
 pub fn copy(
     engine: &Engine,
     words: &[String],

@@ -117,8 +117,8 @@ impl Format {
         Ok(format)
     }
 
-    /// As [`Format::parse`], for a listing whose unknown fields Docker reports only for a row. Fails
-    /// on a bad template.
+    /// As [`Format::parse`], for a listing whose unknown fields Docker reports only for a row.
+    /// Fails on a bad template.
     pub fn parse_unchecked<R: Row>(text: &str, columns: &'static [&'static str]) -> Result<Format> {
         // As in Docker, a space before `table` makes it text.
         let table = text.starts_with("table");

@@ -47,8 +47,8 @@ static FLAGS: &[Flag<LogsOptions>] = &[
     ),
 ];
 
-/// Parses a number of lines. As in Docker, `all` and a negative number are `None`. Fails on any other
-/// text.
+/// Parses a number of lines. As in Docker, `all` and a negative number are `None`. Fails on any
+/// other text.
 pub fn parse_tail(text: &str) -> Result<Option<u64>> {
     match text.parse::<i64>() {
         Ok(lines) => Ok(u64::try_from(lines).ok()),

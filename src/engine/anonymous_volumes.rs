@@ -1,8 +1,8 @@
 //! Removes the anonymous volumes of a container, as `--rm` and `rm -v` do.
 //!
 //! Another container can use such a volume by `--volumes-from` and then keeps it. No count of users
-//! is stored, since a crash could make it wrong. Instead, the records of all containers list their
-//! volumes. These records are read only when a container with an anonymous volume is removed.
+//! is stored, since a crash could make it wrong. Instead, the removal of a container with an
+//! anonymous volume searches the records of all other containers for it.
 
 use crate::container::files::Files;
 use crate::container::record::{Record, all_ids};

@@ -115,7 +115,7 @@ impl Engine {
         if failed.is_empty() { Ok(()) } else { fail!("{}", failed.join("; ")) }
     }
 
-    /// Sends the stop signal to a running container.
+    /// Sends the stop signal to a container that runs, and prevents its restart.
     fn ask_to_halt(&self, record: &Record) -> Result<Asked> {
         match self.condition(record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}
@@ -141,13 +141,13 @@ impl Engine {
     }
 }
 
-/// The state of a container after `halt` sent the stop signal.
+/// The state in which `halt` finds a container.
 enum Asked {
     /// The container does not run.
     AtRest,
     /// The container's process has exited, but its monitor still runs.
     Exited,
-    /// The process to wait for.
+    /// The process that got the stop signal.
     Running(OwnedFd),
 }
 

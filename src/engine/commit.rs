@@ -71,7 +71,7 @@ impl Engine {
         // Hold the lock of a stopped container, so that it cannot start until its changes are read.
         let _stopped = self.stopped_or_running(record)?;
         let images = ImageStore::open(&self.roots);
-        // `base` is `None` if the image was removed by force.
+        // An image that was removed by force is not found. A container on a directory has no image.
         let base = match &*record.image_id {
             Some(id) => images.find(&(*id).into())?,
             None => None,
@@ -171,8 +171,8 @@ struct Frozen {
 }
 
 impl Engine {
-    /// Freezes the container's processes. Returns `None` if they are frozen already, by `pause` or
-    /// by another commit, which thaws them later.
+    /// Freezes the container's processes. Returns `None` if `pause` or another commit has frozen
+    /// them: then `unpause` or that commit thaws them.
     fn hold(&self, record: &Record, state: &State) -> Result<Option<Frozen>> {
         let files = Files::new(&self.roots, &record.id);
         let (parent, id) = (&record.cgroup_parent, &record.id);

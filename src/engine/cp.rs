@@ -3,9 +3,9 @@
 //! The roots of the host and of the container are open descriptors. The kernel resolves each path
 //! below one of them (`sys::beneath`), and each file is used by its descriptor. So a container that
 //! changes its links during the copy cannot redirect a path to the host's files (CVE-2018-15664).
-//! No program or library of the container is executed or loaded (CVE-2019-14271). /dev, /proc and
-//! /sys of a container's whole root are copied as empty directories, as in Docker, because the
-//! kernel's files are mounted there.
+//! No program or library of the container is executed or loaded (CVE-2019-14271). If the
+//! container's whole root is copied, /dev, /proc and /sys become empty directories, as in Docker,
+//! because the kernel's files are mounted there.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -73,7 +73,8 @@ impl Engine {
         };
         let mut is_noted = false;
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
-            // The container's root can't write to the journal.
+            // Write the events before this process becomes the container's root, which cannot write
+            // to the journal.
             note();
             is_noted = true;
             // The copies must belong to users of the container, so create them as the container's

@@ -3,8 +3,7 @@
 //!
 //! The kernel accepts a quota beyond the machine's CPUs, and refuses a bad CPU list only at the
 //! start, with a bare EINVAL. So `create` refuses both, as Docker does, and the error says what the
-//! machine has. The files are read only if one of these flags is given (sysfs: cpu/online,
-//! node/online).
+//! machine has (sysfs: cpu/online, node/online). Without these flags no file is read.
 
 use std::fs;
 

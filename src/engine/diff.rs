@@ -145,8 +145,8 @@ impl Comparison<'_> {
         let before = if has_lower { stat(self.lower.current(), name)? } else { None };
         let whiteout = |stat: &Stat| kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0;
         let Some(there) = there.filter(|there| !whiteout(there)) else {
-            // If the upper directory has no such entry, the directory is opaque and the name is the
-            // image's, or the entry was removed during the read.
+            // The entry is a whiteout; or it is the image's, in an opaque directory; or it was
+            // removed during the read.
             if before.is_some() {
                 self.report(ChangeKind::Deleted)?;
             }

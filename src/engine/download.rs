@@ -21,9 +21,9 @@ use crate::error::fail;
 
 impl Engine {
     /// Downloads `url` to a file in `directory`, with mode 0600 and the time that the server sends.
-    /// The file's name is the last part of the URL. If the URL has none, this fails with `named`;
-    /// without it, the file is called `unnamed`. Also fails if the file does not have the digest
-    /// `checksum`.
+    /// The file's name is the last part of the URL. If the URL has none, the call fails if `named`
+    /// is true, and otherwise the file is called `unnamed`. Also fails if the file does not have
+    /// the digest `checksum`.
     #[cfg(all(feature = "build", feature = "pull"))]
     pub fn download(
         &self,

@@ -2,8 +2,8 @@
 //!
 //! The defaults of the new process (environment, user, capabilities, seccomp) are those of the
 //! container's first process. `runtime::exec` enters the namespaces, and `container::relay` relays
-//! the streams. The process is a child of this command and not of the monitor: this command returns
-//! the exit status, and no file records it.
+//! the streams. The process descends from this command and not from the monitor: this command
+//! returns the exit status, and no file records it.
 
 use std::os::fd::OwnedFd;
 
@@ -44,8 +44,8 @@ impl Engine {
     /// Runs the command and returns its exit status. With `detach`, returns 0 as soon as the
     /// command has started. Fails if the container does not run or is paused.
     pub fn exec(&self, options: &ExecOptions) -> Result<u8> {
-        // The delay between restarts doubles unless a compose file fixes it, so a container rarely
-        // exits more often during one call.
+        // Each try fails if the container exits during it. The delay between restarts doubles
+        // unless a compose file fixes it, so more tries are rarely needed.
         const MAX_TRIES: u32 = 16;
         if options.command.is_empty() {
             fail!("no command given");
@@ -190,8 +190,9 @@ impl Engine {
     }
 }
 
-/// Returns the id of a process that `exec` started. The id is a digest of the go-between's PID and
-/// start time. So each command computes the same id, and no file stores it.
+/// Returns the id of a process that `exec` started. The id is a digest of the container's id and
+/// the go-between's PID and start time. So each command computes the same id, and no file stores
+/// it.
 fn exec_id(container: &str, helper: Pid) -> String {
     // A go-between that has ended has no start time.
     let started = sys::process::start_time(helper).ok().flatten().unwrap_or_default();

@@ -2,8 +2,9 @@
 //!
 //! Most facts of a running container come from the kernel: /proc, the cgroup files and the
 //! firewall. So the tree shows the present state and not what the record requests. A fact has a
-//! fixed key; `cli::explain` has the headings, words and colours. Nothing is changed or entered.
-//! References: namespaces(7), proc_pid_mountinfo(5), cgroups(7), capabilities(7).
+//! fixed key; `cli::explain` has the headings, words and colours. This file changes nothing and
+//! enters no namespace. References: namespaces(7), proc_pid_mountinfo(5), cgroups(7),
+//! capabilities(7).
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +36,7 @@ pub struct Fact {
     pub parts: Vec<Fact>,
 }
 
-/// The most mounts and rules that are shown, because a container can make any number of them.
+/// The most mounts and rules that are shown, because a container can have any number of them.
 const MAX_SHOWN: usize = 200;
 
 /// The files of cgroup v1 and v2 whose values are shown.
@@ -464,7 +465,8 @@ fn confinement(record: &Record, state: Option<&State>) -> Result<Vec<Fact>> {
         None => confine::capabilities(record),
     };
     let lacking = capabilities::all() & !held;
-    // A program that is not root's holds less than it could gain, usually nothing.
+    // A program that does not run as root has fewer effective capabilities than its bounding set,
+    // usually none.
     let effective = state.map(|state| capabilities::effective_set(state.pid));
     let effective = effective.filter(|effective| *effective != held);
     let mut capabilities = Vec::new();

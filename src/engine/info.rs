@@ -116,7 +116,7 @@ fn has(layout: &Layout, controller: &str) -> bool {
     layout.v1_with(controller).is_some() || layout.v2_has(controller)
 }
 
-/// Returns what confines a default container on this host, besides namespaces and capabilities.
+/// Returns Docker's names of the confinements that a default container gets on this host.
 fn confinements() -> Vec<&'static str> {
     let known = [
         ("apparmor", confine::has_default_apparmor()),

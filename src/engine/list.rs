@@ -1,10 +1,10 @@
 //! `ps`: all containers with their present state.
 //!
-//! Each call reads the record and the state file of each container again, and finds out whether its
-//! monitor lives, so it detects a killed monitor or a reboot. `Listed` reads only the few files that
-//! an ended or a plainly running container needs. A container that cannot be read is listed as dead
-//! with the reason, so it never hides the others. This file applies the filters; `cli::ps` has the
-//! columns.
+//! Each call reads the files of each container again, and finds out whether its monitor lives, so
+//! it detects a killed monitor or a reboot. `Listed` reads only the few files that suffice for most
+//! containers that run or have ended; the others are read in full. A container that cannot be read
+//! is listed as dead with the reason, so it never hides the others. This file applies the filters;
+//! `cli::ps` has the columns.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::Discriminant;
@@ -160,8 +160,8 @@ impl Engine {
         Ok(ids)
     }
 
-    /// Returns one container, or `None` if the filters leave it out or it does not exist. Reads the
-    /// few files of `listed` first.
+    /// Returns one container, or `None` if the filters leave it out or it does not exist. With
+    /// `listed`, tries first whether its few files are enough.
     fn view(
         &self,
         id: &ContainerId,
@@ -170,7 +170,8 @@ impl Engine {
         pauses: &mut Pauses,
     ) -> Option<ContainerView> {
         let glimpsed = listed.and_then(|listed| listed.glimpse(id, wanted).transpose());
-        // The record may have been written during the read, so `observe` reads it again.
+        // If the record was written during the read, the read may fail, so `observe` reads it
+        // again.
         let found = match glimpsed {
             Some(Ok(seen)) => Ok(seen),
             Some(Err(_)) | None => self.observe(id, wanted, pauses),
@@ -296,8 +297,9 @@ struct Listed {
 }
 
 impl Listed {
-    /// Reads the summary and, of a container with a run directory, the state and perhaps the mark
-    /// of a pause; of any other, the outcome. Returns `None` if these are not enough.
+    /// Reads the summary of a container. If the container has a run directory, also reads the state
+    /// and perhaps the mark of a pause, and otherwise the outcome. Returns `None` if these are not
+    /// enough.
     fn glimpse(&self, id: &ContainerId, wanted: &[Wanted]) -> Result<Option<Seen>> {
         let Some(summary) = Summary::read(&self.containers, id)? else { return Ok(None) };
         if !is_wanted(&summary, wanted) {

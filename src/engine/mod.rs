@@ -1,8 +1,9 @@
 //! The commands: the layer in which images, volumes, networks and containers meet.
 //!
-//! Each family of commands has a file with an `impl Engine`; other files help them. Results are
-//! facts; `cli` makes texts, tables and exit statuses of them. An `Engine` has only the roots, the
-//! choice of a firewall and the receiver of warnings, and keeps no state between commands.
+//! Each family of commands has a file with an `impl Engine`; the other files have helpers for
+//! these. Results are facts, from which `cli` makes texts, tables and exit statuses. An `Engine`
+//! has only the roots, the choice of a firewall and the receiver of warnings, and keeps no state
+//! between commands.
 
 pub mod events;
 pub mod explain;
@@ -103,7 +104,7 @@ impl Engine {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
-        // Containers see files that this process makes. The files must have exactly the given
+        // Containers see files that this process makes, so the user's umask must not change their
         // modes.
         umask(Mode::from_raw_mode(0o022));
         if let Some(note) = roots.prepare()? {

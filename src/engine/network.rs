@@ -330,8 +330,8 @@ impl Engine {
         }
     }
 
-    /// Finishes a killed change of a running container's networks. Returns true if this removed the
-    /// container from `network`.
+    /// Finishes a change of a running container's networks that a kill interrupted. Returns true if
+    /// this removed the container from `network`.
     fn finish_change(&self, record: &Record, is_running: bool, network: &Network) -> Result<bool> {
         let recorded = |name: &str| record.is_on(name);
         Ok(is_running && change::finish(&self.roots, &record.id, network, recorded)?)

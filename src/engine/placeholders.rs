@@ -1,12 +1,12 @@
-//! A layer with empty files: /etc/hosts, /etc/resolv.conf and /etc/hostname, which are mount points,
-//! and /.dockerenv, by which scripts recognise a container.
+//! A layer with empty files: /etc/hosts, /etc/resolv.conf and /etc/hostname, which are mount
+//! points, and /.dockerenv, by which scripts recognise a container.
 //!
 //! All containers share the layer on top of their images' layers, because most images lack these
 //! files. If they were made in each container, /etc would be copied to its upper directory, and
 //! three files would be made and removed there. These operations took a fifth of the time of a
 //! short `run` on ext4. The layer also keeps the files out of a commit's changes. If the image's
-//! /etc is not a plain directory of root, the layer cannot replace it: such containers share a layer
-//! with /.dockerenv alone, and the other files are made like any missing mount point.
+//! /etc is not a plain directory of root, the layer cannot replace it: such containers share a
+//! layer with /.dockerenv alone, and the other files are made like any missing mount point.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -24,8 +24,8 @@ const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"]
 const MARK: &str = ".dockerenv";
 
 impl Engine {
-    /// Returns the directory of the layer that fits an image with these layers, whose base is first.
-    /// Makes the directory if it is missing.
+    /// Returns the directory of the layer that fits an image with these layers, whose base is
+    /// first. Makes the directory if it is missing.
     pub(super) fn placeholders(&self, layers: &[String]) -> Result<PathBuf> {
         let has_plain_etc =
             layers.iter().rev().find_map(|layer| is_plain(&raw::path(layer).join(DIRECTORY)));

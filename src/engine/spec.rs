@@ -33,7 +33,8 @@ use crate::tty;
 /// Podman has this one.
 pub(super) const DEFAULT_PIDS: u32 = 2048;
 
-/// The longest chain of containers that share a network. Only a damaged record makes a longer one.
+/// The longest chain of containers that share a network. The limit ends a circle, which only a
+/// damaged record can make.
 const MAX_SHARES: usize = 1000;
 
 impl Engine {
@@ -102,7 +103,8 @@ impl Engine {
             (files.hostname, "/etc/hostname"),
         ] {
             if !record.mounts.iter().any(|mount| mount.target == target) {
-                // The engine changes the files of a read-only container from the host.
+                // In a read-only container the program cannot write to these files; the engine
+                // still can, from the host.
                 let mount = Mount::new(MountSource::Copy(path), target);
                 mounts.push(Mount { read_only: record.system.read_only, ..mount });
             }

@@ -217,9 +217,9 @@ impl Engine {
             })
         };
         launch().inspect_err(|error| {
-            // Nothing runs, so remove a container of `run --rm`, and of any other container only
-            // the run directory. Ignore errors here: the user must see the first failure, and
-            // `system check` finds a mount that is left.
+            // Nothing runs, so remove the container if it is of `run --rm`; otherwise record the
+            // failed start and remove the run directory. Ignore errors here: the user must see the
+            // first failure, and `system check` finds a mount that is left.
             let _ = hooks::release_volumes(&self.roots, record);
             let mut noted = Vec::new();
             if record.run {

@@ -61,16 +61,16 @@ impl Engine {
         let mut stopping =
             Stopping { record, signal, asked: None, deadline, mark, is_awaited: false };
         match self.present_condition(&stopping.record)? {
-            // `end_stop` sends the signal after the start.
+            // `await_exit` sends the signal after the start.
             Condition::Starting => {}
             _ => stopping.asked = self.ask(&stopping)?,
         }
         Ok(stopping)
     }
 
-    /// Waits for the exits of containers that have their stop signal, and kills each at its
-    /// deadline. Waits in the order of the deadlines, so that no container gets more time because
-    /// of another one. If a wait fails, the error replaces the container in `stopping`.
+    /// Waits for the exits of containers that are being stopped, and kills each at its deadline.
+    /// Waits in the order of the deadlines, so that no container gets more time because of another
+    /// one. If a wait fails, the error replaces the container in `stopping`.
     pub fn await_exits(&self, stopping: &mut [Result<Stopping>]) {
         let mut sorted: Vec<&mut Result<Stopping>> = stopping.iter_mut().collect();
         order::sort_by_key(&mut sorted, |one| {
@@ -86,7 +86,7 @@ impl Engine {
         }
     }
 
-    /// Waits for the exit of a container that has its stop signal, and kills it at its deadline.
+    /// Waits for the exit of a container that is being stopped, and kills it at its deadline.
     fn await_exit(&self, stopping: &mut Stopping) -> Result<()> {
         if std::mem::replace(&mut stopping.is_awaited, true) {
             return Ok(());
@@ -105,7 +105,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits until a container that has its stop signal has ended and its monitor has cleaned up.
+    /// Waits until a container that is being stopped has ended and its monitor has cleaned up.
     /// Kills the container at the deadline.
     pub fn end_stop(&self, mut stopping: Stopping) -> Result<()> {
         self.await_exit(&mut stopping)?;
@@ -116,7 +116,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits for the exit of a container that has its stop signal, and starts it again (`restart`).
+    /// Waits for the exit of a container that is being stopped, and starts it again (`restart`).
     pub fn end_restart(&self, stopping: Stopping) -> Result<()> {
         let (id, name) = (stopping.record.id.clone(), stopping.record.name.clone());
         self.end_stop(stopping)?;
@@ -198,7 +198,7 @@ impl Engine {
         if let Condition::Running(state) = self.present_condition(&record)? {
             match state.find()? {
                 Found::Living(process) => self.signal(&record, &process, signal)?,
-                // The program has just exited by itself.
+                // The program has just exited.
                 _ if ends => {}
                 _ => fail!("container {name} is not running"),
             }

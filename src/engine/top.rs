@@ -40,8 +40,8 @@ impl Engine {
 
     /// Returns the processes of a container, sorted by PID. Fails if the container does not run.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
-        // The delay between restarts doubles unless a compose file fixes it, so a container rarely
-        // exits more often during one call.
+        // Each try fails if the container exits during it. The delay between restarts doubles
+        // unless a compose file fixes it, so more tries are rarely needed.
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let (record, state) = self.running(name)?;
@@ -109,8 +109,8 @@ fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     })
 }
 
-/// Returns the name of the pseudo-terminal with this device number (pts(4)). A container has no
-/// other terminals.
+/// Returns the name of the pseudo-terminal with this device number (pts(4)), and `None` for any
+/// other device.
 fn terminal(device: u64) -> Option<String> {
     const FIRST_MAJOR: u64 = 136;
     let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);

@@ -22,7 +22,8 @@ const MAX_DEPTH: usize = 256;
 
 /// The state of rendering one template.
 pub struct Evaluation<'a> {
-    /// The name of the whole template, for errors. `name` is that of the defined template that runs.
+    /// The name of the whole template, for errors. `name` is that of the defined template that
+    /// runs.
     pub template: &'static str,
     pub source: &'a str,
     pub trees: &'a Trees,

@@ -149,7 +149,8 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
     (out.len() <= limit).then_some(out)
 }
 
-/// Appends a value with its type, for Go's notes: `string=x`. As in Go, the flags are for the value.
+/// Appends a value with its type, for Go's notes: `string=x`. As in Go, the flags are for the
+/// value.
 fn typed(out: &mut String, flags: &Flags, value: &Value, limit: usize) {
     if matches!(value, Value::Nil | Value::Missing) {
         return out.push_str("<nil>");

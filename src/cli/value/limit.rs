@@ -143,8 +143,8 @@ pub fn parse_device(text: &str) -> Result<Device> {
     Ok(Device { source: crate::path::clean(source), target, access: access.to_owned() })
 }
 
-/// Parses `PATH:RATE`. The rate is in bytes or in operations per second, and 0 means no limit. Fails
-/// if the rate is no number, or the path is not in /dev.
+/// Parses `PATH:RATE`. The rate is in bytes or in operations per second, and 0 means no limit.
+/// Fails if the rate is no number, or the path is not in /dev.
 pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     let Some((path, rate)) = text.rsplit_once(':') else {
         fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");
@@ -205,8 +205,8 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
 }
 
 /// Parses a cgroup's path, which must stay below the root of each hierarchy. No later code checks
-/// the path; `/` is the root itself. Fails on an empty path, on `..`, on more than 512 bytes, and on
-/// characters that cgroup files do not allow.
+/// the path; `/` is the root itself. Fails on an empty path, on `..`, on more than 512 bytes, and
+/// on characters that cgroup files do not allow.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
     let path = crate::path::clean(text);

@@ -355,8 +355,8 @@ pub fn split_csv(text: &str) -> Result<Vec<String>> {
     Ok(fields)
 }
 
-/// Parses `--volumes-from NAME[:MODE]`. MODE consists of ro, rw, z and Z, separated by commas. Fails
-/// on a bad name and on any other mode.
+/// Parses `--volumes-from NAME[:MODE]`. MODE consists of ro, rw, z and Z, separated by commas.
+/// Fails on a bad name and on any other mode.
 pub fn parse_volumes_from(text: &str) -> Result<VolumesFrom> {
     let (name, mode) = text.split_once(':').unwrap_or((text, ""));
     let container = parse_container_name(name)?.to_owned();

@@ -46,8 +46,8 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `text` is not a valid host name. As in Docker, a name may start with any character. Unlike
-/// Docker, at least one is a letter or a digit, so `..` is no name.
+/// Fails if `text` is not a valid host name. As in Docker, a name may start with any character.
+/// Unlike Docker, at least one is a letter or a digit, so `..` is no name.
 pub fn check_hostname(text: &str) -> Result<()> {
     if text.is_empty() || text.len() > MAX_HOSTNAME {
         fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");

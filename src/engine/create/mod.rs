@@ -1,12 +1,12 @@
 //! `create`: makes a container's directory and record from the user's options.
 //!
 //! Order on disk: run directory with its lock, container directory, name, lease of user IDs,
-//! volumes, config.json. The lock is held until the end, so that no other command takes the container
-//! for an abandoned one. With config.json the container exists. A process that dies before that
-//! leaves a name, a lease and a directory. The next user of the name or of the IDs takes these
-//! over, and `system check` removes the directory. `checks` refuses options that contradict each
-//! other, `mounts` finds the missing volumes, `content` writes secrets and configs, `record`
-//! computes the record, `undo` removes an incomplete container.
+//! volumes, config.json. The lock is held until the end, so that no other command takes the
+//! container for an abandoned one. With config.json the container exists. A process that dies
+//! before that leaves a name, a lease and a directory. The next user of the name or of the IDs
+//! takes these over, and `system check` removes the directory. `checks` refuses options that
+//! contradict each other, `mounts` finds the missing volumes, `content` writes secrets and configs,
+//! `record` computes the record, `undo` removes an incomplete container.
 
 mod checks;
 mod content;

@@ -2,8 +2,8 @@
 //! each path that the image declares.
 //!
 //! This file changes nothing: the caller gets the list of missing volumes and makes them last, and
-//! each start makes the bind sources that `-v` requires (`Record::make_sources`). Nothing is mounted
-//! here: `runtime::mounts` does that at each start.
+//! each start makes the bind sources that `-v` requires (`Record::make_sources`). Nothing is
+//! mounted here: `runtime::mounts` does that at each start.
 
 use std::path::Path;
 

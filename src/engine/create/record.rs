@@ -192,7 +192,7 @@ fn published(options: &CreateOptions, exposed: &[String]) -> Result<Vec<Publish>
 }
 
 /// Returns entrypoint and command by Docker's rule: `--entrypoint` drops the image's command, and
-/// words after the image replace the command.
+/// words after the image's name replace the command.
 fn command_line(options: &CreateOptions, config: &ContainerConfig) -> (Vec<String>, Vec<String>) {
     let entrypoint = match &options.entrypoint {
         Some(word) if word.is_empty() => Vec::new(),

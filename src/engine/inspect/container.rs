@@ -160,8 +160,8 @@ fn health_state(health: &Health) -> Value {
 fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
     let system_paths = crate::engine::filesystems::system_paths(record)?;
     let resources = &record.resources;
-    // `HostConfig` does not show anonymous volumes; `Config.Volumes` does. As in Docker, only `Mounts`
-    // shows what `--volumes-from` mounts.
+    // `HostConfig` does not show anonymous volumes; `Config.Volumes` does. As in Docker, only
+    // `Mounts` shows what `--volumes-from` mounts.
     let named = || record.mounts.iter().filter(|mount| !mount.anonymous && !mount.borrowed);
     let given_as = |is_kind: fn(MountKind) -> bool| {
         named()

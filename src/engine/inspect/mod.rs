@@ -1,5 +1,5 @@
-//! `inspect`: all that is known of an object, under the field names and in the field order of
-//! Docker 20.10, so that scripts and templates for Docker work.
+//! `inspect`: the facts about an object, under the field names and in the field order of Docker
+//! 20.10, so that scripts and templates for Docker work.
 //!
 //! There is one file for each kind of object. This module builds the document as a value, and
 //! `cli::inspect` prints it. A field that has no meaning in mydocker has its zero value.

@@ -1,8 +1,8 @@
 //! The network settings of a container in `container inspect`: its addresses and published ports
 //! under Docker's field names.
 //!
-//! The facts come from the endpoints that `network` recorded at the start and not from the kernel,
-//! so this process enters no network namespace.
+//! The facts come from the endpoints that `network` has recorded and not from the kernel, so this
+//! process enters no network namespace.
 
 use std::collections::BTreeMap;
 
