@@ -124,7 +124,7 @@ pub fn invent_name() -> Result<String> {
     Ok(format!("{VETH_PREFIX}{}", &digits[..link::MAX_NAME - VETH_PREFIX.len()]))
 }
 
-/// Makes the veth pair and sets up both ends. Returns what `plug` returns.
+/// Makes the veth pair and sets up both ends. Returns the result of `attach_to_bridge`.
 pub fn connect(
     host: &mut Socket,
     namespace: &mut NetworkNamespace,

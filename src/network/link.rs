@@ -41,7 +41,7 @@ const VETH_INFO_PEER: u16 = 1;
 /// Constants of linux/net_namespace.h, which linux-raw-sys lacks.
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
-/// The offset of the attributes in messages about links; then in those about addresses and routes.
+/// The offsets of the attributes in messages about links, addresses and routes.
 const LINK_HEADER: usize = size_of::<ifinfomsg>();
 const ADDRESS_HEADER: usize = size_of::<ifaddrmsg>();
 const ROUTE_HEADER: usize = size_of::<rtmsg>();

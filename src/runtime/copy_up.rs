@@ -69,8 +69,8 @@ pub fn fill(
         crate::store::make_dir(&beside)?;
         let mut copy = rustix::fs::open(&beside, DIRECTORY, Mode::empty())?;
         if let Some(user_namespace) = user_namespace {
-            // This process's user has no ID in the mapped mount, so the directory must belong to
-            // UID 0 on disk.
+            // On disk the directory must belong to UID 0. In the mapped mount it then belongs to
+            // this process's user.
             fchown(&copy, Some(Uid::ROOT), Some(Gid::ROOT))?;
             let tree = sys::mount::copy_tree(copy.as_fd(), false)?;
             map_owners(tree.as_fd(), user_namespace, &beside)?;
@@ -98,8 +98,8 @@ pub fn finish(volume: &Path) -> Result<()> {
     };
     let to = rustix::fs::open(volume, DIRECTORY, Mode::empty())?;
     let stat = fstat(&from)?;
-    // Reading a directory while its entries are removed may skip entries, so read it until it is
-    // empty.
+    // Reading a directory while its entries are removed may skip entries, so read it until no entry
+    // is moved.
     while move_entries(from.as_fd(), to.as_fd())? {}
     copy_attributes(from.as_fd(), to.as_fd(), &stat)?;
     // If a container has created a file with the same name, the entry stays in the copy and is

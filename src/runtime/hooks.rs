@@ -36,8 +36,8 @@ pub enum Place<'a> {
         /// The hook's process calls this function before it executes the hook, a file of the image,
         /// to confine itself as the container's program will be.
         confine: &'a dyn Fn() -> Result<()>,
-        /// The variables of a hook that lists none: the program's, as in runc. The caller's are the
-        /// host's.
+        /// The environment of a hook that lists none: that of the program, as in runc. The caller's
+        /// environment belongs to the host, and the hook is a file of the image.
         env: &'a [CString],
     },
 }

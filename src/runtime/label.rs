@@ -99,8 +99,8 @@ fn apparmor_lists(wanted: &str) -> Option<bool> {
     Some(names.any(|name| name == wanted))
 }
 
-/// Fails if AppArmor is not enabled or the profile is not loaded. What the kernel does not list
-/// shows only when the profile is set: a profile of another namespace, and a stack of profiles.
+/// Fails if AppArmor is not enabled or the profile is not loaded. The kernel's list lacks profiles
+/// of other namespaces and stacks of profiles. If one of these is wrong, setting it fails later.
 pub fn check_apparmor(profile: &str) -> Result<()> {
     if !apparmor_is_on() {
         fail!("this host has no AppArmor");
@@ -117,8 +117,8 @@ pub fn check_selinux(label: &str) -> Result<()> {
     if !selinux_is_on() {
         fail!("this host has no SELinux");
     }
-    // The kernel checks a label that is written to this file. Ignore any other error: if the label
-    // can't be set, setting it fails.
+    // The kernel refuses a write to this file with EINVAL if the policy lacks the label. Ignore
+    // other errors: if the label cannot be set, setting it fails later.
     let checked = fs::write("/sys/fs/selinux/context", label);
     if checked.is_err_and(|error| error.raw_os_error() == Some(Errno::INVAL.raw_os_error())) {
         fail!("the SELinux policy of this host has no label '{label}'");

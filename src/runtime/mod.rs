@@ -82,8 +82,8 @@ pub struct Running {
     pub cgroup: Cgroup,
     /// The master of the pseudo-terminal, if the first process has one.
     pub console: Option<OwnedFd>,
-    /// The socket for `release`, if init waits for it and has no listener. If the socket is closed,
-    /// init ends.
+    /// The socket for `release`, if the caller leaves and init has no listener. If the socket is
+    /// closed, init ends.
     pub socket: Option<OwnedFd>,
 }
 

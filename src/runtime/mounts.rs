@@ -513,7 +513,7 @@ fn label_root(tree: BorrowedFd<'_>, label: &str) -> Result<()> {
 }
 
 /// Mounts an empty directory or the null device over each masked path, and makes each read-only
-/// path read-only. A symbolic link in a path leads to the file in the container that it names.
+/// path read-only. Symbolic links are followed inside the container's root.
 fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let paths = &spec.system_paths;
     let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);

@@ -3,8 +3,8 @@
 //! spec, and calls execve(2).
 //!
 //! The order of the steps is a part of the protection. A comment at each step that must not move
-//! says why. `init` and `exec` have entered the namespaces and mounted the root before. See
-//! credentials(7), capabilities(7), prctl(2), seccomp(2).
+//! says why. The process has entered the container's namespaces and root before, except its user
+//! namespace. See credentials(7), capabilities(7), prctl(2), seccomp(2).
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -237,9 +237,9 @@ impl<'a> Confined<'a> {
 }
 
 /// Looks the user up in the image's passwd and group files, with the rights of the container's
-/// root: without the caller's groups, with the container's capabilities, and in a user namespace as
-/// the owner of its files. The host's root could read a file behind a symbolic link that the
-/// container's root cannot read.
+/// root: without the caller's groups, with the container's capabilities, and with a user namespace
+/// under the host's IDs for the container's root. The host's root could read a file behind a
+/// symbolic link that the container's root cannot read.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
     set_thread_groups(&[]).context(|| "leave the caller's groups")?;
     let ids = entry.user_namespace.as_ref().map(|user_namespace| user_namespace.ids);
@@ -381,8 +381,8 @@ fn set_oom_score(process: &Process) -> Result<()> {
         .context(|| format!("set the OOM score adjustment to {score}"))
 }
 
-/// Sets the scheduling of this process. A better setting than the default needs CAP_SYS_NICE on the
-/// host.
+/// Sets the scheduling of this process. A higher priority than the default needs CAP_SYS_NICE on
+/// the host.
 fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     let Scheduling { scheduler, io_priority, memory_policy, personality, cpus, .. } = scheduling;
     // Set the CPUs before the policy, because the kernel refuses to change the CPUs of a
@@ -539,9 +539,10 @@ impl Program<'_> {
         })
     }
 
-    /// Whether the file exists, after execve(2) has failed with ENOENT. Then the file that has to
-    /// run it does not exist. This asks by execve(2) too, because a seccomp profile may kill the
-    /// process at any other call: below a file, the error is ENOTDIR.
+    /// Whether the file at `path` exists although execve(2) has failed with ENOENT. If so, the
+    /// file's interpreter does not exist. This check also calls execve(2), because a seccomp profile
+    /// may kill the process at any other call. If the file exists, execve(2) of `path/.` fails with
+    /// ENOTDIR.
     fn lacks_interpreter(&self, path: &str) -> bool {
         c_string(&format!("{path}/.")).is_ok_and(|below| {
             matches!(sys::exec::execve(&below, &self.vectors), Err(Errno::NOTDIR))

@@ -3,9 +3,9 @@
 //!
 //! The container's mount namespace starts as a copy of the host's, and each mount is in the peer
 //! group of its original. A shared bind is copied before all mounts become slaves, a slave bind
-//! afterwards. For shared and slave binds, the source must be in a peer group on the host. In an
-//! OCI bundle, a bind and the mounts below it can have different propagation. Propagation inside
-//! the container is set last, because an unbindable mount cannot be copied.
+//! afterwards. Docker's shared and slave binds need a source in a peer group on the host. In an OCI
+//! bundle, a bind and the mounts below it can have different propagation. Propagation inside the
+//! container is set last, because an unbindable mount cannot be copied.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};

@@ -97,7 +97,7 @@ pub fn at_rest(
     let root = in_own_namespace(|| rootfs::assemble(root, mount_point, false, None, None))?;
     prepare()?;
     for mount in mounts {
-        // Other mounts, such as a tmpfs, are empty before the container starts.
+        // A new file system, such as a tmpfs, is empty before the container starts.
         if let MountSource::Bind(source) | MountSource::Copy(source) = &mount.source {
             bind(root.as_fd(), source, mount)
                 .context(|| format!("mount {}", mount.target.display()))?;

@@ -99,8 +99,8 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     }
 }
 
-/// unshare(2): moves the calling thread into new namespaces of the kinds in `flags`. Fails with the
-/// errors of unshare(2).
+/// unshare(2): moves the calling thread into new namespaces of the kinds in `flags`. Into a new PID
+/// or time namespace, only its later children move. Fails with the errors of unshare(2).
 pub fn unshare(flags: Flags) -> Result<(), Errno> {
     // SAFETY: `Flags` cannot hold CLONE_FILES, so the owners of all descriptors stay the same.
     match unsafe { libc::unshare(flags.0 as libc::c_int) } {

@@ -27,9 +27,9 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     let sleeper = (release_and_poll as *const ()).addr();
     let first = sleeper - sleeper % page;
-    // Give the page of `release_and_poll` and the next page another flag than their neighbours
-    // have, so that the kernel makes them a mapping of their own. MADV_DONTDUMP only keeps them out
-    // of core dumps.
+    // Give the page of `release_and_poll` and the next page a flag that their neighbours lack, so
+    // that the kernel makes them a mapping of their own. MADV_DONTDUMP only keeps them out of core
+    // dumps.
     // SAFETY: the call changes the contents of no page. If the call fails, more pages stay in
     // memory.
     unsafe { libc::madvise(first as *mut c_void, 2 * page, libc::MADV_DONTDUMP) };

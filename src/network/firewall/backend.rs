@@ -90,8 +90,8 @@ pub fn only_about(rules: Vec<ShownRule>, wanted: &[String]) -> Vec<String> {
         return Vec::new();
     }
     let mut kept: Vec<bool> = rules.iter().map(|rule| names(rule) || rule.is_common).collect();
-    // The chains of kept rules whose callers are not looked for yet. A rule is added once, so a
-    // circle would end too.
+    // The chains of kept rules. The loop below looks for the rules that jump to each chain. No rule
+    // is kept twice, so the loop ends even if chains jump in a circle.
     let mut chains: Vec<&str> = Vec::new();
     for (rule, _) in rules.iter().zip(&kept).filter(|(_, kept)| **kept) {
         if !chains.contains(&rule.chain.as_str()) {

@@ -1,7 +1,7 @@
 //! Rules by nf_tables directly, over netlink. This back end needs no program on the host.
 //!
 //! Each family has one table, `mydocker` with the state root's suffix (`nft list table ip
-//! mydocker`). Each change of a table is one batch. A kernel built of modules needs nf_tables,
+//! mydocker`). Each change of a table is one batch. A kernel built with modules needs nf_tables,
 //! nft_ct, nft_chain_nat, nft_nat, nft_masq, nft_fib, nft_fib_ipv4 and, for IPv6, nft_fib_ipv6, and
 //! the modules that these depend on; `conntrack` needs nf_conntrack_netlink. The kernel loads them
 //! by modprobe.

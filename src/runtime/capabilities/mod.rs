@@ -33,7 +33,7 @@ pub const DEFAULT: u64 = CapabilitySet::CHOWN
 /// The set of all capabilities that the running kernel supports.
 pub fn all() -> u64 {
     // The numbers have no gaps, and the kernel returns EINVAL for each number that it does not
-    // support. So the count can be found by halves.
+    // support. So a binary search finds the count.
     let is_known = |number: u32| {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         rustix::thread::capability_is_in_bounding_set(capability).is_ok()

@@ -17,8 +17,9 @@ use super::{Directory, Plan, v1, v2};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec;
 
-/// How often at most the container's processes are listed while they are moved. A child of a moved
-/// process starts in the new directory, so the second list normally has no new process.
+/// The largest number of lists of the container's processes that are read while the processes are
+/// moved. A child of a moved process starts in the new directory, so the second list normally has
+/// no new process.
 const MAX_PASSES: u32 = 64;
 
 /// The planned changes.

@@ -6,7 +6,7 @@
 //! ("The Container Process State" in config-linux.md of the OCI runtime specification). The process
 //! connects while the host's paths are reachable, and sends after the filter is installed and
 //! before the program runs. For `exec`, the PID in the state is that of the helper, which installs
-//! the filter before it forks the program, and ends then.
+//! the filter, forks the program and ends.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
