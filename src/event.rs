@@ -92,7 +92,7 @@ pub struct NetworkFacts {
     pub driver: &'static str,
 }
 
-/// The event that a prune has ended and freed so many bytes.
+/// The event that a prune has ended and freed `reclaimed` bytes.
 pub fn of_prune(kind: Kind, reclaimed: u64) -> Event {
     Event::new(kind, "prune", "").with("reclaimed", &reclaimed.to_string())
 }

@@ -3,9 +3,10 @@
 //!
 //! An expression becomes a short program. Matching runs all its branches at the same time (Thompson
 //! and Pike), so the time is bounded by the product of the expression's and the text's length.
-//! Supported are characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, groups, `|`, `*`,
-//! `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b`, and the flags of `(?i)`. Other escapes are refused,
-//! such as `\pL`. A crate for this is ten times as large.
+//! Supported are characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, `\A`, `\z`,
+//! groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b` and their negations, escaped
+//! punctuation, and flags such as `(?i)`. Other escapes are refused, such as `\pL`. A crate for
+//! this is ten times as large.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -219,10 +220,10 @@ impl Parser<'_> {
         }
     }
 
-    /// Parses what follows `(?`: a name as in `(?P<name>`, or flags as in `(?i:` and `(?i)`. Returns
-    /// true if the group consists of flags only, which then count for the rest of the group around
-    /// it. Of the flags only `i` matters: a name is one line, and whether a match is the longest one
-    /// does not count.
+    /// Parses what follows `(?`: a name as in `(?P<name>`, or flags as in `(?i:` and `(?i)`.
+    /// Returns true if the group consists of flags only, which then count for the rest of the group
+    /// around it. `i` is the only flag with an effect: a name is one line, and any match is enough,
+    /// not only the longest one.
     fn opening(&mut self) -> Result<bool> {
         self.rest.next_if_eq(&'P');
         if self.rest.next_if_eq(&'<').is_some() {

@@ -5,7 +5,6 @@
 //! matches decides. A rule that depends on a capability starts with a jump over the rule, called a
 //! guard. If the container has the capability, `open_guards` turns the guard into a jump to the
 //! next instruction. So one program, compiled once, serves every set of capabilities. If a verdict
-//! next instruction. So one program, compiled once, serves every set of capabilities. If a verdict
 //! reads no arguments, Linux 5.11 and later cache it at installation, and run no program for its
 //! calls.
 

@@ -1,7 +1,7 @@
 //! The names of the capabilities in the order of their numbers (capabilities(7),
 //! linux/capability.h). The seccomp profile uses the names, and mydocker re-exports them as
-//! `runtime::capabilities::names`. A capability of a newer kernel has no name here, so users can't
-//! name it; `all()` in that module still includes it.
+//! `runtime::capabilities::names`. A capability of a newer kernel has no name, so users can't name
+//! it; `runtime::capabilities::all` still includes it.
 
 /// The name of each capability, without `CAP_`, at the index of its number.
 pub const NAMES: [&str; 41] = [

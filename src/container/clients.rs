@@ -1,12 +1,12 @@
 //! The clients of a monitor and their output. Each client gets all output or is disconnected.
 //!
 //! The log is the buffer: a client whose socket is full reads from the log files until it has
-//! caught up. Only the first client, which started the container, slows the program down, as the
-//! reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing for
+//! caught up. Then only the first client, which started the container, slows the program down, as
+//! the reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing for
 //! `PATIENCE`, the program goes on. Before a rotation removes unread output, a later client is
 //! disconnected; for the first client the program waits instead, so a pipeline loses no byte.
-//! Without a log, a lagging client has a queue of one chunk, and the program waits until the client
-//! has read it.
+//! Without a log, any client can slow the program down: the program waits until each client has
+//! read the last chunk.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// Sends a lagging client as much output as its socket accepts. Returns false if the client
-    /// must be disconnected because the log lacks output that it has not read.
+    /// must be disconnected because the log lacks output that the client has not read.
     pub fn feed(&mut self, log: Option<&Writer>, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_TURN {
             let sent = if let (Some(cursor), Some(log)) = (&mut self.behind, log) {

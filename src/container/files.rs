@@ -1,8 +1,8 @@
 //! The paths of one container's files below the state root and the run root, and the two locks
 //! among them.
 //!
-//! docs/architecture.md lists the content of each file. The comments in this file name the type or
-//! module that reads and writes the file. A path is only computed, so the file may be missing.
+//! docs/architecture.md lists the content of each file. A path is only computed, so the file may be
+//! missing.
 
 use std::path::PathBuf;
 
@@ -16,8 +16,8 @@ use crate::store::{self, Lock, LockMode, Roots};
 pub const STATE: &str = "state.json";
 /// The name in the run directory of the mark that the container is paused.
 pub const PAUSED: &str = "paused";
-/// The name of the file in the run root that exists since the first `pause`. Without it, a list of
-/// containers looks for no `paused`.
+/// The name of the file in the run root that exists since the first `pause`. Before that, `ps` does
+/// not look for `paused`.
 pub const PAUSES: &str = ".pauses";
 
 /// The paths of one container's files.

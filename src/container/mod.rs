@@ -1,6 +1,6 @@
-//! The parts of a container outside its namespaces: its configuration (`record`), its present state
-//! (`state`), the process that supervises it (`monitor`), its health check (`health`, `probes`),
-//! the messages between monitor and clients (`protocol`, `client`, `relay`) and its output
+//! The parts of a container outside its namespaces, such as its configuration (`record`), its
+//! present state (`state`), the process that supervises it (`monitor`), its health check (`health`,
+//! `probes`), the messages between monitor and clients (`protocol`, `client`) and its output
 //! (`logs`).
 //!
 //! This module imports none of `image`, `network` and `volume`. The engine's code for these

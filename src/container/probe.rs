@@ -2,9 +2,9 @@
 //! container as `exec` does, reads the command's output, kills the command at its timeout and
 //! writes the new state.
 //!
-//! At the timeout the prober also kills the command's descendants. The descendants are the
-//! processes with a chain of parents to the command, and those in the command's sessions. A daemon
-//! that has left both, by two forks and setsid(2), is not killed.
+//! At the timeout the prober also kills the command's descendants: the processes whose chain of
+//! parents leads to the command, and the processes in a session that the command or a descendant
+//! leads. A daemon that has left both, by two forks and setsid(2), is not killed.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};

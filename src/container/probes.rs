@@ -3,8 +3,8 @@
 //!
 //! The monitor forks a prober (`probe`) for each probe, one at a time, and goes on sleeping. The
 //! prober's exit status is the new health status. So the memory of a probe is freed with its
-//! process, a probe that hangs blocks nothing, and the monitor only keeps the time of the next
-//! probe.
+//! process, a probe that hangs blocks nothing, and the monitor keeps little more than the last
+//! status and the time of the next probe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};

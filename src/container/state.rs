@@ -181,10 +181,10 @@ struct Brief {
 
 /// The container `id` below the run root `run`, if its monitor lives and has a program. If the
 /// result is `None`, [`condition`] finds the state. A list of many containers calls this first,
-/// because it needs no record and one file of the run directory. `may_be_paused` is whether the run
-/// root has the file [`PAUSES`].
+/// because this reads no record and, if no container was paused, only one file of the run
+/// directory. `may_be_paused` is whether the run root has the file [`PAUSES`].
 pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result<Option<Present>> {
-    // A monitor locks state.json too, since this file and the monitor's lock would be two to open.
+    // The lock on state.json shows that the monitor lives, so its lock file need not be opened.
     let brief: Option<Brief> = run.read_locked_json(&format!("{id}/{STATE}"))?;
     let Some(Brief { pid, start_time, started }) = brief.filter(|brief| brief.pid != 0) else {
         return Ok(None);
@@ -622,7 +622,7 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
 /// Writes the mark before the container is frozen, or removes it after the container is thawed.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     if paused {
-        // Write the hint again each time, so that no cleaner of temporary files removes it before
+        // Write `PAUSES` again each time, so that no cleaner of temporary files removes it before
         // the mark.
         store::replace_in_new_dir(&files.pauses(), b"")?;
         let mark = pause_mark(state.pid, state.start_time);
@@ -696,8 +696,8 @@ pub fn kill_leftovers(id: &ContainerId, cgroup_parent: &str, state: Option<&Stat
 }
 
 /// Writes state.json. From then on the run directory names the processes and cgroups to clean up.
-/// The monitor keeps the result as long as the file is true: then a list of containers needs no
-/// other file ([`present`]).
+/// The monitor keeps the returned lock as long as the file is right, so that [`present`] needs no
+/// other file.
 pub fn write(roots: &Roots, id: &ContainerId, state: &State) -> Result<Lock> {
     store::replace_json_locked(&Files::new(roots, id).state(), state)
 }

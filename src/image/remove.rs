@@ -1,4 +1,5 @@
-//! Removes images: names first, then the config, then the layers that no other image needs.
+//! Removes images: names first, then the config and the manifest, then the layers that no other
+//! image, build or cache entry needs.
 //!
 //! The config is locked exclusively during the decision, so that no command makes a container of
 //! the image at that time. A kill between two steps leaves an image without a name, which can be

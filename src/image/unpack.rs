@@ -447,8 +447,8 @@ impl Layer<'_> {
             }
             (current, start) = (Rc::new(made), end + 1);
         }
-        // Only whiteouts can have been replaced here, and no path leads through a whiteout. So all
-        // open directories are still right.
+        // This function replaces nothing but whiteouts, and no path leads through a whiteout. So
+        // all open directories are still right.
         self.directories.hold(path, current.clone());
         Ok(current)
     }

@@ -68,8 +68,8 @@ pub fn mount_here(roots: &Roots, name: &str) -> Result<()> {
     }
 }
 
-/// Records that the container `user` no longer uses any volume, and unmounts the volumes that no
-/// living container uses. Returns the first error after it tried all volumes.
+/// Records that the container `user` no longer uses any volume, and unmounts each of its volumes
+/// that no living container uses. Returns the first error after it tried all volumes.
 pub fn release(roots: &Roots, user: &ContainerId, is_alive: IsAlive) -> Result<()> {
     let mut first = Ok(());
     for name in store::list(&marks(roots))? {

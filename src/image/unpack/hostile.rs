@@ -307,8 +307,8 @@ fn a_directory_that_is_swapped_for_a_link_is_not_opened() {
     });
 }
 
-/// The same attack on a missing directory above an entry: the copy makes it, the container swaps
-/// it, and only then the copy opens it.
+/// The same attack on a missing directory above an entry: the container swaps the directory after
+/// the copy made it, and before the copy opens it.
 #[test]
 fn a_parent_that_is_swapped_for_a_link_is_not_opened() {
     let ground = Ground::new("swapped-parent");
