@@ -5,7 +5,7 @@
 //! key, and its format is that of the entries in the state directory. The directory also has a
 //! `<diff_id>.tar` for each layer. A build reads an entry when a step has its key, and a layer when
 //! an entry names it. The build checks a layer's digest. The build cannot check that an entry names
-//! the right layer, so each user who can write to the directory can change the images that are
+//! the right layer, so every user with write access to the directory can change the images that are
 //! built from it.
 
 use std::fs::{File, rename};

@@ -621,8 +621,8 @@ pub fn check_emulation(platform: &Platform) -> Result<()> {
     Ok(())
 }
 
-/// Reports whether `name` is a proxy variable. If no ARG declares it, a RUN gets it all the same,
-/// and the history leaves it out.
+/// Reports whether `name` is a proxy variable. A RUN gets such a variable even if no ARG declares
+/// it. The history then leaves it out.
 pub fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&name.to_ascii_uppercase().as_str())
 }

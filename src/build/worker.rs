@@ -97,8 +97,8 @@ struct Signals {
 
 impl Signals {
     fn receive() -> Result<Signals> {
-        // Under nohup(1) SIGHUP is ignored. A signalfd would receive it all the same, so leave
-        // ignored signals out.
+        // Under nohup(1) SIGHUP is ignored. A signalfd would still receive it, so leave ignored
+        // signals out.
         let taken: Vec<Signal> =
             ENDING.into_iter().filter(|signal| !signal::is_ignored(*signal)).collect();
         let fd = signal::receive(taken.iter().copied()).context(|| "receive signals")?;

@@ -170,7 +170,7 @@ pub fn parse(
 }
 
 impl Config {
-    /// Whether the file has the object `process`, which only `start` needs.
+    /// Whether the file has the object `process`. Without it, `create` succeeds and `start` fails.
     pub fn has_process(&self) -> bool {
         // The object names at least the program.
         !self.spec.process.args.is_empty()

@@ -1,10 +1,11 @@
 //! `create`, `start`, `run`, `kill`, `delete`, `pause` and `resume`: the life cycle of runtime.md.
 //!
 //! At the end of `create`, the first process waits on a socket in the container's directory
-//! (`runtime::Caller::Leaves`); `run` has a socket pair with it instead. Only the startContainer
-//! hooks, the seccomp filter and the program are left for `start`. No process of mydocker stays:
-//! the first process becomes a child of the caller's subreaper, such as an engine's shim. A hook
-//! that fails ends the container; a poststop hook that fails causes only a warning.
+//! (`runtime::Caller::Leaves`). A `run` without startContainer hooks has a socket pair with it
+//! instead. Only the startContainer hooks, the seccomp filter and the program are left for `start`.
+//! No process of mydocker stays, except a `run` in the foreground: the first process becomes a
+//! child of the caller's subreaper, such as an engine's shim. A poststop hook that fails causes
+//! only a warning; any other hook that fails ends the container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

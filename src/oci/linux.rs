@@ -115,8 +115,8 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
     let unit = if by_systemd { Some(Unit::parse(&path, id)?) } else { None };
     let path = unit.as_ref().map_or(path, Unit::cgroup);
     let path = match path.as_str() {
-        // As in crun, a path is below the hierarchies' roots, and a container without one has a
-        // cgroup named by its id there.
+        // As in crun, a path is relative to the roots of the hierarchies. Without a path, the
+        // cgroup has the container's id as its name.
         "" => Path::new("/").join(id),
         path => Path::new("/").join(path),
     };

@@ -1,9 +1,9 @@
 //! The properties of a container's scope (systemd.resource-control(5)): its limits, and what the
 //! annotations `org.systemd.property.NAME` of config.json ask for, as runc and crun read them.
 //!
-//! With each change of a unit, systemd writes the scope's limits again. So systemd must get every
-//! limit for which it has a property, also the limits in `unified`. Limits without a property are
-//! only written to the cgroup's files. The text of an annotation is a value in GVariant's notation:
+//! With each change of the scope, systemd writes its limits again. So systemd must get every limit
+//! for which it has a property, also the limits in `unified`. Limits without a property are only
+//! written to the cgroup's files. The text of an annotation is a value in GVariant's notation:
 //! `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. A whole number under a name that ends in `Sec`
 //! is a number of seconds, and sets the property that ends in `USec`.
 

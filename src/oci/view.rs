@@ -17,8 +17,9 @@ use crate::runtime::cgroup;
 use crate::runtime::{OCI_VERSION, host_ps};
 use crate::units::parse_duration_ns;
 
-/// The config.json that `spec` writes: runc's template with another host name, with the options
-/// nosuid, noexec and nodev on /proc, and also on cgroup v1 with a cgroup namespace.
+/// The config.json that `spec` writes: runc's template with three changes. The host name differs,
+/// /proc has the options nosuid, noexec and nodev, and hosts with cgroup v1 get a cgroup namespace
+/// too.
 const DEFAULT_SPEC: &str = include_str!("spec.json");
 
 /// A container's state as a JSON object: for `state` with a line for each field, for

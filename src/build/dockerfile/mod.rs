@@ -3,8 +3,7 @@
 //! `lexer` joins lines and reads directives and heredocs, `instruction` parses the arguments of
 //! each keyword, and this file groups the instructions into stages. The parser replaces no
 //! variables, because their values are known only during the build; `words` replaces them for each
-//! step.
-//! The parser executes nothing and reads no file. The reference is
+//! step. The parser executes nothing and reads no file. The reference is
 //! docs.docker.com/reference/dockerfile. Where it says nothing, BuildKit's
 //! `frontend/dockerfile/parser` decides.
 
