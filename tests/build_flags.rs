@@ -83,7 +83,7 @@ fn the_id_and_metadata_are_written_to_files() {
     );
     let quiet = ["buildx", "build", "--quiet", text(&context)];
     host.mydocker(quiet).stdout(&format!("{expected}\n")).stderr("");
-    // The id of the earlier build does not stay after a failed build. A device stays.
+    // A failed build removes the file with the id of an earlier build, but not a device.
     for file in [text(&id), "/dev/null"] {
         let args = ["build", "--iidfile", file, "-"];
         host.feed("FROM bb\nRUN exit 1\n", args).exits(1).stderr_has("exit status 1");
@@ -229,7 +229,7 @@ fn a_build_context_replaces_stages_and_images_and_is_mounted() {
         host.mydocker(read).stdout(expected);
     };
     build("a\nb\nd\nhidden\na\nd\nhidden\nother\n");
-    // What a step reads of the directory decides, and its .dockerignore counts.
+    // A step runs again if a file that it reads has changed. The directory's .dockerignore counts.
     std::fs::write(files.join("d/b"), "new\n").unwrap();
     std::fs::write(files.join(".dockerignore"), "hidden\n.d*\n").unwrap();
     build("a\nnew\nd\na\nd\nhidden\nother\n");

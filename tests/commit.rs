@@ -224,7 +224,7 @@ fn a_saved_image_loads_as_the_same_image() {
         // Saving the image from there gives the same bytes.
         let again = other.mydocker(["save", "--format", format, "made", "bb"]).bytes();
         assert!(again == std::fs::read(&archive).unwrap(), "{format}");
-        // skopeo reads it, and so do other tools.
+        // Another tool reads the archive.
         let inspected = Command::new("skopeo")
             .args(["inspect", "--raw"])
             .arg(format!("{format}:{path}:made:1"))

@@ -698,7 +698,7 @@ fn up_reports_the_status_of_a_container_that_is_removed() {
     let project = Project::new(&[("compose.yaml", file)]);
     let mut up = project.background("-p rr up");
     up.expect("a-1  | on\n");
-    // `up` sees the end when the container is gone already.
+    // While `up` is stopped, the container ends and is removed.
     up.signal(rustix::process::Signal::STOP);
     project.host.mydocker(["rm", "-f", "rr-a-1"]);
     up.signal(rustix::process::Signal::CONT);

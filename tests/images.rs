@@ -662,7 +662,7 @@ fn explain_shows_how_a_container_its_image_and_its_network_are_made() {
         "init_module",
         "attach.sock",
         "command sleep 1000",
-        // The rules that lead packets to the container's own.
+        // The rules that jump to the container's own rules.
         "-t nat -A PREROUTING",
         // The guard of the host's loopback, which names no container's bridge.
         "MYDOCKER-INPUT",

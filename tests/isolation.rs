@@ -168,7 +168,7 @@ fn sysctls_of_the_containers_namespaces_are_set() {
     host.shell(&["--net", "host", "--sysctl", "net.ipv4.ip_forward=1"], "true").refused("--sysctl");
     host.shell(&["--net", "none", "--sysctl", "net.no.such=1"], "true").refused("net.no.such");
     host.mydocker(["ps", "-aq"]).stdout("");
-    // The network of another container is not this container's to change.
+    // A container must not change the network of another container.
     host.mydocker(["run", "-d", "--name", "owner", "--net", "none", "bb", "sleep", "1000"]).text();
     host.shell(&["--net", "container:owner", "--sysctl", "net.ipv4.ip_forward=1"], "true")
         .refused("another container's network");
@@ -179,7 +179,7 @@ fn users_listen_on_all_ports_and_may_ping() {
     let host = Host::with_busybox();
     // The server goes to the background when it listens.
     let script = "httpd -p 80 && echo listens";
-    // The setting allows this, not a capability.
+    // `ip_unprivileged_port_start` allows this, not a capability.
     for flags in [&["--net", "none"][..], &["--userns", "auto", "--net", "none"]] {
         let flags = [flags, &["-u", "4242:4343", "--cap-drop", "all"]].concat();
         host.shell(&flags, script).stdout("listens\n");

@@ -415,7 +415,7 @@ fn a_start_makes_the_source_of_a_volume_flag_again() {
     let source = host.scratch().join("source");
     let flag = format!("{}:/d", source.display());
     host.mydocker(["create", "--name", "c", "-v", &flag, "bb", "touch", "/d/made"]);
-    // As in Docker, the creation does not make it.
+    // As in Docker, `create` does not make the directory.
     assert!(!source.exists());
     for command in [&["start", "-a", "c"][..], &["restart", "c"]] {
         let _ = std::fs::remove_dir_all(&source);

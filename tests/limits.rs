@@ -193,7 +193,7 @@ fn stress_reaches_the_cpu_limit() {
         };
         stats.map(used).sum()
     };
-    // A delay makes the measured time longer and the share smaller, so the test can't fail by it.
+    // A delay makes the measured time longer and the share smaller, so no delay fails the test.
     let (started, before) = (std::time::Instant::now(), ticks());
     std::thread::sleep(std::time::Duration::from_secs(3));
     let share = (ticks() - before) as f64 / 100.0 / started.elapsed().as_secs_f64();

@@ -314,7 +314,7 @@ fn host_files_keep_their_owners() {
     assert_eq!(std::fs::metadata(dir.join("x")).unwrap().uid(), 1234);
 }
 
-/// The mounts of a container's root are not visible on the host, also if the host's mounts are
+/// The mounts of a container's root are not visible on the host, even if the host's mounts are
 /// shared, as on most hosts.
 #[test]
 fn mounts_of_a_containers_root_are_not_visible_on_the_host() {

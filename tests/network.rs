@@ -348,7 +348,7 @@ fn a_host_name_is_only_known_to_its_own_container() {
         joined.iter().chain(&["hostname; hostname -i; echo $HOSTNAME; cat /etc/hostname"]),
     )
     .stdout(&format!("etcd-0\n{}\netcd-0\netcd-0\n", address(&host, "b")));
-    // Through another container that has joined it, too.
+    // So does a container that joins the namespace through a second container.
     host.idle("through", &["--net", "container:b"]);
     host.mydocker(["run", "--rm", "--net", "container:through", "bb", "cat", "/etc/hostname"])
         .stdout("etcd-0\n");
@@ -781,7 +781,7 @@ fn the_last_of_two_state_roots_removes_the_users_chain() {
     let iptables = |args: &[&str]| host.machine().run(Side::Here, &[&["iptables"], args].concat());
     iptables(&["-N", "MYDOCKER-FORWARD-other"]);
     iptables(&["-A", "MYDOCKER-FORWARD-other", "-j", "MYDOCKER-USER"]);
-    // The chain of the other root is removed when this root has seen it.
+    // Imitate the other root: it removes its chain after this root has listed the rules.
     let go = "iptables -F MYDOCKER-FORWARD-other; iptables -X MYDOCKER-FORWARD-other";
     let script = format!("({go}) 2>/dev/null; /usr/sbin/iptables-nft-restore \"$@\"");
     let path = path_with_restore(&host, &script);

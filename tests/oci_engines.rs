@@ -405,7 +405,7 @@ fn containerd_runs_tasks_by_its_shim() {
     run(&["-d", image, "two", "sleep", "1000"]).text();
     ctr(&["tasks", "ls"]).stdout_has("RUNNING");
     ctr(&["tasks", "exec", "--exec-id", "x", "two", "cat", "/proc/1/comm"]).stdout("sleep\n");
-    // The shim must be the parent of a detached process, to hear how it ends.
+    // The shim must be the parent of a detached process, to get its exit status.
     let exits = containerd.host.scratch().join("events");
     let mut events = self::ctr(&containerd.host, &containerd.namespace, &["events"]);
     events.stdout(std::fs::File::create(&exits).unwrap());
@@ -484,8 +484,8 @@ impl Kubernetes {
         cri::call(&socket, method, &message).unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    /// Runs a pod with this name, on the node or not. Returns its configuration and the id of its
-    /// sandbox.
+    /// Runs a pod with this name, on the node's network if `on_node`. Returns its configuration,
+    /// the id of its sandbox, and `on_node`.
     fn pod(&self, name: &str, on_node: bool) -> (Message, String, bool) {
         let logs = self.containerd.host.scratch().join("logs");
         let pod = cri::pod(name, &logs, &format!("/{}", self.containerd.namespace), on_node);

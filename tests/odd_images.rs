@@ -89,7 +89,7 @@ fn an_image_may_have_a_layer_several_times() {
         if !matches!(name, "bottom" | "deleted" | "thrice") {
             continue;
         }
-        // Saved and loaded again, it has the same id.
+        // After `save` and `load`, the image has the same id.
         let id = host.mydocker(["images", "-q", "--no-trunc", name]).text();
         for format in ["docker-archive", "oci-archive"] {
             let saved = host.mydocker(["save", "--format", format, name]).bytes();

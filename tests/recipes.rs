@@ -1,9 +1,9 @@
 //! The files of `contrib/` and `examples/` do what their comments say.
 //!
 //! Each init file runs with the binary under test in place of `/usr/bin/mydocker`: its stop ends a
-//! container, and its start starts the container again. Functions of the init itself (openrc-run's
-//! `ebegin`, procd's `rc.common`) are replaced by nothing. `tests/host` boots a machine with the
-//! inittab. The examples run with `mydocker` in the path, each on its own machine.
+//! container, and its start starts the container again. openrc-run's functions `ebegin` and `eend`
+//! are replaced by empty ones. `tests/host` boots a machine with the inittab. The examples run with
+//! `mydocker` in the path, each on its own machine.
 
 mod support;
 

@@ -187,7 +187,7 @@ fn signals_reach_the_command() {
     run.expect("ready");
     run.signal(Signal::USR1);
     run.wait().exits(9).stdout("ready\ncaught\n");
-    // Without the proxy only the client gets the signal, and the container stays.
+    // With --sig-proxy=false only the client gets the signal, and the container stays.
     let args = ["run", "--sig-proxy=false", "--name", "stays", "bb", "sh", "-c", script];
     let mut run = host.background(args);
     run.expect("ready");

@@ -68,8 +68,8 @@ fn keys_reach_the_program() {
     let host = Host::with_busybox();
     let mut terminal = host.terminal(["run", "--rm", "-it", "bb", "sh"]);
     terminal.expect("# ");
-    // ctrl-c ends the program in the container, not the client. The program is one process that is
-    // in the foreground when it prints: between two processes, the shell would get the key.
+    // ctrl-c ends the program in the container, not the client. One process prints and then sleeps:
+    // between two processes of the program, the shell would get the key.
     terminal.type_in("sh -c 'echo fall$((1))asleep; exec sleep 1000'\n");
     terminal.expect("fall1asleep");
     terminal.type_in("\x03");
@@ -172,7 +172,7 @@ fn full_screen_programs_work() {
     let mut vi = host.terminal(["exec", "-it", "c", "vi", "/note"]);
     vi.expect("/note");
     vi.type_in("iwritten in vi\x1b");
-    // Together with the next keys, the escape would start a key sequence.
+    // Wait: together with the next keys, the escape would start a key sequence.
     vi.expect("[Modified]");
     vi.type_in(":wq\n");
     assert_eq!(vi.wait().0, 0);
@@ -272,7 +272,7 @@ fn a_long_command_shows_its_progress_only_on_a_terminal() {
             assert!(!seen.contains('\x1b') && !seen.contains(word), "{dull:?}: {seen:?}");
         }
     }
-    // A command that takes less than a second draws nothing, and with `-q` none does.
+    // A command that takes less than a second draws nothing, and a command with `-q` never does.
     for line in [
         "mydocker commit box y".to_owned(),
         format!("{} | mydocker import -q - x", slowly(&archive.to_string())),

@@ -1,5 +1,5 @@
 //! Commands on a container that is starting, ending, being restarted or being removed: the command
-//! waits for the next state and works on that.
+//! waits for the container's next state and then does its work.
 //!
 //! Short programs make such moments frequent, and each command runs some hundreds of times.
 

@@ -1,7 +1,7 @@
 //! A project of ten services on one network, up and down: `mydocker compose` beside Debian's
-//! docker-compose, whose dockerd is already running.
+//! docker-compose.
 //!
-//! Debian's docker-compose needs dockerd, so the start of dockerd is not counted.
+//! docker-compose needs a dockerd, which is started before the first turn and not measured.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The time that a network adds to `run`, and the throughput over a network.
 //!
-//! crun configures no network, so its `run` is the yardstick for mydocker's `run` with one. iperf3
-//! measures the throughput.
+//! crun configures no network, and its `run` is the yardstick for mydocker's `run` with a network.
+//! iperf3 measures the throughput.
 
 use std::path::Path;
 use std::process::Command;

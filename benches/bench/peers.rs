@@ -1,7 +1,7 @@
 //! The contenders of most topics: mydocker, crun, runc and podman, all with the same busybox root
 //! file system. Each has its own state directory. `Bench` removes these directories at the end.
 //!
-//! The topics use it; it measures nothing itself.
+//! The topics use `Bench`, which measures nothing itself.
 
 use std::fs;
 use std::os::unix::fs::symlink;

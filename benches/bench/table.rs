@@ -1,5 +1,5 @@
-//! The table at the end: a line for each measurement and peer, with the value of mydocker, that of
-//! the peer, and the budget.
+//! The table that a bench prints: a line for each measurement and peer, with the value of mydocker,
+//! that of the peer, and the budget.
 //!
 //! A budget is a ratio or a limit, and the line says whether it is met. `turns` has the figures of
 //! single runs.

@@ -1,8 +1,8 @@
 //! `--storage-opt size=` on file systems with quotas of projects.
 //!
-//! ext4 and XFS enforce quotas of projects, if they are mounted with them. On a file system without
-//! them the flag must be refused, so that no container runs without the limit that its user asked
-//! for.
+//! XFS, and ext4 with the features quota and project, enforce quotas of projects if they are
+//! mounted with `prjquota`. On any other file system the flag must be refused, so that no container
+//! runs without the limit that its user asked for.
 
 use crate::checks::check;
 use crate::host::Check;

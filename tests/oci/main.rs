@@ -340,7 +340,8 @@ fn the_scheduling_of_a_process_is_set() {
     bundle.call(&["exec", &bundle.id, "cut", "-d ", "-f19,41", "/proc/self/stat"]).stdout("5 3\n");
 }
 
-/// A task with a deadline cannot fork, and RESET_ON_FORK takes a child's policy away.
+/// A task with a deadline cannot fork, and with RESET_ON_FORK its child would lose the deadline. So
+/// the policy must be set on the process of `exec` after the last fork.
 #[test]
 fn a_process_of_exec_may_have_a_deadline() {
     let bundle = Bundle::new();

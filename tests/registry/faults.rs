@@ -140,7 +140,7 @@ fn a_wrong_manifest_is_refused() {
     });
     let name = proxy.name(&format!("app@{digest}"));
     host.mydocker(["pull", &name]).exits(1).stderr_has("sends a manifest with the digest");
-    // The config is the only blob that is requested without an encoding.
+    // The config is the only blob that is requested without the header Accept-Encoding.
     let proxy = Proxy::before(&registry.address, |asked, _| {
         let is_config = asked.is_blob() && asked.header("accept-encoding").is_none();
         if is_config { Fault::Corrupt(20) } else { Fault::None }
