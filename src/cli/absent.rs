@@ -1,5 +1,5 @@
 //! Refuses the Docker commands that mydocker does not have. One line on stderr says why the command
-//! is missing and what to do instead. The exit status is 1, as of a Docker command that fails. A
+//! is missing and what to do instead. The exit status is 1, as when a Docker command fails. A
 //! script then stops at the line that needs the command, and its author reads the alternative.
 //!
 //! If a command is added to `COMMANDS`, a unit test fails until its line in `ABSENT` is removed.

@@ -23,8 +23,8 @@ use crate::tty::{columns, size};
 const REDRAW: Duration = Duration::from_millis(100);
 /// The number of output lines that are shown below a running step.
 const OUTPUT_LINES: usize = 6;
-/// The number of output lines that are kept for each step, to print them if the step fails. As many
-/// notes are kept.
+/// The number of output lines that are kept for each step, to print them if the step fails. This is
+/// also the number of notes that are kept for each step.
 const KEPT_LINES: usize = 500;
 /// The number of lines about the whole build that are kept for the end.
 const MAX_TEXT: usize = 10_000;

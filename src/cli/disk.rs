@@ -245,8 +245,8 @@ pub static SYSTEM_PRUNE: Command = Command {
     },
 };
 
-/// Removes images, and the leftovers of pulls unless a filter is set. The returned lines start with
-/// a small letter, as Docker prints them for a prune but not for `rmi`.
+/// Removes images, and unless a filter is set also the leftovers of killed commands. The returned
+/// lines start with a small letter, as Docker prints them for a prune but not for `rmi`.
 fn image_prune(engine: &Engine, args: &PruneArgs) -> Result<Pruned> {
     let gone = engine.image_prune(args.all, &|candidate| args.filter.matches(candidate))?;
     let mut pruned = Pruned { reclaimed: gone.reclaimed, ..Pruned::default() };

@@ -1,7 +1,7 @@
 //! The command `explain`: prints the engine's tree of facts about a container, an image or a
-//! network. The tree is as wide as the terminal, but 40 to 120 columns; without a terminal it has
-//! 80 columns. A phrase beside most headings names the kernel feature. `--json` prints the tree as
-//! JSON. `engine::explain` collects the facts.
+//! network. The tree is as wide as the terminal, but at least 40 and at most 120 columns; without a
+//! terminal it has 80 columns. Most headings have a note, which often names a manual page. `--json`
+//! prints the tree as JSON. `engine::explain` collects the facts.
 
 use miniserde::json;
 
@@ -57,7 +57,7 @@ const WIDTH: usize = 80;
 /// The most columns: longer lines are hard to read.
 const MAX_WIDTH: usize = 120;
 
-/// The headings. Each has the fact's key, the printed words and the kernel feature.
+/// The headings. Each has the fact's key, the printed words and the note, which may be empty.
 static HEADINGS: &[(&str, &str, &str)] = &[
     ("process", "process", "what execve(2) started as PID 1"),
     ("namespaces", "namespaces", "what it sees, by inode: namespaces(7)"),

@@ -192,7 +192,8 @@ impl GlobalArgs {
     }
 
     /// Fails if `--config` was given to one of the commands `WITH_CREDENTIALS`. mydocker takes that
-    /// directory only from DOCKER_CONFIG, so the credentials would go to another directory.
+    /// directory only from DOCKER_CONFIG, so the command would use the credentials of another
+    /// directory.
     pub fn refuse_config(&self, command: &str) -> Result<()> {
         const WITH_CREDENTIALS: [&str; 13] = [
             "run",

@@ -59,8 +59,8 @@ fn overview() -> String {
             out.push_str(&format!("\n{}:\n", group.heading()));
         }
         if group == Group::Compose {
-            // One line stands for all commands of `compose`: most are Docker's own with services as
-            // operands.
+            // One line stands for all commands of `compose`: most do for services what the command
+            // of the same name does for containers.
             of_it.by_ref().take(1).for_each(|_| {
                 out.push_str(&format!("  {:width$}  {COMPOSE}\n", "compose"));
             });

@@ -1,8 +1,8 @@
 //! Lays out compact JSON for reading.
 //!
-//! The engine returns whole objects as compact text in Docker's order of fields, and working on the
-//! text keeps that order. mydocker itself has made the text, so the scanner does not check that it
-//! is well-formed. On other text the output is undefined, but the scanner still ends.
+//! `inspect` and `explain` write an object as compact JSON first, and this file adds the newlines
+//! and spaces. mydocker itself has made the text, so the scanner does not check that it is
+//! well-formed. On other text the output is undefined, but the scanner still ends.
 
 /// Appends compact JSON with four spaces for each level, as `docker inspect` does. `depth` is the
 /// level of the first line.

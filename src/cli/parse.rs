@@ -73,8 +73,8 @@ fn read(
     Ok(operands)
 }
 
-/// Docker's exit status of `command` if `checker` refuses `value`. `run` passes no bad value to the
-/// daemon: each exits with 125.
+/// Docker's exit status of `command` if `checker` refuses `value`. `run` exits with 125 for each
+/// bad value.
 fn status_of_bad(command: &str, checker: Checker, value: &str) -> u8 {
     let is_number = |value: &str| value.starts_with(|first: char| first.is_ascii_digit());
     let is_late = match checker {

@@ -1,8 +1,7 @@
-//! The flags of `run` and `create`: one table in the order of the help. Each flag has its spelling,
-//! its help text and the code that stores its value. Only `run` has the first `RUN_ONLY` flags.
-//! That code parses a value into its final type; `resolve` in the module above checks combinations
-//! of flags. Docker's flags that have no effect in mydocker are accepted, or refused with the
-//! reason.
+//! The flags of `run` and `create`: one table in the order of the help. Only `run` has the first
+//! `RUN_ONLY` flags. Each flag has its spelling, its help text and the code that parses its value
+//! into the final type and stores it. `resolve` in the module above checks combinations of flags.
+//! Docker's flags that have no effect in mydocker are accepted, or refused with the reason.
 
 use super::{Pull, RunArgs};
 use crate::cli::flag::{Category, Checker, Flag};

@@ -162,8 +162,8 @@ fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Resul
 }
 
 /// Pulls the image if `--pull` requires it. Progress goes to stderr. Fails if a pull is required
-/// and fails, or if a missing image is named by its id, which no registry knows. Fails also if the
-/// local image is for another platform and cannot be pulled, or `pull` is `Never`.
+/// and fails, or if a missing image is named by its id, which no registry knows. If the local image
+/// is for another platform, also fails if the right one cannot be pulled, or if `pull` is `Never`.
 pub fn bring_image(
     engine: &Engine,
     name: &ImageName,

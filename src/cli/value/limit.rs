@@ -169,9 +169,9 @@ const MAX_LOG_FILES: u32 = 1000;
 /// The drivers of `--log-driver`.
 pub const LOG_DRIVERS: [&str; 5] = ["json-file", "local", "syslog", "journald", "none"];
 
-/// Sets an option of the log. `mode`, `max-buffer-size` and `compress` are checked and recorded
-/// without an effect: the log file blocks the program in neither mode, and is never compressed.
-/// Fails on an unknown option or a bad value.
+/// Sets an option of the log. `max-buffer-size` and `compress` are checked and recorded, but have
+/// no effect. `mode` has an effect only with the drivers that send the lines
+/// (`engine::log_driver`). Fails on an unknown option or a bad value.
 pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad log option '{text}': write KEY=VALUE, as in max-size=10m")

@@ -1,6 +1,6 @@
-//! Parses names of containers, volumes and hosts, labels, addresses and `--add-host`. A name
-//! becomes one component of a path below the state root, so this file checks Docker's grammar
-//! (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`) once. Image names are in `image_name`.
+//! Parses names of containers, volumes and hosts, labels, addresses and `--add-host`. The name of a
+//! container or volume becomes one component of a path below the state root, so this file checks
+//! its grammar (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`). Image names are in `image_name`.
 
 use std::net::IpAddr;
 
