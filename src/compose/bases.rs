@@ -1,9 +1,9 @@
 //! Builds that use the images of other services.
 //!
 //! `build.additional_contexts` may name a service as `service:NAME` (compose specification,
-//! "Build"). That service is built before, even if no profile enables it and the user did not name
-//! it. If services need each other's images, the command fails. This file only sorts: `cli` runs
-//! the builds.
+//! "Build"). Then the image of that service is built before the image that needs it, even if no
+//! profile enables the service and the user did not name it. If services need each other's images,
+//! the command fails. This file only sorts: `cli` runs the builds.
 
 use super::members::no_service;
 use super::node::Node;

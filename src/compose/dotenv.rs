@@ -11,9 +11,9 @@ use std::cell::RefCell;
 use super::interpolate::Variables;
 use crate::error::{Result, fail};
 
-/// Returns the variables of `text` in order. A name without `=` or `:` has no value. `find` returns
-/// the variables from outside, which a value may use and which override earlier lines of the file.
-/// Errors name the file as `file`, and the line.
+/// Returns the variables of `text` in order. A name without `=` or `:` has no value. A value may
+/// use the variables that `find` returns, and those of earlier lines; the variables of `find`
+/// override those. Errors name the file as `file`, and the line.
 pub fn parse(
     file: &str,
     text: &str,

@@ -92,7 +92,8 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// Adds the variables of `.env` in a directory, if it exists. They count after all others.
+    /// Adds the variables of `.env` in a directory, if it exists. All variables that are known
+    /// already override them.
     fn read_usual(&mut self, dir: &Path) -> Result<()> {
         let usual = dir.join(".env");
         let known = self.files.len();
@@ -166,8 +167,8 @@ pub fn load(choice: &Choice) -> Result<Source> {
     for file in &env_files {
         environment.read(&here.join(file))?;
     }
-    // As for Docker Compose, `.env` of the working directory counts before that of the project.
-    // Either may set COMPOSE_FILE.
+    // As in Docker Compose, `.env` of the working directory overrides `.env` of the project. Each
+    // of the two files may set COMPOSE_FILE.
     let reads_usual = env_files.is_empty() && !is_disabled;
     let is_chosen = !choice.files.is_empty() || choice.directory.is_some();
     if reads_usual && !is_chosen {

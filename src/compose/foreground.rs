@@ -45,8 +45,8 @@ pub struct Foreground<'a> {
 
 impl Foreground<'_> {
     /// Runs until all containers have ended. Returns the exit status: with `status_of`, that of
-    /// this service's container. Otherwise that of the container that stopped the project, 128 plus
-    /// the number of the signal that did, or 0.
+    /// this service's container. Otherwise, if a container or a signal stopped the project, returns
+    /// the container's status, or 128 plus the signal's number; in all other cases, 0.
     pub fn run(mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
         let signals = signal::receive([Signal::INT, Signal::TERM]).context(|| "receive signals")?;
         let (mut pause, mut asked, mut status) = (Duration::from_millis(1), 0, 0);

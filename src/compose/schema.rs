@@ -39,7 +39,7 @@ pub enum Kind {
     /// A list of objects. `long` converts an element's short form to canonical elements. An element
     /// of a later file replaces one with the same values of all keys in `identity`.
     Entries(&'static ListOf),
-    /// A value whose short form the function converts to a value of the other kind.
+    /// A value that may have a short form. The function converts it to a value of the given kind.
     Short(fn(&Node, &Scope) -> Result<Node>, &'static Kind),
     /// A value that is not checked here.
     Any,

@@ -11,9 +11,9 @@ use super::parser::{Branch, Command, Node, Pipe, Span, Trees, Word, WordKind};
 use super::value::{Struct, Value};
 
 const MAX_STEPS: usize = 1_000_000;
-/// A function's arguments count as one more step for each of these bytes.
+/// For this many bytes of its arguments, a function counts as one more step.
 const BYTES_PER_STEP: usize = 1024;
-/// The search for a name counts as one more step for each of these names.
+/// For this many names to compare, the search for a name counts as one more step.
 const NAMES_PER_STEP: usize = 128;
 /// The most bytes of the output and of all results of functions together.
 const MAX_BYTES: usize = 32 << 20;
@@ -227,7 +227,7 @@ impl<'a> Evaluation<'a> {
                 }
             }
             Value::Missing | Value::NilList | Value::NilMap => {}
-            // A nil pointer ends here.
+            // Among others a nil pointer.
             other => {
                 let mut text = String::new();
                 other.push(&mut text);
@@ -278,7 +278,7 @@ impl<'a> Evaluation<'a> {
             value = Some(self.command(dot, command, value)?);
         }
         let value = value.unwrap_or(Value::Missing);
-        // `range` sets two variables itself.
+        // If the pipeline declares two variables, `range` sets them.
         if let [name] = pipe.variables.as_slice() {
             self.set(name, value.clone(), !pipe.assigns);
         }

@@ -42,8 +42,8 @@ pub fn document() -> Value {
     ])
 }
 
-/// Parses `input` as a template, and renders the document as `ps`, as the headers of a table, and
-/// as `inspect` do.
+/// Parses `input` as a template, and renders the document in three ways: as `ps` does, as a table's
+/// headers, and as `inspect` does.
 pub fn template(input: &[u8]) {
     let Ok(source) = std::str::from_utf8(input) else { return };
     let Ok(template) = Template::parse(source) else { return };

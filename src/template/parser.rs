@@ -420,7 +420,7 @@ impl Parser<'_> {
                 Some(Kind::Space) => {}
                 Some(Kind::Right | Kind::Close) => break,
                 Some(Kind::Pipe) => {
-                    // As in Go, nothing has to follow the last `|`.
+                    // As in Go, the last `|` may have nothing after it.
                     self.next += 1;
                     break;
                 }

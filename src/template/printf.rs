@@ -119,7 +119,7 @@ pub fn printf(format: &str, values: &[Value], limit: usize) -> Option<String> {
             arguments.read_index(&mut chars);
             let is_argument = chars.peek() == Some(&'*');
             let precision = arguments.read_count(&mut chars, &mut out, "%!(BADPREC)");
-            // A negative argument is as no precision.
+            // A negative argument means no precision.
             flags.precision = match precision {
                 Some(number) => usize::try_from(number).ok(),
                 None if is_argument => None,

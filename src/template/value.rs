@@ -48,7 +48,8 @@ pub struct Struct {
     pub fields: Vec<(&'static str, Value)>,
     /// The labels that the method `Label` searches; `None` if Docker has no such method.
     pub labels: Option<Vec<(String, String)>>,
-    /// Whether this is the row of headers, whose `Label` returns the label's own name.
+    /// Whether this is the row of headers, whose `Label` returns a heading made from the label's
+    /// key.
     pub is_header: bool,
 }
 
