@@ -81,8 +81,8 @@ impl Error {
         self.0.kind == Kind::Usage
     }
 
-    /// Marks the error as a bad value of a flag that Docker's client accepts and its daemon refuses.
-    /// `create` and `update` then exit with 1 and not with 125.
+    /// Marks the error as a bad value of a flag that Docker's client accepts and its daemon
+    /// refuses. `create` and `update` then exit with 1 and not with 125.
     pub fn of_daemon(mut self) -> Self {
         self.0.kind = Kind::Daemon;
         self

@@ -17,8 +17,8 @@ pub fn recorded(name: &mut String) {
     }
 }
 
-/// The name of the network that a user types. Replaces `default` and the default network's former
-/// name by its present name.
+/// The network's name for the name that a user types: `default` and the former name mean the
+/// default network.
 pub fn given(name: &str) -> &str {
     match name {
         "default" | DEFAULT_BRIDGE => DEFAULT,

@@ -319,7 +319,7 @@ fn memory_that_the_kernel_refuses_is_one_line() {
     let mut command = Command::new("prlimit");
     command.arg("--as=40000000").arg(import.get_program()).args(import.get_args());
     measure_command(&host, &command, args.join(" ")).within(HOSTILE_KIB).refused("out of memory");
-    // This counts as a kill: the next command that unpacks removes the leftover.
+    // This failure counts as a kill: the next command that unpacks removes the leftover.
     host.mydocker(args);
     assert!(half_made(&host).is_empty());
 }

@@ -329,7 +329,7 @@ fn networks_names_and_published_ports_work() {
     let run = ["run", "--rm", "--userns", "auto", "--cap-add", "NET_ADMIN", "bb"];
     let add = ["ip", "address", "add", "10.9.9.9/32", "dev", "lo"];
     host.mydocker(run.iter().chain(&add));
-    // It does not hold for the host's network.
+    // The capability does not hold for the host's network.
     let run = ["run", "--rm", "--userns", "auto", "--net", "host", "--cap-add", "NET_ADMIN", "bb"];
     assert_ne!(host.mydocker(run.iter().chain(&add)).status(), 0);
     host.mydocker(run.iter().chain(&["ls", "/sys/class/net/lo"]));

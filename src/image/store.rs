@@ -92,8 +92,8 @@ impl Usage {
     }
 }
 
-/// How often a load or a pull tries to commit, because another command may remove layers at the same
-/// time.
+/// How often a load or a pull tries to commit, because another command may remove layers at the
+/// same time.
 pub(super) const MAX_COMMITS: usize = 5;
 
 /// The result of a commit.
@@ -284,8 +284,8 @@ impl ImageStore {
         Ok(steps)
     }
 
-    /// Returns the images that were made of the image with the config `base`: their layers and their
-    /// history begin with those of `base` and go on. Images that can't be read are left out.
+    /// Returns the images that were made of the image with the config `base`: their layers and
+    /// their history begin with those of `base` and go on. Images that can't be read are left out.
     pub fn descendants(&self, base: &ImageConfig) -> Result<Vec<ImageId>> {
         let length = |config: &ImageConfig| config.diff_ids.len() + config.history.len();
         let mut ids = self.ids()?;
@@ -405,9 +405,9 @@ impl ImageStore {
         Ok(names.iter().filter_map(|name| Digest::parse_hex(name)).collect())
     }
 
-    /// Makes new images visible. If a layer is missing, writes nothing. A kill during the commit may
-    /// leave layers without an image, and a kill or an error may leave images without some of their
-    /// names.
+    /// Makes new images visible. If a layer is missing, writes nothing. A kill during the commit
+    /// may leave layers without an image, and a kill or an error may leave images without some of
+    /// their names.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,
@@ -456,9 +456,10 @@ impl ImageStore {
     }
 
     /// Removes the layers of `diff_ids`, except those that an image, an entry of the build cache or
-    /// a build uses. Returns the removed layers. `lock` is the lock of the images. It is
-    /// released before the layers' files are removed, which may take long. If an image can't be
-    /// read, all layers stay, because that image might need them; `system check` finds them later.
+    /// a build uses. Returns the removed layers. `lock` is the lock of the images, which is
+    /// released before the layers' files are removed, because that may take long. If an image can't
+    /// be read, all layers stay, because that image might need them; `system check` finds them
+    /// later.
     pub(super) fn remove_unowned(&self, lock: Lock, diff_ids: &[Digest]) -> Result<Vec<Digest>> {
         let mut owned = self.owned_by_builds()?;
         for id in self.ids()? {

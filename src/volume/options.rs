@@ -56,8 +56,8 @@ const FLAGS: [(&str, bool, MountFlags); 27] = [
 /// The maximum size of `data` in bytes: mount(2) takes one page, with a zero byte at the end.
 const MAX_DATA: usize = 4095;
 
-/// Returns the value of an option; `None` if it is not given or empty. If the option is given twice,
-/// the last value counts.
+/// Returns the value of an option; `None` if it is not given or empty. If the option is given
+/// twice, the last value counts.
 fn value<'a>(options: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
     let (_, value) = options.iter().rev().find(|(key, _)| key == wanted)?;
     Some(value.as_str()).filter(|value| !value.is_empty())

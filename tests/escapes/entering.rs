@@ -140,8 +140,8 @@ fn an_entering_process_has_no_more_capabilities_than_the_container() {
     assert_found_nothing(&host);
 }
 
-/// Calls `look` with the directory in /proc of each process, again and again until /stop exists. PIDs
-/// are assigned in order, so looking at the next PID too shows an entering process early.
+/// Calls `look` with the directory in /proc of each process, again and again until /stop exists.
+/// PIDs are assigned in order, so looking at the next PID too shows an entering process early.
 fn watch_processes(mut look: impl FnMut(&Path)) {
     while !Path::new("/stop").exists() {
         let entries = fs::read_dir("/proc").unwrap().flatten();

@@ -58,7 +58,7 @@ struct Program<'a> {
 /// A Docker and a mydocker, each in its own network namespace. Docker takes most of the time, so
 /// two lanes share its runs.
 struct Lane {
-    // This field is first, so that Docker stops before `host` removes its files.
+    // This field is first, so that Docker stops before `host` removes Docker's files.
     docker: Dockerd,
     host: Host,
 }
