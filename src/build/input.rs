@@ -3,8 +3,8 @@
 //! The context is a directory, or an archive in a file or on stdin, which is unpacked in the
 //! build's workplace. If the context `-` is a Dockerfile and no archive, the context is empty. As
 //! with Docker, `-f` is a path of the host if the context is a directory, and a path in the archive
-//! otherwise. `NAME.dockerignore` beside the Dockerfile NAME replaces the context's `.dockerignore`.
-//! A remote context is refused: nothing is downloaded here.
+//! otherwise. `NAME.dockerignore` beside the Dockerfile NAME replaces the context's
+//! `.dockerignore`. A remote context is refused: nothing is downloaded here.
 
 use std::fs::File;
 use std::io::{Cursor, Read};

@@ -113,7 +113,8 @@ impl Options {
     }
 }
 
-/// Builds the image in this process. Returns the image's id, or `None` if no output keeps the image.
+/// Builds the image in this process. Returns the image's id, or `None` if no output keeps the
+/// image.
 fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result<Option<ImageId>> {
     let names: Vec<Reference> = options.all_names().cloned().collect();
     let is_archive = |output: &Output| matches!(output, Output::Archive(..));

@@ -120,9 +120,9 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// Returns the ONBUILD steps of a stage's base, for the plan. If `base_image` would pull the base
-    /// image, pulls it now. Returns no steps for stage 0: no stage is above it, so its steps cannot
-    /// name one.
+    /// Returns the ONBUILD steps of a stage's base, for the plan. If `base_image` would pull the
+    /// base image, pulls it now. Returns no steps for stage 0: no stage is above it, so its steps
+    /// cannot name one.
     fn triggers(&self, bases: &[Base], at: usize) -> Result<Vec<Step>> {
         let Base { image, platform } = &bases[at];
         let texts: Vec<String> = match plan::base(self.dockerfile, image, at) {
@@ -158,8 +158,8 @@ impl Build<'_> {
         texts.iter().map(parse).collect()
     }
 
-    /// Returns the names of `--build-arg` that no ARG declares and that are not predefined. The ARGs
-    /// of an ONBUILD are known after the stage was built.
+    /// Returns the names of `--build-arg` that no ARG declares and that are not predefined. The
+    /// ARGs of an ONBUILD are known after the stage was built.
     pub fn unused_arguments(&self) -> Vec<&str> {
         let mut declared: Vec<&(String, Option<String>)> =
             self.dockerfile.arguments.iter().collect();

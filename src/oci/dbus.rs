@@ -293,8 +293,8 @@ impl Connection {
         }
     }
 
-    /// Returns the first signal `member` for which `wanted` returns a value. Fails if no such signal
-    /// arrives within 30 seconds.
+    /// Returns the first signal `member` for which `wanted` returns a value. Fails if no such
+    /// signal arrives within 30 seconds.
     pub fn signal<T>(
         &mut self,
         member: &str,

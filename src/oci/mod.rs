@@ -177,8 +177,8 @@ fn run(globals: &Args) -> Result<u8> {
         };
         let path = std::path::absolute(path).context(|| "find the log")?;
         let log = Log { path, form };
-        // Fail at once, as runc and crun do: the caller looks for errors in this file. The file does
-        // not stay open, because its descriptor could count as one of --preserve-fds.
+        // Fail at once, as runc and crun do: the caller looks for errors in this file. The file
+        // does not stay open, because its descriptor could count as one of --preserve-fds.
         log.open().context(|| format!("open the log {}", log.path.display()))?;
         // Nothing else sets the log, so this can't fail.
         let _ = LOG.set(log);

@@ -278,8 +278,8 @@ fn absent(id: &str) -> Error {
 }
 
 /// The state, and whether state.json is damaged. Without state.json there is only the id: a killed
-/// `create` or a full disk leaves such a container, and nothing has been made for it. If the file is
-/// damaged, the cgroups are those that the kept config.json names.
+/// `create` or a full disk leaves such a container, and nothing has been made for it. If the file
+/// is damaged, the cgroups are those that the kept config.json names.
 fn read(dir: &Path, id: &str) -> (State, bool) {
     let (state, is_damaged) = match store::read_json::<State>(&dir.join("state.json")) {
         Ok(state) => (state.unwrap_or_default(), false),

@@ -89,8 +89,8 @@ fn unless_exists(made: Result<(), Errno>) -> Result<(), Errno> {
 }
 
 /// Creates the nodes of `spec` that `populate` does not create, below the container's `root`: those
-/// outside /dev, or all if mydocker does not mount /dev. If nothing is mounted on /dev, also creates
-/// the standard nodes there. Fails if another file or device exists at a node's path.
+/// outside /dev, or all if mydocker does not mount /dev. If nothing is mounted on /dev, also
+/// creates the standard nodes there. Fails if another file or device exists at a node's path.
 pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let is_ours = |mount: &Mount| matches!(mount.source, MountSource::Devices { .. });
     let has_dev = spec.mounts.iter().any(is_ours);

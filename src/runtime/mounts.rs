@@ -458,7 +458,8 @@ fn filesystem(
     spec: &Spec,
 ) -> Result<OwnedFd> {
     let ids = spec.ids.as_ref().filter(|_| !is_early(kind));
-    // The kernel makes the mqueue of an IPC namespace with the namespace, and refuses another label.
+    // The kernel makes the mqueue of an IPC namespace with the namespace, and refuses another
+    // label.
     let label = label_option(spec).filter(|_| !is_early(kind) && kind != c"mqueue");
     // The kernel reads `uid` and `gid` as IDs of the host.
     let on_host = |key: &str, id: &str| {

@@ -540,9 +540,9 @@ impl Program<'_> {
     }
 
     /// Whether the file at `path` exists although execve(2) has failed with ENOENT. If so, the
-    /// file's interpreter does not exist. This check also calls execve(2), because a seccomp profile
-    /// may kill the process at any other call. If the file exists, execve(2) of `path/.` fails with
-    /// ENOTDIR.
+    /// file's interpreter does not exist. This check also calls execve(2), because a seccomp
+    /// profile may kill the process at any other call. If the file exists, execve(2) of `path/.`
+    /// fails with ENOTDIR.
     fn lacks_interpreter(&self, path: &str) -> bool {
         c_string(&format!("{path}/.")).is_ok_and(|below| {
             matches!(sys::exec::execve(&below, &self.vectors), Err(Errno::NOTDIR))

@@ -27,8 +27,8 @@ use crate::sys::{self, beneath};
 const MAX_LAYERS: usize = 500;
 
 /// Mounts the root on `mount_point` and returns a handle to it. The mount exists only in this
-/// process's mount namespace, which with `is_hosts` is the host's. With `user_namespace`, the owners
-/// on disk are IDs of that namespace; for a directory only if it is `mapped`.
+/// process's mount namespace, which with `is_hosts` is the host's. With `user_namespace`, the
+/// owners on disk are IDs of that namespace; for a directory only if it is `mapped`.
 ///
 /// The tree `copies` is mounted on `mount_point` first, and the root covers it, so only the tree's
 /// descriptor leads to it. This mount ends when the host's root is unmounted.

@@ -204,8 +204,8 @@ stored_flat! {
 
 /// The namespaces of a container.
 pub struct Namespaces {
-    /// With `Namespace::Host` the container's mounts are made in the caller's mount namespace, below
-    /// the mount point of its root, and only chroot(2) confines the container to its root.
+    /// With `Namespace::Host` the container's mounts are made in the caller's mount namespace,
+    /// below the mount point of its root, and only chroot(2) confines the container to its root.
     pub mount: Namespace,
     pub pid: Namespace,
     pub ipc: Namespace,

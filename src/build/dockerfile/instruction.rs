@@ -2,8 +2,9 @@
 //!
 //! The reference (docs.docker.com/reference/dockerfile) replaces variables in ADD, COPY, ENV,
 //! EXPOSE, LABEL, USER, VOLUME, WORKDIR and others; this parser leaves variables and quotes as they
-//! are. In RUN, CMD, ENTRYPOINT and SHELL, arguments are plain text. Each error names the wrong text
-//! and what is expected. For a mistyped keyword or flag, the error suggests the nearest known word.
+//! are. In RUN, CMD, ENTRYPOINT and SHELL, arguments are plain text. Each error names the wrong
+//! text and what is expected. For a mistyped keyword or flag, the error suggests the nearest known
+//! word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};

@@ -2,10 +2,10 @@
 //! `iptables-restore --noflush`, and one of `ip6tables-restore` for IPv6. The tool commits each
 //! table of the text separately (COMMIT): the kernel applies its lines completely or not at all.
 //!
-//! A line `:CHAIN - [0:0]` creates the chain or empties it. The text that makes or removes all rules
-//! depends on the present rules. If another program or state root makes one of its lines impossible
-//! before the kernel gets the text (for example, by creating the chain of a `-N`), the kernel
-//! refuses that table, and `change` tries again with the new rules.
+//! A line `:CHAIN - [0:0]` creates the chain or empties it. The text that makes or removes all
+//! rules depends on the present rules. If another program or state root makes one of its lines
+//! impossible before the kernel gets the text (for example, by creating the chain of a `-N`), the
+//! kernel refuses that table, and `change` tries again with the new rules.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
