@@ -214,10 +214,10 @@ fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     }
 }
 
-/// The name that the user chose for a bridge. Fails if the name is bad, or if a link or another
-/// network's record has it already. Docker uses an existing bridge. mydocker refuses it, because
-/// the bridge's other ports would be on the network too, and `network rm` could not know whether to
-/// remove the bridge.
+/// The name that the user chose for a bridge. Fails if the name is bad, if a link or another
+/// network's record has the name already, or if `alias` is too long. Docker uses an existing
+/// bridge. mydocker refuses it, because the bridge's other ports would be on the network too, and
+/// `network rm` could not know whether to remove the bridge.
 fn free_bridge_name(
     socket: &mut Socket,
     alias: &str,

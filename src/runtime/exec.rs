@@ -3,8 +3,8 @@
 //! The container's pidfd is checked against the recorded start time, so a reused PID is never
 //! entered. A helper process (the go-between) keeps only the process's streams and a few
 //! descriptors of its own. It joins the container's cgroups and namespaces, and takes the program's
-//! user, capabilities and filter. Only then it forks the process that the container can see, so
-//! even a tracer finds nothing of the host there (CVE-2016-9962, CVE-2024-21626).
+//! user, capabilities and filter. After these steps it forks the process that the container can
+//! see, so even a tracer finds nothing of the host there (CVE-2016-9962, CVE-2024-21626).
 //!
 //! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI runtime)
 //! the helper ends at once, and the caller or a subreaper above it becomes the parent (prctl(2)).

@@ -155,8 +155,8 @@ pub struct Process {
 pub struct Capabilities {
     /// The bounding set.
     pub bounding: u64,
-    /// The part of the bounding set that is not permitted. It counts under `no_new_privileges`:
-    /// otherwise execve(2) permits root the whole bounding set.
+    /// The part of the bounding set that is not permitted. It has an effect only with
+    /// `no_new_privileges`: otherwise execve(2) permits root the whole bounding set.
     pub not_permitted: u64,
     pub inheritable: u64,
     pub ambient: u64,

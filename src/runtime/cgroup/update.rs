@@ -17,9 +17,9 @@ use super::{Directory, Plan, v1, v2};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec;
 
-/// The largest number of lists of the container's processes that are read while the processes are
-/// moved. A child of a moved process starts in the new directory, so the second list normally has
-/// no new process.
+/// The maximum number of rounds that list the container's processes and move the new ones. A child
+/// of a moved process starts in the new directory, so the second round normally finds no process to
+/// move.
 const MAX_PASSES: u32 = 64;
 
 /// The planned changes.
