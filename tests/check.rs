@@ -2,7 +2,7 @@
 //! repairs it.
 //!
 //! Each test makes the damage by hand: it deletes, truncates or adds files in the state
-//! directories. `tests/crash.rs` makes damage by real kills.
+//! directories, or kills a monitor. `tests/crash.rs` kills at random moments.
 
 mod support;
 

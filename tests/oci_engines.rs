@@ -1,7 +1,7 @@
 //! Engines with mydocker as their OCI runtime: Podman, Docker and containerd from Debian's
 //! packages, driven by their usual clients; containerd also by the Kubernetes interface (CRI). Each
-//! has its state in the test's directory and its daemon on a socket there. Docker and containerd
-//! run in the test's own network namespace.
+//! has its state, and the socket of its daemon, in the test's directory. Docker and containerd run
+//! in the test's own network namespace.
 //!
 //! Not tested: a kubelet and k3s, which Debian does not have; CRI's streams; cgroups by systemd,
 //! which `tests/host` tests with systemd as PID 1.

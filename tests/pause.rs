@@ -1,7 +1,7 @@
 //! pause and unpause, the state of a paused container, and the output of top and stats.
 //!
-//! The freezer of cgroup v1 or v2 stops the processes. A paused container must still answer every
-//! command that needs no running process.
+//! The freezer of cgroup v1 or v2 stops the processes. Commands that need none of the container's
+//! processes must still work.
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! `run` of `true`: the whole cost of a container.
 //!
 //! The program ends at once, so the time is that of making and removing the container. `floor`
-//! measures what the kernel itself needs for the same steps.
+//! measures the least that the kernel itself needs for a container.
 
 use super::floor::Floor;
 use super::peers::{Bench, CRUN, PODMAN, RUNC, US};

@@ -1,7 +1,7 @@
 //! Certificates of a test authority, made by openssl.
 //!
 //! The relay ends TLS in front of a registry that speaks plain HTTP. The certificates are valid for
-//! 30 days; the host does not trust their authority.
+//! 30 days unless a test gives the dates; the host does not trust their authority.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
