@@ -1,5 +1,5 @@
 //! `up` in the foreground: starts the project, prints the logs of its containers, and stops the
-//! containers when the user asks for it or when a container of `Ends` ends.
+//! containers when the user asks for it or, if `Ends` says so, when one of them ends.
 //!
 //! One loop in one thread does all of this. The first SIGINT or SIGTERM stops the containers in
 //! order, in a child process, so that the loop still prints their logs. Each later signal kills the
@@ -44,9 +44,10 @@ pub struct Foreground<'a> {
 }
 
 impl Foreground<'_> {
-    /// Runs until all containers have ended. Returns the exit status: with `status_of`, that of
-    /// this service's container. Otherwise, if a container or a signal stopped the project, returns
-    /// the container's status, or 128 plus the signal's number; in all other cases, 0.
+    /// Runs until all containers whose logs it follows have ended. Returns the exit status: with
+    /// `status_of`, that of this service's container. Otherwise, if a container or a signal stopped
+    /// the project, returns the container's status, or 128 plus the signal's number; in all other
+    /// cases, 0.
     pub fn run(mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
         let signals = signal::receive([Signal::INT, Signal::TERM]).context(|| "receive signals")?;
         let (mut pause, mut asked, mut status) = (Duration::from_millis(1), 0, 0);

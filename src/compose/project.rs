@@ -232,9 +232,9 @@ impl Project {
         self.resource(section, grant.get_text("source")?)
     }
 
-    /// Completes a service: adds the variables of its env files, the labels of its label files, and
-    /// the default network. A variable without a value gets the value that it has in the process's
-    /// environment or in `.env`.
+    /// Completes a service: adds the missing keys of `depends_on`, the variables of its env files,
+    /// the labels of its label files, and the default network if it has no network. A variable
+    /// without a value gets the value that it has in the process's environment or in `.env`.
     fn complete(&self, mut node: Node) -> Result<Node> {
         if let Some(mut depends_on) = node.get("depends_on").cloned() {
             add_needs(&mut depends_on);
@@ -353,7 +353,7 @@ impl Project {
         Ok(Service { name, node, profiles, depends_on, scale, hash })
     }
 
-    /// Sorts services so that each comes after the services that it depends on. Fails if a
+    /// Sorts services so that each comes after the services that it depends on. Fails if a required
     /// dependency does not exist or is disabled, and if dependencies form a circle.
     fn in_order(&self, mut waiting: Vec<Service>) -> Result<Vec<Service>> {
         for service in &waiting {

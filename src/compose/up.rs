@@ -93,7 +93,7 @@ struct Making<'a> {
 struct Done {
     service: String,
     ids: Vec<ContainerId>,
-    /// True if one of its containers was made again or started.
+    /// True if this `up` started one of its containers.
     changed: bool,
 }
 

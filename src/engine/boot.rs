@@ -3,8 +3,8 @@
 //!
 //! `boot` restores the networks and starts containers by their restart policy; a second call
 //! changes nothing. Containers of compose projects start in the order of their dependencies. `halt`
-//! stops all containers in parallel within one timeout. There is no daemon, so without these two
-//! calls no container starts at boot.
+//! stops all containers in parallel within one timeout. There is no daemon, so without the call of
+//! `boot` no container starts with the host.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};

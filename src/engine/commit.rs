@@ -58,7 +58,8 @@ impl Engine {
         committed
     }
 
-    /// Commits a container that does not run, or whose processes are frozen.
+    /// Commits the container. If it runs, the caller has frozen its processes, unless the user gave
+    /// `--pause=false`.
     fn commit_held(
         &self,
         record: &Record,

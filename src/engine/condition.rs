@@ -2,8 +2,9 @@
 //!
 //! During a transition a container's files are incomplete: its record is being made, its program is
 //! being started, its program has ended and its monitor cleans up, or `--rm` removes it. A command
-//! that finds a container in a transition waits for the next condition and uses that. Each wait has
-//! a limit. `ps` reads many containers and waits only briefly.
+//! that finds a container in a transition waits for the next condition and uses that. The waits
+//! have limits, except that of a `stop` without a timeout. `ps` reads many containers and waits
+//! only briefly.
 
 use std::time::{Duration, Instant};
 

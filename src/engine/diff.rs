@@ -38,8 +38,8 @@ impl Engine {
         self.unless_gone(&record.id, name, compared)
     }
 
-    /// Calls `report` for each change of the container. Returns what the runtime changed in the
-    /// container's upper directory.
+    /// Calls `report` for each change of the container. Returns what `commit` must know besides the
+    /// upper directory itself.
     pub(super) fn compare(
         &self,
         record: &Record,

@@ -380,7 +380,8 @@ fn is_on(endpoint: &Endpoint, network: &Network) -> bool {
     endpoint.network == network.name
 }
 
-/// Returns an image's layers from the top down, and the instructions of its history that made them.
+/// Returns an image's history from the top down: its layers, each with the instruction that made
+/// it, and the instructions that made no layer.
 fn layers(images: &ImageStore, image: &Image) -> Result<Vec<Fact>> {
     let mut diff_ids = image.config.diff_ids.iter();
     let mut facts = Vec::new();

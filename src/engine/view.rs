@@ -295,7 +295,8 @@ pub struct VolumeView {
     pub name: String,
     /// The directory of the volume's files on the host.
     pub mountpoint: String,
-    /// True if a container uses the volume, running or not.
+    /// True if a container uses the volume, running or not. Also true if the containers were not
+    /// searched.
     pub is_used: bool,
     /// `None` unless the caller requested it.
     pub usage: Option<VolumeUsage>,

@@ -331,7 +331,7 @@ fn print(values: &[Value], limit: usize) -> Result<String, String> {
     Ok(out)
 }
 
-/// Appends a value as `print` prints it, unless `out` has more than `limit` bytes.
+/// Appends a value as `print` prints it. Fails if `out` then has more than `limit` bytes.
 fn push_within(out: &mut String, value: &Value, limit: usize) -> Result<(), String> {
     match value {
         Value::Missing => out.push_str("<nil>"),

@@ -1,9 +1,9 @@
 //! The data of a template: documents as `inspect` prints them, rows of a listing, and Go's scalars.
 //!
-//! The engine builds documents from these values and not from JSON, because Docker's users see
-//! facts that JSON cannot express. A struct keeps the order of its fields. A missing field of a
-//! struct is an error, but a missing key of a map is `<no value>`. A nil slice is `[]`, but `null`
-//! in JSON. JSON leaves out some fields.
+//! Documents and rows are made of these values and not of JSON, because Docker's users see facts
+//! that JSON cannot express. A struct keeps the order of its fields. A missing field of a struct is
+//! an error, but a missing key of a map is `<no value>`. A nil slice is `[]`, but `null` in JSON.
+//! JSON leaves out some fields.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
