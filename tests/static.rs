@@ -1,7 +1,7 @@
 //! The binary is static, on this machine's architecture and on 64-bit Arm.
 //!
-//! One file must run on any Linux, so it may need no interpreter and no shared library. `tests/host`
-//! also runs the Arm binary; the other tests run that of this machine alone.
+//! One file must run on any Linux, so it may need no interpreter and no shared library.
+//! `tests/host` also runs the Arm binary; the other tests run that of this machine alone.
 
 mod support;
 

@@ -229,7 +229,7 @@ fn open_below(
     shown: impl FnOnce() -> PathBuf,
 ) -> Result<Option<File>> {
     // Call openat(2) directly: musl's open(3), which std calls, also sets close-on-exec by
-    // fcntl(2), for kernels before 2.6.23. `ps` opens two to four files for each container.
+    // fcntl(2), for kernels before 2.6.23. `ps` opens several files for each container.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(directory, path, flags, Mode::empty());
     match rustix::io::retry_on_intr(open) {
