@@ -113,8 +113,8 @@ fn archives_as_context_stay_in_the_workplace() {
     }
 }
 
-/// An archive of 100 kB unpacks to 3 GB, as the source of ADD and as the context, on a disk of
-/// 100 MB. Each build prints one error, and leaves the disk as it was.
+/// An archive of less than 1 MiB unpacks to 3 GB, as the source of ADD and as the context, on a
+/// disk of 100 MB. Each build prints one error, and leaves the disk as it was.
 #[test]
 fn a_decompression_bomb_leaves_the_disk_as_it_was() {
     let host = Host::new();

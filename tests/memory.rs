@@ -392,7 +392,8 @@ fn an_archive_of_many_members() {
     load.within(HOSTILE_KIB).refused("more than");
 }
 
-/// The directory has names of 250 bytes, and more hard links than the commands remember.
+/// The directory has names of 250 bytes, more of them than a walk keeps in memory, and every file
+/// has two hard links.
 #[test]
 fn a_directory_of_many_long_names() {
     let host = Host::with_busybox();

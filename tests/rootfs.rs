@@ -48,7 +48,7 @@ fn a_container_of_an_image_has_an_empty_dockerenv() {
             [&["run", "--rm", "--net", "none", "--read-only", image], &stat[..]].concat(),
         )
         .stdout("regular empty file 755 0\n");
-        // As with Docker, the file is no change of the container, and an export has it.
+        // As with Docker, the file is no change of the container, and `cp` finds it.
         host.mydocker(["create", "--name", image, image, "true"]);
         host.mydocker(["diff", image]).stdout("");
         host.mydocker(["cp", &format!("{image}:/.dockerenv"), "-"]).exits(0);

@@ -306,8 +306,8 @@ stored_flat! {
 }
 
 stored_flat! {
-    /// The mounts at and below a mount's source that the container sees. The options and the record
-    /// share this group.
+    /// The part of a mount's source that the container sees, and the mounts at and below the
+    /// source. The options and the record share this group.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct MountAccess {
         pub propagation: Propagation => optional,
