@@ -1,4 +1,5 @@
-//! The `--filter`s that all prunes have: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`.
+//! The `--filter`s of the prunes: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`. `builder
+//! prune` accepts only `until`.
 //!
 //! As in Docker, an object is removed only if it passes every filter. An unknown filter is an
 //! error, because ignoring it would remove more than the user wants. Docker refuses `until` for
@@ -12,7 +13,7 @@ use crate::units::parse_moment;
 
 /// The help text of `--filter`.
 pub const DOC: &str = "Remove only matches of until=, label= or label!=";
-/// The keys that every prune has, for errors.
+/// The keys of a prune that has no keys of its own, for errors.
 pub const KNOWN: &str = "label until";
 
 /// All `--filter`s of one prune.

@@ -104,7 +104,8 @@ pub fn parse_device_rule(text: &str) -> Result<DeviceRule> {
     };
     let number = |text: &str| match text {
         "*" => Ok(None),
-        // The kernel's device numbers have 12 bits for the major and 20 for the minor number.
+        // The kernel's minor numbers have 20 bits. Its major numbers have 12; a larger one matches
+        // no device.
         _ => parse_number(text, 0, (1 << 20) - 1).map(Some).map_err(|_| wrong()),
     };
     let (major, minor) = numbers.split_once(':').ok_or_else(wrong)?;

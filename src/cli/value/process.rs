@@ -114,7 +114,7 @@ pub fn parse_link(text: &str) -> Result<(String, String)> {
     Ok((name.to_owned(), alias.to_owned()))
 }
 
-/// Parses an absolute directory inside the container; `.` and `..` are removed.
+/// Parses an absolute directory inside the container, and resolves `.` and `..` in its text.
 pub fn parse_workdir(text: &str) -> Result<String> {
     if !text.starts_with('/') {
         fail!("bad working directory '{text}': it must be absolute");

@@ -3,10 +3,10 @@
 //! Order on disk: run directory with its lock, container directory, name, lease of user IDs,
 //! volumes, config.json. The lock is held until the end, so that no other command takes the
 //! container for an abandoned one. With config.json the container exists. If the process dies
-//! before that, the next user of the name or of the IDs takes them over, `system check` removes the
-//! directories, and new volumes stay. `checks` refuses options that contradict each other, `mounts`
-//! finds the missing volumes, `content` writes secrets and configs, `record` computes the record,
-//! `undo` removes an incomplete container.
+//! before that, the next user of the name or of the IDs takes them over, and `system check
+//! --repair` removes everything except new volumes. `checks` refuses options that contradict each
+//! other, `mounts` finds the missing volumes, `content` writes secrets and configs, `record`
+//! computes the record, `undo` removes an incomplete container.
 
 mod checks;
 mod content;
