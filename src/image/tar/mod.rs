@@ -19,7 +19,7 @@ use crate::error::{Context, Error, Result, fail};
 pub use header::Extent;
 use header::Header;
 use pax::Records;
-pub use writer::{Writer, check_name};
+pub use writer::{Writer, check_name, one_file};
 
 /// The size of a block, in bytes.
 pub const BLOCK: usize = 512;

@@ -5,7 +5,7 @@
 //! maps of files with holes (GNU's PAX format 1.0, which Go reads too). Times are written in whole
 //! seconds, as Docker writes them: fractions would cost a kilobyte for each entry.
 
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 
 use super::pax::push_record;
 use super::{BLOCK, Entry, Kind, MAX_PATH};
@@ -15,6 +15,8 @@ use crate::error::{Context, Result, fail};
 const MAX_OCTAL_7: u64 = 0o777_7777;
 const MAX_OCTAL_11: u64 = 0o777_7777_7777;
 const NAME_LENGTH: usize = 100;
+/// The zeroes at an archive's end.
+const END_MARK: usize = 2 * BLOCK;
 
 /// Writes one archive to `output`.
 pub struct Writer<W> {
@@ -35,6 +37,67 @@ impl<W: Write> Writer<W> {
     /// holes only its extents.
     pub fn begin(&mut self, entry: &Entry) -> Result<()> {
         self.end()?;
+        let Headers { blocks, data, padding } = Headers::of(entry);
+        self.write(&blocks)?;
+        self.left = data;
+        self.padding = padding;
+        Ok(())
+    }
+
+    /// Writes a piece of the current entry's data. Bytes beyond the header's size are dropped.
+    pub fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        let fitting = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.write(&bytes[..fitting])?;
+        self.left -= fitting as u64;
+        Ok(())
+    }
+
+    /// Ends the current entry. If the file has become shorter since its header was written, zeroes
+    /// fill the rest.
+    fn end(&mut self) -> Result<()> {
+        const ZEROES: [u8; 8192] = [0; 8192];
+        while self.left > 0 {
+            self.data(&ZEROES)?;
+        }
+        let padding = std::mem::take(&mut self.padding);
+        self.write(&ZEROES[..padding])
+    }
+
+    /// Writes the end mark and returns the output.
+    pub fn finish(mut self) -> Result<W> {
+        self.end()?;
+        self.write(&[0; END_MARK])?;
+        self.output.flush().context(|| "write the archive")?;
+        Ok(self.output)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.write_all(bytes).context(|| "write the archive")
+    }
+}
+
+/// Returns an archive of one file that root owns, dated 1970: the same data gives the same bytes.
+/// `data` is read as the archive is read, so it must have `size` bytes.
+pub fn one_file(name: &str, mode: u32, size: u64, data: impl Read) -> impl Read {
+    let entry = Entry { mode, size, ..Entry::empty(name.as_bytes(), Kind::File) };
+    let Headers { blocks, padding, .. } = Headers::of(&entry);
+    let end = vec![0; padding + END_MARK];
+    Cursor::new(blocks).chain(data.take(size)).chain(Cursor::new(end))
+}
+
+/// What stands around the data of one entry.
+struct Headers {
+    /// All blocks before the data: the ustar header, a PAX header if the entry needs one, and the
+    /// map of a file with holes.
+    blocks: Vec<u8>,
+    /// The bytes of the data.
+    data: u64,
+    /// The zeroes after the data up to the next block.
+    padding: usize,
+}
+
+impl Headers {
+    fn of(entry: &Entry) -> Headers {
         let mut header = Header::new(entry);
         let mut records = Vec::new();
         if entry.path.len() > NAME_LENGTH || entry.sparse.is_some() {
@@ -85,47 +148,16 @@ impl<W: Write> Writer<W> {
         for (name, value) in &entry.xattrs {
             push_record(&mut records, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
         }
+        let mut blocks = Vec::new();
         if !records.is_empty() {
-            self.write(&Header::pax(&entry.path, records.len()).finish())?;
+            blocks.extend_from_slice(&Header::pax(&entry.path, records.len()).finish());
             records.resize(records.len().next_multiple_of(BLOCK), 0);
-            self.write(&records)?;
+            blocks.append(&mut records);
         }
-        self.write(&header.finish())?;
-        self.write(&map)?;
-        self.left = data;
-        self.padding = (stored.wrapping_neg() % BLOCK as u64) as usize;
-        Ok(())
-    }
-
-    /// Writes a piece of the current entry's data. Bytes beyond the header's size are dropped.
-    pub fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        let fitting = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.write(&bytes[..fitting])?;
-        self.left -= fitting as u64;
-        Ok(())
-    }
-
-    /// Ends the current entry. If the file has become shorter since its header was written, zeroes
-    /// fill the rest.
-    fn end(&mut self) -> Result<()> {
-        const ZEROES: [u8; 8192] = [0; 8192];
-        while self.left > 0 {
-            self.data(&ZEROES)?;
-        }
-        let padding = std::mem::take(&mut self.padding);
-        self.write(&ZEROES[..padding])
-    }
-
-    /// Writes the end mark and returns the output.
-    pub fn finish(mut self) -> Result<W> {
-        self.end()?;
-        self.write(&[0; 2 * BLOCK])?;
-        self.output.flush().context(|| "write the archive")?;
-        Ok(self.output)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.output.write_all(bytes).context(|| "write the archive")
+        blocks.extend_from_slice(&header.finish());
+        blocks.append(&mut map);
+        let padding = (stored.wrapping_neg() % BLOCK as u64) as usize;
+        Headers { blocks, data, padding }
     }
 }
 
@@ -265,5 +297,16 @@ mod tests {
         let (read, data) = round(&sparse, b"abcde");
         assert_eq!(format!("{read:?}"), format!("{sparse:?}"));
         assert_eq!(data, b"abcde");
+    }
+
+    #[test]
+    fn an_archive_of_one_file() {
+        let mut bytes = Vec::new();
+        one_file("hello", 0o755, 5, &b"12345 and more"[..]).read_to_end(&mut bytes).unwrap();
+        let entry = Entry { mode: 0o755, size: 5, ..Entry::empty(b"hello", Kind::File) };
+        let mut writer = Writer::new(Vec::new());
+        writer.begin(&entry).unwrap();
+        writer.data(b"12345").unwrap();
+        assert_eq!(bytes, writer.finish().unwrap());
     }
 }
