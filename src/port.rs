@@ -117,7 +117,6 @@ impl FromStr for Publish {
     /// on any other text.
     fn from_str(text: &str) -> Result<Publish> {
         let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let protocol = protocol.parse::<Protocol>()?;
         let bad = || Error::new(format!("bad port '{text}': write [IP:][HOST:]PORT[/tcp|udp]"));
         let (address, rest) = match rest.strip_prefix('[') {
             Some(rest) => {
@@ -135,24 +134,35 @@ impl FromStr for Publish {
             Some("") | None => None,
             Some(address) => Some(address.parse().map_err(|_| bad())?),
         };
-        let (host, container) = match rest.split_once(':') {
-            // As in Docker, port 0 means any free port.
-            Some(("" | "0", container)) => (None, container),
-            Some((host, container)) => (Some(PortRange::parse(host)?), container),
-            None => (None, rest),
+        let (host, container) = rest.split_once(':').unwrap_or(("", rest));
+        Publish::of_parts(address, host, container, protocol)
+    }
+}
+
+impl Publish {
+    /// Makes a request of parts that a user wrote apart. As in Docker, an empty `host` or port 0
+    /// means any free port. Fails for a bad port or protocol, and for ranges that do not fit.
+    pub fn of_parts(
+        address: Option<IpAddr>,
+        host: &str,
+        container: &str,
+        protocol: &str,
+    ) -> Result<Publish> {
+        let protocol = protocol.parse::<Protocol>()?;
+        let host = match host {
+            "" | "0" => None,
+            host => Some(PortRange::parse(host)?),
         };
         let container = PortRange::parse(container)?;
         if let Some(host) = host
             && host.len() != container.len()
             && container.len() != 1
         {
-            fail!("bad ports '{text}': {host} and {container} have different lengths");
+            fail!("bad ports '{host}:{container}': the two ranges have different lengths");
         }
         Ok(Publish { address, host, container, protocol })
     }
-}
 
-impl Publish {
     /// Splits the request into one request for each port of the container.
     pub fn each(&self) -> impl Iterator<Item = Publish> + '_ {
         let is_paired = |host: &PortRange| host.len() == self.container.len();

@@ -178,6 +178,14 @@ fn mistakes_are_reported_by_file_line_and_key() {
         ),
         ("services:\n  a: {image: x, mem_limit: 1x}", "c.yaml:2: memory: bad size '1x'"),
         ("services:\n  a: {image: x, ports: [a]}", "c.yaml:2: bad port 'a'"),
+        (
+            "services:\n  a: {image: x, ports: [{target: 80, published: 1:2}]}",
+            "c.yaml:2: ports: bad port '1:2'",
+        ),
+        (
+            "services:\n  a: {image: x, ports: [{target: 80, host_ip: x}]}",
+            "c.yaml:2: ports.host_ip: 'x' is no IP address",
+        ),
         ("services:\n  a: {image: x, networks: [n]}", "no such network: n; declare it"),
         ("services:\n  a: {image: x, depends_on: [b]}", "depends on b, which does not exist"),
         (

@@ -13,9 +13,11 @@ use super::bases::built_before;
 use super::files::read_bytes;
 use super::node::{Node, Place, Value};
 use super::project::{Project, Service};
+use crate::address::Ip;
 use crate::engine::options::{CreateOptions, FileOption, INTERFACE_NAME, ImageName};
 use crate::error::{Context, Result, fail};
 use crate::order;
+use crate::port::Publish;
 use crate::units::parse_duration_ns;
 
 /// The most bytes of a secret or config that is copied into a container.
@@ -159,7 +161,6 @@ pub fn settings(project: &Project, service: &Service) -> Result<Vec<Setting>> {
     }
     settings.deploy(node)?;
     settings.blkio(node);
-    settings.ports(node)?;
     settings.mounts(project, node);
     settings.networks(project, service)?;
     Ok(settings.list)
@@ -321,33 +322,6 @@ impl Settings {
                 self.add(rate, flag, format!("{}:{}", part("path"), part("rate")));
             }
         }
-    }
-
-    fn ports(&mut self, node: &Node) -> Result<()> {
-        for port in node.elements_of("ports") {
-            let part = |key: &str| port.get_text(key).unwrap_or_default();
-            // On a single host, both modes are the same.
-            if let Some(mode) = port.given("mode")
-                && !["host", "ingress"].contains(&mode.as_text())
-            {
-                return Err(mode.wrong("ports.mode: write host or ingress"));
-            }
-            let (address, published) = (part("host_ip"), part("published"));
-            let mut text = match address {
-                "" => String::new(),
-                _ if address.contains(':') => format!("[{address}]:"),
-                _ => format!("{address}:"),
-            };
-            if !published.is_empty() || !address.is_empty() {
-                text.push_str(published);
-                text.push(':');
-            }
-            text.push_str(part("target"));
-            text.push('/');
-            text.push_str(part("protocol"));
-            self.add(port, "publish", text);
-        }
-        Ok(())
     }
 
     fn mounts(&mut self, project: &Project, node: &Node) {
@@ -609,6 +583,34 @@ pub fn image_text(project: &Project, service: &Service) -> String {
         Some(named) => named.to_owned(),
         None => format!("{}-{}", project.name, service.name),
     }
+}
+
+/// Returns the published ports of a service, which the file has in parts. Fails for a part that is
+/// no address, port or protocol.
+pub fn ports(node: &Node) -> Result<Vec<Publish>> {
+    let publish = |port: &Node| {
+        // On a single host, both modes are the same.
+        if let Some(mode) = port.given("mode")
+            && !["host", "ingress"].contains(&mode.as_text())
+        {
+            return Err(mode.wrong("ports.mode: write host or ingress"));
+        }
+        let address = match port.given("host_ip").filter(|address| !address.as_text().is_empty()) {
+            Some(address) => {
+                let parsed = address.as_text().parse::<Ip>();
+                Some(
+                    parsed
+                        .map_err(|error| address.wrong(format_args!("ports.host_ip: {error}")))?,
+                )
+            }
+            None => None,
+        };
+        let address = address.map(|Ip(address)| address);
+        let part = |key: &str| port.get_text(key).unwrap_or_default();
+        Publish::of_parts(address, part("published"), part("target"), part("protocol"))
+            .map_err(|error| port.wrong(format_args!("ports: {error}")))
+    };
+    node.elements_of("ports").iter().map(publish).collect()
 }
 
 /// Sets the command, and the values that no flag of `run` can express: an entrypoint of several

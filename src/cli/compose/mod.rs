@@ -26,7 +26,9 @@ use crate::compose::files::Choice;
 use crate::compose::members::{Member, Session, of_services, one};
 use crate::compose::node::Node;
 use crate::compose::project::{Project, Service};
-use crate::compose::settings::{Setting, files, image, network_settings, set_commands, settings};
+use crate::compose::settings::{
+    Setting, files, image, network_settings, ports, set_commands, settings,
+};
 use crate::engine::Engine;
 use crate::engine::options::{CreateOptions, NetworkOptions};
 use crate::error::{Result, fail};
@@ -244,6 +246,7 @@ fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptio
     if let Some(name) = service.node.given("container_name") {
         name.convert(|text| parse_container_name(text).map(drop))?;
     }
+    options.publish = ports(&service.node)?;
     set_commands(&mut options, &service.node)?;
     options.files = files(project, service)?;
     // `compose up` starts a container with no client at its stdin.

@@ -13,7 +13,7 @@ use super::http::{
 };
 use super::proxy::{Proxies, Proxy};
 use super::tls::Trust;
-use super::url::{Origin, Url};
+use super::url::{Host, Origin, Url};
 use crate::error::{Context, Error};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -212,7 +212,10 @@ impl Connector {
     fn dial(&self, origin: &Origin) -> Attempt<Box<dyn Stream>> {
         let host = origin.host_and_port();
         let unreachable = |error: Error| Failure { error, cause: Cause::Unreachable };
-        let addresses = (origin.host.as_str(), origin.port).to_socket_addrs();
+        let addresses = match &origin.host {
+            Host::Name(name) => (name.as_str(), origin.port).to_socket_addrs(),
+            Host::Address(address) => Ok(vec![(*address, origin.port).into()].into_iter()),
+        };
         let addresses = addresses.context(|| format!("find the address of {}", origin.host));
         let mut last = Error::new(format!("{} has no address", origin.host));
         for address in addresses.map_err(unreachable)?.take(MAX_ADDRESSES) {

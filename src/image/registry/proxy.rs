@@ -4,10 +4,10 @@
 //! through a proxy. Only http and https proxies are supported. Errors never contain a proxy's
 //! value, which may hold a password.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::basic::basic_of;
-use super::url::{Origin, Url};
+use super::url::{Host, Origin, Url};
 use crate::error::{Result, fail};
 
 /// One proxy: its address and its credentials.
@@ -60,23 +60,28 @@ impl Proxies {
 /// Whether an entry of NO_PROXY (`*`, a domain, an address or a range, with or without a port)
 /// includes `origin`.
 fn matches(entry: &str, origin: &Origin) -> bool {
-    if entry == "*" || entry == origin.host {
+    if entry == "*" {
         return true;
     }
-    if let Ok(address) = origin.host.parse::<IpAddr>()
-        && let Some((network, bits)) = entry.split_once('/')
-    {
-        return in_range(address, network, bits);
-    }
+    let host = match &origin.host {
+        Host::Address(address) => {
+            let is_listed = entry.parse() == Ok(*address)
+                || entry.parse() == Ok(SocketAddr::new(*address, origin.port));
+            let range = entry.split_once('/');
+            return is_listed
+                || range.is_some_and(|(network, bits)| in_range(*address, network, bits));
+        }
+        Host::Name(name) => name,
+    };
     let name = match entry.rsplit_once(':') {
         Some((name, port)) if port.parse() == Ok(origin.port) => name,
-        Some((_, port)) if port.parse::<u16>().is_ok() && !entry.contains("::") => return false,
+        Some((_, port)) if port.parse::<u16>().is_ok() => return false,
         _ => entry,
     };
     let name = name.strip_prefix("*.").unwrap_or(name);
     let domain = name.strip_prefix('.').unwrap_or(name);
-    let below = origin.host.strip_suffix(domain).is_some_and(|left| left.ends_with('.'));
-    origin.host == name || !domain.is_empty() && below
+    let below = host.strip_suffix(domain).is_some_and(|left| left.ends_with('.'));
+    host == name || !domain.is_empty() && below
 }
 
 fn in_range(address: IpAddr, network: &str, bits: &str) -> bool {
@@ -133,7 +138,11 @@ mod tests {
     fn the_environment_as_go_reads_it() {
         let proxies = Proxies::read(&|name| match name {
             "HTTPS_PROXY" => Some("http://me:p%40ss@proxy.example:3128/".into()),
-            "NO_PROXY" => Some("inner.example, .dot.example,10.0.0.0/8,reg.example:5000".into()),
+            "NO_PROXY" => Some(
+                "inner.example, .dot.example,10.0.0.0/8,reg.example:5000,192.0.2.1,192.0.2.2:5000,\
+                 fd00::1,[fd00::2]:5000,fd01::/16"
+                    .into(),
+            ),
             _ => None,
         })
         .unwrap();
@@ -149,10 +158,21 @@ mod tests {
             "https://a.dot.example",
             "https://10.1.2.3",
             "https://reg.example:5000",
+            "https://192.0.2.1",
+            "https://192.0.2.2:5000",
+            "https://[fd00:0::1]",
+            "https://[fd00::2]:5000",
+            "https://[fd01:0::9]",
         ] {
             assert_eq!(proxies.of(&origin(direct)), None, "{direct}");
         }
-        for through in ["https://11.1.2.3", "https://notinner.example", "https://dot.example"] {
+        for through in [
+            "https://11.1.2.3",
+            "https://notinner.example",
+            "https://dot.example",
+            "https://192.0.2.2",
+            "https://[fd00::2]",
+        ] {
             assert!(proxies.of(&origin(through)).is_some(), "{through}");
         }
         let bad = Proxies::read(&|_| Some("socks5://x".into())).unwrap_err().to_string();

@@ -19,7 +19,7 @@ use rustls::{
 };
 
 use super::http::{Attempt, Cause, Failure, Stream};
-use super::url::Origin;
+use super::url::{Host, Origin};
 use super::verifier::{Accepted, Verifier, is_self_signed};
 use crate::error::{Context, Error, Result, fail};
 use crate::order;
@@ -44,7 +44,7 @@ pub struct Trust {
     /// Authorities from the command line, for every host of this command.
     ca_cert: Option<PathBuf>,
     /// The host whose certificate isn't checked.
-    unverified: Option<String>,
+    unverified: Option<Host>,
     /// Whether the command has the flags `--cacert` and `--tls-verify`, for errors.
     has_flags: bool,
     roots: OnceLock<RootCertStore>,
@@ -54,7 +54,7 @@ pub struct Trust {
 impl Trust {
     /// Returns the trust of this command: the `certs.d` directories, the file of `--cacert`, and
     /// the host that is not verified.
-    pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<String>) -> Trust {
+    pub fn new(certs: Vec<PathBuf>, ca_cert: Option<PathBuf>, unverified: Option<Host>) -> Trust {
         let (roots, configs) = (OnceLock::new(), Mutex::default());
         Trust { certs, ca_cert, unverified, has_flags: true, roots, configs }
     }
@@ -67,8 +67,11 @@ impl Trust {
     /// Starts TLS over `stream`. The handshake takes place when the first byte is read or written.
     /// Fails if a certificate file is damaged.
     pub fn wrap(&self, origin: &Origin, stream: Box<dyn Stream>) -> Attempt<Box<dyn Stream>> {
-        let name = ServerName::try_from(origin.host.clone());
-        let name = name.map_err(|_| Error::new(format!("bad host name '{}'", origin.host)))?;
+        let name = match &origin.host {
+            Host::Name(name) => ServerName::try_from(name.clone())
+                .map_err(|_| Error::new(format!("bad host name '{name}'")))?,
+            Host::Address(address) => ServerName::from(*address),
+        };
         let session = ClientConnection::new(self.config(origin)?, name);
         let session = session.map_err(|error| Error::new(error.to_string()))?;
         Ok(Box::new(StreamOwned::new(session, stream)))
@@ -103,7 +106,7 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| Error::new(error.to_string()))?;
-        let accepted = if self.unverified.as_deref() == Some(origin.host.as_str()) {
+        let accepted = if self.unverified.as_ref() == Some(&origin.host) {
             Accepted::Any
         } else {
             let roots = Arc::new(roots);

@@ -3,18 +3,26 @@
 //! its segments `.` and `..` are resolved (RFC 3986, section 5.2).
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::error::{Result, fail};
 
 /// The longest URL, in bytes. Signed URLs of blob stores have up to 2 KiB.
 const MAX_URL: usize = 16 << 10;
 
+/// The host of a URL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name in lower case.
+    Name(String),
+    Address(IpAddr),
+}
+
 /// The server of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     pub tls: bool,
-    /// The name or address of the host. An IPv6 address has no brackets.
-    pub host: String,
+    pub host: Host,
     pub port: u16,
 }
 
@@ -32,7 +40,7 @@ impl Origin {
     /// Returns `host[:port]` as in a `Host` header, without the port if it is the scheme's own.
     pub fn authority(&self) -> String {
         if self.port == if self.tls { 443 } else { 80 } {
-            bracketed(&self.host)
+            self.host.to_string()
         } else {
             self.host_and_port()
         }
@@ -40,18 +48,27 @@ impl Origin {
 
     /// Returns `host:port`.
     pub fn host_and_port(&self) -> String {
-        format!("{}:{}", bracketed(&self.host), self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Whether the host is this machine, judged by the name or address alone.
     pub fn is_loopback(&self) -> bool {
-        let address = self.host.parse::<std::net::IpAddr>();
-        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        match &self.host {
+            Host::Name(name) => name == "localhost",
+            Host::Address(address) => address.is_loopback(),
+        }
     }
 }
 
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+impl fmt::Display for Host {
+    /// Writes the host as in a URL: an IPv6 address has brackets (RFC 3986, section 3.2.2).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::Address(IpAddr::V4(address)) => address.fmt(f),
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
 }
 
 impl Url {
@@ -128,14 +145,19 @@ impl Origin {
     /// Parses `HOST[:PORT]`. Fails on a bad host or port.
     pub fn parse(tls: bool, authority: &str) -> Result<Origin> {
         let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => (host, port),
+        let in_brackets = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        let (host, port) = match in_brackets.map(|(host, port)| (host.parse(), port)) {
+            Some((Ok(address), port)) => (Host::Address(IpAddr::V6(address)), port),
             _ => {
                 let (host, port) =
                     authority.split_at(authority.find(':').unwrap_or(authority.len()));
                 if host.is_empty() || !host.bytes().all(named) {
                     fail!("bad host '{}' in a URL", authority.escape_debug());
                 }
+                let host = match host.parse() {
+                    Ok(address) => Host::Address(address),
+                    Err(_) => Host::Name(host.to_ascii_lowercase()),
+                };
                 (host, port)
             }
         };
@@ -152,7 +174,7 @@ impl Origin {
                 _ => fail!("bad port '{}' in a URL", digits.escape_debug()),
             },
         };
-        Ok(Origin { tls, host: host.to_ascii_lowercase(), port })
+        Ok(Origin { tls, host, port })
     }
 }
 
