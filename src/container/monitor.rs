@@ -349,7 +349,7 @@ struct Life<'a> {
     hooks: &'a mut dyn Hooks,
     process: fn(&Record) -> Result<Process>,
     before: Span,
-    /// The start of the present program, in nanoseconds since 1970; 0 if none runs.
+    /// The start of the last program, in nanoseconds since 1970; 0 before the first.
     started: i64,
     restarts: u32,
     /// The lock on state.json, which is released at the latest with the monitor's lock.

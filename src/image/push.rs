@@ -387,7 +387,7 @@ impl Write for Sending {
     fn flush(&mut self) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
         let sent = piece.is_empty() || self.sender.send(Ok(piece)).is_ok();
-        // The other side is gone, so fail as a pipe does.
+        // If the other side is gone, fail as a pipe does.
         let closed = || io::Error::from_raw_os_error(rustix::io::Errno::PIPE.raw_os_error());
         if sent { Ok(()) } else { Err(closed()) }
     }

@@ -576,7 +576,7 @@ fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// Calls `make`. If the name exists, first removes the file with that name.
+/// Calls `make`. If the name exists, removes what has that name and calls `make` again.
 fn replacing<T>(
     parent: BorrowedFd<'_>,
     name: &OsStr,

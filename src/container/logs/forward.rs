@@ -1,11 +1,12 @@
 //! Sends a container's lines to syslog or to the journal (`--log-driver syslog|journald`), in
 //! addition to the log file that `logs` reads.
 //!
-//! A line is one datagram. The format for syslog is `<PRIORITY>TAG[PID]: LINE` as in syslog(3), but
-//! without the time, or RFC 5424. The format for the journal is the journal's native protocol
-//! (systemd.journal-fields(7)). If the daemon was restarted, the next line connects again. A daemon
-//! that does not read delays the program by at most `PATIENCE` for each line, and not at all with
-//! `mode=non-blocking`. Such a line is then only in the log file.
+//! A line of at most `MAX_LINE` bytes is one datagram. The format for syslog is
+//! `<PRIORITY>TAG[PID]: LINE` as in syslog(3), but without the time, or RFC 5424. The format for
+//! the journal is the journal's native protocol (systemd.journal-fields(7)). If the daemon was
+//! restarted, the next line connects again. A daemon that does not read delays the program by at
+//! most `PATIENCE` for each line, and not at all with `mode=non-blocking`. Such a line is then only
+//! in the log file.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

@@ -138,7 +138,8 @@ impl Reader {
         Ok(newer.map(|file| Newer { file, adjoins: false }))
     }
 
-    /// Fails if a chunk of the log was damaged. All other chunks were read.
+    /// Fails if a chunk of the log was damaged. The rest of its file was not read, but all other
+    /// files were.
     pub fn check(&self) -> Result<()> {
         if self.damaged {
             fail!("{} is damaged: some of what it held is lost", self.path.display());
