@@ -80,8 +80,8 @@ pub static PULL: Command = Command {
     },
 };
 
-/// Parses the operand: an image, or with `--all-tags` a repository. Unless `quiet`, reports the tag
-/// of an image without one.
+/// Parses the operand: an image, or with `--all-tags` a repository. Unless `quiet`, reports the
+/// default tag if the name has no tag.
 fn reference(name: &str, all_tags: bool, quiet: bool) -> Result<Reference> {
     if all_tags {
         return Reference::parse_repository(name);

@@ -11,8 +11,7 @@ use super::scope::Scope;
 use crate::error::Result;
 use crate::suggest::hint;
 
-/// Returns the canonical form of a whole file. Fails for an unknown key and for a value of the
-/// wrong type.
+/// Returns the canonical form of a whole file. Fails if a key is unknown or a value is invalid.
 pub fn check(node: &Node, scope: &Scope) -> Result<Node> {
     canonical(node, &ROOT, scope, "")
 }
@@ -197,7 +196,7 @@ fn dict(node: &Node, path: &str) -> Result<Value> {
 }
 
 /// Splits a command line at blanks, with the quotes and backslashes of sh(1). Returns `None` if a
-/// quote is not closed. Variables are not replaced.
+/// quote is not closed or nothing follows a backslash. Variables are not replaced.
 pub fn split_words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use super::node::{Node, Value};
 use crate::error::{Result, fail};
 
-/// The deepest nesting of variables in defaults.
+/// The deepest nesting of variables.
 const MAX_DEPTH: usize = 16;
 /// The most bytes that a text may have after interpolation.
 const MAX_TEXT: usize = 1 << 20;

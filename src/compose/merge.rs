@@ -3,8 +3,8 @@
 //!
 //! Maps are merged by key, lists are joined, and scalars and commands are replaced. Entries of
 //! `ports`, `volumes` and similar lists are replaced if their identity in `schema` is the same.
-//! `!reset` removes a value, and `!override` replaces a value without merging. Variables are
-//! already replaced here.
+//! `!reset` removes a value, and `!override` replaces a value without merging. Variables were
+//! replaced before.
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind, ListOf};

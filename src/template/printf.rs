@@ -44,7 +44,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// Reads an explicit index such as `[2]`, if there is one. Go counts from 1. An index that
-    /// names no argument sets only `is_bad_index`.
+    /// names no argument sets `is_bad_index`.
     fn read_index(&mut self, chars: &mut Peekable<Chars<'_>>) {
         if chars.next_if_eq(&'[').is_none() {
             return;

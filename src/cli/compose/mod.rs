@@ -121,7 +121,7 @@ fn choice(call: &Invocation) -> Result<Choice, Failure> {
     Ok(choice)
 }
 
-/// Reads the project of a call and checks every value.
+/// Reads the project of a call and checks the values of its services and networks.
 fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     let project = Project::read(&choice(call)?, wanted)?;
     for name in &project.missing {
@@ -183,7 +183,7 @@ impl Opened {
     }
 
     /// Opens the project for a command that uses the settings of the services `wanted`, and checks
-    /// every value.
+    /// the values as `project` does.
     fn wanted(call: &Invocation, wanted: &[String]) -> Result<Opened, Failure> {
         Ok(Opened { project: project(call, wanted)?, engine: call.engine()? })
     }
