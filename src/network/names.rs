@@ -3,9 +3,11 @@
 //! over the image's files (`runtime::copies`), so its own changes reach no disk.
 //!
 //! There is no name server. Instead, each container's hosts file has a section for each of its
-//! networks. The section stands between two comments and lists the containers on the network. When
-//! a container joins or leaves the network or is renamed, the section is rewritten in the running
-//! containers' copies, under a lock. Other lines stay, also those that a user added.
+//! networks. The section begins with a comment that has its number of lines, and lists the
+//! containers on the network, the file's own container last: as in Docker, scripts find the
+//! container's address in the last line. When a container joins or leaves the network or is
+//! renamed, the section is rewritten in the running containers' copies, under a lock. Other lines
+//! stay, also those that a user added.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -117,24 +119,13 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
     owners.iter().filter_map(put).collect()
 }
 
-/// The lines of a network's section for the container `owner`. First comes the owner's address,
-/// with its host name and its names; then the other containers. If another container has a name
-/// that equals the owner's host name, the name stays with the owner's address.
+/// The lines of a network's section for the container `owner`. The other containers come first;
+/// last come the owner's addresses, IPv6 before IPv4, with its host name and its names. If another
+/// container has a name that equals the owner's host name, the name stays with the owner's address.
 fn section(leases: &[Lease], owner: &ContainerId) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
         leases.iter().partition(|lease| lease.owner == *owner);
-    for lease in &own {
-        let mut names = own_names(&lease.hostname);
-        for name in &lease.names {
-            if !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
-        if let Some(address) = lease.address {
-            let _ = writeln!(lines, "{address}\t{}", names.join(" "));
-        }
-    }
     let links = || own.iter().flat_map(|lease| &lease.links);
     let is_own = |name: &str| own.iter().any(|lease| own_names(&lease.hostname).contains(&name));
     for lease in others {
@@ -151,6 +142,18 @@ fn section(leases: &[Lease], owner: &ContainerId) -> String {
             let _ = writeln!(lines, "{address}\t{}", names.join(" "));
         }
     }
+    // The leases are sorted by address, IPv4 before IPv6.
+    for lease in own.iter().rev() {
+        let mut names = own_names(&lease.hostname);
+        for name in &lease.names {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        if let Some(address) = lease.address {
+            let _ = writeln!(lines, "{address}\t{}", names.join(" "));
+        }
+    }
     lines
 }
 
@@ -163,7 +166,8 @@ fn own_names(hostname: &str) -> Vec<&str> {
     }
 }
 
-/// Writes a section with only the container itself into the container's hosts file.
+/// Writes a section with only the container itself into the container's hosts file. `addresses` are
+/// in the order of the endpoint, IPv4 before IPv6.
 pub fn write_own_section(
     roots: &Roots,
     id: &ContainerId,
@@ -172,7 +176,7 @@ pub fn write_own_section(
     hostname: &str,
 ) -> Result<()> {
     let mut lines = String::new();
-    for address in addresses {
+    for address in addresses.iter().rev() {
         let _ = writeln!(lines, "{address}\t{}", own_names(hostname).join(" "));
     }
     write_section(roots, id, network, &lines)
@@ -252,26 +256,48 @@ fn open_directory(roots: &Roots, id: &ContainerId) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Replaces the lines of a network's section in `text` by `lines`. A new section comes last.
 fn splice(text: &str, network: &str, lines: &str) -> String {
-    let marks = |name: &str| (format!("# network {name}\n"), format!("# end of network {name}\n"));
-    let (mut begin, mut end) = marks(network);
-    if network == DEFAULT && !text.contains(&begin) {
-        let (former_begin, former_end) = marks(DEFAULT_BRIDGE);
-        // A container of an earlier version has the former name in its marks.
-        if text.contains(&former_begin) {
-            (begin, end) = (former_begin, former_end);
-        }
-    }
-    let (before, after) = match text.split_once(&begin) {
-        // If the mark at the section's end is missing, keep all text after the mark at its start.
-        Some((before, rest)) => (before, rest.split_once(&end).map_or(rest, |(_, after)| after)),
-        None => (text, ""),
-    };
+    let former = if network == DEFAULT { DEFAULT_BRIDGE } else { network };
+    let (before, after) = cut(text, network).or_else(|| cut(text, former)).unwrap_or((text, ""));
     let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
-    match lines {
-        "" => format!("{before}{after}"),
-        _ => format!("{before}{gap}{begin}{lines}{end}{after}"),
+    match lines.lines().count() {
+        0 => format!("{before}{after}"),
+        count => format!("{before}{gap}# network {network}, lines: {count}\n{lines}{after}"),
     }
+}
+
+/// The text before and after a network's section; `None` without a section. Earlier versions wrote
+/// the default network's former name, and a comment at the section's end instead of the number of
+/// lines.
+fn cut<'a>(text: &'a str, network: &str) -> Option<(&'a str, &'a str)> {
+    let is_start = |at: usize| at == 0 || text[..at].ends_with('\n');
+    let mark = format!("# network {network}");
+    for (at, _) in text.match_indices(&mark).filter(|(at, _)| is_start(*at)) {
+        let (before, rest) = (&text[..at], &text[at + mark.len()..]);
+        if let Some(rest) = rest.strip_prefix('\n') {
+            let end = format!("# end of network {network}\n");
+            // If the comment at the end is missing, keep all text.
+            return Some((before, rest.split_once(&end).map_or(rest, |(_, after)| after)));
+        }
+        let count = rest.strip_prefix(", lines: ").and_then(|rest| rest.split_once('\n'));
+        let Some((count, mut after)) = count else { continue };
+        let Ok(count) = count.parse::<usize>() else { continue };
+        for _ in 0..count {
+            // A user may have removed lines. Stop at the first that is none of the section's.
+            match after.split_once('\n') {
+                Some((line, rest)) if is_entry(line) => after = rest,
+                _ => break,
+            }
+        }
+        return Some((before, after));
+    }
+    None
+}
+
+/// Whether a line has the form of a section's lines: an address, a tab, names.
+fn is_entry(line: &str) -> bool {
+    line.split_once('\t').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok())
 }
 
 /// Where systemd-resolved, NetworkManager's dnsmasq and OpenWrt list their upstream name servers.
@@ -399,16 +425,36 @@ mod tests {
     #[test]
     fn sections_are_replaced_and_nothing_else() {
         let one = splice("127.0.0.1\tlocalhost\n", "web", "10.0.0.2\ta\n");
-        assert_eq!(one, "127.0.0.1\tlocalhost\n# network web\n10.0.0.2\ta\n# end of network web\n");
+        assert_eq!(one, "127.0.0.1\tlocalhost\n# network web, lines: 1\n10.0.0.2\ta\n");
         let two = splice(&(one.clone() + "9.9.9.9\tmine\n"), "db", "10.1.0.2\ta\n");
-        let three = splice(&two, "web", "10.0.0.2\ta\n10.0.0.3\tb\n");
-        assert!(three.contains("10.0.0.3\tb\n# end of network web\n9.9.9.9\tmine\n"), "{three}");
-        assert!(three.ends_with("# network db\n10.1.0.2\ta\n# end of network db\n"), "{three}");
+        let three = splice(&two, "web", "10.0.0.3\tb\n10.0.0.2\ta\n");
+        assert!(
+            three.contains("# network web, lines: 2\n10.0.0.3\tb\n10.0.0.2\ta\n9.9.9.9\tmine\n")
+        );
+        assert!(three.ends_with("# network db, lines: 1\n10.1.0.2\ta\n"), "{three}");
         assert_eq!(
             splice(&splice(&three, "db", ""), "web", ""),
             "127.0.0.1\tlocalhost\n9.9.9.9\tmine\n"
         );
-        assert_eq!(splice("x", "web", "y\n"), "x\n# network web\ny\n# end of network web\n");
+        assert_eq!(splice("x", "web", "y\tz\n"), "x\n# network web, lines: 1\ny\tz\n");
+        // A name that begins with another's, and a section of which a user removed a line.
+        let long = splice(&one, "web-2", "10.2.0.2\ta\n");
+        assert_eq!(splice(&long, "web-2", ""), one);
+        let cut = three.replace("10.0.0.3\tb\n", "").replace("9.9.9.9\tmine", "# mine");
+        assert!(splice(&cut, "web", "").starts_with("127.0.0.1\tlocalhost\n# mine\n"), "{cut}");
+    }
+
+    #[test]
+    fn sections_of_earlier_versions_are_replaced() {
+        let section =
+            |name: &str| format!("# network {name}\n10.0.0.2\ta\n# end of network {name}\n");
+        let after = "# network web, lines: 1\n10.0.0.3\tb\n9.9.9.9\tmine\n";
+        let own = "9.9.9.9\tmine\n";
+        assert_eq!(splice(&(section("web") + own), "web", "10.0.0.3\tb\n"), after);
+        for name in [DEFAULT, DEFAULT_BRIDGE] {
+            assert_eq!(splice(&(section(name) + own), DEFAULT, ""), own);
+        }
+        assert_eq!(splice("# network web\n10.0.0.2\ta\n", "web", ""), "10.0.0.2\ta\n");
     }
 
     #[test]
