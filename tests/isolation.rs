@@ -59,7 +59,8 @@ fn a_container_joins_the_new_namespaces_after_a_restart() {
 #[test]
 fn a_container_can_share_another_containers_namespaces() {
     let host = Host::with_busybox();
-    host.mydocker(["run", "-d", "--name", "one", "-h", "uno", "bb", "sleep", "1000"]);
+    let shared = ["run", "-d", "--name", "one", "-h", "uno", "--ipc", "shareable"];
+    host.mydocker(shared.iter().chain(&["bb", "sleep", "1000"]));
     for (flag, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--net", "net")] {
         let script = format!("readlink /proc/self/ns/{kind}");
         let theirs = host.mydocker(["exec", "one", "sh", "-c", &script]).text();

@@ -339,7 +339,8 @@ fn networks_names_and_published_ports_work() {
 fn containers_of_the_same_ids_share_namespaces() {
     let host = Host::with_busybox();
     let userns = "100000:200000:65536";
-    host.mydocker(["run", "-d", "--name", "one", "--userns", userns, "bb", "sleep", "1000"]);
+    let shared = ["run", "-d", "--name", "one", "--userns", userns, "--ipc", "shareable"];
+    host.mydocker(shared.iter().chain(&["bb", "sleep", "1000"]));
     let seen = |pid: &str, kind: &str| {
         let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
         link.into_os_string().into_string().unwrap()
@@ -361,8 +362,10 @@ fn containers_of_the_same_ids_share_namespaces() {
 #[test]
 fn conflicting_flags_are_refused() {
     let host = Host::with_busybox();
-    host.mydocker(["run", "-d", "--name", "host", "bb", "sleep", "1000"]);
-    host.mydocker(["run", "-d", "--name", "own", "--userns", "auto", "bb", "sleep", "1000"]);
+    let shared = ["run", "-d", "--ipc", "shareable"];
+    let sleep = ["bb", "sleep", "1000"];
+    host.mydocker(shared.iter().chain(&["--name", "host"]).chain(&sleep));
+    host.mydocker(shared.iter().chain(&["--name", "own", "--userns", "auto"]).chain(&sleep));
     let run =
         |flags: &[&str]| host.mydocker(["run", "--rm"].iter().chain(flags).chain(&["bb", "true"]));
     run(&["--userns", "auto", "--privileged"]).refused("--privileged");

@@ -20,12 +20,12 @@ use crate::store::{self, Roots};
 /// another container whose namespace is joined does not run.
 pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.namespaces.pid)?;
-    let ipc = namespace(roots, "IPC", &record.namespaces.ipc)?;
+    let ipc = ipc_namespace(roots, &record.namespaces.ipc)?;
     let uts = namespace(roots, "UTS", &record.namespaces.uts)?;
     let network = match &record.network {
         NetworkMode::Host => Namespace::Host,
         NetworkMode::Container(id) => {
-            let namespace = of_container(roots, "network", id)?;
+            let (namespace, _) = of_container(roots, "network", id)?;
             // Write the mark before the namespace is opened. If the other container ends before,
             // opening the namespace fails. If the other container ends later, its monitor finds the
             // mark.
@@ -46,16 +46,31 @@ pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
 fn namespace(roots: &Roots, kind: &str, mode: &NamespaceMode<ContainerId>) -> Result<Namespace> {
     match mode {
         NamespaceMode::Host => Ok(Namespace::Host),
-        NamespaceMode::Container(id) => of_container(roots, kind, id),
+        NamespaceMode::Container(id) => Ok(of_container(roots, kind, id)?.0),
         NamespaceMode::Private | NamespaceMode::None | NamespaceMode::Shareable => {
             Ok(Namespace::Private)
         }
     }
 }
 
-/// The namespace of the container `id`, by its first process. Fails if that container is not
-/// running.
-fn of_container(roots: &Roots, kind: &str, id: &ContainerId) -> Result<Namespace> {
+/// The IPC namespace. As in Docker, a container keeps its own IPC namespace private, unless it was
+/// made with `--ipc shareable`: other containers could read and change its shared memory.
+fn ipc_namespace(roots: &Roots, mode: &NamespaceMode<ContainerId>) -> Result<Namespace> {
+    let NamespaceMode::Container(id) = mode else { return namespace(roots, "IPC", mode) };
+    let (namespace, other) = of_container(roots, "IPC", id)?;
+    if matches!(other.namespaces.ipc, NamespaceMode::Private | NamespaceMode::None) {
+        fail!(
+            "can't join the IPC namespace of container {}: it is private; create that container \
+             again with --ipc shareable",
+            other.name
+        );
+    }
+    Ok(namespace)
+}
+
+/// The namespace of the container `id`, by its first process, and the container's record. Fails if
+/// that container is not running.
+fn of_container(roots: &Roots, kind: &str, id: &ContainerId) -> Result<(Namespace, Record)> {
     let files = Files::new(roots, id);
     if !files.dir.exists() {
         fail!(
@@ -72,5 +87,5 @@ fn of_container(roots: &Roots, kind: &str, id: &ContainerId) -> Result<Namespace
             other.name
         );
     };
-    Ok(Namespace::Of { pid: state.pid, start_time: state.start_time })
+    Ok((Namespace::Of { pid: state.pid, start_time: state.start_time }, other))
 }

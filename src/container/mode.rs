@@ -25,7 +25,7 @@ pub enum NamespaceMode<C = String> {
     Container(C),
     /// Only for IPC: a private namespace without /dev/shm.
     None,
-    /// Only for IPC: the same as private, because other containers may join any private namespace.
+    /// Only for IPC: a private namespace that other containers may join.
     Shareable,
 }
 

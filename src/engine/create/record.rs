@@ -12,7 +12,7 @@ use crate::container::health::HealthRecord;
 use crate::container::record::{MountRecord, Record, VERSION};
 use crate::container_id::{ContainerId, short};
 use crate::engine::options::{
-    CreateOptions, HealthOptions, NamespaceMode, NamespaceModes, NetworkMode, Publish, StopSignal,
+    CreateOptions, HealthOptions, NamespaceMode, NetworkMode, Publish, StopSignal,
 };
 use crate::engine::{Engine, confine, log_driver, project};
 use crate::error::{Result, fail};
@@ -112,7 +112,7 @@ impl Engine {
             links: self.linked(&options.links)?,
             network,
             networks,
-            namespaces: self.namespace_modes(&options.namespaces)?,
+            namespaces: options.namespaces.find(|name| Ok(self.record(name)?.id))?,
             user_namespace: None,
             cgroup_parent: options.cgroup_parent.clone().unwrap_or_else(|| DEFAULT_PARENT.into()),
             resources: options.resources.clone(),
@@ -126,16 +126,6 @@ impl Engine {
         // A bad tag must fail at the creation and not at `logs --details`.
         log_driver::details(&record)?;
         Ok(record)
-    }
-
-    /// Returns the namespace modes with ids in place of the names of other containers.
-    fn namespace_modes(&self, asked: &NamespaceModes<String>) -> Result<NamespaceModes> {
-        if let Some(name) = asked.ipc.container()
-            && self.record(name)?.namespaces.ipc == NamespaceMode::None
-        {
-            fail!("container {name} was made with --ipc none: its IPC namespace can't be joined");
-        }
-        asked.find(|name| Ok(self.record(name)?.id))
     }
 }
 
