@@ -116,15 +116,31 @@ fn inspect_shows_mounts_links_and_volumes_from_as_they_were_given() {
 fn a_container_on_anothers_network_takes_no_settings_of_its_own_network() {
     let host = Host::with_busybox();
     running(&host, &[]);
-    for flags in [
-        ["--dns", "192.0.2.1"],
-        ["--dns-search", "lan"],
-        ["--add-host", "a:192.0.2.1"],
-        ["--expose", "80"],
+    let run = |mode: &str, flags: &[&str]| {
+        host.mydocker([&["run", "--rm", "--network", mode], flags, &["bb", "true"]].concat())
+    };
+    for flags in [["--dns", "192.0.2.1"], ["--add-host", "a:192.0.2.1"], ["--expose", "80"]] {
+        run("container:c", &flags).exits(125).refused("can't go with --net container:");
+    }
+    // As in Docker 20.10, some flags are refused with some modes, and have no effect with others.
+    let mac = ["--mac-address", "02:42:ac:11:00:09"];
+    let ip = ["--ip", "192.0.2.7"];
+    for (flags, refused, taken) in [
+        (mac, &["container:c", "host"][..], &["none"][..]),
+        (ip, &["none", "host"], &["container:c"]),
+        (["--network-alias", "a"], &["container:c", "none", "host"], &[]),
+        (["--link", "c"], &["container:c", "none", "host"], &[]),
+        (["--link-local-ip", "169.254.0.7"], &[], &["container:c", "none", "host"]),
+        (["--dns-search", "lan"], &[], &["container:c"]),
+        (["--dns-option", "ndots:2"], &[], &["container:c"]),
     ] {
-        let run = ["run", "--rm", "--network", "container:c"];
-        host.mydocker([&run[..], &flags, &["bb", "true"]].concat())
-            .refused("can't go with --net container:");
+        for mode in refused {
+            run(mode, &flags).exits(125).refused(&format!("{} needs a network", flags[0]));
+        }
+        for mode in taken {
+            let warning = format!("{} has no effect with --net", flags[0]);
+            run(mode, &flags).exits(0).stderr_has(&warning);
+        }
     }
 }
 
@@ -152,6 +168,36 @@ fn the_hosts_file_has_the_domain_and_no_name_twice() {
         let text = host.mydocker([&run[..], &["grep", "mail", "/etc/hosts"]].concat()).text();
         let (_, names) = text.split_once('\t').unwrap();
         assert_eq!(names, "mail.example.org mail", "{network}");
+    }
+}
+
+/// As in Docker, where scripts find a container's address in the last line.
+#[test]
+fn the_last_line_of_the_hosts_file_has_the_containers_own_address() {
+    let host = Host::on_machine();
+    host.mydocker(["network", "create", "--subnet", "10.79.0.0/24", "lan"]);
+    for network in ["lan", "bridge"] {
+        let names = [format!("a-{network}"), format!("b-{network}")];
+        for name in &names {
+            host.mydocker([
+                "run",
+                "-d",
+                "--name",
+                name,
+                "--network",
+                network,
+                "bb",
+                "sleep",
+                "999",
+            ]);
+        }
+        for name in &names {
+            let last = "tail -1 /etc/hosts | cut -f1; awk 'END{print $1}' /etc/hosts";
+            let address =
+                host.inspect(name, "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
+            host.mydocker(["exec", name, "sh", "-c", last])
+                .stdout(&format!("{address}\n{address}\n"));
+        }
     }
 }
 
@@ -194,8 +240,41 @@ fn an_ipc_namespace_without_shared_memory() {
         shell(&host, &["--ipc", mode], look).stdout_has("shm\n");
     }
     running(&host, &["--ipc", "none"]);
-    shell(&host, &["--ipc", "container:c"], "true").refused("IPC namespace can't be joined");
     assert_eq!(host.inspect("c", "{{.HostConfig.IpcMode}}"), "none");
+}
+
+/// As in Docker 20.10, whose daemon gives each container a private IPC namespace by default.
+#[test]
+fn only_a_shareable_ipc_namespace_can_be_joined() {
+    let host = Host::with_busybox();
+    for (name, flags) in [
+        ("default", &[][..]),
+        ("private", &["--ipc", "private"]),
+        ("none", &["--ipc", "none"]),
+        ("shared", &["--ipc", "shareable"]),
+        ("joined", &["--ipc", "container:shared"]),
+        ("hosts", &["--ipc", "host"]),
+    ] {
+        let run = [&["run", "-d", "--name", name], flags, &["bb", "sleep", "1000"]].concat();
+        host.mydocker(run);
+    }
+    assert_eq!(host.inspect("default", "{{.HostConfig.IpcMode}}"), "private");
+    let join = |name: &str, command: &str| {
+        let mode = format!("container:{name}");
+        shell(&host, &["--ipc", &mode], command)
+    };
+    for name in ["default", "private", "none"] {
+        let refusal = format!("the IPC namespace of container {name}: it is private");
+        join(name, "true").exits(125).refused(&refusal);
+    }
+    let theirs = host.mydocker(["exec", "shared", "readlink", "/proc/self/ns/ipc"]).text();
+    for name in ["shared", "joined"] {
+        join(name, "readlink /proc/self/ns/ipc").stdout(&format!("{theirs}\n"));
+    }
+    join("hosts", "true").exits(0);
+    // The refusal is the start's, because the other container may be created again by then.
+    host.mydocker(["create", "--name", "late", "--ipc", "container:default", "bb", "true"]);
+    host.mydocker(["start", "late"]).exits(1).stderr_has("--ipc shareable");
 }
 
 #[test]
@@ -364,7 +443,7 @@ fn network_takes_keys_and_values() {
         (&["--network", "name=front,ip=10.77.0.8", "--ip", "10.77.0.7"][..], "leave one out"),
         (&["--network", "alias=x"], "names no network"),
         (&["--network", "name=front,speed=9"], "unknown key 'speed'"),
-        (&["--network", "name=none,alias=x"], "need a network, not --net none"),
+        (&["--network", "name=none,alias=x"], "needs a network, not --net none"),
         (&["--network", "name=nowhere"], "nowhere"),
     ] {
         host.mydocker([&["run", "--rm"][..], flags, &["bb", "true"]].concat()).refused(part);

@@ -16,6 +16,9 @@ pub fn text(warning: &Warning) -> String {
              host's already"
                 .to_owned()
         }
+        Warning::WithoutNetwork { flag, mode } => {
+            format!("{flag} has no effect with --net {mode}")
+        }
         Warning::WithoutLimits(reason) => format!("containers run without limits: {reason}"),
         Warning::ShortFiles(most) => format!(
             "files end at {most} bytes, the container's log too: the hard limit of this shell \

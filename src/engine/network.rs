@@ -63,6 +63,23 @@ fn fixed(special: &str) -> String {
     format!("network {special} can't be joined or left: a container has it from its creation on")
 }
 
+/// The flags that have no effect with the mode of `given`, which has no networks. Docker ignores
+/// these flags, and `checks` refuses those that Docker refuses.
+fn without_effect(options: &CreateOptions, given: &EndpointOption) -> Vec<&'static str> {
+    let settings = [&options.endpoint, &given.settings];
+    let resolver = &options.resolver;
+    let joins = given.network.container().is_some();
+    let flags = [
+        ("--ip", settings.iter().any(|settings| !settings.addresses.is_empty())),
+        ("--mac-address", settings.iter().any(|settings| settings.mac.is_some())),
+        ("--link-local-ip", settings.iter().any(|settings| !settings.link_local.is_empty())),
+        ("driver-opt", settings.iter().any(|settings| !settings.driver_options.is_empty())),
+        ("--dns-search", joins && !resolver.search.is_empty()),
+        ("--dns-option", joins && !resolver.options.is_empty()),
+    ];
+    flags.into_iter().filter_map(|(flag, is_given)| is_given.then_some(flag)).collect()
+}
+
 impl Engine {
     /// Returns the network mode and the networks of a new container. Fails if the options
     /// contradict each other or a network does not exist.
@@ -95,7 +112,7 @@ impl Engine {
                 fail!("-p can't go with --net {special}: publish the ports of that container");
             }
             let lacking = [
-                ("--dns, --dns-search and --dns-option", options.resolver != Default::default()),
+                ("--dns", !options.resolver.servers.is_empty()),
                 ("--add-host", !options.add_hosts.is_empty()),
                 ("--expose", !options.expose.is_empty()),
             ];
@@ -107,6 +124,9 @@ impl Engine {
             if *special == NetworkMode::Host && (!options.publish.is_empty() || options.publish_all)
             {
                 (self.warn)(&Warning::PublishedOnHost);
+            }
+            for flag in without_effect(options, given) {
+                (self.warn)(&Warning::WithoutNetwork { flag, mode: special.to_string() });
             }
             let mode = special.find(|name| Ok(self.record(name)?.id))?;
             return Ok((mode, Vec::new()));

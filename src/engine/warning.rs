@@ -14,6 +14,8 @@ pub enum Warning {
     PublishedWithoutBridge,
     /// `-p` with the host's network, where each port is the host's already.
     PublishedOnHost,
+    /// A flag about networks with a network mode that has none, as the user wrote it.
+    WithoutNetwork { flag: &'static str, mode: String },
     /// No cgroups could be mounted, for this reason.
     WithoutLimits(Error),
     /// Files cannot be larger than this number of bytes, because the caller's limit cannot be

@@ -64,7 +64,6 @@ fn check_usage(options: &CreateOptions) -> Result<()> {
     if options.lifecycle.remove && !options.lifecycle.restart.is_no() {
         fail!("--rm and --restart contradict each other");
     }
-    let plain = EndpointSettings::default();
     for EndpointOption { network, settings } in &options.networks {
         if let NetworkMode::Network(name) = network {
             let has_alias = !options.endpoint.aliases.is_empty() || !settings.aliases.is_empty();
@@ -79,11 +78,24 @@ fn check_usage(options: &CreateOptions) -> Result<()> {
         if !options.links.is_empty() {
             fail!("--link needs a network, not --net {network}");
         }
-        if options.endpoint != plain || *settings != plain {
-            fail!("--ip, --mac-address and --network-alias need a network, not --net {network}");
+        let given = [&options.endpoint, settings];
+        if let Some(flag) = given.iter().find_map(|settings| needs_network(settings, network)) {
+            fail!("{flag} needs a network, not --net {network}");
         }
     }
     Ok(())
+}
+
+/// A flag among the settings of an endpoint that Docker refuses with `mode`, which has no networks.
+/// `Engine::networks` warns about the others.
+fn needs_network(settings: &EndpointSettings, mode: &NetworkMode) -> Option<&'static str> {
+    let is_container = mode.container().is_some();
+    let refused = [
+        ("--network-alias", !settings.aliases.is_empty()),
+        ("--mac-address", settings.mac.is_some() && mode.is_shared()),
+        ("--ip", !settings.addresses.is_empty() && !is_container),
+    ];
+    refused.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
 }
 
 /// Fails if limits contradict each other, exceed what the machine has, or leave too little memory.
