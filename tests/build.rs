@@ -70,10 +70,9 @@ fn a_build_knows_dockerignore_wildcards_and_heredocs() {
 fn a_failed_step_leaves_nothing_and_names_an_image_to_look_into() {
     let host = Host::with_busybox();
     let done = build(&host, &[("Dockerfile", "FROM bb\nRUN touch /a\nRUN echo out; exit 3\n")]);
-    done.exits(1)
-        .stderr_has("out")
-        .stderr_has("   3 | >>> RUN echo out; exit 3")
-        .stderr_has("returned the exit status 3; look into the image before it with: mydocker run");
+    done.exits(1).stderr_has("out").stderr_has("   3 | >>> RUN echo out; exit 3").stderr_has(
+        "returned the exit status 3; look into the image before this step with: mydocker run",
+    );
     host.mydocker(["ps", "-aq"]).stdout("");
     host.mydocker(["inspect", "x"]).exits(1);
     let left = std::fs::read_dir(host.state_root().join("containers")).unwrap().flatten();
@@ -525,8 +524,8 @@ fn a_stage_that_fails_ends_the_others() {
     let command = host.command(["build", directory.to_str().unwrap()]);
     let text = support::run(command, None).exits(1).stderr_text();
     assert!(text.contains("   3 | >>> RUN --mount"), "{text}");
-    let hint =
-        "returned the exit status 7; look into the image before it with: mydocker run --rm -it ";
+    let hint = "returned the exit status 7; look into the image before this step with: \
+                mydocker run --rm -it ";
     let image = text.split(hint).nth(1).unwrap().split(' ').next().unwrap();
     host.nothing_of_builds_is_left();
     host.mydocker(["run", "--rm", image, "cat", "/k"]).stdout("kept\n");

@@ -184,7 +184,8 @@ impl Build<'_> {
         // Report the step's failure, not a failure to make the image.
         let Ok(image) = self.image_before_failure(&state) else { return error };
         let image = image.short();
-        let hint = format!("look into the image before it with: mydocker run --rm -it {image} sh");
+        let hint =
+            format!("look into the image before this step with: mydocker run --rm -it {image} sh");
         Error::new(format!("{error}; {hint}"))
     }
 

@@ -110,7 +110,7 @@ fn make(globals: &Globals, args: &Args, starter: Starter) -> Result<Made> {
     process.new_keyring = !args.has("no-new-keyring");
     match (process.terminal, args.has("console-socket"), starter) {
         (true, false, Starter::Another | Starter::Detached) => {
-            fail!("config.json: process.terminal needs --console-socket, because nothing stays")
+            fail!("config.json: process.terminal needs --console-socket, because no process stays")
         }
         (false, true, _) => fail!("--console-socket needs process.terminal in config.json"),
         _ => {}

@@ -104,7 +104,7 @@ pub fn exec_and_leave(
     let _ = waitid(WaitId::PidFd(helper.pidfd.as_fd()), WaitIdOptions::EXITED);
     match pid {
         Some(pid) => Ok((pid, console)),
-        None => fail!("the process ended before it was known"),
+        None => fail!("the process ended before its PID was known"),
     }
 }
 

@@ -164,7 +164,7 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
         Some((Some(0), _)) => Ok(()),
         Some((Some(code), _)) => fail!("exit status {code}{words}"),
         Some((None, Some(signal))) => fail!("ended by signal {signal}{words}"),
-        _ => fail!("its end could not be found out"),
+        _ => fail!("its exit status is unknown"),
     }
 }
 

@@ -552,8 +552,8 @@ impl Program<'_> {
 
 fn no_interpreter(path: &str) -> Error {
     let message = format!(
-        "exec '{path}' in the container: what runs it does not exist there: its dynamic loader, or \
-         the program after #!; add that file, or use a static program"
+        "exec '{path}' in the container: its dynamic loader, or the program after #!, does not exist \
+         there; add that file, or use a static program"
     );
     Error::new(message).exit_with(EXIT_NOT_FOUND)
 }

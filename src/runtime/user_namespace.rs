@@ -99,7 +99,7 @@ pub fn map_owners(tree: BorrowedFd<'_>, fd: BorrowedFd<'_>, path: &Path) -> Resu
         ),
         Err(Errno::INVAL | Errno::PERM) => fail!(
             "the file system of {} can't be shown with mapped owners: run the container in the \
-             host's user namespace; a bind mount can also be had as it is, by the option noidmap",
+             host's user namespace, or give a bind mount the option noidmap",
             path.display()
         ),
         result => result.context(|| format!("map the owners in {}", path.display())),
