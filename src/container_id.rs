@@ -1,7 +1,7 @@
 //! The id of a container: 64 random hexadecimal digits, chosen by `create`. The id names the
-//! container's directories and cgroups, so no unchecked text may take its place: a value of this
-//! type comes from [`ContainerId::new`] or from [`ContainerId::parse`]. `container::names` finds
-//! the id for a name or a prefix that a user types.
+//! container's directories and cgroups, so no unchecked text may take its place: only
+//! [`ContainerId::parse`] makes a value of this type from a text. `container::names` finds the id
+//! for a name or a prefix that a user types.
 
 use std::fmt;
 use std::ops::Deref;

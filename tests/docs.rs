@@ -1,5 +1,5 @@
-//! The documents name files and functions that exist, the sources are documented, and imports
-//! between modules go one way.
+//! The documents name files and functions that exist and list every advisory that the code names,
+//! the sources are documented, and imports between modules go one way.
 //!
 //! In the Markdown files of the project's root, `docs`, `contrib` and `examples`, a code span that
 //! starts with `src/`, `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` must be
@@ -147,7 +147,8 @@ fn sources_of(root: &str) -> Vec<(String, Vec<String>)> {
     sources
 }
 
-/// The public functions, types, constants and statics without a doc comment, outside of unit tests.
+/// The public functions, types, traits, constants and statics without a doc comment, outside of
+/// unit tests.
 fn undocumented(lines: &[String]) -> Vec<&str> {
     const ITEMS: [&str; 8] =
         ["fn ", "struct ", "enum ", "const ", "static ", "trait ", "type ", "unsafe fn "];
@@ -277,7 +278,8 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .into_iter()
         .filter(|name| !network.contains(name))
         .map(|name| format!("network::{name}"));
-    /// The layers below `network`, and the modules that every layer uses.
+    /// The layers below `network`, the modules that every layer uses, and `network` itself, whose
+    /// parts are checked above.
     const LOWER: [&str; 14] = [
         "address",
         "container_id",
@@ -505,8 +507,9 @@ fn imports_beside(modules: &[(Vec<String>, String)]) -> Vec<(Vec<String>, String
     imports
 }
 
-/// The imports between modules of the same directory that form circles. Removes the modules that
-/// import no other module, again and again, until every module that is left imports one.
+/// The imports between modules of the same directory that form circles or lead to one. Removes the
+/// modules that import no other module, again and again, until every module that is left imports
+/// one.
 fn circles(modules: &[(Vec<String>, String)]) -> Vec<String> {
     let mut left = imports_beside(modules);
     loop {

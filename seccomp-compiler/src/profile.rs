@@ -100,7 +100,7 @@ pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
     family.iter().map(table).collect()
 }
 
-/// The rules for one call, up to the first rule without a condition.
+/// The rules for one call, up to the first rule that always applies. If none does, EPERM is last.
 fn verdict(groups: &[Group], name: &str) -> Verdict {
     let mut verdict = Verdict::new();
     for group in groups.iter().filter(|group| group.names.iter().any(|known| known == name)) {

@@ -1,10 +1,10 @@
-//! Chooses from an index the image whose platform fits best, as containerd does.
+//! Chooses from an index (OCI image spec, image-index.md) the image whose platform fits best, as
+//! containerd does.
 //!
 //! Entries whose platform the index gives are tried before the others. If the index gives no
 //! platform for an entry, the entry is read: a nested index for its entries, an image for its
 //! config. Artifacts (signatures, attestations) are skipped; the index or their own manifest marks
-//! them. The depth of nested indexes and the number of entries that are read are bounded (OCI image
-//! spec, image-index.md).
+//! them. The depth of nested indexes and the number of entries that are read are bounded.
 
 use super::config::platform_of;
 use super::manifest::{Descriptor, Document, Manifest, Offer};

@@ -255,9 +255,9 @@ thread_local! {
 }
 
 impl Share {
-    /// Takes `bytes` of `WINDOWS`. Waits until they are free, or until nothing is taken, because
-    /// `bytes` may be more than `WINDOWS`. The present share is released first, because otherwise
-    /// two decoders that both need more would wait for each other.
+    /// Takes `bytes` of `WINDOWS`. Waits until they are free, or until nothing is taken: more than
+    /// `WINDOWS` are never free. The present share is released first, because otherwise two
+    /// decoders that both need more would wait for each other.
     fn grow(&mut self, bytes: usize) {
         release_share();
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -69,7 +69,7 @@ pub struct History {
 
 impl ImageConfig {
     /// Parses a config. `document` is its name in errors. Fails if `rootfs` is missing, or if a
-    /// field that is read has the wrong type or is too long.
+    /// field that is read has a wrong value or is too long.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<ImageConfig> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
@@ -153,7 +153,7 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
 }
 
 /// Returns the config of an image that was made from another image. The fields of `base` that
-/// mydocker does not know (a variant, extensions of other tools) are kept.
+/// `ImageConfig` lacks (the variant, extensions of other tools) are kept.
 pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {
     // These fields are replaced, or they describe only the base.
     const OURS: [&str; 11] = [
