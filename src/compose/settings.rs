@@ -484,7 +484,7 @@ impl Fields {
 }
 
 /// Reports whether a grant, which is an entry of a service's `secrets` or `configs`, sets an owner
-/// or a mode. A bind-mounted file keeps the host's owner and mode, so this file must be copied.
+/// or a mode. Its file is then copied, because a bind-mounted file keeps the host's owner and mode.
 fn has_owner(grant: &Node) -> bool {
     ["uid", "gid", "mode"].iter().any(|key| grant.given(key).is_some())
 }

@@ -15,7 +15,7 @@ use crate::error::{Context, Result};
 use crate::raw;
 
 /// Writes the files below `directory`, the container's directory. Returns their mounts. If the
-/// process is killed before the container's record is written, `system check` removes the
+/// process is killed before the container's record is written, `system check --repair` removes the
 /// directory.
 pub fn write(directory: &Path, files: &[FileOption]) -> Result<Vec<MountRecord>> {
     if files.is_empty() {
