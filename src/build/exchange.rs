@@ -29,7 +29,7 @@ pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
         match part.split_once('=') {
             Some(("type", value)) => kind = Some(value),
             Some((name, value)) if name == key => path = Some(value),
-            // With both modes, all steps are written, as with BuildKit's `mode=max`.
+            // In either mode, all steps are written, as with BuildKit's `mode=max`.
             Some(("mode", "min" | "max")) if key == "dest" => {}
             Some((name, _)) if kind.is_none_or(|kind| kind == "local") => {
                 fail!("unknown key '{name}'; known: type {key}")

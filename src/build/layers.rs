@@ -173,7 +173,7 @@ impl Build<'_> {
         layer
     }
 
-    /// Makes an image of the state before the failed step, which the user can run to find the
+    /// Makes an image of the state before the failed step. The user can run this image to find the
     /// cause.
     pub(super) fn image_before_failure(&self, state: &State) -> Result<ImageId> {
         self.engine.image_store().publish(&self.place.draft, self.started)?;

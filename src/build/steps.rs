@@ -159,7 +159,7 @@ impl Build<'_> {
     }
 
     /// Returns the names of `--build-arg` that no ARG declares and that are not predefined. The
-    /// ARGs of an ONBUILD are known after the stage was built.
+    /// ARGs of an ONBUILD are known only after the stage was built.
     pub fn unused_arguments(&self) -> Vec<&str> {
         let mut declared: Vec<&(String, Option<String>)> =
             self.dockerfile.arguments.iter().collect();

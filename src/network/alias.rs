@@ -54,8 +54,8 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // Keep removals out while this lists the links and then reads the records. Otherwise a network
-    // that is removed in between would look like a link without a record.
+    // Keep removals out while the links are listed and then the records are read. Otherwise a
+    // network that is removed in between would look like a link without a record.
     let _choice = record::lock_all(roots)?;
     let mut links = link::idle_aliases(&mut Socket::route()?)?;
     let known = record::known(roots)?;

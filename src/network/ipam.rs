@@ -160,8 +160,8 @@ fn take_free(
     let keys = keys(roots, network)?;
     let given: HashSet<IpAddr> = keys.iter().filter_map(|key| key.parse().ok()).collect();
     let from = pool.range.unwrap_or(pool.subnet);
-    // Only leased addresses, those of --aux-address and three reserved ones are unavailable. So
-    // among one address more than these, at least one is free: look no further.
+    // Only leased addresses, those of --aux-address and three reserved ones are unavailable. One
+    // address more than these is tried, so at least one of the tried addresses is free.
     let kept = network.auxiliary.as_ref().map_or(0, Vec::len) + 3;
     for offset in 0..=(given.len() + kept) as u128 {
         let Some(address) = from.nth(offset) else { break };

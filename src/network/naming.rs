@@ -24,7 +24,7 @@ pub fn dir(roots: &Roots, name: &str) -> PathBuf {
     roots.networks().join(if name == DEFAULT { DEFAULT_BRIDGE } else { name })
 }
 
-/// The names that stand for no network of containers: `host` and `none`.
+/// The names of the networks that have no bridge.
 pub const WITHOUT_BRIDGE: [&str; 2] = ["host", "none"];
 
 /// The id of `host` or `none`: 64 hexadecimal digits that never change for a state root.

@@ -62,7 +62,7 @@ pub struct Network {
 /// The driver of networks that the user gives no driver.
 pub const DEFAULT_DRIVER: &str = "bridge";
 
-/// `-o`: whether the network's containers may reach each other. Docker's key, as the keys below.
+/// `-o`: whether the network's containers may reach each other. Docker's key, like the keys below.
 pub const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
 /// `-o`: whether packets to other machines get the host's address as their source.
 pub const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";

@@ -60,8 +60,8 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// A container in a mount namespace of its own and in the host's time namespace, as each
-    /// container of a record is.
+    /// A container in a mount namespace of its own and in the host's time namespace, like each
+    /// container that has a record.
     pub fn new(
         pid: i32,
         start_time: u64,

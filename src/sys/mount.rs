@@ -181,7 +181,7 @@ fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Re
 }
 
 /// Changes the attributes of one mount by mount(2) with MS_REMOUNT. A remount replaces all
-/// attributes, so `remount` also passes the present attributes that shall stay.
+/// attributes, so `remount` also passes the present attributes that must stay.
 fn remount(tree: BorrowedFd<'_>, set: u32, clear: u32) -> Result<(), Errno> {
     /// ST_NOSYMFOLLOW of statfs(2).
     const NOSYMFOLLOW: StatVfsMountFlags = StatVfsMountFlags::from_bits_retain(0x2000);

@@ -92,7 +92,7 @@ fn by_leases(roots: &Roots, only: Option<&ContainerId>) -> Result<Vec<(Container
 /// Adds a leased address to the endpoint on the lease's network.
 fn add(endpoints: &mut Vec<Endpoint>, network: &Network, lease: &Lease) {
     let pool = lease.address.map(|address| network.pool(Family::of(address)));
-    // Skip an address of a family of which the network has no subnet.
+    // Skip an address if the network has no subnet of its family.
     if pool == Some(None) {
         return;
     }

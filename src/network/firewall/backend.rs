@@ -58,11 +58,11 @@ pub trait Backend {
     fn fingerprint(&self, ipv6: bool) -> Option<String>;
     /// Replaces all rules of this state root.
     fn rebuild(&self, rules: &Rules) -> Result<()>;
-    /// Adds rules. After an error, make all rules again: iptables may have changed IPv4 before IPv6
-    /// failed.
+    /// Adds rules. After an error, the caller must make all rules again: iptables may have changed
+    /// IPv4 before IPv6 failed.
     fn add(&self, ports: &[PortRule]) -> Result<()>;
-    /// Removes exactly the rules that `add` added. After an error, make all rules again, as for
-    /// `add`.
+    /// Removes exactly the rules that `add` added. After an error, the caller must make all rules
+    /// again, as for `add`.
     fn remove(&self, ports: &[PortRule]) -> Result<()>;
     /// Removes every rule of this state root.
     fn erase(&self) -> Result<()>;

@@ -376,8 +376,8 @@ pub fn reload(
     }
 }
 
-/// A sentence about what the host lacks for the rules; `None` if nothing, or if rules exist
-/// already.
+/// A sentence about what the host lacks for the rules; `None` if it lacks nothing, or if rules
+/// exist already.
 pub fn shortcoming(roots: &Roots, choice: Choice) -> Option<String> {
     if roots.run.join("firewall.json").exists() {
         return None;

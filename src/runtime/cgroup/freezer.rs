@@ -136,7 +136,7 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             if started.elapsed() > MAX_LEAVE {
                 break;
             }
-            // The write fails if the process has ended. The next pass finds the children of such a
+            // The write fails if the process has ended. The next round finds the children of such a
             // process.
             let _ = fs::write(&root, &pid);
         }

@@ -1,8 +1,8 @@
 //! Converts a container's limits to the files and values of cgroup v1 (admin-guide/cgroup-v1), and
 //! creates directories in a v1 hierarchy.
 //!
-//! `settings` only lists the values. `plan` in the module above finds the directories and reports a
-//! missing controller.
+//! `settings` only lists the values. `Cgroup::plan` finds the directories and reports a missing
+//! controller.
 
 use std::fs;
 use std::path::Path;
