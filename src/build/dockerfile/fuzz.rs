@@ -1,7 +1,7 @@
 //! The property of Dockerfiles and `.dockerignore` files that the fuzzer checks: each text is read
 //! within bounds and without a panic, and each error can be shown with its excerpt.
 //!
-//! The fuzz target and a unit test call this function, which compares no output; `tests` has the
+//! The fuzz target and a unit test call `dockerfile`, which compares no output; `tests` has the
 //! expected values.
 
 use super::Dockerfile;

@@ -135,7 +135,8 @@ fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Join
     let mut host = Socket::route()?;
     // If another container has joined this network namespace, the namespace stays, so remove the
     // links. A mark in the run directory says that a container has joined. If a cleaner of
-    // temporary files removed the record, it removed the mark too, so assume that one has.
+    // temporary files removed the record, it removed the mark too. Then assume that a container has
+    // joined.
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;
     for endpoint in &attachment.endpoints {

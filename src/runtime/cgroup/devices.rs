@@ -19,8 +19,8 @@ use crate::sys;
 use crate::sys::bpf::Instruction;
 use crate::sys::trace::Traced;
 
-/// The kinds of access in `access` to the devices with this kind and number. `None` stands for
-/// every number.
+/// The devices with this kind and number, and the kinds of access that the rule allows or denies.
+/// `None` stands for every number.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     kind: Kind,
@@ -400,8 +400,9 @@ mod tests {
                 for (major, minor) in [(1, 3), (7, 0), (8, 0), (8, 1), (10, 229), (10, 230)] {
                     for access in 1..=ALL {
                         let one = Rule { kind, major: Some(major), minor: Some(minor), access };
-                        // The kernel checks the rules of cgroup v1 for one kind of access at a
-                        // time.
+                        // Each kind is checked by itself, because no list here allows reading and
+                        // writing by different rules. With such a list, cgroup v1 refuses to open
+                        // a device for both.
                         let by_list = [MKNOD, READ, WRITE].into_iter().all(|bit| {
                             let names = |rule: &Rule| rule.covers(&one) && rule.access & bit != 0;
                             access & bit == 0
@@ -430,8 +431,8 @@ mod tests {
         let refused = |given: &[_]| List::of(given).err().unwrap().to_string();
         let hole = refused(&[allow("c 10:* rw"), deny("c 10:5 w")]);
         assert!(hole.contains("'c 10:5 w' while 'c 10:* rw'"), "{hole}");
-        // The rules deny all devices with major number 1 and then allow some of them. So neither a
-        // list of denied nor a list of allowed devices can express the rules.
+        // These rules deny all devices with major number 1, and the standard rules then allow some
+        // of them. So neither a list of denied nor a list of allowed devices can express all rules.
         refused(&[allow("a *:* rwm"), deny("c 1:* rwm")]);
     }
 

@@ -92,7 +92,7 @@ fn kill_all(path: &Path) {
 /// Thaws a cgroup of the v1 freezer. A process that is frozen there ends only after the thaw, even
 /// by SIGKILL. On v2 it ends at once.
 fn thaw(path: &Path) {
-    // Only a cgroup of the v1 freezer has this file, and no file can be created in a cgroup.
+    // Only a cgroup of the v1 freezer has this file.
     if let Ok(state) = fs::OpenOptions::new().write(true).open(path.join("freezer.state")) {
         let _ = rustix::io::write(&state, b"THAWED");
     }
