@@ -1,7 +1,7 @@
 //! The clients of a monitor and their output. Each client gets all output or is disconnected.
 //!
-//! The log is the buffer: a client whose socket is full reads from the log files until it has
-//! caught up. Then only the first client, which started the container, slows the program down, as
+//! The log is the buffer: a client whose socket is full gets its output from the log files until it
+//! has caught up. So only the first client, which started the container, slows the program down, as
 //! the reader of a pipe does (`mydocker run … | gzip`). If the first client reads nothing for
 //! `PATIENCE`, the program goes on. Before a rotation removes unread output, a later client is
 //! disconnected; for the first client the program waits instead, so a pipeline loses no byte.
@@ -79,8 +79,9 @@ impl Client {
         self.behind.is_some() || !self.pending.is_empty()
     }
 
-    /// Sends a lagging client as much output as its socket accepts. Returns false if the client
-    /// must be disconnected because the log lacks output that the client has not read.
+    /// Sends a lagging client as many chunks as its socket accepts, at most `MAX_TURN`. Returns
+    /// false if the client must be disconnected because the log lacks output that the client has
+    /// not read.
     pub fn feed(&mut self, log: Option<&Writer>, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_TURN {
             let sent = if let (Some(cursor), Some(log)) = (&mut self.behind, log) {

@@ -1,7 +1,7 @@
 //! The result of a container's health check, which `ps`, `inspect` and `wait` read.
 //!
 //! The state is only in the run directory, in memory, because a check every few seconds would wear
-//! out a disk. The monitor writes the first state, and each probe (`probes`) writes the next state.
+//! out a disk. The monitor writes the first state, and each probe (`probe`) writes the next state.
 //! Each write replaces the file, so a reader never sees a part of it. The file is removed with the
 //! run directory.
 
@@ -41,7 +41,7 @@ impl HealthStatus {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Health {
     pub status: HealthStatus,
-    /// The number of failed probes since the last success, except those in the start period.
+    /// The number of failed probes since the last success, without those that `note` does not count.
     pub failing_streak: u32,
     /// The last results, oldest first.
     pub log: Vec<ProbeResult>,

@@ -4,8 +4,8 @@
 //!
 //! As in Docker, the network interfaces of a container are removed at its end, even if another
 //! container has joined its network namespace. The namespace then outlives the container, so the
-//! container's monitor must remove the interfaces itself. The joining container leaves a mark in
-//! the run directory of the other container, which the monitor reads.
+//! container's monitor must remove the interfaces itself. The joining container's monitor leaves a
+//! mark in the run directory of the other container, whose monitor reads the mark.
 
 use super::files::Files;
 use super::mode::{NamespaceMode, NetworkMode};

@@ -2,7 +2,7 @@
 //! (`--network`, `--pid`, `--ipc`, `--uts`; namespaces(7)).
 //!
 //! An option has the other container's name as the user writes it. A record has the other
-//! container's ID. A record stores a mode as the text that Docker prints.
+//! container's ID. A record stores a mode as text, such as `host` or `container:ID`.
 
 use std::fmt;
 use std::str::FromStr;

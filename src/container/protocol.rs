@@ -219,7 +219,8 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
         }
         rustix::io::ioctl_fionbio(&socket, false)?;
         match (Request::Hello { output }).send(socket.as_fd(), SendFlags::empty()) {
-            // The monitor has refused the client and closed the connection. Its message says why.
+            // After these errors the socket holds the monitor's message, which says why the monitor
+            // has closed the connection.
             Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(socket),
             Err(error) => Err(error),
         }

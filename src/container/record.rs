@@ -488,8 +488,8 @@ impl Record {
         self.health_check().is_some_and(|health| health.on_failure == OnFailure::Restart)
     }
 
-    /// Creates the missing sources that have `make_source`. Every start calls this. Fails if
-    /// another source is missing.
+    /// Creates the missing sources of binds with `make_source`. Every start calls this. Fails if
+    /// the source of another bind is missing.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let source = raw::path(mount.source.as_deref().unwrap_or_default());

@@ -185,8 +185,8 @@ impl ImageStore {
 
     /// Moves the layers of the build into place and its entries into the cache. An entry is written
     /// before its layer is moved: an entry without a layer counts as absent, but a layer without an
-    /// entry would have no owner. Sets the last use of the entries to `started`. Returns whether
-    /// there were any entries.
+    /// entry would have no owner. Sets the last use of the entries to `started`, and trims the
+    /// cache. Returns whether there were any entries.
     pub fn publish(&self, draft: &Draft, started: Instant) -> Result<bool> {
         self.publish_dir(&draft.dir, started)
     }
@@ -233,7 +233,8 @@ impl ImageStore {
         self.trim_cache().map(|()| true)
     }
 
-    /// Finishes killed builds: moves their layers into place, unless the host has restarted since.
+    /// Finishes killed builds: moves their layers into place, unless the host has restarted since,
+    /// and removes their directories.
     pub fn sweep_drafts(&self) -> Result<()> {
         let ours = format!("{BUILDING}{}-", sys::process::boot_id());
         for dir in self.drafts()? {

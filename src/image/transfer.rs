@@ -31,8 +31,8 @@ pub enum Event {
     Layer(Digest, Step),
     /// The pull of one reference starts.
     Pulling(Reference),
-    /// The pull of one reference ended. `digest` is the manifest's; `is_newer` says whether the
-    /// pull changed the local image.
+    /// The pull of one reference ended. `digest` is that of the manifest or index under the name;
+    /// `is_newer` says whether the name did not stand for the image before.
     PulledImage {
         digest: Digest,
         is_newer: bool,
