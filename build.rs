@@ -39,7 +39,8 @@ fn main() {
 /// Passes the linker options that make the released binary smaller.
 fn link() {
     println!("cargo::rerun-if-changed=src/link.ld");
-    // Only the release profile aborts on a panic. Others unwind in tests and need the frame tables.
+    // Only in the release profile: the programs of tests unwind on a panic and need the frame
+    // tables.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         let directory = std::env::var("CARGO_MANIFEST_DIR").expect("the package's directory");
         println!("cargo::rustc-link-arg-bins=-T{directory}/src/link.ld");

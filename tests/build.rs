@@ -1,7 +1,8 @@
 //! `build`: images from Dockerfiles with their files, config and history, and limits of a build.
 //!
-//! The tests read the files of an image by running it, and compare configs with those of buildah or
-//! with written expectations. The cache, the flags and hostile contexts have files of their own.
+//! The tests read the files of an image by running it, and its config by `inspect`. One test
+//! compares the files with those of buildah. The cache, the flags and hostile contexts have files
+//! of their own.
 
 mod support;
 
@@ -232,7 +233,8 @@ fn copy_has_parents_symbolic_modes_and_excludes() {
     );
 }
 
-/// The patterns of --exclude start in the directory that is copied, not in the context.
+/// The patterns of --exclude start in the directory that is copied, and with --parents in the
+/// directory in which the kept names start.
 #[test]
 fn excludes_start_in_each_source() {
     let host = Host::with_busybox();

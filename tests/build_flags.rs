@@ -431,8 +431,8 @@ fn an_archive_has_the_annotations() {
     assert!(all.contains(r#""annotations":{"a.b":"c d","e":""}"#), "{all:.500}");
 }
 
-/// qemu-user runs programs of another architecture, if binfmt_misc has it. The test's registration
-/// has a unique name, is visible only in its own mount namespace, and ends with the test.
+/// qemu-user runs programs of another architecture, if binfmt_misc has it. A registration counts for
+/// the whole machine, so that of the test has a unique name and ends with the test.
 #[test]
 fn another_platform_is_built_by_an_emulator() {
     const NAME: &str = "mydocker-test";

@@ -1,7 +1,7 @@
 //! `system check` finds what kills, power cuts and other programs have left, one line each, and
 //! repairs it.
 //!
-//! Each test makes the damage by hand: it deletes, truncates or adds files in the state
+//! Nearly every test makes the damage by hand: it deletes, truncates or adds files in the state
 //! directories, or kills a monitor. `tests/crash.rs` kills at random moments.
 
 mod support;

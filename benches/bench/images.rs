@@ -1,7 +1,7 @@
 //! Unpacking a root file system that is made from this host's files: `import` beside tar.
 //!
 //! tar sets the floor: it writes the same files to the same disk, but keeps no digests and no
-//! record. The topic measures no download.
+//! record. `import` downloads nothing here. The topic also has the measurements of `pull`.
 
 use std::fs;
 use std::path::Path;

@@ -58,7 +58,7 @@ impl Lock {
     }
 
     /// Takes the lock on an existing file or directory without waiting. Returns `None` if another
-    /// process holds a conflicting lock, or if `path` does not exist.
+    /// process holds a conflicting lock, or if `path` does not exist or was removed in between.
     pub fn try_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let operation = match mode {
@@ -100,7 +100,7 @@ impl Lock {
     }
 }
 
-/// Reports whether another process has the file's lock.
+/// Reports whether another process holds the file's lock exclusively.
 pub(super) fn is_taken(file: &File, path: &Path) -> Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),

@@ -1,5 +1,5 @@
-//! The two directories that hold all state: the durable root (`--root`), the volatile root
-//! (`--run-root`), and the names of the directories in them.
+//! The two directories that hold all state, which are the durable root (`--root`) and the volatile
+//! root (`--run-root`), and the names of the directories in them.
 //!
 //! The volatile root is usually on a tmpfs. So a reboot empties it, and no record of a running
 //! process survives the reboot. Both roots are made at first use, with mode 0700. The modules that

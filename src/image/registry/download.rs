@@ -1,4 +1,4 @@
-//! Downloads one file from any web server, for ADD with a URL.
+//! Downloads one file from any web server, for `import` and ADD with a URL.
 //!
 //! Redirects are followed, but never from TLS to plain HTTP. After a cut connection or the answer
 //! of a busy server, the download starts again from the beginning. No credentials are sent.
