@@ -2,7 +2,7 @@
 //! is missing and what to do instead. The exit status is 1, as when a Docker command fails. A
 //! script then stops at the line that needs the command, and its author reads the alternative.
 //!
-//! If a command is added to `COMMANDS`, a unit test fails until its line in `ABSENT` is removed.
+//! A unit test fails if a command is both in `COMMANDS` and in `ABSENT`.
 
 use super::EXIT_FAILURE;
 use crate::error::Error;

@@ -321,7 +321,8 @@ fn refuse_attestation(value: &str) -> Result<()> {
 }
 
 /// Parses `--build-arg`. `NAME` alone takes the value of the caller's environment variable; the
-/// result is `None` if that variable is not set or not UTF-8. Fails if a `NAME=VALUE` is not UTF-8.
+/// result is `None` if that variable is not set or not UTF-8. Fails if the name is empty, or if a
+/// `NAME=VALUE` is not UTF-8.
 pub fn parse_argument(text: &str) -> Result<Option<String>> {
     if text.is_empty() || text.starts_with('=') {
         fail!("'{text}' should be NAME=VALUE or NAME");

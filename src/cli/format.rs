@@ -27,7 +27,7 @@ pub struct Field<R: 'static> {
     pub write: fn(&R, &Show, &mut String),
 }
 
-/// The facts about a row that a template needs besides the row's fields.
+/// The facts about a row that a listing needs besides the row's fields.
 pub trait Row {
     /// The name of the row's type in Docker's errors, such as `*formatter.ContainerContext`.
     const KIND: &'static str;
@@ -190,7 +190,8 @@ impl Format {
                 let mut table = Table::new(headers.split('\t'));
                 for row in rows {
                     let line = template.render(&value(row, fields, show))?;
-                    // A tab inside a value must not shift the cells after it.
+                    // Each row has `columns` cells, even if a value contains a tab: the last cell
+                    // takes the rest of the line.
                     let mut cells = line.splitn(columns, '\t');
                     for _ in 0..columns {
                         table.cell(|text| text.push_str(cells.next().unwrap_or("")));

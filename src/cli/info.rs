@@ -1,7 +1,7 @@
 //! The command `info`: prints facts about this host and the engine's state, in the lines and fields
 //! of `docker info`, which scripts grep. mydocker has no server, so the fields about Docker's
-//! server (id, descriptors, goroutines, listeners) are empty. Facts that Docker lacks come last. As
-//! with Docker, warnings go to stderr. `engine::info` collects the facts.
+//! server (id, descriptors, goroutines, listeners) are empty or 0. Facts that Docker lacks come
+//! last. As with Docker, warnings go to stderr. `engine::info` collects the facts.
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::inspect::parse_format;

@@ -151,8 +151,8 @@ fn set_timeout(args: &mut StopArgs, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses the seconds between the stop signal and SIGKILL; -1 means no limit. Fails below -1 and
-/// above 2147483647.
+/// Parses the seconds between the stop signal and SIGKILL; -1 means no limit. Fails on any text
+/// that is not a number from -1 to 2147483647.
 pub fn parse_timeout(value: &str) -> Result<i64> {
     let seconds = value.parse().ok().filter(|seconds| (-1..=i64::from(i32::MAX)).contains(seconds));
     seconds.ok_or_else(|| {

@@ -270,8 +270,8 @@ const MANAGEMENT: &[&str] = &[
 
 /// The exit status of a failed command, as in Docker, if the command has no statuses of its own.
 const EXIT_FAILURE: u8 = 1;
-/// The exit status of `inspect`, `info`, `version` and `events` with a template that can't be
-/// parsed, as in Docker.
+/// The exit status for a template that can't be parsed, as in Docker: of `info`, `version`,
+/// `events`, and of `inspect` for all kinds of object. For the template of a listing it is 1.
 const EXIT_BAD_TEMPLATE: u8 = 64;
 
 /// The lowest exit status of a command that a signal ended: 128 plus the signal's number.
@@ -390,7 +390,7 @@ impl Invocation {
         }
     }
 
-    /// Sets Docker's exit status for an error of the engine. `run` keeps its status, and so does
+    /// Sets Docker's exit status for an error. `run` keeps its status, and so does
     /// `create` for a mistake in the command line; `exec`, `compose exec` and `compose run` keep
     /// 126 and 127. A status of 129 or more stays, because a signal ended the command. Every other
     /// error gets the status 1.

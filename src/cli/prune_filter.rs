@@ -1,5 +1,5 @@
 //! The `--filter`s of the prunes: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`. `builder
-//! prune` accepts only `until`.
+//! prune` accepts only `until`, also spelled `unused-for`. `image prune` has `dangling` too.
 //!
 //! As in Docker, an object is removed only if it passes every filter. An unknown filter is an
 //! error, because ignoring it would remove more than the user wants. Docker refuses `until` for

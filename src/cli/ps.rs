@@ -150,7 +150,7 @@ fn ps(call: &Invocation) -> Outcome {
         Ok(format) => format,
         Err(error) => return call.refuse(format!("--format: {error}")),
     };
-    // As in Docker, a filter by status and a number include the stopped containers.
+    // As in Docker, a filter by status, `-n` and `-l` include the stopped containers.
     let by_status = args.filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
     let last = args.last.or(args.latest.then_some(1));
     let all = args.all || last.is_some() || by_status;

@@ -84,7 +84,7 @@ struct HaltArgs {
     timeout: Option<i64>,
 }
 
-/// The default of `halt -t`: the seconds that all containers together get to exit by themselves.
+/// The default of `halt -t`: the seconds from the stop signals until the containers are killed.
 const HALT_TIMEOUT: i64 = 10;
 
 static HALT_FLAGS: &[Flag<HaltArgs>] = &[Flag::<HaltArgs>::value(

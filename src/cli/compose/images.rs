@@ -22,7 +22,8 @@ pub enum Policy {
     Missing,
     Never,
     Build,
-    /// Pull if more than this number of nanoseconds have passed since the last pull.
+    /// Pull if the image got its name, by a pull or otherwise, more than this number of nanoseconds
+    /// ago.
     After(i64),
     /// Like `After`, with the period that the key `pull_refresh_after` gives.
     Refresh,

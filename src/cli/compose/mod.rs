@@ -225,8 +225,8 @@ fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
     Ok(CreateOptions { image, ..options_but_image(project, service)? })
 }
 
-/// Returns what `options` returns, but without the image: `config` prints a project whose image
-/// names are invalid too.
+/// Returns what `options` returns, but without the image, because `config` also prints a project
+/// with an invalid image name.
 fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptions> {
     let own = settings(project, service)?;
     let made = super::run::options_of(&mut placed(&own));

@@ -669,7 +669,7 @@ pub static FLAGS: &[F] = &[
     })
     .checked_by(Checker::Daemon)
     .under(Category::Logging),
-    // Docker's flags that accept only one value in mydocker, or are refused.
+    // Docker's flags, most of which accept only one value in mydocker or are refused.
     F::content_trust(),
     F::setting("runtime", "NAME", "Accept mydocker or runc (the same runtime)", |_, v| match v {
         "mydocker" | "runc" | "io.containerd.runc.v2" => Ok(()),

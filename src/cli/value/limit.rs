@@ -1,7 +1,8 @@
 //! Parses the values of limits and devices: `--ulimit` (setrlimit(2)), `--storage-opt`, `--sysctl`,
-//! `--device`, `--device-cgroup-rule`, `--device-*-bps`, `--log-opt`, `--cgroup-parent`, and
-//! numbers with bounds. Each value is parsed once into the engine's type. A sysctl must belong to a
-//! namespace, and a cgroup's path must stay below its root. No later code checks these two rules.
+//! `--device`, `--device-cgroup-rule`, the rates (`--device-read-bps` and its like), `--log-opt`,
+//! `--cgroup-parent`, and numbers with bounds. Each value is parsed once into the engine's type. A
+//! sysctl must belong to a namespace, and a cgroup's path must stay below its root. No later code
+//! checks these two rules.
 
 use std::str::FromStr;
 

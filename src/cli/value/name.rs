@@ -46,8 +46,8 @@ fn check_name(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `text` is not a valid host name. As in Docker, a name may start with any character.
-/// Unlike Docker, at least one is a letter or a digit, so `..` is no name.
+/// Fails if `text` is not a valid host name. As in Docker, a name may start with `-`, `_` or a dot.
+/// Unlike in Docker, a name needs a letter or a digit, so `..` is refused.
 pub fn check_hostname(text: &str) -> Result<()> {
     if text.is_empty() || text.len() > MAX_HOSTNAME {
         fail!("bad host name '{text}': it has 1 to {MAX_HOSTNAME} characters");
@@ -61,7 +61,7 @@ pub fn check_hostname(text: &str) -> Result<()> {
 }
 
 /// Fails if `text` is not a domain by Docker's rule: labels of letters and digits with hyphens
-/// inside, separated by dots, and at least one letter. A dot may follow.
+/// inside, separated by dots, and at least one letter. A dot may end the domain.
 pub fn check_domain(text: &str) -> Result<()> {
     const MAX: usize = 255;
     let is_label = |label: &str| {
