@@ -5,8 +5,8 @@
 //! `Label` is the only method, and functions are not values.
 //!
 //! No crate fits. gtmpl 0.7 needs five more crates, and lacks `html` and `js`. gotmpl 0.6 is a
-//! young port of 400 kB of source. Neither has Docker's functions and errors or bounds for
-//! untrusted templates, and each has a type for values besides the one that `inspect` prints.
+//! young port of 400 kB of source. Neither has Docker's functions and errors, or bounds for
+//! untrusted templates, and for each the objects of `inspect` would need a second type.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

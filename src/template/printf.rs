@@ -12,7 +12,7 @@ use super::value::Value;
 
 /// The maximum width and precision, as in Go. Without a limit a template could use all memory.
 const MAX_WIDTH: usize = 1_000_000;
-/// The most decimals of a floating-point number; Go's numbers have no more digits.
+/// The most decimals of a floating-point number. For a number above 1e-280 all further ones are 0.
 const MAX_DECIMALS: usize = 1000;
 
 #[derive(Clone, Default)]

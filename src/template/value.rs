@@ -222,7 +222,7 @@ impl Value {
     }
 
     /// Appends the value as JSON on one line. As in Docker, `<`, `>` and `&` are escaped only in a
-    /// row of a listing.
+    /// struct with a `kind`, such as a row of a listing.
     pub fn push_json(&self, out: &mut String) {
         match self {
             Value::Missing | Value::Nil | Value::NilList | Value::NilMap => out.push_str("null"),
