@@ -62,7 +62,8 @@ pub struct Dependency {
     pub condition: Need,
     /// If false, the depending service starts even if the condition fails.
     pub required: bool,
-    /// Restart the depending service if `up` makes this dependency again or starts it.
+    /// Restart the depending service if `up` makes this dependency again or starts it, or if
+    /// `restart` restarts it.
     pub restart: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The compose specification as data: its keys, and the kind of value of each key.
 //!
 //! The kind decides how `canonical` checks a value and converts it to its canonical form, and how
-//! `merge` merges the values of two files. If mydocker cannot honour a key, the error has the
+//! `merge` merges the values of two files. If mydocker does not support a key, the error has the
 //! reason. For an unknown key, the error suggests the nearest key of the specification
 //! (compose-spec.io).
 

@@ -100,8 +100,8 @@ const RUN: &[Pair] = &[
     ("working_dir", "workdir"),
 ];
 
-/// The flag for variables. If a variable has no value here, the caller's environment has none
-/// either: `--env NAME` removes the image's variable.
+/// The flag for variables. `Project::complete` has filled in the values from the caller's
+/// environment. For a variable that still has no value, `--env NAME` removes the image's variable.
 const ENV: &str = "env";
 
 /// Keys of `build` that are flags of `build`.
