@@ -349,7 +349,7 @@ fn epoch(arguments: &[String]) -> Result<Option<i64>> {
     let given = variable(EPOCH, arguments).or_else(|| std::env::var(EPOCH).ok());
     let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };
     match text.parse() {
-        // A larger time does not fit into 64 bits of nanoseconds.
+        // A time that is much larger does not fit into 64 bits of nanoseconds.
         Ok(seconds @ 0..=9_000_000_000) => Ok(Some(seconds)),
         _ => fail!("bad {EPOCH} '{text}': it is a number of seconds since 1970"),
     }

@@ -437,7 +437,7 @@ mod tests {
             "127.0.0.1\tlocalhost\n9.9.9.9\tmine\n"
         );
         assert_eq!(splice("x", "web", "y\tz\n"), "x\n# network web, lines: 1\ny\tz\n");
-        // A name that begins with another's, and a section of which a user removed a line.
+        // A name that begins with another name, and a section of which a user removed a line.
         let long = splice(&one, "web-2", "10.2.0.2\ta\n");
         assert_eq!(splice(&long, "web-2", ""), one);
         let cut = three.replace("10.0.0.3\tb\n", "").replace("9.9.9.9\tmine", "# mine");

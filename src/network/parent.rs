@@ -1,5 +1,6 @@
-//! The parent of a macvlan or ipvlan network: a link that the host has, or a link that mydocker
-//! makes for the network: a VLAN (`eth0.20`), or a dummy interface if the user named no parent.
+//! The parent of a macvlan or ipvlan network. This is a link that the host has, or a link that
+//! mydocker makes for the network: a VLAN (`eth0.20`), or a dummy interface if the user named no
+//! parent.
 //!
 //! The network's record is written before the link is made, and the link's alias is set in the same
 //! system call. So a kill can leave a network without its link, which is made when it is needed,

@@ -49,7 +49,7 @@ pub struct Network {
     pub labels: Vec<(String, String)>,
     /// The `-o` options of `network create`, as given.
     pub options: Vec<(String, String)>,
-    /// Missing in records of older versions, as all fields below.
+    /// Missing in records of older versions, like all fields below.
     pub attachable: Option<bool>,
     /// `--aux-address`: names and addresses that containers never get.
     pub auxiliary: Option<Vec<(String, Ip)>>,

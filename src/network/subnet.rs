@@ -70,7 +70,7 @@ impl Subnet {
 
     /// Parses `ADDRESS/PREFIX`. Also returns the address as written: `pool` takes an address with
     /// host bits for the gateway if the user names no other. Fails on any other text, and on
-    /// subnets that no network can have, such as loopback addresses.
+    /// subnets that no network can have, such as those of loopback addresses.
     pub fn parse(text: &str) -> Result<(Subnet, IpAddr)> {
         let bad = || Error::new(format!("bad subnet '{text}': write one such as 10.1.2.0/24"));
         let (address, prefix) = text.split_once('/').ok_or_else(bad)?;

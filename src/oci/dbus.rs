@@ -456,7 +456,7 @@ mod tests {
             let (ours, mut theirs) = UnixStream::pair().unwrap();
             let mut connection = Connection::over(ours, Duration::from_millis(200));
             let bus = std::thread::spawn(move || {
-                // Each piece arrives before a wait of its own would end.
+                // The pieces arrive so fast that only a limit on all waits together ends the step.
                 while theirs.write_all(chunk).is_ok() {
                     std::thread::sleep(Duration::from_millis(10));
                 }

@@ -244,9 +244,9 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
 }
 
 /// Lets the first process execute the program, and runs the poststart hooks. `socket` leads to the
-/// first process; without it, this function connects to `start`. If a hook fails, kills the
-/// container. Without a program, changes nothing and fails. Returns the socket for the
-/// container's READY=1, if the caller waits for this message.
+/// first process; without it, this function connects to the socket `start` in the container's
+/// directory. If a hook fails, kills the container. Without a program, changes nothing and fails.
+/// Returns the socket for the container's READY=1, if the caller waits for this message.
 fn begin(
     container: &Container,
     socket: Option<OwnedFd>,

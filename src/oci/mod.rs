@@ -360,7 +360,8 @@ fn send_descriptor(path: &str, name: &[u8], descriptor: BorrowedFd<'_>) -> Resul
     Ok(())
 }
 
-/// Writes the PID to the file of `--pid-file`, in one write and rename.
+/// Writes the PID to the file of `--pid-file`. A complete file is renamed into place, so that no
+/// reader finds a part of it.
 fn write_pid_file(args: &Args, pid: Pid) -> Result<()> {
     let Some(path) = args.value("pid-file") else { return Ok(()) };
     let path = Path::new(path);

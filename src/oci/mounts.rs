@@ -220,7 +220,7 @@ struct Options {
     remount: bool,
     /// `idmap` or `ridmap`: the mount has an ID mapping, with `ridmap` also the mounts below it.
     maps_owners: Option<Recursion>,
-    /// `tmpcopyup`: copy the files of the directory below into the new file system.
+    /// `tmpcopyup`: copy the files of the covered directory into the new file system.
     copy_up: bool,
     /// Options that are passed to the file system.
     data: Vec<String>,

@@ -33,8 +33,8 @@ pub enum Place<'a> {
     Host(&'a Path),
     /// Inside the container, in its `/`.
     Container {
-        /// The hook's process calls this function before it executes the hook, a file of the image,
-        /// to confine itself as the container's program will be.
+        /// The hook's process calls this function to confine itself as the container's program will
+        /// be. It does so before it executes the hook, which is a file of the image.
         confine: &'a dyn Fn() -> Result<()>,
         /// The environment of a hook that lists none: that of the program, as in runc. The caller's
         /// environment belongs to the host, and the hook is a file of the image.
@@ -144,7 +144,8 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
         }
         let ended = !fds[0].revents().is_empty();
         let has_words = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
-        // A hook, or a process that it leaves in the background, may write without end.
+        // A hook, or a process that it leaves in the background, may write without end. So check
+        // the timeout first, and once the hook has ended, stop reading at `MAX_OUTPUT` bytes.
         if is_late && !ended {
             super::end(child.pidfd.as_fd());
             fail!("ended after its timeout of {} s", timeout.unwrap_or_default().as_secs());

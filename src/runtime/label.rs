@@ -1,5 +1,5 @@
 //! Sets the label of a Linux security module, AppArmor (apparmor(7)) or SELinux, for a container's
-//! program. The label is written to a file of /proc directly before execve(2).
+//! program. The label is written to a file of /proc and takes effect at execve(2).
 //!
 //! The file is opened in a new, detached mount of /proc, which no other process can see. In the
 //! container's own /proc, a container could mount another file over the path. The label would then

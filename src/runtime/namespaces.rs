@@ -206,8 +206,8 @@ impl Joined {
         enter(&self.cgroup, LinkNameSpaceType::ControlGroup, "cgroup")
     }
 
-    /// Joins the mount namespace that the holder has created, a copy of the host's mounts that the
-    /// user namespace owns, or the one that the spec names.
+    /// Joins the mount namespace that the spec names, or the one that the holder has created. The
+    /// latter is a copy of the host's mounts, and the user namespace owns it.
     pub fn enter_mounts(&self) -> Result<()> {
         enter(&self.mounts, LinkNameSpaceType::Mount, "mount")
     }

@@ -237,9 +237,9 @@ impl<'a> Confined<'a> {
 }
 
 /// Looks the user up in the image's passwd and group files, with the rights of the container's
-/// root: without the caller's groups, with the container's capabilities, and with a user namespace
-/// under the host's IDs for the container's root. The host's root could read a file behind a
-/// symbolic link that the container's root cannot read.
+/// root: without the caller's groups and with the container's capabilities. If the container has a
+/// user namespace, the process also takes the host's IDs for the container's root. The host's root
+/// could read a file behind a symbolic link that the container's root cannot read.
 fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> Result<User> {
     set_thread_groups(&[]).context(|| "leave the caller's groups")?;
     let ids = entry.user_namespace.as_ref().map(|user_namespace| user_namespace.ids);

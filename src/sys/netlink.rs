@@ -321,7 +321,7 @@ impl Socket {
             batch.bytes[start + 8..start + 12].copy_from_slice(&self.sequence.to_ne_bytes());
         }
         if batch.bytes.len() > SEND_BUFFER {
-            // If this fails and the list does not fit, sendto(2) below fails with EMSGSIZE.
+            // If this fails and the messages do not fit, sendto(2) below fails with EMSGSIZE.
             let _ = sockopt::set_socket_send_buffer_size_force(&self.socket, 2 * batch.bytes.len());
         }
         loop {

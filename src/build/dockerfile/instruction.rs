@@ -1,10 +1,9 @@
 //! The instructions of a Dockerfile: parses the flags and arguments of each keyword.
 //!
 //! The reference (docs.docker.com/reference/dockerfile) replaces variables in ADD, COPY, ENV,
-//! EXPOSE, LABEL, USER, VOLUME, WORKDIR and others; this parser leaves variables and quotes as they
-//! are. In RUN, CMD, ENTRYPOINT and SHELL, arguments are plain text. Each error names the wrong
-//! text and what is expected. For a mistyped keyword or flag, the error suggests the nearest known
-//! word.
+//! EXPOSE, LABEL, USER, VOLUME, WORKDIR and others, but not in RUN, CMD, ENTRYPOINT and SHELL. This
+//! parser leaves all variables and quotes as they are. Each error names the wrong text and what is
+//! expected. For a mistyped keyword or flag, the error suggests the nearest known word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};
@@ -206,8 +205,8 @@ impl<'a> Flags<'a> {
 fn command(rest: &str) -> Command {
     match rest.starts_with('[').then(|| json_words(rest)) {
         Some(Ok(words)) => Command::Exec(words),
-        // A text that starts with `[` but is no JSON list is a command in shell form.
         _ if rest.is_empty() => Command::Exec(Vec::new()),
+        // A text that starts with `[` but is no JSON list is a command in shell form.
         _ => Command::Shell(rest.to_owned()),
     }
 }

@@ -57,7 +57,7 @@ pub fn connect(
 ///
 /// The caller has removed the network from the container's record. The endpoint leaves the
 /// attachment last, after its link and its leases. If the command is killed before that, `finish`
-/// repeats all steps; a step that was done already succeeds.
+/// repeats all steps. A step that is done already succeeds again.
 pub fn disconnect(roots: &Roots, id: &ContainerId, network: &str) -> Result<Vec<Error>> {
     let before = recover::find(roots, id)?;
     let Some(endpoint) = before.endpoint(network) else { return Ok(Vec::new()) };

@@ -158,8 +158,8 @@ impl Change {
         self.batch.text(NFTA_TABLE_NAME, table.name);
     }
 
-    /// Makes a chain. The kernel calls the chain at `hook`; without a hook, only other chains jump
-    /// to it.
+    /// Makes a chain. The kernel calls the chain at `hook`. A chain without a hook is reached only
+    /// by jumps from other chains.
     pub fn make_chain(&mut self, table: Table<'_>, name: &str, hook: Option<Hook>) {
         let batch = &mut self.batch;
         batch.begin(NEW_CHAIN, CREATE, &table.header(), format!("make chain {name}"));

@@ -236,7 +236,7 @@ impl<'a> Firewall<'a> {
     }
 
     /// Records that the rules of container `id`'s ports no longer exist. `intact` says whether the
-    /// other rules do.
+    /// other rules are unchanged.
     fn forget_ports(&mut self, id: &ContainerId, intact: bool) -> Result<()> {
         let Some(mut state) = self.state.take() else { return Ok(()) };
         state.owners.retain(|owner| owner != id);

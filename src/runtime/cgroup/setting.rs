@@ -1,7 +1,7 @@
 //! A value for a file of a cgroup. `v1` and `v2` list the values, `plan` finds the directory of
 //! each value, and this file writes the values.
 //!
-//! A limit has the name that it has in the OCI runtime specification (`memory.limit`). The caller
+//! The name of a limit is that of the OCI runtime specification (`memory.limit`). The caller
 //! translates this name, so that an error names the user's flag or field. Some files refuse a value
 //! that contradicts the present value of another file. Such a value is written again after all
 //! others, so the order of the list does not matter.
