@@ -235,7 +235,7 @@ fn files_with_a_wrong_size_come_out_complete() {
         host.mydocker(["cp", &format!("live:{path}"), out.to_str().unwrap()]);
         read(&out)
     };
-    // stat(2) reports 0 bytes for the first two files, and 4096 for the others.
+    // stat(2) reports 0 bytes for the files in /proc, and 4096 for that in /sys.
     assert!(copied("/proc/1/status").contains("\nPid:\t"));
     assert!(copied("/proc/cpuinfo").ends_with("\n\n"));
     assert_eq!(copied("/sys/class/net/lo/mtu"), "65536\n");

@@ -1,5 +1,5 @@
-//! A program's output reaches the log and every client completely, however slow a client is. No
-//! client delays the container, whether the client reads or not.
+//! A program's output reaches the log and every client completely, however slow a client is. A
+//! client that reads nothing stops the program only if the first client would lose output.
 //!
 //! Clients are stopped, killed or slow, because a client is a process of the user. The tests
 //! compare bytes and never rates.
