@@ -70,7 +70,7 @@ mod tests {
         fs::write(dir.join("a"), [1; 20_000]).unwrap();
         let one = tree_size(&dir.join("a"));
         assert!(one >= 20_000);
-        // More levels than a path may have bytes, and more than a process may open.
+        // The path is longer than the kernel resolves, and has more levels than a process may open.
         let mut current = openat(CWD, &dir, DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..1100 {
             mkdirat(&current, "level", Mode::RWXU).unwrap();
