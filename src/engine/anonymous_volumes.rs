@@ -2,7 +2,7 @@
 //!
 //! Another container can use such a volume by `--volumes-from` and then keeps it. No count of users
 //! is stored, since a crash could make it wrong. Instead, the removal of a container with an
-//! anonymous volume searches the records of all other containers for it.
+//! anonymous volume searches the records of all other containers for that volume.
 
 use crate::container::files::Files;
 use crate::container::record::{Record, all_ids};

@@ -123,8 +123,8 @@ impl Engine {
     }
 
     /// Like `present_condition`, but waits until a container that is being started has started.
-    /// Kills the container after `limit`, because a start can hang, for example in a file that
-    /// another container leases (F_SETLEASE of fcntl(2)).
+    /// Kills the container after `limit`, because a start can hang, for example if it opens a file
+    /// that another container leases (F_SETLEASE of fcntl(2)).
     pub(super) fn await_start(
         &self,
         record: &Record,

@@ -99,7 +99,7 @@ impl Engine {
         let bounding = if privileged {
             capabilities::all()
         } else {
-            // The first process may have fewer capabilities than its record names.
+            // The first process may have fewer capabilities than the record names.
             defaults.capabilities.bounding & capabilities::bounding_set(state.pid)
         };
         let process = Process {

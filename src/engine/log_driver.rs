@@ -2,8 +2,8 @@
 //!
 //! These flags choose the tag, the labels and the variables of a container's log lines, which `logs
 //! --details` prints. They also choose where the drivers syslog and journald send the lines. The
-//! monitor sends the lines by `container::logs::forward`. `cli` has checked the values that need
-//! only one flag for the check. See docs.docker.com/engine/logging.
+//! monitor sends the lines by `container::logs::forward`. `cli` has checked each value alone. See
+//! docs.docker.com/engine/logging.
 
 use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
 use crate::container::record::Record;

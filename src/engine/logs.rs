@@ -77,7 +77,7 @@ impl Engine {
     }
 
     /// Returns a connection to the monitor. The connection closes when the monitor ends for any
-    /// reason, after all output is in the log. Returns `None` if the container does not run.
+    /// reason. After that the log does not grow. Returns `None` if the container does not run.
     fn monitor_of(&self, record: &Record) -> Result<Option<OwnedFd>> {
         // Wait for a container that is starting, because it has no socket yet and would count as
         // ended.

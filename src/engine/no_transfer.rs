@@ -1,7 +1,7 @@
 //! Replaces `transfer` in a build without the cargo feature `pull`.
 //!
 //! This file has the same functions. All except `settings` fail with a hint at `load` and `import`.
-//! So the rest of the engine and the command line need no conditional compilation.
+//! So the callers of these functions need no conditional compilation.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};

@@ -43,7 +43,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Resumes a container if it is paused. A signal that was sent before is delivered first.
+    /// Resumes a container if it is paused. A signal that was sent during the pause is delivered
+    /// before the processes continue.
     pub(super) fn resume(&self, record: &Record, state: &State) -> Result<()> {
         let files = Files::new(&self.roots, &record.id);
         if !is_paused(&files, state) {

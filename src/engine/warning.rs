@@ -14,7 +14,7 @@ pub enum Warning {
     PublishedWithoutBridge,
     /// `-p` with the host's network, where each port is the host's already.
     PublishedOnHost,
-    /// A flag about networks with a network mode that has none, as the user wrote it.
+    /// A flag about networks that has no effect with the network mode `mode`, such as `host`.
     WithoutNetwork { flag: &'static str, mode: String },
     /// No cgroups could be mounted, for this reason.
     WithoutLimits(Error),

@@ -1,8 +1,8 @@
 //! Checks of `create` that need several options or the host: memory against swap, `--rm` against
 //! `--restart`, existing devices.
 //!
-//! The command line has checked each flag by itself. These checks are here, below the command line,
-//! because each caller of the engine needs them. The checks change nothing.
+//! The command line has checked the value of each single flag. These checks are below the command
+//! line, because each caller of the engine needs them. The checks change nothing.
 
 use std::fs;
 
@@ -86,8 +86,9 @@ fn check_usage(options: &CreateOptions) -> Result<()> {
     Ok(())
 }
 
-/// A flag among the settings of an endpoint that Docker refuses with `mode`, which has no networks.
-/// `Engine::networks` warns about the others.
+/// Returns a flag that sets one of `settings` and that Docker refuses with the network mode `mode`,
+/// which is `none`, `host` or `container:`. `Engine::networks` warns about flags that have no
+/// effect.
 fn needs_network(settings: &EndpointSettings, mode: &NetworkMode) -> Option<&'static str> {
     let is_container = mode.container().is_some();
     let refused = [
