@@ -36,7 +36,8 @@ impl Registry {
         Registry::start(host, "", "")
     }
 
-    /// A registry with more settings, below `http:` and at the top of its file.
+    /// A registry with more settings: `http` goes below `http:`, and `more` at the top level of its
+    /// file.
     pub fn start(host: &Host, http: &str, more: &str) -> Registry {
         let dir = host.scratch().join(unique("registry"));
         fs::create_dir_all(dir.join("data")).unwrap();
@@ -139,7 +140,7 @@ impl Registry {
         self.blob_files().into_iter().map(|(digest, _)| digest).collect()
     }
 
-    /// Removes the first blob that has at least this many bytes and not many more.
+    /// Removes the first blob that has at least this many bytes and fewer than twice as many.
     pub fn lose_blob_of(&self, bytes: u64) {
         let size = |path: &Path| fs::metadata(path).unwrap().len();
         let files = self.blob_files();
@@ -194,11 +195,11 @@ pub enum Packing {
 pub struct Layer {
     pub packing: Packing,
     pub files: Vec<(String, Vec<u8>)>,
-    /// For a foreign layer: its URL, in which `DIGEST` is replaced.
+    /// For a foreign layer: its URL, in which `DIGEST` stands for the blob's digest.
     pub url: Option<String>,
 }
 
-/// The base of all images: a static busybox with some of its applets.
+/// The base of all images: a static busybox as `/bin/cat`.
 pub fn base() -> Layer {
     let busybox = fs::read("/bin/busybox").expect("apt-get install busybox-static");
     Layer { packing: Packing::Gzip, files: vec![("bin/cat".to_owned(), busybox)], url: None }
