@@ -370,7 +370,7 @@ fn a_project_comes_up_in_order_and_goes_down() {
     let hosts = project.host.mydocker(["exec", "shop-db-1", "cat", "/etc/hosts"]).text();
     assert_eq!(hosts.matches(" web").count(), 2, "{hosts}");
     let log = project.compose("-p shop logs web").text();
-    assert!(log.contains("shop-db-1 db\n"), "{log}");
+    assert!(log.contains("shop-db-1 db "), "{log}");
     assert!(log.lines().all(|line| line.starts_with("web-1  | ") || line.starts_with("web-2  | ")));
     project.compose("-p shop logs --no-log-prefix job").stdout("did it\n");
     project.compose("-p shop ps --services").stdout("db\nweb\n");

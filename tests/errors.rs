@@ -6,6 +6,7 @@
 mod support;
 
 use std::ffi::OsStr;
+use std::io::BufRead;
 use std::os::unix::ffi::OsStrExt;
 
 use support::Host;
@@ -373,5 +374,19 @@ fn an_archive_whose_reader_has_closed_the_pipe_ends_in_silence() {
         let done = host.command(args.iter().copied()).stdout(writer).output().unwrap();
         let complaint = String::from_utf8_lossy(&done.stderr);
         assert_eq!((done.status.code(), &*complaint), (Some(141), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn a_command_that_waits_for_more_ends_when_its_reader_has_closed_the_pipe() {
+    let host = Host::with_busybox();
+    host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "echo 1; sleep 100000"]);
+    for args in [&["events", "--since", "0"][..], &["logs", "-f", "c"], &["stats"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = host.command(args.iter().copied()).stdout(writer).spawn().unwrap();
+        let mut first = String::new();
+        std::io::BufReader::new(reader).read_line(&mut first).unwrap();
+        support::eventually(&format!("{args:?} ends"), || child.try_wait().unwrap().is_some());
+        assert!(child.wait().unwrap().success() && !first.is_empty(), "{args:?}: {first:?}");
     }
 }

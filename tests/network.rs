@@ -313,7 +313,7 @@ fn routes_of_a_vpn_leave_subnets_free() {
 }
 
 #[test]
-fn a_host_name_is_only_known_to_its_own_container() {
+fn host_names_and_short_ids_are_known_on_a_network_but_container_names_count_more() {
     let host = Host::on_machine();
     host.mydocker(["network", "create", "--subnet", "10.1.0.0/24", "n"]);
     for (name, flags) in [
@@ -338,7 +338,13 @@ fn a_host_name_is_only_known_to_its_own_container() {
     assert_eq!(finds("b", "a"), Some(address(&host, "a")));
     assert_eq!(finds("d", "etcd-0"), Some(address(&host, "etcd-0")));
     assert_eq!(finds("d", "sea"), Some(address(&host, "c")));
-    assert_eq!(finds("d", "etcd-0.lan"), None);
+    let id = host.mydocker(["inspect", "-f", "{{.Id}}", "c"]).text();
+    for name in ["etcd-0.lan", id.get(..12).unwrap()] {
+        assert_eq!(finds("d", name), Some(address(&host, "c")), "{name}");
+    }
+    let aliases = "{{.NetworkSettings.Networks.n.Aliases}}";
+    host.mydocker(["inspect", "-f", aliases, "c"])
+        .stdout(&format!("[sea {} etcd-0.lan]\n", id.get(..12).unwrap()));
     host.mydocker(["rename", "etcd-0", "other"]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", "other"]);
     assert_eq!(own("a"), address(&host, "a"));

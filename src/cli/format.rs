@@ -185,11 +185,18 @@ impl Format {
                 table.render()
             }
             Format::Table(template) => {
-                let headers = template.render_headers(&headers(fields)).unwrap_or_default();
-                let columns = headers.split('\t').count();
-                let mut table = Table::new(headers.split('\t'));
+                let (headers, columns) = template.render_headers(&headers(fields));
+                let mut lines = Vec::with_capacity(rows.len());
                 for row in rows {
-                    let line = template.render(&value(row, fields, show))?;
+                    lines.push(template.render(&value(row, fields, show))?);
+                }
+                let count = |line: &String| line.split('\t').count();
+                let columns = columns.unwrap_or_else(|| {
+                    lines.iter().chain([&headers]).map(count).max().unwrap_or_default()
+                });
+                let titles = headers.split('\t').chain(std::iter::repeat(""));
+                let mut table = Table::new(titles.take(columns));
+                for line in lines {
                     // Each row has `columns` cells, even if a value contains a tab: the last cell
                     // takes the rest of the line.
                     let mut cells = line.splitn(columns, '\t');

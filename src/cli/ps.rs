@@ -148,7 +148,7 @@ fn ps(call: &Invocation) -> Outcome {
     let columns = if args.size { SIZE_COLUMNS } else { COLUMNS };
     let format = match Format::parse_quiet(args.quiet, &args.format, FIELDS, columns) {
         Ok(format) => format,
-        Err(error) => return call.refuse(format!("--format: {error}")),
+        Err(error) => return call.refuse(format!("--format: {}", in_dockers_words(&error))),
     };
     // As in Docker, a filter by status, `-n` and `-l` include the stopped containers.
     let by_status = args.filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
@@ -167,8 +167,20 @@ fn ps(call: &Invocation) -> Outcome {
         engine.measure(&mut containers)?;
     }
     let show = Show { no_trunc: args.no_trunc, now: Instant::now() };
-    format.print_painted(&containers, FIELDS, &show)?;
+    let printed = format.print_painted(&containers, FIELDS, &show);
+    printed.map_err(|error| match in_dockers_words(&error) {
+        words if words == error.to_string() => error,
+        words => Error::new(words),
+    })?;
     Ok(0)
+}
+
+/// Returns an error of a template in the words of Docker's `ps`, which tries the template before it
+/// asks the daemon. The other listings have the same words for both stages.
+fn in_dockers_words(error: &Error) -> String {
+    let text = error.to_string();
+    let stage = if text.contains(": executing ") { "execute" } else { "parse" };
+    text.replacen("template parsing error", &format!("failed to {stage} template"), 1)
 }
 
 impl Row for ContainerView {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Duration;
 
 use super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::format::{Field, Format, Row, Show, push_id};
@@ -16,6 +17,9 @@ use crate::error::Context;
 use crate::sys::stdio;
 use crate::time::Instant;
 use crate::units::{push_binary_size, push_human_size};
+
+/// The pause between two tables.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The flags of `stats` as typed.
 #[derive(Default)]
@@ -86,7 +90,9 @@ pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[Strin
             Err(_) if out.closed => return Ok(0),
             written => written.context(|| "write to the standard output")?,
         }
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        if stdio::wait_unread(PAUSE) {
+            return Ok(0);
+        }
     }
 }
 

@@ -41,7 +41,8 @@ pub struct Probed<'a> {
     pub roots: &'a Roots,
     pub record: &'a Record,
     pub state: &'a State,
-    /// Makes the container's first process, whose user, variables and limits the command gets.
+    /// Makes the container's first process without a terminal. The command gets its user, variables
+    /// and limits.
     pub process: fn(&Record) -> Result<Process>,
 }
 
@@ -90,8 +91,6 @@ fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     let bounding = defaults.capabilities.bounding & capabilities::bounding_set(state.pid);
     let process = Process {
         args: check.args(shell).unwrap_or_default(),
-        terminal: false,
-        window: None,
         capabilities: Capabilities { bounding, ..defaults.capabilities },
         ..defaults
     };

@@ -65,7 +65,10 @@ stored_flat! {
         /// The entrypoint of the user or the image. `command` follows the entrypoint.
         pub entrypoint: Vec<String>,
         pub command: Vec<String>,
+        /// The variables of the user and the image. Each process also gets the defaults
+        /// (`engine::spec`); older records have them here.
         pub env: Vec<String>,
+        /// The working directory; empty means `/`.
         pub cwd: String,
         pub user: NamedUser => flat,
         pub hostname: String,
@@ -128,6 +131,18 @@ stored_flat! {
         pub interactive: bool,
         /// Whether stdin stays open at the end of a client's input, as after `run -d -i`.
         pub keeps_stdin: bool => optional,
+        pub attached: Attached => flat,
+    }
+}
+
+stored_flat! {
+    /// The streams to which `run` attaches: those of `-a`, or none with `-d`. A record keeps them
+    /// for `inspect`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Attached {
+        pub stdin: bool as "attach_stdin" => optional,
+        pub stdout: bool as "attach_stdout" => optional,
+        pub stderr: bool as "attach_stderr" => optional,
     }
 }
 

@@ -119,7 +119,7 @@ impl Engine {
             None => None,
         };
         let base = base.map(|image| image.config.config).unwrap_or_default();
-        // Leave out HOSTNAME and TERM if `run` added them.
+        // Older records have the variables that `run` adds.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
             (*pair == hostname || (record.streams.tty && pair == "TERM=xterm"))
@@ -143,15 +143,12 @@ impl Engine {
             let test = health.check.test.iter().map(|word| raw::utf8("argument", word));
             Ok(Healthcheck { test: test.collect::<Result<_>>()?, ..health.check.clone() })
         });
-        let env = record.env.iter().filter(|pair| !added(pair));
+        let env = record.env.iter().filter(|pair| pair.contains('=') && !added(pair));
         Ok(ContainerConfig {
             env: env.map(|pair| raw::utf8("variable", pair)).collect::<Result<_>>()?,
             cmd: some(&record.command)?,
             entrypoint: some(&record.entrypoint)?,
-            working_dir: match (record.cwd.as_str(), base.working_dir.as_str()) {
-                ("/", "") => String::new(),
-                (cwd, _) => raw::utf8("working directory", cwd)?,
-            },
+            working_dir: raw::utf8("working directory", &record.cwd)?,
             user: raw::utf8("user", record.user.name.as_deref().unwrap_or_default())?,
             stop_signal: (!is_default).then(|| record.stop_signal.to_string()),
             volumes,

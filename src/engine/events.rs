@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::view::{has_label, pass};
-use super::watch::Watcher;
+use super::watch::{Watcher, Woken};
 use crate::error::{Context, Result};
 pub use crate::event::{Event, Kind};
 use crate::order;
@@ -54,8 +54,8 @@ pub struct EventsOptions {
 }
 
 impl Engine {
-    /// Calls `show` for each event that matches the filters. Returns when `until` has passed or
-    /// `show` fails.
+    /// Calls `show` for each event that matches the filters. Returns when `until` has passed, `show`
+    /// fails, or the reader of the standard output has closed its end.
     pub fn events(
         &self,
         options: &EventsOptions,
@@ -80,8 +80,11 @@ impl Engine {
             if left.is_some_and(|left| left <= 0) {
                 return Ok(());
             }
-            let is_there = listener.watcher.wait(None, left)?;
-            listener.keep(is_there)?;
+            match listener.watcher.wait(None, left)? {
+                Woken::Unread => return Ok(()),
+                Woken::Changed => {}
+                Woken::Removed => listener.keep(false)?,
+            }
         }
     }
 

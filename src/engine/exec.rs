@@ -26,7 +26,6 @@ use crate::runtime::seccomp::Seccomp;
 use crate::runtime::spec::{Capabilities, IdMaps, Identity, NamedUser, Process};
 use crate::runtime::{Stdio, capabilities, cgroup, exec};
 use crate::sys::{self, clone::Child};
-use crate::tty;
 
 /// A started process.
 struct StartedProcess {
@@ -77,14 +76,11 @@ impl Engine {
         options: &ExecOptions,
     ) -> Result<Option<StartedProcess>> {
         self.refuse_paused(record, state)?;
-        let defaults = super::spec::process(record)?;
         let terminal = options.tty && !options.detach;
+        let defaults = super::spec::process(record, terminal)?;
         Engine::need_terminal(options.interactive && terminal)?;
         let privileged = options.privileged || record.privileged;
         let mut env = defaults.env.clone();
-        if terminal {
-            super::create::set_env(&mut env, "TERM=xterm");
-        }
         for pair in &options.env {
             super::create::set_env(&mut env, pair);
         }
@@ -107,8 +103,6 @@ impl Engine {
             env,
             cwd: options.workdir.clone().unwrap_or(defaults.cwd),
             user,
-            terminal,
-            window: if terminal { tty::size() } else { None },
             capabilities: Capabilities { bounding, ..defaults.capabilities },
             seccomp: if privileged { Seccomp::Unconfined } else { defaults.seccomp },
             ..defaults

@@ -130,7 +130,7 @@ impl Engine {
         let mut parts = vec![fact("command", record.args().join(" "))];
         parts.extend(state.map(|state| fact("pid", state.pid)));
         parts.push(fact("user", record.user.name.as_deref().unwrap_or("root")));
-        parts.push(fact("cwd", &record.cwd));
+        parts.push(fact("cwd", if record.cwd.is_empty() { "/" } else { &record.cwd }));
         parts.push(fact("image", &record.image));
         group("process", "", parts)
     }

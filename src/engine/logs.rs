@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::options::LogsOptions;
-use super::watch::Watcher;
+use super::watch::{Watcher, Woken};
 use super::{Engine, log_driver};
 use crate::container::files::Files;
 use crate::container::logs::{Printer, Reader, Selection};
@@ -62,7 +62,9 @@ impl Engine {
             if is_over || left.is_some_and(|ns| ns < 0) {
                 return follower.reader.check();
             }
-            follower.growth.wait(follower.monitor.as_ref(), left)?;
+            if let Woken::Unread = follower.growth.wait(follower.monitor.as_ref(), left)? {
+                return Ok(());
+            }
         }
     }
 

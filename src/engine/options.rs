@@ -12,7 +12,7 @@ pub use crate::container::health::OnFailure;
 pub use crate::container::logs::{Address as LogAddress, LogOptions, Syslog};
 pub use crate::container::mode::{NamespaceMode, NamespaceModes, NetworkMode};
 pub use crate::container::record::{
-    DeviceOptions, EndpointSettings, Lifecycle, MountAccess, MountKind, SeccompOption,
+    Attached, DeviceOptions, EndpointSettings, Lifecycle, MountAccess, MountKind, SeccompOption,
     SecurityOptions, StreamOptions,
 };
 pub use crate::container::restart::RestartPolicy;

@@ -1,5 +1,6 @@
 //! A layer with empty files: /etc/hosts, /etc/resolv.conf and /etc/hostname, which are mount
-//! points, and /.dockerenv, by which scripts recognise a container.
+//! points, and /.dockerenv, by which scripts recognise a container. As in Docker, /etc/mtab is a
+//! link to /proc/mounts.
 //!
 //! All containers share the layer on top of their images' layers, because most images lack these
 //! files. If they were made in each container, /etc would be copied to its upper directory, and
@@ -9,7 +10,8 @@
 //! layer with /.dockerenv alone, and the other files are made like any missing mount point.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::Engine;
@@ -19,8 +21,8 @@ use crate::store;
 
 const DIRECTORY: &str = "etc";
 const MOUNT_POINTS: [&str; 3] = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
-/// The file by which scripts recognise a container of Docker. It is made last, so if it exists, the
-/// layer is complete.
+const MOUNT_TABLE: (&str, &str) = ("etc/mtab", "/proc/mounts");
+/// The file by which scripts recognise a container of Docker. It is made after the mount points.
 const MARK: &str = ".dockerenv";
 
 impl Engine {
@@ -34,7 +36,8 @@ impl Engine {
         } else {
             (self.roots.mark(), &[][..])
         };
-        if !layer.join(MARK).exists() {
+        let last = if mount_points.is_empty() { MARK } else { MOUNT_TABLE.0 };
+        if layer.join(last).symlink_metadata().is_err() {
             make(&layer, mount_points).context(|| format!("make {}", layer.display()))?;
         }
         Ok(layer)
@@ -58,6 +61,14 @@ fn make(layer: &Path, mount_points: &[&str]) -> Result<()> {
     let files = mount_points.iter().map(|file| (*file, 0o644)).chain([(MARK, 0o755)]);
     for (file, mode) in files {
         OpenOptions::new().append(true).create(true).mode(mode).open(layer.join(file))?;
+    }
+    if !mount_points.is_empty() {
+        let (link, target) = MOUNT_TABLE;
+        // It is made last, so if it exists, the layer is complete.
+        match symlink(target, layer.join(link)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::error::{Context, Result, fail};
 use crate::network::create;
 use crate::network::names::{self, NameFiles, Names};
 use crate::raw;
+use crate::runtime::DEFAULT_PATH;
 use crate::runtime::devices::{host_node, host_nodes, nodes_below};
 use crate::runtime::spec::{
     Attributes, Capabilities, Cgroup, DeviceAccess, DeviceKind, DeviceNode, DeviceRule,
@@ -305,7 +306,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
 
 /// Returns the first process, with those of `variables` that its environment does not have yet.
 fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
-    let mut process = process(record)?;
+    let mut process = process(record, record.streams.tty)?;
     for pair in variables {
         let name = pair.split('=').next();
         if !process.env.iter().any(|known| known.split('=').next() == name) {
@@ -315,16 +316,36 @@ fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
     Ok(process)
 }
 
-/// Returns the first process. A process of `exec` has the same defaults.
-pub(super) fn process(record: &Record) -> Result<Process> {
+/// Returns the environment of a container's process: the defaults, and the variables of the record
+/// over them. As in Docker, a name without `=` removes a default.
+fn environment(record: &Record, terminal: bool) -> Vec<String> {
+    let mut env = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={}", record.hostname)];
+    if terminal {
+        env.push("TERM=xterm".to_owned());
+    }
+    let mut given: Vec<&String> = record.env.iter().collect();
+    for default in &mut env {
+        let name = default.split('=').next();
+        if let Some(at) = given.iter().position(|pair| pair.split('=').next() == name) {
+            default.clone_from(given.remove(at));
+        }
+    }
+    env.extend(given.into_iter().cloned());
+    env.retain(|pair| pair.contains('='));
+    env
+}
+
+/// Returns the first process. A process of `exec` has the same defaults. `terminal` is whether it
+/// has a terminal.
+pub(super) fn process(record: &Record, terminal: bool) -> Result<Process> {
     Ok(Process {
         args: record.args(),
-        env: record.env.clone(),
-        cwd: record.cwd.clone(),
+        env: environment(record, terminal),
+        cwd: if record.cwd.is_empty() { "/".to_owned() } else { record.cwd.clone() },
         user: Identity::Named(record.user.clone()),
         completes_env: true,
-        terminal: record.streams.tty,
-        window: if record.streams.tty { tty::size() } else { None },
+        terminal,
+        window: if terminal { tty::size() } else { None },
         capabilities: Capabilities {
             bounding: confine::capabilities(record),
             ..Capabilities::default()

@@ -200,7 +200,7 @@ impl Engine {
             let spec = self.spec(record)?;
             let hooks = &mut HostResources::new(self, record);
             let roots = &self.roots;
-            let process = super::spec::process;
+            let process = |record: &Record| super::spec::process(record, false);
             let renew = &|record: &Record| self.spec(record);
             let forward = log_driver::destination(record)?;
             spawn(Watch {

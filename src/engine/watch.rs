@@ -13,6 +13,17 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Result};
+use crate::sys::stdio::is_unread;
+
+/// Why a wait ended.
+pub(super) enum Woken {
+    /// Something may have changed.
+    Changed,
+    /// The directory was removed, so the watcher reports no more changes.
+    Removed,
+    /// The reader of the standard output closed its end, as in `mydocker events | head -1`.
+    Unread,
+}
 
 /// A watched directory.
 pub(super) struct Watcher {
@@ -41,9 +52,9 @@ impl Watcher {
         Ok(Watcher { instance, pause })
     }
 
-    /// Waits for a change, until `other` is readable, or for `left_ns` nanoseconds. Returns false
-    /// if the directory was removed, so that this watcher reports no more changes.
-    pub fn wait(&self, other: Option<&OwnedFd>, left_ns: Option<i64>) -> Result<bool> {
+    /// Waits for a change, until `other` is readable, until the reader of the standard output closes
+    /// its end, or for `left_ns` nanoseconds.
+    pub fn wait(&self, other: Option<&OwnedFd>, left_ns: Option<i64>) -> Result<Woken> {
         const SECOND: i64 = 1_000_000_000;
         let pause_ns = self.pause.as_nanos() as i64;
         let wait_ns = match self.instance {
@@ -52,12 +63,15 @@ impl Watcher {
         };
         let timeout = wait_ns.map(|ns| Timespec { tv_sec: ns / SECOND, tv_nsec: ns % SECOND });
         let fds = other.into_iter().chain(&self.instance);
-        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        match poll(&mut fds, timeout.as_ref()) {
+        let stdout = rustix::stdio::stdout();
+        let mut all = vec![PollFd::new(&stdout, PollFlags::empty())];
+        all.extend(fds.map(|fd| PollFd::new(fd, PollFlags::IN)));
+        match poll(&mut all, timeout.as_ref()) {
+            Ok(_) if is_unread(&all[0]) => return Ok(Woken::Unread),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).context(|| "wait for files to change"),
         }
-        self.drain()
+        Ok(if self.drain()? { Woken::Changed } else { Woken::Removed })
     }
 
     /// A descriptor that is readable after a change. `None` without inotify: the caller must then

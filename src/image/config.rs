@@ -152,6 +152,31 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
     Ok(Platform { os, architecture, variant: root.text("variant")? })
 }
 
+/// The fields of a config that say how Docker made the image; most images lack them.
+#[derive(Default)]
+pub struct Provenance {
+    pub docker_version: String,
+    pub variant: String,
+    pub os_version: String,
+    /// The container from which the image was made.
+    pub container: String,
+    pub container_config: Option<ContainerConfig>,
+}
+
+/// Returns how an image was made, for `inspect`. Fails if a field has the wrong type.
+pub fn provenance_of(document: &str, config: &[u8]) -> Result<Provenance> {
+    let value = parse(document, config)?;
+    let root = Node::root(document, &value);
+    let container_config = root.get("container_config")?;
+    Ok(Provenance {
+        docker_version: root.text("docker_version")?,
+        variant: root.text("variant")?,
+        os_version: root.text("os.version")?,
+        container: root.text("container")?,
+        container_config: container_config.map(|node| ContainerConfig::parse(&node)).transpose()?,
+    })
+}
+
 /// Returns the config of an image that was made from another image. The fields of `base` that
 /// `ImageConfig` lacks (the variant, extensions of other tools) are kept.
 pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {

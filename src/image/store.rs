@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::config::{History, ImageConfig, layers_of};
+use super::config::{History, ImageConfig, Provenance, layers_of, provenance_of};
 use super::layers::{Layers, Staged};
 use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
@@ -204,6 +204,23 @@ impl ImageStore {
     /// if the image is gone.
     pub(super) fn layers_of(&self, id: &ImageId) -> Result<Option<Vec<Digest>>> {
         self.read_config_by(id, layers_of)
+    }
+
+    /// Returns how the image was made, for `inspect`.
+    pub fn provenance(&self, id: &ImageId) -> Provenance {
+        // A field of the wrong type does not matter, because nothing else reads these fields.
+        self.read_config_by(id, provenance_of).ok().flatten().unwrap_or_default()
+    }
+
+    /// Returns the time in nanoseconds since 1970 at which the image got the last of its names; 0
+    /// if it has none.
+    pub fn last_tagged(&self, id: &ImageId) -> Result<i64> {
+        let references = self.references()?.into_iter().filter(|(_, named)| named == id);
+        let time = |(name, _): (Reference, _)| {
+            let file = fs::metadata(self.reference_path(&name)).ok()?;
+            Some(file.mtime() * 1_000_000_000 + file.mtime_nsec())
+        };
+        Ok(references.filter_map(time).max().unwrap_or(0))
     }
 
     fn read_config_by<T>(

@@ -9,6 +9,7 @@
 //! renamed, the section is rewritten in the running containers' copies, under a lock. Other lines
 //! stay, also those that a user added.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write as _};
@@ -22,7 +23,7 @@ use rustix::io::Errno;
 
 use super::ipam::Lease;
 use super::naming::{DEFAULT, DEFAULT_BRIDGE};
-use crate::container_id::ContainerId;
+use crate::container_id::{ContainerId, short};
 use crate::error::{Context, Error, Result, fail};
 use crate::order;
 use crate::resolver::Resolver;
@@ -114,22 +115,28 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
     let mut owners: Vec<&ContainerId> = leases.iter().map(|lease| &lease.owner).collect();
     order::sort(&mut owners);
     owners.dedup();
-    let put =
-        |owner: &&ContainerId| write_section(roots, owner, network, &section(leases, owner)).err();
+    let taken: HashSet<&String> = leases.iter().flat_map(|lease| &lease.names).collect();
+    let put = |owner: &&ContainerId| {
+        write_section(roots, owner, network, &section(leases, owner, &taken)).err()
+    };
     owners.iter().filter_map(put).collect()
 }
 
 /// The lines of a network's section for the container `owner`. The other containers come first;
 /// last come the owner's addresses, IPv6 before IPv4, with its host name and its names. If another
 /// container has a name that equals the owner's host name, the name stays with the owner's address.
-fn section(leases: &[Lease], owner: &ContainerId) -> String {
+/// `taken` has the names of all leases, which count more than host names.
+fn section(leases: &[Lease], owner: &ContainerId, taken: &HashSet<&String>) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
         leases.iter().partition(|lease| lease.owner == *owner);
     let links = || own.iter().flat_map(|lease| &lease.links);
     let is_own = |name: &str| own.iter().any(|lease| own_names(&lease.hostname).contains(&name));
     for lease in others {
-        let mut names: Vec<&str> = lease.names.iter().map(String::as_str).collect();
+        let mut further = further(&lease.owner, &lease.hostname, &lease.names);
+        further.retain(|name| !taken.contains(name));
+        let names = lease.names.iter().chain(&further);
+        let mut names: Vec<&str> = names.map(String::as_str).collect();
         for (_, alias) in links().filter(|(name, _)| lease.names.contains(name)) {
             if !names.contains(&alias.as_str()) {
                 names.push(alias);
@@ -150,11 +157,25 @@ fn section(leases: &[Lease], owner: &ContainerId) -> String {
                 names.push(name);
             }
         }
+        if !names.contains(&short(owner)) {
+            names.push(short(owner));
+        }
         if let Some(address) = lease.address {
             let _ = writeln!(lines, "{address}\t{}", names.join(" "));
         }
     }
     lines
+}
+
+/// The names by which Docker's containers find another one besides its name and aliases: its short
+/// id and its host name.
+pub fn further(id: &ContainerId, hostname: &str, names: &[String]) -> Vec<String> {
+    let mut further = vec![short(id).to_owned()];
+    if !hostname.is_empty() && hostname != further[0] {
+        further.push(hostname.to_owned());
+    }
+    further.retain(|name| !names.contains(name));
+    further
 }
 
 /// A host name, and its first label if it has a domain: `web.example.org` and `web`.

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use crate::container_id::ContainerId;
 pub use crate::network_name::{DEFAULT, DEFAULT_BRIDGE, given};
 use crate::store::{DEFAULT_ROOT, Roots};
 
@@ -29,8 +30,17 @@ pub const WITHOUT_BRIDGE: [&str; 2] = ["host", "none"];
 
 /// The id of `host` or `none`: 64 hexadecimal digits that never change for a state root.
 pub fn fixed_id(roots: &Roots, name: &str) -> String {
-    let root = roots.state.as_os_str().as_encoded_bytes();
-    let part = |number: u8| hash(&[&[number], name.as_bytes(), root].concat());
+    derived_id(name.as_bytes(), roots.state.as_os_str().as_encoded_bytes())
+}
+
+/// The id of the endpoint of a container on a network, which these two ids determine.
+pub fn endpoint_id(network: &str, container: &ContainerId) -> String {
+    derived_id(network.as_bytes(), container.as_bytes())
+}
+
+/// 64 hexadecimal digits that are the same for the same two texts.
+fn derived_id(first: &[u8], second: &[u8]) -> String {
+    let part = |number: u8| hash(&[&[number], first, second].concat());
     (0..8).map(|number| format!("{:08x}", part(number))).collect()
 }
 

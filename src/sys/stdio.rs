@@ -8,8 +8,9 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::stdio;
 
@@ -40,6 +41,22 @@ pub fn own_stdin() -> io::Result<Waiting<OwnedFd>> {
 /// A duplicate of the standard output. Fails with the errors of fcntl(2), such as EMFILE.
 pub fn own_stdout() -> io::Result<Waiting<OwnedFd>> {
     Ok(Waiting(fcntl_dupfd_cloexec(stdio::stdout(), 3)?))
+}
+
+/// Waits until the reader of the standard output closes its end, or for `limit`. Returns true if the
+/// reader closed its end.
+pub fn wait_unread(limit: Duration) -> bool {
+    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+    let stdout = stdio::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    // After a failure or a signal the next write finds a closed pipe.
+    poll(&mut fds, Some(&limit)).is_ok() && is_unread(&fds[0])
+}
+
+/// Whether poll(2) reports that the reader of this stream closed its end. The kernel reports that
+/// even if the caller asks for no event.
+pub fn is_unread(found: &PollFd<'_>) -> bool {
+    found.revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes all of `data` to `to`, and waits while the stream is full. Fails with the errors of

@@ -82,12 +82,19 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Returns the output for `root`. Fails at the first fault, and if a bound is exceeded.
-    pub fn run(mut self) -> Done<String> {
+    pub fn run(self) -> Done<String> {
+        let (out, fault) = self.run_to_fault();
+        fault.map_or(Ok(out), Err)
+    }
+
+    /// Returns the output up to the first fault, and the fault.
+    pub fn run_to_fault(mut self) -> (String, Option<Fault>) {
         let dot = self.root.clone();
-        if let Some((_, nodes)) = self.tree("") {
-            self.list(&dot, nodes)?;
-        }
-        Ok(self.out)
+        let fault = match self.tree("") {
+            Some((_, nodes)) => self.list(&dot, nodes).err(),
+            None => None,
+        };
+        (self.out, fault)
     }
 
     fn tree(&self, name: &str) -> Option<&'a (String, Vec<Node>)> {
@@ -95,8 +102,12 @@ impl<'a> Evaluation<'a> {
     }
 
     fn fault<T>(&self, at: Span, message: &str) -> Done<T> {
+        self.fault_of(at, &self.source[at.start..at.end], message)
+    }
+
+    /// As `fault`, with the text that the error shows as the place.
+    fn fault_of<T>(&self, at: Span, text: &str, message: &str) -> Done<T> {
         let (line, column) = super::place(self.source, at.mark);
-        let text = &self.source[at.start..at.end];
         let Evaluation { template, name, .. } = self;
         let message = format!(
             "template: {template}:{line}:{column}: executing {name:?} at <{text}>: {message}"
@@ -243,7 +254,8 @@ impl<'a> Evaluation<'a> {
 
     fn call(&mut self, dot: &Value, at: Span, name: &str, argument: Option<&'a Pipe>) -> Done<()> {
         let Some((name, nodes)) = self.tree(name) else {
-            return self.fault(at, &format!("template {name:?} not defined"));
+            let text = format!("{{{{{}}}}}", self.source[at.start..at.end].trim());
+            return self.fault_of(at, &text, &format!("template {name:?} not defined"));
         };
         let dot = match argument {
             Some(pipe) => self.pipe(dot, pipe)?,
@@ -418,7 +430,7 @@ impl<'a> Evaluation<'a> {
             let name = function.name;
             let message =
                 format!("wrong number of args for {name}: want {want}{least} got {count}");
-            return self.fault(at, &message);
+            return self.fault_of(at, name, &message);
         }
         if matches!(function.name, "and" | "or") {
             return self.shortcut(dot, function.name == "and", words, last);
@@ -436,7 +448,13 @@ impl<'a> Evaluation<'a> {
             }
         }
         if self.headers && function.keeps_headers {
-            return Ok(values.swap_remove(0));
+            return match values.swap_remove(0) {
+                header @ Value::Text(_) => Ok(header),
+                other => {
+                    let kind = other.type_name();
+                    self.fault(at, &format!("wrong type for value; expected string; got {kind}"))
+                }
+            };
         }
         let size: usize = values.iter().map(weight).sum();
         self.steps(at, size / BYTES_PER_STEP)?;

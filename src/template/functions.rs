@@ -111,7 +111,7 @@ static FUNCTIONS: &[Function] = &[
         values[0].push_json(&mut out);
         Ok(Value::text(&out))
     }),
-    function("split", (2, 2), |values, limit| {
+    of_text("split", (2, 2), |values, limit| {
         let (text, separator) = (string(&values[0])?, string(&values[1])?);
         let most = limit / ITEM_BYTES;
         let parts: Vec<Value> = match separator {
@@ -126,7 +126,7 @@ static FUNCTIONS: &[Function] = &[
         }
         Ok(Value::List(Rc::new(parts)))
     }),
-    function("join", (2, 2), |values, limit| {
+    of_text("join", (2, 2), |values, limit| {
         let separator = string(&values[1])?;
         let items = match &values[0] {
             Value::Nil => &[],

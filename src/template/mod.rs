@@ -66,24 +66,27 @@ impl Template {
     }
 
     /// Returns the row of headers of a table. Docker's functions for one text, such as `upper`,
-    /// leave the headers as they are.
-    pub fn render_headers(&self, headers: &Value) -> Result<String> {
-        self.evaluate_headers(headers).map_err(wrong)
+    /// leave the headers as they are. As in Docker, a fault cuts the row short; `None` is then the
+    /// number of columns.
+    pub fn render_headers(&self, headers: &Value) -> (String, Option<usize>) {
+        let (text, fault) = self.headers_of(headers).run_to_fault();
+        let columns = fault.is_none().then(|| text.split('\t').count());
+        (text, columns)
     }
 
     /// Fails if the template names a field that `headers` lacks. Other failures depend on the rows,
     /// and `render` reports them.
     pub fn check_fields(&self, headers: &Value) -> Result<()> {
-        match self.evaluate_headers(headers) {
+        match self.headers_of(headers).run() {
             Err(fault) if fault.is_unknown_field => Err(wrong(fault)),
             _ => Ok(()),
         }
     }
 
-    fn evaluate_headers(&self, headers: &Value) -> std::result::Result<String, eval::Fault> {
+    fn headers_of(&self, headers: &Value) -> eval::Evaluation<'_> {
         let mut evaluation = self.evaluation(headers.clone());
         evaluation.headers = true;
-        evaluation.run()
+        evaluation
     }
 
     /// Returns the text for `value`, as `inspect` prints it. After an error the template runs again

@@ -313,6 +313,8 @@ impl Parser<'_> {
 
     fn call(&mut self, is_block: bool, at: usize) -> Parsed<Node> {
         let context = if is_block { "block clause" } else { "template clause" };
+        // As in Go, an error is at the name.
+        let mark = self.peek_word().map_or(at, |token| token.start);
         let name = self.name(context)?;
         let argument = if self.is_next(Kind::Right) && !is_block {
             self.right(context)?;
@@ -326,8 +328,8 @@ impl Parser<'_> {
             self.body(name.clone())?;
             self.depth -= 1;
         }
-        let mark = self.source[..at].rfind("{{").unwrap_or(at) + 2;
-        Ok(Node::Call { at: Span { start: mark, end, mark }, name, argument })
+        let start = self.source[..at].rfind("{{").unwrap_or(at) + 2;
+        Ok(Node::Call { at: Span { start, end, mark }, name, argument })
     }
 
     fn pipe(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {

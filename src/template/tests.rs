@@ -197,7 +197,7 @@ fn rows_have_labels_and_a_type() {
     };
     let template = Template::parse("{{upper .Names}} {{.Label \"com.x.my-app\"}}").unwrap();
     assert_eq!(template.render(&row(false)).unwrap(), "WEB 1");
-    assert_eq!(template.render_headers(&row(true)).unwrap(), "web my app");
+    assert_eq!(template.render_headers(&row(true)).0, "web my app");
     let error = Template::parse("{{.Foo}}").unwrap().render(&row(false)).unwrap_err().to_string();
     assert_eq!(
         error,

@@ -12,6 +12,24 @@ use miniserde::json;
 
 use crate::time::Instant;
 
+/// Fields with one name in Docker's Go structs and another in JSON.
+const GO_NAMES: &[(&str, &str)] = &[
+    ("ID", "Id"),
+    ("AuxAddress", "AuxiliaryAddresses"),
+    ("CPUCount", "CpuCount"),
+    ("CPUPercent", "CpuPercent"),
+    ("CPUPeriod", "CpuPeriod"),
+    ("CPUQuota", "CpuQuota"),
+    ("CPURealtimePeriod", "CpuRealtimePeriod"),
+    ("CPURealtimeRuntime", "CpuRealtimeRuntime"),
+    ("CPUShares", "CpuShares"),
+    ("DNS", "Dns"),
+    ("DNSOptions", "DnsOptions"),
+    ("DNSSearch", "DnsSearch"),
+    ("HostIP", "HostIp"),
+    ("NanoCPUs", "NanoCpus"),
+];
+
 /// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -54,9 +72,15 @@ pub struct Struct {
 }
 
 impl Struct {
-    /// Returns the field with this name.
+    /// Returns the field with this name. A part of a document also has the names of Docker's Go
+    /// structs, as in `inspect -f '{{.ID}}'`.
     pub fn field(&self, name: &str) -> Option<&Value> {
-        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+        let by_name = |name: &str| self.fields.iter().find(|(known, _)| *known == name);
+        let by_other_name = || {
+            let (_, name) = GO_NAMES.iter().find(|(other, _)| *other == name)?;
+            self.kind.is_none().then(|| by_name(name))?
+        };
+        by_name(name).or_else(by_other_name).map(|(_, value)| value)
     }
 
     /// Calls the method `Label`: returns the label's value, or an empty text for an unknown label.

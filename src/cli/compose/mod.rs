@@ -251,6 +251,7 @@ fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptio
     options.files = files(project, service)?;
     // `compose up` starts a container with no client at its stdin.
     options.streams.keeps_stdin = options.streams.interactive;
+    options.streams.attached.stdin = false;
     Ok(options)
 }
 

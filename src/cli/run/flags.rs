@@ -72,9 +72,9 @@ pub static FLAGS: &[F] = &[
     // General.
     F::value("attach", "STREAM", "Attach only STDIN, STDOUT or STDERR", |a, v| {
         match v.to_ascii_lowercase().as_str() {
-            "stdin" => a.attach.stdin = true,
-            "stdout" => a.attach.stdout = true,
-            "stderr" => a.attach.stderr = true,
+            "stdin" => a.options.streams.attached.stdin = true,
+            "stdout" => a.options.streams.attached.stdout = true,
+            "stderr" => a.options.streams.attached.stderr = true,
             _ => fail!("bad stream '{v}': write STDIN, STDOUT or STDERR"),
         }
         Ok(())

@@ -17,7 +17,8 @@ use super::value::mount::check_distinct;
 use super::{EXIT_FAILURE, Failure, Invocation, Outcome};
 use crate::engine::Engine;
 use crate::engine::options::{
-    AttachOptions, CreateOptions, ImageName, MountKind, MountOption, NetworkMode, Platform,
+    AttachOptions, Attached, CreateOptions, ImageName, MountKind, MountOption, NetworkMode,
+    Platform,
 };
 use crate::engine::registry::{LocalImage, PullRequest};
 use crate::error::{Error, Result, fail};
@@ -49,17 +50,7 @@ pub struct RunArgs {
     debug: bool,
     no_sig_proxy: bool,
     detach_keys: Option<Vec<u8>>,
-    attach: Attached,
     wants_api_socket: bool,
-}
-
-/// The streams of `-a`. If none is set, the command attaches to stdout and stderr, and with `-i` to
-/// stdin.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Attached {
-    stdin: bool,
-    stdout: bool,
-    stderr: bool,
 }
 
 static CREATE_FLAGS: &[Flag<RunArgs>] = FLAGS.split_at(RUN_ONLY).1;
@@ -99,11 +90,11 @@ pub static CREATE: Command = Command {
 
 fn run(call: &Invocation) -> Outcome {
     let (args, operands) = call.parse(FLAGS)?;
-    let (detach, no_sig_proxy, attached) = (args.detach, args.no_sig_proxy, args.attach);
+    let (detach, no_sig_proxy) = (args.detach, args.no_sig_proxy);
     if args.debug {
         Engine::trace(false);
     }
-    if detach && attached != Attached::default() {
+    if detach && args.options.streams.attached != Attached::default() {
         let error = Error::new("-a and -d contradict each other").exit_with(EXIT_FAILURE);
         return Err(Failure::Usage(error));
     }
@@ -126,16 +117,13 @@ fn run(call: &Invocation) -> Outcome {
         print_line(&id)?;
         return Ok(0);
     }
-    let all = AttachOptions {
-        stdin: options.streams.interactive,
+    let Attached { stdin, stdout, stderr } = options.streams.attached;
+    let attach = AttachOptions {
+        stdin: options.streams.interactive && stdin,
+        stdout,
+        stderr,
         sig_proxy: !no_sig_proxy,
         ..detached_by(keys)
-    };
-    let attach = if attached == Attached::default() {
-        all
-    } else {
-        let Attached { stdin, stdout, stderr } = attached;
-        AttachOptions { stdin: all.stdin && stdin, stdout, stderr, ..all }
     };
     let input_alone = !attach.stdout && !attach.stderr;
     // As in Docker, `-a stdin` without another `-a` prints the id, so that the user can find the
@@ -238,6 +226,10 @@ fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Res
     options.command = command;
     options.env.extend(args.env);
     options.quiet = args.quiet;
+    let streams = &mut options.streams;
+    if !args.detach && streams.attached == Attached::default() {
+        streams.attached = Attached { stdin: streams.interactive, stdout: true, stderr: true };
+    }
     // As in Docker, the same flag twice is one mount.
     let given = std::mem::take(&mut options.mounts);
     let by_tmpfs = |mount: &MountOption| mount.kind == MountKind::Tmpfs && mount.given.is_some();

@@ -19,7 +19,6 @@ use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
 use crate::image::ContainerConfig;
 use crate::raw;
-use crate::runtime::DEFAULT_PATH;
 use crate::runtime::cgroup::DEFAULT_PARENT;
 use crate::runtime::spec::NamedUser;
 use crate::time::Instant;
@@ -77,7 +76,7 @@ impl Engine {
         }
         let record = Record {
             version: VERSION,
-            env: environment(options, config, &hostname),
+            env: environment(options, config),
             id,
             name,
             created: Instant::now().0,
@@ -204,30 +203,30 @@ fn words(words: &Option<Vec<String>>) -> Vec<String> {
     words.iter().flatten().map(|word| raw::encode(word.as_bytes())).collect()
 }
 
-/// Returns the environment: mydocker's defaults, the image's variables, the user's variables. A
-/// later value of the same name replaces an earlier one.
-fn environment(options: &CreateOptions, config: &ContainerConfig, hostname: &str) -> Vec<String> {
-    let mut defaults = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={hostname}")];
-    if options.streams.tty {
-        defaults.push("TERM=xterm".to_owned());
-    }
+/// Returns the user's variables, then those of the image that the user did not set, as Docker's
+/// `Config.Env` has them. Of several values of a name the last one counts. A name without `=`
+/// (`-e NAME`) removes the variable at the start of a process.
+fn environment(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
     let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();
-    let mut env: Vec<String> = Vec::with_capacity(defaults.len() + image.len());
+    let mut env: Vec<String> = Vec::with_capacity(options.env.len() + image.len());
     // An image may have tens of thousands of variables, so a map finds each one.
-    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for pair in defaults.iter().chain(&image).chain(&options.env) {
-        match places.entry(name(pair)) {
-            Entry::Occupied(place) => env[*place.get()] = pair.clone(),
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut of_user = 0;
+    for (at, pair) in options.env.iter().chain(&image).enumerate() {
+        match places.entry(pair.split('=').next().unwrap_or_default()) {
+            Entry::Occupied(place) if at < options.env.len() || *place.get() >= of_user => {
+                env[*place.get()].clone_from(pair);
+            }
+            Entry::Occupied(_) => {}
             Entry::Vacant(place) => {
                 place.insert(env.len());
                 env.push(pair.clone());
             }
         }
+        if at < options.env.len() {
+            of_user = env.len();
+        }
     }
-    // `-e NAME` without a value removes the image's variable.
-    let is_removal = |pair: &String| !pair.contains('=') && options.env.contains(pair);
-    env.retain(|pair| pair.contains('=') || !is_removal(pair));
     env
 }
 
@@ -247,11 +246,11 @@ fn user(options: &CreateOptions, config: &ContainerConfig) -> NamedUser {
     NamedUser { name: name.into(), groups: options.user.groups.clone() }
 }
 
+/// Returns the working directory of `-w` or of the image; empty without one.
 fn working_directory(options: &CreateOptions, config: &ContainerConfig) -> Result<String> {
     let image = raw::encode(config.working_dir.as_bytes());
     let cwd = options.workdir.as_deref().unwrap_or(&image);
-    let cwd = if cwd.is_empty() { "/" } else { cwd };
-    if !cwd.starts_with('/') {
+    if !(cwd.is_empty() || cwd.starts_with('/')) {
         fail!("working directory '{cwd}' must be absolute");
     }
     Ok(cwd.to_owned())

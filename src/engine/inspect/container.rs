@@ -297,6 +297,7 @@ fn mount_given(mount: &MountRecord) -> Value {
         ("Target", text(&mount.target)),
         ("ReadOnly", read_only),
         ("BindOptions", bind_options(mount)),
+        ("VolumeOptions", volume_options(mount)),
         ("TmpfsOptions", tmpfs_options(mount)),
     ])
 }
@@ -314,6 +315,19 @@ fn bind_options(mount: &MountRecord) -> Value {
     }
     let is_alone = if is_alone { Value::Bool(true) } else { omit_empty(Value::Nil) };
     object([("Propagation", omit_empty(text(propagation))), ("NonRecursive", is_alone)])
+}
+
+/// Returns the options of a volume that differ from the default; absent if there are none.
+fn volume_options(mount: &MountRecord) -> Value {
+    let subpath = mount.access.subpath.as_deref().unwrap_or_default();
+    if mount.kind != MountKind::Volume || (mount.copy_up && subpath.is_empty()) {
+        return omit_empty(Value::Nil);
+    }
+    object([
+        ("NoCopy", omit_empty(Value::Bool(!mount.copy_up))),
+        ("Subpath", omit_empty(text(subpath))),
+        ("DriverConfig", object([])),
+    ])
 }
 
 /// Returns the size and the mode of a tmpfs; absent if there is neither.
@@ -392,6 +406,7 @@ fn config(record: &Record) -> Value {
     let anonymous = |mount: &&MountRecord| mount.anonymous && !mount.borrowed;
     let volumes = record.mounts.iter().filter(anonymous).map(|mount| &mount.target);
     let health = record.health.as_ref();
+    let attached = record.streams.attached;
     // As in Docker, the default signal is not shown.
     let signal = match &record.stop_signal {
         signal if signal.is_default() => String::new(),
@@ -403,9 +418,9 @@ fn config(record: &Record) -> Value {
         ("Hostname", text(&record.hostname)),
         ("Domainname", text(record.system.domainname.as_deref().unwrap_or_default())),
         ("User", text(&record.user.name)),
-        ("AttachStdin", Value::Bool(record.streams.interactive)),
-        ("AttachStdout", Value::Bool(record.streams.interactive)),
-        ("AttachStderr", Value::Bool(record.streams.interactive)),
+        ("AttachStdin", Value::Bool(attached.stdin)),
+        ("AttachStdout", Value::Bool(attached.stdout)),
+        ("AttachStderr", Value::Bool(attached.stderr)),
         ("ExposedPorts", omit_empty(set(record.exposed_ports()))),
         ("Tty", Value::Bool(record.streams.tty)),
         ("OpenStdin", Value::Bool(record.streams.interactive)),

@@ -4,11 +4,13 @@
 //! A stored image has one platform, so no manifest list is shown. The fields that only Docker's
 //! builder sets are empty.
 
-use super::value::{NEVER, map, number, object, or_nil_map, set, strings, strings_or_null, text};
+use super::value::{
+    NEVER, map, number, object, or_nil_list, or_nil_map, set, strings, strings_or_null, text,
+};
 use super::{graph_driver, healthcheck};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::image::{Image, ImageStore, Reference};
+use crate::image::{ContainerConfig, Image, ImageStore, Reference};
 use crate::order;
 use crate::template::{Value, omit_empty};
 use crate::time::Instant;
@@ -16,8 +18,9 @@ use crate::time::Instant;
 impl Engine {
     pub(super) fn image(&self, image: &Image) -> Result<Value> {
         let config = &image.config;
-        let defaults = &config.config;
-        let found = ImageStore::open(&self.roots).list()?;
+        let images = ImageStore::open(&self.roots);
+        let made = images.provenance(&image.id);
+        let found = images.list()?;
         let id = image.id.to_string();
         let tags = found.iter().filter(|view| view.id == image.id).filter_map(|view| {
             Some(format!("{}:{}", view.repository.as_ref()?, view.tag.as_ref()?))
@@ -41,7 +44,6 @@ impl Engine {
             graph.push(("LowerDir", lower));
         }
         graph.extend(upper.map(|upper| ("UpperDir", upper)));
-        let on_build = Some(&defaults.on_build[..]).filter(|steps| !steps.is_empty());
         Ok(object([
             ("Id", text(&id)),
             ("RepoTags", strings(tags)),
@@ -49,41 +51,15 @@ impl Engine {
             ("Parent", text("")),
             ("Comment", text(config.history.last().map_or("", |step| &step.comment))),
             ("Created", text(created)),
-            ("DockerVersion", text("")),
+            ("Container", text(&made.container)),
+            ("ContainerConfig", defaults_value(&made.container_config.unwrap_or_default())),
+            ("DockerVersion", text(&made.docker_version)),
             ("Author", text(&config.author)),
-            (
-                "Config",
-                object([
-                    ("Hostname", text("")),
-                    ("Domainname", text("")),
-                    ("User", text(&defaults.user)),
-                    ("AttachStdin", Value::Bool(false)),
-                    ("AttachStdout", Value::Bool(false)),
-                    ("AttachStderr", Value::Bool(false)),
-                    ("ExposedPorts", omit_empty(set(&defaults.exposed_ports))),
-                    ("Tty", Value::Bool(false)),
-                    ("OpenStdin", Value::Bool(false)),
-                    ("StdinOnce", Value::Bool(false)),
-                    ("Env", strings(&defaults.env)),
-                    ("Cmd", strings_or_null(defaults.cmd.as_deref())),
-                    ("Healthcheck", healthcheck(defaults.healthcheck.as_ref())),
-                    ("Image", text("")),
-                    ("Volumes", or_nil_map(set(&defaults.volumes))),
-                    ("WorkingDir", text(&defaults.working_dir)),
-                    ("Entrypoint", strings_or_null(defaults.entrypoint.as_deref())),
-                    ("OnBuild", strings_or_null(on_build)),
-                    ("Labels", or_nil_map(map(&defaults.labels))),
-                    (
-                        "StopSignal",
-                        omit_empty(text(defaults.stop_signal.as_deref().unwrap_or_default())),
-                    ),
-                    ("Shell", omit_empty(strings(defaults.shell.iter().flatten()))),
-                ]),
-            ),
+            ("Config", defaults_value(&config.config)),
             ("Architecture", text(&config.architecture)),
-            ("Variant", omit_empty(text(""))),
+            ("Variant", omit_empty(text(&made.variant))),
             ("Os", text(&config.os)),
-            ("OsVersion", omit_empty(text(""))),
+            ("OsVersion", omit_empty(text(&made.os_version))),
             ("Size", number(size)),
             ("VirtualSize", number(size)),
             ("GraphDriver", graph_driver(graph)),
@@ -94,6 +70,43 @@ impl Engine {
                     ("Layers", strings(config.diff_ids.iter().map(ToString::to_string))),
                 ]),
             ),
+            ("Metadata", object([("LastTagTime", tag_time(images.last_tagged(&image.id)?))])),
         ]))
     }
+}
+
+/// Returns the time in nanoseconds since 1970 at which an image got a name; 0 means never.
+fn tag_time(ns: i64) -> Value {
+    match ns {
+        0 => Value::printed("0001-01-01 00:00:00 +0000 UTC".to_owned(), text(NEVER)),
+        ns => Value::Time(Instant(ns)),
+    }
+}
+
+/// Returns the defaults for a container of the image, in Docker's fields.
+fn defaults_value(defaults: &ContainerConfig) -> Value {
+    let on_build = Some(&defaults.on_build[..]).filter(|steps| !steps.is_empty());
+    object([
+        ("Hostname", text("")),
+        ("Domainname", text("")),
+        ("User", text(&defaults.user)),
+        ("AttachStdin", Value::Bool(false)),
+        ("AttachStdout", Value::Bool(false)),
+        ("AttachStderr", Value::Bool(false)),
+        ("ExposedPorts", omit_empty(set(&defaults.exposed_ports))),
+        ("Tty", Value::Bool(false)),
+        ("OpenStdin", Value::Bool(false)),
+        ("StdinOnce", Value::Bool(false)),
+        ("Env", or_nil_list(strings(&defaults.env))),
+        ("Cmd", strings_or_null(defaults.cmd.as_deref())),
+        ("Healthcheck", healthcheck(defaults.healthcheck.as_ref())),
+        ("Image", text("")),
+        ("Volumes", or_nil_map(set(&defaults.volumes))),
+        ("WorkingDir", text(&defaults.working_dir)),
+        ("Entrypoint", strings_or_null(defaults.entrypoint.as_deref())),
+        ("OnBuild", strings_or_null(on_build)),
+        ("Labels", or_nil_map(map(&defaults.labels))),
+        ("StopSignal", omit_empty(text(defaults.stop_signal.as_deref().unwrap_or_default()))),
+        ("Shell", omit_empty(strings(defaults.shell.iter().flatten()))),
+    ])
 }

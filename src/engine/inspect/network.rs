@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::value::{mac, map, object, text};
+use crate::container_id::ContainerId;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::network::attachment;
@@ -34,7 +35,9 @@ impl Engine {
             let option = |key: &str, value: &str| {
                 (format!("com.docker.network.bridge.{key}"), value.to_owned())
             };
+            let mtu = ("com.docker.network.driver.mtu".to_owned(), "1500".to_owned());
             options.extend([
+                mtu,
                 option("default_bridge", "true"),
                 option("enable_icc", "true"),
                 option("enable_ip_masquerade", "true"),
@@ -59,7 +62,10 @@ impl Engine {
             let Ok(attachment) = attachment::find(&self.roots, &lease.owner) else { continue };
             let endpoint = attachment.endpoint(&found.name);
             if let Some(endpoint) = endpoint {
-                containers.insert(lease.owner.to_string(), member(&attachment.name, endpoint));
+                containers.insert(
+                    lease.owner.to_string(),
+                    member(&attachment.name, endpoint, &lease.owner),
+                );
             }
         }
         let parts = Parts {
@@ -70,7 +76,10 @@ impl Engine {
             internal: found.internal,
             containers,
             options: map(&options),
-            ipam_options: map(found.ipam_options.as_deref().unwrap_or_default()),
+            ipam_options: match &found.ipam_options {
+                None if found.name == DEFAULT => Value::NilMap,
+                options => map(options.as_deref().unwrap_or_default()),
+            },
             attachable: found.attachable.unwrap_or(false),
             labels: map(&found.labels),
             bridge: found.link().unwrap_or_default(),
@@ -144,14 +153,14 @@ fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
 }
 
 /// Returns a container's entry in `network inspect`.
-fn member(name: &str, endpoint: &Endpoint) -> Value {
+fn member(name: &str, endpoint: &Endpoint, owner: &ContainerId) -> Value {
     let address = |family| {
         let address = endpoint.address(family);
         text(address.map_or(String::new(), |found| format!("{}/{}", found.address, found.prefix)))
     };
     object([
         ("Name", text(name)),
-        ("EndpointID", text("")),
+        ("EndpointID", text(endpoint.id(owner))),
         ("MacAddress", mac(endpoint)),
         ("IPv4Address", address(Family::V4)),
         ("IPv6Address", address(Family::V6)),

@@ -10,11 +10,14 @@ use super::value::{array, mac, map, number, object, or_nil_list, or_nil_map, tex
 use crate::address::Ip;
 use crate::container::record::{EndpointSettings, Record};
 use crate::container::state::Condition;
+use crate::container_id::ContainerId;
 use crate::engine::Engine;
 use crate::error::{Context, Result};
-use crate::network::attachment;
 use crate::network::attachment::record::{Address, Attachment, Endpoint};
+use crate::network::naming::{self, DEFAULT};
+use crate::network::record::Network;
 use crate::network::subnet::Family;
+use crate::network::{attachment, names};
 use crate::template::{Value, omit_empty};
 
 /// Returns the ports of `-p` as the user gave them: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
@@ -48,12 +51,32 @@ impl Engine {
         let attachment = read(&self.roots, &record.id)
             .context(|| format!("inspect the networks of container {}", record.name))?;
         let mut networks = BTreeMap::new();
+        // As in Docker, a container learns the ids of its networks and its own names at its start.
+        let was_started = !matches!(condition, Condition::Created(_) | Condition::Starting);
         for wanted in &record.networks {
-            let endpoint = attachment.endpoint(&wanted.name);
-            networks.insert(wanted.name.clone(), settings(endpoint, Some(&wanted.settings)));
+            let name = &wanted.name;
+            let endpoint = attachment.endpoint(name);
+            let of_network = || Some(Network::read(&self.roots, name).ok()??.id);
+            let network_id = match endpoint {
+                Some(endpoint) => endpoint.network_id.clone(),
+                None => Some(())
+                    .filter(|()| was_started)
+                    .and_then(|()| of_network())
+                    .unwrap_or_default(),
+            };
+            let mut aliases = wanted.settings.aliases.clone();
+            if was_started && *name != DEFAULT {
+                aliases.extend(names::further(&record.id, &record.hostname, &aliases));
+            }
+            let facts = Facts { record, endpoint, network_id, aliases };
+            networks.insert(name.clone(), settings(facts, Some(&wanted.settings)));
         }
         if record.networks.is_empty() && record.network.container().is_none() {
-            networks.insert(record.network.to_string(), settings(None, None));
+            let name = record.network.to_string();
+            let network_id =
+                if was_started { naming::fixed_id(&self.roots, &name) } else { String::new() };
+            let facts = Facts { record, endpoint: None, network_id, aliases: Vec::new() };
+            networks.insert(name, settings(facts, None));
         }
         let mut ports = Bindings::new();
         for map in &attachment.ports {
@@ -80,7 +103,7 @@ impl Engine {
             ("SandboxKey", text(namespace)),
             ("SecondaryIPAddresses", Value::NilList),
             ("SecondaryIPv6Addresses", Value::NilList),
-            ("EndpointID", text("")),
+            ("EndpointID", first.id(&record.id)),
             ("Gateway", first.gateway(Family::V4)),
             ("GlobalIPv6Address", first.address(Family::V6)),
             ("GlobalIPv6PrefixLen", first.prefix(Family::V6)),
@@ -115,6 +138,10 @@ impl Addresses<'_> {
         number(address.map_or(0, |found| found.prefix.into()))
     }
 
+    fn id(&self, owner: &ContainerId) -> Value {
+        text(self.0.map_or_else(String::new, |endpoint| endpoint.id(owner)))
+    }
+
     fn mac(&self) -> Value {
         self.0.map_or_else(|| text(""), mac)
     }
@@ -136,19 +163,27 @@ fn chosen(wanted: &EndpointSettings) -> Value {
     ])
 }
 
+/// The facts about a container on a network, besides the settings that the user chose.
+struct Facts<'a> {
+    record: &'a Record,
+    /// The interface, if the container runs.
+    endpoint: Option<&'a Endpoint>,
+    network_id: String,
+    aliases: Vec<String>,
+}
+
 /// Returns Docker's fields of one endpoint, which are empty without an endpoint.
-fn settings(endpoint: Option<&Endpoint>, wanted: Option<&EndpointSettings>) -> Value {
-    let addresses = Addresses(endpoint);
-    let aliases = wanted.map_or(&[][..], |wanted| &wanted.aliases);
+fn settings(facts: Facts<'_>, wanted: Option<&EndpointSettings>) -> Value {
+    let addresses = Addresses(facts.endpoint);
     let links = wanted.map_or(&[][..], |wanted| &wanted.links);
     let links = links.iter().map(|(name, alias)| text(format!("{name}:{alias}")));
     let driver_options = wanted.map_or(&[][..], |wanted| &wanted.driver_options);
     object([
         ("IPAMConfig", wanted.map_or(Value::Nil, chosen)),
         ("Links", or_nil_list(array(links))),
-        ("Aliases", or_nil_list(array(aliases.iter().map(text)))),
-        ("NetworkID", text(endpoint.map_or("", |endpoint| &endpoint.network_id))),
-        ("EndpointID", text("")),
+        ("Aliases", or_nil_list(array(facts.aliases.iter().map(text)))),
+        ("NetworkID", text(facts.network_id)),
+        ("EndpointID", addresses.id(&facts.record.id)),
         ("Gateway", addresses.gateway(Family::V4)),
         ("IPAddress", addresses.address(Family::V4)),
         ("IPPrefixLen", addresses.prefix(Family::V4)),

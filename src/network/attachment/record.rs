@@ -14,6 +14,7 @@ use crate::address::{Ip, Mac};
 use crate::container_id::ContainerId;
 use crate::error::Result;
 use crate::network::firewall::rules::PortRule;
+use crate::network::naming;
 use crate::network::ports::PortMap;
 use crate::network::subnet::Family;
 use crate::network_name;
@@ -105,6 +106,11 @@ impl Endpoint {
     /// Whether the network has no bridge (macvlan or ipvlan).
     pub fn is_direct(&self) -> bool {
         self.direct == Some(true)
+    }
+
+    /// The endpoint's id in `inspect`. `owner` is the container.
+    pub fn id(&self, owner: &ContainerId) -> String {
+        naming::endpoint_id(&self.network_id, owner)
     }
 
     /// The IP addresses of the interface.
