@@ -3,6 +3,8 @@
 //! `excludes`, `name`). The runtime only gets the resulting rules (`runtime::seccomp::filter`). An
 //! error names the field.
 
+use linux_raw_sys::errno::EPERM;
+
 use crate::error::{Result, fail};
 use crate::json::{self, Node};
 use crate::runtime::capabilities::names;
@@ -18,7 +20,6 @@ const MAX_ENTRIES: usize = 4096;
 /// The maximum size of `listenerMetadata` in bytes.
 const MAX_METADATA: usize = 64 << 10;
 
-const EPERM: u64 = 1;
 /// The kernel's MAX_ERRNO: a filter can return no larger errno.
 const MAX_ERRNO: u64 = 4095;
 
@@ -162,7 +163,7 @@ fn version(text: &str) -> Result<(u32, u32)> {
 
 fn action(node: &Node<'_>, name: &str, errno: &str) -> Result<Action> {
     let given = node.get(errno)?.map(|errno| errno.unsigned()).transpose()?;
-    let number = given.unwrap_or(EPERM);
+    let number = given.unwrap_or(EPERM.into());
     if number > MAX_ERRNO {
         fail!("{}.{errno} {number} is more than {MAX_ERRNO}", node.path());
     }
@@ -247,12 +248,12 @@ fn architectures(profile: &Node<'_>) -> Result<Vec<Arch>> {
 
 #[cfg(test)]
 mod tests {
+    use linux_raw_sys::errno::ENOSYS;
+
     use super::*;
     use crate::runtime::capabilities;
     use crate::runtime::seccomp::bpf::{ALLOW, ERRNO, KILL_PROCESS};
     use crate::runtime::seccomp::simulator::{Call, run};
-
-    const ENOSYS: u32 = 38;
 
     fn compile(
         text: &str,

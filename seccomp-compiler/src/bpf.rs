@@ -8,48 +8,48 @@
 //! reads no arguments, Linux 5.11 and later cache it at installation, and run no program for its
 //! calls.
 
+use std::mem::offset_of;
+
+use linux_raw_sys::ptrace::{
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD,
+    BPF_MAXINSNS, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS,
+    seccomp_data,
+};
+
+pub use linux_raw_sys::ptrace::sock_filter as Instruction;
+
 use crate::syscalls::Arch;
 
-/// An instruction: `struct sock_filter` (linux/filter.h).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
-    pub code: u16,
-    pub jt: u8,
-    pub jf: u8,
-    pub k: u32,
-}
-
-/// The opcodes of the instructions, composed as linux/bpf_common.h defines them. This one loads a
-/// 32-bit word of `struct seccomp_data` into A.
-pub const LOAD: u16 = 0x20;
+/// The opcodes of the instructions (linux/bpf_common.h). This one loads a 32-bit word of `struct
+/// seccomp_data` into A.
+pub const LOAD: u16 = (BPF_LD | BPF_W | BPF_ABS) as u16;
 /// `A &= k`.
-pub const AND: u16 = 0x54;
+pub const AND: u16 = (BPF_ALU | BPF_AND | BPF_K) as u16;
 /// Jumps forward by k.
-pub const JUMP: u16 = 0x05;
+pub const JUMP: u16 = (BPF_JMP | BPF_JA) as u16;
 /// Jumps by jt if A == k, otherwise by jf.
-pub const JUMP_EQUAL: u16 = 0x15;
+pub const JUMP_EQUAL: u16 = (BPF_JMP | BPF_JEQ | BPF_K) as u16;
 /// Jumps by jt if A > k, otherwise by jf.
-pub const JUMP_GREATER: u16 = 0x25;
+pub const JUMP_GREATER: u16 = (BPF_JMP | BPF_JGT | BPF_K) as u16;
 /// Jumps by jt if A >= k, otherwise by jf.
-pub const JUMP_AT_LEAST: u16 = 0x35;
+pub const JUMP_AT_LEAST: u16 = (BPF_JMP | BPF_JGE | BPF_K) as u16;
 /// Returns k.
-pub const RETURN: u16 = 0x06;
+pub const RETURN: u16 = (BPF_RET | BPF_K) as u16;
 
 /// Return values of a filter (linux/seccomp.h). This one allows the call.
-pub const ALLOW: u32 = 0x7fff_0000;
+pub const ALLOW: u32 = SECCOMP_RET_ALLOW;
 /// The call fails with the errno in the low 16 bits.
-pub const ERRNO: u32 = 0x0005_0000;
+pub const ERRNO: u32 = SECCOMP_RET_ERRNO;
 /// The kernel kills the process.
-pub const KILL_PROCESS: u32 = 0x8000_0000;
+pub const KILL_PROCESS: u32 = SECCOMP_RET_KILL_PROCESS;
 
 /// The offsets of the fields of `struct seccomp_data`, in bytes.
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
-const ARGUMENTS: u32 = 16;
+const NUMBER: u32 = offset_of!(seccomp_data, nr) as u32;
+const ARCH: u32 = offset_of!(seccomp_data, arch) as u32;
+const ARGUMENTS: u32 = offset_of!(seccomp_data, args) as u32;
 
-/// The maximum number of instructions that the kernel accepts (BPF_MAXINSNS).
-pub const MAX_INSTRUCTIONS: usize = 4096;
+/// The maximum number of instructions that the kernel accepts.
+pub const MAX_INSTRUCTIONS: usize = BPF_MAXINSNS as usize;
 
 /// How a condition compares an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,16 +4,14 @@
 //! The binary contains nothing of this file. mydocker's `seccomp_profile` reads user profiles in
 //! Docker's JSON format.
 
+use linux_raw_sys::errno::{EINVAL, ENOSYS, EPERM};
+
 use crate::bpf::{ALLOW, Condition, ERRNO, Is, Rule, Table, Verdict};
 use crate::capabilities;
 use crate::syscalls::{self, Arch};
 
 /// The text of the default profile.
 pub const TEXT: &str = include_str!("default.profile");
-
-const EPERM: u32 = 1;
-const EINVAL: u32 = 22;
-const ENOSYS: u32 = 38;
 
 /// A rule and the names of the calls that it applies to.
 pub struct Group {

@@ -2,6 +2,10 @@
 //! numbers of every architecture whose programs the kernel runs: an x86_64 kernel also runs i386
 //! and x32 programs, and an aarch64 kernel also arm programs.
 
+use linux_raw_sys::ptrace::{
+    AUDIT_ARCH_AARCH64, AUDIT_ARCH_ARM, AUDIT_ARCH_I386, AUDIT_ARCH_X86_64,
+};
+
 /// The text of the table: one line per call, with its number on each architecture and its name.
 pub const TABLE: &str = include_str!("syscalls.tbl");
 
@@ -16,7 +20,8 @@ pub enum Arch {
     Arm,
 }
 
-/// The bit that marks the number of an x32 call (__X32_SYSCALL_BIT in asm/unistd.h).
+/// The bit that marks the number of an x32 call: __X32_SYSCALL_BIT in asm/unistd.h, which no crate
+/// has.
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Arch {
@@ -32,10 +37,10 @@ impl Arch {
     /// The value of `seccomp_data.arch` (AUDIT_ARCH_* in linux/audit.h).
     pub fn audit(self) -> u32 {
         match self {
-            Arch::X86_64 | Arch::X32 => 0xc000_003e,
-            Arch::I386 => 0x4000_0003,
-            Arch::Aarch64 => 0xc000_00b7,
-            Arch::Arm => 0x4000_0028,
+            Arch::X86_64 | Arch::X32 => AUDIT_ARCH_X86_64,
+            Arch::I386 => AUDIT_ARCH_I386,
+            Arch::Aarch64 => AUDIT_ARCH_AARCH64,
+            Arch::Arm => AUDIT_ARCH_ARM,
         }
     }
 

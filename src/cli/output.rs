@@ -6,6 +6,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 
 use rustix::io::Errno;
+use rustix::process::Signal;
 
 use super::escape;
 use super::style::{self, Style};
@@ -93,7 +94,7 @@ pub fn refuse_terminal_output() -> Result<()> {
 /// the reader closed the pipe, as in `mydocker export web | head`, there is no message, and the
 /// status is that of a program that SIGPIPE ended, as with Docker's client.
 pub fn status_of_archive(written: Result<()>, to_stdout: bool) -> Result<u8> {
-    const ENDED_BY_SIGPIPE: u8 = 128 + 13;
+    const ENDED_BY_SIGPIPE: u8 = 128 + Signal::PIPE.as_raw() as u8;
     match written {
         Err(error) if to_stdout && error.errno() == Some(Errno::PIPE) => Ok(ENDED_BY_SIGPIPE),
         written => written.map(|()| 0),

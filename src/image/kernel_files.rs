@@ -10,6 +10,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use linux_raw_sys::general::{
+    BPF_FS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC, DEVPTS_SUPER_MAGIC,
+    EFIVARFS_MAGIC, NSFS_MAGIC, PROC_SUPER_MAGIC, PSTOREFS_MAGIC, SECURITYFS_MAGIC, SELINUX_MAGIC,
+    SYSFS_MAGIC, TRACEFS_MAGIC,
+};
 use rustix::fs::{Stat, fstatfs};
 
 use crate::error::{Context, Result, fail};
@@ -17,24 +22,26 @@ use crate::error::{Context, Result, fail};
 /// The longest such file, in bytes: its contents are kept in memory. A longer file may have no end.
 const MAX_FILE: u64 = 16 << 20;
 
-/// The magic numbers (statfs(2), linux/magic.h) of bpf, cgroup, cgroup2, configfs, debugfs, devpts,
-/// efivarfs, mqueue, nsfs, proc, pstore, securityfs, selinuxfs, sysfs, tracefs.
+/// The magic number of configfs, and that of mqueue: linux/magic.h lacks both.
+const CONFIGFS_MAGIC: u32 = 0x6265_6570;
+const MQUEUE_MAGIC: u32 = 0x1980_0202;
+/// The file systems by their magic numbers (statfs(2)).
 const FILE_SYSTEMS: [u32; 15] = [
-    0xcafe_4a11,
-    0x0027_e0eb,
-    0x6367_7270,
-    0x6265_6570,
-    0x6462_6720,
-    0x0000_1cd1,
-    0xde5e_81e4,
-    0x1980_0202,
-    0x6e73_6673,
-    0x0000_9fa0,
-    0x6165_676c,
-    0x7363_6673,
-    0xf97c_ff8c,
-    0x6265_6572,
-    0x7472_6163,
+    BPF_FS_MAGIC,
+    CGROUP_SUPER_MAGIC,
+    CGROUP2_SUPER_MAGIC,
+    CONFIGFS_MAGIC,
+    DEBUGFS_MAGIC,
+    DEVPTS_SUPER_MAGIC,
+    EFIVARFS_MAGIC,
+    MQUEUE_MAGIC,
+    NSFS_MAGIC,
+    PROC_SUPER_MAGIC,
+    PSTOREFS_MAGIC,
+    SECURITYFS_MAGIC,
+    SELINUX_MAGIC,
+    SYSFS_MAGIC,
+    TRACEFS_MAGIC,
 ];
 
 /// Whether the file or directory is on a file system of the kernel's own (`FILE_SYSTEMS`).

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::port::Protocol;
 use crate::sys::netlink::{self, Batch, DUMP, NESTED, Socket, attribute};
 
-/// IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_DELETE. libc defines neither these messages nor their
+/// IPCTNL_MSG_CT_GET and IPCTNL_MSG_CT_DELETE. No crate has these messages or their
 /// attributes.
 const GET: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 1;
 const DELETE: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8) as u16 | 2;

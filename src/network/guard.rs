@@ -18,7 +18,7 @@ use crate::sys::netlink::{Batch, CREATE, REPLACE, Socket, numbers};
 
 numbers!(u16, linux_raw_sys::netlink: RTM_NEWQDISC, RTM_NEWTFILTER);
 numbers!(u16, libc: TCA_KIND, TCA_OPTIONS);
-// linux/pkt_sched.h and linux/pkt_cls.h: neither libc nor linux-raw-sys defines these.
+// linux/pkt_sched.h and linux/pkt_cls.h, which no crate has.
 const TC_H_INGRESS: u32 = 0xffff_fff1;
 /// The handle that the kernel gives every ingress qdisc.
 const INGRESS_HANDLE: u32 = 0xffff_0000;

@@ -36,9 +36,9 @@ numbers!(u8, linux_raw_sys::netlink: RTN_UNICAST);
 numbers!(u8, linux_raw_sys::netlink::rt_scope_t: RT_SCOPE_LINK);
 numbers!(u8, linux_raw_sys::netlink::in6_addr_gen_mode: IN6_ADDR_GEN_MODE_NONE);
 numbers!(u32, linux_raw_sys::net::net_device_flags: IFF_UP);
-/// A constant of linux/veth.h, which linux-raw-sys lacks.
+/// A constant of linux/veth.h, which no crate has.
 const VETH_INFO_PEER: u16 = 1;
-/// Constants of linux/net_namespace.h, which linux-raw-sys lacks.
+/// Constants of linux/net_namespace.h, which no crate has.
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 /// The offsets of the attributes in messages about links, addresses and routes.

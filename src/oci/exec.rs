@@ -10,6 +10,8 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
 use super::args::Args;
 use super::state::{Container, Status};
+use linux_raw_sys::general::{SCHED_DEADLINE, SCHED_FLAG_RESET_ON_FORK};
+
 use super::{Globals, config, foreground, linux, process, scheduling};
 use crate::error::{Context, Result, fail};
 use crate::json::{self, Node};
@@ -77,7 +79,8 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     // A process with SCHED_DEADLINE cannot fork, and the child of a process with RESET_ON_FORK
     // gets the default policy. So the parent sets these two on the process after the fork.
     let is_late = |scheduler: &mut Scheduler| {
-        scheduler.policy == scheduling::DEADLINE || scheduler.flags & scheduling::RESET_ON_FORK != 0
+        scheduler.policy == SCHED_DEADLINE
+            || scheduler.flags & u64::from(SCHED_FLAG_RESET_ON_FORK) != 0
     };
     let scheduler = process.scheduling.scheduler.take_if(is_late);
     let (pid, mut console) = exec_and_leave(&target, &process, stdio)?;

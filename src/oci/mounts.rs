@@ -6,6 +6,13 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+use linux_raw_sys::general::{
+    MOUNT_ATTR__ATIME as ATIME, MOUNT_ATTR_NOATIME as NOATIME, MOUNT_ATTR_NODEV as NODEV,
+    MOUNT_ATTR_NODIRATIME as NODIRATIME, MOUNT_ATTR_NOEXEC as NOEXEC, MOUNT_ATTR_NOSUID as NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW as NOSYMFOLLOW, MOUNT_ATTR_RDONLY as RDONLY,
+    MOUNT_ATTR_STRICTATIME as STRICTATIME,
+};
+
 use super::field::MAX_ENTRIES;
 use super::linux::mappings;
 use crate::error::{Error, Result};
@@ -15,18 +22,6 @@ use crate::runtime::spec::{
     Attributes, IdMaps, LastPropagation, Mount, MountSource, Owners, Propagation, PropagationKind,
     Recursion,
 };
-
-/// The MOUNT_ATTR_* flags of linux/mount.h.
-const RDONLY: u32 = 0x1;
-const NOSUID: u32 = 0x2;
-const NODEV: u32 = 0x4;
-const NOEXEC: u32 = 0x8;
-/// The mask of the access time modes (MOUNT_ATTR__ATIME).
-const ATIME: u32 = 0x70;
-const NOATIME: u32 = 0x10;
-const STRICTATIME: u32 = 0x20;
-const NODIRATIME: u32 = 0x80;
-const NOSYMFOLLOW: u32 = 0x20_0000;
 
 /// Options that change attributes: the attributes that each one sets and clears. With the prefix
 /// `r`, an option also applies to the mounts below.

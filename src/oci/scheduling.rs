@@ -2,6 +2,12 @@
 //! (config.md), `memoryPolicy` and `personality` of `linux` (config-linux.md). The constants are
 //! from linux/sched.h, linux/mempolicy.h and linux/personality.h.
 
+use linux_raw_sys::general::{
+    SCHED_BATCH, SCHED_DEADLINE, SCHED_FIFO, SCHED_FLAG_DL_OVERRUN, SCHED_FLAG_KEEP_PARAMS,
+    SCHED_FLAG_KEEP_POLICY, SCHED_FLAG_RECLAIM, SCHED_FLAG_RESET_ON_FORK,
+    SCHED_FLAG_UTIL_CLAMP_MAX, SCHED_FLAG_UTIL_CLAMP_MIN, SCHED_IDLE, SCHED_NORMAL, SCHED_RR,
+};
+
 use super::field::{MAX_ENTRIES, one_of};
 use crate::error::Result;
 use crate::json::Node;
@@ -26,11 +32,6 @@ const MAX_NODE: u32 = 1023;
 /// The highest CPU number that is passed to sched_setaffinity(2).
 const MAX_CPU: u32 = 1023;
 
-/// SCHED_DEADLINE of sched_setattr(2).
-pub const DEADLINE: u32 = 6;
-/// SCHED_FLAG_RESET_ON_FORK of sched_setattr(2).
-pub const RESET_ON_FORK: u64 = 1;
-
 /// Reads the fields of `process`. An error names the field.
 pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     Ok(Scheduling {
@@ -49,6 +50,7 @@ pub fn of_linux(linux: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
             if let Some(flags) = node.get("flags")?.filter(|flags| !flags.is_empty()) {
                 return Err(flags.wrong("empty, because no flags are specified"));
             }
+            /// PER_LINUX32 of linux/personality.h, which no crate has.
             const LINUX32: u32 = 8;
             Some(if one_of(&node.need("domain")?, &["LINUX", "LINUX32"])? == 1 {
                 LINUX32
@@ -63,22 +65,23 @@ pub fn of_linux(linux: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
 
 fn scheduler(node: &Node<'_>) -> Result<Scheduler> {
     const POLICIES: [(&str, u32); 7] = [
-        ("SCHED_OTHER", 0),
-        ("SCHED_FIFO", 1),
-        ("SCHED_RR", 2),
-        ("SCHED_BATCH", 3),
+        ("SCHED_OTHER", SCHED_NORMAL),
+        ("SCHED_FIFO", SCHED_FIFO),
+        ("SCHED_RR", SCHED_RR),
+        ("SCHED_BATCH", SCHED_BATCH),
+        // linux/sched.h reserves this number, and no crate has it.
         ("SCHED_ISO", 4),
-        ("SCHED_IDLE", 5),
-        ("SCHED_DEADLINE", DEADLINE),
+        ("SCHED_IDLE", SCHED_IDLE),
+        ("SCHED_DEADLINE", SCHED_DEADLINE),
     ];
-    const FLAGS: [(&str, u64); 7] = [
-        ("SCHED_FLAG_RESET_ON_FORK", RESET_ON_FORK),
-        ("SCHED_FLAG_RECLAIM", 0x02),
-        ("SCHED_FLAG_DL_OVERRUN", 0x04),
-        ("SCHED_FLAG_KEEP_POLICY", 0x08),
-        ("SCHED_FLAG_KEEP_PARAMS", 0x10),
-        ("SCHED_FLAG_UTIL_CLAMP_MIN", 0x20),
-        ("SCHED_FLAG_UTIL_CLAMP_MAX", 0x40),
+    const FLAGS: [(&str, u32); 7] = [
+        ("SCHED_FLAG_RESET_ON_FORK", SCHED_FLAG_RESET_ON_FORK),
+        ("SCHED_FLAG_RECLAIM", SCHED_FLAG_RECLAIM),
+        ("SCHED_FLAG_DL_OVERRUN", SCHED_FLAG_DL_OVERRUN),
+        ("SCHED_FLAG_KEEP_POLICY", SCHED_FLAG_KEEP_POLICY),
+        ("SCHED_FLAG_KEEP_PARAMS", SCHED_FLAG_KEEP_PARAMS),
+        ("SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN),
+        ("SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX),
     ];
     let policy = POLICIES[one_of(&node.need("policy")?, &POLICIES.map(|(name, _)| name))?].1;
     let flags = node.list("flags", MAX_ENTRIES, |flag| {
@@ -96,7 +99,7 @@ fn scheduler(node: &Node<'_>) -> Result<Scheduler> {
     let priority = number("priority")?;
     let mut scheduler = Scheduler::default();
     (scheduler.policy, scheduler.nice) = (policy, nice);
-    scheduler.flags = flags.into_iter().fold(0, |all, flag| all | flag);
+    scheduler.flags = flags.into_iter().fold(0, |all, flag| all | u64::from(flag));
     scheduler.priority = u32::try_from(priority)
         .map_err(|_| node.wrong("an object whose priority is not negative"))?;
     scheduler.runtime = time("runtime")?;

@@ -9,6 +9,7 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
+use linux_raw_sys::general::PROC_SUPER_MAGIC;
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -61,14 +62,13 @@ impl Label {
 /// Creates a detached mount of procfs for this process's PID namespace. No other process can mount
 /// a file over a path in this mount.
 pub fn private_proc() -> Result<OwnedFd> {
-    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let proc =
         sys::mount::filesystem(c"proc", "", &[], attributes).context(|| "mount a private /proc")?;
     let stat = fstatfs(proc.as_fd()).context(|| "check the private /proc")?;
-    if stat.f_type as u64 != PROC_SUPER_MAGIC {
+    if stat.f_type as u32 != PROC_SUPER_MAGIC {
         fail!("the private /proc is not a proc file system");
     }
     Ok(proc)

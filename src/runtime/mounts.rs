@@ -11,6 +11,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use linux_raw_sys::general::PROC_SUPER_MAGIC;
 use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags, fsetxattr, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -438,10 +439,9 @@ const FIGURES: [&str; 8] = [
 /// paths. Programs would believe that the user's file there comes from the kernel (CVE-2019-16884,
 /// CVE-2023-27561).
 fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let stat = rustix::fs::fstatfs(target).context(|| "look at the mount point")?;
     let is_figures = FIGURES.iter().any(|file| path == Path::new(file));
-    if stat.f_type as u64 == PROC_SUPER_MAGIC && !is_figures {
+    if stat.f_type as u32 == PROC_SUPER_MAGIC && !is_figures {
         fail!("{} lies in /proc, where nothing may be mounted", path.display());
     }
     Ok(())

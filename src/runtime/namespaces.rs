@@ -8,6 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use linux_raw_sys::general::NSFS_MAGIC;
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior};
@@ -219,9 +220,8 @@ pub fn open_path(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = openat(CWD, path, flags, Mode::empty());
     let opened = opened.context(|| format!("open the namespace {}", path.display()))?;
-    const NSFS_MAGIC: u64 = 0x6e73_6673;
     let found = fstatfs(&opened).context(|| format!("look at {}", path.display()))?;
-    if found.f_type as u64 != NSFS_MAGIC {
+    if found.f_type as u32 != NSFS_MAGIC {
         fail!("{} is not a namespace", path.display());
     }
     Ok(opened)

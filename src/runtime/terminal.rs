@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use linux_raw_sys::general::DEVPTS_SUPER_MAGIC;
 use rustix::fs::{Mode, OFlags, fstatfs};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
@@ -23,12 +24,11 @@ pub struct Pty {
 /// Opens a new terminal in the devpts at /dev/pts below `root`. `window` is the terminal's size in
 /// rows and columns, set before the program starts. Fails if /dev/pts/ptmx is not in a devpts.
 pub fn open(root: BorrowedFd<'_>, window: Option<(u16, u16)>) -> Result<Pty> {
-    const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let master = beneath::open_without_links(root, Path::new("dev/pts/ptmx"), flags, Mode::empty())
         .context(|| "open the container's /dev/pts/ptmx")?;
     let filesystem = fstatfs(&master).context(|| "look at the container's /dev/pts/ptmx")?;
-    if filesystem.f_type as u64 != DEVPTS_SUPER_MAGIC {
+    if filesystem.f_type as u32 != DEVPTS_SUPER_MAGIC {
         fail!("the container's /dev/pts is not a devpts");
     }
     unlockpt(&master).context(|| "unlock the terminal")?;

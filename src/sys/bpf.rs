@@ -23,6 +23,7 @@ pub struct Instruction {
     pub immediate: i32,
 }
 
+// linux/bpf.h, which no crate has: BPF_PROG_LOAD, BPF_PROG_ATTACH and their arguments.
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;

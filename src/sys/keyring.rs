@@ -11,10 +11,9 @@ use super::last_errno;
 /// Joins a new anonymous session keyring. Succeeds without a change on a kernel without keyrings
 /// (ENOSYS). Fails with the other errors of keyctl(2), such as EDQUOT.
 pub fn join_new_session() -> Result<(), Errno> {
-    const JOIN_SESSION_KEYRING: libc::c_int = 1;
     let anonymous = std::ptr::null::<libc::c_char>();
     // SAFETY: the operation takes a C string, or null for an anonymous keyring.
-    match unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) } {
+    match unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, anonymous) } {
         -1 => match last_errno() {
             Errno::NOSYS => Ok(()),
             error => Err(error),
@@ -29,10 +28,9 @@ mod tests {
 
     /// The calling thread's session keyring (KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING).
     fn session() -> libc::c_long {
-        const GET_KEYRING_ID: libc::c_int = 0;
-        const SESSION: libc::c_int = -3;
+        let session = libc::KEY_SPEC_SESSION_KEYRING;
         // SAFETY: the operation takes two numbers.
-        unsafe { libc::syscall(libc::SYS_keyctl, GET_KEYRING_ID, SESSION, 0) }
+        unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_GET_KEYRING_ID, session, 0) }
     }
 
     #[test]

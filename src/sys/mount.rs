@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use linux_raw_sys::general::{MOUNT_ATTR_IDMAP, mount_attr};
 use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatvfs, statx};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -106,7 +107,7 @@ pub fn set_and_clear(
     clear: u32,
     recursive: bool,
 ) -> Result<(), Errno> {
-    let attr = MountAttr { attr_set: set.into(), attr_clr: clear.into(), ..MountAttr::default() };
+    let attr = mount_attr { attr_set: set.into(), attr_clr: clear.into(), ..UNCHANGED };
     match set_attributes(tree, &attr, recursive) {
         Err(Errno::NOSYS) => remount(tree, set, clear),
         result => result,
@@ -127,7 +128,7 @@ pub fn set_propagation(
     kind: MountPropagationFlags,
     recursive: bool,
 ) -> Result<(), Errno> {
-    let attr = MountAttr { propagation: kind.bits().into(), ..MountAttr::default() };
+    let attr = mount_attr { propagation: kind.bits().into(), ..UNCHANGED };
     match set_attributes(tree, &attr, recursive) {
         Err(Errno::NOSYS) => {
             let all = if recursive { kind | MountPropagationFlags::REC } else { kind };
@@ -146,24 +147,15 @@ pub fn map_owners(
     user_namespace: BorrowedFd<'_>,
     recursive: bool,
 ) -> Result<(), Errno> {
-    /// From linux/mount.h.
-    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
     let userns_fd = user_namespace.as_raw_fd() as u64;
-    let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
+    let attr = mount_attr { attr_set: MOUNT_ATTR_IDMAP.into(), userns_fd, ..UNCHANGED };
     set_attributes(tree, &attr, recursive)
 }
 
-/// The kernel's version 0 of struct mount_attr.
-#[repr(C)]
-#[derive(Default)]
-struct MountAttr {
-    attr_set: u64,
-    attr_clr: u64,
-    propagation: u64,
-    userns_fd: u64,
-}
+/// The attributes of a call that changes nothing.
+const UNCHANGED: mount_attr = mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
 
-fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Result<(), Errno> {
+fn set_attributes(tree: BorrowedFd<'_>, attr: &mount_attr, recursive: bool) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string. `attr` has the layout of the struct whose size is
     // passed. The path and `attr` outlive the call.
@@ -174,7 +166,7 @@ fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Re
             c"".as_ptr(),
             flags,
             std::ptr::from_ref(attr),
-            std::mem::size_of::<MountAttr>(),
+            std::mem::size_of::<mount_attr>(),
         )
     };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
@@ -183,7 +175,7 @@ fn set_attributes(tree: BorrowedFd<'_>, attr: &MountAttr, recursive: bool) -> Re
 /// Changes the attributes of one mount by mount(2) with MS_REMOUNT. A remount replaces all
 /// attributes, so `remount` also passes the present attributes that must stay.
 fn remount(tree: BorrowedFd<'_>, set: u32, clear: u32) -> Result<(), Errno> {
-    /// ST_NOSYMFOLLOW of statfs(2).
+    /// ST_NOSYMFOLLOW of statfs(2), which no crate has.
     const NOSYMFOLLOW: StatVfsMountFlags = StatVfsMountFlags::from_bits_retain(0x2000);
     const ATTRIBUTES: [(MountAttrFlags, StatVfsMountFlags, MountFlags); 6] = [
         (MountAttrFlags::MOUNT_ATTR_RDONLY, StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
@@ -257,11 +249,12 @@ mod tests {
 
     /// Makes mount_setattr(2) fail with ENOSYS on this thread, as on a kernel before 5.12.
     fn lack_mount_setattr() {
-        const LOAD: u16 = 0x20;
-        const JUMP_EQUAL: u16 = 0x15;
-        const RETURN: u16 = 0x06;
+        const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+        const JUMP_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
         let number = u32::try_from(libc::SYS_mount_setattr).unwrap();
-        let instruction = |code, jf, k| seccomp::Instruction { code, jt: 0, jf, k };
+        let instruction =
+            |code: u32, jf, k| seccomp::Instruction { code: code as u16, jt: 0, jf, k };
         let fails = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
         let program = [
             instruction(LOAD, 0, 0),
@@ -306,7 +299,7 @@ mod tests {
             lack_mount_setattr();
             let bad = Errno::NOSYS;
             let probe = open("/mnt", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-            assert_eq!(set_attributes(probe.as_fd(), &MountAttr::default(), false), Err(bad));
+            assert_eq!(set_attributes(probe.as_fd(), &UNCHANGED, false), Err(bad));
             let without: Vec<_> = cases.iter().map(|changes| after(changes)).collect();
             assert_eq!(without, with);
         };

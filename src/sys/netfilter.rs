@@ -17,7 +17,7 @@ use crate::error::Result;
 
 /// The netlink message type that requests the generation number.
 const GET_GENERATION: u16 = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETGEN) as u16;
-/// An attribute of linux/netfilter/nf_tables.h. libc has no constants for the attributes.
+/// An attribute of linux/netfilter/nf_tables.h. No crate has the attributes.
 const NFTA_GEN_ID: u16 = 1;
 
 /// Calls `act` with this process's netfilter socket, which stays open until the process exits.
@@ -55,7 +55,7 @@ pub fn generation() -> Option<u32> {
     Some(u32::from_be_bytes(id.try_into().ok()?))
 }
 
-/// struct ipt_getinfo of ip_tables.h. struct ip6t_getinfo has the same layout.
+/// struct ipt_getinfo of ip_tables.h, which no crate has. struct ip6t_getinfo has the same layout.
 #[repr(C)]
 #[derive(Default)]
 struct GetInfo {
@@ -67,7 +67,7 @@ struct GetInfo {
     size: u32,
 }
 
-/// The value of IPT_SO_GET_INFO and of IP6T_SO_GET_INFO.
+/// The value of IPT_SO_GET_INFO and of IP6T_SO_GET_INFO, which no crate has.
 const SO_GET_INFO: libc::c_int = 64;
 
 /// The number of rules and their size in bytes in the legacy tables `filter` and `nat`, as one text

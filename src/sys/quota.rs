@@ -10,11 +10,14 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use linux_raw_sys::general::{FS_XFLAG_PROJINHERIT, fsxattr};
+use linux_raw_sys::ioctl::{FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR};
 use rustix::fs::{FileType, Mode, fstat, mknodat, unlinkat};
 use rustix::io::Errno;
 
 use super::last_errno;
 
+// linux/dqblk_xfs.h and linux/quota.h, which no crate has.
 const PROJECT: u32 = 2;
 const GET_QUOTA: u32 = command(3);
 const SET_LIMITS: u32 = command(4);
@@ -26,25 +29,10 @@ const FOR_PROJECT: i8 = 2;
 /// The bits of `Quota::fields` for the soft and the hard limit of blocks.
 const BLOCK_LIMITS: u16 = 1 << 2 | 1 << 3;
 const BLOCK: u64 = 512;
-const INHERIT: u32 = 0x200;
-const GET_ATTRIBUTES: libc::c_ulong = 0x801c_581f;
-const SET_ATTRIBUTES: libc::c_ulong = 0x401c_5820;
 
 /// XFS's command `number`, for projects (linux/dqblk_xfs.h, linux/quota.h).
 const fn command(number: u32) -> u32 {
     ((('X' as u32) << 8) + number) << 8 | PROJECT
-}
-
-/// struct fsxattr of linux/fs.h.
-#[repr(C)]
-#[derive(Default)]
-struct Attributes {
-    flags: u32,
-    extent_size: u32,
-    extents: u32,
-    project: u32,
-    cow_extent_size: u32,
-    padding: [u8; 8],
 }
 
 /// struct fs_disk_quota of linux/dqblk_xfs.h.
@@ -70,18 +58,25 @@ struct Quota {
 /// Assigns the empty directory `directory` to `project`. Files that are created in the directory
 /// later inherit the project.
 pub fn set_project(directory: BorrowedFd<'_>, project: u32) -> Result<(), Errno> {
-    let mut attributes = Attributes::default();
-    let ioctl = |request, attributes: &mut Attributes| {
-        // SAFETY: both requests read or write one `Attributes`, which is laid out as the kernel's.
+    let mut attributes = fsxattr {
+        fsx_xflags: 0,
+        fsx_extsize: 0,
+        fsx_nextents: 0,
+        fsx_projid: 0,
+        fsx_cowextsize: 0,
+        fsx_pad: [0; 8],
+    };
+    let ioctl = |request: u32, attributes: &mut fsxattr| {
+        // SAFETY: both requests read or write one `fsxattr`.
         let done = unsafe {
             libc::ioctl(directory.as_raw_fd(), request as _, std::ptr::from_mut(attributes))
         };
         if done == 0 { Ok(()) } else { Err(last_errno()) }
     };
-    ioctl(GET_ATTRIBUTES, &mut attributes)?;
-    attributes.flags |= INHERIT;
-    attributes.project = project;
-    ioctl(SET_ATTRIBUTES, &mut attributes)
+    ioctl(FS_IOC_FSGETXATTR, &mut attributes)?;
+    attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
+    attributes.fsx_projid = project;
+    ioctl(FS_IOC_FSSETXATTR, &mut attributes)
 }
 
 /// Whether the file system of `directory` enforces limits of projects. `scratch` is a free path in
@@ -164,11 +159,9 @@ unsafe fn call(
 mod tests {
     use super::*;
 
-    /// The structs have the kernel's sizes. The ioctl requests contain the size of `Attributes`.
+    /// The struct has the kernel's size.
     #[test]
     fn the_structures_are_the_kernels() {
-        assert_eq!(size_of::<Attributes>() as libc::c_ulong, GET_ATTRIBUTES >> 16 & 0x3fff);
-        assert_eq!(size_of::<Attributes>() as libc::c_ulong, SET_ATTRIBUTES >> 16 & 0x3fff);
         assert_eq!(size_of::<Quota>(), 112);
         assert_eq!(std::mem::offset_of!(Quota, hard_blocks), 8);
         assert_eq!(std::mem::offset_of!(Quota, blocks), 40);

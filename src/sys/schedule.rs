@@ -8,7 +8,8 @@ use rustix::process::Pid;
 
 use super::last_errno;
 
-/// struct sched_attr of sched_setattr(2), with the size that it has in Linux 4.14.
+/// struct sched_attr of sched_setattr(2), with the size that it has in Linux 4.14. linux-raw-sys
+/// lacks the struct.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scheduler {
@@ -46,6 +47,7 @@ pub fn set_scheduler(thread: Option<Pid>, scheduler: &Scheduler) -> Result<(), E
 /// Sets the I/O class of this thread (1 real-time, 2 best-effort, 3 idle) and its level in the
 /// class, from 0, the highest, to 7 (ioprio_set(2)).
 pub fn set_io_priority(class: u8, level: u8) -> Result<(), Errno> {
+    /// IOPRIO_WHO_PROCESS of linux/ioprio.h, which no crate has.
     const WHO_PROCESS: libc::c_int = 1;
     let value = libc::c_int::from(class) << 13 | libc::c_int::from(level);
     // SAFETY: the call takes three integers.
@@ -75,14 +77,15 @@ fn check(result: libc::c_long) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
+    use linux_raw_sys::general::SCHED_BATCH;
+
     use super::*;
 
     /// Runs on its own thread, because the settings apply to one thread and end with it.
     #[test]
     fn a_thread_gets_the_requested_settings() {
         std::thread::spawn(|| {
-            const BATCH: u32 = 3;
-            let scheduler = Scheduler { policy: BATCH, nice: 5, ..Scheduler::default() };
+            let scheduler = Scheduler { policy: SCHED_BATCH, nice: 5, ..Scheduler::default() };
             set_scheduler(None, &scheduler).unwrap();
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
             let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();

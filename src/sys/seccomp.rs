@@ -5,11 +5,15 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use linux_raw_sys::ptrace::{
+    SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SECCOMP_SET_MODE_FILTER, sock_fprog,
+};
 use rustix::io::Errno;
 
 use super::last_errno;
 
-pub use libc::sock_filter as Instruction;
+pub use linux_raw_sys::ptrace::sock_filter as Instruction;
 
 /// Flags of SECCOMP_SET_MODE_FILTER (seccomp(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,15 +21,15 @@ pub struct Flags(u32);
 
 impl Flags {
     /// SECCOMP_FILTER_FLAG_LOG: the kernel logs every action of the filter except ALLOW.
-    pub const LOG: Flags = Flags(1 << 1);
+    pub const LOG: Flags = Flags(SECCOMP_FILTER_FLAG_LOG);
     /// SECCOMP_FILTER_FLAG_SPEC_ALLOW: the kernel leaves speculative store bypass enabled.
-    pub const SPEC_ALLOW: Flags = Flags(1 << 2);
+    pub const SPEC_ALLOW: Flags = Flags(SECCOMP_FILTER_FLAG_SPEC_ALLOW);
     /// SECCOMP_FILTER_FLAG_NEW_LISTENER: the call returns a descriptor by which an agent reads and
     /// answers system calls (seccomp_unotify(2)).
-    pub const NEW_LISTENER: Flags = Flags(1 << 3);
+    pub const NEW_LISTENER: Flags = Flags(SECCOMP_FILTER_FLAG_NEW_LISTENER);
     /// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: after the agent has read a system call, only SIGKILL
     /// interrupts the call (Linux 5.19).
-    pub const WAIT_KILLABLE_RECV: Flags = Flags(1 << 5);
+    pub const WAIT_KILLABLE_RECV: Flags = Flags(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
 
     /// The union of both sets of flags.
     pub fn with(self, other: Flags) -> Flags {
@@ -48,11 +52,11 @@ impl Flags {
 /// with EINVAL if the kernel refuses the program, and with the other errors of seccomp(2).
 pub fn install(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>, Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
-    let filter = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let filter = sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel reads `len` instructions, which outlive the call. The kernel writes
     // nothing.
     let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags.0, &raw const filter)
+        libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags.0, &raw const filter)
     };
     match i32::try_from(result) {
         Ok(descriptor @ 0..) if flags.has(Flags::NEW_LISTENER) => {

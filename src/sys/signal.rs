@@ -13,7 +13,7 @@ use super::last_errno;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Signal(i32);
 
-const LAST: i32 = 64;
+const LAST: i32 = linux_raw_sys::general::_NSIG as i32;
 
 const NAMES: [(&str, i32); 33] = [
     ("HUP", libc::SIGHUP),

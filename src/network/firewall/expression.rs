@@ -11,7 +11,7 @@ use crate::network::subnet::{Family, Subnet};
 use crate::port::Protocol;
 use crate::sys::netlink::{Batch, numbers};
 
-// Attributes (linux/netfilter/nf_tables.h), which libc leaves out.
+// Attributes (linux/netfilter/nf_tables.h), which no crate has.
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;

@@ -26,7 +26,7 @@ const NEW_RULE: u16 = message(libc::NFT_MSG_NEWRULE);
 const GET_RULE: u16 = message(libc::NFT_MSG_GETRULE);
 const DELETE_RULE: u16 = message(libc::NFT_MSG_DELRULE);
 
-// Attributes (linux/netfilter/nf_tables.h), which libc leaves out.
+// Attributes (linux/netfilter/nf_tables.h), which no crate has.
 const NFTA_TABLE_NAME: u16 = 1;
 const NFTA_TABLE_FLAGS: u16 = 2;
 const NFTA_CHAIN_TABLE: u16 = 1;

@@ -10,6 +10,9 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use linux_raw_sys::ptrace::{
+    BPF_AND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LDX, BPF_MEM, BPF_RSH, BPF_W, BPF_X,
+};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
@@ -35,7 +38,7 @@ enum Kind {
     Character = 2,
 }
 
-/// Kinds of access, as bits: BPF_DEVCG_ACC_* of linux/bpf.h.
+/// Kinds of access, as bits: BPF_DEVCG_ACC_* of linux/bpf.h, which no crate has.
 const MKNOD: u8 = 1;
 const READ: u8 = 2;
 const WRITE: u8 = 4;
@@ -223,6 +226,21 @@ const ACCESS_AND_KIND: i16 = 0;
 const MAJOR: i16 = 4;
 const MINOR: i16 = 8;
 
+/// Parts of eBPF's opcodes that classic BPF lacks (linux/bpf.h). No crate has them.
+const ALU64: u32 = 0x07;
+const MOVE: u32 = 0xb0;
+const NOT_EQUAL: u32 = 0x50;
+const END: u32 = 0x90;
+/// The opcodes of the instructions that `compile` emits.
+const LOAD: u8 = (BPF_LDX | BPF_MEM | BPF_W) as u8;
+const SET: u8 = (ALU64 | MOVE | BPF_K) as u8;
+const COPY: u8 = (ALU64 | MOVE | BPF_X) as u8;
+const AND: u8 = (ALU64 | BPF_AND | BPF_K) as u8;
+const SHIFT_RIGHT: u8 = (ALU64 | BPF_RSH | BPF_K) as u8;
+const JUMP_NOT_EQUAL: u8 = (BPF_JMP | NOT_EQUAL | BPF_K) as u8;
+const JUMP_EQUAL: u8 = (BPF_JMP | BPF_JEQ | BPF_K) as u8;
+const EXIT: u8 = (BPF_JMP | END) as u8;
+
 /// Compiles the rules to a program that checks them from the last to the first.
 ///
 /// The register ACCESS holds the kinds of access that no rule has allowed yet. A rule that allows
@@ -237,16 +255,15 @@ fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
     const MAJOR_NUMBER: u8 = 4;
     const MINOR_NUMBER: u8 = 5;
     const NAMED: u8 = 6;
-    // The codes are those of linux/bpf_common.h and linux/bpf.h.
-    let load = |to: u8, offset| instruction(0x61, to | CONTEXT << 4, offset, 0);
-    let set = |to: u8, value| instruction(0xb7, to, 0, value);
-    let copy = |to: u8, from: u8| instruction(0xbf, to | from << 4, 0, 0);
-    let and = |to: u8, value| instruction(0x57, to, 0, value);
-    let shift_right = |to: u8, bits| instruction(0x77, to, 0, bits);
-    let exit = instruction(0x95, 0, 0, 0);
+    let load = |to: u8, offset| instruction(LOAD, to | CONTEXT << 4, offset, 0);
+    let set = |to: u8, value| instruction(SET, to, 0, value);
+    let copy = |to: u8, from: u8| instruction(COPY, to | from << 4, 0, 0);
+    let and = |to: u8, value| instruction(AND, to, 0, value);
+    let shift_right = |to: u8, bits| instruction(SHIFT_RIGHT, to, 0, bits);
+    let exit = instruction(EXIT, 0, 0, 0);
     // Both instructions jump over the rest of the rule.
-    let skip_unless = |register: u8, value| instruction(0x55, register, 0, value);
-    let skip_if = |register: u8, value| instruction(0x15, register, 0, value);
+    let skip_unless = |register: u8, value| instruction(JUMP_NOT_EQUAL, register, 0, value);
+    let skip_if = |register: u8, value| instruction(JUMP_EQUAL, register, 0, value);
 
     let mut program = vec![
         load(KIND, ACCESS_AND_KIND),
@@ -276,7 +293,7 @@ fn compile(rules: &[(DeviceVerdict, Rule)]) -> Vec<Instruction> {
             ]),
         }
         let length = block.len();
-        let jumps = |step: &Instruction| matches!(step.code, 0x55 | 0x15);
+        let jumps = |step: &Instruction| matches!(step.code, JUMP_NOT_EQUAL | JUMP_EQUAL);
         for (at, step) in block.iter_mut().enumerate().filter(|(_, step)| jumps(step)) {
             // A rule has at most 8 instructions, so the distance fits an i16.
             step.offset = (length - at - 1) as i16;
@@ -306,15 +323,15 @@ mod tests {
             let immediate = step.immediate as u64;
             at += 1;
             match step.code {
-                0x61 => registers[to] = context[step.offset as usize / 4],
-                0xb7 => registers[to] = immediate,
-                0xbf => registers[to] = registers[from],
-                0x57 => registers[to] &= immediate,
-                0x77 => registers[to] >>= immediate,
-                0x55 if registers[to] != immediate => at += step.offset as usize,
-                0x15 if registers[to] == immediate => at += step.offset as usize,
-                0x55 | 0x15 => {}
-                0x95 => return registers[0] == 1,
+                LOAD => registers[to] = context[step.offset as usize / 4],
+                SET => registers[to] = immediate,
+                COPY => registers[to] = registers[from],
+                AND => registers[to] &= immediate,
+                SHIFT_RIGHT => registers[to] >>= immediate,
+                JUMP_NOT_EQUAL if registers[to] != immediate => at += step.offset as usize,
+                JUMP_EQUAL if registers[to] == immediate => at += step.offset as usize,
+                JUMP_NOT_EQUAL | JUMP_EQUAL => {}
+                EXIT => return registers[0] == 1,
                 code => panic!("unknown instruction {code:#x}"),
             }
         }

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use linux_raw_sys::general::{CGROUP2_SUPER_MAGIC, TMPFS_MAGIC};
 use rustix::fs::statfs;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
@@ -15,12 +16,6 @@ use rustix::mount::{MountFlags, mount};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::propagation;
 use crate::store::{self, Durability};
-
-/// CGROUP2_SUPER_MAGIC of linux/magic.h.
-const CGROUP2: u64 = 0x6367_7270;
-/// TMPFS_MAGIC of linux/magic.h. A tmpfs is on /sys/fs/cgroup if v1 hierarchies are mounted below
-/// it.
-const TMPFS: u64 = 0x0102_1994;
 
 /// The v1 controllers that are recognised among a hierarchy's mount options.
 pub const CONTROLLERS: [&str; 13] = [
@@ -121,8 +116,9 @@ pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
 fn mount_missing() -> Result<()> {
     const PLACE: &str = "/sys/fs/cgroup";
     // One statfs(2) shows that cgroups are mounted, as they are on nearly every host.
-    let magic = statfs(PLACE).map_or(0, |found| found.f_type as u64);
-    if [CGROUP2, TMPFS].contains(&magic) {
+    let magic = statfs(PLACE).map_or(0, |found| found.f_type as u32);
+    // A tmpfs is on /sys/fs/cgroup if v1 hierarchies are mounted below it.
+    if [CGROUP2_SUPER_MAGIC, TMPFS_MAGIC].contains(&magic) {
         return Ok(());
     }
     let layout = Layout::detect()?;

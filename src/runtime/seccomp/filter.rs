@@ -7,6 +7,12 @@
 
 use std::collections::HashMap;
 
+use linux_raw_sys::errno::ENOSYS;
+use linux_raw_sys::ptrace::{
+    SECCOMP_RET_ACTION_FULL, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_LOG, SECCOMP_RET_TRACE,
+    SECCOMP_RET_TRAP, SECCOMP_RET_USER_NOTIF,
+};
+
 use super::bpf::{self, ALLOW, ERRNO, KILL_PROCESS, Table};
 use super::listener::Listener;
 use super::simulator;
@@ -16,8 +22,6 @@ use crate::order;
 use crate::sys::seccomp::Flags;
 
 pub use super::bpf::{Condition, Is};
-
-const ENOSYS: u32 = 38;
 
 /// The action for a system call (SECCOMP_RET_* of seccomp(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +44,16 @@ impl Action {
     fn value(self) -> u32 {
         match self {
             Action::KillProcess => KILL_PROCESS,
-            Action::KillThread => 0,
-            Action::Trap => 0x0003_0000,
+            Action::KillThread => SECCOMP_RET_KILL_THREAD,
+            Action::Trap => SECCOMP_RET_TRAP,
             Action::Errno(errno) => ERRNO | u32::from(errno),
-            Action::Notify => 0x7fc0_0000,
-            Action::Trace(number) => 0x7ff0_0000 | u32::from(number),
-            Action::Log => LOG,
+            Action::Notify => SECCOMP_RET_USER_NOTIF,
+            Action::Trace(number) => SECCOMP_RET_TRACE | u32::from(number),
+            Action::Log => SECCOMP_RET_LOG,
             Action::Allow => ALLOW,
         }
     }
 }
-
-const LOG: u32 = 0x7ffc_0000;
 
 /// The action for system calls with these names, if all conditions are true. If two conditions are
 /// about the same argument, one true condition is enough.
@@ -143,8 +145,9 @@ fn allows(program: &[bpf::Instruction], name: &str) -> bool {
     native.is_some_and(|native| {
         let number = native.calls().find(|(_, known)| *known == name).map(|(number, _)| number);
         let call = |number| simulator::Call { arch: native.audit(), number, arguments: [0; 6] };
-        number
-            .is_some_and(|number| [ALLOW, LOG].contains(&simulator::run(program, &call(number)).0))
+        number.is_some_and(|number| {
+            [ALLOW, SECCOMP_RET_LOG].contains(&simulator::run(program, &call(number)).0)
+        })
     })
 }
 
@@ -159,7 +162,7 @@ fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Rule>>, default: u32) -> Table
     order::sort_by_key(&mut calls, |(number, _)| *number);
     // If the default action is an errno, a call that is newer than the list in `syscalls` fails
     // with ENOSYS, as in runc, so that libraries use an older call.
-    let is_errno = default & 0xffff_0000 == ERRNO;
+    let is_errno = default & SECCOMP_RET_ACTION_FULL == ERRNO;
     let unknown = if is_errno { ERRNO | ENOSYS } else { default };
     Table { arch, calls, unknown: vec![bpf::Rule::always(unknown)] }
 }
@@ -174,7 +177,7 @@ fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verd
     let always = entries.iter().find(|entry| entry.conditions.is_empty());
     // The kernel compares the upper half of actions as signed numbers. The lower number is the
     // stricter action.
-    let rank = |action: u32| (action & 0xffff_0000) as i32;
+    let rank = |action: u32| (action & SECCOMP_RET_ACTION_FULL) as i32;
     let mut verdict = bpf::Verdict::new();
     for entry in entries.iter().filter(|entry| !entry.conditions.is_empty()) {
         if always.is_some_and(|always| rank(entry.action.value()) >= rank(always.action.value())) {

@@ -19,7 +19,7 @@ use crate::sys::seccomp::{Flags, Instruction};
 use filter::Filter;
 
 mod compiled {
-    use super::bpf::Instruction;
+    use super::Instruction;
     include!(concat!(env!("OUT_DIR"), "/seccomp.rs"));
 }
 
@@ -40,7 +40,7 @@ pub struct Program {
 impl Seccomp {
     /// The filter for a process with these capabilities; `None` for `Unconfined`.
     pub fn program(&self, capabilities: u64) -> Option<Program> {
-        let instructions = self.instructions(capabilities)?.into_iter().map(instruction).collect();
+        let instructions = self.instructions(capabilities)?;
         let flags = match self {
             Seccomp::Filter(filter) => filter.flags,
             _ => Flags::default(),
@@ -63,7 +63,7 @@ impl Seccomp {
         Some(names)
     }
 
-    fn instructions(&self, capabilities: u64) -> Option<Vec<bpf::Instruction>> {
+    fn instructions(&self, capabilities: u64) -> Option<Vec<Instruction>> {
         match self {
             Seccomp::Unconfined => None,
             Seccomp::Default => {
@@ -76,24 +76,22 @@ impl Seccomp {
     }
 }
 
-fn instruction(bpf::Instruction { code, jt, jf, k }: bpf::Instruction) -> Instruction {
-    Instruction { code, jt, jf, k }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
+    use linux_raw_sys::errno;
+
     use super::bpf;
-    use super::bpf::{Code, Condition, ERRNO, Is};
+    use super::bpf::{Code, Condition, ERRNO, Instruction, Is};
     use super::simulator::{Call, run};
     use super::syscalls::Arch;
     use crate::runtime::capabilities;
     use seccomp_compiler::profile;
 
-    const ENOSYS: u32 = ERRNO | 38;
-    const EPERM: u32 = ERRNO | 1;
-    const EINVAL: u32 = ERRNO | 22;
+    const ENOSYS: u32 = ERRNO | errno::ENOSYS;
+    const EPERM: u32 = ERRNO | errno::EPERM;
+    const EINVAL: u32 = ERRNO | errno::EINVAL;
 
     fn groups() -> Vec<profile::Group> {
         profile::parse(profile::TEXT).unwrap()
@@ -178,7 +176,11 @@ mod tests {
     #[test]
     fn the_program_in_the_binary_is_compiled_from_this_profile() {
         let code = compile(Arch::family(std::env::consts::ARCH), 0);
-        assert_eq!(super::compiled::PROGRAM.to_vec(), code.instructions);
+        let fields = |program: &[Instruction]| {
+            let fields = |i: &Instruction| (i.code, i.jt, i.jf, i.k);
+            program.iter().map(fields).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(&super::compiled::PROGRAM), fields(&code.instructions));
         assert_eq!(super::compiled::GUARDS.to_vec(), code.guards);
     }
 
