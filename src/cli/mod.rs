@@ -1,11 +1,10 @@
 //! The command line: turns argv into calls of the engine, and results into tables, JSON and exit
 //! statuses.
 //!
-//! `COMMANDS` lists every command. Each command has a static table of flags (`flag`). The parser,
-//! the help, the shell completion and the man page all use this table, and a call reads only the
-//! table of its own command. A command's file turns its arguments into the engine's plain types,
-//! calls the engine and prints the result. Apart from that, this module only prompts, and reads
-//! environment variables and the files that flags name.
+//! `COMMANDS` lists every command. Each command has a static table of flags (`flag`), from which
+//! the parser, the help, the shell completion and the man page are made. A command's file turns its
+//! arguments into the engine's plain types, calls the engine and prints the result. This module
+//! also prompts, and reads environment variables and the files that flags name.
 
 mod absent;
 mod archive;

@@ -1,9 +1,9 @@
 //! `system check` for containers: records, names, run directories, leased user IDs and interrupted
 //! removals.
 //!
-//! If a container's monitor lives, which the monitor's lock shows, only the container's name,
-//! update mark and lease are checked. Each finding has its repair, which `--repair` runs. Images,
-//! volumes and networks are in `stores`.
+//! If a container's monitor lives, only the container's name, update mark and lease are checked.
+//! Each finding has its repair, which `--repair` runs. Images, volumes and networks are in
+//! `stores`.
 
 use std::path::Path;
 
