@@ -1,8 +1,8 @@
 //! Hostile containers: whatever they do, the host, other containers and mydocker's commands keep
-//! working. A limit of the container bounds each attack.
+//! working.
 //!
-//! The attacker has root in a container with default settings. Attacks that try to escape to the
-//! host are in `tests/escapes`.
+//! The attacker has root in a container. Some attacks are bounded by a limit of the container, the
+//! others by the engine. Attacks that try to escape to the host are in `tests/escapes`.
 
 mod support;
 
@@ -35,7 +35,7 @@ fn a_fork_bomb() {
     let script = "b() { b | b & }; (b 2>/dev/null) & while :; do read x; done";
     let host = attack(&["--pids-limit", "100"], script);
     std::thread::sleep(std::time::Duration::from_millis(500));
-    // exec may fail because there is no free process, but it must end with one line.
+    // exec may fail because there is no free process, but it must end.
     let _ = host.mydocker(["exec", "hostile", "true"]).status();
     others_go_on(&host);
 }

@@ -379,7 +379,7 @@ fn headers_of_a_tar_as_large_as_they_may_be() {
     assert!(half_made(&host).is_empty());
 }
 
-/// The maximum number of members, with the longest names.
+/// More members than an archive may have, with long names.
 #[test]
 fn an_archive_of_many_members() {
     let host = Host::new();

@@ -224,8 +224,7 @@ fn without_iptables_nftables_is_used() {
     host.serve(Side::Outside, 80, "outside");
     host.answers_within("web", OUTSIDE, 80, "outside");
     assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
-    // iptables is installed now: the state still names nftables, which completes the interrupted
-    // change.
+    // iptables can be executed now, but the state names nftables, so nftables stays in use.
     host.idle("other", &["-p", "8081:80"]);
     assert_eq!(host.rules_with(""), [""; 0], "nothing by iptables");
     host.firewall = Some("nftables");

@@ -350,7 +350,7 @@ impl Containerd {
         );
         let config = host.file("containerd.toml", config);
         let line = ["containerd", "-c", config.to_str().unwrap()];
-        // The name of the cgroup is that of the namespace.
+        // The containers' cgroup gets the name of this namespace.
         let namespace = unique("mydocker-ctr-");
         let client = ctr(&host, &namespace, &["version"]);
         let daemon = Daemon::start(&line, &dir.join("log"), &namespace, client)?;
@@ -431,7 +431,8 @@ fn containerd_runs_tasks_by_its_shim() {
     ctr(&["containers", "rm", "two"]).text();
 }
 
-/// containerd configured for a kubelet: the runtime class `mydocker`, and no default runtime.
+/// containerd configured for a kubelet: the runtime class `mydocker`, and a default runtime that
+/// always fails.
 struct Kubernetes {
     containerd: Containerd,
     /// The pods to remove at the end, with their containers.
@@ -537,7 +538,7 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     );
     assert!(said.starts_with("67108864\n") && said.contains("inet 10.99.0."), "{said}");
     assert_eq!(status, 3);
-    // The containers of a pod share its network and IPC namespaces, and no others.
+    // The containers of a pod share its network and IPC namespaces, but neither mounts nor PIDs.
     let second = kubernetes.container(&pod, "second", "exec sleep 1000");
     let of = |container: &str, kind: &str| {
         kubernetes.exec(container, &format!("readlink /proc/self/ns/{kind}")).0

@@ -116,9 +116,8 @@ fn signals_have_their_defaults_and_none_is_blocked() {
     host.shell(&["--init"], fields).stdout_has("SigBlk:\t0000000000000000\n");
 }
 
-/// Makes `command` inherit unusual settings: SIGCHLD ignored (as from cron), all other signals
-/// blocked, files of at most 4 kB, low limits, low priority, one CPU, no address randomisation and
-/// others.
+/// Makes `command` inherit unusual settings: SIGCHLD ignored (as from cron), all signals blocked,
+/// files of at most 4 kB, low limits, low priority, one CPU, no address randomisation and others.
 fn left_by_a_bad_caller(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     let leave = || {

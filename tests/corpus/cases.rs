@@ -3,7 +3,7 @@
 //! ```text
 //! @case NAME FLAG…         a case, with flags of build
 //! @about …                 the subject, or the sentence of the reference that the case tests
-//! @only PEER… REASON       only these peers can build it (`none`: no peer)
+//! @only PEER REASON        only this peer can build it (`none`: no peer)
 //! @file PATH [MODE [crlf]] a file of the context; its lines follow (`PATH/`: a directory)
 //! @link PATH TARGET        a symbolic link of the context
 //! @archive ARG…            an archive of files of the context, by `tar ARG…`

@@ -1,6 +1,6 @@
 //! Attacks by a container on others of its network, and on the host's network.
 //!
-//! The attacker is a container with the default settings on the default network. Leases on files
+//! The attacker is a container with the default capabilities, except in one test. Leases on files
 //! (fcntl(2), F_SETLEASE) are the means of several attacks, because an open of a leased file can
 //! block.
 

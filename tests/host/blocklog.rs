@@ -62,7 +62,7 @@ impl Log {
         Log { file, entries }
     }
 
-    /// The number of writes.
+    /// The number of writes and flushes.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -83,7 +83,7 @@ impl Log {
     }
 
     /// Changes `disk` from its content before the log to its content if the power fails after `cut`
-    /// writes.
+    /// writes and flushes.
     pub fn replay(&self, disk: &Path, cut: usize, cache: Cache, chance: &mut Chance) {
         let disk = OpenOptions::new().write(true).open(disk).unwrap();
         let written = &self.entries[..cut];

@@ -1,5 +1,5 @@
-//! Checks of restarts, of `boot` and of `halt`. `power` tests real power cuts; in this file the
-//! host only stops its containers and removes its network.
+//! Checks of restarts, of `boot` and of `halt`. `power` tests power cuts; in this file a host stops
+//! its containers and removes its bridges, or shuts down and boots again.
 //!
 //! A restart policy counts only if `boot` runs after the boot of a host, as the files in `contrib`
 //! do it.

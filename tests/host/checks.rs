@@ -10,7 +10,7 @@ pub const fn check(name: &'static str, script: &'static str, expect: &'static st
     Check { name, script, expect, typed: &[] }
 }
 
-/// The life cycle of a container, on every host.
+/// The life cycle of a container.
 pub fn basics() -> Vec<Check> {
     vec![
         check("import", "mydocker import /share/bb.tar bb", "*"),
@@ -97,7 +97,7 @@ pub fn basics() -> Vec<Check> {
     ]
 }
 
-/// Networks without a bridge, each with two containers that ping each other: both drivers and their
+/// Networks without a bridge, each with a container that pings another: both drivers, four of their
 /// modes, a parent of the host, and a VLAN that mydocker makes and removes.
 pub fn direct_networks() -> Vec<Check> {
     vec![check(
@@ -370,8 +370,8 @@ pub fn oci_by_systemd() -> Vec<Check> {
     )]
 }
 
-/// Checks of what this machine's own kernel lacks: AppArmor's profiles, and the limits of RDMA
-/// devices.
+/// Checks of what this machine's own kernel lacks: AppArmor's profiles, classes and priorities of
+/// networks (cgroup v1), and the limits of RDMA devices.
 pub fn labels_and_rdma() -> Vec<Check> {
     vec![
         check(

@@ -224,7 +224,7 @@ END
     ]
 }
 
-/// The last check before a shutdown. The compose file is in /run, so the shutdown removes it.
+/// A check before a shutdown. The compose file is in /run, so the shutdown removes it.
 pub fn before_reboot() -> Vec<Check> {
     vec![check(
         "a project before a reboot",

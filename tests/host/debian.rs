@@ -1,4 +1,5 @@
-//! Gets kernels and busybox from packages of Debian's archive, for any release and architecture.
+//! Gets kernels, busybox and a root with systemd from packages of Debian's archive, for any release
+//! and architecture.
 //!
 //! apt-get uses directories below target/hosts, so the machine's own sources, lists and packages do
 //! not change. The packages are unpacked there and are never installed.

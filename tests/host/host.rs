@@ -318,8 +318,8 @@ impl Check {
         format!("{kind}-{}", self.name.replace(' ', "-"))
     }
 
-    /// Compares the guest's output and status with the expected ones. The error lists the
-    /// difference.
+    /// Compares the guest's output and status with the expected ones. The error contains both of
+    /// the guest's.
     pub fn judge(&self, output: &str, status: &str) -> Result<(), String> {
         let got: Vec<&str> = output.lines().collect();
         let wanted: Vec<&str> = self.expect.lines().map(str::trim).collect();

@@ -62,7 +62,7 @@ pub fn plain() -> Host {
     }
 }
 
-/// The checks for every host.
+/// The checks for most hosts.
 fn life() -> Vec<Check> {
     [basics(), images(), restarts()].concat()
 }

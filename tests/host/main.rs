@@ -1,5 +1,5 @@
-//! Tests mydocker on small hosts: virtual machines that boot in seconds, with only a kernel,
-//! busybox and the mydocker binary.
+//! Tests mydocker on small hosts: virtual machines that boot in seconds, most of them with only a
+//! kernel, busybox and the mydocker binary.
 //!
 //! `cargo test --test hosts` boots each host of `hosts`, runs its checks over the serial line and
 //! prints a table of hosts and checks. Arguments after `--`: names of hosts; `power` for power
@@ -187,7 +187,7 @@ fn binary_for(host: &Host, binary: &Path) -> PathBuf {
     built_for.replace(debian::BOOKWORM.target(), target).into()
 }
 
-/// Runs a tool of the host, which must succeed. Returns its output.
+/// Runs a tool of this machine, which must succeed. Returns its output.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,5 @@
-//! Checks of published ports and of separated networks, with nf_tables on hosts without iptables.
+//! Checks of published ports and of connections to another machine, with nf_tables on hosts without
+//! iptables.
 //!
 //! The scripts run inside the guest, which has its own network, so they may use any port.
 //! `tests/network_ports.rs` has the finer tests, for this machine alone.

@@ -3,11 +3,12 @@
 //!
 //! In a sitting, a guest pulls, imports, commits and removes images, and makes and removes
 //! containers, volumes and networks, by a random script. After each command the script writes the
-//! command's number to the disk, after the file system. So the log of all writes (`blocklog`) also
-//! shows when each command was reported done. qemu is killed at a random moment. For this moment
-//! and some random moments before, the disk is computed from the log, and a guest boots with it:
-//! each is a round. Things that were reported made must exist and work. Things that were reported
-//! removed must be gone. The last command may be done or not, and nothing may be half made.
+//! command's exit status to the disk, after the file system. So the log of all writes (`blocklog`)
+//! also shows when each command was reported done. qemu is killed at a random moment. For this
+//! moment and some random moments before, the disk is computed from the log, and a new guest
+//! examines it: each is a round. Things that were reported made must exist and work. Things that
+//! were reported removed must be gone. The last command may be done or not, and nothing may be half
+//! made.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -198,7 +199,7 @@ fn script(chance: &mut Chance) -> Vec<Step> {
     steps
 }
 
-/// The content of a disk before a sitting: an image, and containers to commit.
+/// A script that makes the content of a disk before a sitting: an image, and containers to commit.
 const BASE: &str = "
     mount $(cat /share/mount) /dev/vda /var/lib/mydocker
     mydocker import /share/v1.tar base >/dev/null

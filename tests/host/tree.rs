@@ -1,6 +1,6 @@
 //! A file tree for a guest, written as an initramfs (a cpio archive of the format "newc",
-//! Documentation/driver-api/early-userspace/buffer-format.rst of the kernel), as an ext4 or as a
-//! squashfs.
+//! Documentation/driver-api/early-userspace/buffer-format.rst of the kernel), as an ext4, as a
+//! squashfs or as a tar. Only the initramfs has the tree's devices.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

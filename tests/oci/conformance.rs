@@ -1,6 +1,7 @@
 //! The demands (MUST) of the OCI runtime specification 1.3, and the check of each: a config.json
 //! that is refused, a container that prints what it sees, or the name of a test or of a check in a
-//! virtual machine. Demands on configurations, on Windows or on virtual machines are left out.
+//! virtual machine. Demands that concern only the author of a configuration, Windows or the
+//! virtual machine of a container are left out.
 
 use super::Bundle;
 

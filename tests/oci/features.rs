@@ -1,5 +1,5 @@
-//! `features` is correct: a container is made with every listed item, and everything that it
-//! reports as missing is refused.
+//! `features` is correct: a container is made with nearly every listed item, and what it reports as
+//! missing is refused.
 //!
 //! Engines decide by this output which settings they may use (features.md of the runtime
 //! specification), so a wrong entry would be an error at the start of a container.

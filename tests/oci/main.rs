@@ -2,7 +2,7 @@
 //! tests it as the runtime of Podman, Docker and containerd.
 //!
 //! The runtime specification (runtime.md, config.md) says what must happen; where it is silent, the
-//! tests follow runc and crun. `conformance.rs` goes through its sentences one by one.
+//! tests follow runc and crun. `conformance.rs` goes through its demands one by one.
 
 #[path = "../support/mod.rs"]
 mod support;

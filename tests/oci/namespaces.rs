@@ -1,8 +1,8 @@
 //! The host's mount namespace, the mount namespace of another process, and user namespaces without
 //! a root. `lifecycle.rs` tests the other kinds of namespaces.
 //!
-//! Each of these containers lacks a protection that the usual container has, so the tests also look
-//! at what is left on the host afterwards.
+//! The root of a container without a mount namespace of its own is mounted on the host, so those
+//! tests also look at what is left there afterwards.
 
 use std::process::{Command, Stdio};
 

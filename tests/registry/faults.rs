@@ -1,7 +1,8 @@
 //! Faulty networks and registries: wrong data never becomes visible, and complete data is not lost.
 //!
 //! The proxy in front of the registry makes each fault at a chosen request. The tests compare the
-//! image with that of an undisturbed pull; they do not measure the time of a retry.
+//! image's file with the bytes from which it was made. Only the test of `Retry-After` measures the
+//! time of a retry.
 
 use std::fs;
 use std::path::Path;
@@ -72,7 +73,8 @@ fn a_download_survives_interruptions_at_any_byte() {
     let registry = filled(&host);
     let chance = AtomicUsize::new(std::process::id() as usize);
     println!("seed {}", chance.load(Ordering::SeqCst));
-    // The first two answers to each request fail. Documents fail too: their headers may be cut.
+    // The first two answers to each request are cut: a layer anywhere, a document within its first
+    // 400 bytes.
     let proxy = Proxy::before(&registry.address, move |asked, before| {
         let next = chance.fetch_add(7919, Ordering::SeqCst).wrapping_mul(2_654_435_761) >> 7;
         let most = if asked.header("accept-encoding").is_some() { LARGE } else { 400 };

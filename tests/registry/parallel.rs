@@ -30,7 +30,7 @@ fn two_hundred_changes_with_kills_leave_a_complete_store() {
     let seed = Chance::seed();
     let host = Host::new();
     let registry = Registry::plain(&host);
-    // The images share two layers, and each has another layer, which is large enough to be
+    // The images share two layers. Each has two of its own, one of them large enough to be
     // interrupted.
     let names = ["one", "two", "three"];
     for (name, number) in names.iter().zip(1..) {

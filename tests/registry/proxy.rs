@@ -17,7 +17,7 @@ pub enum Fault {
     Cut(usize),
     /// Changes the byte at this offset of the body.
     Corrupt(usize),
-    /// Pauses for this time after this many bytes of the body.
+    /// Sends this many bytes of the body, waits for this time, and closes the connection.
     Stall(usize, Duration),
     /// The proxy itself answers, with this status and these headers, each with its line end.
     Answer(u16, String),

@@ -18,8 +18,9 @@ use crate::server::succeeds;
 /// The requests that the server accepts.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Form {
+    /// GET and POST.
     Get,
-    /// A GET with a password gets status 405.
+    /// Every GET gets status 405.
     PostOnly,
 }
 

@@ -209,7 +209,8 @@ impl Host {
         self.rules().into_iter().filter(|rule| rule.contains(what)).collect()
     }
 
-    /// Flushes all rules, as the administrator of a host may do.
+    /// Flushes the rules of nftables, or the tables `filter` and `nat` of iptables, as the
+    /// administrator of a host may do.
     pub fn flush_rules(&self) {
         let flush: &[&[&str]] = match self.firewall {
             Some("nftables") => &[&["nft", "flush", "ruleset"]],
