@@ -2,12 +2,12 @@
 //! program.
 //!
 //! The monitor is a fork of the command that started the container, with one thread, in its own
-//! session and cgroup. The monitor holds the container's lock, the program's output pipes or
-//! terminal's master, and the attach socket, and sleeps in one poll(2). Output goes to the log and
-//! to every client (`clients`). When the program ends, the monitor kills the remaining processes.
-//! Then the monitor restarts the program if the policy says so. Otherwise the monitor records the
-//! outcome, sends the exit status to the clients and exits. The probes of a health check run in
-//! processes of their own (`probes`).
+//! session and in a cgroup of all monitors. The monitor holds the container's lock, the program's
+//! output pipes or terminal's master, and the attach socket, and sleeps in one poll(2). Output goes
+//! to the log and to every client (`clients`). When the program ends, the monitor kills the
+//! remaining processes. Then the monitor restarts the program if the policy says so. Otherwise the
+//! monitor records the outcome, sends the exit status to the clients and exits. The probes of a
+//! health check run in processes of their own (`probes`).
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
