@@ -93,4 +93,12 @@ impl Args {
             [_, extra, ..] => fail!("unexpected argument '{extra}'"),
         }
     }
+
+    /// These arguments, of a command that takes flags alone. Fails if there is an operand.
+    pub fn without_operands(&self) -> Result<&Args> {
+        match self.operands.first() {
+            Some(extra) => fail!("unexpected argument '{extra}'"),
+            None => Ok(self),
+        }
+    }
 }

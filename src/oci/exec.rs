@@ -119,8 +119,8 @@ fn parse(node: &Node<'_>) -> Result<Process> {
     Ok(process)
 }
 
-/// The process of a process.json. Capabilities, rlimits, scheduler, I/O priority, CPU affinity and
-/// label that the file lacks are taken from the container's `own` process.
+/// The process of a process.json. Capabilities, rlimits, umask, scheduler, I/O priority, CPU affinity
+/// and label that the file lacks are taken from the container's `own` process.
 fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     let mut process = parse(node)?;
     let has = |key| Ok::<_, crate::error::Error>(node.get(key)?.is_some());
@@ -129,6 +129,13 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     }
     if !has("rlimits")? {
         process.limits.rlimits = own.limits.rlimits;
+    }
+    let has_umask = match node.get("user")? {
+        Some(user) => user.get("umask")?.is_some(),
+        None => false,
+    };
+    if !has_umask {
+        process.umask = own.umask;
     }
     if !has("scheduler")? {
         process.scheduling.scheduler = own.scheduling.scheduler;
@@ -191,8 +198,10 @@ fn from_flags(own: Process, args: &Args, command: &[String]) -> Result<Process> 
         process.cwd = cwd.to_owned();
     }
     for pair in args.values("env") {
-        let name = pair.split('=').next();
-        process.env.retain(|known| known.split('=').next() != name);
+        let Some((name, _)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            fail!("--env should be NAME=value, not '{pair}'")
+        };
+        process.env.retain(|known| known.split('=').next() != Some(name));
         process.env.push(pair.to_owned());
     }
     let number = |text: &str| match text.parse::<u32>() {

@@ -229,7 +229,8 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
     match container.status()? {
         Status::Created => {}
         Status::Creating | Status::Stopped => fail!("cannot start a container that has stopped"),
-        Status::Running | Status::Paused => fail!("cannot start an already running container"),
+        Status::Running => fail!("cannot start an already running container"),
+        Status::Paused => fail!("cannot start a paused container"),
     }
     let process = container.process()?;
     let pid = container.state.pid;

@@ -163,17 +163,17 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 }
 
 fn run(globals: &Args) -> Result<u8> {
+    let form = match globals.value("log-format").unwrap_or("text") {
+        "json" => Form::LogJson,
+        "text" => Form::LogText,
+        other => fail!("--log-format should be text or json, not '{other}'"),
+    };
     if let Some(path) = globals.value("log").filter(|path| !path.is_empty()) {
         // crun's other destinations are `journald:` and `syslog:`.
         let path = match path.split_once(':') {
             Some(("file", path)) => path,
             Some(("journald" | "syslog", _)) => fail!("--log {path} should be a file"),
             _ => path,
-        };
-        let form = match globals.value("log-format").unwrap_or("text") {
-            "json" => Form::LogJson,
-            "text" => Form::LogText,
-            other => fail!("--log-format should be text or json, not '{other}'"),
         };
         let path = std::path::absolute(path).context(|| "find the log")?;
         let log = Log { path, form };
@@ -236,12 +236,18 @@ fn run(globals: &Args) -> Result<u8> {
             exec::exec(&root, &if args.has("process") { parse(&EXEC_FLAGS)? } else { args })
         }
         "ps" => view::ps(&root, &Args::parse(&rest, &[("format", 'f', true)], Some(1))?),
-        "list" => view::list(&root, &parse(&[("quiet", 'q', false), ("format", 'f', true)])?),
+        "list" => {
+            let args = parse(&[("quiet", 'q', false), ("format", 'f', true)])?;
+            view::list(&root, args.without_operands()?)
+        }
         "pause" => lifecycle::freeze(&root, &parse(&[])?, true),
         "resume" => lifecycle::freeze(&root, &parse(&[])?, false),
         "events" => view::events(&root, &parse(&[("stats", ' ', false), ("interval", ' ', true)])?),
-        "features" => features::features(),
-        "spec" => view::spec(&parse(&[("bundle", 'b', true), ("rootless", ' ', false)])?),
+        "features" => parse(&[])?.without_operands().and_then(|_| features::features()),
+        "spec" => {
+            let args = parse(&[("bundle", 'b', true), ("rootless", ' ', false)])?;
+            view::spec(args.without_operands()?)
+        }
         "checkpoint" | "restore" => fail!("{command} is not supported: there is no CRIU here"),
         "update" => update::update(&root, &parse(&update::flags())?),
         other => fail!("'{other}' is not a command; see --help"),

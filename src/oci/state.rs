@@ -123,6 +123,11 @@ impl Container {
         if lock.is_none() {
             fail!("container {id} was deleted while it was created");
         }
+        // A `delete` may have removed the directory before it was locked, and another `create` may have
+        // made its own. It must stay as it is, with its container.
+        if dir.join(CONFIG).exists() {
+            fail!("container with given ID already exists: {id}");
+        }
         let state = State { id: id.to_owned(), ..Default::default() };
         Ok(Container { dir, state, is_damaged: false, _lock: lock })
     }
@@ -181,11 +186,11 @@ impl Container {
         if self.process()?.is_none() {
             return Ok(Status::Stopped);
         }
-        if self.dir.join(START).exists() {
-            return Ok(Status::Created);
-        }
+        // A created container may be paused too: only `resume` lets its first process answer `start`.
         Ok(if freezer::is_frozen_in(&self.state.cgroups) {
             Status::Paused
+        } else if self.dir.join(START).exists() {
+            Status::Created
         } else {
             Status::Running
         })

@@ -38,6 +38,9 @@ fn every_operation_needs_a_container_that_exists() {
     bundle.call(&["--nonsense", "exec"]).exits(1).stderr_has("unknown flag");
     bundle.call(&["exec", "state", "true"]).exits(255).stderr_has("does not exist: state");
     bundle.call(&["list", "-q"]).stdout("");
+    for command in ["list", "features", "spec"] {
+        bundle.call(&[command, "x"]).exits(1).stdout("").stderr_has("unexpected argument 'x'");
+    }
 }
 
 /// The exit statuses of several calls at the same time, sorted.

@@ -177,6 +177,11 @@ fn a_container_is_created_started_killed_and_deleted() {
     assert!(bundle.has_status("created") && bundle.output().is_empty());
     bundle.call(&["create", "--bundle", &bundle.path(), id]).exits(1).stderr_has("already exists");
     bundle.call(&["delete", id]).exits(1).stderr_has("not stopped");
+    bundle.call(&["pause", id]).stdout("");
+    assert!(bundle.has_status("paused"));
+    bundle.call(&["start", id]).exits(1).stderr_has("cannot start a paused container");
+    bundle.call(&["resume", id]).stdout("");
+    assert!(bundle.has_status("created") && bundle.output().is_empty());
     bundle.call(&["start", id]).stdout("");
     eventually("it has begun", || bundle.output() == "begun\n");
     assert!(bundle.has_status("running") && bundle.has_cgroup());
@@ -496,6 +501,7 @@ fn errors_reach_the_callers_log() {
     assert!(std::fs::read_to_string(log).unwrap().contains("container does not exist: nope"));
     bundle.call(&["--log", "syslog:x", "list"]).exits(1).stderr_has("should be a file");
     bundle.call(&["--log", "", "list", "-q"]).stdout("");
+    bundle.call(&["--log-format", "xml", "list"]).exits(1).stderr_has("should be text or json");
     let args = ["--log", "/nowhere/log", "run", "--bundle", &path, &bundle.id];
     let done = bundle.call(&args).exits(1);
     assert_eq!(
@@ -509,20 +515,24 @@ fn exec_completes_process_json_from_the_container() {
     let bundle = Bundle::new();
     bundle.runs("exec sleep 1000");
     bundle.edit("\"soft\": 1024", "\"soft\": 77");
+    bundle.edit("\"gid\": 0", "\"gid\": 0, \"umask\": 63");
     bundle.create();
     let id = bundle.id.as_str();
     let file = bundle.dir().join("process.json");
-    let script = "grep CapBnd /proc/self/status; ulimit -Sn; pwd";
+    let script = "grep CapBnd /proc/self/status; ulimit -Sn; umask; pwd";
     let text = format!("{{\"args\":[\"sh\",\"-c\",\"{script}\"],\"cwd\":\"/bin\"}}");
     std::fs::write(&file, &text).unwrap();
-    let own = "CapBnd:\t0000000020000420\n77\n/bin\n";
+    let own = "CapBnd:\t0000000020000420\n77\n0077\n/bin\n";
     bundle.call(&["exec", "--process", file.to_str().unwrap(), id]).stdout(own);
     let done = bundle.call(&["exec", "--process", file.to_str().unwrap(), id, "true"]);
     done.exits(255).stderr_has("unexpected argument 'true'");
     let none = text.replace("\"cwd\"", "\"capabilities\":{},\"cwd\"");
     std::fs::write(&file, none).unwrap();
     let done = bundle.call(&["exec", "--process", file.to_str().unwrap(), id]);
-    done.stdout("CapBnd:\t0000000000000000\n77\n/bin\n");
+    done.stdout("CapBnd:\t0000000000000000\n77\n0077\n/bin\n");
+    let mask = "\"user\":{\"uid\":0,\"gid\":0,\"umask\":7},\"cwd\"";
+    std::fs::write(&file, text.replace("\"cwd\"", mask)).unwrap();
+    bundle.call(&["exec", "--process", file.to_str().unwrap(), id]).stdout_has("77\n0007\n");
     // A shell's process substitution is a pipe.
     let mut piped = Command::new("bash");
     let runtime = bundle.command(&["exec", "--process"]);
@@ -536,6 +546,10 @@ fn exec_completes_process_json_from_the_container() {
     let done = bundle.call(&["exec", "--process", file.to_str().unwrap(), id]).exits(255);
     done.stderr_has("process.json: selinuxLabel: this host has no SELinux");
     bundle.call(&["exec", "--cwd", "tmp", id, "true"]).exits(255).stderr_has("an absolute path");
+    for pair in ["A", "=b"] {
+        let done = bundle.call(&["exec", "--env", pair, id, "true"]).exits(255);
+        done.stderr_has(&format!("--env should be NAME=value, not '{pair}'"));
+    }
     let done = bundle.call(&["exec", "--cap", "CAP_NOPE", id, "true"]);
     done.stderr_has("--cap: no capability is called 'CAP_NOPE'; left out");
     bundle
