@@ -370,6 +370,42 @@ pub fn oci_by_systemd() -> Vec<Check> {
     )]
 }
 
+/// A container as a service of systemd: the service is active when the container sends READY=1, its
+/// main process is the container's, and the container inherits the service's socket. The runtime
+/// alone does this, and Podman over the runtime.
+pub fn services() -> Vec<Check> {
+    vec![check(
+        "services of systemd",
+        "mkdir -p /tmp/bundle/rootfs/share; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
+         mydocker oci spec
+         sed -i -e 's/\"terminal\": true/\"terminal\": false/; s|\\[\"sh\"]|[\"sh\", \"/begin\"]|' \
+             -e 's|\"mounts\": \\[|&{\"destination\":\"/share\",\"source\":\"/share\",\"options\":[\"bind\"]},|' config.json
+         echo 'echo $LISTEN_FDS $LISTEN_PID; readlink /proc/self/fd/3
+             until [ -e /go ]; do sleep 0.1; done; exec sh /end' >rootfs/begin
+         echo 'trap \"exit 0\" TERM; /share/ready; sleep 1000 & wait' | tee /tmp/end >rootfs/end
+         show() { systemctl --no-pager show -P \"$1\" $2; }
+         service() { systemd-run -q -p Type=notify -p NotifyAccess=all -p TimeoutStopSec=30 \"$@\"; }
+         service --no-block --unit box --socket-property=ListenStream=127.0.0.1:7777 \
+             -p StandardOutput=file:/tmp/said /bin/mydocker oci run -b /tmp/bundle box
+         nc 127.0.0.1 7777 </dev/null & eventually grep socket: /tmp/said; head -n 1 /tmp/said
+         show ActiveState box; touch rootfs/go; eventually systemctl is-active box
+         mydocker oci state box | grep -c '\"pid\": '$(show MainPID box),
+         systemctl stop box.socket box; show Result box; mydocker oci list -q
+         service --unit web /usr/bin/podman --runtime /bin/mydocker-runtime --storage-driver overlay run \
+             --rm --name web --network none --sdnotify container -v /share:/share -v /tmp/end:/end bb sh /end
+         echo $?; systemctl is-active web; systemctl stop web; show Result web; rm -r /tmp/bundle",
+        "socket:*
+         1 1
+         activating
+         active
+         1
+         success
+         0
+         active
+         success",
+    )]
+}
+
 /// Checks of what this machine's own kernel lacks: AppArmor's profiles, classes and priorities of
 /// networks (cgroup v1), and the limits of RDMA devices.
 pub fn labels_and_rdma() -> Vec<Check> {
@@ -608,12 +644,14 @@ fn containerd_by_systemd() -> Check {
 fn pods_by_systemd() -> Check {
     check(
         "Kubernetes with systemd's cgroups",
-        r#"cd /tmp; mydocker import -c 'CMD ["sleep", "100000"]' /share/bb.tar bb >/dev/null
+        r#"cd /tmp; mkdir -p /etc/cni/net.d; mydocker import -c 'CMD ["sleep", "100000"]' /share/bb.tar bb >/dev/null
          mydocker save -o bb.tar bb; touch /etc/hosts /etc/resolv.conf
          plugin='plugins."io.containerd.grpc.v1.cri"'
          echo "version = 2
              [$plugin]
              sandbox_image = \"docker.io/library/bb:latest\"
+             [$plugin.cni]
+             bin_dir = \"/usr/lib/cni\"
              [$plugin.containerd]
              default_runtime_name = \"mydocker\"
              [$plugin.containerd.runtimes.mydocker]
@@ -621,10 +659,12 @@ fn pods_by_systemd() -> Check {
              [$plugin.containerd.runtimes.mydocker.options]
              BinaryName = \"/bin/mydocker-runtime\"
              SystemdCgroup = true" >config.toml
+         echo '{"cniVersion":"0.4.0","name":"pods","plugins":[{"type":"bridge","bridge":"pods0","isGateway":true,
+             "ipam":{"type":"host-local","ranges":[[{"subnet":"10.98.0.0/24"}]]}}]}' >/etc/cni/net.d/1.conflist
          PATH=$PATH:/sbin containerd -c config.toml >containerd.log 2>&1 & containerd=$!
          for n in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.3; done
          ctr -n k8s.io images import bb.tar >/dev/null
-         /share/cri; cut -d' ' -f2- pod-logs/c.log
+         /share/cri; cut -d' ' -f2- pod-logs/c.log; ls /sys/class/net/pods0/brif
          ls /sys/fs/cgroup/pods.slice | grep scope; mydocker oci --root /run/containerd/runc/k8s.io list -q
          systemctl --no-pager list-units --failed --no-legend
          kill $containerd; wait $containerd; echo $?"#,
@@ -638,6 +678,8 @@ fn pods_by_systemd() -> Check {
          memory.max: 134217728
          ended: 143
          LoadState: not-found
+         exec: eth0 10.98.0.2/24 on host-of-lan
+         HTTP/1.*200 OK*
          stdout F begun
          0",
     )

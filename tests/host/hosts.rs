@@ -7,7 +7,7 @@
 use crate::boot::{before_reboot, boots_networks, reboot, restarts};
 use crate::checks::{
     basics, check, direct_networks, engines_by_systemd, labels_and_rdma, limits, networks,
-    no_user_namespaces, oci, oci_by_systemd, selinux, user_namespaces, wear,
+    no_user_namespaces, oci, oci_by_systemd, selinux, services, user_namespaces, wear,
 };
 use crate::compose;
 use crate::debian::{BOOKWORM, BOOKWORM_ARM, BULLSEYE};
@@ -422,7 +422,8 @@ fn systemd() -> Host {
         command_line: "systemd.unit=agent.service systemd.show_status=false",
         // systemd has already made the mounts that `set_up` makes on other hosts.
         set_up: "",
-        checks: [basics(), oci_by_systemd(), labels_and_rdma(), engines_by_systemd()].concat(),
+        checks: [basics(), oci_by_systemd(), labels_and_rdma(), engines_by_systemd(), services()]
+            .concat(),
         ..plain()
     }
 }

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::cri::{self, Message};
 use crate::registry;
 
 /// The names of the tools, which are also their file names in the share.
-pub const NAMES: [&str; 3] = ["cri", "escape", "tls"];
+pub const NAMES: [&str; 4] = ["cri", "escape", "ready", "tls"];
 
 /// The address of the TLS proxy in front of the registry.
 const TLS_ADDRESS: &str = "127.0.0.1:5443";
@@ -32,6 +33,7 @@ pub fn run(name: &str) -> bool {
         "escape" => escape(),
         "tls" => tls(),
         "cri" => cri_calls(),
+        "ready" => ready(),
         _ => return false,
     }
     true
@@ -51,6 +53,15 @@ fn escape() {
     chroot(".").expect("chroot out of it");
     let outside = Path::new("/share").exists() || !Path::new("/tmp").exists();
     println!("{}", if outside { "outside" } else { "inside" });
+}
+
+/// Sends READY=1 to NOTIFY_SOCKET (sd_notify(3)), after a message that a runtime does not pass on.
+fn ready() {
+    let path = std::env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
+    let socket = UnixDatagram::unbound().expect("a socket");
+    for words in ["STATUS=almost", "READY=1"] {
+        socket.send_to(words.as_bytes(), &path).expect("send a message");
+    }
 }
 
 /// Runs a pod on the node and a container in it by containerd's interface for Kubernetes, and calls
@@ -101,6 +112,37 @@ fn cri_calls() {
     call("RemoveContainer", of(&id));
     call("StopPodSandbox", of(&sandbox));
     call("RemovePodSandbox", of(&sandbox));
+    // A pod with a network of its own, and a server in it.
+    let pod = cri::pod("lan", Path::new("/tmp/pod-logs"), "/pods.slice", false);
+    let request = Message::default().with(1, pod.clone()).text(2, "mydocker");
+    let sandbox = call("RunPodSandbox", request).text(1);
+    let config = cri::container("n", "exec httpd -f -p 8080 -h /", false);
+    let request = of(&sandbox).with(2, config).with(3, pod);
+    let id = call("CreateContainer", request).text(1);
+    call("StartContainer", of(&id));
+    let status = call("PodSandboxStatus", of(&sandbox)).bytes(1).expect("a status");
+    let address = status.bytes(5).expect("a network").text(1);
+    let script =
+        format!("set -- $(ip -o addr show eth0 | grep {address}/); echo $2 $4 on $(hostname)");
+    print!("exec: {}", call("ExecSync", cri::exec(&id, &script)).text(1));
+    println!("{}", first_line_from(&address));
+    call("StopContainer", of(&id));
+    call("StopPodSandbox", of(&sandbox));
+    call("RemovePodSandbox", of(&sandbox));
+}
+
+/// The first line that the web server on port 8080 of `address` answers. Waits until it listens.
+fn first_line_from(address: &str) -> String {
+    for _ in 0..100 {
+        if let Ok(mut server) = TcpStream::connect((address, 8080)) {
+            server.write_all(b"GET /etc/passwd HTTP/1.0\r\n\r\n").expect("send a request");
+            let mut answer = String::new();
+            server.read_to_string(&mut answer).expect("read the answer");
+            return answer.lines().next().unwrap_or_default().to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    format!("{address} does not listen")
 }
 
 /// Serves the registry over TLS with the certificate of the share, one request per connection.
