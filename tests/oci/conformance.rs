@@ -67,7 +67,7 @@ const RUNTIME: &[(&str, Check)] = &[
     ("start of a started container is an error without effect", LIFECYCLE),
     ("kill of a stopped container is an error", LIFECYCLE),
     ("kill sends the signal that is asked for", Test("kill_sends_the_signal_that_is_asked_for")),
-    ("delete of a running container is an error", LIFECYCLE),
+    ("delete of a created or running container is an error", LIFECYCLE),
     ("delete removes nothing that create didn't make", Test("delete_keeps_the_files_of_mounts")),
     ("an id is free again after delete", Test("delete_keeps_the_files_of_mounts")),
 ];
@@ -489,6 +489,8 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         "an rdma limit says which",
         Refused("\"resources\": {", "\"resources\": {\"rdma\":{\"x\":{}},", "rdma.x should be"),
     ),
+    ("a limit below the use is refused with checkBeforeUpdate", Guest("OCI runtime on v2")),
+    ("unified enables the controllers that it needs, and is written", Guest("OCI runtime on v2")),
     ("unified for a controller that isn't there is an error", LIMITS),
     ("a limit that can't be converted is an error", LIMITS),
     ("intelRdt without resctrl is an error", Test("unsupported_features_are_refused")),
@@ -498,6 +500,15 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             MASKED,
             "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultErrnoRet\":1},\"maskedPaths\"",
             "defaultErrnoRet can't go with",
+        ),
+    ),
+    (
+        "so is the number of a call whose action has none",
+        Refused(
+            MASKED,
+            "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"getpgid\"],\
+             \"action\":\"SCMP_ACT_KILL\",\"errnoRet\":1}]},\"maskedPaths\"",
+            "errnoRet can't go with",
         ),
     ),
     (
@@ -601,6 +612,49 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
         ),
     ),
     (
+        "a mode of a memory policy may need no nodes",
+        Prints(
+            MASKED,
+            "\"memoryPolicy\":{\"mode\":\"MPOL_LOCAL\"},\"maskedPaths\"",
+            "head -n1 /proc/self/numa_maps | cut -d' ' -f2",
+            "local\n",
+        ),
+    ),
+    (
+        "a mode that takes no nodes is refused with nodes",
+        Refused(
+            MASKED,
+            "\"memoryPolicy\":{\"mode\":\"MPOL_DEFAULT\",\"nodes\":\"0\"},\"maskedPaths\"",
+            "set linux.memoryPolicy",
+        ),
+    ),
+    (
+        "a mode that takes nodes is refused without them",
+        Refused(
+            MASKED,
+            "\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"\"},\"maskedPaths\"",
+            "set linux.memoryPolicy",
+        ),
+    ),
+    (
+        "a memory policy has a mode",
+        Refused(
+            MASKED,
+            "\"memoryPolicy\":{\"nodes\":\"0\"},\"maskedPaths\"",
+            "linux.memoryPolicy has no field 'mode'",
+        ),
+    ),
+    (
+        "the flags of a memory policy are set",
+        Prints(
+            MASKED,
+            "\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"0\",\
+             \"flags\":[\"MPOL_F_STATIC_NODES\"]},\"maskedPaths\"",
+            "head -n1 /proc/self/numa_maps | cut -d' ' -f2",
+            "bind=static:0\n",
+        ),
+    ),
+    (
         "an unknown mode of a memory policy is an error",
         Refused(
             MASKED,
@@ -671,7 +725,6 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
     ("apparmorProfile is the profile of the process", Guest("OCI AppArmor profiles")),
     ("rdma limits are set", Guest("OCI limits of RDMA devices")),
     ("classID and priorities are set", Guest("OCI network classes")),
-    ("intelRdt without resctrl is an error", Guest("OCI network classes")),
     (
         "an interface moves with its name, its addresses and its MAC, and is up",
         Test("interfaces_of_the_host_move_into_the_container"),
