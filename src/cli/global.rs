@@ -88,7 +88,7 @@ pub static FLAGS: &[Flag<GlobalArgs>] = &[
     Flag::<GlobalArgs>::value(
         "config",
         "DIR",
-        "Accepted without registries; set DOCKER_CONFIG",
+        "Refused by commands that use registries; set DOCKER_CONFIG",
         |a, _| {
             a.has_config = true;
             Ok(())

@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_quoted_and_tame() {
+    fn commands_are_quoted_and_escaped() {
         let shown = |args: &[&str], no_trunc| {
             let mut out = String::new();
             let show = Show { no_trunc, now: Instant(0) };

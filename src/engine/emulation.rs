@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_platform_runs_and_an_unknown_one_does_not() {
+    fn programs_of_this_machine_run_and_unknown_ones_do_not() {
         assert!(runs(&Platform::native()));
         let unknown = Platform { architecture: "vax".to_owned(), ..Platform::native() };
         assert!(!runs(&unknown));

@@ -146,7 +146,7 @@ fn shortcomings(layout: &Layout) -> Vec<String> {
     unless(
         !label::apparmor_is_on() || confine::has_default_apparmor(),
         &format!(
-            "AppArmor is on, but its profile {} is not loaded: containers run without",
+            "AppArmor is on, but its profile {} is not loaded: containers run without a profile",
             confine::DEFAULT_APPARMOR
         ),
     );

@@ -206,7 +206,7 @@ fn rows_have_labels_and_a_type() {
 }
 
 #[test]
-fn what_a_template_takes_is_bounded() {
+fn the_steps_bytes_and_depth_of_a_template_are_bounded() {
     for (source, part) in [
         (
             "{{define \"T\"}}{{template \"T\"}}{{end}}{{template \"T\"}}".to_owned(),

@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn one_mount_a_place() {
+    fn two_mounts_cannot_have_one_target() {
         let mounts = [parse_volume("/a:/x").unwrap(), parse_tmpfs("/x/").unwrap()];
         assert_eq!(check_distinct(&mounts).unwrap_err().to_string(), "two mounts on '/x'");
         assert!(check_distinct(&mounts[..1]).is_ok());
