@@ -733,7 +733,8 @@ fn boot_makes_only_the_networks_again(host: Host) {
 #[test]
 fn a_kill_during_the_first_rules_is_found_and_repaired() {
     let host = Host::with_firewall("iptables");
-    let path = path_with_restore(&host, "/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID");
+    let path =
+        path_with_restore(&host, "nft", "/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID");
     let mut run = host.command(["run", "-d", "--name", "c", "bb", "sleep", "100000"]);
     assert!(!run.env("PATH", path).output().unwrap().status.success());
     assert_ne!(host.rules(), [""; 0], "they were made");
@@ -744,40 +745,46 @@ fn a_kill_during_the_first_rules_is_found_and_repaired() {
 #[test]
 fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
     let host = Host::with_firewall("iptables");
+    // With the other kind of iptables no program runs for a change of ports, so none could kill.
+    let restore = "/usr/sbin/iptables-legacy-restore \"$@\"";
+    let plain = path_with_restore(&host, "legacy", restore);
+    let killing = path_with_restore(&host, "legacy", &format!("{restore}; kill -KILL $PPID"));
+    let succeeds = |args: &[&str], path: &str| {
+        host.command(args).env("PATH", path).output().unwrap().status.success()
+    };
+    let mydocker = |args: &[&str]| assert!(succeeds(args, &plain), "{args:?}");
     for network in ["one", "two"] {
-        host.mydocker(["network", "create", network]);
+        mydocker(&["network", "create", network]);
     }
     let run = ["run", "-d", "--name", "c", "--net", "one", "-p", "8080:80", "bb"];
-    host.mydocker([&run[..], &["sleep", "100000"]].concat());
-    let path = path_with_restore(&host, "/usr/sbin/iptables-nft-restore \"$@\"; kill -KILL $PPID");
+    mydocker(&[&run[..], &["sleep", "100000"]].concat());
     let killed = |verb: &str, network: &str| {
-        let mut change = host.command(["network", verb, network, "c"]);
-        assert!(!change.env("PATH", &path).output().unwrap().status.success());
+        assert!(!succeeds(&["network", verb, network, "c"], &killing), "{verb} {network}");
     };
     let interfaces = || host.mydocker(["exec", "c", "ls", "/sys/class/net"]).text();
     // The link exists but the record lacks the network: the next command removes the link.
     killed("connect", "two");
     assert_eq!(interfaces(), "eth0\neth1\nlo");
-    host.mydocker(["network", "disconnect", "two", "c"]);
+    mydocker(&["network", "disconnect", "two", "c"]);
     assert_eq!(interfaces(), "eth0\nlo");
     host.mydocker(["network", "disconnect", "two", "c"]).exits(1).complains("is not on network");
-    host.mydocker(["network", "rm", "two"]);
-    host.mydocker(["network", "create", "two"]);
+    mydocker(&["network", "rm", "two"]);
+    mydocker(&["network", "create", "two"]);
     // If the next command is `connect`, it completes the connection.
     killed("connect", "two");
-    host.mydocker(["network", "connect", "two", "c"]);
+    mydocker(&["network", "connect", "two", "c"]);
     assert_eq!(interfaces(), "eth0\neth1\nlo");
     // The network to which the ports lead is disconnected: the next change leads the ports to the
     // other network.
     killed("disconnect", "one");
     assert_eq!(interfaces(), "eth1\nlo");
-    host.mydocker(["network", "disconnect", "one", "c"]);
+    mydocker(&["network", "disconnect", "one", "c"]);
     let address = host.mydocker(["exec", "c", "ip", "-4", "-o", "addr", "show", "eth1"]).text();
     let address = address.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned();
-    let to = format!("--to-destination {address}:80");
-    assert!(host.rules().iter().any(|rule| rule.contains(&to)), "{:?}", host.rules());
-    host.mydocker(["network", "rm", "one"]);
-    host.mydocker(["rm", "-f", "c"]);
+    let saved = host.machine().run(Side::Here, &["iptables-legacy-save"]);
+    assert!(saved.contains(&format!("--to-destination {address}:80")), "{saved}");
+    mydocker(&["network", "rm", "one"]);
+    mydocker(&["rm", "-f", "c"]);
 }
 
 #[test]
@@ -790,23 +797,24 @@ fn the_last_of_two_state_roots_removes_the_users_chain() {
     // Imitate the other root: it removes its chain after this root has listed the rules.
     let go = "iptables -F MYDOCKER-FORWARD-other; iptables -X MYDOCKER-FORWARD-other";
     let script = format!("({go}) 2>/dev/null; /usr/sbin/iptables-nft-restore \"$@\"");
-    let path = path_with_restore(&host, &script);
+    let path = path_with_restore(&host, "nft", &script);
     let pruned = host.command(["network", "prune", "-f"]).env("PATH", path).status().unwrap();
     assert!(pruned.success());
     assert_eq!(host.rules(), [""; 0]);
 }
 
-/// A PATH with `script` as iptables-restore.
-fn path_with_restore(host: &Host, script: &str) -> String {
-    let tools = host.scratch().join("tools");
+/// A PATH with `script` as iptables-restore of this kind, nft or legacy.
+fn path_with_restore(host: &Host, kind: &str, script: &str) -> String {
+    let tools = host.scratch().join(unique("tools"));
     std::fs::create_dir(&tools).unwrap();
     let link = |tool: &str, to: &str| std::os::unix::fs::symlink(to, tools.join(tool)).unwrap();
     for tool in ["iptables-save", "ip6tables-restore", "ip6tables-save"] {
-        link(tool, "/usr/sbin/xtables-nft-multi");
+        link(tool, &format!("/usr/sbin/xtables-{kind}-multi"));
     }
     // The file's name shows the kind of iptables.
-    link("iptables-restore", "script-nft");
-    support::script(&tools.join("script-nft"), script);
+    let name = format!("script-{kind}");
+    link("iptables-restore", &name);
+    support::script(&tools.join(name), script);
     support::path_with(&tools)
 }
 

@@ -97,7 +97,8 @@ fn other_programs_iptables_rules_cause_no_work() {
     let path = support::path_with(&tools);
     let runs_of_iptables = || {
         let _ = std::fs::remove_file(&printed);
-        let run = host.command(["run", "--rm", "bb", "true"]).env("PATH", &path).output().unwrap();
+        let run = ["run", "--rm", "-p", "8080:80", "bb", "true"];
+        let run = host.command(run).env("PATH", &path).output().unwrap();
         assert!(run.status.success(), "{run:?}");
         std::fs::read_to_string(&printed).unwrap_or_default().lines().count()
     };
@@ -113,6 +114,47 @@ fn other_programs_iptables_rules_cause_no_work() {
     assert_ne!(runs_of_iptables(), 0);
     assert_eq!(host.rules_with("-A POSTROUTING").len(), 1);
     assert_eq!(runs_of_iptables(), 0);
+}
+
+/// mydocker adds and deletes the rules of ports without iptables-restore, but a reload makes them by
+/// the tool.
+#[test]
+fn port_rules_are_those_that_iptables_makes() {
+    let host = Host::with_firewall("iptables");
+    let create =
+        ["network", "create", "--ipv6", "--subnet", "fd00:1::/64", "--subnet", "10.1.0.0/24"];
+    host.mydocker(create.iter().copied().chain(["six"]));
+    host.idle("other", &["--net", "six", "-p", "9000:90"]);
+    let ports = ["-p", "8080-8081:80-81", "-p", "127.0.0.1:53:5353/udp", "-p", "[::1]:99:98"];
+    host.idle("web", &[&["--net", "six"][..], &ports].concat());
+    let rules = || {
+        let save = ["sh", "-c", "iptables-save -t nat; ip6tables-save -t nat"];
+        let saved = host.machine().run(Side::Here, &save);
+        let ours = saved.lines().filter(|line| line.contains("--to-destination"));
+        ours.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let made = rules();
+    assert_eq!(made.len(), 2 + 4 + 1 + 1, "{made:#?}");
+    host.mydocker(["network", "reload"]);
+    let mut by_the_tool = rules();
+    assert_eq!(sorted(by_the_tool.clone()), sorted(made.clone()));
+    // The tool knows the rules, and each side deletes those of the other.
+    host.mydocker(["rm", "-f", "web"]);
+    by_the_tool.retain(|rule| rule.contains("--dport 9000"));
+    assert_eq!(rules(), by_the_tool);
+    host.idle("web", &["--net", "six", "-p", "127.0.0.1:8080:80"]);
+    let rule = rules().into_iter().find(|rule| rule.contains("--dport 8080")).unwrap();
+    let delete = rule.replace("-A", "iptables -t nat -D");
+    host.machine().run(Side::Here, &delete.split(' ').collect::<Vec<_>>());
+    assert_eq!(rules(), by_the_tool);
+    // The missing rule makes all rules new, and the other container keeps its own.
+    host.mydocker(["rm", "-f", "web"]);
+    assert_eq!(sorted(rules()), sorted(by_the_tool));
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
 }
 
 #[test]

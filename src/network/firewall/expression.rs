@@ -108,14 +108,16 @@ impl<'a> Rule<'a> {
         self.compare(true, &u32::from(libc::RTN_LOCAL).to_ne_bytes())
     }
 
+    /// Matches the protocol.
+    pub fn protocol(&mut self, protocol: Protocol) -> &mut Self {
+        self.load_meta(NFT_META_L4PROTO).compare(true, &[protocol_number(protocol)])
+    }
+
     /// Matches the protocol and the destination port.
     pub fn dport(&mut self, protocol: Protocol, port: u16) -> &mut Self {
-        let protocol = match protocol {
-            Protocol::Tcp => libc::IPPROTO_TCP,
-            Protocol::Udp => libc::IPPROTO_UDP,
-        };
-        self.load_meta(NFT_META_L4PROTO).compare(true, &[protocol as u8]);
-        self.load(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2).compare(true, &port.to_be_bytes())
+        self.protocol(protocol)
+            .load(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)
+            .compare(true, &port.to_be_bytes())
     }
 
     /// Matches the state of the connection (conntrack).
@@ -176,6 +178,25 @@ impl<'a> Rule<'a> {
     pub fn masquerade(&mut self) {
         self.batch.remark(" (CONFIG_NFT_MASQ, module nft_masq)");
         self.expression("masq", |_| {});
+    }
+
+    /// Executes a match or a target of xtables (`kind`) by its name and revision. `options` is the
+    /// struct with its options.
+    pub fn xtables(&mut self, kind: &str, name: &str, revision: u32, options: &[u8]) -> &mut Self {
+        // NFTA_MATCH_* and NFTA_TARGET_* are the same numbers.
+        const NAME: u16 = 1;
+        const REVISION: u16 = 2;
+        const OPTIONS: u16 = 3;
+        self.expression(kind, |batch| {
+            batch.text(NAME, name);
+            number(batch, REVISION, revision);
+            batch.attribute(OPTIONS, options);
+        })
+    }
+
+    /// Counts the packets and bytes that match.
+    pub fn counter(&mut self) -> &mut Self {
+        self.expression("counter", |_| {})
     }
 
     fn expression(&mut self, name: &str, data: impl FnOnce(&mut Batch)) -> &mut Self {
@@ -306,6 +327,14 @@ impl<'a> Rule<'a> {
                 });
             });
         });
+    }
+}
+
+/// The number of a protocol in IP headers.
+pub fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => libc::IPPROTO_TCP as u8,
+        Protocol::Udp => libc::IPPROTO_UDP as u8,
     }
 }
 

@@ -28,7 +28,7 @@ pub fn of(chains: &[Chain<'_>], ipv6: bool) -> Result<String> {
             let _ = write!(text, "{digit}/{}/{}", chain.table, chain.name);
             let table = Table { family, name: chain.table };
             for rule in table.rules(chain.name)? {
-                if chain.leading_to.is_none_or(|target| rule.leads_to(target)) {
+                if chain.leading_to.is_none_or(|target| rule.mentions(target)) {
                     let _ = write!(text, ":{:x}", rule.handle);
                 }
             }

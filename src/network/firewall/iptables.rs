@@ -1,6 +1,8 @@
 //! Rules by iptables(8), with nf_tables or legacy tables below. Each change is one run of
 //! `iptables-restore --noflush`, and one of `ip6tables-restore` for IPv6. The tool commits each
 //! table of the text separately (COMMIT): the kernel applies its lines completely or not at all.
+//! With nf_tables, the rules of a container's ports are added and deleted over netlink, without the
+//! tool (`compat`).
 //!
 //! A line `:CHAIN - [0:0]` creates the chain or empties it. The text that makes or removes all
 //! rules depends on the present rules. If another program or state root makes one of its lines
@@ -14,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::backend::{Backend, BackendKind, ShownRule};
+use super::compat;
 use super::handles::{self, Chain};
+use super::message::{Change, Table};
 use super::rules::{NetworkRules, PortRule, Rules};
 use crate::error::{Context, Result, fail};
 use crate::network::naming::BRIDGE_PREFIX;
@@ -23,6 +27,7 @@ use crate::sys::netfilter;
 use crate::sys::trace;
 
 const USER: &str = "MYDOCKER-USER";
+const NAT: &str = "nat";
 /// The maximum number of attempts at a change while other programs also change rules.
 const ATTEMPTS: u32 = 10;
 /// Where to look for the tools if PATH lacks these directories.
@@ -287,6 +292,17 @@ impl Iptables {
         }
     }
 
+    /// Adds the rule of a port to the change, in the form of iptables-nft.
+    fn add_port(&self, change: &mut Change, port: &PortRule) {
+        trace::step("NFT_MSG_NEWRULE", || {
+            let mut text = String::from("-t nat ");
+            self.push_port(&mut text, "-A", port);
+            text.trim_end().to_owned()
+        });
+        let table = Table { family: Family::of(port.to.ip()), name: NAT };
+        compat::add_port(change, table, &self.dnat, port);
+    }
+
     fn change_ports(&self, action: &str, ports: &[PortRule]) -> Result<()> {
         for family in [Family::V4, Family::V6] {
             let mut ports = ports.iter().filter(|port| family.has(port.to.ip())).peekable();
@@ -387,11 +403,26 @@ impl Backend for Iptables {
     }
 
     fn add(&self, ports: &[PortRule]) -> Result<()> {
+        if !self.is_legacy {
+            let mut change = Change::new();
+            ports.iter().for_each(|port| self.add_port(&mut change, port));
+            if change.carry_out().is_ok() {
+                return Ok(());
+            }
+            // The tool may know a form of the rule that this kernel supports.
+        }
         self.change_ports("-A", ports)
     }
 
     fn remove(&self, ports: &[PortRule]) -> Result<()> {
-        self.change_ports("-D", ports)
+        if self.is_legacy {
+            return self.change_ports("-D", ports);
+        }
+        let mut change = Change::new();
+        for family in [Family::V4, Family::V6] {
+            change.delete_ports(Table { family, name: NAT }, &self.dnat, ports)?;
+        }
+        change.carry_out()
     }
 
     fn show(&self) -> Result<Vec<ShownRule>> {

@@ -7,7 +7,8 @@
 use rustix::io::Errno;
 
 use super::expression::{Rule, number};
-use crate::error::{Context, Result};
+use super::rules::PortRule;
+use crate::error::{Context, Result, fail};
 use crate::network::subnet::Family;
 use crate::sys::netfilter::with_socket;
 use crate::sys::netlink::{APPEND, Batch, CREATE, DUMP, Message, attribute, numbers};
@@ -90,16 +91,11 @@ impl RuleThere {
         Some(RuleThere { handle, payload: message.payload })
     }
 
-    /// Whether the rule's comment is `text`.
-    pub fn has_comment(&self, text: &str) -> bool {
-        let attributes = self.payload.get(4..).unwrap_or_default();
-        attribute(attributes, NFTA_RULE_USERDATA) == Some(&comment(text))
-    }
-
-    /// Whether the rule jumps to `chain`. Apart from the chain that the rule is in, only a jump
-    /// names a chain.
-    pub fn leads_to(&self, chain: &str) -> bool {
-        let name: Vec<u8> = chain.bytes().chain([0]).collect();
+    /// Whether a text of the rule is `name`, or ends in it: the chain to which the rule jumps, or
+    /// its comment, which is user data of nft(8) or a match of xtables. `name` must not be the chain
+    /// that the rule is in.
+    pub fn mentions(&self, name: &str) -> bool {
+        let name: Vec<u8> = name.bytes().chain([0]).collect();
         self.payload.windows(name.len()).any(|part| part == name)
     }
 }
@@ -197,8 +193,36 @@ impl Change {
         }
     }
 
+    /// Adds an attribute to the last rule, with the attributes that `fill` adds.
+    pub fn extend_rule(&mut self, kind: u16, fill: impl FnOnce(&mut Batch)) {
+        self.batch.nest(kind, fill);
+    }
+
+    /// Deletes from a chain the rules of one container's `ports`, by its id in their comments. Fails
+    /// if their number is another than that of the ports of the table's family.
+    pub fn delete_ports(
+        &mut self,
+        table: Table<'_>,
+        chain: &str,
+        ports: &[PortRule],
+    ) -> Result<()> {
+        let mut ports = ports.iter().filter(|port| table.family.has(port.to.ip())).peekable();
+        let Some(first) = ports.peek() else { return Ok(()) };
+        let mut rules = table.rules(chain)?;
+        rules.retain(|rule| rule.mentions(&first.owner));
+        let (found, expected) = (rules.len(), ports.count());
+        if found != expected {
+            let table = table.name;
+            fail!("chain {chain} of {table} should have {expected} port rules, but has {found}");
+        }
+        for rule in rules {
+            self.delete_rule(table, chain, rule.handle);
+        }
+        Ok(())
+    }
+
     /// Deletes the rule with this handle.
-    pub fn delete_rule(&mut self, table: Table<'_>, chain: &str, handle: u64) {
+    fn delete_rule(&mut self, table: Table<'_>, chain: &str, handle: u64) {
         let doing = format!("delete a rule of chain {chain}");
         self.batch.begin(DELETE_RULE, 0, &table.header(), doing);
         self.batch.text(NFTA_RULE_TABLE, table.name);

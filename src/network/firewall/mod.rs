@@ -15,13 +15,15 @@
 //! 1. `rules`: the rules as data
 //! 2. `expression`: the expressions of an nf_tables rule
 //! 3. `message`: the messages of nf_tables
-//! 4. `handles`: the numbers of the rules in the kernel
-//! 5. `backend`: the interface of the two back ends
-//! 6. `state`: the file that records the rules
-//! 7. `iptables`: rules by iptables-restore
-//! 8. `nftables`: rules by netlink
+//! 4. `compat`: the rules of ports as iptables-nft writes them
+//! 5. `handles`: the numbers of the rules in the kernel
+//! 6. `backend`: the interface of the two back ends
+//! 7. `state`: the file that records the rules
+//! 8. `iptables`: rules by iptables-restore
+//! 9. `nftables`: rules by netlink
 
 mod backend;
+mod compat;
 mod expression;
 mod handles;
 mod iptables;

@@ -14,7 +14,7 @@ use super::expression::{Flow, Links};
 use super::handles;
 use super::message::{Change, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Table, is_lack};
 use super::rules::{NetworkRules, PortRule, Rules};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Result};
 use crate::network::naming::BRIDGE_PREFIX;
 use crate::network::subnet::{Family, Subnet};
 use crate::sys::{netfilter, trace};
@@ -88,13 +88,6 @@ impl Nftables {
         for network in rules.networks.iter().filter(|network| !network.internal) {
             push_snat(change, table, network);
         }
-    }
-
-    /// The address families of the containers' addresses in `ports`.
-    fn families(ports: &[PortRule]) -> impl Iterator<Item = Family> {
-        [Family::V4, Family::V6]
-            .into_iter()
-            .filter(|family| ports.iter().any(|port| family.has(port.to.ip())))
     }
 }
 
@@ -213,28 +206,16 @@ impl Backend for Nftables {
 
     fn add(&self, ports: &[PortRule]) -> Result<()> {
         let mut change = Change::new();
-        for family in Self::families(ports) {
-            for port in ports.iter().filter(|port| family.has(port.to.ip())) {
-                push_port(&mut change, self.table(family), port);
-            }
+        for port in ports {
+            push_port(&mut change, self.table(Family::of(port.to.ip())), port);
         }
         change.carry_out()
     }
 
     fn remove(&self, ports: &[PortRule]) -> Result<()> {
         let mut change = Change::new();
-        let mut found = 0;
-        for family in Self::families(ports) {
-            let table = self.table(family);
-            for rule in table.rules("ports")? {
-                if ports.iter().any(|port| rule.has_comment(&port.owner)) {
-                    change.delete_rule(table, "ports", rule.handle);
-                    found += 1;
-                }
-            }
-        }
-        if found != ports.len() {
-            fail!("table {} should have {} port rules, but has {found}", self.table, ports.len());
+        for family in [Family::V4, Family::V6] {
+            change.delete_ports(self.table(family), "ports", ports)?;
         }
         change.carry_out()
     }
