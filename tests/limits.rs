@@ -7,6 +7,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use support::{Host, eventually};
 
@@ -447,4 +448,42 @@ fn an_updated_restart_policy_applies_to_the_next_exit() {
     assert_eq!(runs(), 2);
     host.mydocker(["run", "-d", "--rm", "--name", "r", "bb", "sleep", "1000"]);
     host.mydocker(["update", "--restart", "always", "r"]).exits(1).complains("--rm");
+}
+
+/// `ip netns exec` gives its program a new /sys, without the host's cgroups.
+#[test]
+fn containers_have_their_limits_under_ip_netns_exec_too() {
+    let host = Host::with_busybox();
+    let there = |args: &[&str]| {
+        let script = "umount -l /sys && mount -t sysfs none /sys && exec \"$@\"";
+        let command = host.command(args);
+        let mut wrapped = Command::new("unshare");
+        wrapped.args(["--mount", "--propagation", "slave", "sh", "-c", script, "sh"]);
+        let done = wrapped.arg(command.get_program()).args(command.get_args()).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let run = ["run", "-d", "--network", "none", "-m", "64m"];
+    let command = ["bb", "sleep", "1000"];
+    there(&[&run[..], &["--name", "there"], &command].concat());
+    host.mydocker([&run[..], &["--name", "here"], &command].concat());
+    for name in ["there", "here"] {
+        let cgroups = "grep -E ':memory:|^0::/$' /proc/self/cgroup | cut -d: -f3";
+        for text in [
+            there(&["exec", name, "sh", "-c", cgroups]),
+            host.mydocker(["exec", name, "sh", "-c", cgroups]).text() + "\n",
+        ] {
+            assert_eq!(text, "/\n", "exec enters the cgroups of {name}");
+        }
+        let stats = ["stats", "--no-stream", "--format", "{{.MemUsage}}", name];
+        assert!(there(&stats).ends_with("/ 64MiB\n") && !there(&stats).starts_with("0B"));
+        there(&["pause", name]);
+        assert_eq!(host.inspect(name, "{{.State.Status}}"), "paused");
+        there(&["unpause", name]);
+        there(&["update", "-m", "65m", name]);
+        host.mydocker(stats).stdout_has("/ 65MiB");
+        there(&["kill", name]);
+        eventually("it has ended", || host.inspect(name, "{{.State.ExitCode}}") == "137");
+        there(&["rm", name]);
+    }
 }

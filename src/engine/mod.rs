@@ -76,6 +76,7 @@ use rustix::process::umask;
 use crate::error::{Result, fail};
 use crate::event::Event;
 use crate::network::firewall;
+use crate::runtime::cgroup;
 use crate::store::journal;
 
 #[cfg(feature = "compose")]
@@ -107,6 +108,7 @@ impl Engine {
         // Containers see files that this process makes, so the user's umask must not change their
         // modes.
         umask(Mode::from_raw_mode(0o022));
+        cgroup::adopt()?;
         if let Some(note) = roots.prepare()? {
             warn(&Warning::StateRoot(note));
         }

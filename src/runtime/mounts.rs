@@ -15,7 +15,6 @@ use linux_raw_sys::general::PROC_SUPER_MAGIC;
 use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags, fsetxattr, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::namespaces::Joined;
 use super::spec::{
@@ -331,8 +330,7 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> 
 }
 
 /// A detached copy of the mount at `path`: in the mount namespace `theirs`, or without `theirs` in
-/// this process's own. The kernel copies a mount only for a process in the same mount namespace. So
-/// this process enters `theirs` and then returns.
+/// this process's own.
 fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
     let copy = || -> Result<OwnedFd> {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -340,11 +338,7 @@ fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
         Ok(sys::mount::copy_tree(found.as_fd(), false)?)
     };
     let Some(theirs) = theirs else { return copy() };
-    let ours = openat(CWD, "/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    move_into_link_name_space(theirs.as_fd(), Some(LinkNameSpaceType::Mount))?;
-    let copied = copy();
-    move_into_link_name_space(ours.as_fd(), Some(LinkNameSpaceType::Mount))?;
-    copied
+    sys::mount::in_namespace(theirs.as_fd(), copy)?
 }
 
 /// The detached tree of a bind mount's source. Fills an empty volume from the image first.

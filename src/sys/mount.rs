@@ -10,13 +10,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use linux_raw_sys::general::{MOUNT_ATTR_IDMAP, mount_attr};
-use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatvfs, statx};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatvfs, openat,
+    statx,
+};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
     mount_change, move_mount, open_tree,
 };
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::last_errno;
 
@@ -60,6 +64,18 @@ pub fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> 
 /// below it.
 pub fn copy_mount(path: &Path) -> Result<OwnedFd, Errno> {
     open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+}
+
+/// Runs `act` in the mount namespace `theirs` and then returns to this process's own: the kernel
+/// copies a mount only for a process in the same mount namespace. Both changes move the root and the
+/// working directory to the root of the namespace (setns(2)). If this process has threads, it
+/// cannot enter `theirs`, and `act` is not called.
+pub fn in_namespace<T>(theirs: BorrowedFd<'_>, act: impl FnOnce() -> T) -> Result<T, Errno> {
+    let ours = openat(CWD, "/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    move_into_link_name_space(theirs, Some(LinkNameSpaceType::Mount))?;
+    let result = act();
+    move_into_link_name_space(ours.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    Ok(result)
 }
 
 /// Attaches a detached tree on top of the handle `target` (move_mount(2)).

@@ -5,17 +5,25 @@
 //! does not determine them. If no cgroups are mounted, as on a bare initramfs, this file mounts
 //! cgroup v2. `v1` and `v2` know the controllers' files.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use linux_raw_sys::general::{CGROUP2_SUPER_MAGIC, TMPFS_MAGIC};
-use rustix::fs::statfs;
+use rustix::fs::{CWD, Mode, OFlags, StatFs, fstatfs, openat, statfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
+use rustix::process::{Pid, fchdir};
 
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::propagation;
 use crate::store::{self, Durability};
+use crate::sys;
+
+/// Where hosts mount the cgroups.
+const PLACE: &str = "/sys/fs/cgroup";
+/// How many ancestors of this process `adopt` looks at.
+const MAX_ANCESTORS: usize = 64;
 
 /// The v1 controllers that are recognised among a hierarchy's mount options.
 pub const CONTROLLERS: [&str; 13] = [
@@ -112,13 +120,60 @@ pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     Ok(())
 }
 
+/// Gives this mount namespace the cgroups of the nearest ancestor in another one, if it has none at
+/// /sys/fs/cgroup. `ip netns exec` mounts a new /sys, without cgroups; but the containers' records
+/// have the host's paths, and cgroup v2, which `find_or_warn` would mount, may lack the controllers
+/// of their limits. Fails if this process cannot return to its mount namespace.
+pub fn adopt() -> Result<()> {
+    if statfs(PLACE).is_ok_and(|found| holds_cgroups(&found)) {
+        return Ok(());
+    }
+    let namespace =
+        |pid: Pid| std::fs::read_link(format!("/proc/{}/ns/mnt", pid.as_raw_nonzero())).ok();
+    let me = rustix::process::getpid();
+    let own = namespace(me);
+    // In a chroot, paths mean other files than in the rest of the mount namespace.
+    if own.is_none() || std::fs::read_link("/proc/self/root").ok().as_deref() != Some("/".as_ref())
+    {
+        return Ok(());
+    }
+    let mut ancestors =
+        std::iter::successors(Some(me), |pid| sys::process::parent(*pid)).take(MAX_ANCESTORS);
+    if let Some(pid) = ancestors.find(|pid| namespace(*pid).is_some_and(|of| Some(of) != own)) {
+        // Without the cgroups, `find_or_warn` says what is missing.
+        let _ = adopt_from(pid);
+    }
+    if namespace(me) != own {
+        fail!("cannot return to the mount namespace");
+    }
+    Ok(())
+}
+
+fn adopt_from(pid: Pid) -> Result<()> {
+    let open = |path: &str, flags| openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty());
+    let theirs = open(&format!("/proc/{}/ns/mnt", pid.as_raw_nonzero()), OFlags::RDONLY)?;
+    let here = open(".", OFlags::PATH)?;
+    let copied = sys::mount::in_namespace(theirs.as_fd(), || {
+        open(PLACE, OFlags::PATH).and_then(|place| sys::mount::copy_tree(place.as_fd(), true))
+    });
+    fchdir(&here)?;
+    let tree = copied??;
+    if holds_cgroups(&fstatfs(&tree)?) {
+        sys::mount::attach(tree.as_fd(), open(PLACE, OFlags::PATH)?.as_fd())?;
+    }
+    Ok(())
+}
+
+/// Whether cgroups are mounted on a directory with this file system, or below it: a tmpfs is on
+/// /sys/fs/cgroup if v1 hierarchies are mounted below it.
+fn holds_cgroups(found: &StatFs) -> bool {
+    [CGROUP2_SUPER_MAGIC, TMPFS_MAGIC].contains(&(found.f_type as u32))
+}
+
 /// Mounts cgroup v2 on /sys/fs/cgroup if no hierarchy of either version is mounted.
 fn mount_missing() -> Result<()> {
-    const PLACE: &str = "/sys/fs/cgroup";
     // One statfs(2) shows that cgroups are mounted, as they are on nearly every host.
-    let magic = statfs(PLACE).map_or(0, |found| found.f_type as u32);
-    // A tmpfs is on /sys/fs/cgroup if v1 hierarchies are mounted below it.
-    if [CGROUP2_SUPER_MAGIC, TMPFS_MAGIC].contains(&magic) {
+    if statfs(PLACE).is_ok_and(|found| holds_cgroups(&found)) {
         return Ok(());
     }
     let layout = Layout::detect()?;

@@ -27,7 +27,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use super::spec::{self, DeviceAccess, RateKind, Resources, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys::trace::Traced;
-pub use layout::{Layout, find_or_warn};
+pub use layout::{Layout, adopt, find_or_warn};
 pub use removal::{kill, remove, signal};
 use setting::{Setting, Settings, or_max};
 pub use update::{Applied, Update};
