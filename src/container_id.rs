@@ -8,7 +8,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::error::{Context, Error, Result, fail};
+use crate::error::{Error, Result, fail};
+use crate::hex::{random_digits, short};
 use crate::store::stored_as_text;
 
 /// A container's id.
@@ -39,29 +40,6 @@ impl ContainerId {
     pub fn short(&self) -> &str {
         short(&self.0)
     }
-}
-
-/// The number of digits of an id that tables print.
-pub const SHORT: usize = 12;
-
-/// The first 12 digits of an id, or all of a shorter text.
-pub fn short(id: &str) -> &str {
-    id.get(..SHORT).unwrap_or(id)
-}
-
-/// 64 random hexadecimal digits (getrandom(2)).
-pub fn random_digits() -> Result<String> {
-    let mut bytes = [0u8; 32];
-    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    if filled.context(|| "get random bytes")? != bytes.len() {
-        fail!("the kernel gave too few random bytes");
-    }
-    let mut digits = String::with_capacity(64);
-    for byte in bytes {
-        digits.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
-        digits.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
-    }
-    Ok(digits)
 }
 
 impl Deref for ContainerId {

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result, fail};
+use crate::hex;
 use crate::store::stored_as_text;
 
 /// The expected value in an error about a document with another kind of digest.
@@ -70,20 +71,12 @@ impl Digest {
 
     /// The 64 digits, which also name the file or directory with the content.
     pub fn hex(&self) -> String {
-        let mut hex = String::with_capacity(64);
-        for byte in self.0 {
-            for nibble in [byte >> 4, byte & 15] {
-                hex.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
-            }
-        }
-        hex
+        hex::digits(&self.0)
     }
 
     /// The first 12 digits, as tables print an id.
     pub fn short(&self) -> String {
-        let mut hex = self.hex();
-        hex.truncate(12);
-        hex
+        hex::short(&self.hex()).to_owned()
     }
 }
 

@@ -32,6 +32,7 @@ mod event;
 mod glob;
 mod healthcheck;
 mod hello;
+mod hex;
 mod image;
 mod image_name;
 mod json;

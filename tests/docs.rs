@@ -280,11 +280,12 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .map(|name| format!("network::{name}"));
     /// The layers below `network`, the modules that every layer uses, and `network` itself, whose
     /// parts are checked above.
-    const LOWER: [&str; 14] = [
+    const LOWER: [&str; 15] = [
         "address",
         "container_id",
         "error",
         "event",
+        "hex",
         "json",
         "network",
         "network_name",

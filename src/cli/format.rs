@@ -11,6 +11,7 @@ use super::output::{print, print_painted};
 use super::style::{self, Style};
 use super::table::Table;
 use crate::error::Result;
+use crate::hex::short;
 use crate::template::{Struct, Template, Value};
 use crate::time::Instant;
 
@@ -304,7 +305,7 @@ pub fn push_id(out: &mut String, id: &str, show: &Show) {
         out.push_str(id);
     } else {
         let bare = id.strip_prefix("sha256:").unwrap_or(id);
-        out.push_str(bare.get(..12).unwrap_or(bare));
+        out.push_str(short(bare));
     }
 }
 

@@ -8,7 +8,6 @@
 
 use super::hooks;
 use super::project::{Project, Service};
-use crate::container_id;
 use crate::engine::child::{self, Background};
 use crate::engine::options::RemoveOptions;
 use crate::engine::options::Signal;
@@ -16,6 +15,7 @@ use crate::engine::project::{NUMBER, ONEOFF, SERVICE, label, waves};
 use crate::engine::view::{ContainerView, Status};
 use crate::engine::{Engine, StopMark, Stopping};
 use crate::error::{Context, Error, Result, fail};
+use crate::hex;
 use crate::suggest::hint;
 
 /// The most containers that are made, started or removed at the same time.
@@ -68,15 +68,14 @@ pub fn short_name(project: &str, name: &str) -> String {
 /// Returns the temporary name of a container that replaces container `old` and will be called
 /// `name`.
 pub fn replacement(old: &str, name: &str) -> String {
-    format!("{}_{name}", container_id::short(old))
+    format!("{}_{name}", hex::short(old))
 }
 
 /// Returns the short id of the container that a container with this temporary name replaces, or
 /// `None` for any other name.
 pub fn replaced(name: &str) -> Option<&str> {
     let (old, _) = name.split_once('_')?;
-    let is_id =
-        old.len() == container_id::SHORT && old.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_id = old.len() == hex::SHORT && old.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then_some(old)
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::record::{Record, all_ids};
 use crate::container_id::ContainerId;
 use crate::error::{Context, Result, fail};
+use crate::hex::random_bytes;
 use crate::runtime::spec::IdMap;
 use crate::store::{self, Roots};
 
@@ -122,7 +123,7 @@ pub fn lease(roots: &Roots, id: &ContainerId) -> Result<IdMap> {
 
 fn take_free(roots: &Roots, pool: &Pool, id: &ContainerId) -> Result<Option<IdMap>> {
     let given: HashSet<String> = store::list(&roots.ids())?.into_iter().collect();
-    let start = random()? % pool.len();
+    let start = u32::from_ne_bytes(random_bytes()?) % pool.len();
     for number in (start..pool.len()).chain(0..start) {
         let Some(ids) = pool.nth(number) else { continue };
         if !given.contains(&ids.uid.to_string()) && take(roots, &ids, id)? {
@@ -209,13 +210,6 @@ fn path(roots: &Roots, ids: &IdMap) -> PathBuf {
 
 fn owner(path: &Path) -> Option<String> {
     fs::read_link(path).ok()?.into_os_string().into_string().ok()
-}
-
-fn random() -> Result<u32> {
-    let mut bytes = [0; 4];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .context(|| "get random bytes")?;
-    Ok(u32::from_ne_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::files::Files;
 use super::record::{Record, all_ids};
-use crate::container_id::{ContainerId, random_digits};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result, fail};
+use crate::hex::random_digits;
 use crate::order;
 use crate::store::{self, Lock, Roots};
 

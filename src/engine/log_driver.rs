@@ -7,8 +7,8 @@
 
 use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
 use crate::container::record::Record;
-use crate::container_id::short;
 use crate::error::{Context, Result};
+use crate::hex::short;
 use crate::order;
 use crate::regex::Regex;
 use crate::template::{Template, Value};

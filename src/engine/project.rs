@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use super::Engine;
 use super::options::Filter;
 use super::view::ContainerView;
-use crate::container_id::random_digits;
 use crate::error::Result;
+use crate::hex::{random_digits, short};
 use crate::order;
 use crate::store::{Lock, LockMode};
 
@@ -99,7 +99,7 @@ impl Engine {
 
     /// Returns twelve random hexadecimal digits, for the name of a container of `compose run`.
     pub fn random_digits() -> Result<String> {
-        Ok(random_digits()?.chars().take(12).collect())
+        Ok(short(&random_digits()?).to_owned())
     }
 
     /// Locks a project. Hold the lock while containers are made, so that two commands do not make

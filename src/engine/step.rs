@@ -21,9 +21,9 @@ use super::output::Output;
 use crate::container::client::{self, End};
 use crate::container::files::Files;
 use crate::container::state::Span;
-use crate::container_id::random_digits;
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result, fail};
+use crate::hex::random_name;
 use crate::image::config::ImageConfig;
 use crate::image::copy::{Original, Overrides, copy};
 use crate::image::{CopyRules, Draft, ImageId, ImageStore, Reference, archive_tree};
@@ -111,7 +111,7 @@ impl Engine {
         self.sweep_builds()?;
         let draft = self.image_store().begin_draft()?;
         let (name, dir, lock) = loop {
-            let name = format!("{WORKPLACE}{}", &random_digits()?[..16]);
+            let name = format!("{WORKPLACE}{}", random_name()?);
             let dir = self.roots.containers().join(&name);
             store::make_dir(&dir)?;
             // `None` means that another build took the directory for a leftover before it was

@@ -30,7 +30,8 @@ use super::taken::take;
 use super::tree::{Overrides, Skip};
 use super::unpack::{Rules, unpack};
 use crate::digest::Digest;
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Result};
+use crate::hex::random_name;
 use crate::store::{self, Durability, make_dir, remove_tree};
 use crate::sys;
 
@@ -383,15 +384,4 @@ fn lock_dir(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>> {
     let same = there
         .is_ok_and(|there| rustix::fs::fstat(&held).is_ok_and(|held| held.st_ino == there.st_ino));
     Ok(same.then_some(held))
-}
-
-/// Returns 16 random hexadecimal digits.
-pub fn random_name() -> Result<String> {
-    let mut bytes = [0; 8];
-    let count = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .context(|| "get random bytes")?;
-    if count != bytes.len() {
-        fail!("get random bytes: too few");
-    }
-    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }

@@ -21,13 +21,14 @@ use super::compression::is_plain;
 use super::config::{
     ArchivedImage, ImageConfig, MAX_DOCUMENT, parse_archive_manifest, platform_of,
 };
-use super::layers::{Staged, random_name};
+use super::layers::Staged;
 use super::platform::Wanted;
 use super::store::{Committed, ImageStore, MAX_COMMITS, NewImage};
 use super::stream::with_plain;
 use super::tar::{BLOCK, Kind, Reader};
 use crate::digest::{Digest, ImageId};
 use crate::error::{Context, Result, fail};
+use crate::hex::random_name;
 use crate::meter;
 use crate::reference::Reference;
 use crate::store::make_dir;

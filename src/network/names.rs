@@ -23,8 +23,9 @@ use rustix::io::Errno;
 
 use super::ipam::Lease;
 use super::naming::{DEFAULT, DEFAULT_BRIDGE};
-use crate::container_id::{ContainerId, short};
+use crate::container_id::ContainerId;
 use crate::error::{Context, Error, Result, fail};
+use crate::hex::short;
 use crate::order;
 use crate::resolver::Resolver;
 use crate::store::{Lock, LockMode, Roots};

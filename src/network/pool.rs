@@ -13,8 +13,8 @@ use super::link::Route;
 use super::naming::{is_default_root, root_hash};
 use super::subnet::{Family, Subnet};
 use crate::address::Ip;
-use crate::container_id::random_digits;
 use crate::error::{Result, fail};
+use crate::hex::random_digits;
 use crate::store::Roots;
 
 /// A subnet of a network, and the part of its addresses that containers get.

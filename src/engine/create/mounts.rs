@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use crate::container::record::{ImageMount, MountKind, MountRecord};
-use crate::container_id::random_digits;
 use crate::engine::Engine;
 use crate::engine::options::{CreateOptions, MountOption, VolumesFrom};
 use crate::error::{Context, Result, fail};
+use crate::hex::random_digits;
 use crate::image::{ContainerConfig, ImageHold, ImageStore};
 use crate::image_name::ImageName;
 use crate::order;

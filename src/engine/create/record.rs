@@ -10,13 +10,14 @@ use std::collections::hash_map::Entry;
 use super::{Source, checks};
 use crate::container::health::HealthRecord;
 use crate::container::record::{MountRecord, Record, VERSION};
-use crate::container_id::{ContainerId, short};
+use crate::container_id::ContainerId;
 use crate::engine::options::{
     CreateOptions, HealthOptions, NamespaceMode, NetworkMode, Publish, StopSignal,
 };
 use crate::engine::{Engine, confine, log_driver, project};
 use crate::error::{Result, fail};
 use crate::healthcheck::Healthcheck;
+use crate::hex::short;
 use crate::image::ContainerConfig;
 use crate::raw;
 use crate::runtime::cgroup::DEFAULT_PARENT;

@@ -1,0 +1,48 @@
+//! Hexadecimal digits: of random ids, of digests, and the short form that tables print.
+//!
+//! Containers, networks and anonymous volumes have random ids, and images are named by a digest;
+//! Docker prints the first 12 digits of all of them. `container_id` and `digest` are the types of
+//! such ids. The random bytes are the kernel's (getrandom(2)).
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::error::{Context, Result, fail};
+
+/// The number of digits of an id that tables print.
+pub const SHORT: usize = 12;
+
+/// The first 12 digits of an id, or all of a shorter text.
+pub fn short(id: &str) -> &str {
+    id.get(..SHORT).unwrap_or(id)
+}
+
+/// The lower-case digits of `bytes`.
+pub fn digits(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            digits.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+        }
+    }
+    digits
+}
+
+/// 64 random digits. Fails if the kernel returns no random bytes.
+pub fn random_digits() -> Result<String> {
+    Ok(digits(&random_bytes::<32>()?))
+}
+
+/// 16 random digits, for the name of a temporary file or directory.
+pub fn random_name() -> Result<String> {
+    Ok(digits(&random_bytes::<8>()?))
+}
+
+/// Random bytes, at most 256: the kernel returns so many at once. Fails if the kernel returns none.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = getrandom(&mut bytes, GetRandomFlags::empty()).context(|| "get random bytes")?;
+    if filled != N {
+        fail!("the kernel gave too few random bytes");
+    }
+    Ok(bytes)
+}
