@@ -1,7 +1,7 @@
-//! The commands that change a container's state: start, stop, restart, kill, pause, unpause,
-//! attach, wait, rename and rm. Most take several containers and handle each in turn. A failure is
-//! reported on its own line, and the exit status is then 1. stop, restart, kill and rm -f signal
-//! all containers before they wait for the first, so that the containers exit at the same time.
+//! The commands start, stop, restart, kill, pause, unpause, attach, wait, rename and rm. Most take
+//! several containers and handle each in turn. A failure is reported on its own line, and the exit
+//! status is then 1. stop, restart, kill and rm -f signal all containers before they wait for the
+//! first, so that the containers exit at the same time.
 
 use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::output::print_line;

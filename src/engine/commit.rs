@@ -119,7 +119,7 @@ impl Engine {
             None => None,
         };
         let base = base.map(|image| image.config.config).unwrap_or_default();
-        // Older records have the variables that `run` adds.
+        // Records of older versions have the variables that `run` adds. Leave them out.
         let hostname = format!("HOSTNAME={}", record.hostname);
         let added = |pair: &String| {
             (*pair == hostname || (record.streams.tty && pair == "TERM=xterm"))

@@ -64,7 +64,7 @@ fn make(layer: &Path, mount_points: &[&str]) -> Result<()> {
     }
     if !mount_points.is_empty() {
         let (link, target) = MOUNT_TABLE;
-        // It is made last, so if it exists, the layer is complete.
+        // The link is made last, so if it exists, the layer is complete.
         match symlink(target, layer.join(link)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             made => made?,

@@ -2,8 +2,8 @@
 //!
 //! A forced removal first ends the container. Each removal waits for the monitor, hides the
 //! container's directory by a rename and then deletes it. So a killed `rm` leaves nothing that
-//! other commands take for a container. Both commands take the container's lock for changes. A
-//! container with a broken record can be removed by its id.
+//! other commands take for a container. Both commands take the container's lock for changes. `rm
+//! -f` can remove a container with a broken record by its id.
 
 use std::time::Duration;
 

@@ -335,8 +335,8 @@ fn environment(record: &Record, terminal: bool) -> Vec<String> {
     env
 }
 
-/// Returns the first process. A process of `exec` has the same defaults. `terminal` is whether it
-/// has a terminal.
+/// Returns the first process. A process of `exec` has the same defaults. `terminal`: whether the
+/// process has a terminal.
 pub(super) fn process(record: &Record, terminal: bool) -> Result<Process> {
     Ok(Process {
         args: record.args(),

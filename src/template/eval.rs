@@ -105,7 +105,7 @@ impl<'a> Evaluation<'a> {
         self.fault_of(at, &self.source[at.start..at.end], message)
     }
 
-    /// As `fault`, with the text that the error shows as the place.
+    /// Like `fault`, but the error shows `text` as the place.
     fn fault_of<T>(&self, at: Span, text: &str, message: &str) -> Done<T> {
         let (line, column) = super::place(self.source, at.mark);
         let Evaluation { template, name, .. } = self;

@@ -65,9 +65,9 @@ impl Template {
         self.evaluation(value.clone()).run().map_err(|fault| Error::new(fault.message))
     }
 
-    /// Returns the row of headers of a table. Docker's functions for one text, such as `upper`,
-    /// leave the headers as they are. As in Docker, a fault cuts the row short; `None` is then the
-    /// number of columns.
+    /// Returns the row of headers of a table, and its number of columns. As in Docker, functions
+    /// such as `upper` leave the headers as they are, and the row ends at the first fault. After a
+    /// fault the number is `None`.
     pub fn render_headers(&self, headers: &Value) -> (String, Option<usize>) {
         let (text, fault) = self.headers_of(headers).run_to_fault();
         let columns = fault.is_none().then(|| text.split('\t').count());

@@ -1,8 +1,8 @@
 //! `image inspect`: an image's names and digests, its config (OCI image specification, config.md)
 //! and the directories of its layers.
 //!
-//! A stored image has one platform, so no manifest list is shown. The fields that only Docker's
-//! builder sets are empty.
+//! A stored image has one platform, so no manifest list is shown. mydocker does not record the
+//! parent of an image, so `Parent` is empty.
 
 use super::value::{
     NEVER, map, number, object, or_nil_list, or_nil_map, set, strings, strings_or_null, text,
@@ -75,7 +75,8 @@ impl Engine {
     }
 }
 
-/// Returns the time in nanoseconds since 1970 at which an image got a name; 0 means never.
+/// Returns the time at which an image got the last of its names. `ns` is in nanoseconds since 1970;
+/// 0 means never.
 fn tag_time(ns: i64) -> Value {
     match ns {
         0 => Value::printed("0001-01-01 00:00:00 +0000 UTC".to_owned(), text(NEVER)),
