@@ -3,49 +3,189 @@
 //! If an image's command is `#!/proc/self/exe`, mydocker executes its own binary in the container.
 //! A process in the container can then open the host's binary as /proc/PID/exe. The kernel refuses
 //! writes to a running binary (ETXTBSY), but not changes of mode, owner and attributes. So a
-//! command that enters containers first executes itself again from a read-only, unattached clone of
-//! the binary's mount. Every change through /proc/PID/exe then fails with EROFS. If the binary is
-//! already on a read-only mount, no second execution is needed.
+//! command that enters containers first moves to a read-only, unattached clone of the binary's
+//! mount: it maps its code and data from the clone and makes the clone its /proc/self/exe (prctl(2),
+//! PR_SET_MM). Every change through /proc/PID/exe then fails with EROFS. A second execution of the
+//! binary has the same result but takes several times as long.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
-use std::os::fd::AsFd;
+use std::ffi::{CString, OsString, c_int, c_void};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::ptr;
 
-use rustix::fs::{CWD, StatVfsMountFlags, fstatvfs, statvfs};
+use linux_raw_sys::prctl::prctl_mm_map;
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 
+use super::clone::require_one_thread;
 use super::exec::{Vectors, execve_descriptor};
+use super::last_errno;
 use super::mount::add_attributes;
+use super::process::stat_fields;
 
 const SELF: &str = "/proc/self/exe";
 
-/// Executes the binary again from a read-only mount, unless its mount is read-only already. Must be
-/// called early, because the second execution starts from the beginning. If the second execution is
-/// impossible (Linux before 5.12, no /proc), returns in the same process, and only ETXTBSY protects
-/// the file.
+/// Moves this process to a read-only clone of its binary's mount, unless the binary's mount is
+/// read-only already. If the kernel refuses the move (no CONFIG_CHECKPOINT_RESTORE), executes the
+/// binary again from the clone, from the beginning, so this must be called early. If that is
+/// impossible too (Linux before 5.12, no /proc), returns, and only ETXTBSY protects the file.
 pub fn run_read_only() {
-    let is_read_only = |flags: StatVfsMountFlags| flags.contains(StatVfsMountFlags::RDONLY);
-    let Ok(now) = statvfs(SELF) else { return };
-    if !is_read_only(now.f_flag) {
-        let Err(_) = execute_read_only(is_read_only);
-    } else {
+    match statvfs(SELF) {
+        Err(_) => {}
         // After an execution by descriptor, the process's name (comm) is the descriptor's number.
-        let _ = rustix::thread::set_name(c"mydocker");
+        Ok(now) if is_read_only(now.f_flag) => drop(rustix::thread::set_name(c"mydocker")),
+        Ok(_) => {
+            let Ok(clone) = read_only_clone() else { return };
+            if move_to(clone.as_fd()).is_err() {
+                let Err(_) = execute(clone.as_fd());
+            }
+        }
     }
 }
 
-fn execute_read_only(
-    is_read_only: impl Fn(StatVfsMountFlags) -> bool,
-) -> Result<Infallible, Errno> {
+fn is_read_only(flags: StatVfsMountFlags) -> bool {
+    flags.contains(StatVfsMountFlags::RDONLY)
+}
+
+/// A handle to the binary in a read-only clone of its mount.
+fn read_only_clone() -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let clone = open_tree(CWD, SELF, flags)?;
     add_attributes(clone.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
     // If the clone is writable, the new process would execute itself again without end.
-    if !is_read_only(fstatvfs(&clone)?.f_flag) {
-        return Err(Errno::INVAL);
+    if is_read_only(fstatvfs(&clone)?.f_flag) { Ok(clone) } else { Err(Errno::INVAL) }
+}
+
+/// Maps the code and the data of this program from `clone` and makes `clone` the executable of this
+/// process. The kernel accepts another executable only if no page of the present one is mapped.
+/// After an error, the process runs on with the same code and data. Fails with EDEADLK if this
+/// process has a second thread, and with the errors of mmap(2), mremap(2) and prctl(2).
+fn move_to(clone: BorrowedFd<'_>) -> Result<(), Errno> {
+    require_one_thread()?;
+    let path = format!("/proc/self/fd/{}", clone.as_raw_fd());
+    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    segments().try_for_each(|segment| segment.map_from(file.as_fd()))?;
+    // PR_SET_MM_EXE_FILE would need CAP_SYS_RESOURCE. PR_SET_MM_MAP sets all fields, so the other
+    // fields get their present values (proc_pid_stat(5)).
+    let own = rustix::process::getpid();
+    let fields = [26, 27, 45, 46, 47, 28, 48, 49, 50, 51];
+    let [start_code, end_code, start_data, end_data, start_brk, start_stack, args @ ..] =
+        stat_fields(own, fields)?.ok_or(Errno::SRCH)?;
+    let [arg_start, arg_end, env_start, env_end] = args;
+    let map = prctl_mm_map {
+        start_code,
+        end_code,
+        start_data,
+        end_data,
+        start_brk,
+        // SAFETY: without an increment sbrk(2) only returns the present end of the heap.
+        brk: unsafe { libc::sbrk(0) } as u64,
+        start_stack,
+        arg_start,
+        arg_end,
+        env_start,
+        env_end,
+        auxv: ptr::null_mut(),
+        auxv_size: 0,
+        exe_fd: file.as_raw_fd() as u32,
+    };
+    // SAFETY: the kernel reads one prctl_mm_map, which outlives the call, and changes no memory of
+    // this process.
+    let (field, size) = (libc::PR_SET_MM_MAP, size_of::<prctl_mm_map>());
+    match unsafe { libc::prctl(libc::PR_SET_MM, field, &raw const map, size, 0) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
     }
+}
+
+/// Whole pages of this program that the kernel has mapped from the binary (elf(5), PT_LOAD).
+struct Segment {
+    start: usize,
+    length: usize,
+    offset: i64,
+    /// PROT_READ, PROT_WRITE and PROT_EXEC.
+    protection: c_int,
+}
+
+/// The segments of this program that have bytes in the binary.
+fn segments() -> impl Iterator<Item = Segment> {
+    // SAFETY: the kernel's auxiliary vector holds the address and the number of the program headers
+    // (getauxval(3)). They lie in a read-only segment, which stays mapped.
+    let headers = unsafe {
+        let start = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
+        let count = if start.is_null() { 0 } else { libc::getauxval(libc::AT_PHNUM) as usize };
+        std::slice::from_raw_parts(if count == 0 { ptr::dangling() } else { start }, count)
+    };
+    // The header of the headers themselves shows by how much the program was moved.
+    let base = headers
+        .iter()
+        .find(|header| header.p_type == libc::PT_PHDR)
+        .map_or(0, |header| headers.as_ptr().addr().wrapping_sub(header.p_vaddr as usize));
+    // SAFETY: sysconf(3) takes no pointer. POSIX says that it never fails for _SC_PAGESIZE.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let loaded = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_filesz > 0;
+    headers.iter().filter(loaded).map(move |header| {
+        let address = base.wrapping_add(header.p_vaddr as usize);
+        let before = address % page;
+        let has = |flag, protection| if header.p_flags & flag != 0 { protection } else { 0 };
+        Segment {
+            start: address - before,
+            length: (before + header.p_filesz as usize).next_multiple_of(page),
+            offset: header.p_offset as i64 - before as i64,
+            protection: has(libc::PF_R, libc::PROT_READ)
+                | has(libc::PF_W, libc::PROT_WRITE)
+                | has(libc::PF_X, libc::PROT_EXEC),
+        }
+    })
+}
+
+impl Segment {
+    /// Maps these pages from `file`, which is the binary, over the present ones. The contents of
+    /// memory stay the same, also those of variables.
+    fn map_from(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let map = |start: *mut c_void, flags| {
+            // SAFETY: without MAP_FIXED the kernel chooses free addresses. MAP_FIXED is used for
+            // pages that are never written, and `file` has the same bytes: it is the same inode, and
+            // the kernel refuses writes to an executed file (ETXTBSY).
+            let new = unsafe {
+                let flags = flags | libc::MAP_PRIVATE;
+                libc::mmap(
+                    start,
+                    self.length,
+                    self.protection,
+                    flags,
+                    file.as_raw_fd(),
+                    self.offset,
+                )
+            };
+            if new == libc::MAP_FAILED { Err(last_errno()) } else { Ok(new) }
+        };
+        let present = self.start as *mut c_void;
+        if self.protection & libc::PROT_WRITE == 0 {
+            return map(present, libc::MAP_FIXED).map(drop);
+        }
+        let new = map(ptr::null_mut(), 0)?;
+        // SAFETY: both areas have `length` bytes and do not overlap. mremap(2) puts the copy in the
+        // place of the variables in one step, and no second thread writes them in between.
+        unsafe {
+            ptr::copy_nonoverlapping(present.cast::<u8>(), new.cast::<u8>(), self.length);
+            let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+            match libc::mremap(new, self.length, self.length, flags, present) {
+                libc::MAP_FAILED => {
+                    let error = last_errno();
+                    libc::munmap(new, self.length);
+                    Err(error)
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// Executes the binary again from `clone`, with the same arguments and environment.
+fn execute(clone: BorrowedFd<'_>) -> Result<Infallible, Errno> {
     let strings = |strings: &mut dyn Iterator<Item = OsString>| -> Result<Vec<CString>, Errno> {
         // Cannot fail: the kernel passed arguments and variables as C strings, so none has a NUL
         // inside.
@@ -57,5 +197,5 @@ fn execute_read_only(
         name.push(value);
         name
     }))?;
-    execve_descriptor(clone.as_fd(), &Vectors::new(args, env))
+    execve_descriptor(clone, &Vectors::new(args, env))
 }

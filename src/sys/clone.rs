@@ -136,7 +136,7 @@ fn become_child<T>() -> Fork<T> {
 /// Fails with EDEADLK if this process has a second thread. unshare(2) with CLONE_THREAD succeeds
 /// only in a process with one thread, and changes nothing there. A child is not checked: a child
 /// that forks has no second thread, and a container's seccomp filter may forbid unshare(2).
-fn require_one_thread() -> Result<(), Errno> {
+pub(super) fn require_one_thread() -> Result<(), Errno> {
     // The test harness has several threads. The only lock that a child of a test takes is the
     // heap's. The forking thread holds that lock, so the child's copy of the heap is consistent.
     if is_child() || cfg!(test) {

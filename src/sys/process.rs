@@ -96,7 +96,10 @@ pub fn parent_and_session(pid: Pid) -> Option<(i32, i32)> {
 
 /// Reads numbers from /proc/PID/stat. `fields` counts as proc_pid_stat(5) does, and each field is
 /// at least 3. `None` if no such process exists.
-fn stat_fields<const N: usize>(pid: Pid, fields: [usize; N]) -> Result<Option<[u64; N]>, Errno> {
+pub(super) fn stat_fields<const N: usize>(
+    pid: Pid,
+    fields: [usize; N],
+) -> Result<Option<[u64; N]>, Errno> {
     let stat = match read_record(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
         Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
         stat => stat?,

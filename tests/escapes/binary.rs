@@ -15,7 +15,7 @@ use super::{attack, must_be_inside, with_attack};
 
 /// CVE-2019-5736: if an image's program is /proc/self/exe, the runtime's binary runs inside the
 /// container, and a process of the container overwrites it through /proc/PID/exe. Guard: every
-/// process that enters a container has executed the binary from a read-only mount.
+/// process that enters a container has the binary of a read-only mount as its executable.
 #[test]
 fn the_binary_cannot_be_changed_from_inside() {
     let host = Host::with_busybox();
