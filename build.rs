@@ -7,7 +7,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use seccomp_compiler::{bpf, profile, syscalls};
+use seccomp_compiler::{bpf, capabilities, profile, syscalls};
 
 fn main() {
     link();
@@ -20,20 +20,36 @@ fn main() {
         Ok(groups) => groups,
         Err(error) => panic!("default.profile: {error}"),
     };
-    let code = bpf::compile(&profile::tables(&groups, family));
-    assert!(code.instructions.len() <= bpf::MAX_INSTRUCTIONS, "the default profile is too long");
-    let mut text = format!("pub static PROGRAM: [Instruction; {}] = [", code.instructions.len());
-    for bpf::Instruction { code, jt, jf, k } in &code.instructions {
-        // Writing to a String can't fail.
-        let _ = write!(text, "Instruction {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},");
-    }
-    let _ = write!(text, "];\npub static GUARDS: [(usize, u64); {}] = [", code.guards.len());
+    let mut tables = profile::tables(&groups, family);
+    let code = bpf::compile(&tables);
+    let mut text = instructions("PROGRAM", &code.instructions);
+    // Writing to a String can't fail.
+    let _ = write!(text, "pub static GUARDS: [(usize, u64); {}] = [", code.guards.len());
     for (at, capabilities) in &code.guards {
         let _ = write!(text, "({at}, {capabilities}),");
     }
     text.push_str("];\n");
+    // Nearly every container has the default capabilities. A program for them alone has no guards,
+    // is a third shorter and so takes less time to install.
+    let held = capabilities::DEFAULT.iter().filter_map(|name| capabilities::bit(name)).sum();
+    profile::settle(&mut tables, held);
+    text += &instructions("DEFAULT_PROGRAM", &bpf::compile(&tables).instructions);
+    let relevant = code.guards.iter().fold(0, |bits, (_, capabilities)| bits | capabilities);
+    let _ = writeln!(text, "pub const GUARDED: u64 = {relevant};");
+    let _ = writeln!(text, "pub const DEFAULT_HELD: u64 = {};", relevant & held);
     let path = Path::new(&directory).join("seccomp.rs");
     std::fs::write(&path, text).expect("the output directory is writable");
+}
+
+/// Rust code for a program.
+fn instructions(name: &str, program: &[bpf::Instruction]) -> String {
+    assert!(program.len() <= bpf::MAX_INSTRUCTIONS, "the default profile is too long");
+    let mut text = format!("pub static {name}: [Instruction; {}] = [", program.len());
+    for bpf::Instruction { code, jt, jf, k } in program {
+        let _ = write!(text, "Instruction {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},");
+    }
+    text.push_str("];\n");
+    text
 }
 
 /// Passes the linker options that make the released binary smaller.

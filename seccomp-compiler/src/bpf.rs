@@ -18,7 +18,7 @@ use linux_raw_sys::ptrace::{
 
 pub use linux_raw_sys::ptrace::sock_filter as Instruction;
 
-use crate::syscalls::Arch;
+use crate::syscalls::{Arch, X32_BIT};
 
 /// The opcodes of the instructions (linux/bpf_common.h). This one loads a 32-bit word of `struct
 /// seccomp_data` into A.
@@ -103,6 +103,9 @@ pub struct Table {
     pub calls: Vec<(u32, Verdict)>,
     /// The verdict on every number that `calls` lacks.
     pub unknown: Verdict,
+    /// Numbers from the architecture's first one up to this one have the verdicts of x86_64 on the
+    /// same number without x32's bit; 0 for none.
+    pub shared_below: u32,
 }
 
 /// A program, or a part of one.
@@ -127,16 +130,33 @@ pub fn compile(tables: &[Table]) -> Code {
     }
     for audit in audits.into_iter().rev() {
         // x86_64 and x32 share one tree: bit 30 of x32's numbers puts them above x86_64's.
-        let sharing = tables.iter().filter(|table| table.arch.audit() == audit);
+        let sharing = || tables.iter().filter(|table| table.arch.audit() == audit);
         let mut tree = Code::default();
         tree.emit(load(NUMBER));
-        tree.append(search(&ranges(sharing)));
+        let own = sharing().filter(|table| table.shared_below == 0);
+        if let Some(x32) = sharing().find(|table| table.shared_below > 0) {
+            clear_x32_bit(&mut tree, x32);
+        }
+        tree.append(search(&ranges(own)));
         code = branch(JUMP_EQUAL, audit, tree, code, Next::Yes);
     }
     let mut program = Code::default();
     program.emit(load(ARCH));
     program.append(code);
     program
+}
+
+/// Emits the verdicts of x32 on its own numbers. The program continues after them with the number of
+/// any other call, without x32's bit.
+fn clear_x32_bit(code: &mut Code, x32: &Table) {
+    let own = search(&ranges(std::iter::once(x32)));
+    // x32 has 36 numbers of its own, whose verdicts are fewer than 255 instructions.
+    let length = u8::try_from(own.instructions.len()).expect("a short tree");
+    let at_least = |k, jf| Instruction { code: JUMP_AT_LEAST, jt: 0, jf, k };
+    code.emit(at_least(X32_BIT, length + 2));
+    code.emit(at_least(x32.shared_below, length));
+    code.append(own);
+    code.emit(Instruction { code: AND, jt: 0, jf: 0, k: !X32_BIT });
 }
 
 const KILL_PROCESS_OTHERS: Instruction =

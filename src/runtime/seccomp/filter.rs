@@ -164,13 +164,18 @@ fn table(arch: Arch, by_name: &HashMap<&str, Vec<&Rule>>, default: u32) -> Table
     // with ENOSYS, as in runc, so that libraries use an older call.
     let is_errno = default & SECCOMP_RET_ACTION_FULL == ERRNO;
     let unknown = if is_errno { ERRNO | ENOSYS } else { default };
-    Table { arch, calls, unknown: vec![bpf::Rule::always(unknown)] }
+    Table { arch, calls, unknown: vec![bpf::Rule::always(unknown)], shared_below: 0 }
 }
 
 fn killed_x32() -> Table {
     let killed = vec![bpf::Rule::always(KILL_PROCESS)];
     let first = Arch::X32.calls().map(|(number, _)| number).min().unwrap_or_default();
-    Table { arch: Arch::X32, calls: vec![(first, killed.clone())], unknown: killed }
+    Table {
+        arch: Arch::X32,
+        calls: vec![(first, killed.clone())],
+        unknown: killed,
+        shared_below: 0,
+    }
 }
 
 fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verdict {
