@@ -130,8 +130,17 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     };
     let mut keep = vec![client.as_fd(), lock.as_fd()];
     keep.extend(trace::descriptor());
-    let started = detach_from_caller(&keep)
-        .and_then(|()| Ok((Monitor::open(roots, record, forward)?, life.begin(&spec)?)));
+    keep.extend(sys::binary::descriptor());
+    let (mut opened, mut forward) = (None, forward);
+    let mut open = || {
+        opened = Some(Monitor::open(roots, record, forward.take())?);
+        Ok(())
+    };
+    let started = detach_from_caller(&keep).and_then(|()| life.begin(&spec, &mut open));
+    let started = started.and_then(|program| {
+        let monitor = opened.ok_or_else(|| Error::new("the monitor has opened no log"))?;
+        Ok((monitor, program))
+    });
     let (mut monitor, mut program) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -368,13 +377,16 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    /// Creates the program's streams and starts the program.
-    fn begin(&mut self, spec: &Spec) -> Result<Program> {
+    /// Creates the program's streams and starts the program. Calls `beside` while init builds the
+    /// container's root.
+    fn begin(&mut self, spec: &Spec, beside: &mut dyn FnMut() -> Result<()>) -> Result<Program> {
         let streams = Streams::new(self.record)?;
         probes::prepare(&Files::new(self.roots, &self.record.id), self.record)?;
         let (hooks, joined) = (&mut *self.hooks, &mut self.joined);
         let mut port_sockets = Vec::new();
         let mut prepare = |pid| {
+            runtime::copies::save(spec)?;
+            beside()?;
             (port_sockets, *joined) = hooks.set_up(pid)?;
             Ok(())
         };
@@ -447,7 +459,7 @@ impl Life<'_> {
     fn begin_again(&mut self, spec: &mut Spec) -> Result<Program> {
         self.record.make_sources()?;
         spec.namespaces = joined::namespaces(self.roots, self.record)?;
-        self.begin(spec)
+        self.begin(spec, &mut || Ok(()))
     }
 
     /// Cleans up after a failed start. Returns the error, followed by an error of the cleanup.

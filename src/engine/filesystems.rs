@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::path::Path;
 
 use crate::container::mode::NamespaceMode;
 use crate::container::record::Record;
@@ -80,11 +81,12 @@ pub(super) fn system_paths(record: &Record) -> Result<SystemPaths> {
 /// are.
 fn thermal_throttles() -> Result<Vec<String>> {
     const CPUS: &str = "/sys/devices/system/cpu";
-    let entries = match std::fs::read_dir(CPUS) {
-        // A kernel without CPUs in its /sys has no such files.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.context(|| format!("list {CPUS}"))?,
-    };
+    // Only x86 has these files, and its first CPU is always online. If this CPU has no sensor, as in
+    // most virtual machines, no CPU has one, and the list of CPUs need not be read.
+    if !Path::new(CPUS).join("cpu0/thermal_throttle").exists() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(CPUS).context(|| format!("list {CPUS}"))?;
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let is_cpu = |name: &String| {
         let number = name.strip_prefix("cpu").unwrap_or_default();

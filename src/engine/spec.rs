@@ -39,7 +39,7 @@ pub(super) const DEFAULT_PIDS: u32 = 2048;
 const MAX_SHARES: usize = 1000;
 
 impl Engine {
-    /// Returns the `Spec` of a container for this start. Mounts its volumes with options, writes
+    /// Returns the `Spec` of a container for this start. Mounts its volumes with options, composes
     /// its files for name resolution, and finds the processes whose namespaces it joins. Fails if
     /// such a process does not run.
     pub(super) fn spec(&self, record: &Record) -> Result<Spec> {
@@ -47,6 +47,7 @@ impl Engine {
         self.mount_volumes(record, &record.id)?;
         let namespaces = joined::namespaces(&self.roots, record)?;
         let links = self.links(record)?;
+        let mut texts = Vec::new();
         if record.network.container().is_none() {
             let mut add_hosts = self.added_hosts(record)?;
             add_hosts.extend(links.hosts);
@@ -57,7 +58,7 @@ impl Engine {
                 host_network: record.network == NetworkMode::Host,
                 fallback: &|| self.fallback_servers(record),
             };
-            names::write(&files.dir, &names)?;
+            texts = names::texts(&files.dir, &names)?;
         }
         let mut mounts = filesystems::standard(record);
         mounts.extend(self.name_mounts(record));
@@ -79,8 +80,10 @@ impl Engine {
             process: process_with(record, links.variables)?,
             hostname: Some(record.hostname.clone()),
             namespaces,
+            loopback_by_caller: record.networks.is_empty(),
             ids: record.ids().map(IdMaps::from),
             mounts,
+            texts,
             devices,
             device_access,
             cgroup: cgroup(record)?,

@@ -8,10 +8,9 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::Pid;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::interface::link_local_subnet;
 use super::link::{self, Link, Veth};
@@ -23,6 +22,7 @@ use crate::error::{Context, Error, Result, fail};
 use crate::hex::random_digits;
 use crate::sys;
 use crate::sys::netlink::{Batch, Socket};
+use crate::sys::process::in_network;
 use crate::sys::trace::Traced;
 
 /// The prefix of the name of the host's end.
@@ -41,7 +41,7 @@ impl NetworkNamespace {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let descriptor = sys::process::open_in_proc(pid, "ns/net", flags)
             .context(|| format!("open the network namespace of process {pid}"))?;
-        let socket = inside(&descriptor, Socket::route)?;
+        let socket = in_network(descriptor.as_fd(), Socket::route)?;
         Ok(NetworkNamespace { descriptor, socket })
     }
 
@@ -54,7 +54,7 @@ impl NetworkNamespace {
         let set = |(path, value): &(String, String)| {
             bridge::set(&format!("/proc/sys/{}", path.replace("IFNAME", interface)), value)
         };
-        inside(&self.descriptor, || sysctls.iter().try_for_each(set))
+        in_network(self.descriptor.as_fd(), || sysctls.iter().try_for_each(set))
     }
 
     /// Moves the host's link `name` into the namespace, renames it to `inside` and sets it up. The
@@ -82,23 +82,6 @@ impl NetworkNamespace {
         link::set_up_by_index(&mut batch, index);
         self.socket.send(batch)
     }
-}
-
-/// Runs `act` in a network namespace, and returns to the former namespace. setns(2) moves only the
-/// calling thread, and /proc/self means the main thread. The process has only this one thread.
-fn inside<T>(namespace: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
-        .context(|| "open our own network namespace")?;
-    let enter = |fd: &OwnedFd| {
-        move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))
-            .context(|| "enter a network namespace")
-    };
-    enter(namespace)?;
-    let done = act();
-    // This process came from that namespace, so it may return to it.
-    enter(&ours)?;
-    done
 }
 
 /// The interface that `connect` makes.

@@ -11,11 +11,11 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write as _};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -68,20 +68,14 @@ pub struct Names<'a> {
 pub const PUBLIC_SERVERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), IpAddr::V4(Ipv4Addr::new(8, 8, 4, 4))];
 
-/// Writes the three files. If this is killed, a file may be half-written; the next start writes all
-/// three again.
-pub fn write(directory: &Path, names: &Names<'_>) -> Result<()> {
+/// The paths of the three files below `directory`, and their texts.
+pub fn texts(directory: &Path, names: &Names<'_>) -> Result<Vec<(PathBuf, String)>> {
     let files = NameFiles::below(directory);
-    let put = |path: &Path, text: &str| {
-        let mut options = OpenOptions::new();
-        let opened = options.write(true).create(true).truncate(true).mode(0o644).open(path);
-        opened
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .context(|| format!("write {}", path.display()))
-    };
-    put(&files.hostname, &format!("{}\n", names.hostname))?;
-    put(&files.hosts, &hosts(names))?;
-    put(&files.resolv_conf, &resolv_conf(names)?)
+    Ok(vec![
+        (files.hostname, format!("{}\n", names.hostname)),
+        (files.hosts, hosts(names)),
+        (files.resolv_conf, resolv_conf(names)?),
+    ])
 }
 
 fn hosts(names: &Names<'_>) -> String {

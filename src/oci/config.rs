@@ -151,8 +151,11 @@ pub fn parse(
         root_propagation,
         mount_label: linux::mount_label(&linux)?,
         namespaces,
+        // The caller makes a cgroup in every hierarchy, which takes as long as init's work.
+        loopback_by_caller: false,
         ids,
         mounts,
+        texts: Vec::new(),
         device_access,
         cgroup,
         default_sysctls: Vec::new(),

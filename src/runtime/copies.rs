@@ -5,6 +5,7 @@
 //! init, and keeps a descriptor to change the copies later. Init mounts the single files and not
 //! the tmpfs, so the container cannot create other files in the tmpfs.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,13 +26,17 @@ use crate::sys;
 const ROOM: u64 = 1 << 20;
 
 /// Creates a detached tmpfs with the copies of `spec`; `None` if `spec` has none. A copy has the
-/// name of its original and belongs to the container's root. Fails if an original cannot be read.
+/// name of its original and belongs to the container's root. Fails if an original whose text `spec` lacks
+/// cannot be read.
 pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     let mut texts = Vec::new();
     let mut room = ROOM;
     for mount in &spec.mounts {
         let MountSource::Copy(path) = &mount.source else { continue };
-        let text = read(path).context(|| format!("read {}", path.display()))?;
+        let text = match spec.texts.iter().find(|(known, _)| known == path) {
+            Some((_, text)) => Cow::Borrowed(text.as_bytes()),
+            None => read(path).context(|| format!("read {}", path.display()))?.into(),
+        };
         room += text.len() as u64;
         texts.push((path.file_name().unwrap_or_default(), text));
     }
@@ -61,6 +66,20 @@ pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     let made = make();
     umask(callers);
     made.map(Some).context(|| "make the copies of the host's files")
+}
+
+/// Writes the files of `spec.texts`. Should be called while init builds the root, because no command
+/// needs the files before the container runs. If this is killed, a file may be half-written; the
+/// next start writes all of them again.
+pub fn save(spec: &Spec) -> Result<()> {
+    for (path, text) in &spec.texts {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        openat(CWD, path, flags, Mode::from_raw_mode(0o644))
+            .map_err(Into::into)
+            .and_then(|file| File::from(file).write_all(text.as_bytes()))
+            .context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// As `std::fs::read`, with half as many system calls, because every start calls this.

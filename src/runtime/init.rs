@@ -102,10 +102,9 @@ fn run(
     mounts::mount_all(root.as_fd(), fresh, spec, joined, copies, open_devices, shared)?;
 
     // 4. Set up the new network and UTS namespaces.
-    if spec.namespaces.network == Namespace::Private {
-        sys::loopback::bring_up()
-            .traced("ioctl", || "SIOCSIFFLAGS: lo up".to_owned())
-            .context(|| "bring the loopback interface up")?;
+    let has_loopback = spec.namespaces.network == Namespace::Private;
+    if has_loopback && !spec.loopback_by_caller {
+        namespaces::bring_loopback_up()?;
     }
     // The UTS namespace of another container keeps its name. A namespace that a bundle gives by
     // path gets the bundle's name.
@@ -125,7 +124,11 @@ fn run(
     if user_namespace.is_some() {
         user_namespace::become_host()?;
     }
-    report::await_go(parent.as_fd())?;
+    let is_up = report::await_go(parent.as_fd())?;
+    // The parent may not enter the network namespace without CAP_SYS_PTRACE.
+    if has_loopback && spec.loopback_by_caller && !is_up {
+        namespaces::bring_loopback_up()?;
+    }
     cgroup.enter().traced("write", || format!("enter {}", cgroup.paths().join(" ")))?;
     joined.enter_cgroup_namespace()?;
     if spec.namespaces.cgroup == Namespace::Private {
@@ -193,7 +196,7 @@ fn run(
         report::send_ready(parent.as_fd())?;
         match listener {
             Some(listener) => *parent = report::await_start(listener.as_fd())?,
-            None => report::await_go(parent.as_fd())?,
+            None => drop(report::await_go(parent.as_fd())?),
         }
         let input = hooks::input(
             &spec.hooks.state,

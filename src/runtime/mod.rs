@@ -44,7 +44,7 @@ use crate::sys;
 use crate::sys::trace::{self, Traced};
 use cgroup::Cgroup;
 pub use process::{DEFAULT_PATH, rlimits};
-use spec::Spec;
+use spec::{Namespace, Spec};
 use user_namespace::Holder;
 
 /// The version of the OCI runtime specification that mydocker implements.
@@ -142,13 +142,16 @@ pub fn start(
     let started = (|| {
         cgroup.make(spec)?;
         prepare(holder.as_ref().map_or(child.pid, Holder::pid))?;
+        let is_up = spec.loopback_by_caller
+            && spec.namespaces.network == Namespace::Private
+            && namespaces::bring_loopback_up_of(holder.as_ref().map_or(child.pid, Holder::pid))?;
         drop(holder);
-        report::go(ours.as_fd());
+        report::go(ours.as_fd(), is_up);
         trace::step("sendmsg", || "let init go on: cgroups and network are ready".to_owned());
         if let Some(mounted) = mounted {
             report::await_mounts(ours.as_fd())?;
             mounted(child.pid)?;
-            report::go(ours.as_fd());
+            report::go(ours.as_fd(), is_up);
         }
         if waits && has_listener {
             return report::await_ready(ours.as_fd(), has_console);
@@ -176,7 +179,7 @@ pub fn start(
 /// Lets the first process at the other end of `connection` go on, and waits until it has executed
 /// the program. After an error the first process has ended.
 pub fn release(connection: BorrowedFd<'_>) -> Result<()> {
-    report::go(connection);
+    report::go(connection, false);
     report::await_exec(connection, false).map(drop)
 }
 

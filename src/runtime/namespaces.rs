@@ -66,6 +66,24 @@ pub fn describe(namespaces: &Namespaces, child: Pid) -> String {
     text
 }
 
+/// Sets the loopback interface of this process's network namespace up.
+pub fn bring_loopback_up() -> Result<()> {
+    sys::loopback::bring_up()
+        .traced("ioctl", || "SIOCSIFFLAGS: lo up".to_owned())
+        .context(|| "bring the loopback interface up")
+}
+
+/// As [`bring_loopback_up`], in the network namespace of process `pid`. Returns false if this
+/// process may not enter it.
+pub fn bring_loopback_up_of(pid: Pid) -> Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = sys::process::open_in_proc(pid.as_raw_nonzero().get(), "ns/net", flags);
+    // Init is not dumpable, so without CAP_SYS_PTRACE the kernel refuses.
+    let Ok(namespace) = opened else { return Ok(false) };
+    sys::process::in_network(namespace.as_fd(), bring_loopback_up)?;
+    Ok(true)
+}
+
 /// The kernel options of the kinds of namespaces that this kernel lacks. The options explain a
 /// clone that failed with EINVAL.
 pub fn missing() -> Vec<&'static str> {

@@ -17,7 +17,9 @@ use rustix::process::Pid;
 use crate::error::{Context, Error, Result};
 use crate::sys::packet;
 
-const GO: &[u8] = b"g";
+const GO: u8 = b'g';
+/// As `GO`, if the parent has set the loopback interface up.
+const GO_WITH_LOOPBACK: u8 = b'l';
 const CONSOLE: u8 = b'c';
 const FAILED: u8 = b'f';
 /// A failure: no directory of PATH has the program.
@@ -27,17 +29,19 @@ const PID: u8 = b'p';
 /// The longest message of a failure, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Sends the byte that lets the child go on. If the child has ended, the error is ignored here, and
-/// reading the child's report shows the failure.
-pub fn go(child: BorrowedFd<'_>) {
-    let _ = packet::send(child, &[GO], None, SendFlags::empty());
+/// Sends the byte that lets the child go on, and whether the loopback interface is up. If the child
+/// has ended, the error is ignored here, and reading the child's report shows the failure.
+pub fn go(child: BorrowedFd<'_>, loopback_is_up: bool) {
+    let byte = if loopback_is_up { GO_WITH_LOOPBACK } else { GO };
+    let _ = packet::send(child, &[&[byte]], None, SendFlags::empty());
 }
 
-/// Waits for the parent's byte. Fails if the parent has ended.
-pub fn await_go(parent: BorrowedFd<'_>) -> Result<()> {
+/// Waits for the parent's byte. Returns whether the parent has set the loopback interface up. Fails
+/// if the parent has ended.
+pub fn await_go(parent: BorrowedFd<'_>) -> Result<bool> {
     let mut buffer = [0; 1];
     match packet::receive(parent, &mut buffer, RecvFlags::empty()) {
-        Ok(1) => Ok(()),
+        Ok(1) => Ok(buffer == [GO_WITH_LOOPBACK]),
         Ok(_) => Err(Error::new("the monitor is gone")),
         Err(error) => Err(error).context(|| "wait for the monitor"),
     }
@@ -260,7 +264,7 @@ mod tests {
         send_failure(theirs.as_fd(), &Error::new("no such program"));
         assert!(await_exec(ours.as_fd(), false).is_err());
         let null = std::fs::File::open("/dev/null").unwrap();
-        let sent = packet::send(ours.as_fd(), &[GO], Some(null.as_fd()), SendFlags::empty());
+        let sent = packet::send(ours.as_fd(), &[&[GO]], Some(null.as_fd()), SendFlags::empty());
         assert_eq!(sent, Err(Errno::PIPE));
     }
 }

@@ -25,11 +25,17 @@ pub struct Spec {
     pub process: Process,
     pub hostname: Option<String>,
     pub namespaces: Namespaces,
+    /// Whether the process that starts the container sets the loopback interface up, while init
+    /// builds the root. Set if this process has less to do then than init.
+    pub loopback_by_caller: bool,
     /// The ID mapping of the container's user namespace; `None` means the host's user namespace.
     pub ids: Option<IdMaps>,
     /// All mounts in order, including the kernel's file systems. The cgroups are mounted last,
     /// wherever they stand in the list.
     pub mounts: Vec<Mount>,
+    /// The contents of host files for this start. A `MountSource::Copy` of such a file gets this
+    /// text. `copies::save` writes the files.
+    pub texts: Vec<(PathBuf, String)>,
     /// The device nodes in addition to the standard ones, usually in /dev.
     pub devices: Vec<DeviceNode>,
     pub device_access: DeviceAccess,

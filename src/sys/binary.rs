@@ -13,6 +13,7 @@ use std::ffi::{CString, OsString, c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
+use std::sync::OnceLock;
 
 use linux_raw_sys::prctl::prctl_mm_map;
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat, statvfs};
@@ -27,6 +28,16 @@ use super::process::stat_fields;
 
 const SELF: &str = "/proc/self/exe";
 
+/// The clone of this process's mount, while the process holds it.
+static CLONE: OnceLock<OwnedFd> = OnceLock::new();
+
+/// The handle to the clone of the binary's mount. The last process that closes it waits until the
+/// kernel has dissolved the clone, which takes as long as the rest of the move. So a process that
+/// stays keeps it, and the command that a user waits for does not.
+pub fn descriptor() -> Option<BorrowedFd<'static>> {
+    CLONE.get().map(AsFd::as_fd)
+}
+
 /// Moves this process to a read-only clone of its binary's mount, unless the binary's mount is
 /// read-only already. If the kernel refuses the move (no CONFIG_CHECKPOINT_RESTORE), executes the
 /// binary again from the clone, from the beginning, so this must be called early. If that is
@@ -38,8 +49,11 @@ pub fn run_read_only() {
         Ok(now) if is_read_only(now.f_flag) => drop(rustix::thread::set_name(c"mydocker")),
         Ok(_) => {
             let Ok(clone) = read_only_clone() else { return };
-            if move_to(clone.as_fd()).is_err() {
-                let Err(_) = execute(clone.as_fd());
+            match move_to(clone.as_fd()) {
+                Ok(()) => drop(CLONE.set(clone)),
+                Err(_) => {
+                    let Err(_) = execute(clone.as_fd());
+                }
             }
         }
     }
@@ -142,31 +156,26 @@ fn segments() -> impl Iterator<Item = Segment> {
 }
 
 impl Segment {
-    /// Maps these pages from `file`, which is the binary, over the present ones. The contents of
-    /// memory stay the same, also those of variables.
+    /// Replaces the mapping of these pages: by one of `file`, which is the same binary, or by a copy
+    /// in memory if they are writable. Their contents stay the same.
     fn map_from(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
-        let map = |start: *mut c_void, flags| {
+        let present = self.start as *mut c_void;
+        let map = |start, flags, file| {
+            let flags = flags | libc::MAP_PRIVATE;
             // SAFETY: without MAP_FIXED the kernel chooses free addresses. MAP_FIXED is used for
             // pages that are never written, and `file` has the same bytes: it is the same inode, and
             // the kernel refuses writes to an executed file (ETXTBSY).
-            let new = unsafe {
-                let flags = flags | libc::MAP_PRIVATE;
-                libc::mmap(
-                    start,
-                    self.length,
-                    self.protection,
-                    flags,
-                    file.as_raw_fd(),
-                    self.offset,
-                )
-            };
-            if new == libc::MAP_FAILED { Err(last_errno()) } else { Ok(new) }
+            match unsafe {
+                libc::mmap(start, self.length, self.protection, flags, file, self.offset)
+            } {
+                libc::MAP_FAILED => Err(last_errno()),
+                new => Ok(new),
+            }
         };
-        let present = self.start as *mut c_void;
         if self.protection & libc::PROT_WRITE == 0 {
-            return map(present, libc::MAP_FIXED).map(drop);
+            return map(present, libc::MAP_FIXED, file.as_raw_fd()).map(drop);
         }
-        let new = map(ptr::null_mut(), 0)?;
+        let new = map(ptr::null_mut(), libc::MAP_ANONYMOUS, -1)?;
         // SAFETY: both areas have `length` bytes and do not overlap. mremap(2) puts the copy in the
         // place of the variables in one step, and no second thread writes them in between.
         unsafe {

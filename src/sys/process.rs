@@ -15,10 +15,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::last_errno;
 use super::procfs::read_record;
 use super::signal::Signal;
+use crate::error::Context;
 
 /// The present state of a process that was recorded by PID and start time.
 pub enum Found {
@@ -148,6 +150,26 @@ pub fn open_in_proc(pid: i32, name: &str, flags: OFlags) -> Result<OwnedFd, Errn
     }
     let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
     threads.map(|thread| open(&thread.path())).find(Result::is_ok).unwrap_or(Err(Errno::NOENT))
+}
+
+/// Calls `act` in a network namespace, and returns to the former namespace. setns(2) moves only the
+/// calling thread, and /proc/self means the main thread. The process has only this one thread.
+pub fn in_network<T>(
+    namespace: BorrowedFd<'_>,
+    act: impl FnOnce() -> crate::error::Result<T>,
+) -> crate::error::Result<T> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let ours = openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
+        .context(|| "open our own network namespace")?;
+    let enter = |fd: BorrowedFd<'_>| {
+        move_into_link_name_space(fd, Some(LinkNameSpaceType::Network))
+            .context(|| "enter a network namespace")
+    };
+    enter(namespace)?;
+    let done = act();
+    // This process came from that namespace, so it may return to it.
+    enter(ours.as_fd())?;
+    done
 }
 
 /// Sends `signal` to a process (pidfd_send_signal(2)). Fails with ESRCH if the process has ended.

@@ -26,6 +26,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::spec::{self, DeviceAccess, RateKind, Resources, Spec};
 use crate::error::{Context, Result, fail};
+use crate::sys::procfs::read_record;
 use crate::sys::trace::Traced;
 pub use layout::{Layout, adopt, find_or_warn};
 pub use removal::{kill, remove, signal};
@@ -301,15 +302,13 @@ pub fn open_v2(paths: &[String]) -> Result<Option<OwnedFd>> {
 
 /// The number of processes in these cgroups that the kernel's OOM killer has killed.
 pub fn oom_kills(paths: &[String]) -> u64 {
-    let kills = paths.iter().filter_map(|path| {
-        let files = ["memory.events", "memory.oom_control"];
-        let text =
-            files.iter().find_map(|file| fs::read_to_string(Path::new(path).join(file)).ok());
-        text.as_deref().unwrap_or_default().lines().find_map(|line| {
-            line.strip_prefix("oom_kill ").and_then(|count| count.trim().parse::<u64>().ok())
-        })
-    });
-    kills.sum()
+    // Only one of the cgroups has the controller memory.
+    let files =
+        |path| ["memory.events", "memory.oom_control"].map(|file| Path::new(path).join(file));
+    let record = paths.iter().flat_map(files).find_map(|file| read_record(file).ok());
+    let text = String::from_utf8_lossy(record.as_deref().unwrap_or_default());
+    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Creates and opens the v2 cgroup `monitors` below `parent`. systemd assigns a process to a unit
