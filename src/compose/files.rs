@@ -3,7 +3,8 @@
 //! This file finds the files (from the working directory upwards), reads `.env`, names the project,
 //! replaces variables, resolves `include` and `extends`, and merges the files. The COMPOSE_*
 //! variables have the meaning that docs.docker.com/compose/how-tos/environment-variables/envvars
-//! gives them; a flag overrides its variable. Services are not checked here: `project` does that.
+//! gives them; a flag overrides its variable. `canonical` checks each key and type, and `project`
+//! checks the names that services use.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -31,7 +32,8 @@ const OVERRIDES: [&str; 4] = [
 ];
 /// The variable with the project's name.
 const NAME: &str = "COMPOSE_PROJECT_NAME";
-/// The most files of a project, included and extended files counted.
+/// The most files of a project, with those of `include` and `extends`. A file that several services
+/// extend counts once for each of them.
 const MAX_FILES: usize = 64;
 
 /// The flags before the subcommand, which choose the project.

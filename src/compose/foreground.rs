@@ -20,7 +20,7 @@ use crate::sys::signal::{self, Signal};
 /// The longest interval between two checks of the services' conditions.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// The options of a foreground `up`: which container's end stops the project, and how.
+/// The options of a foreground `up`.
 #[derive(Clone, Debug, Default)]
 pub struct Ends {
     /// `--abort-on-container-exit`

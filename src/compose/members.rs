@@ -85,8 +85,8 @@ pub fn all(engine: &Engine, project: &str) -> Result<Vec<Member>> {
     Ok(views.filter_map(Member::of).collect())
 }
 
-/// Returns the containers of the services `wanted`, or of all services if `wanted` is empty,
-/// without those of `compose run`. Fails if neither the project nor a container has a wanted
+/// Returns the containers of the services `wanted`, or of the project's services if `wanted` is
+/// empty, without those of `compose run`. Fails if neither the project nor a container has a wanted
 /// service.
 pub fn of_services(engine: &Engine, project: &Project, wanted: &[String]) -> Result<Vec<Member>> {
     let mut members = all(engine, &project.name)?;

@@ -160,8 +160,8 @@ impl Node {
         }
     }
 
-    /// Returns a scalar as text; a null, a list or a map is an empty text. Use this for keys of a
-    /// canonical tree, where `canonical` has already refused a list or a map in place of a scalar.
+    /// Returns a scalar as text; a null, a list or a map is an empty text. Use this in a canonical
+    /// tree, where `canonical` has already refused a list or a map in place of a scalar.
     pub fn as_text(&self) -> &str {
         match &self.value {
             Value::Null | Value::List(_) | Value::Map(_) => "",

@@ -41,7 +41,7 @@ pub enum Kind {
     Entries(&'static ListOf),
     /// A value that may have a short form. The function converts it to a value of the given kind.
     Short(fn(&Node, &Scope) -> Result<Node>, &'static Kind),
-    /// A value that is not checked here.
+    /// A value that `canonical` does not check.
     Any,
     /// A key that mydocker does not support. The text is the reason and what to do.
     Refused(&'static str),

@@ -174,7 +174,7 @@ impl<'a> Up<'a> {
     }
 
     /// Makes and starts the services whose dependencies are ready. Returns their containers. Fails
-    /// if a dependency can never be ready.
+    /// if a required dependency can never be ready.
     pub fn advance(&mut self) -> Result<Vec<Running>> {
         let mut ready: Vec<&Service> = Vec::new();
         for service in std::mem::take(&mut self.waiting) {
@@ -230,7 +230,8 @@ impl<'a> Up<'a> {
         failed.map_or(Ok(started), Err)
     }
 
-    /// Reports whether all dependencies of a service are ready. Fails if one can never be ready.
+    /// Reports whether all dependencies of a service are ready. Fails if a required one can never
+    /// be ready.
     pub fn is_ready(&mut self, service: &Service) -> Result<bool> {
         match self.readiness(service, &[])? {
             Readiness::Ready => Ok(true),
@@ -473,7 +474,7 @@ pub fn labels(
 
 impl Session<'_> {
     /// Reports whether the dependencies of `service` are ready. Checks only those that have
-    /// containers in `members`. Fails if one can never be ready.
+    /// containers in `members`. Fails if a required one can never be ready.
     pub fn may_start(
         &self,
         service: &Service,

@@ -2,9 +2,9 @@
 //!
 //! saphyr-parser supplies the events. This file resolves anchors, merge keys (`<<`) and the compose
 //! specification's tags. Plain scalars have the types of YAML's core schema (yaml.org/spec/1.2.2,
-//! section 10.3). The size of a file, its nesting, and the number of nodes and bytes after alias
-//! expansion are limited. So an alias bomb ("billion laughs") ends with an error and not with
-//! exhausted memory.
+//! section 10.3), but `.inf` and `.nan` are texts. The size of a file, its nesting, and the number
+//! of nodes and bytes after alias expansion are limited. So an alias bomb ("billion laughs") ends
+//! with an error and not with exhausted memory.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag as YamlTag};
 use super::node::{Node, Place, Tag, Value};
 use crate::error::{Error, Result};
 
-/// The largest compose file that is read, in bytes.
+/// The largest compose file, env file or label file, in bytes.
 pub const MAX_FILE: u64 = 1 << 20;
 /// The deepest nesting of lists and maps.
 const MAX_DEPTH: usize = 64;
