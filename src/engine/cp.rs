@@ -55,7 +55,7 @@ impl Engine {
             _ => fail!("one side must be CONTAINER:PATH"),
         };
         let record = self.record(container)?;
-        // Open the host path now, before anything changes this process's root.
+        // Open the host's root now, before anything changes this process's root.
         let host = openat(CWD, "/", DIRECTORY, Mode::empty()).context(|| "open /")?;
         let open = self.open_root(&record);
         let open: OpenRoot = self.unless_gone(&record.id, container, open)?;

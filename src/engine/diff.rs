@@ -95,7 +95,7 @@ struct Level {
     /// The change of the directory itself. This change is reported before the first change below
     /// the directory, or when the directory ends.
     pending: Option<ChangeKind>,
-    /// True if owner and mode are the image's.
+    /// True if owner and mode are the image's, or if the image lacks the directory.
     is_same: bool,
     made_for_mount: bool,
 }

@@ -37,7 +37,8 @@ pub struct Fact {
     pub parts: Vec<Fact>,
 }
 
-/// The most mounts and rules that are shown, because a container can have any number of them.
+/// The most mounts, firewall rules and sharers of a namespace that are shown. A container can have
+/// any number of them.
 const MAX_SHOWN: usize = 200;
 
 /// The files of cgroup v1 and v2 whose values are shown.
@@ -144,7 +145,7 @@ impl Engine {
             Some(link.to_string_lossy().into_owned())
         };
         let others = self.records()?.into_iter().filter(|other| other.id != record.id);
-        // An unreadable state belongs to a container that `ps` reports.
+        // Skip an unreadable state: `ps` reports it.
         let others: Vec<(String, String)> = others
             .filter_map(|other| {
                 let state = state::running(&self.roots, &other).ok().flatten()?;

@@ -1,6 +1,6 @@
 //! Converts a container's record to the `Spec` that `runtime` executes, at each start.
 //!
-//! This file writes the files for name resolution, finds the namespaces to join, and computes
+//! This file composes the files for name resolution, finds the namespaces to join, and computes
 //! mounts, devices and limits with the present device numbers. Values that are fixed at creation
 //! are already in the record (`create`). The runtime knows neither images nor networks.
 

@@ -96,7 +96,7 @@ pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {
     CredentialFile::open().keep(&host, &kept)
 }
 
-/// Deletes the stored user and password of a registry. Returns false if there were none.
+/// Deletes the stored credentials of a registry. Returns false if there were none.
 pub fn logout(server: &str) -> Result<bool> {
     CredentialFile::open().forget(&host_of(server))
 }

@@ -296,7 +296,7 @@ pub struct VolumeView {
     /// The directory of the volume's files on the host.
     pub mountpoint: String,
     /// True if a container uses the volume, running or not. Also true if the containers were not
-    /// searched.
+    /// searched, or if a container's record cannot be read.
     pub is_used: bool,
     /// `None` unless the caller requested it.
     pub usage: Option<VolumeUsage>,

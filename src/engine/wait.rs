@@ -64,8 +64,8 @@ impl Engine {
         Ok(Waiting { record, monitor, condition, finished })
     }
 
-    /// Waits until the condition is true. Returns the exit status of a container that has ended. A
-    /// stopped container counts as ended.
+    /// Waits until the condition is true; `NotRunning` is true of each stopped container. Returns
+    /// the exit status of a container that has ended.
     pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
         match waiting.condition {
             WaitCondition::NotRunning => self.await_end(waiting),
