@@ -1,6 +1,7 @@
 //! The command `ps`: lists containers in Docker's columns and words ("Up 5 minutes", "Exited (0) 2
-//! hours ago"). Without `-a` only running containers are shown. As in Docker, a filter by status,
-//! `-l` and `-n` include stopped containers. `engine::list` reads the states.
+//! hours ago"). Without `-a` only containers that run or wait for a restart are shown. As in
+//! Docker, a filter by status, `-l` and `-n` include stopped containers. `engine::list` reads the
+//! states.
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::format::{

@@ -107,7 +107,7 @@ impl Value {
         Value::Struct(Rc::new(Struct { fields, ..Struct::default() }))
     }
 
-    /// Returns a struct without methods that errors call `kind`.
+    /// Returns a struct without methods. Errors name its type as `kind`.
     pub fn of_kind(kind: &'static str, fields: Vec<(&'static str, Value)>) -> Value {
         Value::Struct(Rc::new(Struct { kind: Some(kind), fields, ..Struct::default() }))
     }

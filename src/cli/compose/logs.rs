@@ -1,6 +1,6 @@
-//! The command `compose logs`: prints the logs of a project's containers. The container's name
-//! precedes each line, in colour on a terminal. Without `-f` the command prints one container's log
-//! after the other. `crate::compose::follow` merges and follows logs.
+//! The command `compose logs`: prints the logs of a project's containers. By default the
+//! container's name precedes each line, in colour on a terminal. Without `-f` the command prints
+//! one container's log after the other. `crate::compose::follow` merges and follows logs.
 
 use std::io::LineWriter;
 use std::time::Duration;
