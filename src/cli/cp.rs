@@ -64,8 +64,8 @@ pub struct CopyFlags {
     pub follow: bool,
 }
 
-/// Copies between the two places that `words` name. `containers` returns the ids of the containers
-/// that a place names. For a place outside of containers it returns one empty text. Fails if an
+/// Copies between the two places that `words` name. `containers` returns the names or ids of the
+/// containers of a place. For a place outside of containers it returns one empty text. Fails if an
 /// operand is invalid, if a tar would be read from a terminal or written to one, or if a copy
 /// fails.
 pub fn copy(
