@@ -167,7 +167,10 @@ fn the_hosts_file_has_the_domain_and_no_name_twice() {
         let run = [&["run", "--rm", "--network", network], &named[..], &["bb"]].concat();
         let text = host.mydocker([&run[..], &["grep", "mail", "/etc/hosts"]].concat()).text();
         let (_, names) = text.split_once('\t').unwrap();
-        assert_eq!(names, "mail.example.org mail", "{network}");
+        let names: Vec<&str> = names.split(' ').collect();
+        assert_eq!(names[..2], ["mail.example.org", "mail"], "{network}");
+        // On a network with names the short id follows.
+        assert_eq!(names.len(), if network == "lan" { 3 } else { 2 }, "{names:?}");
     }
 }
 
@@ -435,7 +438,8 @@ fn network_takes_keys_and_values() {
         assert!(seen.contains(part), "{seen}");
     }
     let run = ["run", "--rm", "--network", "front", "bb", "sh", "-c"];
-    let script = "grep -o '10.77.0.9.*' /etc/hosts; ping -c 1 -W 5 two >/dev/null && echo there";
+    let script =
+        "grep -o '10.77.0.9.a one two' /etc/hosts; ping -c 1 -W 5 two >/dev/null && echo there";
     host.mydocker([&run[..], &[script]].concat()).stdout("10.77.0.9\ta one two\nthere\n");
     let back = ["run", "--rm", "--network", "back", "bb", "grep", "one", "/etc/hosts"];
     host.mydocker(back).exits(1).stdout("");
