@@ -4,7 +4,8 @@
 //! fields, only `intelRdt` is not supported: `refuse_rdt` reports it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
 
 use super::field::{MAX_ENTRIES, absolute, one_of};
 use super::resources::{self, Limits};
@@ -20,6 +21,9 @@ use crate::runtime::spec::{
 use crate::runtime::sysctl::{self, Owner};
 use crate::runtime::user_namespace;
 use crate::seccomp_profile;
+
+/// The longest cgroupsPath, in bytes. The kernel's limit of 4,096 includes the hierarchy's mount.
+const MAX_CGROUPS_PATH: usize = 3072;
 
 /// The kinds of namespaces.
 pub const NAMESPACES: [&str; 8] =
@@ -120,9 +124,12 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
         "" => Path::new("/").join(id),
         path => Path::new("/").join(path),
     };
-    let plain = path.components().all(|part| {
-        matches!(part, std::path::Component::Normal(_) | std::path::Component::RootDir)
-    });
+    // A cgroup with a name that the kernel can't have is neither made nor removed.
+    let plain = path.as_os_str().len() <= MAX_CGROUPS_PATH
+        && path.components().all(|part| match part {
+            Component::Normal(name) => name.len() <= 255 && !name.as_bytes().contains(&0),
+            part => part == Component::RootDir,
+        });
     if !plain || path.file_name().is_none() {
         fail!(
             "config.json: linux.cgroupsPath should be the path of a directory of the container's \

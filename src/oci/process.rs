@@ -20,7 +20,10 @@ const UMASK: u32 = 0o022;
 /// Parses a process, without a seccomp filter. An error names the field.
 pub fn parse(node: &Node<'_>) -> Result<Process> {
     let args = node.need("args")?;
-    let arguments = args.each(MAX_ENTRIES, |text| text.string())?;
+    let arguments = args.each(MAX_ENTRIES, |node| match node.string()? {
+        text if text.contains('\0') => Err(node.wrong("a string without a zero byte")),
+        text => Ok(text),
+    })?;
     if arguments.is_empty() {
         return Err(args.wrong("a list with at least the program"));
     }

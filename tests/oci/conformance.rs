@@ -216,6 +216,10 @@ const CONFIG: &[(&str, Check)] = &[
     ),
     ("process.args has an entry", Refused("[\"sh\"]", "[]", "process.args should be")),
     (
+        "process.args has strings that a program can have",
+        Refused("[\"sh\"]", "[\"a\\u0000b\"]", "process.args[0] should be a string without a zero"),
+    ),
+    (
         "process.env is the environment",
         Prints("\"TERM=xterm\"", "\"A=b c\"", "env | grep ^A=", "A=b c\n"),
     ),
@@ -454,6 +458,14 @@ const CONFIG_LINUX: &[(&str, Check)] = &[
             MASKED,
             "\"cgroupsPath\":\"/a/../b\",\"maskedPaths\"",
             "linux.cgroupsPath should be",
+        ),
+    ),
+    (
+        "a cgroupsPath that no file can have is an error",
+        Refused(
+            MASKED,
+            "\"cgroupsPath\":\"/a\\u0000b\",\"maskedPaths\"",
+            "linux.cgroupsPath should be the path of a directory",
         ),
     ),
     (
