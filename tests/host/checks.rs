@@ -496,10 +496,13 @@ pub fn labels_and_rdma() -> Vec<Check> {
 /// SELinux labels, on a host that boots with SELinux and has no policy yet. The policy
 /// (guest/selinux.cil) lets `container_t` make and write only files of the type `container_file_t`.
 pub fn selinux() -> Vec<Check> {
-    vec![check(
+    vec![labels(), podman_with_labels()]
+}
+
+fn labels() -> Check {
+    check(
         "SELinux labels",
-        r#"mount -t selinuxfs selinuxfs /sys/fs/selinux
-         dd if=/share/selinux of=/sys/fs/selinux/load bs=1M 2>/dev/null; echo 1 >/sys/fs/selinux/enforce
+        r#"dd if=/share/selinux of=/sys/fs/selinux/load bs=1M 2>/dev/null; echo 1 >/sys/fs/selinux/enforce
          mkdir -p /tmp/bundle/rootfs; tar -xf /share/bb.tar -C /tmp/bundle/rootfs; cd /tmp/bundle
          mydocker oci spec; mkdir low up work; at=/tmp/bundle
          options="\"lowerdir=$at/low\",\"upperdir=$at/up\",\"workdir=$at/work\""
@@ -540,7 +543,36 @@ pub fn selinux() -> Vec<Check> {
          touch: /d/x: Permission denied
          mydocker: --security-opt label=type:nothing_t: the SELinux policy * no label '*'
          125",
-    )]
+    )
+}
+
+/// The engine chooses the labels by the policy's file of contexts for containers.
+fn podman_with_labels() -> Check {
+    check(
+        "Podman with SELinux labels",
+        r#"mkdir -p /etc/selinux/small/contexts /var/tmp; ln -s mydocker /bin/mydocker-runtime
+         printf 'SELINUX=enforcing\nSELINUXTYPE=small\n' >/etc/selinux/config
+         printf 'process = "system_u:system_r:container_t:s0"\nfile = "system_u:object_r:container_file_t:s0"\n' \
+             >/etc/selinux/small/contexts/lxc_contexts
+         podman() { /usr/bin/podman --runtime /bin/mydocker-runtime --storage-driver overlay "$@"; }
+         podman import -q /share/bb.tar bb >/dev/null 2>&1; echo 1 >/sys/fs/selinux/enforce
+         podman run -d --name c --network none --security-opt label=level:s0:c2 -v /tmp:/d bb sleep 1000 >/dev/null
+         podman inspect -f '{{.ProcessLabel}} {{.MountLabel}}' c
+         podman exec c sh -c 'cat /proc/1/attr/current; echo; cat /proc/self/attr/current; echo
+             grep -o "^.* rw,context=[^,]*" /proc/mounts | cut -d" " -f2,4 | grep -v proc
+             touch /x /dev/x /dev/shm/x; echo $?; touch /d/x'
+         podman rm -f -t 0 c; echo 0 >/sys/fs/selinux/enforce"#,
+        "system_u:system_r:container_t:s0:c2 system_u:object_r:container_file_t:s0:c2
+         system_u:system_r:container_t:s0:c2*
+         system_u:system_r:container_t:s0:c2*
+         / rw,context=system_u:object_r:container_file_t:s0:c2
+         /dev rw,context=system_u:object_r:container_file_t:s0:c2
+         /dev/pts rw,context=system_u:object_r:container_file_t:s0:c2
+         /dev/shm rw,context=system_u:object_r:container_file_t:s0:c2
+         0
+         touch: /d/x: Permission denied
+         c",
+    )
 }
 
 /// Engines with the binary as their runtime and systemd's cgroups, which are Podman's default on
