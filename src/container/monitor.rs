@@ -130,7 +130,6 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
     };
     let mut keep = vec![client.as_fd(), lock.as_fd()];
     keep.extend(trace::descriptor());
-    keep.extend(sys::binary::descriptor());
     let (mut opened, mut forward) = (None, forward);
     let mut open = || {
         opened = Some(Monitor::open(roots, record, forward.take())?);

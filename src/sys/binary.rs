@@ -13,7 +13,6 @@ use std::ffi::{CString, OsString, c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
-use std::sync::OnceLock;
 
 use linux_raw_sys::prctl::prctl_mm_map;
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, openat, statvfs};
@@ -28,16 +27,6 @@ use super::process::stat_fields;
 
 const SELF: &str = "/proc/self/exe";
 
-/// The clone of this process's mount, while the process holds it.
-static CLONE: OnceLock<OwnedFd> = OnceLock::new();
-
-/// The handle to the clone of the binary's mount. The last process that closes it waits until the
-/// kernel has dissolved the clone, which takes as long as the rest of the move. So a process that
-/// stays keeps it, and the command that a user waits for does not.
-pub fn descriptor() -> Option<BorrowedFd<'static>> {
-    CLONE.get().map(AsFd::as_fd)
-}
-
 /// Moves this process to a read-only clone of its binary's mount, unless the binary's mount is
 /// read-only already. If the kernel refuses the move (no CONFIG_CHECKPOINT_RESTORE), executes the
 /// binary again from the clone, from the beginning, so this must be called early. If that is
@@ -49,12 +38,12 @@ pub fn run_read_only() {
         Ok(now) if is_read_only(now.f_flag) => drop(rustix::thread::set_name(c"mydocker")),
         Ok(_) => {
             let Ok(clone) = read_only_clone() else { return };
-            match move_to(clone.as_fd()) {
-                Ok(()) => drop(CLONE.set(clone)),
-                Err(_) => {
-                    let Err(_) = execute(clone.as_fd());
-                }
+            if move_to(clone.as_fd()).is_err() {
+                let Err(_) = execute(clone.as_fd());
             }
+            // Before the first fork: while any process has this handle, mount_setattr(2) accepts the
+            // clone, and a container with CAP_SYS_ADMIN can make its /proc/PID/exe writable.
+            drop(clone);
         }
     }
 }

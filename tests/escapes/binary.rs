@@ -15,7 +15,8 @@ use super::{attack, must_be_inside, with_attack};
 
 /// CVE-2019-5736: if an image's program is /proc/self/exe, the runtime's binary runs inside the
 /// container, and a process of the container overwrites it through /proc/PID/exe. Guard: every
-/// process that enters a container has the binary of a read-only mount as its executable.
+/// process that enters a container has the binary of a read-only mount as its executable, and no
+/// process keeps a handle that would let CAP_SYS_ADMIN make this mount writable.
 #[test]
 fn the_binary_cannot_be_changed_from_inside() {
     let host = Host::with_busybox();
@@ -41,6 +42,8 @@ fn the_binary_cannot_be_changed_from_inside() {
         &attack_here,
         "--cap-add",
         "SYS_PTRACE",
+        "--cap-add",
+        "SYS_ADMIN",
         "--entrypoint",
         "/proc/self/exe",
         "bb",
@@ -80,6 +83,7 @@ fn change_the_binary_of_process_1() {
     let exe = Path::new("/proc/1/exe");
     let held = fs::File::open(exe).unwrap();
     assert!(held.metadata().unwrap().len() > 100_000, "process 1 is not the engine's binary");
+    make_mount_writable(&held);
     for _ in 0..50 {
         for path in [exe.to_owned(), Path::new("/proc/self/fd").join(fd(&held))] {
             assert!(OpenOptions::new().write(true).open(&path).is_err(), "opened for writing");
@@ -94,6 +98,28 @@ fn change_the_binary_of_process_1() {
             assert!(set.is_err(), "capabilities");
         }
         assert!(held.set_permissions(Permissions::from_mode(0o777)).is_err(), "mode by descriptor");
+    }
+}
+
+/// Tries to clear MOUNT_ATTR_RDONLY of the mount whose root is `file`. If this succeeds, a later
+/// attack reports it.
+fn make_mount_writable(file: &fs::File) {
+    let attributes = linux_raw_sys::general::mount_attr {
+        attr_set: 0,
+        attr_clr: linux_raw_sys::general::MOUNT_ATTR_RDONLY.into(),
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the kernel reads an empty path and one struct, and both outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            std::os::fd::AsRawFd::as_raw_fd(file),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of_val(&attributes),
+        );
     }
 }
 
