@@ -151,8 +151,7 @@ pub fn parse(
         root_propagation,
         mount_label: linux::mount_label(&linux)?,
         namespaces,
-        // The caller makes a cgroup in every hierarchy, which takes as long as init's work.
-        loopback_by_caller: false,
+        loopback_by_caller: true,
         ids,
         mounts,
         texts: Vec::new(),

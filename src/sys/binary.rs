@@ -24,6 +24,7 @@ use super::exec::{Vectors, execve_descriptor};
 use super::last_errno;
 use super::mount::add_attributes;
 use super::process::stat_fields;
+use super::title;
 
 const SELF: &str = "/proc/self/exe";
 
@@ -76,6 +77,7 @@ fn move_to(clone: BorrowedFd<'_>) -> Result<(), Errno> {
     let fields = [26, 27, 45, 46, 47, 28, 48, 49, 50, 51];
     let [start_code, end_code, start_data, end_data, start_brk, start_stack, args @ ..] =
         stat_fields(own, fields)?.ok_or(Errno::SRCH)?;
+    title::remember(args);
     let [arg_start, arg_end, env_start, env_end] = args;
     let map = prctl_mm_map {
         start_code,

@@ -7,7 +7,9 @@
 //! overwrite it.
 
 use std::ffi::c_char;
+use std::sync::OnceLock;
 
+use super::clone::require_one_thread;
 use super::procfs::read_record;
 
 /// The start of the variable that `replace` keeps if `keep_path` is set. A monitor finds programs
@@ -61,6 +63,15 @@ unsafe extern "C" {
     static mut environ: *mut *mut c_char;
 }
 
+/// The addresses of the arguments and of the environment, if `remember` was called.
+static ADDRESSES: OnceLock<[usize; 4]> = OnceLock::new();
+
+/// Remembers fields 48 to 51 of /proc/self/stat, so that this process and its children need not read
+/// the file again.
+pub(super) fn remember(addresses: [u64; 4]) {
+    let _ = ADDRESSES.set(addresses.map(|address| address as usize));
+}
+
 /// Fields of /proc/self/stat (proc_pid_stat(5)).
 struct Stat {
     /// The number of threads: field 20.
@@ -72,6 +83,11 @@ struct Stat {
 
 impl Stat {
     fn read() -> Option<Stat> {
+        if let (Some(&[args, end, environment, last]), Ok(())) =
+            (ADDRESSES.get(), require_one_thread())
+        {
+            return Some(Stat { threads: 1, args: (args, end), environment: (environment, last) });
+        }
         let stat = read_record("/proc/self/stat").ok()?;
         let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
         let text = std::str::from_utf8(stat.get(after_name..)?).ok()?;
