@@ -55,6 +55,16 @@ fn a_container_is_starting_then_unhealthy_then_healthy() {
 }
 
 #[test]
+fn probes_run_at_the_start_interval_during_the_start_period() {
+    let host = Host::with_busybox();
+    let flags = "--health-interval 1h --health-start-period 1h --health-start-interval 50ms";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    run(&host, "c", "echo >>/n; test $(wc -l </n) -ge 4", &flags);
+    eventually("the fourth probe succeeds", || status(&host, "c") == "healthy");
+    host.mydocker(["exec", "c", "wc", "-l", "/n"]).stdout("4 /n\n");
+}
+
+#[test]
 fn a_probe_runs_as_exec_does_and_its_output_is_bounded() {
     let host = Host::with_busybox();
     let check = "id -u; echo $V; pwd; cat /proc/self/status; yes | head -c 100000; exit 3";

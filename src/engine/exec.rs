@@ -77,7 +77,9 @@ impl Engine {
     ) -> Result<Option<StartedProcess>> {
         self.refuse_paused(record, state)?;
         let terminal = options.tty && !options.detach;
-        let defaults = super::spec::process(record, terminal)?;
+        // If a linked container has ended, the links add no variables.
+        let variables = self.links(record).unwrap_or_default().variables;
+        let defaults = super::spec::process_with(record, terminal, variables)?;
         Engine::need_terminal(options.interactive && terminal)?;
         let privileged = options.privileged || record.privileged;
         let mut env = defaults.env.clone();

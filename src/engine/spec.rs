@@ -77,7 +77,7 @@ impl Engine {
             root,
             system: record.system.clone(),
             mount_point: files.run,
-            process: process_with(record, links.variables)?,
+            process: process_with(record, record.streams.tty, links.variables)?,
             hostname: Some(record.hostname.clone()),
             namespaces,
             loopback_by_caller: record.networks.is_empty(),
@@ -307,9 +307,14 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     Ok((nodes, DeviceAccess::Only(rules)))
 }
 
-/// Returns the first process, with those of `variables` that its environment does not have yet.
-fn process_with(record: &Record, variables: Vec<String>) -> Result<Process> {
-    let mut process = process(record, record.streams.tty)?;
+/// Returns the first process, with those of `variables` that its environment does not have yet. A
+/// process of `exec` has the same defaults. `terminal` is whether it has a terminal.
+pub(super) fn process_with(
+    record: &Record,
+    terminal: bool,
+    variables: Vec<String>,
+) -> Result<Process> {
+    let mut process = process(record, terminal)?;
     for pair in variables {
         let name = pair.split('=').next();
         if !process.env.iter().any(|known| known.split('=').next() == name) {

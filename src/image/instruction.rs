@@ -37,7 +37,7 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
     match keyword {
         "CMD" => config.cmd = Some(command(rest)),
         "ENTRYPOINT" => {
-            config.entrypoint = Some(command(rest));
+            config.entrypoint = Some(command(rest)).filter(|words| !words.is_empty());
             // As in Docker, a new entrypoint drops the old command.
             if !has_command {
                 config.cmd = None;

@@ -50,12 +50,12 @@ impl ImageStore {
         let tags = names.iter().filter(|name| name.digest.is_none());
         let tags: Vec<String> = tags.map(Reference::familiar).collect();
         if tags.len() > 1 && !force {
-            fail!("image {} has several names ({}); use -f", id.short(), tags.join(", "));
+            fail!("conflict: image {} has several names ({}); use -f", id.short(), tags.join(", "));
         }
         let users = users(&id)?;
         if !users.is_empty() && !force {
             fail!(
-                "image {name} is used by container {}; remove the container first, or untag the \
+                "conflict: image {name} is used by container {}; remove the container first, or untag the \
                  image with -f",
                 users.join(", ")
             );

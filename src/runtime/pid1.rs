@@ -33,6 +33,8 @@ pub fn become_init() -> Result<()> {
             Ok(())
         }
         sys::clone::Fork::Parent(child) => {
+            // `ps` and `top` show this name. A failure changes nothing else.
+            let _ = rustix::thread::set_name(c"mydocker-init");
             // Open the signalfd after all other descriptors are closed. `receive` blocks the
             // signals before this process waits for one.
             let signals =

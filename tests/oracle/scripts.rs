@@ -76,7 +76,7 @@ fn scripts_give_the_same_result_as_with_docker() {
         (Ok(first), Ok(second)) => (first, second),
         (Err(reason), _) | (_, Err(reason)) => skip!("{reason}"),
     };
-    assert!(scripts.len() >= 60 || std::env::var_os("ORACLE_SCRIPTS").is_some());
+    assert!(scripts.len() >= 88 || std::env::var_os("ORACLE_SCRIPTS").is_some());
     let queue = Queue::new(&scripts);
     let (ours, theirs) = std::thread::scope(|scope| {
         let first_part = scope.spawn(|| queue.run(&first.theirs()));
@@ -201,7 +201,9 @@ impl Program<'_> {
         let work = self.dir.join(script.file_stem().unwrap());
         std::fs::create_dir(&work).unwrap();
         let limit = support::PATIENCE.as_secs().to_string();
-        let mut command = self.command(&["timeout", "--signal=KILL", &limit, "sh"], &work);
+        let text = std::fs::read_to_string(script).unwrap();
+        let shell = if text.starts_with("#!/bin/bash") { "bash" } else { "sh" };
+        let mut command = self.command(&["timeout", "--signal=KILL", &limit, shell], &work);
         let done = command.arg(script).stdin(Stdio::null()).output().unwrap();
         let left = self.shell(LEFT);
         let left = (left != LEFT_BY_NONE).then_some(left);
