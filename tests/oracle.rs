@@ -80,7 +80,12 @@ fn formats_print_the_same_as_docker() {
         let mut args: Vec<&str> = command.split(' ').collect();
         let flags = args.iter().position(|word| !is_verb(word)).unwrap_or(args.len());
         args.splice(flags..flags, ["--format", format]);
-        let (ours, theirs) = (ours(&args), theirs(&args));
+        let (ours, mut outcome) = (ours(&args), theirs(&args));
+        if command.starts_with("stats") && ours != outcome {
+            // On a busy machine Docker's first sample may lack the number of processes.
+            outcome = theirs(&args);
+        }
+        let theirs = outcome;
         let known =
             differences.iter().find(|known| (known.command, known.format) == (*command, *format));
         match (ours == theirs, known) {

@@ -41,8 +41,9 @@ use crate::sys::trace::{self, Traced};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
-/// After this time without an event the monitor expects a longer sleep and frees its buffers.
-const SHORT_SLEEP: Duration = Duration::from_secs(1);
+/// After this time without an event the monitor expects a longer sleep and frees its buffers. A
+/// monitor that probes the container's health every second frees them too.
+const SHORT_SLEEP: Duration = Duration::from_millis(250);
 /// How often a monitor that waits for a restart checks that its run directory exists. This time is
 /// longer than `SHORT_SLEEP`, so the monitor has freed its buffers before the first check.
 const LOOK: Duration = Duration::from_secs(2);

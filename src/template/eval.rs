@@ -20,6 +20,11 @@ const MAX_BYTES: usize = 32 << 20;
 /// The deepest nesting of templates, blocks and parentheses.
 const MAX_DEPTH: usize = 256;
 
+/// The Go structs that are embedded in those of Docker's documents. Such a name leads to the fields
+/// of the document itself, as in `{{.ContainerJSONBase.ID}}`.
+const EMBEDDED: &[&str] =
+    &["ContainerJSONBase", "Resources", "NetworkSettingsBase", "DefaultNetworkSettings"];
+
 /// The state of rendering one template.
 pub struct Evaluation<'a> {
     /// The name of the whole template, for errors. `name` is that of the defined template that
@@ -381,6 +386,7 @@ impl<'a> Evaluation<'a> {
                 Some(Value::Omitted(_)) if self.strict => self.absent(at, object, name, arguments),
                 Some(_) if !arguments.is_empty() => self.fault(at, &no_method()),
                 Some(item) => Ok(item.shown().clone()),
+                None if object.kind.is_none() && EMBEDDED.contains(&name) => Ok(value.clone()),
                 None => self.absent(at, object, name, arguments),
             },
             other => {

@@ -249,6 +249,15 @@ fn ordered(values: &[Value], holds: fn(Ordering) -> bool) -> Result<Value, Strin
     Ok(Value::Bool(order.is_some_and(holds)))
 }
 
+/// The error for an index outside. Go's own check lets an index pass that equals the length.
+fn out_of_range(kind: &str, at: i64, length: usize) -> String {
+    if usize::try_from(at) == Ok(length) {
+        format!("reflect: {kind} index out of range")
+    } else {
+        format!("index out of range: {at}")
+    }
+}
+
 fn index(values: &[Value]) -> Result<Value, String> {
     let mut value = values[0].clone();
     for key in &values[1..] {
@@ -265,11 +274,12 @@ fn index(values: &[Value]) -> Result<Value, String> {
             (Value::List(_) | Value::NilList, Value::Int(at)) => {
                 let items = value.items().unwrap_or_default();
                 let found = usize::try_from(*at).ok().and_then(|at| items.get(at));
-                found.cloned().ok_or_else(|| format!("index out of range: {at}"))?
+                found.cloned().ok_or_else(|| out_of_range("slice", *at, items.len()))?
             }
             (Value::Text(text), Value::Int(at)) => {
                 let found = usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at));
-                Value::Int(i64::from(*found.ok_or_else(|| format!("index out of range: {at}"))?))
+                let found = found.ok_or_else(|| out_of_range("string", *at, text.len()))?;
+                Value::Int(i64::from(*found))
             }
             (Value::List(_) | Value::NilList | Value::Text(_), key) => {
                 return Err(format!("cannot index slice/array with type {}", key.type_name()));

@@ -792,6 +792,39 @@ pub fn limits() -> Vec<Check> {
              59",
         ),
         check(
+            "update on v2",
+            "mydocker run -d --net none -m 32m --name box bb sleep 1000 >/dev/null
+             mydocker update -m 48m --memory-swap 64m --memory-reservation 24m --cpus 0.25 \
+                 --cpuset-cpus 0 --pids-limit 23 -c 256 box
+             mydocker exec box sh -c '
+                 cd /sys/fs/cgroup
+                 head -n 1 memory.max memory.swap.max memory.low cpu.max cpuset.cpus pids.max \
+                     cpu.weight'
+             mydocker update --blkio-weight 300 box; echo $?
+             mydocker exec box sh -c 'cat /sys/fs/cgroup/io.*weight'
+             mydocker rm -f box",
+            "box
+             ==> memory.max <==
+             50331648
+             ...
+             16777216
+             ...
+             25165824
+             ...
+             25000 100000
+             ...
+             0
+             ...
+             23
+             ...
+             35
+             box
+             0
+             default 300
+             default 100
+             box",
+        ),
+        check(
             "memory limit kills",
             "mydocker run --net none -m 16m --memory-swap 16m --name hog bb sh -c '
                  dd if=/dev/zero of=/dev/null bs=64M count=1'; echo $?
