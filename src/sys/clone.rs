@@ -3,7 +3,8 @@
 //! Both functions need a process with one thread. Otherwise the child would have a copy of each
 //! lock that a second thread holds, but no thread that releases the lock (fork(2), POSIX). Because
 //! the parent has one thread, a child may allocate, lock and panic like any process. A child is not
-//! limited to async-signal-safe functions.
+//! limited to async-signal-safe functions. The kernel is asked for the number of threads at each
+//! call, so the functions are safe: no caller can break their only condition.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,9 @@ use super::last_errno;
 
 /// Whether `clone3` or `fork` created this process.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process has a seccomp filter of `seccomp::install`.
+static HAS_FILTER: AtomicBool = AtomicBool::new(false);
 
 /// The kinds of new namespaces for a child or for `unshare` (`CLONE_NEW…`, namespaces(7)).
 #[derive(Clone, Copy, Default)]
@@ -128,18 +132,24 @@ pub(super) fn is_child() -> bool {
     IS_CHILD.load(Ordering::Relaxed)
 }
 
+/// Records that this process has a seccomp filter, which may forbid unshare(2).
+pub(super) fn note_filter() {
+    HAS_FILTER.store(true, Ordering::Relaxed);
+}
+
 fn become_child<T>() -> Fork<T> {
     IS_CHILD.store(true, Ordering::Relaxed);
     Fork::Child
 }
 
 /// Fails with EDEADLK if this process has a second thread. unshare(2) with CLONE_THREAD succeeds
-/// only in a process with one thread, and changes nothing there. A child is not checked: a child
-/// that forks has no second thread, and a container's seccomp filter may forbid unshare(2).
+/// only in a process with one thread, and changes nothing there. A container's filter may forbid
+/// unshare(2), so `seccomp::install` calls this function first. A process with a filter is not
+/// checked again: it only starts the container's program, and no code on that way makes a thread.
 pub(super) fn require_one_thread() -> Result<(), Errno> {
     // The test harness has several threads. The only lock that a child of a test takes is the
     // heap's. The forking thread holds that lock, so the child's copy of the heap is consistent.
-    if is_child() || cfg!(test) {
+    if HAS_FILTER.load(Ordering::Relaxed) || cfg!(test) {
         return Ok(());
     }
     // SAFETY: with CLONE_THREAD alone unshare(2) changes nothing.

@@ -15,7 +15,12 @@ use super::last_errno;
 /// Closes every descriptor from 3 up, except the descriptors in `keep`.
 ///
 /// Fails with EPERM unless `sys::clone` created this process. Such a process never returns to the
-/// code that owns the closed descriptors. Fails with ENOSYS before Linux 5.9.
+/// code that owns the inherited descriptors. Fails with ENOSYS before Linux 5.9.
+///
+/// No check finds the owners of descriptors that the child opened itself: the caller must name these
+/// in `keep`, or end by execve(2) or _exit(2) without dropping them. Otherwise a drop closes a number
+/// that may be another file's by then. The function is safe because no memory depends on a
+/// descriptor, so such a fault cannot break memory safety.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     close_after(0, keep)
 }

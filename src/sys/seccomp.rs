@@ -11,6 +11,7 @@ use linux_raw_sys::ptrace::{
 };
 use rustix::io::Errno;
 
+use super::clone::{note_filter, require_one_thread};
 use super::last_errno;
 
 pub use linux_raw_sys::ptrace::sock_filter as Instruction;
@@ -48,9 +49,11 @@ impl Flags {
 }
 
 /// Installs `program` on this thread. With `NEW_LISTENER` returns the listener's descriptor,
-/// otherwise `None`. Fails with EACCES if the thread has neither CAP_SYS_ADMIN nor no_new_privs,
-/// with EINVAL if the kernel refuses the program, and with the other errors of seccomp(2).
+/// otherwise `None`. Fails with EDEADLK if this process has a second thread, which would have no
+/// filter, with EACCES if the thread has neither CAP_SYS_ADMIN nor no_new_privs, with EINVAL if the
+/// kernel refuses the program, and with the other errors of seccomp(2).
 pub fn install(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>, Errno> {
+    require_one_thread()?;
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let filter = sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel reads `len` instructions, which outlive the call. The kernel writes
@@ -58,6 +61,9 @@ pub fn install(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>,
     let result = unsafe {
         libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags.0, &raw const filter)
     };
+    if result >= 0 {
+        note_filter();
+    }
     match i32::try_from(result) {
         Ok(descriptor @ 0..) if flags.has(Flags::NEW_LISTENER) => {
             // SAFETY: the kernel returned a new descriptor, and no other value owns it.

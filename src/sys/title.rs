@@ -4,7 +4,8 @@
 //! A process of mydocker that enters a container must not show the host's paths, flags and
 //! variables there. A monitor runs as long as its container and must not show the values of `-e` to
 //! other users of the host. `std::env` reads the same memory, so only a process with one thread may
-//! overwrite it.
+//! overwrite it. Each function reads the number of threads from /proc first, and std gives out only
+//! copies of that memory, so the functions are safe.
 
 use std::ffi::c_char;
 use std::sync::OnceLock;
