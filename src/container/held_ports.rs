@@ -71,7 +71,7 @@ impl MonitorPorts {
         match Reply::parse(&buffer[..length.context(|| DOING)?]) {
             Some(Reply::Done) => Ok(()),
             Some(Reply::Failed { message, .. }) => fail!("{message}"),
-            Some(Reply::Exited { .. }) => fail!("the container ended just now"),
+            Some(Reply::Exited { .. }) => fail!("the container ended just now; start it first"),
             _ => fail!(
                 "the container's monitor is of an older mydocker and can't change ports; restart \
                  the container first"

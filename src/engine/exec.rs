@@ -47,7 +47,7 @@ impl Engine {
         // unless a compose file fixes it, so more tries are rarely needed.
         const MAX_TRIES: u32 = 16;
         if options.command.is_empty() {
-            fail!("no command given");
+            fail!("no command given; write it after the container's name");
         }
         let container = &options.container;
         for _ in 0..MAX_TRIES {
@@ -175,7 +175,7 @@ impl Engine {
                 stdout: console,
                 stderr: None,
             },
-            (None, None) => fail!("the process sent no terminal"),
+            (None, None) => fail!("the process ended before it sent its terminal; try again"),
         };
         let end = relay::run(&child, ours, terminal, &options.detach_keys)?;
         if let End::Exited(code) = end {

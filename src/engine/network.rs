@@ -92,7 +92,7 @@ impl Engine {
         for (at, given) in options.networks.iter().enumerate() {
             let mode = &given.network;
             if options.networks[..at].iter().any(|other| other.network == *mode) {
-                fail!("--net {mode} was given twice");
+                fail!("--net {mode} was given twice; remove one");
             }
             match mode {
                 NetworkMode::Network(name) => named.push((name, Some(given))),
@@ -154,7 +154,7 @@ impl Engine {
         // The same network may be given by its name and by its id.
         for (at, network) in networks.iter().enumerate() {
             if networks[..at].iter().any(|other: &NetworkRecord| other.name == network.name) {
-                fail!("--net {} was given twice", network.name);
+                fail!("--net {} was given twice; remove one", network.name);
             }
         }
         if !can_publish && !options.publish.is_empty() {
@@ -179,7 +179,11 @@ impl Engine {
     /// or not valid.
     pub fn network_create(&self, options: &NetworkOptions) -> Result<String> {
         if !naming::is_valid(&options.name) {
-            fail!("bad network name '{}'", options.name);
+            fail!(
+                "bad network name '{}': write a letter or digit, then letters, digits, '_', '.' or \
+                 '-', 128 bytes at most",
+                options.name
+            );
         }
         let is_reserved = |name| matches!(name, "none" | "host" | DEFAULT | "container");
         if is_reserved(naming::given(&options.name)) {
@@ -287,7 +291,7 @@ impl Engine {
             // The namespace belongs to this container only if the process still lives: the kernel
             // reuses PIDs.
             if state.find()?.living().is_none() {
-                fail!("container {container} ended just now");
+                fail!("container {container} ended just now; start it first");
             }
             let config = endpoint_config(&record, &wanted);
             let container = self::container(&record);

@@ -42,7 +42,7 @@ fn root_of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // If the process has not ended by now, no other process has had its PID, and the root is its
     // root.
     if sys::process::has_ended(pidfd).context(|| "look for the container's process")? {
-        fail!("the container has ended just now");
+        fail!("the container has ended just now; try again");
     }
     root.context(|| "open the container's root")
 }

@@ -212,7 +212,9 @@ impl Reader<'_> {
     fn heredocs(&mut self, text: &str, place: &mut Place) -> Result<Vec<Heredoc>, Mistake> {
         let mut heredocs = Vec::new();
         for word in split_raw(text, self.escape) {
-            let Some((name, expands, chomp)) = heredoc_start(word) else { continue };
+            let Some(HeredocStart { name, expands, strips_tabs }) = heredoc_start(word) else {
+                continue;
+            };
             if heredocs.len() == MAX_HEREDOCS {
                 return Err(Mistake::new(*place, format!("more than {MAX_HEREDOCS} heredocs")));
             }
@@ -223,14 +225,14 @@ impl Reader<'_> {
                     return Err(Mistake::new(*place, message));
                 };
                 self.next += 1;
-                let end = if chomp { line.trim_start_matches('\t') } else { line };
+                let end = if strips_tabs { line.trim_start_matches('\t') } else { line };
                 if end == name {
                     break;
                 }
                 raw.push_str(line);
                 raw.push('\n');
             }
-            let content = if chomp {
+            let content = if strips_tabs {
                 raw.lines().map(|line| format!("{}\n", line.trim_start_matches('\t'))).collect()
             } else {
                 raw.clone()
@@ -244,18 +246,26 @@ impl Reader<'_> {
     }
 }
 
-/// Parses `<<NAME`. Returns the heredoc's name, whether variables in its content are replaced, and
-/// whether tabs at the start of its lines are removed. Returns `None` for any other word.
-pub fn heredoc_start(word: &str) -> Option<(String, bool, bool)> {
+/// The word that starts a heredoc: `<<NAME`, `<<-NAME`, or a quoted name.
+pub struct HeredocStart {
+    name: String,
+    /// Whether variables in the content are replaced: the name has no quotes.
+    expands: bool,
+    /// Whether tabs at the start of the lines are removed: `<<-`.
+    strips_tabs: bool,
+}
+
+/// Parses the word that starts a heredoc. Returns `None` for any other word.
+pub fn heredoc_start(word: &str) -> Option<HeredocStart> {
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
-    let (name, chomp) = rest.strip_prefix('-').map_or((rest, false), |rest| (rest, true));
+    let (name, strips_tabs) = rest.strip_prefix('-').map_or((rest, false), |rest| (rest, true));
     if name.contains('<') {
         return None;
     }
     let plain = unquoted(name, '\\');
     let expands = plain == name;
     let is_name = !plain.is_empty() && !plain.contains(|c: char| c.is_whitespace() || c == '/');
-    is_name.then_some((plain, expands, chomp))
+    is_name.then_some(HeredocStart { name: plain, expands, strips_tabs })
 }
 
 /// Removes quotes and escapes from the text. Variables are not replaced.

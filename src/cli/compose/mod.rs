@@ -19,6 +19,7 @@ pub mod up;
 use super::flag::{Checker, Command, Flag, Group, MANY, Operand, Placed, spec};
 use super::output::print_error;
 use super::parse;
+use super::run::{Unfit, options_of as run_options_of};
 use super::style;
 use super::value::name::parse_container_name;
 use super::{Failure, Invocation};
@@ -31,7 +32,7 @@ use crate::compose::settings::{
 };
 use crate::engine::Engine;
 use crate::engine::options::{CreateOptions, NetworkOptions};
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 
 /// The flags between `compose` and the subcommand.
 pub static FLAGS: &[Flag<Choice>] = &[
@@ -228,21 +229,13 @@ fn options(project: &Project, service: &Service) -> Result<CreateOptions> {
 /// Returns what `options` returns, but without the image, because `config` also prints a project
 /// with an invalid image name.
 fn options_but_image(project: &Project, service: &Service) -> Result<CreateOptions> {
-    let own = settings(project, service)?;
-    let made = super::run::options_of(&mut placed(&own));
-    let mut options = match made {
-        Ok(options) => options,
-        Err(error) => {
-            let message = error.to_string();
-            let is_placed =
-                own.iter().any(|setting| message.starts_with(&format!("{}:", setting.place)));
-            if is_placed {
-                fail!("service {}: {message}", service.name);
-            }
-            // The error concerns several keys of the service, so it names the service.
-            return Err(service.node.wrong(format_args!("services.{}: {message}", service.name)));
+    let made = run_options_of(&mut placed(&settings(project, service)?));
+    let mut options = made.map_err(|unfit| match unfit {
+        Unfit::Setting(error) => Error::new(format!("service {}: {error}", service.name)),
+        Unfit::Together(error) => {
+            service.node.wrong(format_args!("services.{}: {error}", service.name))
         }
-    };
+    })?;
     if let Some(name) = service.node.given("container_name") {
         name.convert(|text| parse_container_name(text).map(drop))?;
     }

@@ -170,7 +170,7 @@ pub static FLAGS: &[F] = &[
     .under(Category::Process),
     F::value("group-add", "GROUP", "Join a further group, by name or number", |a, v| {
         if v.is_empty() {
-            fail!("the group's name is empty");
+            fail!("the group's name is empty; write a name or a number");
         }
         a.options.user.groups.push(v.to_owned());
         Ok(())
@@ -308,7 +308,7 @@ pub static FLAGS: &[F] = &[
     .under(Category::Files),
     F::value("rootfs", "DIR", "Use DIR as the root file system instead of an image", |a, v| {
         if v.is_empty() {
-            fail!("the directory's name is empty");
+            fail!("the directory's name is empty; write the path of a root file system");
         }
         // Store an absolute path, because the container can be started again from another
         // directory.

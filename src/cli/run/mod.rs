@@ -180,15 +180,23 @@ pub fn bring_image(
     engine.pull_apart(&request, &|event| progress.note(event))
 }
 
-/// Returns the options that these flags of `run` set. A compose file gives the flags. Fails if a
-/// value is invalid or flags contradict each other.
+/// Why the settings of a compose file make no container.
 #[cfg(feature = "compose")]
-pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<CreateOptions> {
+pub enum Unfit {
+    /// The value of one setting is invalid. The error names its place in the file.
+    Setting(Error),
+    /// Settings contradict each other.
+    Together(Error),
+}
+
+/// Returns the options that these flags of `run` set. A compose file gives the flags.
+#[cfg(feature = "compose")]
+pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<CreateOptions, Unfit> {
     let mut args = RunArgs::default();
-    set_all(FLAGS, &mut args, settings)?;
-    let options = resolve(args, None, Vec::new())?;
+    set_all(FLAGS, &mut args, settings).map_err(Unfit::Setting)?;
+    let options = resolve(args, None, Vec::new()).map_err(Unfit::Together)?;
     // Check the limits, but not against this machine: the file may be meant for another.
-    Engine::check_limits(&options.resources)?;
+    Engine::check_limits(&options.resources).map_err(Unfit::Together)?;
     Ok(options)
 }
 

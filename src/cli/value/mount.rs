@@ -350,7 +350,7 @@ pub fn split_csv(text: &str) -> Result<Vec<String>> {
         }
     }
     if quoted {
-        fail!("a quote is not closed");
+        fail!("a quote is not closed; add a '\"'");
     }
     Ok(fields)
 }

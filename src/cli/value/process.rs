@@ -105,7 +105,7 @@ pub fn add_interface_option(options: &mut Vec<(String, String)>, text: &str) -> 
 /// Parses `--link CONTAINER[:ALIAS]`. Without an alias, the container's name is the alias.
 pub fn parse_link(text: &str) -> Result<(String, String)> {
     if text.is_empty() {
-        fail!("the container's name is empty");
+        fail!("the container's name is empty; write CONTAINER[:ALIAS]");
     }
     let (name, alias) = text.split_once(':').unwrap_or((text, ""));
     let name = parse_container_name(name).map_err(Error::of_daemon)?;

@@ -130,7 +130,9 @@ fn number(field: &[u8]) -> Result<i64> {
 }
 
 fn unsigned(field: &[u8], what: &str) -> Result<u64> {
-    u64::try_from(number(field)?).map_err(|_| Error::new(format!("negative {what}")))
+    let value = number(field)?;
+    u64::try_from(value)
+        .map_err(|_| Error::new(format!("{what} {value} is negative: the archive is damaged")))
 }
 
 fn narrow(value: i64, what: &str) -> Result<u32> {
