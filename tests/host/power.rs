@@ -1,14 +1,12 @@
 //! Power cuts: the guest loses its power while it works, and afterwards everything that was
 //! reported done must be there.
 //!
-//! In a sitting, a guest pulls, imports, commits and removes images, and makes and removes
-//! containers, volumes and networks, by a random script. After each command the script writes the
-//! command's exit status to the disk, after the file system. So the log of all writes (`blocklog`)
-//! also shows when each command was reported done. qemu is killed at a random moment. For this
-//! moment and some random moments before, the disk is computed from the log, and a new guest
-//! examines it: each is a round. Things that were reported made must exist and work. Things that
-//! were reported removed must be gone. The last command may be done or not, and nothing may be half
-//! made.
+//! In a sitting, a guest pulls, imports, commits and removes things by a random script. The script
+//! writes the exit status of each command to the disk, after the file system. So the log of all
+//! writes (`blocklog`) also shows when each command was reported done. qemu is killed at a random
+//! moment. For this moment and some random moments before, the disk is computed from the log, and a
+//! new guest examines it: each is a round. Things that were reported made must exist and work.
+//! Things that were reported removed must be gone. The last command may be done or not, never half.
 
 use std::fs;
 use std::path::{Path, PathBuf};
