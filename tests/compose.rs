@@ -1214,6 +1214,52 @@ fn hooks_run_after_the_start_and_before_the_stop() {
     project.compose("-p p down");
 }
 
+#[test]
+fn a_hundred_services_may_extend_one_file() {
+    let services: String = (0..100)
+        .map(|n| format!("  s{n}: {{extends: {{file: base.yaml, service: base}}}}\n"))
+        .collect();
+    let file = format!("services:\n{services}");
+    let base = "services: {base: {image: bb, labels: {a: .inf, b: '.inf', c: '.NaN'}}}";
+    let done = config(&[("compose.yaml", &file), ("base.yaml", base)], "-p e config");
+    // Without quotes a YAML reader takes these texts for numbers.
+    done.stdout_has("s99:").stdout_has("b: \".inf\"").stdout_has("c: \".NaN\"");
+}
+
+/// CVE-2019-5736: a hook's program may be the engine's own binary, so the commands that stop a
+/// container run it from a read-only mount too.
+#[test]
+fn a_hook_before_the_stop_gets_the_binary_of_a_read_only_mount() {
+    let file = "services:\n  a:\n    image: bb\n    init: true\n    command: sleep 1000\n    volumes: ['./log:/log']\n    \
+                pre_stop:\n      - command: [/proc/self/exe, run, --env-file, /log/fifo, x]\n";
+    let project = Project::new(&[("compose.yaml", file)]);
+    project.compose("-p h up -d");
+    let fifo = project.dir.join("log/fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let down = project.background("-p h down -t 0");
+    // The hook reads the FIFO, so opening it for writing waits for the hook.
+    let writer = std::fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+    let top = project.host.mydocker(["top", "h-a-1", "-o", "pid,args"]).lines();
+    let hook = top.iter().find(|line| line.contains("--env-file")).unwrap();
+    let pid = hook.split_whitespace().next().unwrap();
+    let mount = rustix::fs::statvfs(format!("/proc/{pid}/exe")).unwrap();
+    assert!(
+        mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        "{hook}: a writable mount"
+    );
+    drop(writer);
+    down.wait().exits(1).stderr_has("pre_stop of service a exited with 125");
+    project.compose("-p h kill");
+    project.compose("-p h down");
+}
+
 /// Container `a` has an hour to stop. `b` and `c` are stopped without waiting for `a`, although `c`
 /// has a `pre_stop` hook.
 #[test]

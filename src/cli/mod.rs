@@ -235,22 +235,13 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("system events", "events", &[]),
 ];
 
-/// The commands that start processes in containers. `Engine::shield` protects the binary from these
-/// processes.
-const ENTERING: &[&str] = &[
-    "run",
-    "start",
-    "restart",
-    "exec",
-    "boot",
-    "build",
-    "compose up",
-    "compose start",
-    "compose restart",
-    "compose run",
-    "compose exec",
-    "compose build",
-];
+/// Whether the command starts processes in containers. `Engine::shield` protects the binary from
+/// these processes. Nearly every command of compose may run a service's hooks, also when it stops a
+/// container.
+fn enters(command: &Command) -> bool {
+    let entering = ["run", "start", "restart", "exec", "boot", "build"];
+    entering.contains(&command.name) || command.name.starts_with("compose ")
+}
 
 /// Docker's management words, which precede another command's name.
 const MANAGEMENT: &[&str] = &[
@@ -439,7 +430,7 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
     if let Some(json) = global.trace() {
         Engine::trace(json);
     }
-    if ENTERING.contains(&command.name) {
+    if enters(command) {
         Engine::shield();
     }
     let invocation = Invocation { command, global: std::mem::take(global), before, argv };

@@ -32,8 +32,7 @@ const OVERRIDES: [&str; 4] = [
 ];
 /// The variable with the project's name.
 const NAME: &str = "COMPOSE_PROJECT_NAME";
-/// The most files of a project, with those of `include` and `extends`. A file that several services
-/// extend counts once for each of them.
+/// The most files of a project, with those of `include`. Files of `extends` do not count.
 const MAX_FILES: usize = 64;
 
 /// The flags before the subcommand, which choose the project.
@@ -310,7 +309,7 @@ fn normalize(name: &str) -> String {
     name.trim_start_matches(['-', '_']).to_owned()
 }
 
-/// Reads the files of a project, at most `MAX_FILES`.
+/// Reads the files of a project.
 struct Reader<'a> {
     count: usize,
     missing: &'a RefCell<Vec<String>>,
@@ -339,6 +338,10 @@ impl Reader<'_> {
 
     /// Returns the canonical documents of one file, with their `include` and `extends` resolved.
     fn file(&mut self, file: &Path, dir: &Path) -> Result<Vec<Node>> {
+        self.count += 1;
+        if self.count > MAX_FILES {
+            fail!("{}: a project of more than {MAX_FILES} files, or a circle of them", shown(file));
+        }
         let mut documents = Vec::new();
         for node in self.documents(file, dir)? {
             let node = self.extend(node, file, dir)?;
@@ -348,10 +351,6 @@ impl Reader<'_> {
     }
 
     fn documents(&mut self, file: &Path, dir: &Path) -> Result<Vec<Node>> {
-        self.count += 1;
-        if self.count > MAX_FILES {
-            fail!("{}: a project of more than {MAX_FILES} files, or a circle of them", shown(file));
-        }
         let scope = Scope { dir: dir.to_path_buf(), home: self.environment.get("HOME") };
         let mut documents = Vec::new();
         let parsed = match self.parsed.iter().position(|(known, _)| known == file) {

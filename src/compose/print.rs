@@ -98,7 +98,8 @@ fn push_text(out: &mut String, text: &str) {
     let first = |c: char| c.is_ascii_alphabetic() || "/._".contains(c);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@ =,()".contains(c);
     let word = text.to_ascii_lowercase();
-    let reserved = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "."];
+    let reserved =
+        ["null", "true", "false", "yes", "no", "on", "off", "y", "n", ".", ".inf", ".nan"];
     let is_plain = text.starts_with(first)
         && text.chars().all(plain)
         && !text.ends_with(' ')
