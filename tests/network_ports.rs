@@ -152,6 +152,19 @@ fn port_rules_are_those_that_iptables_makes() {
     assert_eq!(sorted(rules()), sorted(by_the_tool));
 }
 
+#[test]
+fn the_last_network_with_ipv6_leaves_no_rules() {
+    let host = Host::with_firewall("iptables");
+    host.mydocker(["network", "create", "--ipv6", "six"]);
+    host.idle("plain", &["-p", "8080:80"]);
+    host.mydocker(["run", "--rm", "--net", "six", "-p", "8081:80", "bb", "true"]);
+    let rules = || host.machine().run(Side::Here, &["ip6tables-save"]);
+    assert!(rules().contains("MYDOCKER"));
+    // The default network keeps its rules, which are IPv4.
+    host.mydocker(["network", "rm", "six"]);
+    assert!(!rules().contains("MYDOCKER"), "{}", rules());
+}
+
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines

@@ -352,6 +352,27 @@ impl Iptables {
         }
         text
     }
+
+    /// Whether rules of a family may exist. With the legacy tables, only the tool knows.
+    fn may_have_rules(&self, family: Family) -> bool {
+        let table = Table { family, name: "filter" };
+        // This chain always has the rule that calls `MYDOCKER-USER`.
+        self.is_legacy || table.rules(&self.forward).is_ok_and(|rules| !rules.is_empty())
+    }
+
+    fn erase_family(&self, family: Family) -> Result<()> {
+        // If the tool is missing, mydocker has never made a rule of this family.
+        let Ok(saved) = self.save(family) else { return Ok(()) };
+        self.change(family, |saved| self.nothing(saved))?;
+        // If two state roots are erased at the same time, each may see the other's jump to
+        // `MYDOCKER-USER`, and both leave the chain. Repeat: the last of them sees no such jump and
+        // removes the chain.
+        if has_chain(&saved, USER) {
+            self.change(family, |saved| self.nothing(saved))?;
+            self.change(family, |saved| self.nothing(saved))?;
+        }
+        Ok(())
+    }
 }
 
 impl Backend for Iptables {
@@ -397,9 +418,13 @@ impl Backend for Iptables {
     fn rebuild(&self, rules: &Rules) -> Result<()> {
         self.change(Family::V4, |saved| self.everything(Family::V4, rules, saved))?;
         if rules.has_ipv6() {
-            self.change(Family::V6, |saved| self.everything(Family::V6, rules, saved))?;
+            self.change(Family::V6, |saved| self.everything(Family::V6, rules, saved))
+        } else if self.may_have_rules(Family::V6) {
+            // The last network with IPv6 was removed.
+            self.erase_family(Family::V6)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     fn add(&self, ports: &[PortRule]) -> Result<()> {
@@ -460,19 +485,7 @@ impl Backend for Iptables {
     }
 
     fn erase(&self) -> Result<()> {
-        for family in [Family::V4, Family::V6] {
-            // If the tool is missing, mydocker has never made a rule of this family.
-            let Ok(saved) = self.save(family) else { continue };
-            self.change(family, |saved| self.nothing(saved))?;
-            // If two state roots are erased at the same time, each may see the other's jump to
-            // `MYDOCKER-USER`, and both leave the chain. Repeat: the last of them sees no such jump
-            // and removes the chain.
-            if has_chain(&saved, USER) {
-                self.change(family, |saved| self.nothing(saved))?;
-                self.change(family, |saved| self.nothing(saved))?;
-            }
-        }
-        Ok(())
+        [Family::V4, Family::V6].into_iter().try_for_each(|family| self.erase_family(family))
     }
 }
 
