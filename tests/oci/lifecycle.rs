@@ -669,6 +669,24 @@ fn without_new_privileges_a_program_has_the_permitted_capabilities_that_it_is_gi
     exec(&["--cap", "CAP_SYSLOG"]).stdout(&sets("0000000400000021"));
 }
 
+/// Podman gives a user who is not root the capabilities of `--cap-add` this way.
+#[test]
+fn ambient_capabilities_stay_when_a_filter_is_installed() {
+    let bundle = Bundle::new();
+    bundle.runs("grep -E 'CapInh|CapEff|CapAmb|Seccomp:' /proc/self/status");
+    bundle.edit("\"uid\": 0", "\"uid\": 1000");
+    bundle.edit("\"noNewPrivileges\": true", "\"noNewPrivileges\": false");
+    let kill = "\"inheritable\":[\"CAP_KILL\"],\"ambient\":[\"CAP_KILL\"],\"permitted\"";
+    bundle.edit("\"permitted\"", kill);
+    bundle.edit(
+        "\"linux\": {",
+        "\"linux\": {\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"acct\"],\
+         \"action\":\"SCMP_ACT_ERRNO\"}]},",
+    );
+    let sets = ["CapInh", "CapEff", "CapAmb"].map(|set| format!("{set}:\t0000000000000020\n"));
+    bundle.run().stdout(&format!("{}Seccomp:\t2\n", sets.concat()));
+}
+
 #[test]
 fn unset_properties_are_inherited_from_the_caller() {
     let bundle = Bundle::new();

@@ -739,4 +739,17 @@ fn network_classes_and_priorities_are_set_where_the_host_mounts_them() {
     run(mounted).stdout("1048577\nlo 5\n");
     let none = "\"$0\" \"$@\" </dev/null";
     run(none).exits(1).stderr_has("linux.resources.network.classID can't be applied");
+    // The kernel keeps the hierarchy if the container's cgroup is still dying at the last umount.
+    // containerd then has no metrics, because each process has a cgroup in an unmounted hierarchy.
+    // Another umount removes the hierarchy, a moment after umount(8) has returned.
+    support::eventually("the hierarchy is gone", || {
+        run_command({
+            let mut mount_again = Command::new("unshare");
+            let script = "mount -t cgroup -o net_cls,net_prio none /mnt && umount /mnt; sleep 0.3";
+            mount_again.args(["-m", "sh", "-c", script]);
+            mount_again
+        });
+        let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        !text.contains("net_cls")
+    });
 }

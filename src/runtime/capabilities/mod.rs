@@ -130,10 +130,14 @@ pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }
 
-/// Adds `capabilities` to the effective set. Fails with EPERM if one is not permitted.
+/// Adds `capabilities` to the effective set, and leaves the other sets as they are: without its
+/// inheritable capabilities a process would lose its ambient ones. Fails with EPERM if one is not
+/// permitted.
 pub fn raise(capabilities: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
-    set(now.effective | CapabilitySet::from_bits_retain(capabilities), now.permitted)
+    let effective = now.effective | CapabilitySet::from_bits_retain(capabilities);
+    let sets = CapabilitySets { effective, ..now };
+    rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }
 
 /// Makes all permitted capabilities effective.
