@@ -12,7 +12,7 @@ use crate::raw;
 
 /// The largest `.dockerignore` that is read, in bytes.
 pub const MAX_RULES: u64 = 1 << 20;
-/// The maximum number of rules. Each rule is tried with each file of the context.
+/// The maximum number of rules. At worst, each rule is tried with each file of the context.
 const MAX_COUNT: usize = 10_000;
 
 /// The rules of one `.dockerignore`, or the patterns of `--exclude`.
@@ -122,9 +122,9 @@ mod tests {
         Ignore::parse(rules).unwrap().excludes(path.as_bytes())
     }
 
-    /// From the section "Dockerignore file" of the Dockerfile reference.
+    /// From the section on `.dockerignore` files of Docker's page on the build context.
     #[test]
-    fn the_examples_of_the_reference() {
+    fn the_examples_of_the_manual() {
         let rules = "# comment\n*/temp*\n*/*/temp*\ntemp?\n";
         for path in ["somedir/temporary.txt", "somedir/temp", "a/b/temporary.txt", "tempa"] {
             assert!(ignored(rules, path), "{path}");

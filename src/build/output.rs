@@ -52,7 +52,7 @@ impl Output {
         Ok(match (kind, path) {
             (Some("image"), None) if dest.is_none() => Output::Image(name),
             (Some("image"), _) => fail!("type=image has no dest; write type=docker or type=oci"),
-            // Without dest, Docker loads the image. Here each built image is a local one.
+            // Docker loads the image if there is no dest. Here that means: add the image.
             (Some("docker"), None) if dest.is_none() => Output::Image(None),
             (Some("docker"), path) => Output::Archive(ArchiveFormat::Docker, path),
             (Some("oci"), path) => Output::Archive(ArchiveFormat::Oci, path),

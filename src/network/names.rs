@@ -104,8 +104,8 @@ fn hosts(names: &Names<'_>) -> String {
 }
 
 /// Writes `leases` into the hosts files of all their containers, as section `network`. Returns the
-/// errors of files that could not be written; such a container lacks the names. The caller holds
-/// the network's lock.
+/// errors of files that could not be written; the containers of these files keep the former
+/// section. The caller holds the network's lock.
 pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Error> {
     let mut owners: Vec<&ContainerId> = leases.iter().map(|lease| &lease.owner).collect();
     order::sort(&mut owners);
@@ -118,9 +118,10 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
 }
 
 /// The lines of a network's section for the container `owner`. The other containers come first;
-/// last come the owner's addresses, IPv6 before IPv4, with its host name and its names. If another
-/// container has a name that equals the owner's host name, the name stays with the owner's address.
-/// `taken` has the names of all leases, which count more than host names.
+/// last come the owner's addresses, IPv6 before IPv4, with its host name and its names. If several
+/// containers have one name, its address is the first of these: the owner's, if it is the owner's
+/// host name; that of the lease with the name; that of another container with the host name or the
+/// short id. `taken` has the names of all leases.
 fn section(leases: &[Lease], owner: &ContainerId, taken: &HashSet<&String>) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
@@ -300,7 +301,8 @@ fn cut<'a>(text: &'a str, network: &str) -> Option<(&'a str, &'a str)> {
         let Some((count, mut after)) = count else { continue };
         let Ok(count) = count.parse::<usize>() else { continue };
         for _ in 0..count {
-            // A user may have removed lines. Stop at the first that is none of the section's.
+            // A user may have removed lines. Stop at the first line without the form of an entry. A
+            // user's own entry right after a shortened section is lost.
             match after.split_once('\n') {
                 Some((line, rest)) if is_entry(line) => after = rest,
                 _ => break,

@@ -2,9 +2,9 @@
 //! mydocker makes for the network: a VLAN (`eth0.20`), or a dummy interface if the user named no
 //! parent.
 //!
-//! The network's record is written before the link is made, and the link's alias is set in the same
-//! system call. So a kill can leave a network without its link, which is made when it is needed,
-//! but no link without a record. References: rtnetlink(7), ip-link(8).
+//! The network's record is written before the link. One system call makes the link and sets its
+//! alias, by which `remove` recognizes it. So a kill can leave a network without its link, which is
+//! made when it is needed, but no link without a record. References: rtnetlink(7), ip-link(8).
 
 use rustix::io::Errno;
 

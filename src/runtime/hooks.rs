@@ -31,7 +31,8 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 pub enum Place<'a> {
     /// On the host's files, in this directory if it is still there.
     Host(&'a Path),
-    /// Inside the container, in its `/`.
+    /// Inside the container, in the working directory of the calling process, which is the
+    /// program's.
     Container {
         /// The hook's process calls this function to confine itself as the container's program will
         /// be. It does so before it executes the hook, which is a file of the image.
@@ -126,7 +127,7 @@ fn inherited() -> Vec<CString> {
 }
 
 fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Result<()> {
-    // A timeout that the clock cannot express is no timeout.
+    // A timeout that the clock cannot express counts as no timeout.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut words = Vec::new();
     let mut open = true;
@@ -148,7 +149,8 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
         // the timeout first, and once the hook has ended, stop reading at `MAX_OUTPUT` bytes.
         if is_late && !ended {
             super::end(child.pidfd.as_fd());
-            fail!("ended after its timeout of {} s", timeout.unwrap_or_default().as_secs());
+            let seconds = timeout.unwrap_or_default().as_secs();
+            fail!("ended after its timeout of {seconds} s{}", shown(&words));
         }
         if has_words && (!ended || words.len() < MAX_OUTPUT) {
             open = read_some(output.as_fd(), &mut words);
@@ -158,9 +160,7 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
     }
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
     let status = status.context(|| "wait for it")?;
-    let words = String::from_utf8_lossy(&words);
-    let words = words.trim().replace('\n', " | ");
-    let words = if words.is_empty() { words } else { format!(": {words}") };
+    let words = shown(&words);
     match status.as_ref().map(|status| (status.exit_status(), status.terminating_signal())) {
         Some((Some(0), _)) => Ok(()),
         Some((Some(code), _)) => fail!("exit status {code}{words}"),
@@ -169,7 +169,15 @@ fn await_end(child: &Child, output: OwnedFd, timeout: Option<Duration>) -> Resul
     }
 }
 
-/// Reads the available output. Returns false at the end of the output.
+/// The output on one line, after a colon; empty without output.
+fn shown(words: &[u8]) -> String {
+    let words = String::from_utf8_lossy(words);
+    let words = words.trim().replace('\n', " | ");
+    if words.is_empty() { words } else { format!(": {words}") }
+}
+
+/// Reads up to 1024 bytes of output and keeps at most `MAX_OUTPUT` in total. Returns false at the
+/// end of the output or if the read fails.
 fn read_some(output: BorrowedFd<'_>, words: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 1024];
     match rustix::io::read(output, &mut buffer) {
@@ -219,7 +227,7 @@ mod tests {
         assert!(fails("kill -9 $$", None).contains("signal 9"));
         assert!(fails("sleep 1000", Some(0)).contains("timeout"));
         // Output that never ends holds up neither the timeout nor the end of the hook.
-        assert!(fails("exec yes", Some(1)).contains("timeout of 1 s"));
+        assert!(fails("exec yes", Some(1)).contains("timeout of 1 s: y | y"));
         run(&hook("yes & exit 0", None), host(), "{}").unwrap();
         let missing = Hook { path: "/nowhere".to_owned(), ..hook("", None) };
         let said = run(&missing, host(), "{}").unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! Walks over a tree that a container or an image made. The tree may have any depth and directories
-//! of any size; a walk takes few descriptors, does not recurse, and takes bounded memory.
+//! of any size. A walk takes few descriptors and does not recurse. The memory for names is bounded;
+//! each level of depth adds at most a few hundred bytes.
 //!
 //! [`Descent`] is the path from the top of the tree to the current directory. A descent keeps only
 //! the nearest parents open, opens the others again by `..`, and checks their device and inode.
@@ -107,7 +108,8 @@ impl Names {
         self.levels.push(Level::default());
     }
 
-    /// Leaves the directory that was entered last. Returns false if no directory is left.
+    /// Leaves the directory that was entered last. Returns false if that was the outermost
+    /// one.
     pub fn leave(&mut self) -> bool {
         if let Some(level) = self.levels.pop() {
             self.kept -= cost(&level.names);
@@ -116,7 +118,8 @@ impl Names {
     }
 
     /// Returns the next name in the directory that was entered last. `directories` are one or more
-    /// open directories whose names are merged. Each call must get the same directories.
+    /// open directories whose names are merged: the same ones in each call between `enter` and the
+    /// `leave` that belongs to it.
     pub fn next(&mut self, directories: &[BorrowedFd<'_>]) -> Result<Option<CString>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         if level.names.is_empty() && !level.complete {
@@ -173,7 +176,8 @@ fn batch(directories: &[BorrowedFd<'_>], last: &[u8]) -> Result<(Vec<Box<[u8]>>,
         }
     }
     let mut names = first.into_sorted_vec();
-    // A name occurs twice if two directories have it, or if it was renamed during the read.
+    // A name occurs twice if two directories have it, or if a file was removed and another got its
+    // name during the read.
     names.dedup();
     names.reverse();
     Ok((names, complete))
@@ -201,8 +205,8 @@ impl Links {
         }
         let at = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
         let (directory, name) = path.split_at(at);
-        // A walk visits the files of a directory one after the other, so compare with the last
-        // only.
+        // Files of a directory often follow each other, so compare with the last directory only.
+        // After a subdirectory the same directory is stored again, which is harmless.
         if self.directories.last().is_none_or(|known| **known != *directory) {
             self.bytes += directory.len() + OVERHEAD;
             self.directories.push(directory.into());

@@ -79,7 +79,7 @@ impl Registry {
         format!("{}/{name}", self.address)
     }
 
-    /// Pushes the image that skopeo names `source` as `name`.
+    /// Pushes an image under `name`. `source` names the image in skopeo's syntax, such as `oci:DIR`.
     pub fn fill(&self, source: &str, name: &str, flags: &[&str]) {
         let target = format!("docker://{}", self.name(name));
         succeeds(
@@ -199,7 +199,7 @@ pub struct Layer {
     pub url: Option<String>,
 }
 
-/// The base of all images: a static busybox as `/bin/cat`.
+/// A layer for images that run: a static busybox as `/bin/cat`.
 pub fn base() -> Layer {
     let busybox = fs::read("/bin/busybox").expect("apt-get install busybox-static");
     Layer { packing: Packing::Gzip, files: vec![("bin/cat".to_owned(), busybox)], url: None }

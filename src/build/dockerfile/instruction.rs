@@ -2,8 +2,8 @@
 //!
 //! The reference (docs.docker.com/reference/dockerfile) replaces variables in ADD, COPY, ENV,
 //! EXPOSE, LABEL, USER, VOLUME, WORKDIR and others, but not in RUN, CMD, ENTRYPOINT and SHELL. This
-//! parser leaves all variables and quotes as they are. Each error names the wrong text and what is
-//! expected. For a mistyped keyword or flag, the error suggests the nearest known word.
+//! parser leaves all variables and quotes as they are. For a mistyped keyword or flag, the error
+//! suggests the nearest known word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};
@@ -13,7 +13,8 @@ use crate::image::instruction::{healthcheck, json_words};
 use crate::suggest::nearest;
 use crate::words::{split_pairs, split_raw};
 
-/// Every keyword, and the flags that it takes.
+/// Every keyword, and its known flags. `copy` refuses ADD's `from` and `keep-git-dir` with an error
+/// that says what to do.
 const KEYWORDS: &[(&str, &[&str])] = &[
     ("ADD", &["chown", "chmod", "link", "checksum", "keep-git-dir", "exclude", "unpack", "from"]),
     ("ARG", &[]),

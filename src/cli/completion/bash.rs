@@ -138,7 +138,7 @@ fn action(source: &Source) -> String {
     match source {
         Source::Nothing => ":".to_owned(),
         Source::Files => "_mydocker_files".to_owned(),
-        // The shell completes files itself if there is no name.
+        // If no name matches, the shell completes files itself (`-o default`), so both are alike.
         Source::Names(names) | Source::NamesOrFiles(names) => offer(names),
         Source::After { marks, then, before } => format!(
             "if _mydocker_typed {}; then {}; else {}; fi",

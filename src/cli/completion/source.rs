@@ -23,7 +23,7 @@ pub enum Source {
     Nothing,
 }
 
-/// Names that are offered.
+/// A list of words: fixed words, and words that mydocker prints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Fixed words.
@@ -40,7 +40,7 @@ const STOPPED: &str = "ps -a --filter status=created --filter status=exited --fo
 const IMAGES: &str = "images --filter dangling=false --format '{{.Repository}}:{{.Tag}}'";
 const NETWORKS: &str = "network ls --format '{{.Name}}'";
 const VOLUMES: &str = "volume ls -q";
-/// A volume, before the place where it is mounted.
+/// `NAME:` of each volume, the start of `-v NAME:PATH`.
 const VOLUME_PREFIXES: &str = "volume ls --format '{{.Name}}:'";
 /// Containers whose namespace another container can join.
 const JOINED: &str = "ps --format 'container:{{.Names}}'";

@@ -2,7 +2,7 @@
 //! machine (seccomp(2)).
 //!
 //! Unknown names are skipped, as in runc, because newer kernels add system calls. The filter is
-//! stricter than libseccomp's in two points. Arguments that the kernel reads as ints are compared
+//! stricter than libseccomp's in two points. The int arguments that `is_narrow` lists are compared
 //! as ints. If one system call has rules with and without conditions, the stricter rule applies.
 
 use std::collections::HashMap;
@@ -91,8 +91,8 @@ impl Rules {
         let notifies = [default].into_iter().chain(rules.iter().map(|rule| rule.action));
         let notifies = notifies.into_iter().any(|action| action == Action::Notify);
         let mut by_name: HashMap<&str, Vec<&Rule>> = HashMap::new();
-        // Rules with the default action are dropped, as in libseccomp, so that they do not
-        // contradict other rules.
+        // Drop rules with the default action, as runc does, so that they do not contradict other
+        // rules.
         for rule in rules.iter().filter(|rule| rule.action != default) {
             for name in &rule.names {
                 by_name.entry(name).or_default().push(rule);
@@ -210,8 +210,9 @@ fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verd
     verdict
 }
 
-/// Whether the kernel reads only the low 32 bits of an argument. A program could evade a comparison
-/// of all 64 bits by setting the upper bits.
+/// Whether the argument is in a list of those of which the kernel reads only the low 32 bits. A
+/// program could evade a comparison of all 64 bits by setting the upper bits. Int arguments that
+/// are not in the list are compared as 64 bits.
 fn is_narrow(arch: Arch, name: &str, argument: u8) -> bool {
     matches!(arch, Arch::I386 | Arch::Arm)
         || matches!(
