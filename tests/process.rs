@@ -92,6 +92,17 @@ fn init_reaps_orphans_and_forwards_signals() {
 }
 
 #[test]
+fn init_sees_the_end_of_a_command_that_is_faster_than_itself() {
+    let host = Host::with_busybox();
+    let run = host.command(["run", "--rm", "--init", "bb", "sh", "-c", "exit 5"]);
+    // PID 1 closes descriptors before it waits, and the command has ended long before that.
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", "inject=close_range:delay_exit=200000"]);
+    strace.arg(run.get_program()).args(run.get_args());
+    support::run(strace, None).exits(5);
+}
+
+#[test]
 fn ulimits_are_set() {
     let host = Host::with_busybox();
     let flags = ["--ulimit", "nofile=100:200", "--ulimit", "core=0", "--ulimit", "nproc=50"];

@@ -17,6 +17,10 @@ use crate::sys::signal::Signal;
 /// Forks. The child returns and executes the command. This process stays as PID 1 and never
 /// returns. Fails if the fork, the process group or the terminal's foreground group fails.
 pub fn become_init() -> Result<()> {
+    // Block the signals before the fork. Otherwise the SIGCHLD of a short command, or a SIGTERM,
+    // could come before PID 1 receives signals. The kernel would drop it, and PID 1 would wait
+    // forever.
+    sys::signal::block(all_signals()).context(|| "block signals")?;
     match sys::clone::fork().context(|| "fork below init")? {
         sys::clone::Fork::Child => {
             // Give the command its own process group in the terminal's foreground. Otherwise Ctrl-C
@@ -24,19 +28,17 @@ pub fn become_init() -> Result<()> {
             setpgid(None, None).context(|| "start a new process group")?;
             if rustix::termios::isatty(rustix::stdio::stdin()) {
                 // The kernel stops a background process that calls tcsetpgrp(3), by SIGTTOU, unless
-                // the signal is blocked.
-                let _held = sys::signal::receive(all_signals()).context(|| "block signals")?;
+                // the signal is blocked, as it is here.
                 rustix::termios::tcsetpgrp(rustix::stdio::stdin(), getpid())
                     .context(|| "take the terminal's foreground")?;
-                sys::signal::reset_all();
             }
+            sys::signal::unblock(all_signals());
             Ok(())
         }
         sys::clone::Fork::Parent(child) => {
             // `ps` and `top` show this name. A failure changes nothing else.
             let _ = rustix::thread::set_name(c"mydocker-init");
-            // Open the signalfd after all other descriptors are closed. `receive` blocks the
-            // signals before this process waits for one.
+            // Open the signalfd after all other descriptors are closed.
             let signals =
                 sys::fds::close_all_but(&[]).and_then(|()| sys::signal::receive(all_signals()));
             match signals {
