@@ -37,6 +37,7 @@ mod image;
 mod image_name;
 mod json;
 mod meter;
+mod name;
 mod network;
 mod network_name;
 #[cfg(feature = "oci")]

@@ -1,9 +1,10 @@
-//! A client of a monitor: `run` in the foreground, `start -a` and `attach`.
+//! A client of a monitor, for `run` in the foreground, `start -a`, `attach` and the step of a
+//! build.
 //!
 //! The client connects its standard streams, signals and window size with the monitor's socket. The
 //! client never blocks on the socket while there is output to read, so client and monitor cannot
-//! wait for each other. The client does block on its own stdout. In that way a slow reader slows
-//! the program down.
+//! wait for each other. The client does block on its own stdout, so a slow reader of that stdout
+//! can slow the program down (`clients` says when).
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -27,11 +28,12 @@ pub enum End {
     Exited(u8),
     /// The user typed the detach keys, or a client without output has sent all its input.
     Detached,
-    /// This process's stdout or stderr was closed.
+    /// The reader of this process's stdout or stderr has closed its end.
     Unread,
     /// This process got a signal that it does not forward.
     Signalled(Signal),
-    /// The monitor closed the connection without a message.
+    /// The monitor closed the connection without an exit status, or sent a message that the client
+    /// does not know.
     Lost,
 }
 
@@ -58,8 +60,9 @@ pub struct Attach<'a> {
     pub output: Option<TakeOutput<'a>>,
 }
 
-/// Waits for the monitor's first message. Returns the program's PID and start time. Fails with the
-/// reason and the exit status if the container could not start, or if the monitor has ended.
+/// Waits for the monitor's first message. Returns the program's PID and start time. If the
+/// container could not start, fails with the monitor's message and exit status. Also fails if the
+/// monitor died before the start or if the socket cannot be read.
 pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
     let mut buffer = [0; 4200];
     let length = sys::packet::receive(socket.as_fd(), &mut buffer, RecvFlags::empty())
@@ -71,7 +74,8 @@ pub fn await_start(socket: &OwnedFd) -> Result<(i32, u64)> {
     }
 }
 
-/// Waits for the container's end and ignores its output. Fails if the monitor reports a failure.
+/// Waits for the container's end and ignores its output. Returns `End::Lost` if the monitor closes
+/// the connection. Fails if the monitor reports a failure or if the socket cannot be read.
 pub fn await_end(socket: &OwnedFd) -> Result<End> {
     let mut buffer = [0; 4200];
     loop {
@@ -88,15 +92,15 @@ pub fn await_end(socket: &OwnedFd) -> Result<End> {
     }
 }
 
-/// The signals that a client with a terminal reads: SIGWINCH, and the signals that could end the
-/// client while the terminal is raw.
+/// The signals that a client with a terminal reads: SIGWINCH, and the common signals that would end
+/// the client while the terminal is raw.
 pub fn signals_of_terminal() -> Vec<Signal> {
     let numbers =
         [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGWINCH].into_iter();
     numbers.filter_map(Signal::from_number).collect()
 }
 
-/// The signals that a client without a terminal forwards: nearly all.
+/// The signals that a client without a terminal forwards: all except those in `NEVER`.
 fn forwarded_signals() -> Vec<Signal> {
     const NEVER: [i32; 11] = [
         libc::SIGKILL,
@@ -115,8 +119,9 @@ fn forwarded_signals() -> Vec<Signal> {
     numbers.filter_map(Signal::from_number).collect()
 }
 
-/// Attaches this process to the container until the container ends or the user detaches. `program`
-/// is the process that gets forwarded signals, as PID and start time.
+/// Attaches this process to the container. Returns when the container ends, when the user detaches,
+/// or for another reason in [`End`]. `program` is the process that gets forwarded signals, as PID
+/// and start time.
 pub fn attach(socket: &OwnedFd, program: Option<(i32, u64)>, options: &Attach<'_>) -> Result<End> {
     let taken = if options.terminal {
         signals_of_terminal()

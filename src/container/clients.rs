@@ -1,4 +1,5 @@
-//! The clients of a monitor and their output. Each client gets all output or is disconnected.
+//! The clients of a monitor and their output. Each client that wants output gets all of it or is
+//! disconnected.
 //!
 //! The log is the buffer: a client whose socket is full gets its output from the log files until it
 //! has caught up. So only the first client, which started the container, slows the program down, as
@@ -44,10 +45,10 @@ pub struct Client {
     pub output: bool,
     /// The position in the log up to which the client has read, if it lags.
     behind: Option<Cursor>,
-    /// Output that the log could not store. The client gets this output after the output in the
-    /// log.
+    /// Output that is not in the log. The client gets this output after the output in the log.
     pending: VecDeque<(Stream, Rc<[u8]>)>,
-    /// The time of the client's last read, or the time when the client started to lag.
+    /// The last time at which the socket of the lagging client accepted a chunk, or the time when
+    /// the client started to lag.
     took: Instant,
 }
 
@@ -80,8 +81,8 @@ impl Client {
     }
 
     /// Sends a lagging client as many chunks as its socket accepts, at most `MAX_TURN`. Returns
-    /// false if the client must be disconnected because the log lacks output that the client has
-    /// not read.
+    /// false if the client must be disconnected because its unread output cannot be read from the
+    /// log.
     pub fn feed(&mut self, log: Option<&Writer>, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_TURN {
             let sent = if let (Some(cursor), Some(log)) = (&mut self.behind, log) {
@@ -161,8 +162,8 @@ impl Client {
                 return true;
             }
         } else if log.is_some() && !self.first {
-            // The disk is full and the client lags: disconnect the client, so that the program can
-            // go on.
+            // The log could not store output, for example on a full disk, and the client lags:
+            // disconnect the client, so that the program can go on.
             return false;
         }
         let copy = copy.get_or_insert_with(|| data.into());
@@ -185,8 +186,9 @@ impl Clients {
         let _ = reply.send(client.socket.as_fd(), SendFlags::DONTWAIT);
     }
 
-    /// Sends a chunk to every client that wants output. `mark` is the chunk's position in the log;
-    /// `None` if the log lacks the chunk.
+    /// Sends a chunk to every client that wants output, and disconnects each client that can no
+    /// longer get all output. `mark` is the chunk's position in the log; `None` if the log lacks
+    /// the chunk.
     pub fn send_output(
         &mut self,
         stream: Stream,
@@ -226,6 +228,7 @@ impl Clients {
     }
 
     /// Opens the log files that the clients have not read yet, so that the files can be removed.
+    /// Disconnects a client if one of its files cannot be opened.
     pub fn open_unread(&mut self, log: &Writer) {
         self.list.retain_mut(|client| match &mut client.behind {
             Some(cursor) => cursor.open_unread(log).is_ok(),
@@ -233,8 +236,9 @@ impl Clients {
         });
     }
 
-    /// Sends each client as much output as its socket accepts. Sends the exit status to each client
-    /// that has read all output, and removes the client.
+    /// Sends each client more output, as [`Client::feed`] does. If a client has got all output,
+    /// sends it the exit status and removes it. Also removes a client that has closed its
+    /// connection.
     pub fn send_exit(&mut self, log: Option<&Writer>, code: u8, buffer: &mut [u8]) {
         self.list.retain_mut(|client| {
             let alive = client.feed(log, buffer);
@@ -247,7 +251,7 @@ impl Clients {
     }
 
     /// Sends each client the rest of the output and the exit status. Returns when every client has
-    /// read all or has closed its connection.
+    /// got all, has closed its connection or was disconnected.
     pub fn finish(mut self, log: Option<&Writer>, code: u8) {
         let mut buffer = vec![0; MAX_PACKET];
         while !self.list.is_empty() {

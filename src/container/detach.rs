@@ -18,7 +18,8 @@ impl Detector {
     }
 
     /// Appends to `out` the bytes of `typed` that belong to the program. Returns true if the
-    /// sequence is complete. Keeps bytes at the end that start the sequence for the next call.
+    /// sequence is complete. If `typed` ends with the start of the sequence, keeps these bytes for
+    /// the next call.
     pub fn pass(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
         for &byte in typed {
             if self.keys.is_empty() {

@@ -1,6 +1,6 @@
-//! Creates the events of a container for `events`, with Docker's attributes: the image, name and
-//! labels. Also creates the events of the container's networks and volumes at its start and end.
-//! The monitor and the commands append the events to the journal (`store::journal`).
+//! Creates the events of a container for the command `events`, with Docker's attributes: the image,
+//! name and labels. Also creates the events of its networks and volumes. The monitor and the
+//! commands append the events to the journal (`store::journal`).
 
 use super::record::{MountRecord, Record};
 use crate::container_id::ContainerId;

@@ -1,5 +1,5 @@
-//! The paths of one container's files below the state root and the run root, and the two locks
-//! among them.
+//! The paths of one container's files below the state root and the run root, and the container's
+//! two locks.
 //!
 //! docs/architecture.md lists the content of each file. A path is only computed, so the file may be
 //! missing.
@@ -12,12 +12,12 @@ use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
 use crate::store::{self, Lock, LockMode, Roots};
 
-/// The name of the state in the run directory.
+/// The name of the state's file in the run directory.
 pub const STATE: &str = "state.json";
-/// The name in the run directory of the mark that the container is paused.
+/// The name of the mark in the run directory that the container is paused.
 pub const PAUSED: &str = "paused";
-/// The name of the file in the run root that exists since the first `pause`. Before that, `ps` does
-/// not look for `paused`.
+/// The name of the file in the run root that exists since the first `pause` of any container.
+/// Without the file, `ps` does not look for `paused`.
 pub const PAUSES: &str = ".pauses";
 
 /// The paths of one container's files.

@@ -41,7 +41,7 @@ impl HealthStatus {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Health {
     pub status: HealthStatus,
-    /// The number of failed probes since the last success, without those that `note` does not count.
+    /// The number of failed probes since the last success. `note` says which failures do not count.
     pub failing_streak: u32,
     /// The last results, oldest first.
     pub log: Vec<ProbeResult>,

@@ -17,8 +17,8 @@ use crate::error::{Context, Result, fail};
 use crate::port::{Protocol, socket_name};
 use crate::sys::{self, packet};
 
-/// The limit for the monitor's answer, in seconds. A monitor never blocks for long, so this is more
-/// than enough.
+/// The limit for the monitor's answer, in seconds. A monitor answers much faster, unless the host
+/// is overloaded.
 const MAX_WAIT: i64 = 10;
 
 /// A name that no socket has, for a request that changes nothing.
@@ -28,8 +28,8 @@ const NO_NAME: &str = "-";
 pub struct MonitorPorts(OwnedFd);
 
 impl MonitorPorts {
-    /// Connects to the monitor of a running container. Fails if the monitor is of an older version,
-    /// which cannot change ports, or has no socket.
+    /// Connects to the monitor of a running container. Fails if the monitor has no socket, does not
+    /// answer in time, or is of an older version, which cannot change ports.
     pub fn of(files: &Files) -> Result<MonitorPorts> {
         match dial(&files.run, false)?.map(MonitorPorts) {
             Some(ports) => ports.release(NO_NAME).map(|()| ports),

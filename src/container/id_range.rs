@@ -2,10 +2,11 @@
 //! range has a symbolic link `ids/<first UID>` to the first digits of the container's ID.
 //!
 //! Creating the link is the assignment, so no range is assigned twice. The link exists as long as
-//! the container. A stale link of a killed command is removed when no range is free, or by
-//! `system check`. The ranges come from the entries of a user `mydocker` in /etc/subuid and
-//! /etc/subgid (subuid(5)), otherwise from IDs that neither useradd(8) nor systemd assigns. A range
-//! of another user is never taken. The search starts at random, so engines with different state
+//! the container. A stale link of a killed command is removed when no range is free, or by `system
+//! check`. The ranges come from an entry of the user `mydocker` in each of /etc/subuid and
+//! /etc/subgid (subuid(5)). If one of the two entries is missing or too small, the ranges come from
+//! IDs that neither useradd(8) nor systemd assigns by default. A range of another user in these
+//! files is never taken. The search starts at a random range, so engines with different state
 //! directories rarely collide.
 
 use std::collections::HashSet;
@@ -22,7 +23,8 @@ use crate::store::{self, Roots};
 
 /// The number of IDs in a range. The images of distributions use IDs up to 65534 (`nobody`).
 const SIZE: u32 = 1 << 16;
-/// The number of digits of the container's ID in a link. A target this short takes no disk block.
+/// The number of digits of the container's ID in a link. ext4 stores a target of less than 60 bytes
+/// in the inode, so the link takes no disk block.
 const KEPT_DIGITS: usize = 32;
 /// The user whose entries in /etc/subuid and /etc/subgid are for mydocker.
 const USER: &str = "mydocker";
@@ -47,7 +49,7 @@ impl Range {
 struct Pool {
     uids: Range,
     gids: Range,
-    /// The user IDs of other users, and `others_gids` likewise.
+    /// The user IDs of other users in /etc/subuid, and `others_gids` likewise for /etc/subgid.
     others_uids: Vec<Range>,
     others_gids: Vec<Range>,
 }
@@ -78,7 +80,7 @@ impl Pool {
         self.uids.count.min(self.gids.count) / SIZE
     }
 
-    /// The range with this number; `None` if it belongs to another user.
+    /// The range with this number; `None` if it overlaps a range of another user.
     fn nth(&self, number: u32) -> Option<IdMap> {
         let (uid, gid) = (self.uids.first + number * SIZE, self.gids.first + number * SIZE);
         let is_others = |first, others: &[Range]| {
@@ -89,7 +91,8 @@ impl Pool {
     }
 }
 
-/// The lines `user:first:count` of a file. Skips other lines. A missing file has no lines.
+/// The lines `user:first:count` of a file. Skips other lines. A file that cannot be read has no
+/// lines.
 fn entries(path: &Path) -> Vec<(String, Range)> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let entry = |line: &str| {
@@ -173,8 +176,8 @@ pub fn stale_leases(roots: &Roots) -> Result<Vec<PathBuf>> {
     Ok(leases.into_iter().filter(is_stale).collect())
 }
 
-/// Checks a range that the user chose. Fails if the range is empty, goes beyond the last ID,
-/// contains the host's root, or overlaps the ranges that `lease` assigns.
+/// Checks a range that the user chose. Fails if the range is empty, goes beyond the last ID, starts
+/// at ID 0 (the host's root), or overlaps the ranges that `lease` assigns.
 pub fn check_given(ids: &IdMap) -> Result<()> {
     let IdMap { uid, gid, size } = *ids;
     let text = format!("--userns {uid}:{gid}:{size}");
@@ -184,7 +187,7 @@ pub fn check_given(ids: &IdMap) -> Result<()> {
              starts at 1 or above"
         );
     }
-    // The last ID, u32::MAX, must stay outside: the kernel reads -1 as "unchanged".
+    // The last ID, u32::MAX, must stay outside: the kernel reads it as -1, which means "unchanged".
     if size == 0 || [uid, gid].iter().any(|first| first.checked_add(size).is_none()) {
         fail!("{text}: IDs go from 1 to {}, and SIZE is at least 1", u32::MAX - 1);
     }

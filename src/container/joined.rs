@@ -17,7 +17,8 @@ use crate::runtime::spec::{Namespace, Namespaces};
 use crate::store::{self, Roots};
 
 /// The namespaces of the container of `record`, including those of other containers. Fails if
-/// another container whose namespace is joined does not run.
+/// another container whose namespace is joined does not run or was removed, or if its IPC namespace
+/// is private.
 pub fn namespaces(roots: &Roots, record: &Record) -> Result<Namespaces> {
     let pid = namespace(roots, "PID", &record.namespaces.pid)?;
     let ipc = ipc_namespace(roots, &record.namespaces.ipc)?;
@@ -69,7 +70,7 @@ fn ipc_namespace(roots: &Roots, mode: &NamespaceMode<ContainerId>) -> Result<Nam
 }
 
 /// The namespace of the container `id`, by its first process, and the container's record. Fails if
-/// that container is not running.
+/// that container was removed or is not running.
 fn of_container(roots: &Roots, kind: &str, id: &ContainerId) -> Result<(Namespace, Record)> {
     let files = Files::new(roots, id);
     if !files.dir.exists() {

@@ -120,7 +120,7 @@ impl<C> NetworkMode<C> {
     }
 
     /// Whether the namespace belongs to the host or to another container. Such a container cannot
-    /// have networks, ports or names of its own.
+    /// have networks, published ports or network aliases of its own.
     pub fn is_shared(&self) -> bool {
         matches!(self, NetworkMode::Host | NetworkMode::Container(_))
     }

@@ -2,12 +2,12 @@
 //! program.
 //!
 //! The monitor is a fork of the command that started the container, with one thread, in its own
-//! session and in a cgroup of all monitors. The monitor holds the container's lock, the program's
-//! output pipes or terminal's master, and the attach socket, and sleeps in one poll(2). Output goes
-//! to the log and to every client (`clients`). When the program ends, the monitor kills the
-//! remaining processes. Then the monitor restarts the program if the policy says so. Otherwise the
-//! monitor records the outcome, sends the exit status to the clients and exits. The probes of a
-//! health check run in processes of their own (`probes`).
+//! session and, if possible, in a cgroup of all monitors. The monitor holds the container's lock,
+//! the program's output pipes or terminal's master, and the attach socket, and sleeps in one
+//! poll(2). Output goes to the log and to each client that wants it (`clients`). When the program
+//! ends, the monitor kills the remaining processes. Then the monitor restarts the program if the
+//! policy says so. Otherwise the monitor records the outcome, sends the exit status to the clients
+//! and exits. The probes of a health check run in processes of their own (`probes`).
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -73,7 +73,8 @@ pub struct Watch<'a> {
     /// Whether the first client wants the program's output.
     pub attached: bool,
     pub hooks: &'a mut dyn Hooks,
-    /// Makes the first process of a record's container, for its health check.
+    /// Makes the settings of the container's first process, which the probes of the health check
+    /// share.
     pub process: fn(&Record) -> Result<Process>,
     /// Makes the `Spec` of a record that has changed, for a restart by the policy.
     pub renew: &'a dyn Fn(&Record) -> Result<Spec>,
@@ -215,7 +216,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
                 break 'life wiped(outcome);
             }
             life.restarts += 1;
-            // Wait for a command that reads the files of a stopped container: it holds this lock.
+            // Wait for a command that reads the files of a stopped container: such a command holds
+            // this lock.
             let change = Files::new(roots, &record.id).lock_changes();
             // An `update` may have happened during the wait. While this monitor holds the lock,
             // none can happen.
@@ -279,7 +281,7 @@ fn wiped(outcome: Outcome) -> Outcome {
     Outcome { error: error.to_owned(), ..outcome }
 }
 
-/// Starts a new session, and releases the caller's terminal, pipes, locks and signals.
+/// Starts a new session, closes all descriptors except `keep`, and blocks all signals.
 fn detach_from_caller(keep: &[BorrowedFd<'_>]) -> Result<()> {
     setsid()
         .traced("setsid", || "leave the caller's session and terminal".to_owned())
@@ -391,8 +393,8 @@ impl Life<'_> {
             Ok(())
         };
         let copies = runtime::copies::make(spec)?;
-        // Make the link before the network is set up, because the hooks write to these copies of
-        // the hosts and resolv.conf files.
+        // Offer the copies of the hosts and resolv.conf files before the network is set up, because
+        // the hooks write to these copies.
         if let Some(copies) = &copies {
             offer_copies(&self.roots.hosts_files(&self.record.id), copies)?;
         }
@@ -752,14 +754,15 @@ impl<'a> Monitor<'a> {
     }
 
     /// Serves the clients until `deadline`, or until `is_cancelled` returns true. Calls
-    /// `is_cancelled` after each turn, at least every `LOOK`.
+    /// `is_cancelled` before each turn, at least every `LOOK`.
     fn pause(&mut self, deadline: Instant, is_cancelled: &dyn Fn() -> bool) {
         while !is_cancelled() && Instant::now() < deadline {
             self.turn(None, Some(deadline.min(Instant::now() + LOOK)));
         }
     }
 
-    /// Waits for an event and handles it. Returns true if the program has ended.
+    /// Waits for an event, at most until `deadline`, and handles it. Returns true if the program
+    /// has ended.
     fn turn(&mut self, mut program: Option<&mut Program>, deadline: Option<Instant>) -> bool {
         let hold = match self.clients.hold(self.log.as_ref()) {
             Hold::Until(until) => Some(until),
@@ -811,7 +814,7 @@ impl<'a> Monitor<'a> {
         ready.ended
     }
 
-    /// Waits in poll(2) for an event; `None` after `timeout`.
+    /// Waits in poll(2) for an event; `None` after `timeout` or an error such as EINTR.
     fn wait(
         &self,
         program: Option<&Program>,
@@ -876,7 +879,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// Whether the monitor reads from a client. If the program does not read its input, the monitor
-    /// leaves the client's input in the socket.
+    /// leaves the messages of a greeted client in the socket.
     fn listens_to(&self, client: &Client) -> bool {
         self.typed.is_empty() || !client.greeted
     }
@@ -910,9 +913,9 @@ impl<'a> Monitor<'a> {
         self.clients.send_output(stream, data, self.log.as_ref(), mark);
     }
 
-    /// Handles one message of a client. Returns false if the client must be removed: it has closed
-    /// its connection, has sent a message that is malformed or comes before `Hello`, or can no
-    /// longer get all output.
+    /// Sends a lagging client more output and handles one message of the client. Returns false if
+    /// the client must be removed: it has closed its connection, has sent a message that is
+    /// malformed or comes before `Hello`, does not accept a reply, or can no longer get all output.
     fn serve_client(&mut self, at: usize, program: Option<&mut Program>) -> bool {
         let listens = self.listens_to(&self.clients.list[at]);
         let client = &mut self.clients.list[at];
@@ -993,7 +996,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Reads the rest of the output from the pipes, after every process that could write has ended.
+    /// Reads the rest of the output from the pipes, after the program's processes have been killed.
     fn drain(&mut self, program: &mut Program) {
         self.typed.clear();
         self.buffer.resize(MAX_PACKET, 0);

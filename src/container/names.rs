@@ -122,7 +122,7 @@ pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     Ok(())
 }
 
-/// Returns a free name such as `quiet_heron`, without reserving it.
+/// Returns a name such as `quiet_heron` that is most likely free, without reserving it.
 pub fn invent(roots: &Roots) -> Result<String> {
     const FIRST: [&str; 32] = [
         "able", "bold", "brave", "bright", "calm", "clever", "deft", "eager", "fair", "gentle",
@@ -204,13 +204,9 @@ pub fn find(roots: &Roots, text: &str) -> Result<Match> {
     })
 }
 
-/// Whether a name has the syntax `[a-zA-Z0-9][a-zA-Z0-9_.-]*` and at most 128 bytes. Unlike Docker,
-/// accepts a name of one character.
+/// Whether `name` can be the name of a container.
 pub fn is_valid(name: &str) -> bool {
-    const MAX: usize = 128;
-    name.len() <= MAX
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    crate::name::is_valid(name, 128)
 }
 
 #[cfg(test)]

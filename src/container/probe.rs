@@ -41,8 +41,8 @@ pub struct Probed<'a> {
     pub roots: &'a Roots,
     pub record: &'a Record,
     pub state: &'a State,
-    /// Makes the container's first process without a terminal. The command gets its user, variables
-    /// and limits.
+    /// Makes the settings of the container's first process, without a terminal. The probe's command
+    /// gets the same user, variables and limits.
     pub process: fn(&Record) -> Result<Process>,
 }
 
@@ -82,7 +82,7 @@ pub fn prober(probed: &Probed<'_>, started: Instant) -> Result<Option<HealthStat
 }
 
 /// Runs the command and returns its exit status and output. Returns -1 if the command exceeds its
-/// timeout or the go-between is killed.
+/// timeout, or if the helper process of `exec` (the go-between, `runtime::exec`) is killed.
 fn probe(probed: &Probed<'_>, health: &HealthRecord) -> Result<(i32, String)> {
     let (check, shell) = (&health.check, health.shell.as_deref().unwrap_or_default());
     let (record, state) = (probed.record, probed.state);

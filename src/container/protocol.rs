@@ -186,7 +186,8 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Creates the socket to which clients connect. Fails with the errors of bind(2).
+/// Creates the socket to which clients connect. Fails if `run` is missing, or with the errors of
+/// bind(2).
 pub fn serve(run: &Path) -> Result<OwnedFd> {
     let make = || -> Result<OwnedFd, Errno> {
         let directory = open_directory(run)?;
@@ -200,7 +201,7 @@ pub fn serve(run: &Path) -> Result<OwnedFd> {
 }
 
 /// Connects to a running container's monitor and sends `Hello`; `None` if the container has no
-/// monitor. Fails if the monitor is busy.
+/// monitor. Fails if the monitor is busy or the connection fails for another reason.
 pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
     let make = || -> Result<OwnedFd, Errno> {
         let directory = open_directory(run)?;

@@ -15,8 +15,8 @@ use crate::error::{Context, Result, fail};
 use crate::store::{self, Durability};
 use crate::sys::quota;
 
-/// The smallest number of a container's project. Administrators choose smaller numbers, from 1, in
-/// /etc/projid.
+/// The smallest number of a container's project. Administrators usually choose smaller numbers,
+/// from 1, in /etc/projid.
 const LEAST: u32 = 1 << 20;
 
 /// Limits what is written to the empty upper and work directories of container `id` to `bytes`.
@@ -25,8 +25,8 @@ pub fn limit(files: &Files, id: &ContainerId, bytes: u64) -> Result<()> {
     let (directory, scratch) = (directory.as_fd(), files.quota_device());
     match quota::is_enforced(directory, &scratch) {
         Ok(true) => {}
-        // Each file system without such quotas returns another error, and no error says more than
-        // this one.
+        // File systems without project quotas return different errors, and none of these says more
+        // than this message.
         Ok(false) | Err(_) => fail!(
             "the file system of {} enforces no limits of projects: mount XFS with -o prjquota, or \
              ext4 with the features project and quota and -o prjquota; or keep the data on a volume \

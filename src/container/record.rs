@@ -136,8 +136,8 @@ stored_flat! {
 }
 
 stored_flat! {
-    /// The streams to which `run` attaches: those of `-a`, or none with `-d`. A record keeps them
-    /// for `inspect`.
+    /// The streams to which `run` attaches: none with `-d`, otherwise those of `-a`. Without `-a`
+    /// these are stdout, stderr and, with `-i`, stdin. A record keeps them for `inspect`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Attached {
         pub stdin: bool as "attach_stdin" => optional,
@@ -321,8 +321,8 @@ stored_flat! {
 }
 
 stored_flat! {
-    /// The part of a mount's source that the container sees, and the mounts at and below the
-    /// source. The options and the record share this group.
+    /// The part of a mount's source that the container sees, and how the mounts at and below the
+    /// source propagate. The options and the record share this group.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct MountAccess {
         pub propagation: Propagation => optional,

@@ -29,8 +29,8 @@ pub struct Streams {
     pub stderr: Option<OwnedFd>,
 }
 
-/// Relays until the process has ended and its output is read, or until the user detaches. Fails if
-/// the terminal or a stream cannot be set up or read.
+/// Relays until the process has ended, until the user detaches, or until another [`End`]. Fails if
+/// the terminal cannot be set up, or if a stream cannot be read or written.
 pub fn run(child: &Child, streams: Streams, terminal: bool, detach_keys: &[u8]) -> Result<End> {
     let taken = if terminal { signals_of_terminal() } else { Vec::new() };
     let signals = sys::signal::receive(taken).context(|| "receive signals")?;
@@ -194,8 +194,9 @@ impl Relay<'_> {
         }
     }
 
-    /// Detaches the user while the process goes on. A child of this process stays and reads the
-    /// process's output, because a closed terminal would end the process.
+    /// Detaches the user while the process in the container goes on. A fork of this process stays
+    /// and reads the output, because closing the terminal's master would hang up the process in the
+    /// container.
     fn leave_drained(&self) -> Result<()> {
         if let Fork::Child = sys::clone::fork().context(|| "leave the process running")? {
             let mut keep: Vec<BorrowedFd<'_>> =

@@ -30,8 +30,8 @@ pub enum RestartMode {
 }
 
 impl RestartPolicy {
-    /// Parses `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:N`. Fails for any other
-    /// text.
+    /// Parses `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:N`. An empty text means
+    /// `no`. Fails for any other text.
     pub fn parse(text: &str) -> Result<RestartPolicy> {
         let policy = |mode, max_retries| Ok(RestartPolicy { mode, max_retries });
         let retries = text.strip_prefix("on-failure:").map(str::parse);

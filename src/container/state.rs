@@ -184,7 +184,8 @@ struct Brief {
 /// because this reads no record and, if no container was paused, only one file of the run
 /// directory. `may_be_paused` is whether the run root has the file [`PAUSES`].
 pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result<Option<Present>> {
-    // The lock on state.json shows that the monitor lives, so its lock file need not be opened.
+    // The lock on state.json shows that the monitor lives, so the monitor's lock file need not be
+    // opened.
     let brief: Option<Brief> = run.read_locked_json(&format!("{id}/{STATE}"))?;
     let Some(Brief { pid, start_time, started }) = brief.filter(|brief| brief.pid != 0) else {
         return Ok(None);
@@ -194,8 +195,9 @@ pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result
     Ok(Some(Present { pid, started, paused }))
 }
 
-/// Reads the state once. `None` if the container has started or was cleaned up during the read.
-/// `again` says that this is not the first read.
+/// Reads the state once. `None` if the state may have changed during the read, or if this call has
+/// cleaned up after a killed monitor; the caller then reads again. `again` says that this is not
+/// the first read.
 fn read_once(
     roots: &Roots,
     files: &Files,
@@ -403,8 +405,8 @@ pub fn is_watched(files: &Files) -> Result<bool> {
     Lock::is_held(&files.monitor_lock())
 }
 
-/// Whether the container of `record` has a monitor. Its files, addresses and processes are then in
-/// use.
+/// Whether the container has a monitor, or a command creates or starts it. Its files, addresses and
+/// processes are then in use.
 pub fn lives(roots: &Roots, record: &Record) -> Result<bool> {
     let files = Files::new(roots, &record.id);
     match Lock::find_holder(&files.monitor_lock())? {
@@ -472,8 +474,8 @@ pub fn monitor_goes_by(
         if std::time::Instant::now() >= deadline {
             return Ok(false);
         }
-        // Each pause is an eighth of the time waited so far, so the wait is at most an eighth too
-        // long.
+        // Each pause is an eighth of the time waited so far, but at least 0.2 ms and at most 20 ms.
+        // So the wait is hardly longer than an eighth of the necessary time.
         let pause = started.elapsed() / 8;
         std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
     }

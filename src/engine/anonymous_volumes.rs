@@ -1,8 +1,9 @@
 //! Removes the anonymous volumes of a container, as `--rm` and `rm -v` do.
 //!
-//! Another container can use such a volume by `--volumes-from` and then keeps it. No count of users
-//! is stored, since a crash could make it wrong. Instead, the removal of a container with an
-//! anonymous volume searches the records of all other containers for that volume.
+//! Another container can have such a volume too, for example by `--volumes-from`. The volume then
+//! stays. No count of users is stored, because a crash could make the count wrong. Instead, the
+//! removal of a container with an anonymous volume searches the records of all other containers for
+//! that volume.
 
 use crate::container::files::Files;
 use crate::container::record::{Record, all_ids};

@@ -25,8 +25,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Attaches this terminal to a running container. Returns the container's exit status, or 0
-    /// after a detach. Fails if the container does not run or is paused.
+    /// Attaches this terminal to a running container. Returns the container's exit status, 0 after
+    /// a detach, or 128 + n if signal n has ended this client. Fails if the container does not run
+    /// or is paused.
     pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         let (record, state) = self.running(name)?;
         self.refuse_paused(&record, &state)?;

@@ -2,9 +2,9 @@
 //! shutdown.
 //!
 //! `boot` restores the networks and starts containers by their restart policy; a second call
-//! changes nothing. Containers of compose projects start in the order of their dependencies. `halt`
-//! stops all containers in parallel within one timeout. There is no daemon, so without the call of
-//! `boot` no container starts with the host.
+//! directly after the first changes nothing. Containers of compose projects start in the order of
+//! their dependencies. `halt` stops all containers in parallel within one timeout. There is no
+//! daemon, so without the call of `boot` no container starts with the host.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -24,7 +24,8 @@ use crate::sys::signal::Signal;
 
 impl Engine {
     /// Restores the networks, and starts every stopped container whose restart policy requires it.
-    /// Returns the name and the result of each start. A failed start does not prevent the others.
+    /// Returns the name and the result of each start, and the error of the networks if there is
+    /// one. A failed start does not prevent the others.
     pub fn boot(&self) -> Result<Vec<(String, Result<()>)>> {
         let mut waiting: Vec<Record> = self.records()?;
         waiting.retain(|record| match self.present_condition(record) {

@@ -1,10 +1,10 @@
 //! `commit`: makes an image from a container's changes, or writes the whole root as a tar
 //! (`--output`).
 //!
-//! The changes are overlayfs's upper directory, which becomes one layer. A running container is
-//! frozen while it is read (`--pause`). A child process thaws the container even if this process is
-//! killed. The image's config is the config with which the container was created, changed by
-//! `--change`.
+//! The changes are overlayfs's upper directory, which becomes one layer. For a container on a
+//! directory (`--rootfs`), the layer is the whole directory. A running container is frozen while it
+//! is read (`--pause`). A child process thaws the container even if this process is killed. The
+//! image's config is the config with which the container was created, changed by `--change`.
 
 use std::os::fd::{AsFd, OwnedFd};
 

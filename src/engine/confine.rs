@@ -80,9 +80,10 @@ fn read_profile(path: &Path) -> Result<String> {
 
 const ALL: &str = "ALL";
 
-/// Returns the capabilities of a container as a bit set, by Docker's rules. `--cap-add ALL` gives
-/// all except the dropped ones. `--cap-drop ALL` leaves only the added ones. Otherwise the
-/// container gets the default set without the dropped and with the added ones.
+/// Returns the capabilities of a container as a bit set, by Docker's rules. A privileged container
+/// has all. `--cap-add ALL` gives all except the dropped ones. `--cap-drop ALL` leaves only the
+/// added ones. Otherwise the container gets the default set without the dropped and with the added
+/// ones.
 pub(super) fn capabilities(record: &Record) -> u64 {
     let all = capabilities::all();
     if record.privileged {

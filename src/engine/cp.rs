@@ -43,9 +43,9 @@ impl Engine {
     /// SRC is a directory   DEST is the copy   refused     the copy goes into it
     /// SRC/.                DEST is the copy   refused     the contents of SRC go into it
     /// ```
-    /// A path that ends with a slash must be a directory, and the parent of DEST must exist. If SRC
-    /// is a link, the link itself is copied unless `-L` is given. If DEST is a link, it is
-    /// followed.
+    /// If a path ends with a slash, it must be a directory, or a missing DEST for a directory SRC.
+    /// The parent of DEST must exist. If SRC is a link, the link itself is copied unless `-L` is
+    /// given or SRC ends with a slash. If DEST is a link, it is followed.
     pub fn cp(&self, options: &CopyOptions) -> Result<()> {
         let container = match (&options.from, &options.to) {
             (Place::Container { .. }, Place::Container { .. }) => {
@@ -161,7 +161,7 @@ impl Source {
             fail!("not a directory: {path}");
         }
         let name = typed.path.rsplit('/').next().unwrap_or_default().to_owned();
-        // Paths that end in `/`, `.` or `..` have no name for the copy.
+        // The paths `/` and `.`, and paths that end in `..`, have no name for the copy.
         let nameless = matches!(name.as_str(), "" | "." | "..");
         let name = raw::decode(&name).into_owned();
         Ok(Source { handle, is_directory, contents: typed.contents || nameless, name })

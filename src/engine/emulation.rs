@@ -11,7 +11,8 @@ use std::path::Path;
 use crate::image::platform::{Platform, Wanted};
 
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
-/// The bytes at the start of a program that a registration's magic number is compared with.
+/// The number of bytes at the start of a program with which a registration's magic number is
+/// compared.
 const HEADER: usize = 20;
 
 /// Reports whether programs of `platform` run on this machine, natively or by an emulator.

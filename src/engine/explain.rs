@@ -185,7 +185,8 @@ impl Engine {
         Record::read(&self.roots, id).map_or_else(|_| short(id).to_owned(), |record| record.name)
     }
 
-    /// Returns the layers of the overlay from the top down, each with the instruction that made it.
+    /// Returns the parts of the root: the directory of `--rootfs`, or the layers of the overlay
+    /// from the top down. If the image exists, each layer has the instruction that made it.
     fn root_file_system(&self, record: &Record) -> Result<Fact> {
         if let Some(directory) = &record.rootfs {
             return Ok(group("root", directory, vec![]));
@@ -358,7 +359,8 @@ impl Engine {
     }
 }
 
-/// Returns the hardware address of an interface, and the host's end of its veth pair.
+/// Returns the hardware address of an interface and, if it is one end of a veth pair, the host's
+/// end.
 fn mac_and_link(endpoint: &Endpoint) -> Vec<Fact> {
     let mac = endpoint.mac.map_or_else(|| "its parent's".to_owned(), |mac| mac.to_string());
     let link = Some(&endpoint.link).filter(|_| !endpoint.is_direct());

@@ -14,12 +14,12 @@ use crate::container::record::Record;
 use crate::error::{Context, Result};
 use crate::runtime::spec::{Mount, MountSource, SystemPaths};
 
-/// The group ID of `tty`, which nearly every image has.
+/// The ID of the group `tty` in nearly every image.
 const TTY: u32 = 5;
 
 /// The most pseudo-terminals that one container may have open. The kernel has one limit for the
-/// whole host (/proc/sys/kernel/pty/max, 4096), so without a limit of its own one container could
-/// take all of them.
+/// whole host (/proc/sys/kernel/pty/max, 4096 by default), so without a limit of its own one
+/// container could take all of them.
 const MAX_TERMINALS: u32 = 256;
 
 /// Masked paths, which show the host's state or change the host.

@@ -32,7 +32,7 @@ pub(super) struct HostResources<'a> {
     /// True if `set_up` was called for a container with networks since the last successful
     /// `take_down`.
     is_up: bool,
-    /// Open until `take_down`; see `attachment::Connected`.
+    /// The container's network namespace. Open until `take_down`; see `attachment::Connected`.
     namespace: Option<OwnedFd>,
 }
 
@@ -62,8 +62,8 @@ pub(super) fn take_down(roots: &Roots, id: &ContainerId) -> Result<Networks> {
 
 impl Hooks for HostResources<'_> {
     fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)> {
-        // After a restart by the restart policy, read the record again: the container may have been
-        // renamed or connected in between.
+        // At a restart by the restart policy, read the record again: the container may have been
+        // renamed or connected to networks since its last start.
         let present = if std::mem::replace(&mut self.has_begun, true) {
             Some(Record::read(self.roots, &self.record.id)?)
         } else {

@@ -20,7 +20,7 @@ use crate::runtime::{label, user_namespace};
 use crate::store::file_system;
 use crate::sys::schedule;
 
-/// The largest os-release(5) that is read, in bytes.
+/// The largest file os-release(5) that is used, in bytes.
 const MAX_OS_RELEASE: usize = 64 << 10;
 
 impl Engine {
@@ -93,7 +93,7 @@ impl Engine {
     }
 }
 
-/// Returns the text of os-release(5), or an empty text if the host has none.
+/// Returns the text of os-release(5), or an empty text if the host has none or only a larger one.
 fn os_release() -> String {
     let read = |path| fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_OS_RELEASE);
     let bytes = read("/etc/os-release").or_else(|| read("/usr/lib/os-release"));

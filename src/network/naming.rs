@@ -15,9 +15,7 @@ pub const BRIDGE_PREFIX: &str = "mydocker";
 
 /// Whether `name` can be the name of a network. Such a name is also a valid file name.
 pub fn is_valid(name: &str) -> bool {
-    name.len() <= 128
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    crate::name::is_valid(name, 128)
 }
 
 /// The directory of a network's files. The default network's directory is named `mydocker0`.

@@ -47,13 +47,9 @@ pub fn data(roots: &Roots, name: &str) -> PathBuf {
     roots.volumes().join(name).join("_data")
 }
 
-/// Whether `name` can be a volume's name, which becomes one file name. Unlike Docker, accepts a
-/// name of one character.
+/// Whether `name` can be the name of a volume.
 pub fn is_valid_name(name: &str) -> bool {
-    const MAX: usize = 255;
-    name.len() <= MAX
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    crate::name::is_valid(name, 255)
 }
 
 /// Returns the existing volume with the name of `wanted`. Fails on a bad name or option, and if

@@ -1,12 +1,12 @@
 //! Sends a container's lines to syslog or to the journal (`--log-driver syslog|journald`), in
-//! addition to the log file that `logs` reads.
+//! addition to the log file that the command `logs` reads.
 //!
 //! A line of at most `MAX_LINE` bytes is one datagram. The format for syslog is
-//! `<PRIORITY>TAG[PID]: LINE` as in syslog(3), but without the time, or RFC 5424. The format for
-//! the journal is the journal's native protocol (systemd.journal-fields(7)). If the daemon was
-//! restarted, the next line connects again. A daemon that does not read delays the program by at
-//! most `PATIENCE` for each line, and not at all with `mode=non-blocking`. Such a line is then only
-//! in the log file.
+//! `<PRIORITY>TAG[PID]: LINE`, which is that of syslog(3) without the time, or the format of RFC
+//! 5424. The format for the journal is its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL). If
+//! the daemon was restarted, the next line connects again. A daemon that does not read delays the
+//! program by at most `PATIENCE` for each line, and not at all with `mode=non-blocking`. A line
+//! that the daemon has not accepted by then is only in the log file.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -39,7 +39,7 @@ const INFORMATION: u8 = 6;
 pub struct Destination {
     pub address: Address,
     pub frame: Frame,
-    /// Whether a line is dropped that the daemon does not accept at once (`mode=non-blocking`).
+    /// Whether to drop a line if the daemon does not accept it at once (`mode=non-blocking`).
     pub non_blocking: bool,
 }
 

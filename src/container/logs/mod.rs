@@ -97,8 +97,8 @@ impl Chunks {
         self.reader.rewind()
     }
 
-    /// The next complete chunk; `None` at the present end of the file. Fails with `InvalidData` if
-    /// the chunk is damaged. Each later call fails too.
+    /// The next complete chunk; `None` at the present end of the file or after `left` bytes. Fails
+    /// with `InvalidData` if the chunk's header is damaged. Each later call fails too.
     fn next(&mut self) -> std::io::Result<Option<Chunk<'_>>> {
         if !self.fill(HEADER)? {
             return Ok(None);

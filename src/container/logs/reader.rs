@@ -3,7 +3,7 @@
 //!
 //! The writer may rotate the files at the same time. So each file is identified by its inode, and
 //! the reader follows the files in the order of rotation. A damaged file does not stop the reader;
-//! `check` reports it at the end. The parent module defines the format of a chunk.
+//! `Reader::check` reports the damage at the end. The parent module defines the format of a chunk.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -46,7 +46,7 @@ impl Reader {
     pub fn open(path: &Path, follow: bool) -> Result<Reader> {
         let mut files = files(path)?;
         files.reverse();
-        // If a rotation happens between two opens, `files` opens one file twice.
+        // If a rotation happens between two opens, `files` may open one file twice.
         files.dedup_by_key(|file| file.inode);
         if !follow {
             for file in &mut files {
@@ -125,7 +125,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The file after the file with `inode`; `None` if that file is still the newest.
+    /// The file after the file with `inode`; `None` if that file is still the newest or if no file
+    /// exists.
     fn newer(&self, inode: u64) -> Result<Option<Newer>> {
         let mut newer = None;
         for file in files(&self.path)? {

@@ -18,7 +18,7 @@ use crate::error::{Context, Result, fail};
 /// The writer of one log.
 pub struct Writer {
     path: PathBuf,
-    /// The open file; `None` before the first chunk, so a container without output has no log.
+    /// The open file; `None` before the first chunk, so a container without output has no log file.
     file: Option<File>,
     size: u64,
     max_size: u64,
@@ -27,7 +27,8 @@ pub struct Writer {
     rotations: u64,
 }
 
-/// The position of a chunk: the number of its file and the offset in bytes.
+/// The position of a chunk: the number of rotations before its file was made, and the offset in
+/// bytes.
 #[derive(Clone, Copy)]
 pub struct Mark {
     rotation: u64,
@@ -44,8 +45,8 @@ pub struct Cursor {
 }
 
 impl Writer {
-    /// Opens the log and removes an incomplete chunk at its end. `max_size` is the size of each
-    /// file in bytes, and `max_files` the number of files.
+    /// Opens the log and removes an incomplete chunk at its end. `max_size` is the size in bytes at
+    /// which a file is rotated, and `max_files` is the largest number of files.
     pub fn open(path: &Path, max_size: u64, max_files: u32) -> Result<Writer> {
         let at = || format!("open log {}", path.display());
         let mut size = 0;
@@ -62,8 +63,8 @@ impl Writer {
         Ok(Writer { path: path.to_owned(), file, size, max_size, max_files, rotations: 0 })
     }
 
-    /// Appends one chunk of at most `MAX_DATA` bytes and returns its position. Fails if the disk is
-    /// full; then the chunk is lost and the log is still valid.
+    /// Appends one chunk of at most `MAX_DATA` bytes and returns its position. Fails for example on
+    /// a full disk; then the chunk is lost and the log is still valid.
     pub fn append(&mut self, stream: Stream, data: &[u8]) -> Result<Mark> {
         let length = (HEADER + data.len()) as u64;
         if self.must_rotate(data.len()) {
@@ -79,7 +80,7 @@ impl Writer {
         let mark = Mark { rotation: self.rotations, offset: self.size };
         match written {
             Ok(written) if written as u64 == length => self.size += length,
-            // The disk is full. An incomplete chunk would hide all later chunks.
+            // For example, the disk is full. An incomplete chunk would hide all later chunks.
             failed => {
                 file.set_len(self.size).context(|| "cut an incomplete log chunk off")?;
                 failed?;
@@ -94,7 +95,8 @@ impl Writer {
         self.size > 0 && self.size + (HEADER + length) as u64 > self.max_size
     }
 
-    /// Whether the next chunk may cause a rotation that removes a file which `cursor` has not read.
+    /// Whether the next chunk may cause a rotation that removes a file which `cursor` has not
+    /// opened yet.
     pub fn may_outrun(&self, cursor: &Cursor) -> bool {
         self.must_rotate(MAX_DATA)
             && cursor.at.rotation + u64::from(self.max_files) <= self.rotations
@@ -179,7 +181,7 @@ impl Cursor {
     }
 
     fn open_newer(&self, log: &Writer, rotation: u64) -> std::io::Result<File> {
-        // The monitor calls `may_outrun` before each chunk, so this file still exists.
+        // The monitor checks `may_outrun` before each chunk, so this file still exists.
         File::open(numbered(&log.path, (log.rotations - rotation) as u32))
     }
 }

@@ -1,5 +1,5 @@
-//! Checks of `create` that need several options or the host: memory against swap, `--rm` against
-//! `--restart`, existing devices.
+//! Checks of `create` that need several options or the host. Examples are memory against swap,
+//! `--rm` against `--restart`, and whether devices exist.
 //!
 //! The command line has checked the value of each single flag. These checks are below the command
 //! line, because each caller of the engine needs them. The checks change nothing.
@@ -21,8 +21,8 @@ use crate::error::{Context, EXIT_NOT_FOUND, Error, Result, fail};
 use crate::network_name::DEFAULT;
 use crate::raw;
 
-/// The least memory limit, in bytes. With less, a container's first process cannot be set up.
-/// Docker has the same least reservation.
+/// The least memory limit and reservation in bytes, as in Docker. With a lower limit, a container's
+/// first process cannot be set up.
 const MIN_MEMORY: i64 = 6 << 20;
 
 /// Fails if options contradict each other, name a device that does not exist, or have a value that

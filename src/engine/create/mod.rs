@@ -3,7 +3,7 @@
 //! Order on disk: run directory with its lock, container directory, name, lease of user IDs,
 //! volumes, config.json. The lock is held until the end, so that no other command takes the
 //! container for an abandoned one. With config.json the container exists. If the process dies
-//! before that, the next user of the name or of the IDs takes them over, and `system check
+//! before that, the next command that needs the name or the IDs takes them over, and `system check
 //! --repair` removes everything except new volumes. `checks` refuses options that contradict each
 //! other, `mounts` finds the missing volumes, `content` writes secrets and configs, `record`
 //! computes the record, `undo` removes an incomplete container.
@@ -50,7 +50,7 @@ pub(super) struct Created {
 
 impl Engine {
     /// Fails if options contradict each other or name what this host lacks, as `create` and `run`
-    /// do. A caller that would pull an image first can report the mistake before that.
+    /// do. A caller that pulls an image first calls this function before the pull.
     pub fn check_options(options: &CreateOptions) -> Result<()> {
         checks::check(options)
     }
@@ -61,8 +61,8 @@ impl Engine {
         checks::check_limits(resources)
     }
 
-    /// Makes a container and returns its id. Fails if the image does not exist, the name is taken,
-    /// or options contradict each other. A failure leaves no container behind.
+    /// Makes a container and returns its id. Fails for example if the image does not exist, the
+    /// name is taken, or options contradict each other. A failure leaves no container behind.
     pub fn create(&self, options: &CreateOptions) -> Result<ContainerId> {
         let created = self.make(options, false)?;
         self.note(&[events::of(&created.record, "create", &[])]);

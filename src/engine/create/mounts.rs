@@ -23,7 +23,7 @@ use crate::volume::{self, Volume};
 impl Engine {
     /// Returns the user's mounts and the image's volumes, outermost first. Adds the volumes that
     /// must be made to `missing`, and locks of mounted images to `holds`. Fails if a source that
-    /// must exist does not, and if a volume cannot be made as requested.
+    /// must exist does not, or if a volume cannot be made as requested.
     pub(super) fn mounts(
         &self,
         options: &CreateOptions,

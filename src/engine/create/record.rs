@@ -1,8 +1,8 @@
 //! Computes the record of a new container: the user's options override the image's config.
 //!
 //! These functions read the records of other containers, to join their namespaces, but write
-//! nothing: `create::make` writes the record when everything that it names exists. The rules for
-//! entrypoint, command, environment and working directory are Docker's.
+//! nothing: `create::make` writes the record when everything that the record names exists. The
+//! rules for entrypoint, command, environment and working directory are Docker's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -28,8 +28,8 @@ use crate::time::Instant;
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 
 impl Engine {
-    /// Returns the record of the new container without a user namespace. Fails if options
-    /// contradict each other or there is no command.
+    /// Returns the record of the new container without a user namespace. Fails for example if
+    /// options contradict each other or there is no command.
     pub(super) fn describe(
         &self,
         options: &CreateOptions,
@@ -123,7 +123,7 @@ impl Engine {
             exposed,
             log: options.log.clone(),
         };
-        // A bad tag must fail at the creation and not at `logs --details`.
+        // A bad tag of `--log-opt` must fail at the creation and not at `logs --details`.
         log_driver::details(&record)?;
         Ok(record)
     }

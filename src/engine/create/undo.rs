@@ -1,8 +1,9 @@
 //! Removes an incomplete container when `create` fails.
 //!
-//! Dropping an `Undo` removes the directory, the name, the lease of user IDs and the new volumes,
-//! except a volume that another container has by now. If the process is killed, nothing is dropped.
-//! `system check` and the next user of the name handle that case (see the head of `create`).
+//! Dropping an `Undo` removes the container's directories, the name, the lease of user IDs and the
+//! new volumes, except a volume that another container has by now. If the process is killed,
+//! nothing is dropped. `system check` and the next command that needs the name or the IDs handle
+//! that case (see the head of `create`).
 
 use crate::container::{id_range, state};
 use crate::container_id::ContainerId;

@@ -95,7 +95,7 @@ impl Engine {
     }
 
     /// Returns the links as `/db:/web/alias`. A linked container that was removed is shown by its
-    /// id.
+    /// short id.
     fn shown_links(&self, record: &Record) -> Vec<String> {
         let links = record.links.iter();
         links.map(|(id, alias)| format!("/{}:/{}/{alias}", self.name_of(id), record.name)).collect()
