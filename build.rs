@@ -1,6 +1,6 @@
-//! Compiles the default seccomp profile to BPF for the target's architecture, so that starting a
-//! container compiles nothing. Also passes options to the linker that make the released binary
-//! smaller.
+//! Compiles the default seccomp profile to BPF for the target's architecture, so that the start of
+//! a container with this profile compiles nothing. Also passes options to the linker that make the
+//! released binary smaller.
 //!
 //! `seccomp_compiler::profile` reads the profile; the BPF code becomes a Rust source in OUT_DIR.
 

@@ -1,9 +1,9 @@
 //! A MODE as chmod(1) reads it: an octal number, or clauses such as `u=rwX,go-w`.
 //!
-//! A symbolic mode is kept as a list of changes and is applied to each file's own mode, because `X`
-//! and `u` depend on that mode. A clause without `u`, `g`, `o` or `a` does not change the bits of
-//! the umask, as in chmod(1); during a build the umask is 022. A mode has at most `MAX_CHANGES`
-//! changes, so the type is plain data without allocations.
+//! A symbolic mode is kept as a list of changes and is applied to each file's own mode, because the
+//! permissions `X`, `u`, `g` and `o` depend on that mode. A clause without `u`, `g`, `o` or `a`
+//! does not change the bits of the umask, as in chmod(1); during a build the umask is 022. A mode
+//! has at most `MAX_CHANGES` changes, so the type is plain data without allocations.
 
 use crate::error::{Result, fail};
 
@@ -21,7 +21,8 @@ pub struct ModeChange {
 /// An operator (`+`, `-` or `=`) with its bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Change {
-    /// The bits that the clause may change: those of the classes that it names.
+    /// The bits that the clause may change: those of the classes that it names. A clause without
+    /// classes may change all bits except those of the umask.
     who: u32,
     operator: u8,
     /// The bits to add, remove or set, for all three classes. `who` selects the classes.
@@ -41,7 +42,7 @@ impl Default for Change {
 
 impl ModeChange {
     /// Parses an octal mode such as `755` or a symbolic one such as `u=rwX,go=rX`. Fails on any
-    /// other text.
+    /// other text, and on more than `MAX_CHANGES` changes.
     pub fn parse(text: &str) -> Result<ModeChange> {
         let mut mode = ModeChange::default();
         if text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -68,7 +69,8 @@ impl ModeChange {
         Ok(())
     }
 
-    /// Parses one clause and adds its changes. `None` if the text is not a clause.
+    /// Parses one clause and adds its changes. `None` if the text is not a clause. Fails if the
+    /// mode gets more than `MAX_CHANGES` changes.
     fn clause(&mut self, clause: &str) -> Result<Option<()>> {
         let end = clause.find(['+', '-', '=']).unwrap_or(clause.len());
         let mut who = 0;
@@ -108,7 +110,8 @@ impl ModeChange {
         Ok(any.then_some(()))
     }
 
-    /// Applies the changes to a file's `mode`. Both modes are the low 12 bits of st_mode.
+    /// Applies the changes to the low 12 bits of a file's `mode` (st_mode). Returns the new 12
+    /// bits.
     pub fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         let mut mode = mode & 0o7777;
         for change in &self.changes[..self.count] {
@@ -134,7 +137,8 @@ impl ModeChange {
 mod tests {
     use super::*;
 
-    /// Expected values from GNU chmod under umask 022.
+    /// Expected values from GNU chmod under umask 022, with one exception: an octal mode clears the
+    /// set-user-ID bit of a directory, which GNU chmod keeps.
     #[test]
     fn modes_of_files_and_directories() {
         for (text, mode, file, directory) in [

@@ -2,9 +2,8 @@
 //! specification (descriptor.md, "Digests"). An image's id is the digest of its config, and a
 //! layer's diff_id is the digest of its uncompressed tar.
 //!
-//! The specification also registers sha512, but almost no registry accepts it. Such a digest is
-//! refused with an error that names it, because mydocker's files and types have 32 bytes for a
-//! digest.
+//! The specification also registers other algorithms, such as sha512. mydocker refuses their
+//! digests, because its files and types have 32 bytes for a digest.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +14,7 @@ use crate::error::{Error, Result, fail};
 use crate::hex;
 use crate::store::stored_as_text;
 
-/// The expected value in an error about a document with another kind of digest.
+/// The expected value in an error about a wrong digest in a document.
 pub const A_DIGEST: &str =
     "a sha256 digest, the only kind known here; make the image again with sha256 digests";
 
@@ -69,7 +68,7 @@ impl Digest {
         Some(Digest(bytes))
     }
 
-    /// The 64 digits, which also name the file or directory with the content.
+    /// The 64 digits without `sha256:`. Files and directories have them as names.
     pub fn hex(&self) -> String {
         hex::digits(&self.0)
     }

@@ -33,7 +33,7 @@ struct Details {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Other,
-    /// The named container, network or volume does not exist.
+    /// The container, network, volume or compose file does not exist.
     Absent,
     /// No directory of PATH has the program.
     NotInPath,
@@ -54,8 +54,8 @@ impl Error {
         Error(Box::new(Details { chain, errno, exit_code, kind: Kind::Other }))
     }
 
-    /// The error for a container, network or volume that does not exist. A forced removal prints
-    /// this error and succeeds.
+    /// The error for a container, network, volume or compose file that does not exist. With this
+    /// error, a forced removal succeeds.
     pub fn absent(message: impl Into<String>) -> Self {
         let mut error = Error::new(message);
         error.0.kind = Kind::Absent;
@@ -216,7 +216,7 @@ pub(crate) use fail;
 
 /// The longest message of a chain, in bytes: a container can make paths that are much longer.
 const MAX_LINK: usize = 2048;
-/// The longest path in a message, in bytes.
+/// The longest path, in bytes before the escapes, that `shortened` does not cut.
 const MAX_PATH: usize = 240;
 
 /// A path for a message: non-printable bytes are escaped, and the middle of a long path is

@@ -43,7 +43,7 @@ pub struct Event {
     pub time: i64,
     pub kind: Kind,
     pub action: String,
-    /// The full id of the object; for a volume, the name.
+    /// The full id of the object; for a volume, the name. Empty for a prune.
     pub id: String,
     /// Attributes with unique keys.
     pub attributes: Vec<(String, String)>,

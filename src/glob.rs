@@ -28,11 +28,11 @@ enum Token {
         negated: bool,
         ranges: Vec<(char, char)>,
     },
-    /// `**/`: any number of directories. The token `Inside`, which always follows, matches their
-    /// characters.
+    /// `**` or `**/` before other text: any number of directories. The token `Inside`, which always
+    /// follows, matches their characters.
     Deep,
     Inside,
-    /// `**` at the end.
+    /// `**` or `**/` at the end.
     All,
 }
 

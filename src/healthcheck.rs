@@ -37,7 +37,7 @@ impl Healthcheck {
     }
 
     /// The arguments of the command to run. `CMD-SHELL` runs in `shell` (the image's `SHELL`), or
-    /// in /bin/sh if that is empty. `None` if there is no check.
+    /// in /bin/sh if `shell` is empty. `None` if there is no check.
     pub fn args(&self, shell: &[String]) -> Option<Vec<String>> {
         match self.test.split_first()? {
             (kind, args) if kind == "CMD" && !args.is_empty() => Some(args.to_vec()),
@@ -106,8 +106,8 @@ fn span(given: u64, default: u64) -> Duration {
     Duration::from_nanos(given.max(MIN_SPAN.unsigned_abs()))
 }
 
-/// Parses a duration in Go's format, such as `1m30s`, into nanoseconds. Fails if it is neither 0
-/// nor at least 1 ms.
+/// Parses a duration in Go's format, such as `1m30s`, into nanoseconds. Fails on any other text,
+/// and on a duration below 1 ms except 0.
 pub fn parse_span(text: &str) -> Result<u64> {
     match parse_duration_ns(text) {
         Some(0) => Ok(0),

@@ -1,8 +1,9 @@
 //! Hexadecimal digits: of random ids, of digests, and the short form that tables print.
 //!
-//! Containers, networks and anonymous volumes have random ids, and images are named by a digest;
-//! Docker prints the first 12 digits of all of them. `container_id` and `digest` are the types of
-//! such ids. The random bytes are the kernel's (getrandom(2)).
+//! Containers have random ids, most networks and anonymous volumes too, and the id of an image is a
+//! digest. Like Docker, tables print the first 12 digits of the ids of containers, networks and
+//! images. `container_id` and `digest` have the types of such ids. The random bytes are the
+//! kernel's (getrandom(2)).
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -37,7 +38,8 @@ pub fn random_name() -> Result<String> {
     Ok(digits(&random_bytes::<8>()?))
 }
 
-/// Random bytes, at most 256: the kernel returns so many at once. Fails if the kernel returns none.
+/// `N` random bytes. `N` is at most 256: the kernel returns so many at once. Fails if the kernel
+/// returns fewer.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     let filled = getrandom(&mut bytes, GetRandomFlags::empty()).context(|| "get random bytes")?;

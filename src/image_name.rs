@@ -45,7 +45,8 @@ impl ImageName {
         &self.meaning
     }
 
-    /// Returns the reference that the text can stand for, or `None` if the text is an id.
+    /// Returns the reference that the text can stand for. `None` if the text is an id, or the first
+    /// digits of an id after `sha256:`.
     pub fn reference(&self) -> Option<&Reference> {
         match &self.meaning {
             Meaning::Reference(reference) => Some(reference),
@@ -95,7 +96,7 @@ impl FromStr for ImageName {
     }
 }
 
-/// Whether an id can start with `text`.
+/// Whether `text` can be the first digits of an id, but not all of them.
 pub fn could_start_an_id(text: &str) -> bool {
     let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     digits && (1..64).contains(&text.len())

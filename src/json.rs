@@ -149,7 +149,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// As [`Node::get`], but fails if the field is missing.
+    /// As [`Node::get`], but fails if the field is missing or null.
     pub fn need<'b>(&'b self, key: &'b str) -> Result<Node<'b>> {
         let missing = || Error::new(format!("{} has no field '{key}'", self.path()));
         self.get(key)?.ok_or_else(missing)
@@ -184,7 +184,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The value as an integer of 64 bits. Fails for other values.
+    /// The value as a signed integer of 64 bits. Fails for other values.
     pub fn signed(&self) -> Result<i64> {
         match self.value {
             Value::Number(Number::U64(number)) => {
@@ -249,8 +249,8 @@ impl<'a> Node<'a> {
         Ok(self.get(key)?.map(|node| node.string()).transpose()?.unwrap_or_default())
     }
 
-    /// Reads the elements of the array in the field `key`; empty if the field is missing. Fails if
-    /// there are more than `limit`.
+    /// Reads the elements of the array in the field `key`; empty if the field is missing. Fails as
+    /// [`Node::each`] does.
     pub fn list<T>(
         &self,
         key: &str,
@@ -260,13 +260,13 @@ impl<'a> Node<'a> {
         self.get(key)?.map_or(Ok(Vec::new()), |array| array.each(limit, parse))
     }
 
-    /// The field `key` as a list of strings; `None` if it is missing. Fails if there are more than
-    /// `limit`.
+    /// The field `key` as a list of strings; `None` if the field is missing. Fails if an element is
+    /// not a string, and as [`Node::each`] does.
     pub fn texts(&self, key: &str, limit: usize) -> Result<Option<Vec<String>>> {
         self.get(key)?.map(|node| node.each(limit, |text| text.string())).transpose()
     }
 
-    /// An error about this value, such as `config.Env[3] should be a string`.
+    /// An error about this value, such as `x.json: config.Env[3] should be a string`.
     pub fn wrong(&self, should_be: &str) -> Error {
         Error::new(format!("{} should be {should_be}", self.path()))
     }

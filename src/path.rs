@@ -1,4 +1,5 @@
-//! Cleans paths as text, without reading the file system, like Go's filepath.Clean.
+//! Cleans paths as text, without reading the file system. For an absolute path, the result is that
+//! of Go's filepath.Clean.
 //!
 //! No symbolic link is resolved. Code that opens a path in a container resolves links by file
 //! descriptor.

@@ -140,8 +140,9 @@ impl FromStr for Publish {
 }
 
 impl Publish {
-    /// Makes a request of parts that a user wrote apart. As in Docker, an empty `host` or port 0
-    /// means any free port. Fails for a bad port or protocol, and for ranges that do not fit.
+    /// Makes a request from its parts. As in Docker, an empty `host` or port 0 means any free port.
+    /// Fails for a bad port or protocol. Also fails if `container` is a range of several ports and
+    /// `host` is a range of another length.
     pub fn of_parts(
         address: Option<IpAddr>,
         host: &str,

@@ -100,8 +100,8 @@ mod tests {
         let mut all: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         all.push((0..=255).collect());
         all.push(b"caf\xe9 caf\xc3\xa9 \xf0\x9f\x90\xb3 \xed\xb3\xbf \xc0\xaf".to_vec());
-        // Characters that `encode` uses itself, the character before them, and truncated UTF-8 of
-        // both.
+        // Characters that `encode` uses itself, the character before them, and invalid UTF-8 that
+        // starts like them.
         all.push("\u{10ff7f}\u{10ff80}\u{10ffff}".as_bytes().to_vec());
         all.push(b"\xf4\x8f\xbe \xf4\x90\x80\x80 \xf4".to_vec());
         for bytes in all {

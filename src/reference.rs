@@ -1,17 +1,18 @@
 //! Names of images: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar of Docker's reference
 //! package (distribution/reference).
 //!
-//! The first component is a host only if it contains a dot, a colon or an upper-case letter, or is
-//! `localhost`. Otherwise the host is docker.io, and a path of one component gets the prefix
-//! `library/`. A parsed name is safe as a file name: no component is empty or starts with a dot.
+//! The first of several components is a host if it contains a dot, a colon or an upper-case letter,
+//! or is `localhost`. Otherwise the host is docker.io. On docker.io a path of one component gets
+//! the prefix `library/`. Each component of a parsed name is safe as a file name: it is not empty
+//! and does not start with a dot.
 
 use std::fmt;
 
 use crate::digest::Digest;
 use crate::error::{Result, fail};
 
-/// The maximum length of host and path together, in bytes: Docker's limit, and NAME_MAX of the
-/// file.
+/// The maximum length of host and path together, in bytes: Docker's limit, and NAME_MAX, because
+/// the image store has a directory with this name.
 const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
 
@@ -25,13 +26,15 @@ pub struct Reference {
     pub host: String,
     /// `library/alpine`
     pub path: String,
-    /// `latest` if the user gave neither tag nor digest; `None` if only a digest.
+    /// The given tag, or `latest` if the text has neither tag nor digest. `None` if the text has
+    /// only a digest.
     pub tag: Option<String>,
     pub digest: Option<Digest>,
 }
 
 impl Reference {
-    /// Parses a name that a user types. Fails if the text does not follow the grammar.
+    /// Parses a name, and fills in the defaults. Fails if the text does not follow the grammar, is
+    /// too long, or is an image's whole id.
     pub fn parse(text: &str) -> Result<Reference> {
         if text.is_empty() {
             fail!("the image name is empty");
@@ -72,8 +75,8 @@ impl Reference {
     }
 
     /// Parses a name for a new image or a new tag. Fails if the name has a digest: an image's
-    /// digest follows from its bytes. Otherwise a user could give the digest that somebody has
-    /// pinned to another image, which would then run instead (CVE-2026-50195).
+    /// digest follows from its bytes. Otherwise a user could give another image the digest by which
+    /// somebody has pinned an image. The other image would then run instead (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
         Reference::parse(text)?.for_new()
     }
@@ -113,7 +116,7 @@ impl Reference {
     }
 
     /// The name without `docker.io` and `library`, unless the shorter name would mean another
-    /// repository.
+    /// repository or an image's id.
     pub fn familiar_name(&self) -> String {
         if self.host != DEFAULT_HOST {
             return self.name();
@@ -208,8 +211,8 @@ fn check_path(text: &str, path: &str) -> Result<()> {
             match character {
                 'a'..='z' | '0'..='9' | '.' | '_' | '-' => {}
                 'A'..='Z' => fail!("bad image name '{text}': it must be lower case"),
-                // An error is one line, where a newline would be printed as a space, so escape the
-                // character.
+                // Escape a control character: an error is one line, and a newline in it would be
+                // printed as a space.
                 other if other.is_control() => {
                     fail!("bad image name '{text}': the character '{}'", other.escape_default())
                 }

@@ -1,20 +1,20 @@
-//! Regular expressions for names (`ps --filter name=^web`): the part of Go's syntax that names
-//! need.
+//! Regular expressions for names and ids (`ps --filter name=^web`): the part of Go's syntax that
+//! names need.
 //!
 //! An expression becomes a short program. Matching runs all its branches at the same time (Thompson
 //! and Pike), so the time is bounded by the product of the expression's and the text's length.
 //! Supported are characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, `\A`, `\z`,
 //! groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b` and their negations, escaped
-//! punctuation, and flags such as `(?i)`. Other escapes are refused, such as `\pL`. A crate for
-//! this is ten times as large.
+//! punctuation, and flags such as `(?i)`. Outside of sets, other escapes such as `\pL` are refused.
+//! The usual crate (regex) is many times as large as this file.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use crate::error::{Result, fail};
 
-/// The maximum number of steps in a program. Without it, `{1000}` after a long group takes much
-/// memory.
+/// The maximum number of steps in a program. Without this limit, `{1000}` after a long group takes
+/// much memory.
 const MAX_STEPS: usize = 4096;
 /// The deepest nesting of groups.
 const MAX_DEPTH: usize = 32;
@@ -34,7 +34,7 @@ enum Step {
     },
     Start,
     End,
-    /// Matches between a character of a word and another one; if `false`, at every other place.
+    /// Matches where a word starts or ends; if `false`, at every other place.
     Boundary(bool),
     /// Continues at both steps, given relative to this one.
     Split(isize, isize),
@@ -71,7 +71,7 @@ impl Regex {
                 }
                 _ => false,
             };
-            // A match may start at each character.
+            // A match may start at any place.
             threads.push(0);
             let reached = self.reach(threads, &is_place);
             if reached.contains(&(self.program.len() - 1)) {
@@ -91,8 +91,8 @@ impl Regex {
         false
     }
 
-    /// The steps that match a character, and `Match`, that are reachable from `from` without a
-    /// character.
+    /// Returns the steps that can be reached from `from` before the next character is read. Only
+    /// `Set` and `Match` are returned.
     fn reach(&self, mut from: Vec<usize>, is_place: &dyn Fn(&Step) -> bool) -> Vec<usize> {
         let mut seen = vec![false; self.program.len()];
         let mut reached = Vec::new();
@@ -121,7 +121,7 @@ struct Parser<'a> {
     text: &'a str,
     rest: Peekable<Chars<'a>>,
     depth: usize,
-    /// Whether small and capital letters match each other.
+    /// Whether small and capital ASCII letters match each other.
     folds: bool,
 }
 
@@ -182,7 +182,8 @@ impl Parser<'_> {
         self.set_of(false, vec![(character, character)])
     }
 
-    /// Returns the step of a set, with the letters of both cases if the case does not count.
+    /// Returns the step of a set. If the case does not count, adds the ASCII letters of the other
+    /// case.
     fn set_of(&self, negated: bool, mut ranges: Vec<(char, char)>) -> Step {
         if self.folds {
             for at in 0..ranges.len() {
@@ -222,8 +223,8 @@ impl Parser<'_> {
 
     /// Parses what follows `(?`: a name as in `(?P<name>`, or flags as in `(?i:` and `(?i)`.
     /// Returns true if the group consists of flags only, which then count for the rest of the group
-    /// around it. `i` is the only flag with an effect: a name is one line, and any match is enough,
-    /// not only the longest one.
+    /// around it. Only the flag `i` has an effect. `m` and `s` matter only for text of several
+    /// lines, and `U` only changes which one of several matches is found.
     fn opening(&mut self) -> Result<bool> {
         self.rest.next_if_eq(&'P');
         if self.rest.next_if_eq(&'<').is_some() {
@@ -322,7 +323,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Adds the repetition that follows `one`, if there is one.
+    /// Repeats the steps `one` as the text says that follows, such as `*` or `{2,3}`.
     fn repeated(&mut self, one: Vec<Step>) -> Result<Vec<Step>> {
         let (least, most) = match self.rest.peek() {
             Some('*') => (0, None),
@@ -374,13 +375,13 @@ impl Parser<'_> {
         let (least, most) = inner.split_once(',').unwrap_or((&inner, &inner));
         let least = least.parse().ok().filter(|_| has_end)?;
         let most = if most.is_empty() { None } else { Some(most.parse().ok()?) };
-        // Skip the rest up to the closing brace.
+        // Skip the text up to the closing brace. The caller skips the brace.
         self.rest.nth(inner.len());
         Some((least, most))
     }
 }
 
-/// The ranges of a class in `[:` and `:]`.
+/// The ranges of the class that is named between `[:` and `:]`, or `None` for an unknown name.
 fn named(name: &str) -> Option<Vec<(char, char)>> {
     Some(match name {
         "alnum" => vec![('0', '9'), ('A', 'Z'), ('a', 'z')],
@@ -404,7 +405,7 @@ fn named(name: &str) -> Option<Vec<(char, char)>> {
 /// The ranges of all characters outside of `ranges`, which are in ascending order.
 fn complement(ranges: Vec<(char, char)>) -> Vec<(char, char)> {
     let mut rest = Vec::new();
-    // No class has a surrogate beside it, so both neighbours are characters.
+    // No class has a surrogate beside it. So `None` means that `c` is the first or last character.
     let beside = |c: char, by: i64| {
         u32::try_from(i64::from(u32::from(c)) + by).ok().and_then(char::from_u32)
     };

@@ -211,8 +211,8 @@ fn condition(argument: &Node<'_>) -> Result<Condition> {
     Ok(Condition { argument: index, mask, is, values: vec![value], low: false })
 }
 
-/// The architectures that `architectures` lists, and the sub-architectures that `archMap` gives the
-/// native one.
+/// The architectures that `architectures` lists, and the sub-architectures that `archMap` has for
+/// the native architecture.
 fn architectures(profile: &Node<'_>) -> Result<Vec<Arch>> {
     let known = |name: &str| {
         Some(match name.strip_prefix("SCMP_ARCH_")? {

@@ -2,7 +2,7 @@
 //!
 //! The distance is optimal string alignment: an insertion, a deletion, a substitution or a swap of
 //! neighbours costs one. If the distance is more than a third of the word's length, rounded up,
-//! there is no suggestion.
+//! there is no suggestion. Hyphens at the word's start do not count for the length.
 
 /// The longest word, in characters, that gets a suggestion. A longer word is probably no typing
 /// mistake.

@@ -1,7 +1,8 @@
 //! Points in time, in the formats of state files and of Docker's output: UTC, RFC 3339.
 //!
-//! A time zone is only an offset in a text that is parsed. The calendar is the proleptic Gregorian
-//! calendar, computed with Howard Hinnant's algorithms (`days_from_civil`, `civil_from_days`).
+//! A parsed text may have an offset from UTC; all output is UTC. The calendar is the proleptic
+//! Gregorian calendar, computed with Howard Hinnant's algorithms (`days_from_civil`,
+//! `civil_from_days`).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,8 +41,8 @@ impl Instant {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ns:09}Z")
     }
 
-    /// Formats as `2026-01-31 12:00:00.000000042 +0000 UTC`, like Go's Time.String, without
-    /// trailing zeros.
+    /// Formats as `2026-01-31 12:00:00.000000042 +0000 UTC`, like Go's Time.String, without zeros
+    /// at the end of the fraction.
     pub fn to_go(self) -> String {
         let text = self.to_rfc3339().replace('T', " ");
         format!(

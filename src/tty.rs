@@ -1,7 +1,8 @@
-//! The user's terminal while a command is attached to a process: in raw mode, so that every key
-//! reaches the program, or without echo, for a password. A guard restores the settings when it is
-//! dropped. If SIGKILL ends the command, the terminal stays raw (termios(3), ioctl_tty(2)). The
-//! container's own terminal is in `runtime::terminal`.
+//! The user's terminal (termios(3), ioctl_tty(2)). While a command is attached to a process, the
+//! terminal is in raw mode, so that every key reaches the program. While a command reads a
+//! password, the echo is off. A guard restores the settings when the guard is dropped. If SIGKILL
+//! ends the command, the settings stay changed. The container's own terminal is in
+//! `runtime::terminal`.
 
 use std::os::fd::BorrowedFd;
 
@@ -62,12 +63,14 @@ impl Drop for NoEcho {
     }
 }
 
-/// Rows and columns of the user's terminal; `None` if there is no terminal or it reports no rows.
+/// Rows and columns of the user's terminal; `None` without a terminal, or if the terminal reports
+/// no rows.
 pub fn size() -> Option<(u16, u16)> {
     window().filter(|(rows, _)| *rows != 0)
 }
 
-/// Columns of the user's terminal; `None` if there is no terminal or it reports none.
+/// Columns of the user's terminal; `None` without a terminal, or if the terminal reports no
+/// columns.
 pub fn columns() -> Option<u16> {
     let (_, columns) = window()?;
     (columns != 0).then_some(columns)

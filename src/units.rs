@@ -1,9 +1,9 @@
 //! Quantities: sizes in bytes, numbers and lists of CPUs, durations.
 //!
-//! Each text is parsed once, into a number; an error is one sentence about the text. Sizes and
-//! durations are printed as Docker prints them (its package go-units): decimal sizes with three
-//! digits, and durations such as `About an hour`. Lists of CPUs have the "List format" of
-//! cpuset(7).
+//! Sizes, numbers of CPUs and durations are parsed once, into a number. Sizes and durations are
+//! printed as Docker prints them (its package go-units): decimal sizes with three digits, binary
+//! sizes with four, and durations such as `About an hour`. Lists of CPUs are only checked; they
+//! have the "List format" of cpuset(7).
 
 use crate::error::{Error, Result, fail};
 use crate::time::Instant;
@@ -64,7 +64,8 @@ impl ByteSize {
     }
 }
 
-/// Appends a size as `docker images` prints it: decimal units, three significant digits (`7.38MB`).
+/// Appends a size as `docker images` prints it: a decimal unit and at most three significant digits
+/// (`7.38MB`).
 pub fn push_human_size(out: &mut String, bytes: u64) {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let (mut value, mut unit) = (bytes as f64, 0);
@@ -106,11 +107,11 @@ pub fn push_binary_size(out: &mut String, bytes: u64) {
 }
 
 /// The maximum number of CPUs: the kernel's limit for NR_CPUS. All numbers in a list of CPUs are
-/// below it.
+/// below this limit.
 const MAX_CPUS: u32 = 8192;
 
-/// Checks a list of CPUs or memory nodes such as `0-3,7`. Fails if the syntax is wrong or a number
-/// too large.
+/// Checks a list of CPUs or memory nodes such as `0-3,7`. Fails if the syntax is wrong, a number is
+/// too large, a range runs backwards, or the text has more than 4096 bytes.
 pub fn check_cpu_list(text: &str) -> Result<()> {
     if text.len() > 4096 {
         fail!("bad list: {} characters are more than 4096", text.len());
@@ -134,7 +135,8 @@ pub fn check_cpu_list(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses a number of CPUs such as `1.5` into billionths of a CPU; 0 means no limit.
+/// Parses a number of CPUs such as `1.5` into billionths of a CPU; 0 means no limit. Fails on any
+/// other text, above `MAX_CPUS`, and below 0.01 except 0.
 pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     let bad = || Error::new(format!("bad number of CPUs '{text}': write one such as 0.5 or 2"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -158,8 +160,9 @@ pub fn parse_nano_cpus(text: &str) -> Result<u64> {
     Ok(nano)
 }
 
-/// Parses a Go duration (`90s`, `1h30m`, `1.5h`, `250ms`) into nanoseconds; `None` for any other
-/// text. In addition to Go's units, `d` is a day and `w` a week.
+/// Parses a Go duration without a sign (`90s`, `1h30m`, `1.5h`, `250ms`) into nanoseconds. In
+/// addition to Go's units, `d` is a day and `w` a week. `None` for any other text, and if the
+/// nanoseconds exceed 64 bits.
 pub fn parse_duration_ns(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total: i64 = 0;

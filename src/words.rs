@@ -342,7 +342,8 @@ impl<'a> Scan<'a> {
         Ok(characters.into_iter().collect())
     }
 
-    /// Replaces the longest match of `pattern` by `with`: the first match, or every one if `all`.
+    /// Replaces the first match of `pattern` by `with`, or with `all` each match. At each place,
+    /// the longest match counts.
     fn replaced(&self, value: &str, pattern: &str, with: &str, all: bool) -> Result<String> {
         let pattern = Glob::in_text(pattern, self.expander.escape);
         let characters = bounded(value)?;

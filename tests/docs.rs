@@ -280,13 +280,14 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .map(|name| format!("network::{name}"));
     /// The layers below `network`, the modules that every layer uses, and `network` itself, whose
     /// parts are checked above.
-    const LOWER: [&str; 15] = [
+    const LOWER: [&str; 16] = [
         "address",
         "container_id",
         "error",
         "event",
         "hex",
         "json",
+        "name",
         "network",
         "network_name",
         "order",

@@ -23,7 +23,7 @@ pub fn measure(bench: &Bench, table: &mut Table) {
     let mut follower = bench
         .us()
         .args(["events", "--since", "1970-01-01", "--format", "{{.TimeNano}}"])
-        // The journal also has the containers of the topics before this one.
+        // The journal also has events of containers that earlier topics made.
         .args(["--filter", &format!("container={}", id)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,7 +1,8 @@
 //! The memory of an idle container's monitor, for one container and for each of ten. The figures
 //! are PSS: private pages, and a proportional share of the shared pages (proc_pid_smaps(5)).
 //!
-//! The monitor is the whole cost of an idle container, as mydocker has no daemon.
+//! mydocker has no daemon, so the monitor's memory is all that mydocker needs for an idle
+//! container.
 
 use std::fs;
 use std::time::Duration;

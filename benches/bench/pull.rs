@@ -171,8 +171,8 @@ fn measure_unpack(bench: &Bench, table: &mut Table, layout: &Path, size: u64) {
     }
 }
 
-/// Runs a command; with `sync`, also syncs the file system. The cost includes both, and the
-/// command's children.
+/// Runs a command; with `sync`, also syncs the file system. The time includes the sync. All figures
+/// include the command's children.
 fn cost(bench: &Bench, command: &mut Command, sync: bool) -> Cost {
     let peak = bench.dir.join("peak");
     let mut timed = Command::new("time");

@@ -1,6 +1,6 @@
 //! The wear of flash memory: bytes written and flushes, from the counters of a loop device
-//! (Documentation/admin-guide/iostats.rst of the kernel). Its ext4 holds the state directories of
-//! all engines. Volatile state is in memory, like /run on most hosts.
+//! (Documentation/admin-guide/iostats.rst of the kernel). An ext4 on this device holds the state
+//! directories of mydocker and podman. Volatile state is in memory, like /run on most hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@
 //! matches decides. A rule that depends on a capability starts with a jump over the rule, called a
 //! guard. If the container has the capability, `open_guards` turns the guard into a jump to the
 //! next instruction. So one program, compiled once, serves every set of capabilities. If a verdict
-//! reads no arguments, Linux 5.11 and later cache it at installation, and run no program for its
-//! calls.
+//! allows a call and reads no arguments, Linux 5.11 and later cache the verdict at installation,
+//! and run no program for the call.
 
 use std::mem::offset_of;
 
@@ -103,8 +103,8 @@ pub struct Table {
     pub calls: Vec<(u32, Verdict)>,
     /// The verdict on every number that `calls` lacks.
     pub unknown: Verdict,
-    /// Numbers from the architecture's first one up to this one have the verdicts of x86_64 on the
-    /// same number without x32's bit; 0 for none.
+    /// For x32: a number below this one has the verdict of x86_64 on the same number without x32's
+    /// bit. 0 if `calls` has all numbers of the architecture.
     pub shared_below: u32,
 }
 
@@ -118,7 +118,7 @@ pub struct Code {
 }
 
 /// Compiles the filter for these architectures, which start with the native one. The filter kills a
-/// process of any other architecture.
+/// process that makes a call of any other architecture.
 pub fn compile(tables: &[Table]) -> Code {
     let mut code = Code::default();
     code.emit(KILL_PROCESS_OTHERS);
@@ -146,11 +146,11 @@ pub fn compile(tables: &[Table]) -> Code {
     program
 }
 
-/// Emits the verdicts of x32 on its own numbers. The program continues after them with the number of
-/// any other call, without x32's bit.
+/// Emits the verdicts of x32 on its own numbers. The program continues after them with the number
+/// of any other call, without x32's bit.
 fn clear_x32_bit(code: &mut Code, x32: &Table) {
     let own = search(&ranges(std::iter::once(x32)));
-    // x32 has 36 numbers of its own, whose verdicts are fewer than 255 instructions.
+    // x32 has 36 numbers of its own, whose verdicts take fewer than 254 instructions.
     let length = u8::try_from(own.instructions.len()).expect("a short tree");
     let at_least = |k, jf| Instruction { code: JUMP_AT_LEAST, jt: 0, jf, k };
     code.emit(at_least(X32_BIT, length + 2));
@@ -280,7 +280,7 @@ fn check(code: &mut Code, condition: &Condition, rest: usize) {
     let per_value = per_value + usize::from(ordered && words.len() == 2);
     for (at, value) in condition.values.iter().enumerate() {
         let after = (condition.values.len() - at - 1) * per_value;
-        // Both are distances from the end of this value's instructions.
+        // `holds` and `fails` are distances from the end of this value's instructions.
         let (holds, fails) = match condition.is {
             // With several values, the argument must differ from each of them.
             Is::NotEqual => (0, after + rest),

@@ -64,7 +64,7 @@ fn rule(line: &str) -> Result<Rule, String> {
     Ok(Rule { capabilities: held, conditions, action })
 }
 
-/// Parses `ARG is N [N…]` or `ARG & MASK is N`.
+/// Parses `ARG is N [N…]` or `ARG & MASK is N [N…]`.
 fn condition(text: &str) -> Result<Condition, String> {
     let wrong = || format!("bad condition '{}'", text.trim());
     let (left, values) = text.split_once(" is ").ok_or_else(wrong)?;
@@ -93,8 +93,8 @@ pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
         let mut calls: Vec<(u32, Verdict)> =
             arch.calls().map(|(number, name)| (number, verdict(groups, name))).collect();
         calls.sort_by_key(|(number, _)| *number);
-        // If x32 lacks the call of a number, the kernel itself returns ENOSYS, as `unknown` does, so
-        // the verdict of x86_64 may stand there. This makes the program a third shorter.
+        // If x32 lacks the call of a number, the kernel itself returns ENOSYS, as `unknown` does,
+        // so the verdict of x86_64 may stand there. This makes the program a third shorter.
         let shared_below = if *arch == Arch::X32 { X32_FIRST_OWN } else { 0 };
         calls.retain(|(number, _)| *number >= shared_below);
         Table { arch: *arch, calls, unknown: vec![Rule::always(ERRNO | ENOSYS)], shared_below }
@@ -103,7 +103,7 @@ pub fn tables(groups: &[Group], family: &[Arch]) -> Vec<Table> {
 }
 
 /// Applies or drops the rules that depend on a capability, for a process with the capabilities
-/// `held`. Ranges of numbers that then have the same verdict become one.
+/// `held`. If neighbouring numbers then have the same verdict, `bpf::compile` merges their ranges.
 pub fn settle(tables: &mut [Table], held: u64) {
     let settle = |verdict: &mut Verdict| {
         verdict.retain(|rule| rule.capabilities == 0 || rule.capabilities & held != 0);

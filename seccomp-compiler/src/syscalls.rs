@@ -1,6 +1,6 @@
 //! System calls by name and by number on each architecture, from `syscalls.tbl`. A filter needs the
-//! numbers of every architecture whose programs the kernel runs: an x86_64 kernel also runs i386
-//! and x32 programs, and an aarch64 kernel also arm programs.
+//! numbers of every architecture whose programs the kernel can run: an x86_64 kernel may also run
+//! i386 and x32 programs, and an aarch64 kernel may also run arm programs.
 
 use linux_raw_sys::ptrace::{
     AUDIT_ARCH_AARCH64, AUDIT_ARCH_ARM, AUDIT_ARCH_I386, AUDIT_ARCH_X86_64,
@@ -9,8 +9,8 @@ use linux_raw_sys::ptrace::{
 /// The text of the table: one line per call, with its number on each architecture and its name.
 pub const TABLE: &str = include_str!("syscalls.tbl");
 
-/// An architecture, as a filter distinguishes them. x32 has the audit value of x86_64; only bit 30
-/// of the call's number differs.
+/// An architecture, as a filter sees it. x32 has the audit value of x86_64; only bit 30 of the
+/// call's number differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     X86_64,
@@ -24,8 +24,8 @@ pub enum Arch {
 /// has.
 pub const X32_BIT: u32 = 0x4000_0000;
 
-/// The first number, with the bit, that only x32 has. The kernel's tables of x86_64 and x32 agree on
-/// all numbers below, except that x32 lacks some of x86_64's calls.
+/// The first number, with the bit, that only x32 has. The kernel's tables of x86_64 and x32 agree
+/// on all numbers below, except that x32 lacks some of x86_64's calls.
 pub const X32_FIRST_OWN: u32 = X32_BIT + 512;
 
 impl Arch {

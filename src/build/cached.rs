@@ -4,9 +4,10 @@
 //! instruction with its variables replaced, SOURCE_DATE_EPOCH, and the names, modes, owners and
 //! bytes of the files that the step reads. The times of files are not part of the key. Of the
 //! config, a key has only the architecture and, for RUN, the environment, the user, the working
-//! directory and the volumes, because a step sees nothing else of the config. So a step that would
-//! read the same input makes no new layer, whatever changed above it in the Dockerfile. Values of
-//! secrets, and of proxies that no ARG declares, are in no key, as with BuildKit.
+//! directory and the volumes, because a step sees nothing else of the config. The key of a RUN also
+//! has its network. So a step that would read the same input makes no new layer, whatever changed
+//! above it in the Dockerfile. Values of secrets, and of proxies that no ARG declares, are in no
+//! key, as with BuildKit.
 
 use std::fmt::Write;
 
@@ -109,15 +110,33 @@ impl Build<'_> {
     /// Carries out the step, or takes its layer from the cache.
     pub(super) fn layer_step(&self, state: &mut State, step: &LayerStep<'_>) -> Result<()> {
         let vertex = self.report.begin(&format!("{} {}", step.title, step.text));
+        match self.take_layer(state, step, &vertex) {
+            Ok(true) => vertex.cached(),
+            Ok(false) => vertex.done(),
+            Err(error) => {
+                vertex.failed(&error.to_string());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the step's layer from the cache or makes it, and adds it to the image's configuration.
+    /// Returns whether the layer is from the cache.
+    fn take_layer(
+        &self,
+        state: &mut State,
+        step: &LayerStep<'_>,
+        vertex: &Vertex<'_>,
+    ) -> Result<bool> {
         if state.config.diff_ids.len() >= MAX_LAYERS {
             fail!("the image would have more than {MAX_LAYERS} layers");
         }
         let mut keys = vec![step.key];
         if let Some(entry) = self.find(state, &step.key)? {
             self.used.borrow_mut().push(entry.clone());
-            vertex.cached();
             state.add_step(&step.created_by, &entry);
-            return Ok(());
+            return Ok(true);
         }
         let mut entry = None;
         if let Some(content) = step.content {
@@ -126,9 +145,10 @@ impl Build<'_> {
         }
         let is_cached = entry.is_some();
         let mut created_by = step.created_by.clone();
-        let made = match entry {
-            Some(entry) => Ok(entry),
-            None => (step.make)(&vertex).map(|made| {
+        let mut entry = match entry {
+            Some(entry) => entry,
+            None => {
+                let made = (step.make)(vertex)?;
                 if let Some((key, text)) = made.other {
                     (keys, created_by) = (vec![key], text);
                 }
@@ -142,13 +162,6 @@ impl Build<'_> {
                     depth: state.config.diff_ids.len(),
                     title: step.text.to_owned(),
                 }
-            }),
-        };
-        let mut entry = match made {
-            Ok(entry) => entry,
-            Err(error) => {
-                vertex.failed(&error.to_string());
-                return Err(error);
             }
         };
         for key in keys {
@@ -157,16 +170,12 @@ impl Build<'_> {
             self.used.borrow_mut().push(entry.clone());
         }
         state.add_step(&created_by, &entry);
-        if is_cached {
-            vertex.cached()
-        } else {
-            vertex.done()
-        }
-        Ok(())
+        Ok(is_cached)
     }
 
     /// Returns the cache entry of `key` if its layer exists, and keeps the layer until the build
-    /// ends. `--cache-from` comes after the local cache.
+    /// ends. `--cache-from` comes after the local cache. Returns `None` if the stage takes no layer
+    /// from the cache.
     fn find(&self, state: &State, key: &Digest) -> Result<Option<CacheEntry>> {
         if state.is_fresh {
             return Ok(None);

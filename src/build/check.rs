@@ -1,9 +1,9 @@
 //! `build --check`: warns about lines that are valid but probably not what the author meant.
 //!
-//! The rules, their names and their texts are those of BuildKit's build checks
-//! (docs.docker.com/reference/build-checks). A check builds nothing, reads no layer, and looks up
-//! only the variables of base images. `# check=skip=RULE,…` disables rules, `# check=skip=all`
-//! disables all of them.
+//! The rules, their names and their texts come from BuildKit's build checks
+//! (docs.docker.com/reference/build-checks), but not all of those checks are here. A check builds
+//! nothing, reads no layer, and looks up only the variables of base images. `# check=skip=RULE,…`
+//! disables rules, `# check=skip=all` disables all of them.
 
 use super::dockerfile::instruction::{Command, Copy, Instruction};
 use super::dockerfile::{Dockerfile, Place, Stage, Step};
@@ -362,7 +362,7 @@ fn meant<'n>(mark: &str, name: &str, known: impl Iterator<Item = &'n str>) -> St
     nearest(name, known).map_or(String::new(), |near| format!(" (did you mean {mark}{near}?)"))
 }
 
-/// Returns the parts of an instruction in which variables are replaced.
+/// Returns the parts of an instruction that the rule `UndefinedVar` checks.
 fn expanded(instruction: &Instruction) -> Vec<&str> {
     match instruction {
         Instruction::Env(pairs) | Instruction::Label(pairs) => {
@@ -428,7 +428,7 @@ pub fn slug(rule: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Returns the rules that warn about a Dockerfile, and the first line of each warning.
+    /// Returns the rule of each warning about a Dockerfile, and the warning's first line.
     fn warnings(text: &str) -> Vec<(&'static str, usize)> {
         let dockerfile = Dockerfile::parse("Dockerfile", text).unwrap();
         let ignore = Ignore::parse("ignored\n").unwrap();
@@ -437,7 +437,7 @@ mod tests {
         found.into_iter().map(|warning| (warning.rule, warning.place.first)).collect()
     }
 
-    /// For each rule, the bad and the good example of its page.
+    /// For each rule, a bad and a good example.
     #[test]
     fn bad_and_good_examples() {
         for (rule, bad, good) in [

@@ -82,7 +82,7 @@ impl Tree<'_> {
     }
 
     /// Finds the sources of one pattern, sorted by name. A pattern with wildcards may find none. A
-    /// path without wildcards that does not exist is an error.
+    /// path without wildcards that does not exist or is excluded is an error.
     pub fn find(&self, pattern: &str) -> Result<Vec<Source>> {
         // Each path, and the length of its part that `--parents` does not keep.
         let mut paths: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
@@ -134,7 +134,8 @@ impl Tree<'_> {
             match self.open(&path, base) {
                 Ok(source) if !path.is_empty() && self.is_left_out(&source) => {}
                 Ok(source) => sources.push(source),
-                // A directory that a wildcard matched may lack the rest of the path.
+                // A directory that a wildcard matched may lack the rest of the path. `missing`
+                // reports a path without wildcards.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(error) => {
                     return Err(error).context(|| format!("open '{}'", raw::encode(&path)));

@@ -112,8 +112,9 @@ impl Copying<'_> {
         copy(&original, root, rules)
     }
 
-    /// Makes the directories of `--parents` above a source, with the modes of the originals.
-    /// Returns the directory into which the source is copied.
+    /// Makes the directories of `--parents` above a source, and the source itself if it is a
+    /// directory. New directories have the modes of the originals, changed by `--chmod`. Returns
+    /// the directory into which the source is copied.
     fn parents(
         &self,
         root: BorrowedFd<'_>,

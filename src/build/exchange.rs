@@ -22,7 +22,7 @@ use crate::store::remove_file;
 const MAX_ENTRY: u64 = 4096;
 
 /// Returns the directory of `type=local,KEY=DIRECTORY`. `key` is `src` or `dest`. Fails for any
-/// other type and for unknown keys.
+/// other type, for unknown keys, and without a directory.
 pub fn directory(text: &str, key: &str) -> Result<PathBuf> {
     let (mut kind, mut path) = (None, None);
     for part in text.split(',') {

@@ -1,10 +1,10 @@
 //! `.dockerignore`: the files of a context that a build does not see.
 //!
 //! Each line is a pattern in the syntax of Go's filepath.Match, with `**` for any number of
-//! directories. A line that starts with `!` includes files again. The last line that matches a path
-//! decides. A pattern that matches a directory matches everything in the directory. The rules are
-//! those of Docker's `patternmatcher` (MatchesOrParentMatches). Paths are relative to the context's
-//! root.
+//! directories. A line that starts with `#` is a comment. A line that starts with `!` includes
+//! files again. The last line that matches a path decides. A pattern that matches a directory
+//! matches everything in the directory. The rules are those of Docker's `patternmatcher`
+//! (MatchesOrParentMatches). Paths are relative to the context's root.
 
 use crate::error::{Context, Result, fail};
 use crate::glob::Glob;

@@ -40,7 +40,7 @@ pub struct Input {
 }
 
 /// Opens the context, and reads the Dockerfile and the rules of `.dockerignore`. Fails if the
-/// context is remote, or if there is no Dockerfile.
+/// context is remote, if there is no Dockerfile, or if both the context and `-f` are stdin.
 pub fn read_input(place: &Workplace, options: &Options) -> Result<Input> {
     let from_stdin = options.file.as_deref() == Some("-");
     let mut name = STANDARD.to_owned();

@@ -1,4 +1,4 @@
-//! The instructions that make a layer: RUN and WORKDIR. COPY and ADD are in `add`.
+//! RUN and WORKDIR, which make a layer. `add` has COPY and ADD, which make a layer too.
 //!
 //! Each RUN gets its own container. WORKDIR makes a directory in the root that the layers below
 //! form. `cached` adds the new layer to the state from which the next step starts.
@@ -248,8 +248,8 @@ fn with_heredocs(line: &str, run: &Run) -> String {
     full + "\n"
 }
 
-/// Mounts an anonymous volume on a path of an earlier VOLUME, so that the step's changes there are
-/// dropped, as in Docker.
+/// Returns the mount of an anonymous volume on a path of an earlier VOLUME. The step's changes
+/// there are dropped with the volume, as in Docker.
 fn volume(path: &str) -> MountOption {
     MountOption::new(MountKind::Volume, absolute("/", path))
 }

@@ -92,7 +92,7 @@ pub struct Options {
     /// `--pull`: pull base images even if they are local.
     pub pull: bool,
     /// `--platform`: the platform of the image. With `None`, a local base image may have any
-    /// platform; everything else is for this machine's platform.
+    /// platform; a pulled image and `FROM scratch` have this machine's platform.
     pub platform: Option<Platform>,
     /// `--no-cache`: take nothing from the cache.
     pub no_cache: bool,
@@ -342,9 +342,9 @@ enum ContextKind {
     Image(ImageName),
 }
 
-/// Returns SOURCE_DATE_EPOCH of `--build-arg` or of the environment, in seconds since 1970. With it
-/// the same input makes the same image: everything that the build makes gets this time, and files
-/// of the context get it too.
+/// Returns SOURCE_DATE_EPOCH of `--build-arg` or of the environment, in seconds since 1970. The
+/// history and the files of the context get this time, and no file of a new layer has a later time.
+/// So the same input makes the same image.
 fn epoch(arguments: &[String]) -> Result<Option<i64>> {
     let given = variable(EPOCH, arguments).or_else(|| std::env::var(EPOCH).ok());
     let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };

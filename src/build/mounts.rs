@@ -1,12 +1,12 @@
 //! `RUN --mount`: files that a step sees and that do not become part of its layer.
 //!
 //! `bind` shows files of a context, of a stage or of an image. If the mount is writable, or if the
-//! context has rules of `.dockerignore`, it is a copy that is removed after the step. `cache` is a
-//! directory that stays between builds, `tmpfs` is an empty directory in memory, and `secret` is a
-//! file of the run root, or a variable, that only this step sees. Each source is opened below the
-//! descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no link and no `..` leads out of
-//! the tree. The directory of a cache is named by the digest of its id. Unknown options are
-//! refused, so that no option of the user reaches mount(2) as text.
+//! context has rules of `.dockerignore`, the step sees a copy, which is removed after the step.
+//! `cache` is a directory that stays between builds, `tmpfs` is an empty directory in memory, and
+//! `secret` is a file of the run root, or a variable, that only this step sees. Each source is
+//! opened below the descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no link and no
+//! `..` leads out of the tree. The directory of a cache is named by the digest of its id. Unknown
+//! options are refused, so that no option of the user reaches mount(2) as text.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -232,7 +232,8 @@ struct Prepared {
 }
 
 impl Mounts<'_> {
-    /// Makes the directories and files that the mounts show. Fails if a required secret is missing.
+    /// Makes the directories and files that the mounts show. Fails if a mount has no target, or if
+    /// a required secret is missing.
     pub fn make(&self) -> Result<Mounted> {
         let mut mounted = Mounted::default();
         for (at, Prepared { mount, from, .. }) in self.prepared.iter().enumerate() {
@@ -257,7 +258,7 @@ impl Mounts<'_> {
 
 impl Build<'_> {
     /// Parses the mounts of a step and adds them to the step's key: a stage or image by its layers,
-    /// other files by their content, and any other mount only by its options.
+    /// a bind mount of a context by its files, and any other mount only by its options.
     pub(super) fn run_mounts<'m>(
         &'m self,
         state: &State,
@@ -311,7 +312,8 @@ impl Build<'_> {
         Ok((tree, source))
     }
 
-    /// Returns the directory that a mount shows, if it shows neither a stage nor an image.
+    /// Returns the context that a mount shows. Use this only if the mount shows neither a stage nor
+    /// an image.
     fn mounted_directory(&self, mount: &RunMount) -> &Directory {
         self.directory(mount.from.as_deref()).unwrap_or(self.context)
     }
@@ -448,8 +450,8 @@ impl Build<'_> {
         })
     }
 
-    /// Opens the directory of a cache mount and locks it as `sharing` requires. Fills a new
-    /// directory from the mount's source.
+    /// Opens the directory of a cache mount and locks it as `sharing` requires. If the mount has
+    /// `from`, fills a new directory from the mount's source.
     fn cache_mount(
         &self,
         mount: &RunMount,

@@ -17,7 +17,7 @@ use crate::raw;
 pub enum Output {
     /// Add the image to the local images, also under the given name.
     Image(Option<Reference>),
-    /// Write an archive of the image to a file.
+    /// Add the image to the local images, and write an archive of it.
     Archive(ArchiveFormat, Option<PathBuf>),
     /// Write the image's files to a tar.
     Tar(Option<PathBuf>),
@@ -27,7 +27,8 @@ pub enum Output {
 
 impl Output {
     /// Parses `type=TYPE,dest=PATH,name=NAME`, a directory, or `-` for a tar on stdout. Fails for
-    /// an unknown type or key, and if `type=local` has no `dest`.
+    /// an unknown type or key, for a key that the type does not have, and if `type` or the `dest`
+    /// of `type=local` is missing.
     pub fn parse(text: &str) -> Result<Output> {
         if text == "-" {
             return Ok(Output::Tar(None));

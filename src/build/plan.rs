@@ -37,7 +37,7 @@ pub fn base(dockerfile: &Dockerfile, image: &str, below: usize) -> Option<usize>
 
 /// Returns the numbers of the stages to build, each with the numbers of the stages that it needs.
 /// The target is last. `triggers` returns the ONBUILD steps of a stage's base. Fails if no stage
-/// has the name or number `target`.
+/// has the name or number `target`, and if `triggers` fails.
 pub fn stages(
     dockerfile: &Dockerfile,
     bases: &[Base],

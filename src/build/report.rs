@@ -1,9 +1,10 @@
 //! The progress of a build: messages about the start, the output and the end of its steps.
 //!
-//! A build and its stages run in their own processes, so a message can also be one line in a pipe.
-//! The line has a letter for the message's kind, the number of the step, and the text. The output
-//! of a step is cut into lines. A last line without a newline is sent when the step ends. A `Show`
-//! decides how messages look; `cli` has its implementation.
+//! A build runs in a process of its own, and so does each of several stages that run at the same
+//! time. So a message can also be one line in a pipe. The line has a letter for the message's kind,
+//! the number of the step, and the text. The output of a step is cut into lines. A last line
+//! without a newline is sent when the step ends. A `Show` decides how messages look; `cli` has its
+//! implementation.
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;

@@ -120,9 +120,9 @@ impl Build<'_> {
         Ok(state)
     }
 
-    /// Returns the ONBUILD steps of a stage's base, for the plan. If `base_image` would pull the
-    /// base image, pulls it now. Returns no steps for stage 0: no stage is above it, so its steps
-    /// cannot name one.
+    /// Returns the ONBUILD steps of a stage's base, for the plan. If the base image must be pulled,
+    /// pulls it now. Returns no steps for stage 0: no stage is above it, so its steps cannot name
+    /// one.
     fn triggers(&self, bases: &[Base], at: usize) -> Result<Vec<Step>> {
         let Base { image, platform } = &bases[at];
         let texts: Vec<String> = match plan::base(self.dockerfile, image, at) {
@@ -319,7 +319,8 @@ impl Build<'_> {
     }
 
     /// Returns the image of a FROM or --from for a platform. Pulls the image if it is not local, if
-    /// it is for another platform, or if `--pull` is set.
+    /// it is for another platform, or if `--pull` is set. A local image that is named by id is
+    /// never pulled.
     pub fn base_image(
         &self,
         image: &str,
@@ -533,7 +534,8 @@ impl State {
         self.add(format!("{} #(nop)  {text}", self.shell().join(" ")));
     }
 
-    /// Adds a step to the history. [`State::set_times`] gives it a time.
+    /// Adds a step to the history, without a time. [`State::add_step`] or [`State::set_times`] sets
+    /// the time.
     fn add(&mut self, created_by: String) {
         self.config.history.push(History {
             created: None,
@@ -622,8 +624,8 @@ pub fn check_emulation(platform: &Platform) -> Result<()> {
     Ok(())
 }
 
-/// Reports whether `name` is a proxy variable. A RUN gets such a variable even if no ARG declares
-/// it. The history then leaves it out.
+/// Reports whether `name` is a proxy variable. A RUN gets such a variable of `--build-arg` even if
+/// no ARG declares the variable. In that case the history leaves it out.
 pub fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&name.to_ascii_uppercase().as_str())
 }

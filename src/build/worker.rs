@@ -47,9 +47,9 @@ struct Ending {
     error: Option<String>,
 }
 
-/// Builds the image and returns its id, or `None` if no output keeps the image. The error
-/// of a failed build has the exit status 1. If a signal ended the build, the exit status is 128
-/// plus the signal's number.
+/// Builds the image and returns its id, or `None` if no output keeps the image. The error that the
+/// build itself reports has the exit status 1. If a signal to this process ended the build, the
+/// exit status is 128 plus the signal's number.
 pub fn build(engine: &Engine, options: &Options, show: &mut dyn Show) -> Result<Option<ImageId>> {
     let signals = Signals::receive()?;
     let mut worker = Worker::start("the process of the build", &|report| {
@@ -136,8 +136,8 @@ impl Worker {
         Ok(Worker { process, received: Vec::new() })
     }
 
-    /// Reads the available data once and gives the messages to `pass`. Returns the result at the
-    /// end of the data. The result is empty if the process was killed.
+    /// Reads the available data once and gives the messages to `pass`. Returns the result when it
+    /// is complete, and `None` before. The result is empty if the process was killed.
     pub fn receive(&mut self, pass: &mut dyn FnMut(Message<'_>)) -> Result<Option<String>> {
         let mut piece = vec![0; 64 << 10];
         let count = match self.process.read(&mut piece) {

@@ -1,6 +1,6 @@
-//! Refuses the Docker commands that mydocker does not have. One line on stderr says why the command
-//! is missing and what to do instead. The exit status is 1, as when a Docker command fails. A
-//! script then stops at the line that needs the command, and its author reads the alternative.
+//! Refuses Docker commands that mydocker does not have (`ABSENT`). One line on stderr says why the
+//! command is missing and what to do instead. The exit status is 1, as when a Docker command fails.
+//! A script with `set -e` then stops at the line that needs the command.
 //!
 //! A unit test fails if a command is both in `COMMANDS` and in `ABSENT`.
 
@@ -88,7 +88,7 @@ const INSTEAD_OF_BUILD: &str =
 const NO_SCANNER: &str = "mydocker does not look into packages";
 const INSTEAD_OF_SCANNER: &str = "mydocker save the image and give the archive to a scanner";
 
-/// Returns the error for `word` if Docker has this command and mydocker does not. `management` is
+/// Returns the error for `word` if `ABSENT` lists this command, otherwise `None`. `management` is
 /// the management word before `word`, or "". The error has the exit status 1.
 pub fn explain(management: &str, word: &str) -> Option<Error> {
     let typed = match management {

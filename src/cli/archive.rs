@@ -1,7 +1,7 @@
 //! `save`, `export`, `commit` and `diff`: the commands that turn local images and containers into
-//! archives, images or lists of changes. An archive is never written to a terminal: if stdout is a
-//! terminal and no file is named, the command fails. `engine::archives`, `engine::commit` and
-//! `engine::diff` do the work.
+//! archives, images or lists of changes. If stdout is a terminal and no file is named, `save` and
+//! `export` fail and write no archive. `engine::archives`, `engine::commit` and `engine::diff` do
+//! the work.
 
 use std::path::PathBuf;
 

@@ -65,8 +65,9 @@ pub struct CopyFlags {
 }
 
 /// Copies between the two places that `words` name. `containers` returns the names or ids of the
-/// containers of a place. For a place outside of containers it returns one empty text. Fails if an
-/// operand is invalid, if a tar would be read from a terminal or written to one, or if a copy
+/// containers of a place. For a place outside of containers it returns one empty text. The copy
+/// comes from the source's first container and goes to each target. Fails if an operand is invalid,
+/// if a tar would be read from a terminal or written to a terminal, or if `containers` or a copy
 /// fails.
 pub fn copy(
     engine: &Engine,
@@ -98,7 +99,8 @@ pub fn copy(
 }
 
 /// Parses an operand: `-` means a tar. `NAME:PATH` means a container, unless the operand starts
-/// with `/` or `.`, or NAME contains `/`. Any other word is a path on the host.
+/// with `/` or `.`, or NAME contains `/`. Any other word is a path on the host. Fails if the
+/// operand, NAME or PATH is empty.
 fn place(word: &str) -> Result<Place> {
     Ok(match word.split_once(':') {
         _ if word.is_empty() => fail!("the path is empty; write . for the working directory"),
@@ -110,7 +112,7 @@ fn place(word: &str) -> Result<Place> {
             if path.is_empty() {
                 fail!("'{word}' has no path; {name}:/ is the container's root");
             }
-            // The path starts at the container's root, whatever its working directory is.
+            // The path starts at the container's root, not at the container's working directory.
             let path = format!("/{}", path.trim_start_matches('/'));
             Place::Container { name: name.to_owned(), path }
         }

@@ -1,7 +1,7 @@
 //! Escapes control characters before text from images, containers and registries reaches a
 //! terminal. A control character, a character that changes the direction of text, or a byte that is
-//! not UTF-8 is printed as its code, such as `\u001b`. The escapes have JSON's syntax, so the value
-//! of a JSON string stays the same.
+//! not UTF-8 is printed as its code, such as `\u001b`. The escapes have JSON's syntax, so a control
+//! character in a JSON string keeps its value.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -126,7 +126,7 @@ fn events(call: &Invocation) -> Outcome {
             Some(template) => template.render(&value(event))?,
             None => line(event),
         };
-        // Write the whole event at once, so that a reader never gets half an event.
+        // Write the whole event in one call, so that a reader gets whole lines.
         let written = out.write_all(format!("{}\n", escape::text(&text)).as_bytes());
         written.context(|| "write to the standard output")
     });

@@ -88,7 +88,8 @@ pub enum Format {
 
 impl Format {
     /// As [`Format::parse`], for a listing with `--quiet`. As in Docker, `--quiet` replaces the
-    /// table, shortens `raw` to the line of the id, and has no effect on a template.
+    /// default table, shortens `raw` to the line of the id or name, and has no effect on `json` or
+    /// on a template.
     pub fn parse_quiet<R: Row>(
         quiet: bool,
         text: &str,
@@ -121,7 +122,7 @@ impl Format {
     /// As [`Format::parse`], for a listing whose unknown fields Docker reports only for a row.
     /// Fails on a bad template.
     pub fn parse_unchecked<R: Row>(text: &str, columns: &'static [&'static str]) -> Result<Format> {
-        // As in Docker, a space before `table` makes it text.
+        // As in Docker, the word `table` is plain text if a space precedes it.
         let table = text.starts_with("table");
         let text = text.trim_matches(' ');
         match text {

@@ -20,8 +20,9 @@ pub struct GlobalArgs {
     root: Option<PathBuf>,
     run_root: Option<PathBuf>,
     firewall: Option<FirewallChoice>,
-    /// The last `--host` on the command line; `context` is the last `--context`.
+    /// The last `--host` on the command line.
     host: Option<String>,
+    /// The last `--context` on the command line.
     context: Option<String>,
     has_config: bool,
     pub debug: bool,
@@ -142,10 +143,9 @@ impl GlobalArgs {
         Roots::new(from(&self.root, "MYDOCKER_ROOT"), from(&self.run_root, "MYDOCKER_RUN_ROOT"))
     }
 
-    /// Whether the command logs the steps that create and start a container: `None` for no log,
-    /// `Some(true)` for JSON, `Some(false)` for text. `--debug` chooses text. MYDOCKER_DEBUG
-    /// chooses JSON if its value is `json`, text for any other value, and nothing if it is empty or
-    /// 0.
+    /// The log of the steps of a container's start: `None` for no log, `Some(true)` for JSON,
+    /// `Some(false)` for text. If MYDOCKER_DEBUG is `json`, the log is JSON. If MYDOCKER_DEBUG has
+    /// another value, except 0 or an empty text, the log is text. Otherwise `--debug` chooses text.
     pub fn trace(&self) -> Option<bool> {
         match std::env::var_os("MYDOCKER_DEBUG").filter(|set| !set.is_empty() && set != "0") {
             Some(set) => Some(set == "json"),
@@ -154,9 +154,9 @@ impl GlobalArgs {
     }
 
     /// Fails if the flags or Docker's variables name another daemon than the default one of this
-    /// host: the user would take this host's containers for the other host's. As in Docker, a flag
-    /// wins over the variables, and DOCKER_HOST wins over DOCKER_CONTEXT. Both flags together are
-    /// an error too.
+    /// host. Otherwise the user would take this host's containers for those of another host. As in
+    /// Docker, a flag wins over the variables, and DOCKER_HOST wins over DOCKER_CONTEXT. Also fails
+    /// if `--host` and `--context` are both given.
     pub fn refuse_other_daemons(&self) -> Result<()> {
         const LOCAL: [&str; 4] =
             ["", "unix://", "unix:///var/run/docker.sock", "unix:///run/docker.sock"];

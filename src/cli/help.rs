@@ -82,8 +82,8 @@ fn overview() -> String {
 /// The line of the overview that stands for all commands of `compose`.
 const COMPOSE: &str = "Run the services of a compose file: up, down, ps, logs … (compose --help)";
 
-/// Prints the help of a management word, such as `mydocker volume --help`: the subcommands, and for
-/// `compose` their summaries too.
+/// Prints the help of a management word, such as `mydocker volume --help`: the subcommands. For
+/// `compose`, also prints their summaries and the flags before a subcommand.
 pub fn print_management(word: &str, subcommands: &[&str]) -> Result<()> {
     let own: Vec<&&Command> = COMMANDS
         .iter()

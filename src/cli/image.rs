@@ -1,6 +1,6 @@
 //! `images`, `import`, `load`, `tag` and `rmi`: the commands for local images and for images from
-//! archives. An archive is read from a file, from a URL (`import` only) or from stdin, but never
-//! from a terminal. `save` and `commit` are in `archive`, `pull` and `push` in `registry`, the
+//! archives. An archive is read from a file, from a URL (`import` only) or from stdin, unless stdin
+//! is a terminal. `save` and `commit` are in `archive`, `pull` and `push` in `registry`, the
 //! filters of `images` in `image_filter`.
 
 use std::path::PathBuf;

@@ -2,7 +2,8 @@
 //! in `prune_filter`.
 //!
 //! A `reference` is a pattern in the syntax of Go's path.Match. The pattern is compared with the
-//! name and with `name:tag`. An image must match one of the patterns and pass every other filter.
+//! name and with `name:tag`. If there are patterns, an image must match one of them. An image must
+//! also pass every other filter.
 
 use super::value::name::split_filter;
 use crate::engine::Engine;

@@ -262,7 +262,7 @@ fn document(facts: &InfoView) -> Value {
         ("Runtimes", Value::map([("runc", runtime)])),
         ("DefaultRuntime", text("runc")),
         ("Swarm", swarm),
-        // A container survives the end of every mydocker command.
+        // A container keeps running when the command that started it is killed.
         ("LiveRestoreEnabled", truth(true)),
         ("Isolation", empty()),
         ("InitBinary", text(INIT)),
@@ -303,7 +303,8 @@ fn registries(facts: &InfoView) -> Value {
     ])
 }
 
-/// The proxy that pulls use, with its user and password masked. `field` is Docker's field name.
+/// The value of a proxy variable of the environment, with the user and the password masked. `field`
+/// is Docker's field name.
 fn proxy(field: &str) -> String {
     let name = match field {
         "HttpProxy" => "HTTP_PROXY",

@@ -424,8 +424,8 @@ pub static RM: Command = Command {
         if args.force {
             return call.each_together(
                 &names,
-                // Ignore the failure here: `remove_killed` fails for the same reason and reports
-                // it.
+                // Ignore the failure here: `remove_killed` then fails for the same reason, and
+                // `each_together` reports that failure.
                 |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
                 |_| {},
                 |name, killed| {

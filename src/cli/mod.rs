@@ -235,9 +235,9 @@ static ALIASES: &[(&str, &str, &[&str])] = &[
     ("system events", "events", &[]),
 ];
 
-/// Whether the command starts processes in containers. `Engine::shield` protects the binary from
-/// these processes. Nearly every command of compose may run a service's hooks, also when it stops a
-/// container.
+/// Whether the command may start processes in containers. `Engine::shield` protects the binary from
+/// these processes. All commands of compose count, because many of them may run a service's hooks,
+/// for example before a container stops.
 fn enters(command: &Command) -> bool {
     let entering = ["run", "start", "restart", "exec", "boot", "build"];
     entering.contains(&command.name) || command.name.starts_with("compose ")
@@ -260,11 +260,12 @@ const MANAGEMENT: &[&str] = &[
 
 /// The exit status of a failed command, as in Docker, if the command has no statuses of its own.
 const EXIT_FAILURE: u8 = 1;
-/// The exit status for a template that can't be parsed, as in Docker: of `info`, `version`,
-/// `events`, and of `inspect` for all kinds of object. For the template of a listing it is 1.
+/// The exit status if the template of `info`, `version`, `events` or one of the `inspect` commands
+/// can't be parsed, as in Docker. If the template of a listing can't be parsed, the status is 1.
 const EXIT_BAD_TEMPLATE: u8 = 64;
 
-/// The lowest exit status of a command that a signal ended: 128 plus the signal's number.
+/// The lowest exit status of a command that a signal ended. The status is 128 plus the signal's
+/// number.
 const FIRST_SIGNAL: u8 = 129;
 
 /// Why a command ended early.
@@ -295,8 +296,8 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Parses the command's arguments and operands. Fails on an unknown flag, a bad value or a
-    /// wrong number of operands.
+    /// Parses the command's flags and operands. Fails on an unknown flag, a missing or bad value or
+    /// a wrong number of operands. Returns `Failure::Help` for `--help`.
     pub fn parse<A: Default>(
         &self,
         flags: &'static [Flag<A>],
@@ -451,9 +452,9 @@ fn dispatch(global: &mut GlobalArgs, words: &[String]) -> Outcome {
     outcome
 }
 
-/// Finds the command at the start of `words`, and returns it with its arguments. Fails if no
-/// command has that name. For a management word alone or with `--help`, it prints the word's help
-/// and returns `Failure::Help`.
+/// Returns the command that `words` start with, and the arguments of that command. Fails if no
+/// command has that name. If a management word stands alone or before `--help` or `-h`, prints the
+/// word's help and returns `Failure::Help`.
 fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
     let by_name = |name: &str| COMMANDS.iter().copied().find(|command| command.name == name);
     let Some((first, rest)) = words.split_first() else {
@@ -539,7 +540,8 @@ fn unknown_command(management: &str, word: &str) -> Failure {
     Failure::Engine(Error::new(message).exit_with(EXIT_FAILURE))
 }
 
-/// Prints an error as one line on stderr, or with `--debug` one line for each link of its chain.
+/// Prints an error on stderr. Without `debug` the error is one line. With `debug` each cause in the
+/// error's chain has a line of its own, below the command's name.
 fn complain(command: Option<&str>, error: &Error, debug: bool) {
     // Keep the message on one line, even if a name or text in it has a newline.
     let line = |message: &str| message.replace('\n', " ");

@@ -218,15 +218,15 @@ const GATEWAY_MODE_IPV4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
 const GATEWAY_MODE_IPV6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 
 /// Interprets the options of `network create` for the driver. Docker's long keys work as well as
-/// the short ones. Fails on an unknown driver, on a bad value, and on an option of Docker's that
-/// has no meaning for the driver. Also returns the keys of all unknown options. As in Docker, these
-/// options are kept, and `inspect` shows them.
+/// the short keys. Fails on `--ingress`, on an unknown driver, on a bad value, and on an option of
+/// Docker's that has no meaning for the driver. Also returns the keys of all unknown options. As in
+/// Docker, these options are kept, and `inspect` shows them.
 fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     let CreateArgs { driver, mut options, ingress } = args;
     if ingress {
         fail!("--ingress makes a cluster's network; create an ordinary one without this flag");
     }
-    // As in Docker, an unknown driver exits with 1, and not with 125 as a bad flag does.
+    // As in Docker, the exit status for an unknown driver is 1. For a bad flag it is 125.
     let driver = driver.as_deref().unwrap_or("bridge");
     if !matches!(driver, "bridge" | "macvlan" | "ipvlan") {
         fail!("unknown network driver '{driver}'; known: bridge macvlan ipvlan");
@@ -377,7 +377,8 @@ pub static LS: Command = Command {
     },
 };
 
-/// Whether a network passes the filters: one filter of each key must match, and every label filter.
+/// Whether a network passes the filters. All label filters must match. Of the filters with another
+/// key, at least one must match for each key.
 fn passes(network: &NetworkView, filters: &[NetworkFilter]) -> bool {
     let is_label = |filter: &NetworkFilter| matches!(filter, NetworkFilter::Label(_));
     pass(filters, is_label, |filter| match filter {
@@ -616,7 +617,7 @@ pub static PORT: Command = Command {
         for PublishedPort { container_port, protocol, host } in
             call.engine()?.ports(&operands[0], port)?
         {
-            // If the user names a port, print only the host's address, as Docker does.
+            // If the user names a port, print only the host's address and port, as Docker does.
             if port.is_none() {
                 text.push_str(&format!("{container_port}/{protocol} -> "));
             }

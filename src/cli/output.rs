@@ -1,7 +1,6 @@
-//! Writes text to stdout and stderr, and asks the user for confirmation. A text is printed in one
-//! write, after its control characters were escaped (`escape`), because names, labels and messages
-//! can come from images and registries. If the reader closes the pipe, the command ends without an
-//! error.
+//! Writes text to stdout and stderr, and asks the user for confirmation. Control characters are
+//! escaped first (`escape`), because names, labels and messages can come from images and
+//! registries. If the reader closes the pipe, the functions that print to stdout report no error.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 

@@ -1,9 +1,10 @@
 //! Turns argv into a command's arguments and its operands, by its table of flags.
 //!
 //! lexopt splits argv; the rules are Docker's (pflag): `--name x`, `--name=x`, `-e x`, `-ex`,
-//! bundled switches `-itd`, `--rm=false`. A flag that takes a value takes the next argument, even
-//! if that argument starts with a dash. `--` ends the flags. If the command is `trailing`, such as
-//! `run` and `exec`, all arguments after the first operand are operands.
+//! bundled switches `-itd`, `--rm=false`. If a flag needs a value and its token has none, the next
+//! argument is the value, even if that argument starts with a dash. `--` ends the flags. If the
+//! command is `trailing`, such as `run` and `exec`, all arguments after the first operand are
+//! operands.
 //!
 //! Before lexopt reads a token as a bundle of letters, the token is compared with the flags'
 //! further spellings, which are whole tokens (`-name`, `--network`).
@@ -28,8 +29,8 @@ struct Occurrence {
     value: String,
 }
 
-/// Parses `argv` into `args` and returns the operands. Fails on an unknown flag, a bad value or a
-/// wrong number of operands.
+/// Parses `argv` into `args` and returns the operands. Fails on an unknown flag, a missing or bad
+/// value or a wrong number of operands. Returns `Failure::Help` for `--help` and `-h`.
 pub fn parse<A>(
     command: &Command,
     flags: &'static [Flag<A>],
@@ -208,7 +209,8 @@ fn usage(message: String, command: &Command) -> Failure {
     Failure::Usage(Error::new(line.trim_end().to_owned()).exit_with(EXIT_FAILURE))
 }
 
-/// Returns a flag with its value: the value in the flag's token, or otherwise the next argument.
+/// Returns a flag with its value: the value in the flag's token, or otherwise the next argument. A
+/// switch without a value gets `true`.
 fn occurrence(
     specs: &[&'static FlagSpec],
     flag: usize,
@@ -231,8 +233,8 @@ fn occurrence(
     Ok(Occurrence { flag, name, value })
 }
 
-/// Returns the failure for a letter that is not a flag. `is_first` says whether the letter is the
-/// first of its token.
+/// Returns the failure for a letter that is not a flag, or `Failure::Help` for `-h`. `is_first`
+/// says whether the letter is the first of its token.
 fn no_such_letter(
     specs: &[&'static FlagSpec],
     letter: char,

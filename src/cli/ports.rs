@@ -1,6 +1,6 @@
 //! The ports of a container as `ps` prints them, in Docker's words: `80/tcp` is exposed, and
-//! `0.0.0.0:8080->80/tcp` is published. Neighbouring ports form one range. The command `port` in
-//! `network` prints one line for each port instead.
+//! `0.0.0.0:8080->80/tcp` is published. Neighbouring published ports form one range. The command
+//! `port` in `network` prints one line for each port instead.
 
 use std::fmt;
 use std::net::IpAddr;

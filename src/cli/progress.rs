@@ -1,9 +1,9 @@
 //! Prints the progress of a pull or push. On a terminal, each active layer has a bar, below the
 //! lines of the finished layers; otherwise each step is one line. The commands that move bytes
-//! without a registry (`load`, `import`, `save`, `export`, `commit`, `cp`) show one line with bytes
-//! and rate, and only on a terminal. Several threads report at the same time, so the drawing is
-//! behind a mutex and each update is one write. Only a terminal that takes escape sequences gets
-//! them (`style`).
+//! without a registry (`load`, `import`, `save`, `export`, `commit`, `cp`, `compose cp`) show one
+//! line with bytes and rate, and only on a terminal. Several threads report at the same time, so
+//! the drawing is behind a mutex and each update is one write. Escape sequences go only to a
+//! terminal that understands them (`style`).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,14 +48,14 @@ struct Drawing {
 }
 
 impl Progress {
-    /// Reports on stdout, or nowhere if `quiet`.
+    /// Reports on stdout, or nowhere if `quiet`. Warnings go to stderr in both cases.
     pub fn on_stdout(quiet: bool) -> Progress {
         let terminal = io::stdout().is_terminal() && has_cursor_codes();
         Progress { quiet, on_stderr: false, terminal, drawing: Mutex::default() }
     }
 
-    /// Reports on stderr, because stdout is for the command's result: the output of a container, an
-    /// archive or an id.
+    /// Reports on stderr, or nowhere if `quiet`, so that stdout is free for the command's result:
+    /// the output of a container, an archive or an id. Warnings go to stderr in both cases.
     pub fn on_stderr(quiet: bool) -> Progress {
         let terminal = io::stderr().is_terminal() && has_cursor_codes();
         Progress { quiet, on_stderr: true, terminal, drawing: Mutex::default() }
@@ -217,7 +217,7 @@ fn push_bytes(text: &mut String, what: &str, bytes: u64, elapsed: Duration, colu
 }
 
 /// Appends the line of a layer, at least one column shorter than the terminal. The bar has up to
-/// `BAR` columns; below `MIN_BAR` it is left out.
+/// `BAR` columns. If there is room for fewer than `MIN_BAR` columns, the line has no bar.
 fn push_bar(text: &mut String, layer: &str, bytes: u64, of: u64, columns: usize) {
     let mut sizes = String::new();
     push_human_size(&mut sizes, bytes);

@@ -21,7 +21,7 @@ pub enum Echo {
 }
 
 /// Asks for a line on the terminal. Fails if stdin is not a terminal or cannot be read, or if the
-/// line is too long.
+/// line is not UTF-8 or too long.
 pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");
@@ -47,8 +47,8 @@ pub fn read_secret() -> Result<String> {
     complete(&text)
 }
 
-/// Returns the answer without the newlines at its end. Fails if it is longer than `MAX_SECRET`: the
-/// rest was not read, and a password that is cut is a wrong password.
+/// Returns the answer without the newlines at its end. Fails if the answer is longer than
+/// `MAX_SECRET`: the rest was not read, and a password that is cut is a wrong password.
 fn complete(text: &str) -> Result<String> {
     if text.len() as u64 > MAX_SECRET {
         fail!("the answer is longer than {MAX_SECRET} bytes");

@@ -1,5 +1,6 @@
 //! The `--filter`s of the prunes: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`. `builder
-//! prune` accepts only `until`, also spelled `unused-for`. `image prune` has `dangling` too.
+//! prune` accepts only `until`, also spelled `unused-for`. `image prune` also has `dangling`, and
+//! `volume prune` also has `all`.
 //!
 //! As in Docker, an object is removed only if it passes every filter. An unknown filter is an
 //! error, because ignoring it would remove more than the user wants. Docker refuses `until` for
@@ -13,7 +14,7 @@ use crate::units::parse_moment;
 
 /// The help text of `--filter`.
 pub const DOC: &str = "Remove only matches of until=, label= or label!=";
-/// The keys of a prune that has no keys of its own, for errors.
+/// The keys that the error for an unknown key lists, for prunes without keys of their own.
 pub const KNOWN: &str = "label until";
 
 /// All `--filter`s of one prune.

@@ -1,7 +1,7 @@
 //! `pull`, `push`, `login` and `logout`: the commands that talk to registries. Progress goes to
-//! stdout, with bars on a terminal. A password is read without echo or from stdin. Credentials are
-//! stored where Docker stores them. `image::registry` implements the protocol (OCI distribution
-//! spec).
+//! stdout, with bars on a terminal. If `login` has no `-p`, the password is read from stdin or from
+//! the terminal without echo. Credentials are stored where Docker stores them. `image::registry`
+//! implements the protocol (OCI distribution spec).
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::lifecycle::NO_FLAGS;

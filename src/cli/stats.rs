@@ -1,6 +1,6 @@
-//! The command `stats`: prints the resource use of running containers in Docker's columns, once
-//! with `--no-stream`, otherwise until the user interrupts the command. On a terminal each table
-//! replaces the previous one. `engine::stats` measures the figures.
+//! The command `stats`: prints the resource use of containers in Docker's columns, once with
+//! `--no-stream`, otherwise until the user interrupts the command or the reader closes the pipe. On
+//! a terminal each table replaces the previous table. `engine::stats` measures the figures.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -65,9 +65,9 @@ fn stats(call: &Invocation) -> Outcome {
     show(call, &call.engine()?, &args, &names)
 }
 
-/// Prints the resource use of the containers `names`, or of all running containers if there are no
-/// names. Without `--no-stream` the function returns only after an error, or when the reader closes
-/// the pipe.
+/// Prints the resource use of the containers `names`. If there are no names, prints all running
+/// containers, or with `--all` all containers. Without `--no-stream` the function returns only
+/// after an error, or when the reader closes the pipe.
 pub fn show(call: &Invocation, engine: &Engine, args: &StatsArgs, names: &[String]) -> Outcome {
     let format = match Format::parse_unchecked::<StatsView>(&args.format, COLUMNS) {
         Ok(format) => format,

@@ -1,6 +1,6 @@
-//! Colours on a terminal, by ECMA-48's SGR sequences. No colours are used if the output is not a
-//! terminal, if NO_COLOR is set (no-color.org), or if the terminal has no such codes (TERM=dumb).
-//! The caller must escape untrusted text before it adds colours.
+//! Colours on a terminal, by ECMA-48's SGR sequences. There are no colours if the output is not a
+//! terminal, if NO_COLOR is set and not empty (no-color.org), or if TERM is `dumb`. The caller must
+//! escape untrusted text before it adds colours. `compose::follow` has its own colours.
 
 use std::io::{self, IsTerminal};
 

@@ -1,10 +1,10 @@
 //! The command `update`: changes the limits, the restart policy and the published ports of running
 //! and stopped containers.
 //!
-//! Except for `--publish-add` and `--publish-rm`, the flags are those of `run`, and the same
-//! functions parse their values. A flag that is not given leaves the container's setting unchanged.
-//! As in Docker, a value of 0 also leaves the setting unchanged, except that `--pids-limit 0`
-//! removes that limit.
+//! `--publish-add` and `--publish-rm` belong to `update` alone. `run` has all other flags too, and
+//! the same functions parse their values. A flag that is not given leaves the container's setting
+//! unchanged. As in Docker, a limit of 0 also leaves the setting unchanged, except that
+//! `--pids-limit 0` removes that limit.
 
 use super::flag::{Category, Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::value::resources::{

@@ -96,7 +96,7 @@ fn facts() -> Value {
     };
     let mut client = vec![("Platform", platform()), ("Version", text(&docker_version()))];
     client.extend(api("APIVersion", "ApiVersion"));
-    // Scripts print these facts of a program in Go, and mydocker has no such facts.
+    // Templates in scripts name these fields of Docker. mydocker has no values for the fields.
     let of_go = || {
         ["GitCommit", "GoVersion", "BuildTime"].map(|name| (name, Value::Omitted(text("").into())))
     };

@@ -169,7 +169,8 @@ pub static LS: Command = Command {
     },
 };
 
-/// Whether a volume passes the filters: one filter of each key must match, and every label filter.
+/// Whether a volume passes the filters. All label filters must match. Of the filters with another
+/// key, at least one must match for each key.
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
     let is_label = |filter: &VolumeFilter| matches!(filter, VolumeFilter::Label(_));
     pass(filters, is_label, |filter| match filter {

@@ -1,6 +1,6 @@
-//! The sentences for the engine's warnings. Each sentence says what will happen, and names the flag
-//! or setting that changes this, if there is one. `Invocation::engine` prints each warning as one
-//! line on stderr, and the command continues.
+//! The sentences for the engine's warnings. Most sentences say what happens, and some name a flag
+//! that changes the result. The callback in `Invocation::engine` prints each warning as one line on
+//! stderr, and the command continues.
 
 use crate::engine::warning::Warning;
 

@@ -1,8 +1,9 @@
 //! The format of `.env` and of `env_file`: one `NAME=value` on a line.
 //!
-//! A line may start with `export`, and `#` starts a comment. A value in single quotes is literal
-//! except for `\'`; a value in double quotes has escapes and variables. Quoted values may have
-//! several lines. A plain value may have variables. This is the grammar of Docker Compose
+//! A line may start with `export`. `#` starts a comment at the start of a line or of a value, and
+//! after a blank. A value in single quotes is literal except for `\'`; a value in double quotes has
+//! escapes and variables. Quoted values may have several lines. A plain value may have variables.
+//! This is the grammar of Docker Compose
 //! (docs.docker.com/compose/how-tos/environment-variables/variable-interpolation). `format: raw`
 //! and `run --env-file`, which take each value literally, are not read here.
 
@@ -12,8 +13,8 @@ use super::interpolate::Variables;
 use crate::error::{Result, fail};
 
 /// Returns the variables of `text` in order. A name without `=` or `:` has no value. A value may
-/// use the variables that `find` returns, and those of earlier lines; the variables of `find`
-/// override those. Errors name the file as `file`, and the line.
+/// use the variables that `find` returns and the variables of earlier lines; `find` overrides the
+/// earlier lines. Errors name the file as `file`, and the line.
 pub fn parse(
     file: &str,
     text: &str,

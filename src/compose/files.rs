@@ -60,7 +60,7 @@ pub struct Source {
     pub profiles: Vec<String>,
     pub root: Node,
     pub environment: Environment,
-    /// The variables that the files use and that are not set.
+    /// The variables that the files use without a default and that are not set.
     pub missing: Vec<String>,
 }
 
@@ -301,8 +301,8 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Converts a name to lower case and drops all characters but letters, digits, `-` and `_`. The
-/// first character is a letter or a digit.
+/// Converts a name to lower case and drops all characters except a-z, 0-9, `-` and `_`. Also drops
+/// `-` and `_` at the start.
 fn normalize(name: &str) -> String {
     let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c);
     let name: String = name.to_lowercase().chars().filter(plain).collect();

@@ -1,9 +1,9 @@
 //! `post_start` and `pre_stop`: commands that run in a service's container after its start and
 //! before its stop (compose specification, "post_start", "pre_stop").
 //!
-//! Each hook runs by `exec`, so it has the container's confinement. The hook's output goes to the
-//! command's standard streams. If a `post_start` hook fails, its container is stopped. If a
-//! `pre_stop` hook fails, its container keeps running. Both are errors.
+//! Each hook runs by `exec`, so it has the container's confinement unless it sets `privileged`. The
+//! hook's output goes to the command's standard streams. If a `post_start` hook fails, its
+//! container is stopped. If a `pre_stop` hook fails, its container keeps running. Both are errors.
 
 use super::node::Node;
 use super::project::Service;

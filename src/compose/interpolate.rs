@@ -38,7 +38,8 @@ impl Variables<'_> {
     }
 
     /// Replaces the variables in `text`. A missing variable is an empty text. Fails for a bad form,
-    /// for `${NAME:?x}` without a value, and if the result is larger than `MAX_TEXT`.
+    /// for `${NAME:?x}` without a value, for too deep a nesting, and if the result is larger than
+    /// `MAX_TEXT`.
     pub fn expand(&self, text: &str) -> Result<String> {
         let mut out = String::new();
         let rest = self.copy(text, false, 0, &mut out)?;

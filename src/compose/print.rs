@@ -1,8 +1,8 @@
 //! `config`: writes a tree as YAML or JSON.
 //!
 //! The hash of a service's configuration (`project`) is made from JSON with sorted keys, so that
-//! the order and the style of a file do not count. A text is quoted wherever a YAML reader could take
-//! it for another type. Comments and anchors of the user's file are not kept.
+//! the order and the style of a file do not count. A text is quoted wherever a YAML reader could
+//! take it for another type. Comments and anchors of the user's file are not kept.
 
 use super::node::{Node, Value};
 use crate::order;

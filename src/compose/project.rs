@@ -1,9 +1,9 @@
 //! A project: the merged tree of its files and its services in dependency order.
 //!
 //! The tree is completed: env files become variables, networks and volumes get their names, and
-//! services without a network join the default one. The tree is checked: each name that is used
-//! must be declared, and dependencies must not form a circle. Nothing is made here: `up` and
-//! `resources` do that. See the compose specification, "Services".
+//! services with neither `networks` nor `network_mode` join the default network. The tree is
+//! checked: each name that is used must be declared, and dependencies must not form a circle.
+//! Nothing is made here: `up` and `resources` do that. See the compose specification, "Services".
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub const MAX_SCALE: u32 = 1000;
 /// A project as its files describe it.
 pub struct Project {
     pub name: String,
-    /// The absolute paths of its files.
+    /// The absolute paths of its files; `-` for the standard input.
     pub files: Vec<String>,
     /// The directory from which relative paths are resolved.
     pub directory: String,
@@ -34,7 +34,7 @@ pub struct Project {
     pub services: Vec<Service>,
     /// The services that no profile enables.
     pub disabled: Vec<Service>,
-    /// The variables that the files use and that are not set.
+    /// The variables that the files use without a default and that are not set.
     pub missing: Vec<String>,
     environment: Environment,
 }
@@ -205,8 +205,8 @@ impl Project {
         needed
     }
 
-    /// Like [`Project::with_dependencies`]; if the flag is false, returns only the services
-    /// `wanted`.
+    /// Like [`Project::with_dependencies`]. If `with_dependencies` is false and `wanted` is not
+    /// empty, returns only the services `wanted`.
     pub fn selected(&self, wanted: &[String], with_dependencies: bool) -> Vec<&Service> {
         let mut services = self.with_dependencies(wanted);
         if !with_dependencies && !wanted.is_empty() {
@@ -234,8 +234,9 @@ impl Project {
     }
 
     /// Completes a service: adds the missing keys of `depends_on`, the variables of its env files,
-    /// the labels of its label files, and the default network if it has no network. A variable
-    /// without a value gets the value that it has in the process's environment or in `.env`.
+    /// the labels of its label files, and the default network if the service has neither a network
+    /// nor `network_mode`. A variable without a value gets the value that it has in the process's
+    /// environment or in `.env`.
     fn complete(&self, mut node: Node) -> Result<Node> {
         if let Some(mut depends_on) = node.get("depends_on").cloned() {
             add_needs(&mut depends_on);
@@ -403,7 +404,7 @@ impl Project {
     }
 
     /// Sets the names of networks, volumes, secrets and configs. Fails if a service uses one that
-    /// is not declared.
+    /// is not declared, or if a declaration has a mistake.
     fn complete_rest(&mut self) -> Result<()> {
         for (section, one) in [
             ("networks", "network"),

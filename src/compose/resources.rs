@@ -96,8 +96,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Makes the missing volumes that `services` use. Reports a volume whose configuration changed.
-    /// Fails if an external volume is missing.
+    /// Makes the missing volumes that `services` use. Reports a volume that is not this project's,
+    /// and a volume whose configuration changed. Fails if an external volume is missing.
     pub fn make_volumes(&self, services: &[&Service]) -> Result<()> {
         let used = self.used("volumes", services);
         if used.is_empty() {

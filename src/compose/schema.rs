@@ -50,7 +50,7 @@ pub enum Kind {
 /// How a list of objects is read and merged. `Kind` has a reference to it, because each key of the
 /// tables takes the size of the largest `Kind`.
 pub struct ListOf {
-    /// Makes the canonical elements from a short form.
+    /// Makes the canonical elements from an element in its short or its long form.
     pub long: fn(&Node, &Scope) -> Result<Vec<Node>>,
     pub keys: &'static [Key],
     /// The keys whose values identify an element. If there are none, elements are only added.

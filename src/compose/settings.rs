@@ -491,8 +491,8 @@ fn has_owner(grant: &Node) -> bool {
 
 /// Returns the secrets and configs whose content is copied into the container. These come from a
 /// variable or from the compose file. Files of the host are copied only if the grant sets an owner
-/// or a mode. The mode is 0444 by default. Fails if a variable is not set or a file is larger than
-/// 1 MiB.
+/// or a mode. The mode is 0444 by default. Fails if a variable is not set, if a file cannot be read
+/// or is larger than 1 MiB, and if an owner or a mode is no number.
 pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
     let mut files = Vec::new();
     for section in ["secrets", "configs"] {
@@ -585,8 +585,8 @@ pub fn image_text(project: &Project, service: &Service) -> String {
     }
 }
 
-/// Returns the published ports of a service, which the file has in parts. Fails for a part that is
-/// no address, port or protocol.
+/// Returns the published ports of a service, which the file has in parts. Fails for a bad address,
+/// port, protocol or mode, and as [`Publish::of_parts`] does for ranges.
 pub fn ports(node: &Node) -> Result<Vec<Publish>> {
     let publish = |port: &Node| {
         // On a single host, both modes are the same.

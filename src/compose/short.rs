@@ -41,7 +41,7 @@ pub fn as_it_is(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(vec![node.clone()])
 }
 
-/// Converts `build: DIR`, and makes the directory absolute.
+/// Converts `build: DIR`, and makes the directory absolute. An address stays as it is.
 pub fn build(node: &Node, scope: &Scope) -> Result<Node> {
     let mut node = match &node.value {
         Value::Text(_) => wrapped(node, "context")?,
@@ -261,7 +261,8 @@ pub fn ulimit(node: &Node, _: &Scope) -> Result<Node> {
 }
 
 /// Converts `[[IP:]HOST:]CONTAINER[/PROTOCOL]` to objects, one for each container port of a range.
-/// Fails if the two ranges have different lengths and CONTAINER is more than one port.
+/// Fails on any other text, and if the two ranges have different lengths and CONTAINER is more than
+/// one port.
 pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     if let Value::Map(_) = node.value {
         let mut node = node.clone();
@@ -319,7 +320,8 @@ pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     Ok(ports)
 }
 
-/// Converts `[SOURCE:]TARGET[:OPTIONS]` to an object. Fails for an unknown option.
+/// Converts `[SOURCE:]TARGET[:OPTIONS]` to an object. Fails for more than three parts and for an
+/// unknown option.
 pub fn volume(node: &Node, scope: &Scope) -> Result<Vec<Node>> {
     if let Value::Map(_) = node.value {
         let mut node = node.clone();

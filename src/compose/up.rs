@@ -5,9 +5,9 @@
 //! dependencies are ready, in parallel child processes, and returns. So the caller can print logs
 //! and receive signals in between. A container is made again if its configuration, its image, or a
 //! container whose namespaces or volumes it shares has changed, if it is dead, or if an option of
-//! `up` says so. The steps are: make the new container under a temporary name, remove the old one,
-//! rename the new one. If the first step fails, the old container is untouched. If the process is
-//! killed in between, the next `up` finds both containers and continues.
+//! `up` says so. The steps are: make the new container under a temporary name, stop and remove the
+//! old one, rename the new one. If the first step fails, the old container is untouched. If the
+//! process is killed in between, the next `up` finds both containers and continues.
 
 use super::files::is_on;
 use super::hooks;
@@ -42,7 +42,8 @@ pub struct UpOptions {
     /// `--always-recreate-deps`: like `force_recreate`, for the services that the wanted ones
     /// depend on.
     pub recreate_dependencies: bool,
-    /// `--no-recreate`: keep existing containers even if their configuration changed.
+    /// `--no-recreate`: keep existing containers, except dead ones, even if their configuration
+    /// changed.
     pub no_recreate: bool,
     /// `--renew-anon-volumes`: do not keep the anonymous volumes of a replaced container.
     pub renew_volumes: bool,
@@ -64,7 +65,7 @@ pub struct Makers<'a> {
     pub network: MakeNetwork<'a>,
 }
 
-/// A container that `up` started or found running.
+/// A container that `up` made, started or found running.
 #[derive(Clone, Debug)]
 pub struct Running {
     pub id: ContainerId,
@@ -89,7 +90,7 @@ struct Making<'a> {
     old: Option<Member>,
 }
 
-/// A service whose containers are made and started.
+/// A service whose containers are made and, unless `no_start` is set, started.
 struct Done {
     service: String,
     ids: Vec<ContainerId>,
@@ -132,7 +133,7 @@ enum Readiness {
 
 impl<'a> Up<'a> {
     /// Makes networks and volumes, and removes or reports orphans. Fails if a service of `--scale`
-    /// does not exist or cannot have so many replicas.
+    /// does not exist or cannot have so many replicas, or if any of this work fails.
     pub fn begin(
         session: &'a Session<'a>,
         makers: &'a Makers<'a>,
@@ -230,8 +231,8 @@ impl<'a> Up<'a> {
         failed.map_or(Ok(started), Err)
     }
 
-    /// Reports whether all dependencies of a service are ready. Fails if a required one can never
-    /// be ready.
+    /// Reports whether all dependencies of a service are ready. Fails if a required dependency can
+    /// never be ready.
     pub fn is_ready(&mut self, service: &Service) -> Result<bool> {
         match self.readiness(service, &[])? {
             Readiness::Ready => Ok(true),
@@ -473,8 +474,8 @@ pub fn labels(
 }
 
 impl Session<'_> {
-    /// Reports whether the dependencies of `service` are ready. Checks only those that have
-    /// containers in `members`. Fails if a required one can never be ready.
+    /// Reports whether the dependencies of `service` are ready. Checks only dependencies that have
+    /// containers in `members`. Fails if a required dependency can never be ready.
     pub fn may_start(
         &self,
         service: &Service,

@@ -40,7 +40,7 @@ pub fn set_attributes_by_name(parent: BorrowedFd<'_>, name: &OsStr, entry: &Entr
     if has_mode || xattrs.peek().is_some() {
         // Do not use the name. setxattr(2) and chmod(2) follow a link, and a running container may
         // have replaced the file by a link. The magic link in /proc/self/fd leads to exactly the
-        // open inode, even if that is a symbolic link.
+        // open inode, even if the inode is a symbolic link.
         let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = openat(parent, name, handle, Mode::empty())?;
         let path = format!("/proc/self/fd/{}", handle.as_raw_fd());

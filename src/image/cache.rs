@@ -1,4 +1,4 @@
-//! The build cache: one small file for each step, which names the layer that the step made.
+//! The build cache: one small file for each cached step, which names the layer that the step made.
 //!
 //! The file is `build/<key>`. The key is a digest of everything that the step reads: the layers
 //! below, the instruction, its environment and its files (`build::cached`). An entry holds no

@@ -1,6 +1,6 @@
 //! Finds defects of the image store: incomplete images, names without an image, and leftovers of
-//! killed commands. Files that a running command uses are never reported, and each finding is
-//! checked again before anything is removed.
+//! killed commands. A file that a running command locks or needs is not reported, and each finding
+//! is checked again before it is removed.
 
 use std::path::{Path, PathBuf};
 
@@ -146,8 +146,8 @@ impl ImageStore {
         }
     }
 
-    /// Returns the layers in place that no image, build or cache entry needs. Returns no layer if
-    /// an image can't be read, because that image might need it.
+    /// Returns the layers in place that no image, build or cache entry needs. If an image can't be
+    /// read, returns no layer, because the image might need any of them.
     fn orphans(&self) -> Result<Vec<Digest>> {
         let mut orphans = self.layers.list()?;
         let owned = self.owned_by_builds()?;

@@ -52,7 +52,7 @@ impl<'a, D: Documents> Choice<'a, D> {
     }
 
     /// Returns the image that fits best, or `None` if none fits. Fails if indexes are nested more
-    /// than `depth` levels deep.
+    /// than `depth` levels deep, or if the choice needs more than `MAX_LOOKS` manifests.
     pub fn of(&mut self, offers: &[Offer], depth: usize) -> Result<Option<Chosen>, D::Error> {
         if depth == 0 {
             return Err(Error::new("too many nested indexes").into());
@@ -106,7 +106,7 @@ impl<'a, D: Documents> Choice<'a, D> {
     }
 
     /// Returns the image that an entry leads to, if the image fits. `rank` is the rank of the
-    /// platform that the index gives for the entry.
+    /// platform that the index gives for the entry, or `None` if the index gives none.
     fn look(
         &mut self,
         offer: &Offer,

@@ -2,8 +2,8 @@
 //! image's layers.
 //!
 //! The changes are the files of the overlay's upper directory. They are written as a tar with
-//! whiteouts and unpacked like any layer: hashed, recorded and placed in one pass. Each changed
-//! file is copied once, and no other file is copied.
+//! whiteouts, and the tar is unpacked, hashed and recorded in one pass, as that of any layer. Each
+//! changed file is copied once, and no other file is copied. `build` also makes its images here.
 
 use std::io::{BufWriter, Write};
 use std::os::fd::BorrowedFd;
@@ -94,7 +94,7 @@ impl ImageStore {
         }
     }
 
-    /// Makes an image of a config, with `layer` as an additional last layer.
+    /// Makes an image of a config. If `layer` is given, it becomes an additional last layer.
     fn commit_config(
         &self,
         mut config: ImageConfig,

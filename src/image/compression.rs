@@ -28,16 +28,16 @@ const ZSTD_BLOCK: usize = 128 << 10;
 /// are refused.
 const MAX_WINDOW: u64 = 128 << 20;
 /// The largest window that the decoder keeps, in bytes; `KEPT_DESCRIPTOR` is its window descriptor.
-/// A frame that states a larger window is decoded if it refers back no further than this. A writer
-/// that does not know the length of its input states the window of its level. Usual builders state
-/// 8 MiB.
+/// A frame that states a larger window is decoded as long as it refers back at most `KEPT_WINDOW`
+/// bytes. A writer that does not know the length of its input states the window of its level. Usual
+/// builders state 8 MiB.
 const KEPT_WINDOW: u64 = 30 << 20;
 const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
 /// The smallest limit for one buffer of the decoder, in bytes. The tables of literals and sequences
 /// take up to 2 MiB each, whatever the window is.
 const MIN_RING: usize = 4 << 20;
-/// The bytes that the windows of all running decoders may take together. A decoder that needs more
-/// waits until others end.
+/// The bytes that the windows of all running decoders may take together. If a decoder needs more
+/// bytes than are free, it waits until others end.
 const WINDOWS: usize = 32 << 20;
 
 /// Returns a reader of the decompressed bytes of `input`. Bytes that start with no known magic are
@@ -188,7 +188,7 @@ struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads the bytes after the magic number.
+    /// Reads a header from the byte after the magic number on.
     fn read(input: &mut impl Read) -> io::Result<FrameHeader> {
         const SINGLE_SEGMENT: u8 = 0x20;
         let mut byte = [0];
@@ -277,7 +277,7 @@ impl Drop for Share {
 }
 
 /// Releases this thread's share. A decoder calls this when it is dropped. A decoder that panics
-/// is not dropped, so the panic hook of its thread calls this.
+/// is not dropped, so `stream` calls this when its decoder has panicked.
 pub fn release_share() {
     heap::limit_blocks_of_thread(usize::MAX);
     *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= SHARE_OF_THREAD.take();

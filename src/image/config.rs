@@ -68,8 +68,8 @@ pub struct History {
 }
 
 impl ImageConfig {
-    /// Parses a config. `document` is its name in errors. Fails if `rootfs` is missing, or if a
-    /// field that is read has a wrong value or is too long.
+    /// Parses a config. `document` is its name in errors. Fails if the bytes are not JSON, if
+    /// `rootfs` is missing, or if a field that is read has a wrong value or is too long.
     pub fn parse(document: &str, bytes: &[u8]) -> Result<ImageConfig> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
@@ -100,7 +100,7 @@ impl ImageConfig {
         Platform { os, architecture, variant: String::new() }
     }
 
-    /// Returns the config as JSON. The digest of this text is the image's id.
+    /// Returns the config as JSON. If the text is stored, its digest is the image's id.
     pub fn to_json(&self) -> String {
         json::to_string(&Value::Object(self.to_object()))
     }
@@ -178,7 +178,8 @@ pub fn provenance_of(document: &str, config: &[u8]) -> Result<Provenance> {
 }
 
 /// Returns the config of an image that was made from another image. The fields of `base` that
-/// `ImageConfig` lacks (the variant, extensions of other tools) are kept.
+/// `ImageConfig` lacks (the variant, extensions of other tools) are kept, except those that
+/// describe only the base.
 pub fn to_json_over(config: &ImageConfig, base: Option<&[u8]>) -> Result<String> {
     // These fields are replaced, or they describe only the base.
     const OURS: [&str; 11] = [

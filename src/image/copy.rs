@@ -66,7 +66,7 @@ impl<'a> Original<'a> {
     }
 }
 
-/// The digest of all copied files: names, kinds, modes, owners and bytes, without times.
+/// The digest of all copied files with their attributes, but without their times.
 #[cfg(feature = "build")]
 pub struct Content {
     hashing: Mutex<Hashing<Sink>>,
@@ -81,7 +81,7 @@ impl Content {
         Content { hashing: Mutex::new(Hashing::new(std::io::sink())), owner }
     }
 
-    /// Returns the digest of all files so far. Fails if the thread that read the files panicked.
+    /// Returns the digest of all files so far.
     pub fn digest(&self) -> Result<Digest> {
         let hashing = self.hashing.lock();
         let hashing = hashing.map_err(|_| Error::new("the thread that read the files failed"))?;
@@ -158,7 +158,7 @@ pub fn copy(original: &Original<'_>, root: BorrowedFd<'_>, rules: CopyRules) -> 
     piped(original, &|reader| unpack(&mut Recorder::new(reader, None), root, &rules).map(drop))
 }
 
-/// Unpacks the archive `original` below `root`.
+/// Unpacks below `root` the archive that is the file `original`.
 #[cfg(feature = "build")]
 pub fn copy_unpacked(
     original: &Original<'_>,

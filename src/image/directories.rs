@@ -1,7 +1,7 @@
 //! Finds the directories of a tree in the order in which an archive or a recipe names them.
 //!
 //! Most names share their directory, or the directories above it, with the previous name. The last
-//! directories found stay open (`HELD` of them), and a search starts at the nearest open one. So a
+//! directories found stay open (at most `HELD`), and a search starts at the nearest open one. So a
 //! path may be longer than the kernel resolves at once. Only the length of the names limits the
 //! depth of a tree, and the time grows with the bytes of the names. `sys::beneath` says where a
 //! path may lead. If a directory is replaced, the caller must call [`Directories::forget`].
@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use crate::sys::beneath;
 
-/// The number of directories that stay open.
+/// The most directories that stay open.
 const HELD: usize = 32;
 
 /// The flags that open a directory.
@@ -54,7 +54,8 @@ impl<'a> Directories<'a> {
             _ => Err(Errno::LOOP),
         };
         let found = match found {
-            // A link may lead anywhere in the tree, so the whole path is resolved from the root.
+            // There is a link on the way, or no directory is open. A link may lead anywhere in the
+            // tree, so resolve the whole path from the root.
             Err(Errno::LOOP) => {
                 beneath::open_long(self.root, Path::new(OsStr::from_bytes(path)), DIRECTORY)?
             }
@@ -68,7 +69,7 @@ impl<'a> Directories<'a> {
     /// Records the directory `path`, which the caller has just opened.
     pub fn hold(&mut self, path: &[u8], directory: Rc<OwnedFd>) {
         self.go_up(path);
-        // Only directories on the way to `path` are open now; the last of them is the deepest.
+        // Only `path` and directories above it are open now; the last of them is the deepest.
         let same = self.held.back().map_or(0, |(length, _)| *length);
         if same == path.len() {
             self.held.pop_back();

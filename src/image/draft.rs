@@ -113,8 +113,8 @@ impl ImageStore {
     }
 
     /// Makes a layer of the build from an overlay's upper directory, without the paths that `skip`
-    /// names. Returns `None` if there are no changes. The directory is moved, unless it is on
-    /// another file system.
+    /// names. Returns `None` if there are no changes. If the directory is on another file system,
+    /// its files are copied. Otherwise the directory is moved.
     pub fn add_to_draft(
         &self,
         draft: &Draft,
@@ -183,10 +183,10 @@ impl ImageStore {
         store::replace(&path, entry.to_text().as_bytes(), Durability::Lazy)
     }
 
-    /// Moves the layers of the build into place and its entries into the cache. An entry is written
-    /// before its layer is moved: an entry without a layer counts as absent, but a layer without an
-    /// entry would have no owner. Sets the last use of the entries to `started`, and trims the
-    /// cache. Returns whether there were any entries.
+    /// Moves the entries of the build into the cache, and the layers that the entries name into
+    /// place. An entry is written before its layer is moved: an entry without a layer counts as
+    /// absent, but a layer without an entry would have no owner. Sets the last use of the entries
+    /// to `started`, and trims the cache. Returns whether there were any entries.
     pub fn publish(&self, draft: &Draft, started: Instant) -> Result<bool> {
         self.publish_dir(&draft.dir, started)
     }

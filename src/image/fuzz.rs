@@ -3,8 +3,8 @@
 //! `make fuzz` looks for inputs that break these properties. Each `cargo test` replays the inputs
 //! of `tests/fuzz/corpus`: archives by GNU tar, bsdtar and umoci, archives that try to escape, and
 //! inputs that a fuzzer once found. Archives are unpacked beside a directory that must not change.
-//! The archives of the corpus name a file in that directory (`../outside/canary`), so that an
-//! escape changes it.
+//! The archives that try to escape name a file in that directory (`../outside/canary`), so that an
+//! escape changes the file.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -110,7 +110,8 @@ pub fn documents(input: &[u8]) {
     }
 }
 
-/// A name is refused, or means the same in every spelling and makes one safe file name.
+/// A name is refused, or its full and its familiar spelling mean the same. Each component of a name
+/// is safe as a file name.
 pub fn reference(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(reference) = Reference::parse(text) else { return };

@@ -38,7 +38,8 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         "CMD" => config.cmd = Some(command(rest)),
         "ENTRYPOINT" => {
             config.entrypoint = Some(command(rest)).filter(|words| !words.is_empty());
-            // As in Docker, a new entrypoint drops the old command.
+            // As in Docker, a new entrypoint drops the old command, but not a command that an
+            // earlier change has set.
             if !has_command {
                 config.cmd = None;
             }
@@ -108,7 +109,8 @@ fn command(rest: &str) -> Vec<String> {
     exec.unwrap_or_else(|| shell(rest))
 }
 
-/// Parses `[--interval=30s …] CMD command` or `NONE`. Fails on an unknown option or a bad value.
+/// Parses `[--interval=30s …] CMD command` or `NONE`. Fails on an unknown option, a bad value or
+/// any other text.
 pub fn healthcheck(rest: &str) -> Result<Healthcheck> {
     let mut check = Healthcheck::none();
     let mut rest = rest;

@@ -1,10 +1,10 @@
 //! Files whose contents the kernel makes when they are read: /proc, /sys, cgroups and similar file
 //! systems.
 //!
-//! For such a file stat(2) reports no size, or the size of a page. So the file is first read to its
-//! end, and the number of bytes read is its size. A directory of such files is never copied as a
-//! tree: some files can't be read, some have no end, and none is of use elsewhere. statfs(2)
-//! identifies the file systems.
+//! For most of these files stat(2) reports no size, or the size of a page. So the file is first
+//! read to its end, and the number of bytes read is its size. A directory of such files is never
+//! copied as a tree: some files can't be read, some have no end, and the others are of little use
+//! elsewhere. statfs(2) identifies the file systems.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,8 +1,9 @@
-//! Writes a stored layer as the tar that it was unpacked from, for `save` and `push`.
+//! Writes a stored layer as the tar that it was unpacked from, for `save`, `push` and builds.
 //!
 //! With the layer's recipe the tar is the same bit for bit, and its digest is checked while it is
-//! written. A layer whose archive named a file twice has no recipe. Its tar is made from its files
-//! and has another digest, which the caller must write into the config of the exported image.
+//! written. A layer has no recipe if its archive named a file twice, or if the recipe would be too
+//! large. Then the tar is made from the layer's files and has another digest, which the caller must
+//! write into the config of the exported image.
 
 use std::fs::File;
 use std::io::{self, Write};

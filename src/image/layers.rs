@@ -1,13 +1,15 @@
-//! The layer store: `layers/<hex diff_id>/fs` is a layer, which all containers share.
+//! The layer store: `layers/<hex diff_id>/fs` has the files of a layer. Images and containers share
+//! layers.
 //!
 //! A layer is unpacked in a directory `.unpack-…` that its process locks by flock(2). One syncfs(2)
 //! syncs all layers of an image. A layer is renamed into place under the lock of the images, when
 //! its image is committed or its build ends. So a layer in place is complete. If two processes
-//! unpack the same layer, the second copy is dropped. A killed process leaves a directory
-//! `.unpack-…`, or a layer that nothing needs; `system check` finds both.
+//! unpack the same layer, the second copy is dropped. A killed process can leave a directory
+//! `.unpack-…`, `.ready-…` or `.trash-…`, or a layer that nothing needs; `system check` finds them.
 //!
 //! A pulled layer waits for its image as `.ready-<boot>-<diff_id>`. A pull at the same time, or the
-//! next pull after a kill, uses the layer. After a reboot the layer counts as torn.
+//! next pull after a kill, uses the layer. After a reboot no pull uses the layer, because a part of
+//! it may be missing.
 
 use std::fs::{self, File};
 #[cfg(feature = "build")]
@@ -50,7 +52,8 @@ pub struct Layers {
 /// processes may use it.
 pub struct Staged {
     pub diff_id: Digest,
-    /// Whether the archive had its end mark.
+    /// Whether the archive had its end mark. Only [`Layers::stage`] finds this out, and whether the
+    /// layer is plain. Other layers have `true` in both fields.
     pub ended: bool,
     /// Whether the layer's tar can be passed on unchanged: other readers accept the tar, and there
     /// is a recipe for it.
@@ -58,8 +61,8 @@ pub struct Staged {
     dir: PathBuf,
     /// The lock of this process on the directory. The sweep leaves a locked directory alone.
     lock: OwnedFd,
-    /// Whether this process must not remove the directory: the layer is in place, or ready for
-    /// other processes.
+    /// Whether this process must not remove the directory: the layer is in place, in the directory
+    /// of a build, or ready for other processes.
     kept: bool,
 }
 
@@ -196,7 +199,7 @@ impl Layers {
         self.dir.join(format!("{READY}{}-{}", sys::process::boot_id(), diff_id.hex()))
     }
 
-    /// Syncs everything that was staged (syncfs(2)).
+    /// Syncs the file system of the layers, and so everything that was staged (syncfs(2)).
     pub fn sync(&self) -> Result<()> {
         let dir = File::open(&self.dir)?;
         rustix::fs::syncfs(&dir).context(|| format!("sync {}", self.dir.display()))
@@ -209,7 +212,8 @@ impl Layers {
         match renameat_with(CWD, &staged.dir, CWD, &home, RenameFlags::NOREPLACE) {
             Ok(()) => staged.kept = true,
             Err(Errno::EXIST) => staged.kept = false,
-            // Not every file system has the flag. Under the lock this check is enough.
+            // Not every file system has the flag. The lock of the images is held, so it is enough
+            // to check first whether the layer exists.
             Err(Errno::INVAL) if !self.exists(&staged.diff_id) => {
                 fs::rename(&staged.dir, &home).context(|| format!("make {}", home.display()))?;
                 staged.kept = true;
@@ -261,7 +265,8 @@ impl Layers {
     }
 
     /// Returns the leftovers of dead processes: half-unpacked layers, layers of unfinished pulls,
-    /// and layers whose removal was interrupted.
+    /// and layers whose removal was interrupted. A layer that another process is just removing is
+    /// returned too.
     pub fn leftovers(&self) -> Result<Vec<(PathBuf, Leftover)>> {
         let mut leftovers = Vec::new();
         for path in store::hidden(&self.dir, |name| Leftover::of(name).is_some())? {
@@ -278,7 +283,7 @@ impl Layers {
 
     /// Removes the layers that dead processes unpacked only in part. These processes may have died
     /// because the disk was full, and the user's next attempt needs the space. `system check`
-    /// reports what can't be removed.
+    /// reports the directories that can't be removed.
     fn sweep(&self) {
         let leftovers = self.leftovers().unwrap_or_default();
         for (path, _) in leftovers.iter().filter(|(_, kind)| *kind == Leftover::Unpacking) {
@@ -286,7 +291,8 @@ impl Layers {
         }
     }
 
-    /// Removes one leftover, unless another process holds its lock.
+    /// Removes one leftover, unless another process holds its lock. A layer whose removal was
+    /// interrupted has no lock.
     pub fn remove_leftover(&self, path: &Path, kind: Leftover) -> Result<()> {
         // Hold the lock until the directory is removed, so that no process starts to use it.
         let _held = match kind {
@@ -361,7 +367,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.kept {
-            // If this fails, the sweep removes the directory later.
+            // If this fails, a sweep or `system check` removes the directory later.
             let _ = remove_tree(&self.dir);
         }
     }

@@ -36,8 +36,8 @@ impl Documents for &Archive {
 }
 
 impl Archive {
-    /// Checks all images of a layout, and adds their layers to `sources`. `note` gets a warning for
-    /// each name that can't be used.
+    /// Chooses and checks the images of a layout, and adds their layers to `sources`. `note` gets a
+    /// warning for each name that can't be used.
     pub fn layout(
         &self,
         index: &[u8],
@@ -67,8 +67,8 @@ impl Archive {
         for (name, offers) in groups {
             let mut choice = Choice::new(&mut documents, wanted);
             let chosen = match &offers[..] {
-                // Entries without names are one image for several platforms: skip the entries for
-                // other platforms.
+                // Entries without names can be one image for several platforms. If one of them
+                // fits, skip the entries for other platforms.
                 [only] if name.is_none() && any_fits && fits(only) == Some(false) => continue,
                 [only] => choice.only(only)?,
                 several => choice.of(several, MAX_DEPTH)?,

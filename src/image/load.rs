@@ -4,9 +4,9 @@
 //! A docker-archive is a tar with `manifest.json`, and with a config and layer tars for each image.
 //! In the old form a layer is `<id>/layer.tar`, or a link if two images share it. In the new form a
 //! layer is `blobs/sha256/<hex>` of an OCI layout. The manifest may come last, so the archive must
-//! be readable in any order. A plain archive in a file is read in place; any other input is first
-//! copied to a file without a name. No image is visible before all layers have the digests that the
-//! configs state.
+//! be readable in any order. A plain archive in a file is read in place; any other archive is first
+//! decompressed into a temporary file. No image is visible before all layers have the digests that
+//! the configs state.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -39,7 +39,7 @@ use crate::sys::stdio::Waiting;
 const MAX_MEMBERS: usize = 100_000;
 /// The most bytes of the names of all members and of link targets.
 const MAX_NAMES: usize = 16 << 20;
-/// The longest chain of links to a layer.
+/// The most members that a name may lead through, from link to link, up to the file.
 const MAX_LINKS: usize = 8;
 
 /// An image that was loaded.
@@ -88,7 +88,7 @@ impl ImageStore {
             Archive::index(file, start)?
         };
         let mut images = Vec::new();
-        // The source of each layer.
+        // The name of the member that holds each layer.
         let mut sources: Vec<(Digest, String)> = Vec::new();
         if let Some(manifest) = archive.document("manifest.json")? {
             for archived in parse_archive_manifest(&manifest)? {
@@ -295,7 +295,7 @@ impl Archive {
         Ok(Some(bytes))
     }
 
-    /// Returns the bytes of a member. Fails if no member has that name.
+    /// Returns a reader of a member. Fails if no member has that name.
     pub(super) fn section(&self, name: &str) -> Result<Section> {
         match self.find(name)? {
             Some(section) => Ok(section),
@@ -323,7 +323,7 @@ impl Archive {
                 return Ok(Some(Section { file, offset: 0, end: metadata.len() }));
             }
         };
-        for _ in 0..MAX_LINKS {
+        for _ in 0..=MAX_LINKS {
             match members.get(&target) {
                 Some(&Member::File { offset, size }) => {
                     let file = file.try_clone()?;
@@ -342,8 +342,8 @@ pub(super) fn passed_over(name: &str, reason: &str) -> String {
     format!("the name '{}' in the archive is ignored: {reason}", name.escape_debug())
 }
 
-/// Returns a member's name as a path without `.` and `..`. The path is only a key, so it can't lead
-/// out of the archive.
+/// Returns a member's name as a path without `.` and `..`. The path can't lead out of the archive:
+/// in a tar it is only a key, and `beneath::open` resolves it in a directory.
 fn member_name(above: &[u8], path: &[u8]) -> String {
     let whole = [String::from_utf8_lossy(above), String::from_utf8_lossy(path)].join("/");
     let mut components = Vec::new();

@@ -1,6 +1,6 @@
 //! Manifests and indexes of images: OCI image spec (manifest.md, image-index.md) and Docker's
 //! schema 2, which differ only in their media types. The documents come from a registry or an
-//! archive, so every list is bounded; the caller has checked the digest of the bytes. Schema 1 is
+//! archive, so every list is bounded. The callers check digests, not this file. Schema 1 is
 //! refused. `choice` decides which entry of an index is taken.
 
 use miniserde::json::Value;
@@ -74,8 +74,8 @@ pub enum Document {
 
 impl Document {
     /// Parses a manifest or an index. `media_type` is what the registry states; the document's own
-    /// media type wins. Fails on Docker's schema 1, on an unknown kind of document, and on a
-    /// manifest that is also an index.
+    /// media type wins. Fails on a malformed document, on Docker's schema 1, on an unknown kind of
+    /// document, and on a manifest that is also an index.
     pub fn parse(document: &str, media_type: &str, bytes: &[u8]) -> Result<Document> {
         let value = parse(document, bytes)?;
         let root = Node::root(document, &value);
@@ -200,8 +200,8 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     if let Some(kind) = root.get("artifactType")? {
         return Ok(Document::Artifact(kind.wrong("absent: an image has none")));
     }
-    // The media type is empty, OCI's, that of Docker's first versions (`octet-stream`), or that of
-    // Docker today.
+    // The config of an image has no media type, OCI's, that of Docker's first versions
+    // (`octet-stream`), or that of Docker today.
     let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
         || config.media_type.contains("container.image");
     if !is_images {

@@ -1,10 +1,11 @@
-//! Images: their names, their configs, and their layers, which are unpacked once and shared by all
+//! Images: their names, their configs, and their layers, which are unpacked once and shared by
 //! containers.
 //!
-//! Bytes come from an archive (`load`, `import`, the drop folder) or a registry (`pull`). The bytes
-//! are decompressed, hashed and unpacked in one pass. When everything is right, renames make the
-//! image visible: first the layers, then the config, then the name. The formats are those of the
-//! OCI image spec, and the docker-archive that `docker save` writes.
+//! Images come from an archive (`load`, `import`, the drop folder), a registry (`pull`), a
+//! container (`commit`) or a build. A layer from an archive or a registry is decompressed, hashed
+//! and unpacked in one pass. When everything is right, renames make the image visible: first the
+//! layers, then the config, then the name. The formats are those of the OCI image spec, and the
+//! docker-archive that `docker save` writes.
 
 mod attributes;
 #[cfg(feature = "build")]

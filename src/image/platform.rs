@@ -58,8 +58,8 @@ impl Wanted {
         }
     }
 
-    /// Ranks the platform in an image's config. Images made from scratch often state no platform,
-    /// and get the worst rank.
+    /// Ranks the platform in an image's config. If the config states no architecture, as is usual
+    /// for images made from scratch, the rank is the worst.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
         if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
     }
@@ -72,7 +72,8 @@ fn is_known(architecture: &str) -> bool {
     KNOWN.split_ascii_whitespace().any(|known| known == architecture)
 }
 
-/// Returns Go's name of an architecture that has the name of uname(2) or GNU.
+/// Returns Go's name of an architecture that is given by another usual name. Other words stay
+/// unchanged.
 fn by_go(architecture: &str) -> &str {
     match architecture {
         "x86_64" | "x86-64" => "amd64",
@@ -98,8 +99,8 @@ impl Platform {
         Platform { os: "linux".to_owned(), architecture, variant: native_variant().to_owned() }
     }
 
-    /// Parses `os/architecture[/variant]`, or only the system or a known architecture. Fails if the
-    /// system is not linux.
+    /// Parses `os/architecture[/variant]`, or only the system or a known architecture. Fails on any
+    /// other text, and if the system is not linux.
     pub fn parse(text: &str) -> Result<Platform> {
         let parts: Vec<&str> = text.split('/').collect();
         let (os, architecture, variant) = match parts[..] {
@@ -124,8 +125,8 @@ impl Platform {
         Ok(Platform { os: os.to_owned(), architecture, variant })
     }
 
-    /// Returns the number of the variant, or the architecture's usual number if there is no
-    /// variant.
+    /// Returns the number of the variant, or the architecture's usual number if the variant has
+    /// none.
     fn level(&self) -> u32 {
         let usual = match self.architecture.as_str() {
             "arm" => 7,

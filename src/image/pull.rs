@@ -430,7 +430,8 @@ fn is_ours(errno: rustix::io::Errno) -> bool {
     matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS | Errno::NOMEM)
 }
 
-/// Returns the URL in `Link: <URL>; rel="next"` (RFC 8288), if it leads to the same registry.
+/// Returns the URL in `Link: <URL>; rel="next"` (RFC 8288), if it leads to another page of the same
+/// registry.
 fn next_page(url: &Url, link: Option<&str>) -> Option<Url> {
     let (target, rest) = link?.trim_start().strip_prefix('<')?.split_once('>')?;
     let next = url.join(target).ok()?;

@@ -37,8 +37,8 @@ const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
 /// The longest answer to an upload, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
-/// The most blobs of the registry that are tried before a layer is sent. `MAX_SOURCES` limits the
-/// repositories to mount these blobs from.
+/// The most blobs that are looked for in the registry before a layer is sent. `MAX_SOURCES` limits
+/// the repositories to mount these blobs from.
 const MAX_KNOWN: usize = 4;
 const MAX_SOURCES: usize = 4;
 
@@ -61,10 +61,10 @@ struct Target<'a> {
 }
 
 impl ImageStore {
-    /// Pushes the image that `reference` names. Returns the digest and the size of its manifest.
-    /// Unless the push had to change the config, the image then also has this digest as a name, as
-    /// if it had been pulled. Fails if `reference` has no tag or no image, and if the registry
-    /// refuses the push.
+    /// Pushes the image that `reference` names. Returns the digest and the size of its manifest. If
+    /// the config was sent unchanged, the image then also has this digest as a name, as if it had
+    /// been pulled. Fails if `reference` has no tag or has a digest, if no image has the name, and
+    /// if the registry refuses the push.
     pub fn push(
         &self,
         reference: &Reference,
@@ -129,7 +129,7 @@ impl ImageStore {
     }
 
     /// Finds the blobs that the layers were downloaded as, and other repositories of this registry
-    /// that have these blobs.
+    /// that may have these blobs.
     fn look_for_blobs(
         &self,
         tars: Vec<LayerTar>,
@@ -141,7 +141,7 @@ impl ImageStore {
         for id in self.ids()? {
             let Some(manifest) = self.manifest(&id)? else { continue };
             let Some(config) = self.config_bytes(&id)? else { continue };
-            // Skip a manifest that can't be read: a readable one could only have saved work.
+            // Skip an image whose documents can't be read. Its blobs could only save work.
             let (Ok(manifest), Ok(config)) =
                 (Manifest::parse("manifest", &manifest), ImageConfig::parse("config", &config))
             else {
@@ -191,8 +191,8 @@ impl Target<'_> {
     }
 
     /// Gives the image its name in the registry, by the manifest `first` (media type and bytes). If
-    /// the registry refuses that, sends Docker's manifest. Returns the bytes that the registry
-    /// accepted.
+    /// the registry does not know the media type, sends Docker's manifest. Returns the bytes that
+    /// the registry accepted.
     fn push_manifest(
         &self,
         tag: &str,
@@ -231,8 +231,8 @@ impl Target<'_> {
         }
     }
 
-    /// Asks the registry to mount a blob from the repository `source`. Returns false if the
-    /// registry refuses.
+    /// Asks the registry to mount a blob from the repository `source`. Returns false if the mount
+    /// fails.
     fn mount(&self, digest: &Digest, source: &str) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let url = url.and_query("mount", &digest.to_string()).and_query("from", source);

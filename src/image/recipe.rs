@@ -7,7 +7,8 @@
 //! for each entry, 0.3 % of a distribution's base image.
 //!
 //! If an archive names a file twice, only the last file's bytes are kept. Such an archive has no
-//! recipe, and [`super::layer_tar`] makes a new tar.
+//! recipe, and neither has an archive of more than `MAX_LITERAL` literal bytes. For these
+//! [`super::layer_tar`] makes a new tar.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -31,8 +32,8 @@ const MAX_PATH: u64 = 1 << 20;
 const COPY_BUFFER: usize = 256 << 10;
 
 /// A recipe that is being written. The file is a deflate stream (RFC 1951) of records, with numbers
-/// in LEB128. Each record is a length, that many literal bytes, and the length of a path. If that
-/// length is not 0, the path, an offset and a length follow, which name bytes of that file.
+/// in LEB128. Each record is a length, that many literal bytes, and the length of a path. If the
+/// path is not empty, the path, an offset and a length follow: these bytes of the file come next.
 pub struct Recipe {
     /// `None` if no recipe is wanted or none can be made.
     encoder: Option<DeflateEncoder<BufWriter<File>>>,
@@ -139,7 +140,7 @@ impl<'a> Recorder<'a> {
         self.recipe.copied(path, offset, length);
     }
 
-    /// Drops the recipe, because a file in it was removed or replaced.
+    /// Drops the recipe, because a file in it was removed or replaced by a later entry.
     pub fn give_up(&mut self) {
         self.recipe.give_up();
     }
@@ -180,7 +181,7 @@ impl Read for Recorder<'_> {
 }
 
 /// Writes the tar of `recipe`, with the contents of files from below `fs`. Fails if the recipe is
-/// damaged, or if a file is shorter than it was.
+/// damaged, or if a file is gone or shorter than it was.
 pub fn replay(recipe: File, fs: BorrowedFd<'_>, output: &mut dyn Write) -> Result<()> {
     let mut recipe = BufReader::new(DeflateDecoder::new(BufReader::new(recipe)));
     let (mut buffer, mut directories) = (vec![0; COPY_BUFFER], Directories::new(fs));

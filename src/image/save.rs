@@ -3,7 +3,7 @@
 //! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
 //! layers, configs and manifests under `blobs/sha256/`, listed in `index.json`. A docker-archive
 //! also has a `manifest.json` for older versions of Docker and for other tools, as Docker has
-//! written it since version 25. The same images always give the same bytes.
+//! written it since version 25. The same images, names and annotations always give the same bytes.
 
 use std::io::{self, Write};
 
@@ -72,8 +72,8 @@ impl ImageStore {
         write_archive(&images, format, annotations, output)
     }
 
-    /// Finds the images of a name, each with its tag. An image that is given by its ID or digest
-    /// has no tag.
+    /// Finds the images of a name, each with its tag. An image that is given by its id or digest
+    /// has no tag here.
     fn meant_by(&self, name: &ImageName) -> Result<Vec<(ImageId, Option<Reference>)>> {
         let Some(id) = self.find(name)? else {
             let tags: Vec<_> = match name.repository() {

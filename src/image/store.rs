@@ -35,6 +35,7 @@ use crate::time::Instant;
 /// images/blobs/sha256/<hex>              image configs, by digest
 /// images/manifests/<hex>                 the manifest by which a registry has the image <hex>
 /// images/partial/<hex>                   the received part of a blob that is being downloaded
+/// images/drop/NAME.tar                   the root file system of the image NAME:latest
 /// images/.lock                           held while an image is added or removed
 /// ```
 ///
@@ -100,8 +101,8 @@ pub(super) const MAX_COMMITS: usize = 5;
 #[derive(Debug, PartialEq)]
 pub(super) enum Committed {
     All,
-    /// Nothing was committed, because another command has removed these layers since the start. The
-    /// caller stages these layers and tries again.
+    /// Nothing was committed, because another command has removed these layers since the start. A
+    /// load or a pull stages these layers and tries again. Other commands fail.
     Missing(Vec<Digest>),
 }
 
@@ -191,7 +192,8 @@ impl ImageStore {
         Ok(Image { id: *id, config, layers })
     }
 
-    /// Returns the stored bytes of an image's config. Their digest is the image's id.
+    /// Returns the stored bytes of an image's config. Unless they are damaged, their digest is the
+    /// image's id.
     pub fn config_bytes(&self, id: &ImageId) -> Result<Option<Vec<u8>>> {
         store::read(&self.blob(id))
     }
@@ -377,7 +379,7 @@ impl ImageStore {
     }
 
     /// Returns the time at which an image last got the name `name`, by a pull or otherwise. Returns
-    /// `None` if `name` is not a tag of an image.
+    /// `None` if no image has this name, or if `name` is an id.
     #[cfg(feature = "compose")]
     pub fn named_at(&self, name: &ImageName) -> Result<Option<Instant>> {
         let Some(reference) = name.reference() else { return Ok(None) };
@@ -423,8 +425,8 @@ impl ImageStore {
     }
 
     /// Makes new images visible. If a layer is missing, writes nothing. A kill during the commit
-    /// may leave layers without an image, and a kill or an error may leave images without some of
-    /// their names.
+    /// may leave layers or manifests without an image. A kill or an error may leave images without
+    /// some of their names.
     pub(super) fn commit(
         &self,
         staged: &mut Vec<Staged>,
@@ -475,8 +477,8 @@ impl ImageStore {
     /// Removes the layers of `diff_ids`, except those that an image, an entry of the build cache or
     /// a build uses. Returns the removed layers. `lock` is the lock of the images, which is
     /// released before the layers' files are removed, because that may take long. If an image can't
-    /// be read, all layers stay, because that image might need them; `system check` finds them
-    /// later.
+    /// be read, all layers stay, because that image might need them; `system check` finds the
+    /// layers later.
     pub(super) fn remove_unowned(&self, lock: Lock, diff_ids: &[Digest]) -> Result<Vec<Digest>> {
         let mut owned = self.owned_by_builds()?;
         for id in self.ids()? {

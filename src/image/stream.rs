@@ -31,8 +31,8 @@ pub struct Plain {
     hasher: Sha256,
 }
 
-/// Runs `consume` on the decompressed bytes of `input`, whatever its compression is. Fails if the
-/// input is corrupt.
+/// Runs `consume` on the decompressed bytes of `input`, which may also be plain. Fails if the input
+/// is corrupt, or if its compression is not supported.
 pub fn with_plain<T>(
     input: &mut (dyn Read + Send),
     consume: impl FnOnce(&mut Plain) -> Result<T>,

@@ -45,7 +45,8 @@ impl Scratch {
         path
     }
 
-    /// Returns all names in `layers/` and `images/`, to check that nothing is left.
+    /// Returns the names in `layers/` and `images/`, without those of the store's own directories
+    /// and lock, to check that nothing is left.
     pub fn left(&self) -> Vec<String> {
         let mut names = Vec::new();
         let ours = [".lock", "refs", "blobs", "manifests", "partial"];

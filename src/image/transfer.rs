@@ -12,7 +12,8 @@ pub enum Step {
     Waiting,
     /// A pull found the layer in the local store, or a push found it in the registry.
     Exists,
-    /// The number of the layer's bytes that were transferred so far, out of `of`.
+    /// `bytes` were transferred so far. `of` is the size of the blob in a pull, and that of the
+    /// uncompressed tar in a push.
     Moved {
         bytes: u64,
         of: u64,

@@ -67,7 +67,7 @@ pub enum Top {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub owner: Option<(u32, u32)>,
-    /// A change of the permission bits of everything but links.
+    /// A change of the permission bits of everything but symbolic links.
     pub mode: Option<ModeChange>,
     /// Times after this time become this time, in seconds since 1970.
     pub latest: Option<i64>,
@@ -246,7 +246,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     }
 
     /// Writes the file behind `handle` as `path` in the archive. A directory is written with its
-    /// contents. Fails for a socket.
+    /// contents. Fails for a socket, and for a directory that the kernel generates.
     pub fn object(&mut self, handle: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
         let stat = fstat(handle)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -324,7 +324,8 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     }
 
     /// Writes one entry. If the entry is a directory, returns that directory, whose contents come
-    /// next.
+    /// next. A directory that the kernel generates stays empty in the archive, and `None` is
+    /// returned.
     fn entry(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -497,7 +498,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     }
 }
 
-/// Fails for a tree of the kernel's files, because its copy would be empty.
+/// Fails for a directory that the kernel generates. `kernel_files` explains why.
 fn refuse_kernels(directory: BorrowedFd<'_>) -> Result<()> {
     if is_kernel_file(directory)? {
         fail!("the kernel generates this directory; copy single files from it");
@@ -607,7 +608,7 @@ fn extents(file: BorrowedFd<'_>, size: u64) -> Result<Option<Vec<Extent>>> {
         }
         at = end.max(at + 1);
     }
-    // GNU tar ends a map with an empty extent at the file's end.
+    // If a file ends with a hole, GNU tar ends the map with an empty extent at the file's end.
     if extents.last().is_none_or(|last| last.offset + last.length < size) {
         extents.push(Extent { offset: size, length: 0 });
     }

@@ -1,4 +1,4 @@
-//! Unpacks a layer's tar into a future overlayfs lowerdir, or a tar of `cp` into a tree.
+//! Unpacks a layer's tar into a future overlayfs lowerdir, or the tar of a copy into a tree.
 //!
 //! Nothing is written outside that directory, whatever the archive says. Names are first reduced to
 //! plain components (`..` above the top is refused). The kernel then resolves the parent with
@@ -57,11 +57,11 @@ pub struct Unpacked {
     /// Whether the archive had its end mark. Without an end mark, a cut between two entries is not
     /// noticed.
     pub ended: bool,
-    /// Whether the archive has entries that other readers refuse.
+    /// Whether the archive has entries that some other readers refuse.
     pub gnu_only: bool,
 }
 
-/// A layer's tar that is being read.
+/// A reader of the archive, which also records the layer's recipe.
 type Input<'a, 'b> = Reader<&'a mut Recorder<'b>>;
 
 /// How an archive is applied.
@@ -90,8 +90,8 @@ pub struct CopyRules {
     pub ids: Option<IdMap>,
 }
 
-/// Unpacks the tar `input` into the directory `root`, which must be empty for a layer. Fails on a
-/// damaged archive, on a name outside of `root`, and if the archive exceeds the limits.
+/// Unpacks the tar `input` into the directory `root`, which must be empty for [`Rules::Layer`].
+/// Fails on a damaged archive, on a name outside of `root`, and if the archive exceeds the limits.
 pub fn unpack(input: &mut Recorder<'_>, root: BorrowedFd<'_>, rules: &Rules) -> Result<Unpacked> {
     unpack_within(input, root, rules, &LIMITS)
 }
@@ -465,7 +465,8 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// Returns the times that a directory must get back after a new file was put into it.
+    /// Returns the times that a directory must get back after a new file was put into it. `None` if
+    /// the times of all directories are set only at the end.
     fn times_to_keep(&self, directory: BorrowedFd<'_>) -> Result<Option<Timestamps>> {
         if !self.directory_times.some_are_set {
             return Ok(None);
@@ -526,7 +527,7 @@ fn join(above: &[u8], path: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the path's plain components joined by `/`: without a leading `/`, `.` and `..`, and
-/// empty for the top. Fails if the path leads above the top or is too long.
+/// empty for the top. Fails if the path leads above the top, contains a NUL or is too long.
 fn normalize(path: &[u8]) -> Result<Vec<u8>> {
     if path.contains(&0) {
         fail!("a name with a NUL in it");

@@ -46,7 +46,7 @@ pub struct HostHooks {
 /// Reads config.json. Fails if the file is empty, larger than 8 MiB or not a regular file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut options = std::fs::OpenOptions::new();
-    // The open of a named pipe without a writer would never end.
+    // O_NONBLOCK: the open of a named pipe that has no writer would otherwise never end.
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.context(|| format!("open {}", path.display()))?;
     let found = file.metadata().context(|| format!("look at {}", path.display()))?;
@@ -63,7 +63,7 @@ pub fn read_given(path: &Path) -> Result<Vec<u8>> {
     read_opened(file, 0, path)
 }
 
-/// Reads an open file to its end. `expected` is its length in bytes, as far as that is known.
+/// Reads an open file to its end. `expected` is its length in bytes, or 0 if the length is unknown.
 fn read_opened(file: std::fs::File, expected: u64, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(expected.min(MAX_CONFIG) as usize + 1);
     let read = file.take(MAX_CONFIG + 1).read_to_end(&mut bytes);

@@ -1,8 +1,9 @@
 //! The parts of D-Bus that `systemd` needs (D-Bus Specification, "Message Protocol" and
 //! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and signals that arrive
 //! between them. Messages are in the host's byte order, because the peer is on the same host. The
-//! size of each message is bounded, and so are the handshake, each call and each wait for a signal
-//! as a whole. Introspection, file descriptors and other types are not implemented.
+//! size of each message is bounded. The total time of the handshake, of each call and of each wait
+//! for a signal is bounded too. Introspection, file descriptors and other types are not
+//! implemented.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result, fail};
 
-/// The largest message that is read, in bytes. systemd's messages have a few hundred bytes.
+/// The largest body of a message that is read, and the largest header, in bytes. systemd's messages
+/// have a few hundred bytes.
 const MAX_MESSAGE: usize = 1 << 20;
 /// The longest line of the handshake, in bytes.
 const MAX_LINE: usize = 1024;
 /// The maximum time of the handshake, of each call and of each wait for a signal.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// The maximum number of signals that may arrive during the waits for replies.
+/// The maximum number of signals that are kept until `Connection::signal` reads them.
 const MAX_SIGNALS: usize = 4096;
 
 const CALL: u8 = 1;

@@ -1,7 +1,7 @@
-//! `exec`: starts another process in a running container, from a process.json or from flags over
-//! the container's own `process` (`runtime::exec::exec_and_leave`). The parent of the process is
-//! this command, which waits for its end. With `--detach`, no process of mydocker stays, and the
-//! parent is the caller's nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
+//! `exec`: starts another process in a created or running container, from a process.json or from
+//! flags over the container's own `process` (`runtime::exec::exec_and_leave`). This command is the
+//! parent of the process, and waits until the process ends. With `--detach`, no process of mydocker
+//! stays, and the parent is the caller's nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
 
 use std::os::fd::AsFd;
 
@@ -45,7 +45,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
     let own = parse(&root.need("process")?)?;
     let mut process = match args.value("process") {
         Some(path) => {
-            // The program is in the file.
+            // The file names the program, so the container's id must be the only operand.
             args.id()?;
             let bytes = config::read_given(path.as_ref())?;
             let value = json::parse("process.json", &bytes)?;
@@ -119,8 +119,8 @@ fn parse(node: &Node<'_>) -> Result<Process> {
     Ok(process)
 }
 
-/// The process of a process.json. Capabilities, rlimits, umask, scheduler, I/O priority, CPU affinity
-/// and label that the file lacks are taken from the container's `own` process.
+/// The process of a process.json. Capabilities, rlimits, umask, scheduler, I/O priority, CPU
+/// affinity and label that the file lacks are taken from the container's `own` process.
 fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
     let mut process = parse(node)?;
     let has = |key| Ok::<_, crate::error::Error>(node.get(key)?.is_some());

@@ -1,6 +1,7 @@
 //! `features`: what this runtime supports, in the format of features.md and features-linux.md of
-//! the runtime specification. The list depends on the code, not on the host. A test uses every
-//! listed item, so that nothing is listed without support.
+//! the runtime specification. The list depends on the code, not on the host. A test
+//! (`tests/oci/features.rs`) makes containers with nearly every listed item, so that nothing is
+//! listed without support.
 
 use super::{linux, mounts, properties, scheduling};
 use crate::error::Result;

@@ -71,7 +71,7 @@ pub fn follow(pid: Pid, pidfd: BorrowedFd<'_>, console: Option<OwnedFd>) -> Resu
     }
 }
 
-/// Copies the bytes that can be read now. Returns false if either side has closed.
+/// Copies the bytes of one read(2). Returns false if either side has closed.
 fn pass(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
     let mut buffer = [0; 4096];
     match rustix::io::read(from, &mut buffer) {

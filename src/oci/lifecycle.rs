@@ -1,8 +1,8 @@
 //! `create`, `start`, `run`, `kill`, `delete`, `pause` and `resume`: the life cycle of runtime.md.
 //!
 //! At the end of `create`, the first process waits on a socket in the container's directory
-//! (`runtime::Caller::Leaves`). A `run` without startContainer hooks has a socket pair with it
-//! instead. Only the startContainer hooks, the seccomp filter and the program are left for `start`.
+//! (`runtime::Caller::Leaves`). A `run` without startContainer hooks uses a socket pair instead.
+//! Only the startContainer hooks, the seccomp filter and the program are left for `start`.
 //! No process of mydocker stays, except a `run` in the foreground: the first process becomes a
 //! child of the caller's subreaper, such as an engine's shim. A poststop hook that fails causes
 //! only a warning; any other hook that fails ends the container.
@@ -31,7 +31,8 @@ pub struct Made {
     pub pidfd: OwnedFd,
     /// The terminal's master, unless it was sent to `--console-socket`.
     pub console: Option<OwnedFd>,
-    /// The socket on which the first process waits for its start, if it has no listener.
+    /// This command's end of the socket pair on which the first process waits for its start; `None`
+    /// if the first process waits on the socket `start`.
     pub socket: Option<OwnedFd>,
     /// The hooks of config.json, of which `poststart` and `poststop` have not run yet.
     pub hooks: HostHooks,
@@ -247,7 +248,7 @@ pub fn start(globals: &Globals, args: &Args) -> Result<u8> {
 /// Lets the first process execute the program, and runs the poststart hooks. `socket` leads to the
 /// first process; without it, this function connects to the socket `start` in the container's
 /// directory. If a hook fails, kills the container. Without a program, changes nothing and fails.
-/// Returns the socket for the container's READY=1, if the caller waits for this message.
+/// Returns the socket of `notify::listen` for the container's READY=1, if there is one.
 fn begin(
     container: &Container,
     socket: Option<OwnedFd>,
@@ -338,7 +339,8 @@ fn has_processes(container: &Container) -> bool {
     !cgroup::members(&container.cgroups()).is_empty()
 }
 
-/// Thaws the container's processes: a frozen process does not end before it is thawed.
+/// Thaws the container's processes: with cgroup v1, a frozen process does not end before it is
+/// thawed.
 fn thaw(container: &Container) -> Result<()> {
     let cgroups = &container.state.cgroups;
     if cgroup::freezer::is_frozen_in(cgroups) {
@@ -404,7 +406,7 @@ fn remove(container: Container, poststop: Vec<Hook>) -> Result<()> {
     Ok(())
 }
 
-/// The commands `pause` (`frozen`) and `resume`. Returns the exit status.
+/// The command `pause` if `frozen`, otherwise `resume`. Returns the exit status.
 pub fn freeze(globals: &Globals, args: &Args, frozen: bool) -> Result<u8> {
     let container = Container::open(&globals.root, args.id()?)?;
     match (container.status()?, frozen) {

@@ -1,7 +1,7 @@
 //! The object `linux` of config.json as parts of the runtime's `Spec` (config-linux.md):
 //! namespaces, ID mappings, cgroup, devices, sysctls, seccomp, root propagation and mount label.
-//! `resources`, `scheduling`, `net_devices` and `config` read the rest. Of the specification's
-//! fields, only `intelRdt` is not supported: `refuse_rdt` reports it.
+//! `resources`, `scheduling`, `net_devices` and `config` read the rest. Of the fields directly in
+//! `linux`, only `intelRdt` is not supported: `refuse_rdt` reports it.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -81,8 +81,8 @@ fn time_offsets(offsets: &Node<'_>) -> Result<Vec<TimeOffset>> {
 }
 
 /// The ID mappings of the user namespace; `None` if the container has no user namespace. For a
-/// namespace that is given by its path, reads the mappings that it has. Fails if mappings are given
-/// without a user namespace, or are missing for a new one.
+/// namespace that is given by its path, reads the mappings from this namespace. Fails if mappings
+/// are given without a user namespace, or are missing for a new one.
 pub fn ids(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Option<IdMaps>> {
     let IdMaps { uids, gids } = mappings(linux)?;
     match &namespaces.user {

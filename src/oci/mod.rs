@@ -51,7 +51,7 @@ use args::{Args, Flag};
 const DEFAULT_ROOT: &str = "/run/mydocker-runtime";
 /// The exit status of all failures except those of `exec`.
 const EXIT_FAILURE: u8 = 1;
-/// The exit status of an `exec` that fails before its process runs, the same as runc's.
+/// The exit status of a failed `exec`, the same as runc's.
 const EXIT_EXEC: u8 = 255;
 /// The maximum number of file descriptors that are passed to a container.
 const MAX_PRESERVED: u32 = 1 << 16;

@@ -22,7 +22,7 @@ pub struct NetDevice {
 }
 
 /// Reads the interfaces to move. Fails if the container uses the host's network, or if a name is
-/// bad.
+/// bad or occurs twice.
 pub fn parse(linux: &Node<'_>, namespaces: &Namespaces) -> Result<Vec<NetDevice>> {
     let Some(all) = linux.get("netDevices")? else { return Ok(Vec::new()) };
     if !all.is_empty() && namespaces.network == Namespace::Host {

@@ -29,7 +29,7 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
     }
     let cwd = absolute(&node.need("cwd")?)?;
     refuse(node, "commandLine")?;
-    // Only `exec` uses this field, but `create` must report mistakes in it.
+    // Only `exec` uses `execCPUAffinity`, but `create` must report mistakes in it.
     scheduling::affinity(node, &mut Scheduling::default())?;
     let terminal = flag(node, "terminal")?;
     let window = match node.get("consoleSize")? {
@@ -70,7 +70,8 @@ pub fn parse(node: &Node<'_>) -> Result<Process> {
     })
 }
 
-/// The process of a config.json that has none. It has no program, so `start` must not let it go on.
+/// The process of a config.json without the object `process`. There is no program, so `start`
+/// fails.
 pub fn none() -> Process {
     Process {
         args: Vec::new(),

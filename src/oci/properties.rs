@@ -1,11 +1,12 @@
 //! The properties of a container's scope (systemd.resource-control(5)): its limits, and what the
 //! annotations `org.systemd.property.NAME` of config.json ask for, as runc and crun read them.
 //!
-//! With each change of the scope, systemd writes its limits again. So systemd must get every limit
-//! for which it has a property, also the limits in `unified`. Limits without a property are only
-//! written to the cgroup's files. The text of an annotation is a value in GVariant's notation:
-//! `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. A whole number under a name that ends in `Sec`
-//! is a number of seconds, and sets the property that ends in `USec`.
+//! With each change of the scope, systemd writes the limits that it knows again. So `limits` makes
+//! properties of the limits on memory, CPU and PIDs that systemd supports, also of those in
+//! `unified`. The other limits are only written to the cgroup's files. The text of an annotation is
+//! a value in GVariant's notation: `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. A whole number
+//! under a name that ends in `Sec` is a number of seconds, and sets the property that ends in
+//! `USec`.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ const SECOND_US: u64 = 1_000_000;
 /// systemd keeps a quota as the CPU time in each second, in steps of 10 ms.
 const QUOTA_STEP_US: u64 = 10_000;
 
-/// The limits that systemd knows.
+/// The limits that are passed to systemd, as properties.
 pub fn limits(cgroup: &Cgroup, is_v2: bool) -> Vec<(&'static str, Value)> {
     let resources = &cgroup.resources;
     let most = |value: i64| Value::Number(u64::try_from(value).unwrap_or(u64::MAX));

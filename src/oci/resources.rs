@@ -1,9 +1,10 @@
 //! `linux.resources` of config.json and of `update` (config-linux.md, "Control groups") as limits
 //! of the runtime's `Cgroup`. Every field of the specification becomes a limit, or an error that
-//! names the field, except `useHierarchy`, which needs no action. Whether the host supports a limit
-//! shows only when the limit is written to a cgroup. As in runc, 0 means that the field is not set,
-//! for the sizes in `memory`, for the shares, the quota, the periods and the realtime runtime in
-//! `cpu`, and for weights. For all other fields, 0 is a value.
+//! names the field. There are two exceptions: `useHierarchy` needs no action, and `update` reads
+//! `checkBeforeUpdate`. Whether the host supports a limit shows only when the limit is written to a
+//! cgroup. As in runc, 0 means that the field is not set, for the sizes in `memory`, for the
+//! shares, the quota, the periods and the realtime runtime in `cpu`, and for weights. For all other
+//! fields, 0 is a value.
 
 use super::field::{MAX_ENTRIES, flag, refuse};
 use crate::error::Result;

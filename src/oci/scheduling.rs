@@ -32,7 +32,7 @@ const MAX_NODE: u32 = 1023;
 /// The highest CPU number that is passed to sched_setaffinity(2).
 const MAX_CPU: u32 = 1023;
 
-/// Reads the fields of `process`. An error names the field.
+/// Reads `scheduler` and `ioPriority` of `process`. An error names the field.
 pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     Ok(Scheduling {
         scheduler: process.get("scheduler")?.map(|node| scheduler(&node)).transpose()?,
@@ -41,7 +41,7 @@ pub fn of_process(process: &Node<'_>) -> Result<Scheduling> {
     })
 }
 
-/// Reads the fields of `linux`. An error names the field.
+/// Reads `memoryPolicy` and `personality` of `linux`. An error names the field.
 pub fn of_linux(linux: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
     let policy = linux.get("memoryPolicy")?.filter(|policy| !policy.is_empty());
     scheduling.memory_policy = policy.map(|policy| memory_policy(&policy)).transpose()?;
@@ -147,7 +147,8 @@ pub fn affinity(process: &Node<'_>, scheduling: &mut Scheduling) -> Result<()> {
     Ok(())
 }
 
-/// Parses a list such as `0-3,7` (cpuset(7), "List format"). Fails on a number above `max`.
+/// Parses a list such as `0-3,7` (cpuset(7), "List format"). Fails if the list has another form or
+/// a number above `max`.
 fn numbers(node: &Node<'_>, max: u32) -> Result<Vec<u32>> {
     let mut all = Vec::new();
     for part in node.string()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {

@@ -1,5 +1,5 @@
 //! The containers of the OCI runtime on disk: one directory each below `--root`, normally on a
-//! tmpfs. `Container` lists its files.
+//! tmpfs. The documentation of `Container` lists the files.
 //!
 //! Creating the directory exclusively makes ids unique. Commands that change this directory or the
 //! container's status hold the directory's flock(2). A process is identified by PID, start time and
@@ -39,7 +39,7 @@ const MAX_ID: usize = 1024;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     pub id: String,
-    /// The first process; 0 until it exists.
+    /// The PID of the first process; 0 until `create` or `run` has started the process.
     pub pid: i32,
     pub start_time: u64,
     pub boot_id: String,
@@ -123,8 +123,8 @@ impl Container {
         if lock.is_none() {
             fail!("container {id} was deleted while it was created");
         }
-        // A `delete` may have removed the directory before it was locked, and another `create` may have
-        // made its own. It must stay as it is, with its container.
+        // Before this process got the lock, a `delete` may have removed the directory, and another
+        // `create` may have made a new one with its own container. Leave such a directory as it is.
         if dir.join(CONFIG).exists() {
             fail!("container with given ID already exists: {id}");
         }
@@ -186,7 +186,8 @@ impl Container {
         if self.process()?.is_none() {
             return Ok(Status::Stopped);
         }
-        // A created container may be paused too: only `resume` lets its first process answer `start`.
+        // A created container may be paused too: only `resume` lets its first process answer
+        // `start`.
         Ok(if freezer::is_frozen_in(&self.state.cgroups) {
             Status::Paused
         } else if self.dir.join(START).exists() {

@@ -38,8 +38,8 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Parses `linux.cgroupsPath` for the container `id`. Fails if the path is neither empty nor of
-    /// the form `SLICE:PREFIX:NAME`.
+    /// Parses `linux.cgroupsPath` for the container `id`. An empty path means the defaults.
+    /// Otherwise fails unless the path has the form `SLICE:PREFIX:NAME` with valid names.
     pub fn parse(path: &str, id: &str) -> Result<Unit> {
         let words: Vec<&str> = path.split(':').collect();
         let (slice, prefix, name) = match words.as_slice() {

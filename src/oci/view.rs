@@ -1,6 +1,7 @@
 //! The commands that only read: `state`, `list`, `ps` and `events`; also `spec`, which writes a
 //! template of config.json. The JSON is written by hand, because it is short and fixed. No command
-//! of this file locks a container, so callers can run them while another command works on it.
+//! of this file waits for a container's lock, so these commands also work while another command
+//! changes the container.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;

@@ -22,10 +22,10 @@ use crate::event::Event;
 
 /// The size in bytes above which a writer renames the file: several hundred events.
 const MAX_FILE: u64 = 256 << 10;
-/// The most bytes of a line that a reader keeps. No event is longer.
+/// The size in bytes from which a reader drops the rest of a line. Such a line is skipped.
 const MAX_LINE: usize = 128 << 10;
 
-/// The directory of the journal's files, which may not exist yet.
+/// The directory of the journal's files. The directory may not exist yet.
 pub fn dir(roots: &Roots) -> PathBuf {
     roots.run.join(".events")
 }

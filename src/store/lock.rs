@@ -58,7 +58,8 @@ impl Lock {
     }
 
     /// Takes the lock on an existing file or directory without waiting. Returns `None` if another
-    /// process holds a conflicting lock, or if `path` does not exist or was removed in between.
+    /// process holds a conflicting lock, if `path` does not exist, or if `path` was removed before
+    /// this process got the lock.
     pub fn try_existing(path: &Path, mode: LockMode) -> Result<Option<Lock>> {
         let Some(file) = open_existing(path)? else { return Ok(None) };
         let operation = match mode {
@@ -86,7 +87,7 @@ impl Lock {
         open_existing(path)?.map(|file| is_taken(&file, path)).transpose()
     }
 
-    /// Takes the lock on an open file. Waits for the lock; `path` names the file in an error.
+    /// Waits for the exclusive lock on an open file. `path` names the file in an error.
     pub(super) fn take(file: File, path: &Path) -> Result<Lock> {
         take(file, path, LockMode::Exclusive)
     }

@@ -44,7 +44,7 @@ pub(crate) use text::stored_as_text;
 pub enum Durability {
     /// fsync the file and its directory.
     Synced,
-    /// Rename only: atomic for every reader, but a power cut may bring the old content back.
+    /// Rename only: atomic for every reader, but after a power cut the file may be old or empty.
     Lazy,
 }
 
@@ -134,9 +134,9 @@ pub fn read_json<T: Deserialize>(path: &Path) -> Result<Option<T>> {
 }
 
 fn parse<T: Deserialize>(path: &Path, bytes: Vec<u8>) -> Result<T> {
-    // The parser allocates for each level of nesting, even in a field that it skips, so a larger
-    // file is checked first. A smaller file cannot nest deep enough to matter, and `ps` saves the
-    // check of one or two files for each container.
+    // The parser allocates for each level of nesting, even in a field that it skips. So a file of
+    // more than `SMALL` bytes is checked first. A smaller file cannot nest deep enough to matter,
+    // and `ps` saves the check of one or two files for each container.
     if bytes.len() > SMALL {
         crate::json::weigh(&path.display().to_string(), &bytes)?;
     }
@@ -195,8 +195,8 @@ impl Directory {
         parse(&self.path.join(name), bytes).map(Some)
     }
 
-    /// Like [`Directory::read_json`]. Returns `None` also if no living process has written the file
-    /// by [`replace_json_locked`].
+    /// Like [`Directory::read_json`]. Returns `None` also if the file is not locked: the process
+    /// that wrote the file by [`replace_json_locked`] has ended or released the lock.
     pub fn read_locked_json<T: Deserialize>(&self, name: &str) -> Result<Option<T>> {
         let path = Path::new(name);
         let Some(file) = self.open_existing(path)? else { return Ok(None) };
@@ -302,8 +302,8 @@ pub fn remove_hidden(path: &Path, durability: Durability) -> Result<()> {
 #[must_use]
 pub struct HiddenTree {
     path: PathBuf,
-    /// While this process holds the lock, [`removals`] leaves the tree out. `None` if the caller
-    /// already holds the lock.
+    /// While this process holds the lock, [`removals`] leaves the tree out. `None` if the lock was
+    /// not free, for example because the caller holds it.
     _lock: Option<Lock>,
 }
 
@@ -371,7 +371,7 @@ fn has_open(pid: u32, path: &Path) -> bool {
     let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,
         // Only a caller without root's capabilities gets this error: the process is another user's.
-        // Assume that it has the file open, so that `stale` does not list the file.
+        // Assume that the process has the file open, so that `stale` does not list the file.
         Err(error) => return error.kind() == ErrorKind::PermissionDenied,
     };
     let wanted = of(path);
@@ -391,8 +391,8 @@ pub fn hidden(dir: &Path, matches: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>
     Ok(hidden.map(|entry| entry.path()).collect())
 }
 
-/// Returns the names in `dir` that are UTF-8 and do not start with a dot, as those of temporary and
-/// hidden files do. Returns no name if `dir` does not exist.
+/// Returns the names in `dir` that are UTF-8 and do not start with a dot. The names of temporary
+/// and hidden files start with a dot. Returns no name if `dir` does not exist.
 pub fn list(dir: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,

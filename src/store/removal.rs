@@ -13,8 +13,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-/// The levels that are open at the same time, with two descriptors for each. Deeper directories are
-/// renamed into the top directory and removed there.
+/// The maximum number of levels below the top that are open at the same time. Each takes two
+/// descriptors. Deeper directories are renamed into the top directory and removed there.
 const MAX_DEPTH: u32 = 32;
 
 const DIRECTORY: OFlags =
@@ -82,7 +82,8 @@ impl Removal<'_> {
         let before = self.brought_up;
         self.empty(directory.as_fd(), depth + 1)?;
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            // A file system may skip entries while others are removed. The next pass finds them.
+            // After a rename out of this tree, the file system may have skipped an entry. The next
+            // pass removes the rest.
             Err(Errno::NOTEMPTY | Errno::EXIST) if self.brought_up > before => Ok(()),
             result => gone(result),
         }

@@ -112,8 +112,7 @@ impl Roots {
     }
 
     /// Makes both roots if they are missing. If [`file_system::prepare_uppers`] mounts a tmpfs,
-    /// returns its note for the user. The note appears once for a root, or once per boot if the
-    /// root is in memory.
+    /// returns its note for the user: at the first command after each boot.
     pub fn prepare(&self) -> Result<Option<String>> {
         if !self.run.is_dir() {
             make_dir(&self.run)?;

@@ -3,7 +3,7 @@
 //! A container made the tree, and may change it during the walk. So the walk works relative to
 //! descriptors, follows no symbolic link and does not recurse (`walk`). Directories count as 0, as
 //! in Docker: a container that wrote nothing has 0 bytes. The result is an estimate for the user:
-//! what cannot be read counts as 0.
+//! a file or directory that cannot be read counts as 0.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,7 +13,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, lstat, openat, statat};
 use super::walk::{DIRECTORY, Descent, Names, identity};
 
 /// Returns the bytes that the files of a tree take on disk. A file with several hard links counts
-/// once, an unreadable file counts as 0. A directory that is moved during the walk ends the walk.
+/// once, an unreadable file counts as 0. If a directory is moved during the walk, the walk may end
+/// early.
 pub fn tree_size(path: &Path) -> u64 {
     let Ok(top) = lstat(path) else { return 0 };
     if !is_directory(&top) {

@@ -16,17 +16,17 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// The maximum number of openat2(2) calls for one path. A call fails with EAGAIN if another process
-/// renames a file while the kernel resolves a path with `..`.
+/// The maximum number of openat2(2) calls for one path. A call may fail with EAGAIN if another
+/// process renames a file while the kernel resolves a path with `..`.
 const MAX_TRIES: u32 = 128;
-/// The number of symbolic links that the kernel follows in a path (path_resolution(7)).
+/// The maximum number of symbolic links that the kernel follows in a path (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
 /// The error for the user after an open with O_NONBLOCK has failed with `errno`.
 ///
-/// EAGAIN means that a program holds a lease on the file (F_SETLEASE, fcntl(2)); without O_NONBLOCK
-/// the open would wait for up to 45 seconds. EAGAIN also means that all `MAX_TRIES` failed: the
-/// path has many `..`, and other processes rename files all the time.
+/// EAGAIN has two causes. A program holds a lease on the file (F_SETLEASE, fcntl(2)); without
+/// O_NONBLOCK the open would wait, by default for up to 45 seconds. Or all `MAX_TRIES` calls
+/// failed, because the path has `..` and other processes rename files all the time.
 pub fn open_error(errno: Errno) -> Error {
     match errno {
         Errno::AGAIN => Error::new(
@@ -48,7 +48,8 @@ pub fn open(
     open_resolving(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
-/// As [`open`], but fails with ELOOP if any component of `path` is a symbolic link.
+/// As [`open`], but fails with ELOOP if any component of `path` is a symbolic link. With O_PATH and
+/// O_NOFOLLOW the last component may be a link, and the result is a handle to the link.
 pub fn open_without_links(
     root: BorrowedFd<'_>,
     path: &Path,

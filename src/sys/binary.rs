@@ -1,12 +1,12 @@
 //! Protects mydocker's own binary from containers (CVE-2019-5736).
 //!
-//! If an image's command is `#!/proc/self/exe`, mydocker executes its own binary in the container.
-//! A process in the container can then open the host's binary as /proc/PID/exe. The kernel refuses
-//! writes to a running binary (ETXTBSY), but not changes of mode, owner and attributes. So a
-//! command that enters containers first moves to a read-only, unattached clone of the binary's
-//! mount: it maps its code and data from the clone and makes the clone its /proc/self/exe (prctl(2),
-//! PR_SET_MM). Every change through /proc/PID/exe then fails with EROFS. A second execution of the
-//! binary has the same result but takes several times as long.
+//! If an image's command is a script that starts with `#!/proc/self/exe`, mydocker executes its own
+//! binary in the container. A process in the container can then open the host's binary as
+//! /proc/PID/exe. The kernel refuses writes to a running binary (ETXTBSY), but not changes of mode,
+//! owner and attributes. So a command that enters containers first moves to a read-only, detached
+//! clone of the binary's mount: it maps its code and data from the clone and makes the clone its
+//! /proc/self/exe (prctl(2), PR_SET_MM). Every change through /proc/PID/exe then fails with EROFS.
+//! A second execution of the binary has the same result but takes several times as long.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString, c_int, c_void};
@@ -42,8 +42,8 @@ pub fn run_read_only() {
             if move_to(clone.as_fd()).is_err() {
                 let Err(_) = execute(clone.as_fd());
             }
-            // Before the first fork: while any process has this handle, mount_setattr(2) accepts the
-            // clone, and a container with CAP_SYS_ADMIN can make its /proc/PID/exe writable.
+            // Before the first fork: while any process has this handle, mount_setattr(2) accepts
+            // the clone, and a container with CAP_SYS_ADMIN can make its /proc/PID/exe writable.
             drop(clone);
         }
     }
@@ -123,7 +123,8 @@ fn segments() -> impl Iterator<Item = Segment> {
         let count = if start.is_null() { 0 } else { libc::getauxval(libc::AT_PHNUM) as usize };
         std::slice::from_raw_parts(if count == 0 { ptr::dangling() } else { start }, count)
     };
-    // The header of the headers themselves shows by how much the program was moved.
+    // PT_PHDR describes the program headers themselves. Their real address, compared with the one
+    // in PT_PHDR, shows by how much the kernel has moved the program.
     let base = headers
         .iter()
         .find(|header| header.p_type == libc::PT_PHDR)
@@ -147,15 +148,15 @@ fn segments() -> impl Iterator<Item = Segment> {
 }
 
 impl Segment {
-    /// Replaces the mapping of these pages: by one of `file`, which is the same binary, or by a copy
-    /// in memory if they are writable. Their contents stay the same.
+    /// Replaces the mapping of these pages: by one of `file`, which is the same binary, or by a
+    /// copy in memory if they are writable. Their contents stay the same.
     fn map_from(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
         let present = self.start as *mut c_void;
         let map = |start, flags, file| {
             let flags = flags | libc::MAP_PRIVATE;
             // SAFETY: without MAP_FIXED the kernel chooses free addresses. MAP_FIXED is used for
-            // pages that are never written, and `file` has the same bytes: it is the same inode, and
-            // the kernel refuses writes to an executed file (ETXTBSY).
+            // pages that are never written, and `file` has the same bytes: it is the same inode,
+            // and the kernel refuses writes to an executed file (ETXTBSY).
             match unsafe {
                 libc::mmap(start, self.length, self.protection, flags, file, self.offset)
             } {

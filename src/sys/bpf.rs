@@ -58,8 +58,9 @@ pub fn restrict_devices(cgroup: BorrowedFd<'_>, program: &[Instruction]) -> Resu
     unsafe { bpf(PROG_ATTACH, &attributes) }.map(drop)
 }
 
-/// union bpf_attr of linux/bpf.h, with the size that it has in Linux 5.10. The bytes that a command
-/// does not use must be zero, otherwise the kernel refuses the call.
+/// union bpf_attr of linux/bpf.h, with the size that it has in Linux 5.14. Other kernels accept
+/// this size too. The bytes that a command does not use must be zero, otherwise the kernel refuses
+/// the call.
 #[repr(C)]
 union Attributes {
     whole: [u64; 16],

@@ -3,8 +3,8 @@
 //! Both functions need a process with one thread. Otherwise the child would have a copy of each
 //! lock that a second thread holds, but no thread that releases the lock (fork(2), POSIX). Because
 //! the parent has one thread, a child may allocate, lock and panic like any process. A child is not
-//! limited to async-signal-safe functions. The kernel is asked for the number of threads at each
-//! call, so the functions are safe: no caller can break their only condition.
+//! limited to async-signal-safe functions. Each call checks the number of threads
+//! (`require_one_thread`), so the functions are safe: no caller can break their only condition.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ impl Flags {
     pub const USER: Flags = Flags(libc::CLONE_NEWUSER as u64);
     /// A new cgroup namespace.
     pub const CGROUP: Flags = Flags(libc::CLONE_NEWCGROUP as u64);
-    /// A new time namespace. Only unshare(2) accepts this flag; clone3(2) fails with EINVAL.
+    /// A new time namespace. For `unshare` only: clone3(2) of older kernels fails with EINVAL.
     pub const TIME: Flags = Flags(CLONE_NEWTIME as u64);
 
     /// The union of both sets of flags.
@@ -103,8 +103,9 @@ pub fn clone3(flags: Flags, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork<Child
     }
 }
 
-/// unshare(2): moves the calling thread into new namespaces of the kinds in `flags`. Into a new PID
-/// or time namespace, only its later children move. Fails with the errors of unshare(2).
+/// unshare(2): moves the calling thread into new namespaces of the kinds in `flags`. A new PID or
+/// time namespace holds only the children that this process creates later. Fails with the errors of
+/// unshare(2).
 pub fn unshare(flags: Flags) -> Result<(), Errno> {
     // SAFETY: `Flags` cannot hold CLONE_FILES, so the owners of all descriptors stay the same.
     match unsafe { libc::unshare(flags.0 as libc::c_int) } {
@@ -144,8 +145,8 @@ fn become_child<T>() -> Fork<T> {
 
 /// Fails with EDEADLK if this process has a second thread. unshare(2) with CLONE_THREAD succeeds
 /// only in a process with one thread, and changes nothing there. A container's filter may forbid
-/// unshare(2), so `seccomp::install` calls this function first. A process with a filter is not
-/// checked again: it only starts the container's program, and no code on that way makes a thread.
+/// unshare(2), so `seccomp::install` calls this function first. After that, this function checks
+/// nothing: the process only starts the container's program, and creates no thread until then.
 pub(super) fn require_one_thread() -> Result<(), Errno> {
     // The test harness has several threads. The only lock that a child of a test takes is the
     // heap's. The forking thread holds that lock, so the child's copy of the heap is consistent.

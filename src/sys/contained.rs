@@ -65,7 +65,7 @@ pub fn run<T>(
 fn keep(panicked: SyncSender<()>, report: impl FnOnce(&str) + 'static) {
     REPORT.set(Some(Box::new(move |words| {
         report(words);
-        // Fails only if the receiver is dropped, and then no caller waits for the message.
+        // Fails only if the receiver is dropped, and then no caller waits for this thread.
         let _ = panicked.send(());
     })));
 }

@@ -1,7 +1,7 @@
 //! execve(2), execveat(2) and _exit(2), which rustix lacks or marks as unsafe.
 //!
-//! The caller builds the argument vectors before the fork or before the process is confined, so
-//! that the call itself allocates nothing. This file does not search PATH; `runtime::process` does.
+//! `Vectors` holds the arguments and the environment in the kernel's layout, so the call itself
+//! allocates nothing. This file does not search PATH; `runtime::process` does.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char};
@@ -57,8 +57,8 @@ pub fn execve_descriptor(file: BorrowedFd<'_>, vectors: &Vectors) -> Result<Infa
 }
 
 /// Ends this process with `status` (_exit(2)). Runs no destructors and no atexit(3) handlers,
-/// because in a forked child they belong to the parent. If a seccomp filter refuses the call,
-/// abort(3) ends the process with a trap: musl's _exit would try again without end.
+/// because in a forked child they belong to the parent. If a seccomp filter makes the call fail,
+/// abort(3) ends the process by a signal: musl's _exit would try again without end.
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: the call takes an integer, and has no precondition.
     unsafe { libc::syscall(libc::SYS_exit_group, libc::c_int::from(status)) };

@@ -17,9 +17,9 @@ use super::last_errno;
 /// Fails with EPERM unless `sys::clone` created this process. Such a process never returns to the
 /// code that owns the inherited descriptors. Fails with ENOSYS before Linux 5.9.
 ///
-/// No check finds the owners of descriptors that the child opened itself: the caller must name these
-/// in `keep`, or end by execve(2) or _exit(2) without dropping them. Otherwise a drop closes a number
-/// that may be another file's by then. The function is safe because no memory depends on a
+/// No check finds the owners of descriptors that the child opened itself: the caller must name
+/// these in `keep`, or end by execve(2) or _exit(2) without dropping them. Otherwise a drop closes
+/// a number that may be another file's by then. The function is safe because no memory depends on a
 /// descriptor, so such a fault cannot break memory safety.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     close_after(0, keep)
@@ -52,8 +52,8 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
 }
 
 /// Raises this process's soft limit on descriptors (RLIMIT_NOFILE) to `count` + 256, or to the hard
-/// limit if that is lower. Never lowers the limit. An error is ignored: the open(2) that exceeds
-/// the limit reports it.
+/// limit if that is lower. Never lowers the limit. An error is ignored: an open(2) that exceeds the
+/// limit then fails with EMFILE.
 pub fn raise_limit(count: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

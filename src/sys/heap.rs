@@ -134,8 +134,8 @@ impl Arena {
 }
 
 // SAFETY: a small block is a part of the arena that no other block overlaps, and is reused only
-// after it was freed. A large block is a mapping of its own. Every block has the layout's size and
-// alignment.
+// after it was freed. A large block is a mapping of its own. Every block has at least the layout's
+// size and alignment.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_small(&layout) {

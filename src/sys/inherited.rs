@@ -4,7 +4,8 @@
 //!
 //! A command keeps most of its caller's settings. A monitor and a process that enters a container
 //! start with a service's settings. So a container is the same whether a shell, cron or a real-time
-//! program started it. A setting that needs a missing capability stays unchanged.
+//! program started it. If a missing capability forbids a setting, the setting stays unchanged; a
+//! soft limit is still set, to at most the hard limit.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,9 +1,10 @@
 //! Mounts by descriptor (the mount API of Linux 5.2).
 //!
 //! A file system or a copy of a mount tree is created detached and gets its attributes. The result
-//! is then attached to a descriptor of the target, which was resolved inside the root. No call
-//! mounts on a path, because a process in the container could swap a component of the path. See
-//! fsopen(2), open_tree(2), move_mount(2), mount_setattr(2).
+//! is then attached to a descriptor of the target, which was resolved inside the root, or to an
+//! entry of an open directory. No call mounts on a path of several components, because a process in
+//! the container could swap one of them. See fsopen(2), open_tree(2), move_mount(2),
+//! mount_setattr(2).
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -67,9 +68,9 @@ pub fn copy_mount(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// Runs `act` in the mount namespace `theirs` and then returns to this process's own: the kernel
-/// copies a mount only for a process in the same mount namespace. Both changes move the root and the
-/// working directory to the root of the namespace (setns(2)). If this process has threads, it
-/// cannot enter `theirs`, and `act` is not called.
+/// copies a mount only for a process in the same mount namespace. Both changes move the root and
+/// the working directory to the root of the namespace. If this process has a second thread,
+/// setns(2) fails and `act` is not called.
 pub fn in_namespace<T>(theirs: BorrowedFd<'_>, act: impl FnOnce() -> T) -> Result<T, Errno> {
     let ours = openat(CWD, "/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     move_into_link_name_space(theirs, Some(LinkNameSpaceType::Mount))?;
@@ -113,7 +114,7 @@ pub fn add_attributes(
 }
 
 /// Changes the attributes of the mount whose root is `tree`, and with `recursive` of all mounts
-/// below `tree` (mount_setattr(2), Linux 5.12). `set` and `clear` are masks of MOUNT_ATTR_.
+/// below `tree` (mount_setattr(2), Linux 5.12). `set` and `clear` are masks of MOUNT_ATTR_*.
 ///
 /// Before Linux 5.12 the mount itself is remounted by its path in /proc/self/fd, so the mount must
 /// be attached, and /proc must be the host's. The mounts below `tree` then keep their attributes.

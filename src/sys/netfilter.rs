@@ -44,8 +44,8 @@ pub fn with_socket<T>(act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
     })
 }
 
-/// The generation number of the nf_tables rules in this network namespace; `None` on a kernel
-/// without nf_tables.
+/// The generation number of the nf_tables rules in this network namespace; `None` if the kernel
+/// does not return the number, for example because it has no nf_tables.
 pub fn generation() -> Option<u32> {
     let mut batch = Batch::default();
     // The header is a struct nfgenmsg.
@@ -71,7 +71,8 @@ struct GetInfo {
 const SO_GET_INFO: libc::c_int = 64;
 
 /// The number of rules and their size in bytes in the legacy tables `filter` and `nat`, as one text
-/// that callers only compare; `None` if a table is missing. `ipv6` adds the tables of ip6tables.
+/// that callers only compare; `None` if a table cannot be read. `ipv6` adds the tables of
+/// ip6tables.
 pub fn legacy_stamp(ipv6: bool) -> Option<String> {
     let mut text = String::from("legacy");
     let ipv4 = (AddressFamily::INET, libc::SOL_IP);

@@ -3,9 +3,10 @@
 //!
 //! A message is a header, a fixed part that depends on its family, and attributes. An attribute is
 //! a type, a length and bytes, padded to four bytes. This file encodes all of this by hand and
-//! checks each length. Lengths have 16 bits; a longer name would be read as further attributes
-//! (CVE-2021-43784). One send carries several messages. The kernel processes the messages in order
-//! and acknowledges each; with NETLINK_EXT_ACK the acknowledgement also contains an error text.
+//! checks each length: the length of an attribute has 16 bits, and the rest of a longer value would
+//! be read as further attributes (CVE-2021-43784). One send carries several messages. The kernel
+//! processes the messages in order and acknowledges each that has NLM_F_ACK. With NETLINK_EXT_ACK
+//! the acknowledgement of a failure may also contain a text.
 
 use std::io;
 
@@ -44,10 +45,10 @@ pub const NESTED: u16 = kernel::NLA_F_NESTED as u16;
 
 /// The size of struct nlmsghdr.
 const HEADER: usize = size_of::<kernel::nlmsghdr>();
-/// The size of the receive buffer, in bytes. The kernel sends no larger datagram, unless a program
-/// receives with a larger buffer.
+/// The size of the receive buffer, in bytes. The kernel normally fills the datagrams of a list up
+/// to this size. A longer datagram is an error.
 const DATAGRAM: usize = 32 << 10;
-/// A size in bytes that fits the send buffer of a socket on every host.
+/// The size in bytes up to which a batch fits a socket's default send buffer.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// The family of a netlink socket (netlink(7)).
@@ -88,7 +89,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// For each message, the offset of its first byte and its purpose for error messages.
     messages: Vec<(usize, String)>,
-    /// Whether a value did not fit its length field. Such a batch must not be sent.
+    /// Whether a value did not fit its length field, or a text contained a NUL. Such a batch must
+    /// not be sent.
     overflow: bool,
 }
 
@@ -111,7 +113,8 @@ impl Batch {
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         self.bytes.extend_from_slice(&(flags | kernel::NLM_F_REQUEST as u16).to_ne_bytes());
-        // `transmit` sets the sequence number, and the kernel sets the port number.
+        // The sequence number, which `transmit` sets, and the port number, which the kernel does
+        // not need in a request.
         self.bytes.extend_from_slice(&[0; 8]);
         self.bytes.extend_from_slice(header);
         self.pad();
@@ -214,7 +217,7 @@ impl Socket {
         };
         let socket =
             netlink_sys::Socket::new(protocol as isize).context(|| "make a netlink socket")?;
-        // If the kernel lacks these options, errors have less text.
+        // On a kernel without these options, an error repeats the whole request and has no text.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
         Ok(Socket { socket, sequence: 0 })

@@ -49,7 +49,7 @@ pub fn send(
 /// Receives one packet into `buffer` and returns its length in bytes. If the other end is closed,
 /// returns 0. Fails with EMSGSIZE if the packet is longer than `buffer`, and with EBADMSG if the
 /// packet carries a descriptor. Such a descriptor is not opened in this process, because recvmsg(2)
-/// has no control buffer.
+/// gets no control buffer.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -65,7 +65,8 @@ pub fn receive_with_fd(
     buffer: &mut [u8],
     flags: RecvFlags,
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
-    // With its padding the buffer has space for several descriptors, and the kernel then opens all.
+    // With its padding the buffer has space for several descriptors. The kernel opens as many as
+    // fit.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let length = receive_with(socket, buffer, &mut control, flags)?;

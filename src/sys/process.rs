@@ -30,7 +30,7 @@ pub enum Found {
     Ended,
     /// No process has the PID.
     Missing,
-    /// Another process has the PID.
+    /// Another process, or a thread of another process, has the PID.
     Replaced,
 }
 
@@ -58,8 +58,8 @@ pub fn find(pid: i32, start: u64) -> Result<Found, Errno> {
         Err(Errno::INVAL | Errno::NOENT) => return Ok(Found::Replaced),
         result => result?,
     };
-    // While this process holds the pidfd, the kernel gives the PID to no other process. So /proc
-    // shows the process of the pidfd.
+    // Read /proc first, then check the pidfd: a process keeps its PID as long as it runs. If the
+    // pidfd's process still runs, /proc has shown this process.
     match (start_time(pid)?, has_ended(pidfd.as_fd())?) {
         (Some(found), _) if found != start => Ok(Found::Replaced),
         (Some(_), false) => Ok(Found::Living(pidfd)),
@@ -84,13 +84,13 @@ pub fn own_pid_in_proc() -> Result<i32, Errno> {
     link.to_str().ok().and_then(|pid| pid.parse().ok()).ok_or(Errno::NOSYS)
 }
 
-/// The parent of a process; `None` if the process has no parent or /proc shows no such process.
+/// The parent of a process; `None` if the process has no parent or cannot be found in /proc.
 pub fn parent(pid: Pid) -> Option<Pid> {
     Pid::from_raw(parent_and_session(pid)?.0)
 }
 
-/// The PIDs of a process's parent and of its session's leader (setsid(2)); `None` if /proc shows no
-/// such process.
+/// The PIDs of a process's parent and of its session's leader (setsid(2)); `None` if the process
+/// cannot be found in /proc.
 pub fn parent_and_session(pid: Pid) -> Option<(i32, i32)> {
     let [parent, session] = stat_fields(pid, [4, 6]).ok()??.map(i32::try_from);
     Some((parent.ok()?, session.ok()?))
@@ -127,7 +127,7 @@ pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Errno> {
 pub fn ends_by(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool, Errno> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // A time that is too long for a timespec is no deadline.
+        // If the time is too long for a timespec, wait without limit.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
             Err(Errno::INTR) => {}
@@ -152,8 +152,8 @@ pub fn open_in_proc(pid: i32, name: &str, flags: OFlags) -> Result<OwnedFd, Errn
     threads.map(|thread| open(&thread.path())).find(Result::is_ok).unwrap_or(Err(Errno::NOENT))
 }
 
-/// Calls `act` in a network namespace, and returns to the former namespace. setns(2) moves only the
-/// calling thread, and /proc/self means the main thread. The process has only this one thread.
+/// Calls `act` in a network namespace, and returns to the former namespace. The process must have
+/// only one thread: setns(2) moves the calling thread, but /proc/self shows the main thread.
 pub fn in_network<T>(
     namespace: BorrowedFd<'_>,
     act: impl FnOnce() -> crate::error::Result<T>,
@@ -167,7 +167,6 @@ pub fn in_network<T>(
     };
     enter(namespace)?;
     let done = act();
-    // This process came from that namespace, so it may return to it.
     enter(ours.as_fd())?;
     done
 }

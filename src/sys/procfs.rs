@@ -14,7 +14,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-/// The longest record, in bytes. The kernel produces a record of at most a page by one read(2).
+/// The size of the buffer for a record, in bytes. By one read(2) the kernel returns a record of at
+/// most a page.
 const MAX_RECORD: usize = 4096;
 
 /// Reads a file that holds one record of less than 4096 bytes, such as proc_pid_stat(5). Fails with

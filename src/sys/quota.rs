@@ -2,8 +2,8 @@
 //! project is an attribute of a directory, and new files in the directory inherit it
 //! (FS_IOC_FSSETXATTR, ioctl_xfs_fssetxattr(2)). This file sets limits by quotactl_fd(2), and
 //! before Linux 5.14 by quotactl(2) on the block device. The commands are XFS's, which ext4
-//! understands too. The file system must be mounted with `prjquota`. Sizes on disk are multiples of
-//! 512 bytes.
+//! understands too. The file system must be mounted with `prjquota`. The kernel counts a limit in
+//! blocks of 512 bytes.
 
 use std::ffi::{CString, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -159,7 +159,7 @@ unsafe fn call(
 mod tests {
     use super::*;
 
-    /// The struct has the kernel's size.
+    /// Compares the size and two offsets with struct fs_disk_quota.
     #[test]
     fn the_structures_are_the_kernels() {
         assert_eq!(size_of::<Quota>(), 112);

@@ -93,7 +93,7 @@ impl Signal {
         if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Some(Signal(*number));
         }
-        // musl and glibc reserve the first real-time signals for themselves, so SIGRTMIN is 34.
+        // As in Docker, RTMIN is 34: glibc reserves 32 and 33 for itself.
         let real_time = |base: i32, rest: &str| match rest {
             "" => Some(base),
             rest => Some(base + rest.parse::<i32>().ok()?),
@@ -160,7 +160,8 @@ fn block_set(set: &libc::sigset_t) -> Result<(), Errno> {
     }
 }
 
-/// Reads the next pending signal from a descriptor of [`receive`]; `None` if no signal is pending.
+/// Reads the next pending signal from a descriptor of [`receive`]; `None` if no signal is pending
+/// or the read fails.
 pub fn next(signalfd: BorrowedFd<'_>) -> Option<Signal> {
     // SAFETY: signalfd_siginfo holds integers only, for which zeroes are valid.
     let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };

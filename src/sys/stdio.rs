@@ -32,8 +32,7 @@ pub fn stderr() -> Waiting<BorrowedFd<'static>> {
     Waiting(stdio::stderr())
 }
 
-/// A duplicate of the standard input, for a reader on another thread. Fails with the errors of
-/// fcntl(2), such as EMFILE.
+/// A duplicate of the standard input. Fails with the errors of fcntl(2), such as EMFILE.
 pub fn own_stdin() -> io::Result<Waiting<OwnedFd>> {
     Ok(Waiting(fcntl_dupfd_cloexec(stdio::stdin(), 3)?))
 }
@@ -43,8 +42,8 @@ pub fn own_stdout() -> io::Result<Waiting<OwnedFd>> {
     Ok(Waiting(fcntl_dupfd_cloexec(stdio::stdout(), 3)?))
 }
 
-/// Waits until the reader of the standard output closes its end, or for `limit`. Returns true if the
-/// reader closed its end.
+/// Waits until the reader of the standard output closes its end, or for `limit`. Returns true if
+/// the reader closed its end.
 pub fn wait_unread(limit: Duration) -> bool {
     let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
     let stdout = stdio::stdout();

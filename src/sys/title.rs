@@ -4,8 +4,8 @@
 //! A process of mydocker that enters a container must not show the host's paths, flags and
 //! variables there. A monitor runs as long as its container and must not show the values of `-e` to
 //! other users of the host. `std::env` reads the same memory, so only a process with one thread may
-//! overwrite it. Each function reads the number of threads from /proc first, and std gives out only
-//! copies of that memory, so the functions are safe.
+//! overwrite it. Each function checks the number of threads first, and std gives out only copies of
+//! that memory, so the functions are safe.
 
 use std::ffi::c_char;
 use std::sync::OnceLock;
@@ -18,8 +18,9 @@ use super::procfs::read_record;
 const PATH: &[u8] = b"PATH=";
 
 /// Overwrites the command line with `title` and the environment with zeroes, except PATH if
-/// `keep_path` is set. `std::env` then has no arguments and at most the variable PATH. Does nothing
-/// if /proc/self/stat cannot be read. Panics if this process has a second thread.
+/// `keep_path` is set. `std::env` then has meaningless arguments and at most the variable PATH.
+/// Does nothing if /proc/self/stat cannot be read or shows another layout. Panics if this process
+/// has a second thread.
 pub fn replace(title: &[u8], keep_path: bool) {
     let Some(stat) = Stat::read() else { return };
     assert_eq!(stat.threads, 1, "the title is replaced in a process with one thread");
@@ -67,8 +68,8 @@ unsafe extern "C" {
 /// The addresses of the arguments and of the environment, if `remember` was called.
 static ADDRESSES: OnceLock<[usize; 4]> = OnceLock::new();
 
-/// Remembers fields 48 to 51 of /proc/self/stat, so that this process and its children need not read
-/// the file again.
+/// Remembers fields 48 to 51 of /proc/self/stat, so that this process and its children need not
+/// read the file again.
 pub(super) fn remember(addresses: [u64; 4]) {
     let _ = ADDRESSES.set(addresses.map(|address| address as usize));
 }

@@ -4,8 +4,8 @@
 //! The switch is a static descriptor: a close-on-exec duplicate of the command's stderr, or of the
 //! OCI runtime's log file. The monitor and init inherit the descriptor by fork, so they can log
 //! after pivot_root. Without `--debug` a step costs one load of the static. A step is one write(2),
-//! so the lines of three processes do not mix. No step is logged after the seccomp filter is
-//! installed, because a filter may refuse write(2).
+//! so the lines of three processes do not mix. A process logs no step after it has installed a
+//! seccomp filter, because a filter may refuse write(2).
 
 use std::fmt::{Display, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -60,7 +60,8 @@ pub fn log_line(form: Form, level: &str, text: &str) -> String {
 /// with lower numbers to the program (`--preserve-fds`).
 const LOWEST: i32 = 512;
 
-/// Starts the log on stderr. Does nothing if the log is already on or stderr is closed.
+/// Starts the log on stderr. Does nothing if the log is already on, or if stderr cannot be
+/// duplicated.
 pub fn start(form: Form) {
     start_on(rustix::stdio::stderr(), form);
 }
@@ -72,7 +73,7 @@ pub fn start_on(file: BorrowedFd<'_>, form: Form) {
     }
     // If the limit on descriptors (RLIMIT_NOFILE) forbids this number, a lower one is used.
     let copy = rustix::io::fcntl_dupfd_cloexec(file, LOWEST);
-    // If both calls fail, `file` is closed, and there is no log.
+    // If both calls fail, there is no log: `file` is closed, or no descriptor is free.
     let Ok(copy) = copy.or_else(|_| rustix::io::fcntl_dupfd_cloexec(file, 3)) else { return };
     START_NS.store(now_ns(), Relaxed);
     FORM.store(form as u8, Relaxed);
@@ -155,9 +156,9 @@ fn write(call: &str, what: &str, outcome: Outcome<'_>) {
         Outcome::Error(error) => error.split(" (os error").next(),
     };
     let mut line = String::with_capacity(160);
-    // Writing to a String can't fail.
     let form = FORM.load(Relaxed);
     let log_form = [Form::LogText, Form::LogJson].into_iter().find(|known| *known as u8 == form);
+    // Writing to a String can't fail.
     let _ = if let Some(form) = log_form {
         let result = result.map(|result| format!(" = {result}")).unwrap_or_default();
         let text = format!("{process} {call} {what}{result} ({millis}.{micros:03} ms)");

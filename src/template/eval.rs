@@ -32,9 +32,10 @@ pub struct Evaluation<'a> {
     pub template: &'static str,
     pub source: &'a str,
     pub trees: &'a Trees,
-    /// Whether a missing field or key is an error, in the words that Docker uses for maps.
+    /// Whether a missing key is an error. Errors then have the words that Docker uses for maps,
+    /// also for a missing field.
     pub strict: bool,
-    /// Whether `dot` holds a table's headers.
+    /// Whether `root` holds a table's headers.
     pub headers: bool,
     pub root: Value,
     pub variables: Vec<(String, Value)>,
@@ -243,7 +244,7 @@ impl<'a> Evaluation<'a> {
                 }
             }
             Value::Missing | Value::NilList | Value::NilMap => {}
-            // Among others a nil pointer.
+            // As in Go, also for a nil pointer.
             other => {
                 let mut text = String::new();
                 other.push(&mut text);

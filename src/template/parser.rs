@@ -53,7 +53,7 @@ pub struct Pipe {
     pub commands: Vec<Command>,
 }
 
-/// One command of a pipeline: a value, or a function and its arguments.
+/// One command of a pipeline: a value, or a function or method and its arguments.
 #[derive(Debug)]
 pub struct Command {
     pub at: Span,
@@ -243,7 +243,7 @@ impl Parser<'_> {
         if top && self.fault.is_none() { Ok((nodes, End::File)) } else { Err(self.cut_off()) }
     }
 
-    /// Parses the part after `if`, `with` or `range`, or after `else if`.
+    /// Parses the part after `if`, `with` or `range`, or after `else if` or `else with`.
     fn branch(&mut self, name: &str, at: usize) -> Parsed<Node> {
         self.deeper(at)?;
         let known = self.variables.len();
@@ -313,7 +313,7 @@ impl Parser<'_> {
 
     fn call(&mut self, is_block: bool, at: usize) -> Parsed<Node> {
         let context = if is_block { "block clause" } else { "template clause" };
-        // As in Go, an error is at the name.
+        // As in Go, an error states the line and column of the name.
         let mark = self.peek_word().map_or(at, |token| token.start);
         let name = self.name(context)?;
         let argument = if self.is_next(Kind::Right) && !is_block {
@@ -481,7 +481,8 @@ impl Parser<'_> {
                 return Ok(None);
             }
         };
-        // Go counts the column of a chain from its second field.
+        // As in Go, an error in a chain states the column of the first field after the first
+        // operand.
         let mut mark = token.start;
         while let Some(next) = self.peek().filter(|next| next.kind == Kind::Field) {
             if matches!(kind, WordKind::Literal(_) | WordKind::Nil) || token.kind == Kind::Dot {

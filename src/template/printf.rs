@@ -1,5 +1,5 @@
-//! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %f %g %t %T` with flags, width and precision,
-//! which may be arguments (`*`), and with indexes such as `%[2]s`.
+//! Go's `printf`: `%s %q %v %d %x %X %o %b %c %U %e %E %f %F %g %G %t %T %%` with flags, width and
+//! precision, which may be arguments (`*`), and with indexes such as `%[2]s`.
 //!
 //! If a verb does not fit the value, the output has Go's note, such as `%!d(string=x)`. This is not
 //! an error.
@@ -12,7 +12,8 @@ use super::value::Value;
 
 /// The maximum width and precision, as in Go. Without a limit a template could use all memory.
 const MAX_WIDTH: usize = 1_000_000;
-/// The most decimals of a floating-point number. For a number above 1e-280 all further ones are 0.
+/// The most decimals of a floating-point number. If the number is above 1e-280, all further
+/// decimals are 0.
 const MAX_DECIMALS: usize = 1000;
 
 #[derive(Clone, Default)]
@@ -203,7 +204,7 @@ fn push(out: &mut String, flags: &Flags, verb: char, value: &Value, limit: usize
                 .collect();
             format!("map[string]string{{{}}}", items.join(", "))
         }
-        // The verb, its flags and its width are for each item.
+        // The verb, its flags and its width apply to each item.
         (_, Value::List(items)) => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
@@ -259,7 +260,7 @@ fn push_float(out: &mut String, flags: &Flags, verb: char, number: f64) {
     if matches!(verb, 'E' | 'G') {
         text.make_ascii_uppercase();
     }
-    // The zeros of a width come after the sign.
+    // Zeros that fill the width come after the sign.
     let (sign, digits) = match text.strip_prefix(['-', '+']) {
         Some(digits) if text.starts_with('-') => ("-", digits),
         Some(digits) => ("+", digits),

@@ -168,7 +168,7 @@ impl Value {
         }
     }
 
-    /// Returns Go's name for the type.
+    /// Returns Go's name for the type. Every list or map counts as one of strings.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Missing | Value::Nil => "interface {}",

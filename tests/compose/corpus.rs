@@ -1,6 +1,6 @@
-//! The projects of corpus.txt: `config` prints the same as docker-compose 1.29, if that can read
-//! the project, and each project comes up, runs and goes down. busybox stands in for the images.
-//! Also the examples of specification.txt.
+//! The projects of corpus.txt: each comes up, runs and goes down. If docker-compose 1.29 can read a
+//! project, `config` prints the same as docker-compose. busybox stands in for the images. Also the
+//! examples of specification.txt.
 
 use std::path::Path;
 use std::process::Command;
@@ -81,7 +81,7 @@ fn sorted(done: support::Done) -> Vec<String> {
     lines
 }
 
-/// `config` reads its own output with the same result.
+/// `config` reads its own output, and the hashes of the services stay the same.
 #[test]
 fn config_reads_its_own_output() {
     let host = Host::new();
@@ -142,7 +142,7 @@ fn every_project_comes_up_and_goes_down() {
     assert_eq!(host.mydocker(["volume", "ls", "-q"]).text(), "");
 }
 
-/// The examples of the specification, by files of our own.
+/// Files that we wrote for the examples of the Compose specification.
 #[test]
 fn the_examples_of_the_specification_are_read() {
     let host = Host::new();

@@ -44,7 +44,7 @@ pub fn report() {
         let name = entry.file_name().to_string_lossy().into_owned();
         fact(&format!("ns/{name}"), fs::read_link(entry.path()).unwrap().display());
     }
-    // One of the descriptors is that of this listing.
+    // Leave out directories, because one descriptor belongs to this listing.
     let fds = fs::read_dir("/proc/self/fd").unwrap().flatten();
     for fd in fds.filter(|fd| fs::metadata(fd.path()).is_ok_and(|to| !to.is_dir())) {
         fact("fd", fd.file_name().display());
@@ -71,7 +71,7 @@ pub fn report() {
     fact("end", "");
 }
 
-/// Files that reveal facts about the host.
+/// Files and directories that reveal facts about the host.
 const HIDDEN: [&str; 13] = [
     "/proc/acpi",
     "/proc/asound",
@@ -107,8 +107,8 @@ fn masks() {
     }
 }
 
-/// Reports every file below that can be opened for writing, except the files of processes, which
-/// are the container's own.
+/// Reports each file below `directory` that can be opened for writing. Leaves out the files of
+/// processes, because the processes are the container's own.
 fn writable(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -289,10 +289,10 @@ fn memory() -> i32 {
     opened.err().map_or(0, |error| error.raw_os_error().unwrap())
 }
 
-/// Runs `attempt` in a child process and returns the name of its error, or `ok`. An attempt may
-/// change its process if it is allowed.
+/// Runs `attempt` in a child process, because an allowed attempt may change its process. Returns
+/// `ok`, the name or number of the error, or the signal that killed the child.
 fn in_child(attempt: impl FnOnce() -> i32) -> String {
-    // SAFETY: no other thread of the probe does anything; the child makes one call and exits.
+    // SAFETY: no other thread of the probe does anything; the child runs `attempt` and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let errno = attempt();

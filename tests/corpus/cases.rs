@@ -99,7 +99,8 @@ impl Case {
     }
 }
 
-/// A digest of all cases, and of the code that builds them and describes the images.
+/// A digest of what the peers build: all cases, without their known differences and expected lines,
+/// and the code that builds them and describes the images.
 pub fn fingerprint() -> u64 {
     let mut hasher = DefaultHasher::new();
     for case in read() {
@@ -124,7 +125,7 @@ pub fn read() -> Vec<Case> {
         let mut words = line.split(' ');
         let mark = words.next().filter(|word| word.starts_with('@'));
         if mark == Some("@case") {
-            // The empty line before a case does not belong to the file.
+            // Empty lines before a case do not belong to the file.
             if let (In::File(_), Some((_, _, content))) =
                 (&within, cases.last_mut().and_then(|case| case.files.last_mut()))
             {

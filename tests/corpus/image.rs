@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use miniserde::json::{self, Value};
 
-/// The directory with the applets of the base image `bb`, on which every case builds.
+/// The directory with the applets of the base image `bb`, on which most cases build.
 const BASE: &str = "bin/";
 
 /// The name of each image in the archive, with its lines.
@@ -159,7 +159,7 @@ fn apply(tree: &mut BTreeMap<String, String>, layer: Vec<Entry<'_>>) {
             b'2' => format!("/{name}: {uid}:{gid} {what}"),
             _ => format!("/{name}: {mode:o} {uid}:{gid} {what}"),
         };
-        // Leave out the applets of the base, which are in every image.
+        // Leave out the applets of the base, which no case changes.
         if !name.starts_with(BASE) || name.contains("busybox") {
             tree.insert(entry.name, line);
         }

@@ -31,7 +31,7 @@ fn the_binary_cannot_be_changed_from_inside() {
         command.args(like.get_args());
         command
     };
-    // The victim is the binary as a container's first program. It waits for input that stays open.
+    // The victim is the binary as a container's first program. It waits on stdin, which stays open.
     let attack_here = with_attack();
     let victim = Background::spawn(ours(&[
         "run",
@@ -102,7 +102,7 @@ fn change_the_binary_of_process_1() {
 }
 
 /// Tries to clear MOUNT_ATTR_RDONLY of the mount whose root is `file`. If this succeeds, a later
-/// attack reports it.
+/// assertion of the attack fails.
 fn make_mount_writable(file: &fs::File) {
     let attributes = linux_raw_sys::general::mount_attr {
         attr_set: 0,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::support::{Done, Host, eventually};
 use super::{CANARY, attack, canary, with_attack};
 
-/// How often each kind of copy is tried, while the container swaps the links as fast as it can.
+/// How many copies each thread tries, while the container swaps the links as fast as it can.
 const ROUNDS: usize = 500;
 
 /// The number of containers whose mount points `cp` makes, four times each.
@@ -98,8 +98,8 @@ fn cp_stays_inside_while_a_link_is_swapped() {
     host.mydocker(["rm", "-f", "box"]);
 }
 
-/// CVE-2026-42306: `cp` on a stopped container mounts its volumes, while another container swaps
-/// the mounts' targets.
+/// CVE-2026-42306: `cp` on a container that does not run mounts its volumes, while another
+/// container swaps the mounts' targets.
 #[test]
 fn cp_mounts_volumes_inside_while_a_target_is_swapped() {
     let host = Host::with_busybox();
@@ -172,8 +172,8 @@ fn cp_makes_mount_points_inside() {
 #[test]
 fn no_command_runs_or_loads_a_file_of_a_container() {
     let host = Host::with_busybox();
-    // Every program leaves a mark when it runs. No library is valid, so a process that loads one
-    // fails.
+    // Each replaced program leaves a mark when it runs. No replaced library is valid, so a process
+    // that loads one fails.
     let script = "b=/bin/busybox; echo '#!/bin/busybox sh' >/poison; \
         echo 'echo $0 >>/mark' >>/poison; $b chmod 755 /poison; \
         for d in bin sbin usr/sbin usr/bin usr/local/bin; do $b mkdir -p /$d; \

@@ -27,7 +27,7 @@ fn an_entering_process_shows_nothing_of_the_host() {
     let secret = canary.join("secret");
     for _ in rounds(&host, 200) {
         // A descriptor, the working directory and the environment of the caller lead to the canary.
-        // Of its command line, `--run-root` must not be seen.
+        // The attack also looks for `--run-root`, which is in the caller's command line.
         let mut command = host.command(["exec", "-e", &slow_path(), "box", "true"]);
         command.current_dir(&canary).env("CANARY", CANARY).stdin(File::open(&secret).unwrap());
         if !command.status().unwrap().success() {
@@ -85,14 +85,15 @@ fn read_entering_processes() {
 }
 
 /// Runs at least `least` rounds, and more until the attack in `box` has seen a process that enters,
-/// or `PATIENCE` is over. On a machine with one CPU this may take longer.
+/// or `PATIENCE` is over. On a machine with one CPU this may take many more rounds.
 fn rounds(host: &Host, least: usize) -> impl Iterator<Item = usize> {
     let started = Instant::now();
     let has_seen = || host.succeeds(["exec", "box", "test", "-e", "/seen"]);
     (0..).take_while(move |round| *round < least || started.elapsed() < PATIENCE && !has_seen())
 }
 
-/// Ends the attack in `box`. It must have seen processes that enter, but nothing of the host.
+/// Ends the attack in `box`. The attack must have seen a process that enters, but nothing of the
+/// host.
 #[track_caller]
 fn assert_found_nothing(host: &Host) {
     let _ = host.mydocker(["exec", "box", "touch", "/stop"]).status();
@@ -210,7 +211,7 @@ fn try_to_trace_entering_processes() {
         }
         // Opening needs the right to attach (proc_pid_mem(5)).
         let memory = File::open(proc.join("mem"));
-        // Count it only if the process has not executed its program yet.
+        // Count this attempt only if the process has not executed its program yet.
         if enters() {
             note_that_one_was_seen(&mut seen);
             assert!(memory.is_err(), "process {} can be traced as it enters", proc.display());
@@ -315,7 +316,7 @@ fn with_a_key(mut command: std::process::Command) -> std::process::Command {
 
 /// Makes `command` inherit `leaked`.
 fn leaking(mut command: std::process::Command, leaked: &File) -> std::process::Command {
-    // The shell copies it to descriptors that stay open across its exec.
+    // The shell copies `leaked` to descriptors that stay open when the shell executes `command`.
     let fd = leaked.as_raw_fd();
     let mut shell = std::process::Command::new("bash");
     rustix::io::fcntl_setfd(leaked, rustix::io::FdFlags::empty()).unwrap();

@@ -152,7 +152,8 @@ fn a_mount_target_that_is_swapped_stays_inside() {
         let done = host.mydocker(args.iter().copied().chain(["sh", "-c", check]));
         match done.status() {
             0 => started += 1,
-            // Refused if `a` was the link at that moment: it leads nowhere inside.
+            // If `a` was the link at that moment, the run is refused: the link leads nowhere
+            // inside.
             125 => refused += 1,
             other => panic!("round {round}: status {other}"),
         }
@@ -167,8 +168,8 @@ fn a_mount_target_that_is_swapped_stays_inside() {
 }
 
 /// CVE-2026-55686: a working directory behind a link was made, or got another owner, on the host.
-/// Guards: it is made inside, after pivot_root. In a read-only root it must be made before, so
-/// there the kernel resolves it below a descriptor of the root.
+/// Guards: in a writable root, the directory is made after pivot_root. In a read-only root it must
+/// be made earlier, so the kernel resolves its path below a descriptor of the root.
 #[test]
 fn a_working_directory_through_a_link_makes_nothing_on_the_host() {
     let host = Host::with_busybox();

@@ -148,8 +148,8 @@ fn long_names_and_values_are_refused_or_kept_whole() {
 #[test]
 fn an_image_does_not_control_the_terminal() {
     let host = Host::with_busybox();
-    // Clear the screen, set a title, forge a line, start a sequence with one byte (CSI), reverse
-    // the direction.
+    // Clear the screen, set a title, forge a line, start a sequence with the one character CSI,
+    // reverse the direction.
     let wild = "w\u{1b}[2J\u{1b}]0;title\u{7}\rforged\nforged\u{9b}2J\u{202e}drow";
     let label = format!("a={wild}");
     let variable = format!("E={wild}");
@@ -197,7 +197,7 @@ fn an_image_does_not_control_the_terminal() {
             let text = String::from_utf8(stream).unwrap();
             let wild = |c: &char| c.is_control() && *c != '\n' || *c == '\u{202e}';
             assert_eq!(text.chars().find(wild), None, "{line:?}: {text:?}");
-            // A template of the user prints the lines of a value unchanged.
+            // `inspect` with a template of the user prints the lines of a value unchanged.
             let forged = text.lines().any(|line| line.starts_with("forged"));
             assert!(!forged || line[0] == "inspect", "{line:?}: {text}");
         }
@@ -260,7 +260,7 @@ fn a_digest_is_never_given_to_an_image() {
         refused(&["tag", "bb", &name]);
         refused(&["commit", "c", &name]);
         refused(&["import", archive, &name]);
-        // The name is inside the archive, in each of its two documents.
+        // Now the name is inside the archive: in one of its two documents, then in the other.
         for document in ["manifest.json", "index.json"] {
             let unpacked = host.scratch().join("unpacked");
             let unpacked = unpacked.to_str().unwrap();

@@ -120,9 +120,10 @@ fn a_hostile_hosts_file_delays_no_command() {
     host.mydocker(["rm", "-f", "locks", "spoils", "swells", "late"]);
 }
 
-/// A lease on the hosts file makes open(2) wait for /proc/sys/fs/lease-break-time when the engine
-/// opens the file for writing. Guard: the engine opens it without waiting, and only this container
-/// lacks the name. If the engine waited, the lease would be broken and the name would be there.
+/// If a container leases its hosts file, open(2) for writing waits up to
+/// /proc/sys/fs/lease-break-time. Guard: the engine opens the file without waiting, and only this
+/// container lacks the names of new containers. If the engine waited, the kernel would break the
+/// lease and the file would have the names.
 #[test]
 fn a_lease_on_a_hosts_file_delays_no_command() {
     let host = Host::on_machine();
@@ -138,7 +139,7 @@ fn a_lease_on_a_hosts_file_delays_no_command() {
     host.mydocker(["exec", "early", "grep", "-qw", "late", "/etc/hosts"]);
     host.mydocker(["exec", "leases", "grep", "-w", "-e", "early", "-e", "late", "/etc/hosts"])
         .exits(1);
-    // A command that reads the file reports the reason and does not wait.
+    // A command that reads a leased file reports the reason and does not wait.
     host.mydocker(["cp", "leases:/leased", "-"]).exits(1).complains("holds a lease");
     host.mydocker(["export", "-o", host.scratch().join("x").to_str().unwrap(), "leases"])
         .exits(1)
@@ -219,8 +220,8 @@ fn a_lease_on_passwd_or_group_fails_exec_by_name_at_once() {
 }
 
 /// A container that may mount has mounted another file over its hosts file, and another container
-/// joins its network. Guard: only files on a memory file system, as the real hosts file is, are
-/// shared.
+/// joins its network. Guard: a hosts file is shared only if it is on a memory file system, as the
+/// real one is.
 #[test]
 fn only_hosts_files_in_memory_are_shared() {
     let host = Host::with_busybox();
@@ -258,7 +259,8 @@ fn a_container_whose_hosts_file_another_leases_can_start() {
     host.mydocker(["rm", "-f", "base", "leases"]);
 }
 
-/// A program that another container leases delays execve(2). The start is visible and can be ended.
+/// If another container leases a program, execve(2) of the program waits. During the wait the new
+/// container is listed and can be removed.
 #[test]
 fn a_start_of_a_leased_program_is_visible_and_can_be_ended() {
     let host = Host::with_busybox();

@@ -2,7 +2,7 @@
 //! groups.
 //!
 //! Most tests use this image, because it starts fast and needs no download. It has no libraries and
-//! no package manager; tests that need them use an image of Debian (`debian.rs`).
+//! no packages; tests that need them use an image of Debian (`debian.rs`).
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

@@ -33,7 +33,7 @@ pub fn run(command: Command, input: Option<Vec<u8>>) -> Done {
 }
 
 impl Done {
-    /// The call exited with `status`, or by the signal `status` - 128.
+    /// The call exited with `status`, or the signal `status` - 128 killed it.
     #[track_caller]
     pub fn exits(mut self, status: i32) -> Done {
         self.is_checked = true;
@@ -244,7 +244,8 @@ impl Background {
     #[track_caller]
     pub fn wait(mut self) -> Done {
         let started = Instant::now();
-        // The streams end with the call. If a process of the call kept one open, this would hang.
+        // The streams end when all processes of the call have closed them. If a process keeps a
+        // stream open, this fails after `PATIENCE`.
         loop {
             let left = PATIENCE.saturating_sub(started.elapsed());
             match self.chunks.recv_timeout(left) {

@@ -1,8 +1,8 @@
 //! Calls of the interface by which Kubernetes' kubelet drives a runtime (CRI, runtime.v1), in place
 //! of crictl, which Debian does not have. A call is an HTTP/2 request by curl to containerd's
-//! socket, with a Protocol Buffers message after a byte and its length (gRPC). The messages are
-//! small, so fields are written and read by the numbers of api.proto. Streams (exec with a
-//! terminal, attach, port-forward) are not supported.
+//! socket, whose body is a zero byte, the length of a Protocol Buffers message, and the message
+//! (gRPC). The messages are small, so fields are written and read by the numbers of api.proto.
+//! Streams (exec with a terminal, attach, port-forward) are not supported.
 
 use std::io::Write;
 use std::path::Path;
@@ -58,7 +58,7 @@ impl Answer {
         self.find(field, 2).map(|(bytes, _)| Answer(bytes.to_vec()))
     }
 
-    /// The same as a string; empty if it is missing.
+    /// The first field with this number, as a string; empty if it is missing.
     pub fn text(&self, field: u64) -> String {
         let bytes = self.bytes(field).map(|answer| answer.0).unwrap_or_default();
         String::from_utf8(bytes).unwrap()
@@ -102,8 +102,9 @@ fn varint(rest: &mut &[u8]) -> u64 {
     number
 }
 
-/// The namespace options of a pod. On the node it uses the node's network, and its containers share
-/// a PID namespace.
+/// The namespace options of a pod. With `on_node` it uses the node's network, and its containers
+/// share a PID namespace. Otherwise it has its own network, and each container its own PID
+/// namespace.
 pub fn namespaces(on_node: bool) -> Message {
     const CONTAINER: u64 = 1;
     const NODE: u64 = 2;
@@ -158,7 +159,8 @@ fn memory(bytes: u64) -> Message {
     Message::default().number(4, bytes)
 }
 
-/// Calls `method` of the runtime at `socket`. The error is that of gRPC.
+/// Calls `method` of the runtime at `socket`. The error contains the headers and trailers of the
+/// answer, or the message of curl.
 pub fn call(socket: &Path, method: &str, message: &Message) -> Result<Answer, String> {
     let mut command = Command::new("curl");
     command.args(["-sS", "--http2-prior-knowledge", "--unix-socket"]).arg(socket);

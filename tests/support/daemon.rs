@@ -1,6 +1,6 @@
 //! The daemon of another engine, in its own mount namespace and in the network namespace of a
-//! test's machine, which keeps its bridges and firewall rules off the host. Its arguments name its
-//! state directory.
+//! test's machine. So its bridges and firewall rules stay off the host. The daemon's arguments name
+//! its state directory.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,14 +13,14 @@ use super::{eventually, remove_cgroup};
 /// A running daemon. Dropping this stops it.
 pub struct Daemon {
     child: Child,
-    /// The cgroup above its containers' cgroups; removed after its end.
+    /// The cgroup above the cgroups of the daemon's containers; removed after the daemon's end.
     cgroup: String,
     pub machine: Machine,
 }
 
 impl Daemon {
-    /// Starts a daemon that writes to the file `log`, and waits until it answers `client`. The
-    /// error contains the reason why the daemon ended.
+    /// Starts a daemon that writes to the file `log`, and waits until it answers `client`. If the
+    /// daemon ends before it answers, the error contains the last lines of `log`.
     pub fn start(
         line: &[&str],
         log: &Path,

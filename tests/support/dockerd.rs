@@ -22,8 +22,9 @@ pub struct Dockerd {
 }
 
 impl Dockerd {
-    /// Starts dockerd with its files below the scratch directory of `host`. `bip` is the host's
-    /// address on its default network. The error contains the reason why dockerd can't run here.
+    /// Starts dockerd with its files below the scratch directory of `host`. `bip` is the address
+    /// and prefix of the bridge of Docker's default network. The error contains the reason why
+    /// dockerd can't run here.
     pub fn start(host: &Host, bip: &str) -> Result<Dockerd, String> {
         Dockerd::start_with(host, bip, &[])
     }
@@ -64,7 +65,7 @@ impl Dockerd {
         format!("DOCKER_HOST=unix://{dir}/socket DOCKER_CONFIG={dir}/config exec {DOCKER} \"$@\"")
     }
 
-    /// The machine with its bridge and published ports.
+    /// The machine with the daemon's bridge and published ports.
     pub fn machine(&self) -> &Machine {
         &self.daemon.machine
     }

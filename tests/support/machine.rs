@@ -2,7 +2,8 @@
 //! firewall, routes and `ip_forward`, and a second namespace for a neighbouring machine, which is
 //! the default gateway. A veth pair connects them.
 //!
-//! The addresses are the same in every test, because no machine can reach another test's.
+//! The addresses are the same in every test, because no machine can reach the machine of another
+//! test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -127,7 +128,8 @@ impl Machine {
         })
     }
 
-    /// The answer of a web server, with its headers; `None` if the server can't be reached.
+    /// The answer of a web server, with its headers. `None` if the connection fails or the answer
+    /// can't be read.
     pub fn fetch(&self, side: Side, address: &str) -> Option<String> {
         self.get(side, address, "/")
     }
@@ -268,7 +270,8 @@ impl Host {
         });
     }
 
-    /// The answer of a web server to a container; empty if the server can't be reached.
+    /// The answer of a web server to a container; empty if the server can't be reached or does not
+    /// answer.
     pub fn fetch_within(&self, container: &str, address: &str, port: u16) -> String {
         let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc {address} {port}");
         let done = self.command(["exec", container, "sh", "-c", &script]).output().unwrap();

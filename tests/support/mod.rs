@@ -82,12 +82,11 @@ pub fn skipped(reason: &str) {
 /// A mydocker with its own state root and run root, so tests run in parallel. Dropping it removes
 /// its containers and networks; the test fails if a mount or process of them is left.
 ///
-/// A call must succeed unless `exits` expects another status, as in
-/// `host.mydocker(["rm", "nobody"]).exits(1).stderr_has("no such container")`. A wait in a test
-/// fails after `PATIENCE`. With TEST_USERNS=auto in the environment, `run` and `create` give each
-/// container without another setting a user namespace. The image `bb` is Debian's static busybox.
-/// `Host::debian` makes an image of Debian with further packages, once per machine, below
-/// `target/rootfs`.
+/// A call must succeed unless `exits` expects another status, as in `host.mydocker(["rm",
+/// "nobody"]).exits(1).stderr_has("no such container")`. A wait in a test fails after `PATIENCE`.
+/// With TEST_USERNS=auto in the environment, `run` and `create` give each container without another
+/// setting a user namespace. The image `bb` is Debian's static busybox. `Host::debian` imports a
+/// Debian image with further packages, whose tar stays below `target/rootfs` for later tests.
 pub struct Host {
     dir: PathBuf,
     /// The machine on which it runs, if it is not the real one.

@@ -2,8 +2,8 @@
 //!
 //! The reference (docs.docker.com/reference/dockerfile) replaces variables in ADD, COPY, ENV,
 //! EXPOSE, LABEL, USER, VOLUME, WORKDIR and others, but not in RUN, CMD, ENTRYPOINT and SHELL. This
-//! parser leaves all variables and quotes as they are. For a mistyped keyword or flag, the error
-//! suggests the nearest known word.
+//! parser replaces no variables. For a mistyped keyword or flag, the error suggests the nearest
+//! known word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};

@@ -1,9 +1,9 @@
 //! The command `completion`: prints scripts for bash, zsh and fish, made from the tables of flags.
 //!
 //! A script contains the names and flags of every command. `source` decides what completes a value
-//! or an operand: fixed words, files, or names that the script gets from mydocker when the user
-//! presses the key. `bash`, `zsh` and `fish` write these facts in the language of the shell. An
-//! alias `docker` for mydocker is completed too.
+//! or an operand: fixed words, files, or names that the script gets from mydocker at each
+//! completion. `bash`, `zsh` and `fish` write these facts in the language of the shell. An alias
+//! `docker` for mydocker is completed too.
 
 mod bash;
 mod fish;

@@ -1,7 +1,7 @@
 //! Decides what completes the value of a flag and a command's operands. For most values only the
 //! flag's name matters. Filters depend on the command; containers depend on the state that the
-//! command needs. If the shell cannot know the value, such as a number or a new name, the shell
-//! completes files, which is its default.
+//! command needs. If there is no list of the possible values, as for a number or a new name, the
+//! shell completes files, which is its default.
 
 use crate::cli::flag::{Command, FlagSpec, Operand};
 use crate::cli::value::limit::LOG_DRIVERS;
@@ -104,8 +104,8 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
     }
 }
 
-/// Returns what completes a command's operands. Only containers in the state that the command needs
-/// are offered.
+/// Returns what completes a command's operands. Some commands, such as `start`, offer only the
+/// containers in the state that the command needs.
 pub fn of_operands(command: &Command) -> Source {
     match command.name {
         "completion" => return words("bash zsh fish"),

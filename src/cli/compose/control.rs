@@ -19,7 +19,8 @@ use crate::engine::project::waves;
 use crate::error::{Context, Result, fail};
 
 /// Starts the containers that do not run yet. Containers that others depend on start first, and
-/// must meet the conditions of `depends_on`. Fails if there are no containers.
+/// must meet the conditions of `depends_on`. Fails if there are no containers, if a condition
+/// cannot be met, or if a start or a hook fails.
 fn start_all(opened: &Opened, members: Vec<Member>) -> Result<()> {
     if members.is_empty() {
         fail!("there are no containers to start; make them with mydocker compose up -d");

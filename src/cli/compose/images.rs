@@ -89,8 +89,9 @@ fn refresh_period(service: &Service) -> Result<Option<i64>> {
 }
 
 /// Pulls or builds the images of `services`, each image once. Fails at the first image that can't
-/// be pulled or built, or whose build `--no-build` forbids. With the policy `Never` a missing image
-/// is no error yet: creating the container fails.
+/// be pulled or built. With `--no-build`, also fails if the image of a service with `build` is
+/// missing. Otherwise, with the policy `Never`, a missing image is no error yet: creating the
+/// container fails.
 pub fn ensure_images(
     engine: &Engine,
     project: &Project,
@@ -123,7 +124,7 @@ fn bring_one(
     how: &ImageOptions,
 ) -> Result<()> {
     let policy = match how.policy {
-        // The flag has no period, so it takes the service's.
+        // The flag has no period, so the service's period counts.
         Some(Policy::Refresh) => Policy::After(refresh_period(service)?.unwrap_or(DAY_NS)),
         Some(policy) => policy,
         None => policy_of(service)?.unwrap_or_default(),

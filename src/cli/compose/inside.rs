@@ -1,7 +1,8 @@
 //! `compose exec`, `cp`, `top`, `port` and `stats`: the commands that look into the containers of
 //! services. Each command finds the containers and does what the command of the same name does. If
-//! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one. Without it
-//! `cp` copies into all replicas.
+//! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one. Without
+//! `--index`, `exec` and `port` take the first replica that runs, and `cp` copies into all
+//! replicas.
 
 use std::io::IsTerminal;
 

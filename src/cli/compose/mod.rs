@@ -122,7 +122,8 @@ fn choice(call: &Invocation) -> Result<Choice, Failure> {
     Ok(choice)
 }
 
-/// Reads the project of a call and checks the values of its services and networks.
+/// Reads the project of a call and checks the values of its services and networks. Warns of
+/// variables that are not set.
 fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     let project = Project::read(&choice(call)?, wanted)?;
     for name in &project.missing {

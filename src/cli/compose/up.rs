@@ -219,8 +219,7 @@ pub fn wait_until(mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
     Ok(())
 }
 
-/// Creates and starts all services, without printing their logs. Blocks until `up` is done, and
-/// returns the first error.
+/// Advances `up` until it is done, without printing logs. Returns the first error.
 pub fn finish(up: &mut Up<'_>) -> Result<()> {
     wait_until(|| {
         while !up.is_done() && !up.advance()?.is_empty() {}
@@ -285,8 +284,9 @@ fn in_foreground(
     }
 }
 
-/// Waits until every container is ready: it has exited with status 0, or it runs and its health
-/// check, if it has one, reports healthy. Fails if a container cannot reach that state any more, or
+/// Waits until every container is ready. A container with a health check is ready when the check
+/// reports healthy, a container without a check when it has run for `SETTLED_NS`. A container that
+/// exited with status 0 is ready too. Fails if a container is unhealthy, failed or was removed, or
 /// after `limit` seconds.
 fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
     let deadline = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));

@@ -1,7 +1,8 @@
-//! The flags of `run` and `create`: one table in the order of the help. Only `run` has the first
-//! `RUN_ONLY` flags. Each flag has its spelling, its help text and the code that parses its value
-//! into the final type and stores it. `resolve` in the module above checks combinations of flags.
-//! Docker's flags that have no effect in mydocker are accepted, or refused with the reason.
+//! The flags of `run` and `create`, in one table. The help lists the flags of each category in the
+//! table's order. Only `run` has the first `RUN_ONLY` flags. Each flag has its spelling, its help
+//! text and the code that parses its value into the final type and stores it. `resolve` in the
+//! module above checks combinations of flags. Docker's flags that have no effect in mydocker are
+//! accepted, or refused with the reason.
 
 use super::{Pull, RunArgs};
 use crate::cli::flag::{Category, Checker, Flag};
@@ -69,7 +70,7 @@ pub static FLAGS: &[F] = &[
         },
     )
     .under(Category::Process),
-    // General.
+    // `create` has all flags from here on.
     F::value("attach", "STREAM", "Attach only STDIN, STDOUT or STDERR", |a, v| {
         match v.to_ascii_lowercase().as_str() {
             "stdin" => a.options.streams.attached.stdin = true,
@@ -81,6 +82,7 @@ pub static FLAGS: &[F] = &[
     })
     .short('a')
     .under(Category::Process),
+    // General.
     F::setting("name", "NAME", "Name the container", |a, v| {
         a.options.name = Some(parse_container_name(v)?.to_owned());
         Ok(())
@@ -669,7 +671,7 @@ pub static FLAGS: &[F] = &[
     })
     .checked_by(Checker::Daemon)
     .under(Category::Logging),
-    // Docker's flags, most of which accept only one value in mydocker or are refused.
+    // Docker's flags that have no effect here or are refused, and `--storage-opt`.
     F::content_trust(),
     F::setting("runtime", "NAME", "Accept mydocker or runc (the same runtime)", |_, v| match v {
         "mydocker" | "runc" | "io.containerd.runc.v2" => Ok(()),
@@ -727,7 +729,7 @@ pub static FLAGS: &[F] = &[
         a.wants_api_socket = on;
     })
     .under(Category::Docker),
-    // Spellings of the tutorial engines that differ in meaning from Docker's flags.
+    // Flags of the tutorial engines that Docker does not have.
     F::value("mem", "MEGABYTES", "Same as --memory, in megabytes", |a, v| {
         a.options.resources.memory = limit_unless_zero(ByteSize::parse_megabytes(v)?);
         Ok(())

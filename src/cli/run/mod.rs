@@ -149,9 +149,9 @@ fn bring_image_of(engine: &Engine, options: &CreateOptions, pull: Pull) -> Resul
     }
 }
 
-/// Pulls the image if `--pull` requires it. Progress goes to stderr. Fails if a pull is required
-/// and fails, or if a missing image is named by its id, which no registry knows. If the local image
-/// is for another platform, also fails if the right one cannot be pulled, or if `pull` is `Never`.
+/// Pulls the image if `pull` requires a pull. Progress goes to stderr. Fails if the pull fails, or
+/// if the name to pull is an id, which no registry knows. If the local image is for another
+/// platform, also fails if the right image cannot be pulled, or if `pull` is `Never`.
 pub fn bring_image(
     engine: &Engine,
     name: &ImageName,
@@ -195,7 +195,7 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Crea
     let mut args = RunArgs::default();
     set_all(FLAGS, &mut args, settings).map_err(Unfit::Setting)?;
     let options = resolve(args, None, Vec::new()).map_err(Unfit::Together)?;
-    // Check the limits, but not against this machine: the file may be meant for another.
+    // Check the limits, but not against this machine: the file may be meant for another machine.
     Engine::check_limits(&options.resources).map_err(Unfit::Together)?;
     Ok(options)
 }
@@ -226,8 +226,8 @@ fn split(args: &RunArgs, mut operands: Vec<String>) -> Result<(Option<ImageName>
     Ok((Some(image), operands))
 }
 
-/// Turns the typed flags into the engine's options. Fails if flags contradict each other, or if a
-/// flag lacks another that it needs.
+/// Turns the typed flags into the engine's options. Fails if flags contradict each other, if a flag
+/// needs another flag that was not given, or if `--use-api-socket` was given.
 fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Result<CreateOptions> {
     let mut options = args.options;
     options.image = image;

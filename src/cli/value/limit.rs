@@ -1,8 +1,8 @@
 //! Parses the values of limits and devices: `--ulimit` (setrlimit(2)), `--storage-opt`, `--sysctl`,
 //! `--device`, `--device-cgroup-rule`, the rates (`--device-read-bps` and its like), `--log-opt`,
 //! `--cgroup-parent`, and numbers with bounds. Each value is parsed once into the engine's type. A
-//! sysctl must belong to a namespace, and a cgroup's path must stay below its root. No later code
-//! checks these two rules.
+//! sysctl must belong to the IPC or the network namespace, and a cgroup's path must not leave its
+//! root. No later code checks these two rules.
 
 use std::str::FromStr;
 
@@ -55,14 +55,15 @@ pub fn parse_storage(text: &str) -> Result<StorageSize> {
     Ok(StorageSize { bytes, given: size.to_owned() })
 }
 
-/// Parses `KEY=VALUE` of a kernel parameter. Fails on a malformed key or value, and unless the
-/// parameter belongs to the IPC or the network namespace: most others would change the host.
+/// Parses `KEY=VALUE` of a kernel parameter. Fails on a malformed key or value, and if the
+/// parameter belongs neither to the IPC nor to the network namespace: most such parameters would
+/// change the host. Also fails on `kernel.shm_next_id`, as Docker does.
 pub fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let Some((key, value)) = text.split_once('=') else {
         fail!("bad setting '{text}': write KEY=VALUE, as in net.core.somaxconn=1024");
     };
-    // The key becomes a path below /proc/sys. In another engine, '+' and newlines in a setting
-    // could add a second setting (CVE-2022-0811).
+    // The key becomes a path below /proc/sys. In another engine, a '+' in a setting could add a
+    // second setting (CVE-2022-0811).
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if !key.chars().all(plain) || key.contains("..") || key.ends_with('.') {
         fail!("bad setting '{key}': only letters, digits, '_', '-' and single dots make a key");
@@ -146,7 +147,7 @@ pub fn parse_device(text: &str) -> Result<Device> {
 }
 
 /// Parses `PATH:RATE`. The rate is in bytes or in operations per second, and 0 means no limit.
-/// Fails if the rate is no number, or the path is not in /dev.
+/// Fails on any other form, if the rate is too large, and if the path is not in /dev.
 pub fn parse_device_rate(text: &str, kind: RateKind) -> Result<DeviceRate> {
     let Some((path, rate)) = text.rsplit_once(':') else {
         fail!("bad rate '{text}': write DEVICE:RATE, as in /dev/sda:1mb");
@@ -206,9 +207,9 @@ pub fn set_log_option(log: &mut LogOptions, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses a cgroup's path, which must stay below the root of each hierarchy. No later code checks
-/// the path; `/` is the root itself. Fails on an empty path, on `..`, on more than 512 bytes, and
-/// on characters that cgroup files do not allow.
+/// Parses a cgroup's path. `/` is the root of each hierarchy. The path must not leave the root, and
+/// no later code checks the path. Fails on an empty path, on `..`, on more than 512 bytes, and on a
+/// newline, a NUL or a colon.
 pub fn parse_cgroup_parent(text: &str) -> Result<String> {
     let climbs = text.split('/').any(|part| part == "..");
     let path = crate::path::clean(text);

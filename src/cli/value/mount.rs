@@ -163,7 +163,7 @@ fn tmpfs_mode(text: &str) -> Result<u32> {
 }
 
 /// Parses the value of `--mount`. Fails on an unknown type, on a key or value that the type does
-/// not have, and if a required key is missing.
+/// not have, if a required key is missing, and if a quote is not closed.
 pub fn parse_mount(text: &str) -> Result<MountOption> {
     let bad = || format!("bad mount '{text}'");
     let fields = split_csv(text).context(bad)?;
@@ -355,8 +355,8 @@ pub fn split_csv(text: &str) -> Result<Vec<String>> {
     Ok(fields)
 }
 
-/// Parses `--volumes-from NAME[:MODE]`. MODE consists of ro, rw, z and Z, separated by commas.
-/// Fails on a bad name and on any other mode.
+/// Parses `--volumes-from NAME[:MODE]`. MODE is a list of ro, rw, z and Z, separated by commas.
+/// Fails on a bad name, on any other word in MODE, and if MODE has both ro and rw.
 pub fn parse_volumes_from(text: &str) -> Result<VolumesFrom> {
     let (name, mode) = text.split_once(':').unwrap_or((text, ""));
     let container = parse_container_name(name)?.to_owned();

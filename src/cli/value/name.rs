@@ -1,6 +1,7 @@
-//! Parses names of containers, volumes and hosts, labels, addresses and `--add-host`. The name of a
-//! container or volume becomes one component of a path below the state root, so this file checks
-//! its grammar (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`). Image names are in `image_name`.
+//! Parses names of containers, volumes, hosts and domains, and also labels, addresses,
+//! `--add-host`, options and filters. The name of a container or volume becomes one component of a
+//! path below the state root, so this file checks the grammar of such a name
+//! (`[a-zA-Z0-9][a-zA-Z0-9_.-]*`). Image names are in `image_name`.
 
 use std::net::IpAddr;
 
@@ -60,8 +61,9 @@ pub fn check_hostname(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `text` is not a domain by Docker's rule: labels of letters and digits with hyphens
-/// inside, separated by dots, and at least one letter. A dot may end the domain.
+/// Fails if `text` is not a domain by Docker's rule: at most 255 bytes, labels of letters and
+/// digits with hyphens inside, dots between the labels, and at least one letter. A dot may end the
+/// domain.
 pub fn check_domain(text: &str) -> Result<()> {
     const MAX: usize = 255;
     let is_label = |label: &str| {
@@ -111,8 +113,8 @@ pub fn parse_option(text: &str) -> Result<(String, String)> {
 }
 
 /// Splits a `--filter` into its key, in small letters, and its value. As in Docker, white space
-/// around both is dropped, and an empty filter is no filter. `example` stands in the error for a
-/// text without `=`.
+/// around both is dropped, and an empty filter is no filter. Fails on a text without `=`; the error
+/// shows `example`.
 pub fn split_filter(text: &str, example: &str) -> Result<Option<(String, String)>> {
     if text.is_empty() {
         return Ok(None);

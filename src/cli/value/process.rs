@@ -1,6 +1,7 @@
-//! Parses the values of flags about a container's first process: namespaces and networks to join,
-//! working directory, stop signal and detach keys. The name of another container stays text,
-//! because only the engine can look it up. See namespaces(7); the detach keys have Docker's syntax.
+//! Parses the values of flags about a container's processes: namespaces, networks and containers to
+//! join or link, working directory, signals and detach keys. The name of another container stays
+//! text, because only the engine can look up a container. See namespaces(7). The detach keys have
+//! Docker's syntax.
 
 use super::mount::split_csv;
 use super::name::{check_hostname, parse_container_name, parse_ip, parse_option};

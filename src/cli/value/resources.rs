@@ -1,7 +1,7 @@
 //! Parses the values of the flags that limit a container's resources, which several commands share.
-//! Each function parses one value and stores it. As in Docker, 0 counts as if the flag was not
-//! given, except that `--pids-limit 0` means no limit. The engine checks the values against the
-//! machine and against each other.
+//! Most functions parse one value and store it. As in Docker, a number of 0 counts as if the flag
+//! was not given, except that `--pids-limit 0` means no limit. In a list of CPUs or memory nodes, 0
+//! is the first one. The engine checks the values against the machine and against each other.
 
 use super::limit::parse_number;
 use crate::engine::options::Resources;

@@ -42,7 +42,7 @@ pub fn set_security_option(options: &mut SecurityOptions<PathBuf>, text: &str) -
         ("seccomp", Some(file)) if !file.is_empty() => {
             options.seccomp = SeccompOption::Profile(raw::path(&parse_host_path(file)?).into());
         }
-        // As in Docker, an empty profile or label is the default.
+        // As in Docker, an empty profile means the default, and an empty label changes nothing.
         ("apparmor", Some(profile)) => {
             options.apparmor = Some(profile.to_owned()).filter(|profile| !profile.is_empty());
         }

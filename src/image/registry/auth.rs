@@ -1,7 +1,7 @@
 //! Authentication at a registry. A 401 names a challenge (RFC 9110, WWW-Authenticate), and the
 //! answer is Basic or a bearer token. The token comes from the server that the challenge names
-//! (distribution spec, "Token Authentication"), by GET or by OAuth2's POST. `credentials` stores
-//! passwords and refresh tokens; access tokens are kept only in memory.
+//! (Docker's "Token Authentication Specification"), by GET or by OAuth2's POST. `credentials`
+//! stores passwords and refresh tokens; access tokens are kept only in memory.
 
 use super::basic::basic;
 use super::connect::Connector;
@@ -91,8 +91,8 @@ fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
     Some((name, value, ""))
 }
 
-/// Gets a token for `scopes` from the server `realm`. If `lasting`, requests a refresh token too.
-/// Fails if the server refuses the credentials, or answers without a token.
+/// Gets a token for `scopes` from the server `realm`. If `lasting`, also requests a refresh token
+/// for a password. Fails if the server refuses the credentials, or answers without a token.
 pub fn fetch_token(
     connector: &Connector,
     realm: &Url,

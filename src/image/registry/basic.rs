@@ -11,6 +11,24 @@ pub fn basic(user: &str, password: &str) -> String {
 }
 
 /// Returns the same value for the percent-encoded `USER[:PASSWORD]` of a URL.
+/// A user without a password gets the empty password.
 pub fn basic_of(user: &str) -> String {
-    format!("Basic {}", base64::encode(&percent_decode(user)))
+    let mut decoded = percent_decode(user);
+    if !user.contains(':') {
+        decoded.push(b':');
+    }
+    format!("Basic {}", base64::encode(&decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_of_a_url_is_sent_as_decoded() {
+        assert_eq!(basic_of("me:p%40ss"), basic("me", "p@ss"));
+        assert_eq!(basic_of("me"), basic("me", ""));
+        // Digits after % have no sign.
+        assert_eq!(basic_of("a%+f:"), basic("a%+f", ""));
+    }
 }

@@ -30,7 +30,8 @@ const MAX_IDLE: usize = 8;
 struct Paced {
     stream: TcpStream,
     stall: Duration,
-    /// How long the reads of this turn waited. `received` is the number of bytes that they got.
+    /// How long the reads of this turn waited. A turn ends with the next write, or after `stall` of
+    /// waiting. `received` is the number of bytes that the reads got.
     waited: Duration,
     received: u64,
 }
@@ -107,8 +108,8 @@ impl Connector {
         let absolute = through.is_some();
         let request = Request { method, url, headers: &headers, absolute };
         if let Some(kept) = self.take_idle(&url.origin) {
-            // The server may have closed a kept connection, and then the body is sent again on a
-            // new one. A stream can't be sent again, so it gets a new connection from the start.
+            // If the server has closed the kept connection, the request is sent again on a new
+            // one. A stream can't be sent again, so it gets a new connection from the start.
             if let Some(again) = payload.again()
                 && let Ok(answer) = exchange(kept, &request, again)
             {

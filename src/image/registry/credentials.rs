@@ -185,7 +185,7 @@ fn same_registry(key: &str, host: &str) -> bool {
     parts(key) == (host, "")
 }
 
-/// Reads an entry of `auths`. The entry is empty if a helper has the secret.
+/// Reads an entry of `auths`. If a helper has the secret, the entry is empty: returns `None`.
 fn read_entry(entry: &Node<'_>) -> Result<Option<Credentials>> {
     let token = entry.text("identitytoken")?;
     if !token.is_empty() {

@@ -1,10 +1,10 @@
 //! Talks to one registry, or to a mirror of it, for one repository: the API under `/v2/` (OCI
 //! distribution spec), with the user's credentials, redirects and error messages.
 //!
-//! Credentials go only to the registry's own origin and to the token server that the registry
-//! names, never to the target of a redirect. A challenge from such a target is not answered
-//! (CVE-2020-15157). A challenge that names a token server without TLS is not answered either, if
-//! the registry has TLS.
+//! The user's credentials go only to the registry's own origin and to the token server that the
+//! registry names. If a redirect leads to another origin, the credentials are not sent there, and a
+//! challenge from there is not answered (CVE-2020-15157). If the registry has TLS, a challenge that
+//! names a token server without TLS is not answered either.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -150,7 +150,8 @@ impl Endpoint {
     /// Sends a request, with authorization and redirects, and without retries. If the registry
     /// answers with a challenge, gets authorization and sends the request a second time. A stream
     /// can't be sent a second time here: the call gets authorization and fails with a transient
-    /// error, and the caller's next try has it. Fails if the registry refuses the request.
+    /// error, and the caller's next try has the authorization. Fails if the registry refuses the
+    /// request.
     pub fn ask(
         &self,
         method: &'static str,
@@ -330,8 +331,9 @@ pub fn patiently<T>(mut attempt: impl FnMut() -> Attempt<T>) -> Attempt<T> {
     }
 }
 
-/// Returns the wait before the next try: the time that the server requested, or otherwise twice the
-/// last wait, and never more than `MAX_WAIT`.
+/// Returns the wait before the next try, at most `MAX_WAIT`: the time that the server requested. If
+/// the server requested none, the first wait is `FIRST_WAIT`, and each further wait is twice the
+/// one before.
 pub fn pause(failure: &Failure, tries: u32) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(16));
     failure.after().unwrap_or(doubled).min(MAX_WAIT)

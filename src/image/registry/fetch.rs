@@ -35,7 +35,7 @@ struct Patience {
     tries: u32,
     /// The position in the blob at which the first of these tries started.
     tried_from: u64,
-    /// The time without any bytes, over all tries.
+    /// The time that all tries spent without any bytes, and the waits between the tries.
     lost: Duration,
 }
 

@@ -54,7 +54,7 @@ pub enum Cause {
     Unreachable,
     /// The server doesn't speak TLS.
     NoTls,
-    /// The server refused with this status (RFC 9110, section 15.5 and 15.6). `after` is its
+    /// The server refused with this status (RFC 9110, section 15). `after` is the answer's
     /// Retry-After.
     Refused { status: u16, after: Option<Duration> },
 }
@@ -198,7 +198,8 @@ impl Head {
     }
 
     /// Returns how long the server wants the client to wait: seconds, or a date (RFC 9110, 10.2.3).
-    /// A date counts from the answer's own date, because this machine's clock may be wrong.
+    /// A date counts from the answer's own date, if it has one, because this machine's clock may be
+    /// wrong.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?;
         if let Ok(seconds) = value.parse() {
@@ -219,8 +220,8 @@ impl Head {
     }
 }
 
-/// Sends the request and reads the response's head. Fails if the connection breaks or the response
-/// is malformed.
+/// Sends the request and reads the response's head. Fails if the request can't be sent whole, if
+/// the connection breaks, or if the response is malformed.
 pub fn exchange(
     mut connection: Connection,
     request: &Request<'_>,
@@ -262,7 +263,7 @@ fn is_closed(error: &io::Error) -> bool {
 
 /// Why a request was not sent completely.
 enum Unsent {
-    /// The body could not be read.
+    /// The body could not be read or had another length, or a header had a control character.
     Source(io::Error),
     Broken(io::Error),
 }
@@ -421,7 +422,8 @@ fn malformed(what: &str) -> io::Error {
 }
 
 impl Body {
-    /// Returns the connection for another request, if only a little of this body is left to read.
+    /// Returns the connection for another request. `None` if much of this body is left to read, or
+    /// if the connection ends with this body.
     pub fn recycle(mut self) -> Option<Connection> {
         let drained = io::copy(&mut self.by_ref().take(MAX_DRAIN), &mut io::sink());
         let whole = drained.is_ok() && self.framing == Framing::Ended;

@@ -4,7 +4,8 @@
 //! `credentials`. `sources` lists a registry's mirrors and the registry itself. `fetch` reads a
 //! blob in spite of cuts and stalls, and keeps its bytes in a file of `partial`. `download` gets
 //! one file from any web server. `connect` makes connections with `proxy`, `tls`, `verifier` and
-//! `http`. `settings` reads the administrator's settings.
+//! `http`. `settings` reads the administrator's settings. `url`, `basic` and `base64` handle text
+//! formats.
 
 mod auth;
 mod base64;

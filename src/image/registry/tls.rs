@@ -65,7 +65,7 @@ impl Trust {
     }
 
     /// Starts TLS over `stream`. The handshake takes place when the first byte is read or written.
-    /// Fails if a certificate file is damaged.
+    /// Fails if the host name is not valid in TLS, or if a certificate file is damaged.
     pub fn wrap(&self, origin: &Origin, stream: Box<dyn Stream>) -> Attempt<Box<dyn Stream>> {
         let name = match &origin.host {
             Host::Name(name) => ServerName::try_from(name.clone())
@@ -166,7 +166,8 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Adds the certificates of a file to the roots, and returns them. Fails if the file has none.
+/// Adds the certificates of a file to the roots, and returns them. Fails if the file has no
+/// certificate, or a damaged one.
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|e| unreadable(file, e))? {

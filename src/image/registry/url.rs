@@ -97,8 +97,8 @@ impl Url {
         Url { target, ..self.clone() }
     }
 
-    /// Returns the URL that a `Location` header in the answer to this URL names. Fails if the
-    /// header is not a URL.
+    /// Returns the URL that a header in the answer to this URL names, such as `Location`. Fails if
+    /// `location` is not a URL.
     pub fn join(&self, location: &str) -> Result<Url> {
         let location = escape(location);
         let scheme = if self.origin.tls { "https" } else { "http" };
@@ -240,7 +240,9 @@ pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        // `from_str_radix` alone would accept a sign.
+        let digits = tail.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match (byte, escaped) {
             (b'%', Some(escaped)) => {

@@ -1,6 +1,7 @@
 //! The verifier of a server's certificate, for two cases that webpki refuses: a self-signed
-//! certificate that the user named, and `--tls-verify=false`, which accepts any certificate. In
-//! both cases rustls checks the signatures of the handshake. `tls` decides what is accepted.
+//! certificate that the user named, and any certificate of a registry that is not verified
+//! (`--tls-verify=false`, `insecure` in the settings). In both cases rustls checks the signatures
+//! of the handshake. `tls` decides what is accepted.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub struct Verifier {
 /// The certificates that a verifier accepts.
 #[derive(Debug)]
 pub enum Accepted {
-    /// Any certificate, for `--tls-verify=false`.
+    /// Any certificate.
     Any,
     /// What webpki accepts, and also a self-signed certificate that the user named, if it has the
     /// server's name. openssl's defaults mark a self-signed certificate as an authority, and webpki

@@ -93,15 +93,14 @@ pub fn old_sparse_extents(fields: &[u8]) -> Result<Vec<Extent>> {
 /// Checks the header's checksum: the sum of all bytes, with the checksum's field taken as spaces.
 /// Old writers summed signed bytes.
 fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
-    // A checksum that is no number counts as -1, which no sum of unsigned bytes is.
-    let stated = number(&block[148..156]).unwrap_or(-1);
+    let stated = number(&block[148..156]).ok();
     let (mut unsigned, mut signed) = (0i64, 0i64);
     for (at, &byte) in block.iter().enumerate() {
         let byte = if (148..156).contains(&at) { b' ' } else { byte };
         unsigned += i64::from(byte);
         signed += i64::from(byte as i8);
     }
-    if stated != unsigned && stated != signed {
+    if stated != Some(unsigned) && stated != Some(signed) {
         fail!("bad checksum; this isn't a tar archive, or it is corrupt");
     }
     Ok(())

@@ -34,7 +34,7 @@ const MAX_TARGET: usize = 4095;
 /// The longest name in an archive, in bytes: a path of `MAX_PATH` with `./` before it, `.wh.` in it
 /// and a slash after it.
 const MAX_NAME: usize = MAX_PATH + 64;
-/// The longest PAX header or GNU long name, in bytes. GNU tar and Go stop at 1 MiB too.
+/// The longest PAX header or GNU long name, in bytes. Go's archive/tar has the same limit.
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// The kind of an entry.
@@ -100,7 +100,7 @@ pub struct Reader<R> {
     /// The bytes after that data up to the next block.
     padding: u64,
     ended: bool,
-    /// Whether an entry was found whose type only GNU tar knows.
+    /// Whether an entry was found whose type is an extension of GNU tar.
     gnu_only: bool,
 }
 
@@ -135,7 +135,7 @@ impl<R: BufRead> Reader<R> {
                 b'x' | b'X' => {
                     records = Records::parse(&self.extension(&header)?).context(at)?;
                 }
-                // A global header, in practice a comment. Go and Docker skip such a header.
+                // A global header, in practice a comment. Docker skips such a header too.
                 b'g' => {
                     self.extension(&header)?;
                 }
@@ -188,8 +188,8 @@ impl<R: BufRead> Reader<R> {
         &mut self.input
     }
 
-    /// Whether the archive has entries that other readers refuse: old sparse files, labels,
-    /// dumpdirs.
+    /// Whether the entries so far have types that some other readers refuse: old sparse files,
+    /// labels, dumpdirs.
     pub fn gnu_only(&self) -> bool {
         self.gnu_only
     }

@@ -1,7 +1,7 @@
 //! PAX extended headers: records `LENGTH KEY=VALUE\n` that override fields of the header they
-//! precede (POSIX.1-2024, pax, "pax Extended Header"). `SCHILY.xattr.*` is star's, `GNU.sparse.*`
-//! GNU tar's. Unknown keys are skipped; a malformed record fails the archive. The size of the whole
-//! header is bounded by the caller.
+//! precede (POSIX.1-2024, pax, "pax Extended Header"). The keys `SCHILY.xattr.*` come from star,
+//! and `GNU.sparse.*` from GNU tar. Unknown keys are skipped. A malformed record is an error of the
+//! whole archive. The caller bounds the size of the header.
 
 use super::header::Extent;
 use crate::error::{Error, Result, fail};
@@ -31,7 +31,7 @@ pub struct PaxSparse {
 }
 
 impl Records {
-    /// Whether no extended header was parsed.
+    /// Whether this is the default, and not the result of [`Records::parse`].
     pub fn is_empty(&self) -> bool {
         !self.any
     }

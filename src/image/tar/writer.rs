@@ -77,7 +77,7 @@ impl<W: Write> Writer<W> {
 }
 
 /// Returns an archive of one file that root owns, dated 1970: the same data gives the same bytes.
-/// `data` is read as the archive is read, so it must have `size` bytes.
+/// `data` must have `size` bytes; it is read only when the archive is read.
 pub fn one_file(name: &str, mode: u32, size: u64, data: impl Read) -> impl Read {
     let entry = Entry { mode, size, ..Entry::empty(name.as_bytes(), Kind::File) };
     let Headers { blocks, padding, .. } = Headers::of(&entry);
@@ -87,7 +87,7 @@ pub fn one_file(name: &str, mode: u32, size: u64, data: impl Read) -> impl Read 
 
 /// What stands around the data of one entry.
 struct Headers {
-    /// All blocks before the data: the ustar header, a PAX header if the entry needs one, and the
+    /// All blocks before the data: a PAX header if the entry needs one, the ustar header, and the
     /// map of a file with holes.
     blocks: Vec<u8>,
     /// The bytes of the data.
@@ -206,7 +206,7 @@ impl Header {
         self.0[at..at + field.len()].copy_from_slice(field);
     }
 
-    /// Writes the start of a name; the PAX header has the whole name.
+    /// Writes the start of a name. If the name is that of a file, a PAX record has the whole name.
     fn short_name(&mut self, name: &[u8]) {
         self.put(0, &name[..name.len().min(NAME_LENGTH)]);
     }
@@ -223,7 +223,7 @@ impl Header {
     }
 }
 
-/// Fails if no tar can hold the name, or if the name is too long for readers.
+/// Fails if no tar can hold the name, or if the name is longer than `MAX_PATH`.
 pub fn check_name(name: &[u8]) -> Result<()> {
     if name.is_empty() || name.contains(&0) {
         fail!("bad name '{}' for an archive", name.escape_ascii());

@@ -1,8 +1,8 @@
-//! Hostile archives: each test unpacks one attack, and fails if the check that stops the attack is
-//! removed.
+//! Hostile archives: each test unpacks one kind of attack, and fails if the check that stops the
+//! attack is removed.
 //!
 //! The tests check the contents of the layer afterwards, and that the canary outside is unchanged.
-//! The fuzz targets show that no archive changes anything outside. `tests/mutants/image.guards`
+//! The fuzz targets look for archives that change anything outside. `tests/mutants/image.guards`
 //! lists these checks and their tests.
 
 use std::fs;
