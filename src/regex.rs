@@ -5,7 +5,7 @@
 //! and Pike), so the time is bounded by the product of the expression's and the text's length.
 //! Supported are characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, `\A`, `\z`,
 //! groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b` and their negations, escaped
-//! punctuation, and flags such as `(?i)`. Outside of sets, other escapes such as `\pL` are refused.
+//! punctuation, and flags such as `(?i)`. Other escapes such as `\pL` are refused.
 //! The usual crate (regex) is many times as large as this file.
 
 use std::iter::Peekable;
@@ -226,16 +226,11 @@ impl Parser<'_> {
     /// around it. Only the flag `i` has an effect. `m` and `s` matter only for text of several
     /// lines, and `U` only changes which one of several matches is found.
     fn opening(&mut self) -> Result<bool> {
-        self.rest.next_if_eq(&'P');
-        if self.rest.next_if_eq(&'<').is_some() {
-            for character in self.rest.by_ref() {
-                match character {
-                    '>' => return Ok(false),
-                    c if c.is_ascii_alphanumeric() || c == '_' => {}
-                    _ => break,
-                }
-            }
-            return self.refuse("a group has a bad name");
+        if self.rest.next_if_eq(&'P').is_some() || self.rest.peek() == Some(&'<') {
+            let is_open = self.rest.next() == Some('<');
+            let end = self.rest.find(|&c| !(c.is_ascii_alphanumeric() || c == '_'));
+            let is_name = is_open && end == Some('>');
+            return if is_name { Ok(false) } else { self.refuse("a group has a bad name") };
         }
         let mut on = true;
         loop {
@@ -260,11 +255,17 @@ impl Parser<'_> {
         }
         match class(character) {
             Some((negated, ranges)) => Ok(self.set_of(negated, ranges)),
-            None if character.is_ascii_alphanumeric() => {
-                self.refuse(&format!("'\\{character}' is not supported"))
-            }
-            None => Ok(self.literal(character)),
+            None => Ok(self.literal(self.punctuation(character)?)),
         }
+    }
+
+    /// Returns the escaped character, which stands for itself. Fails for a letter or digit, because
+    /// its escape has a meaning that is not supported.
+    fn punctuation(&self, escaped: char) -> Result<char> {
+        if escaped.is_ascii_alphanumeric() {
+            return self.refuse(&format!("'\\{escaped}' is not supported"));
+        }
+        Ok(escaped)
     }
 
     /// Parses a set after its `[`. Returns whether the set is negated, and its ranges.
@@ -286,7 +287,7 @@ impl Parser<'_> {
                             ranges.extend(if negated { complement(class) } else { class });
                             continue;
                         }
-                        None => escaped,
+                        None => self.punctuation(escaped)?,
                     },
                 },
                 Some(plain) => plain,
@@ -427,7 +428,7 @@ fn class(letter: char) -> Option<(bool, Vec<(char, char)>)> {
     let ranges = match letter.to_ascii_lowercase() {
         'd' => vec![('0', '9')],
         'w' => vec![('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')],
-        's' => vec![('\t', '\r'), (' ', ' ')],
+        's' => vec![('\t', '\n'), ('\x0c', '\r'), (' ', ' ')],
         _ => return None,
     };
     Some((letter.is_ascii_uppercase(), ranges))
@@ -466,6 +467,7 @@ mod tests {
             ("^\\w+\\d$", "ab_1", true),
             ("^[\\d.]+$", "1.2", true),
             ("\\S", " \t", false),
+            ("\\s", "\x0b", false),
             ("ä+?ö", "ääö", true),
             ("a||b", "", true),
             ("\\bweb\\b", "my-web-1", true),
@@ -505,6 +507,8 @@ mod tests {
             ("[z-a]", "backwards"),
             ("a\\", "ends with"),
             ("\\pLeb", "'\\p' is not supported"),
+            ("[\\pL]eb", "'\\p' is not supported"),
+            ("(?Pi:web)", "bad name"),
             ("(?x)web", "flags"),
             ("(?i-", "flags"),
             ("(?P<a-b>w)", "bad name"),

@@ -1,4 +1,5 @@
-//! `build`: images from Dockerfiles with their files, config and history, and limits of a build.
+//! `build`: images from Dockerfiles with their files, config and history, stages that run at the
+//! same time, and builds that fail or are ended.
 //!
 //! The tests read the files of an image by running it, and its config by `inspect`. One test
 //! compares the files with those of buildah. The cache, the flags and hostile contexts have files
@@ -131,7 +132,8 @@ fn a_build_runs_the_target_and_the_stages_that_it_needs() {
     host.feed("FROM bb\nCOPPY a b\n", ["build", "-"]).exits(1).stderr_has("did you mean COPY?");
 }
 
-/// Serves on 127.0.0.1: answers each request with the response for its path. Returns the address.
+/// Starts an HTTP server on 127.0.0.1, which answers each request with the response for its path,
+/// or with 404. Returns the address.
 fn serve(responses: &'static [(&'static str, &'static str)]) -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -329,7 +331,7 @@ fn mistakes_get_suggestions() {
     let done =
         host.feed("FROM bb\nARG a\n", ["build", "--build-arg", "b=1", "--build-arg", "a=1", "-"]);
     done.stderr_has("[Warning] One or more build-args [b] were not consumed");
-    // An ARG of an ONBUILD counts. The message names the command, and not the ARGs.
+    // An ARG of an ONBUILD consumes the argument. The error names the command, and not the ARGs.
     let base = "FROM bb\nONBUILD ARG A\nONBUILD RUN exit $A\n";
     host.feed(base, ["build", "-t", "base", "-"]);
     for (value, status) in [("0", 0), ("3", 1)] {
@@ -371,8 +373,8 @@ fn a_build_installs_packages_and_adds_users_on_debian() {
         .stdout("app\n1777 app:app\nStatus: install ok installed\n");
 }
 
-/// A C program that Debian's gcc builds in one stage and the last stage copies: the same bytes as
-/// with buildah.
+/// Debian's gcc builds a C program in one stage, and the last stage copies the program. Its bytes
+/// are the same as with buildah.
 #[test]
 fn a_c_program_is_the_same_as_with_buildah() {
     let packages = &["gcc", "libc6-dev"];
@@ -462,7 +464,8 @@ fn a_moved_layer_has_the_same_digest_as_a_copied_layer() {
     host.mydocker(["system", "check"]);
 }
 
-/// A step that waits for the step of the other stage. Both use the shared cache mount `r`.
+/// A step that waits for the step of the other stage, and then runs `then`. Both use the shared
+/// cache mount `r`.
 fn meeting(own: &str, other: &str, then: &str) -> String {
     format!(
         "RUN --mount=type=cache,id=r,target=/r touch /r/{own}; echo met-{own}; \

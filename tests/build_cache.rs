@@ -1,7 +1,8 @@
 //! The build cache: which steps a build takes from it, what makes a step run again, what a kill or
 //! damage does to the cache, and how it is pruned.
 //!
-//! The output of a step shows whether the step ran. No test measures the time that the cache saves.
+//! The output of the build shows whether a step ran. No test measures the time that the cache
+//! saves.
 
 mod support;
 
@@ -104,7 +105,7 @@ fn a_rebuild_runs_no_step_and_makes_the_same_image() {
     let second = project.build(&[]);
     assert_eq!((second.cached.len(), second.done.len()), (5, 0));
     assert_eq!(second.id, first.id);
-    // The images of steps are not listed, and the check finds nothing.
+    // The images of steps are not listed, and the check finds no fault in layers or builds.
     assert_eq!(project.host.mydocker(["images", "-aq"]).lines().len(), 2);
     project.host.mydocker(["system", "check"]).stdout_lacks("layer").stdout_lacks("build");
     project
@@ -146,7 +147,8 @@ fn the_content_that_a_step_reads_decides_and_times_do_not() {
     expect(&project, 3, "a command");
 }
 
-/// CVE-2024-24557: a cache that returns images also returns their config.
+/// CVE-2024-24557: with a changed HEALTHCHECK or ONBUILD, the cache still returned an image with
+/// the old config.
 #[test]
 fn the_config_comes_from_the_dockerfile_and_never_from_the_cache() {
     let project =
@@ -278,7 +280,7 @@ fn prune_and_df_include_the_cache() {
     };
     assert_eq!(df(), "Build Cache 0 0B");
     project.build(&[]);
-    // The image uses the layers, so a prune without -a keeps them.
+    // The image uses the layers, so a prune without -a keeps both entries.
     assert_eq!(df(), "Build Cache 2 0B");
     host.mydocker(["builder", "prune", "-f"]).stdout("Total reclaimed space: 0B\n");
     assert_eq!(project.build(&[]).cached.len(), 2);
@@ -344,7 +346,7 @@ fn with_source_date_epoch_the_same_input_makes_the_same_image() {
     host.mydocker(["save", "-o", base.to_str().unwrap(), "bb"]);
     let reproduced = |epoch, touched| reproduced(&base, epoch, touched);
     let first = reproduced(epoch, 1_000_000_000);
-    // File times may be whole seconds, so wait for more than one.
+    // File times may be whole seconds, so wait for more than a second.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(reproduced(epoch, 1_600_000_000), first);
     assert_eq!(reproduced(epoch, 1_900_000_000), first);

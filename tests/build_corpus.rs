@@ -24,7 +24,8 @@ use corpus::image;
 use support::Host;
 use support::dockerd::Dockerd;
 
-/// The lines that describe each image. A failed build has one line.
+/// The lines that describe each image. A failed build has two lines: `FAILED` and the last line of
+/// its stderr.
 type Answers = BTreeMap<String, Vec<String>>;
 
 const FAILED: &str = "the build fails";

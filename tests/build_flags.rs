@@ -193,7 +193,8 @@ fn the_ignore_file_of_a_dockerfile_is_beside_it() {
         names.retain(|name| matches!(name.as_str(), "one" | "two"));
         names.concat()
     };
-    // Like Docker, take `dockerfile` if there is no `Dockerfile`. It has no ignore file of its own.
+    // Like Docker, the build takes `dockerfile` if there is no `Dockerfile`. `dockerfile` has no
+    // ignore file of its own.
     assert_eq!(built(&[], ""), "one");
     assert_eq!(built(&["-f", text(&context.join("ci/Dockerfile"))], ""), "one");
     assert_eq!(built(&["-f", text(&context.join("ci/own"))], ""), "two");
@@ -431,8 +432,9 @@ fn an_archive_has_the_annotations() {
     assert!(all.contains(r#""annotations":{"a.b":"c d","e":""}"#), "{all:.500}");
 }
 
-/// qemu-user runs programs of another architecture, if binfmt_misc has it. A registration counts for
-/// the whole machine, so that of the test has a unique name and ends with the test.
+/// qemu-user runs programs of another architecture if it is registered with binfmt_misc. A
+/// registration counts for the whole machine, so the test uses its own name and removes the
+/// registration after each build.
 #[test]
 fn another_platform_is_built_by_an_emulator() {
     const NAME: &str = "mydocker-test";

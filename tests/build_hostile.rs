@@ -13,7 +13,7 @@ use support::Host;
 use support::tar::Tar;
 
 const SECRET: &str = "the host's own secret";
-/// A step that prints STOLEN-2 if the secret is in the image.
+/// A step that prints STOLEN-2 if the secret is below /d in the image.
 const STOLEN: &str = "RUN if grep -rq 'own sec[r]et' /d; then echo STOLEN-$((1 + 1)); fi\n";
 
 /// A directory of the host with one file, which no build may read or change.
@@ -113,8 +113,8 @@ fn archives_as_context_stay_in_the_workplace() {
     }
 }
 
-/// An archive of less than 1 MiB unpacks to 3 GB, as the source of ADD and as the context, on a
-/// disk of 100 MB. Each build prints one error, and leaves the disk as it was.
+/// An archive of less than 1 MiB unpacks to 3 GiB, as the source of ADD and as the context, on a
+/// disk of 100 MiB. Each build prints one error, and both leave at most 200 KiB on the disk.
 #[test]
 fn a_decompression_bomb_leaves_the_disk_as_it_was() {
     let host = Host::new();

@@ -151,7 +151,7 @@ fn links_on_the_way_to_a_source_stay_in_its_tree() {
             assert_eq!(seen.text(), expected.trim(), "{mount}");
         }
     }
-    // A cache mount that is filled from a stage sees only the stage's file too.
+    // A cache mount that is filled from a stage also sees only the stage's file.
     let mount = "--mount=type=cache,id=links,target=/m,from=a,source=absolute";
     project.build(&format!("FROM bb AS a\n{make}FROM bb\nRUN {mount} cp /m/f /seen\n"), &[]);
     project.host.mydocker(["run", "--rm", "x", "cat", "/seen"]).stdout("in the stage\n");
@@ -261,8 +261,8 @@ fn a_swapped_mount_point_in_a_cache_is_made_inside() {
     untouched();
 }
 
-/// The size of all cache mounts together is limited to a tenth of the disk. The most recently used
-/// caches stay.
+/// The size of all cache mounts together is limited to a tenth of the disk, on a large disk to less
+/// (10 GiB). The most recently used caches stay.
 #[test]
 fn the_size_of_cache_mounts_is_limited() {
     let project = Project::new();
@@ -272,7 +272,7 @@ fn the_size_of_cache_mounts_is_limited() {
         let lines = format!("FROM bb\nRUN {mount} dd if=/dev/zero of=/c/f bs=1M count=4\n");
         project.write(&format!("{id}.docker"), &lines);
     }
-    // The state root is on its own disk of 100 MB.
+    // The state root is on its own disk of 100 MiB.
     let script = "root=$1; shift; mount -t tmpfs -o size=100m none $root && \"$@\" import -q $0 bb >/dev/null && \
         for id in a b c; do \"$@\" build -q -f $1/$id.docker $1 >/dev/null || exit; sleep 0.1; done; \
         \"$@\" system df -v | grep -o 'cache mount .'";

@@ -137,7 +137,7 @@ fn a_second_signal_ends_the_cleaning_up_too() {
     let mut build =
         host.background(build(&host, "FROM bb\nRUN echo 1 >/one\nRUN echo up; sleep 1000\n", &[]));
     build.expect_error(" up");
-    // The layer of the first step waits for this lock.
+    // The clean-up keeps the layer of the first step, and waits for this lock to add it.
     let lock = std::fs::File::open(host.state_root().join("images/.lock")).unwrap();
     lock.lock().unwrap();
     build.signal(Signal::INT);

@@ -137,8 +137,8 @@ fn volumes_keep_their_files() {
     let cat = ["run", "--rm", "-v", "foreign:/f", "-v", "v:/v", "bb", "cat", "/f/file"];
     host.mydocker(cat).stdout("kept");
     host.mydocker(["volume", "ls", "-q"]).stdout("foreign\nv\n");
-    // A copy was interrupted after its first move from the copy into the volume: the repair moves
-    // the rest.
+    // The copy is complete, but was interrupted while its files were moved into the volume: the
+    // repair moves the rest.
     write(&volumes.join("v/_data/first"), "moved");
     write(&volumes.join("v/_data.filled/second/file"), "to move");
     mends(&host, &["volume v holds a copy from its image that was cut short"]);
@@ -188,7 +188,7 @@ fn networks_of_containers_that_are_gone() {
     host.machine().run(Side::Here, &["iptables", "-t", "nat", "-F"]);
     mends(&host, &["the firewall's rules of this engine were changed by others"]);
     assert!(rules().contains("--dport 8000 "));
-    // Imitate a power cut that removes only the run directory.
+    // Imitate a power cut: kill the processes and remove the container's run directory.
     let (name, pids) = (host.inspect(&id, "{{.Name}}"), [host.monitor(&id), host.pid(&id)]);
     for pid in pids {
         let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
@@ -225,8 +225,8 @@ fn wipe(host: &Host) {
     }
 }
 
-/// Each line is a command that once damaged a running container whose files in the run directory
-/// were gone, and its expected exit status.
+/// Commands, with their expected exit status, on a running container whose files in the run
+/// directory are gone. Some of them once damaged such a container.
 #[test]
 fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     let host = Host::on_machine();
@@ -260,7 +260,7 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
         (&["system", "check", "--repair"], 0),
         (&["start", "c"], 0),
         (&["boot"], 0),
-        // This command makes all rules again, because the wipe removed their record.
+        // This command makes all rules again: the wipe removed the stamp of the packet filter.
         (&["run", "--rm", "--net", "n", "-p", "8001:80", "bb", "true"], 0),
         (&["run", "--rm", "--net", "container:c", "bb", "true"], 0),
         (&["network", "reload"], 0),
@@ -284,7 +284,7 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["start", "c"]).exits(1).stderr_has("paused");
     host.mydocker(["unpause", "c"]);
     has_all(&["unpause"]);
-    // A restart keeps all settings.
+    // A restart keeps the published port.
     wipe(&host);
     host.mydocker(["restart", "c"]);
     eventually("the program handles the signal", || {
@@ -301,7 +301,8 @@ fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     host.mydocker(["system", "check"]).stdout("");
 }
 
-/// No monitor can clean up, and no file lists what exists: `rm -f` and `stop` find all of it.
+/// The monitor can't clean up, and no file lists what the container has on the host: `rm -f` and
+/// `stop` find all of it.
 #[test]
 fn a_wiped_container_without_a_monitor_leaves_nothing() {
     let host = Host::on_machine();
@@ -366,8 +367,8 @@ fn a_wiped_state_file_is_written_again() {
     host.mydocker(["system", "check"]);
 }
 
-/// A cleaner of temporary files wipes the run directory: no program becomes an orphan, and no data
-/// is lost.
+/// A cleaner of temporary files wipes the run directory: the commands still find the containers and
+/// end their programs.
 #[test]
 fn a_wiped_run_directory_harms_nothing() {
     let host = Host::with_busybox();
@@ -419,7 +420,8 @@ fn a_run_directory_that_is_wiped_during_a_restart_pause() {
 }
 
 /// The number of processes with the title of a monitor of the container `id`. A process that starts
-/// the program also has this title until execve, but is in another PID namespace.
+/// the program also has this title until execve, but is not counted: it is in another PID
+/// namespace.
 fn monitors(id: &str) -> usize {
     let title = format!("({})", &id[..12]);
     let is_on_host = |process: &fs::DirEntry| {

@@ -313,7 +313,7 @@ volumes:
 ";
 
 impl Project {
-    /// The names of the project's containers, each with its id.
+    /// The names of all containers of the host, each with its id.
     fn ids(&self) -> Vec<String> {
         let format = "{{.Names}} {{.ID}}";
         let mut lines: Vec<String> = self
@@ -382,7 +382,7 @@ fn a_project_comes_up_in_order_and_goes_down() {
     let before = project.ids();
     project.compose("-p shop up -d").stderr_has("Container shop-web-1  Running");
     assert_eq!(project.ids(), before);
-    // Commands on containers do not need the file, nor what it names.
+    // `ps` and `down` need neither the compose file nor the files that it names.
     project.write(&SHOP.replace("scale: 2", "env_file: gone.env"));
     project.compose("-p shop up -d").exits(1).stderr_has("env_file: read gone.env");
     project.compose("-p shop ps --services").stdout("db\nweb\n");
@@ -532,7 +532,8 @@ fn an_interrupted_change_is_finished() {
     project.compose("-p i down");
 }
 
-/// CVE-2026-53488: the author of an image chooses its labels.
+/// CVE-2026-53488: the author of an image chooses its labels, so they must not put a container into
+/// a project.
 #[test]
 fn labels_of_an_image_make_no_project() {
     let project = Project::new(&[(
@@ -685,6 +686,18 @@ fn a_second_signal_kills() {
     up.signal(rustix::process::Signal::INT);
     up.wait().exits(130).stderr_has("a-1 exited with code 137");
     project.compose("-p k down");
+}
+
+#[test]
+fn the_first_signal_kills_if_up_already_stops_the_containers() {
+    let file = "services:\n  deaf: {image: bb, command: sleep 1000, stop_grace_period: 10m}\n  \
+                b: {image: bb, command: 'false', depends_on: [deaf]}";
+    let project = Project::new(&[("compose.yaml", file)]);
+    let mut up = project.background("-p kk up --abort-on-container-exit");
+    up.expect_error("kk-deaf-1  Stopping");
+    up.signal(rustix::process::Signal::INT);
+    up.wait().exits(1).stderr_has("deaf-1 exited with code 137");
+    project.compose("-p kk down");
 }
 
 #[test]
@@ -1114,7 +1127,7 @@ fn variables_of_compose_count_as_in_docker_compose() {
     for part in ["\"name\":\"sub\"", "\"top-sub\"", "/sub/x\"", "\"command\":[\"hi\"]"] {
         assert!(out.contains(part), "{part} in {out}");
     }
-    // The variable has the name that the flag gives, whatever the caller's environment says.
+    // The variable has the name that -p gives, whatever the caller's environment says.
     let mut command = project.command("-p flag config");
     command.env("COMPOSE_PROJECT_NAME", "own");
     support::run(command, None).stdout_has("hostname: flag");
@@ -1226,8 +1239,8 @@ fn a_hundred_services_may_extend_one_file() {
     done.stdout_has("s99:").stdout_has("b: \".inf\"").stdout_has("c: \".NaN\"");
 }
 
-/// CVE-2019-5736: a hook's program may be the engine's own binary, so the commands that stop a
-/// container run it from a read-only mount too.
+/// CVE-2019-5736: a hook's program may be the engine's own binary, so a command that stops a
+/// container also runs from a read-only mount of the binary.
 #[test]
 fn a_hook_before_the_stop_gets_the_binary_of_a_read_only_mount() {
     let file = "services:\n  a:\n    image: bb\n    init: true\n    command: sleep 1000\n    volumes: ['./log:/log']\n    \

@@ -235,7 +235,7 @@ fn files_with_a_wrong_size_come_out_complete() {
         host.mydocker(["cp", &format!("live:{path}"), out.to_str().unwrap()]);
         read(&out)
     };
-    // stat(2) reports 0 bytes for the files in /proc, and 4096 for that in /sys.
+    // stat(2) reports 0 bytes for the files in /proc, and 4096 for the file in /sys.
     assert!(copied("/proc/1/status").contains("\nPid:\t"));
     assert!(copied("/proc/cpuinfo").ends_with("\n\n"));
     assert_eq!(copied("/sys/class/net/lo/mtu"), "65536\n");
@@ -292,7 +292,7 @@ fn a_stopped_container_has_its_own_name_files() {
             assert!(read(&out).contains(part), "{name} {file}: {:?}", read(&out));
         }
     }
-    // A container that was never started has no such files yet.
+    // A container that was never started has only the files of its image.
     host.mydocker(["create", "--name", "fresh", "bb", "true"]);
     host.mydocker(["cp", "fresh:/etc/hosts", "-"]).stdout_has("hosts");
     host.mydocker(["diff", "rest"]).stdout("");

@@ -1,4 +1,4 @@
-//! Kills at any moment, of any process of mydocker. Once the killed processes have ended, a repair
+//! Kills any process of mydocker, at random moments. Once the killed processes have ended, a repair
 //! leaves only what belongs to a container of `ps -a`, and `system check` finds nothing.
 //!
 //! The moments come from a seed, which is printed. A power cut that loses unwritten data is tested
@@ -212,7 +212,7 @@ fn restart_policies_start_a_program_again() {
     assert_eq!(host.inspect("three", "{{.RestartCount}}"), "3");
     host.mydocker(["run", "-d", "--name", "fine", "--restart", "on-failure", "bb", "true"]);
     host.mydocker(["wait", "fine"]).stdout("0\n");
-    // Stop it while it waits for the next attempt, and while it runs.
+    // Stop the container while its monitor waits for the next attempt.
     host.mydocker(["run", "-d", "--name", "ever", "--restart", "always", "bb", "false"]);
     eventually("it waits a while", || {
         host.inspect("ever", "{{.RestartCount}}").parse::<u32>().unwrap() >= 3

@@ -1,5 +1,6 @@
-//! A program's output reaches the log and every client completely, however slow a client is. A
-//! client that reads nothing stops the program only if the first client would lose output.
+//! A program's output reaches the log completely, and a client gets all of it or is disconnected.
+//! With a log, a client that reads nothing stops the program only if the first client would
+//! otherwise lose output.
 //!
 //! Clients are stopped, killed or slow, because a client is a process of the user. The tests
 //! compare bytes and never rates.
@@ -91,6 +92,25 @@ fn a_stopped_client_delays_nothing() {
     let text = read_all(&mut attached);
     assert!(text.ends_with("200000\nend\n"), "{}", &text[text.len().saturating_sub(100)..]);
     assert!(attached.wait().unwrap().success());
+}
+
+#[test]
+fn a_client_that_the_log_outruns_reports_it() {
+    let host = Host::with_busybox();
+    let log = ["--log-opt", "max-size=1m", "--log-opt", "max-file=2"];
+    let script = "while ! read -t 1 go; do echo ready; done; seq 1 1000000; exec sleep 1000";
+    let run = ["run", "-i", "--init", "--name", "talker"];
+    let mut first = host.background([&run[..], &log, &["bb", "sh", "-c", script]].concat());
+    first.expect("ready\n");
+    let mut attached = host.background(["attach", "--no-stdin", "talker"]);
+    attached.expect("ready\n");
+    attached.signal(Signal::STOP);
+    first.type_in("go\n");
+    first.expect("1000000\n");
+    attached.signal(Signal::CONT);
+    attached.wait().exits(1).stderr_has("it wrote faster than this client read");
+    host.mydocker(["kill", "talker"]);
+    first.wait().exits(137);
 }
 
 #[test]
@@ -281,7 +301,7 @@ fn streams_that_do_not_block_lose_nothing() {
     let complaint = child.wait_with_output().unwrap().stderr;
     let complaint = String::from_utf8_lossy(&complaint).into_owned();
     assert!(!complaint.contains("temporarily unavailable"), "{complaint}");
-    // Neither many errors nor a long one are cut.
+    // None of many error lines is lost.
     let (output, stderr) = narrow_pipe(true);
     let missing: Vec<String> = (0..400).map(|number| format!("missing{number}")).collect();
     let mut command = host.command([&["rm".to_owned()][..], &missing].concat());

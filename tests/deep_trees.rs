@@ -1,7 +1,7 @@
 //! Directory trees of hostile containers: deeper than a path may be, with odd names and many hard
 //! links. The engine handles them with few descriptors, and its errors are short.
 //!
-//! A path of more than 4,096 bytes can't be given to the kernel (PATH_MAX), so the engine must walk
+//! A path of more than 4,095 bytes can't be given to the kernel (PATH_MAX), so the engine must walk
 //! by descriptors. Attacks by links are in `tests/escapes`.
 
 mod support;
@@ -44,13 +44,13 @@ fn nest(top: &Path, name: &str, levels: usize) {
     openat(&current, "f", flags, Mode::from_raw_mode(0o644)).unwrap();
 }
 
-/// Makes the stopped container `c`. Returns its upper directory.
+/// Creates the container `c`. Returns its upper directory.
 fn container(host: &Host) -> std::path::PathBuf {
     let id = host.mydocker(["create", "--name", "c", "bb", "true"]).text();
     host.state_root().join("containers").join(id).join("upper")
 }
 
-/// The number of nested directories with this name below `top`, if the last has the file.
+/// The number of nested directories with this name below `top`. The last must have the file `f`.
 fn levels(top: &Path, name: &str) -> usize {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut current: OwnedFd = openat(CWD, top, flags, Mode::empty()).unwrap();
@@ -112,7 +112,7 @@ fn goes_everywhere(name: &str, depth: usize) {
 fn errors_about_a_tree_that_is_too_deep_are_short() {
     let host = Host::with_busybox();
     let upper = container(&host);
-    // An archive can hold paths of at most 128 KiB.
+    // An archive can hold paths of less than 128 KiB.
     let name = "d".repeat(255);
     nest(&upper, &name, 520);
     let half = host.scratch().join("half");

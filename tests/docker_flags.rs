@@ -169,12 +169,12 @@ fn the_hosts_file_has_the_domain_and_no_name_twice() {
         let (_, names) = text.split_once('\t').unwrap();
         let names: Vec<&str> = names.split(' ').collect();
         assert_eq!(names[..2], ["mail.example.org", "mail"], "{network}");
-        // On a network with names the short id follows.
+        // On a network of the user, the short id follows.
         assert_eq!(names.len(), if network == "lan" { 3 } else { 2 }, "{names:?}");
     }
 }
 
-/// As in Docker, where scripts find a container's address in the last line.
+/// As in Docker. Scripts read a container's address from the last line.
 #[test]
 fn the_last_line_of_the_hosts_file_has_the_containers_own_address() {
     let host = Host::on_machine();
@@ -275,7 +275,7 @@ fn only_a_shareable_ipc_namespace_can_be_joined() {
         join(name, "readlink /proc/self/ns/ipc").stdout(&format!("{theirs}\n"));
     }
     join("hosts", "true").exits(0);
-    // The refusal is the start's, because the other container may be created again by then.
+    // `start` refuses, and not `create`: the other container may be replaced between the two.
     host.mydocker(["create", "--name", "late", "--ipc", "container:default", "bb", "true"]);
     host.mydocker(["start", "late"]).exits(1).stderr_has("--ipc shareable");
 }
@@ -331,7 +331,7 @@ fn swappiness_oom_killer_and_device_rates_are_set() {
     }
     let missing = ["--device-read-bps", "/dev/none:1mb"];
     shell(&host, &missing, "true").exits(127).complains("/dev/none");
-    // As in Docker, the last rate of a device counts, and 0 is none.
+    // As in Docker, the last rate of a device counts, and 0 means no limit.
     let lifted = format!("--device-read-bps=/dev/{disk}:0");
     host.mydocker(["create", "--name", "lifted", flags[0], &lifted, "bb", "true"]);
     assert_eq!(host.inspect("lifted", "{{len .HostConfig.BlkioDeviceReadBps}}"), "0");
@@ -419,7 +419,7 @@ fn a_restart_sends_the_given_signal() {
     });
 }
 
-/// Runs a container on a network of the test's own machine.
+/// Starts the container `name`, which runs `script`.
 fn on(host: &Host, name: &str, flags: &[&str], script: &str) {
     let run = ["run", "-d", "--name", name];
     host.mydocker([&run[..], flags, &["bb", "sh", "-c", script]].concat());

@@ -3,12 +3,13 @@
 //!
 //! In the Markdown files of the project's root, `docs`, `contrib` and `examples`, a code span that
 //! starts with `src/`, `seccomp-compiler/`, `tests/`, `benches/`, `contrib/` or `examples/` must be
-//! a path of the project. For `path.rs::name` the file must define that name.
+//! a path of the project. For `path.rs::name` the file must define that name. Paths with a wildcard
+//! or a placeholder are not checked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Every Markdown page of the project, as pairs of name and text.
+/// Every Markdown page of the directories named above, as pairs of name and text.
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = Vec::new();
@@ -127,7 +128,7 @@ fn sources() -> Vec<(String, Vec<String>)> {
     sources
 }
 
-/// Every Rust file of one crate, as pairs of path and lines.
+/// Every Rust file below the directory `root`, as pairs of path and lines.
 fn sources_of(root: &str) -> Vec<(String, Vec<String>)> {
     let mut sources = Vec::new();
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(root)];
@@ -509,9 +510,8 @@ fn imports_beside(modules: &[(Vec<String>, String)]) -> Vec<(Vec<String>, String
     imports
 }
 
-/// The imports between modules of the same directory that form circles or lead to one. Removes the
-/// modules that import no other module, again and again, until every module that is left imports
-/// one.
+/// The imports between modules of the same directory that form circles or lead to one. Repeatedly
+/// removes the imports of modules that import no other module beside them, until nothing changes.
 fn circles(modules: &[(Vec<String>, String)]) -> Vec<String> {
     let mut left = imports_beside(modules);
     loop {

@@ -1,6 +1,6 @@
 //! Wrong command lines: one line on stderr that names the mistake, and Docker's exit status.
 //!
-//! Statuses follow Docker: 125 for a mistake in the call of `run`, 126 and 127 for the program.
+//! Statuses follow Docker: 125 for most mistakes in the call of `run`, 126 and 127 for the program.
 //! Errors of one subject, such as networks, are tested with that subject.
 
 mod support;
@@ -238,8 +238,6 @@ fn a_group_alone_prints_its_help() {
 #[test]
 fn a_user_other_than_root_gets_an_error() {
     let host = Host::with_busybox();
-    let mut command = std::process::Command::new("setpriv");
-    command.args(["--reuid", "65534", "--clear-groups", support::MYDOCKER, "ps"]);
     // Copy the binary to a directory that other users can read.
     let reachable = host.scratch().join("mydocker");
     std::fs::copy(support::MYDOCKER, &reachable).unwrap();
@@ -281,6 +279,26 @@ fn a_broken_record_hides_no_other_container() {
     }
     host.mydocker(["ps", "-aq", "--no-trunc"]).stdout(&format!("{good}\n"));
     host.mydocker(["create", "--name", "torn", "bb", "true"]);
+}
+
+#[test]
+fn a_running_container_with_a_broken_record_can_be_removed() {
+    let host = Host::with_busybox();
+    let parent = support::unique("errors");
+    let run = ["run", "-d", "--restart", "always", "--cgroup-parent", &parent];
+    let id = host.mydocker(run.iter().chain(&["bb", "sleep", "1000"])).text();
+    let program = host.pid(&id);
+    let config = host.state_root().join("containers").join(&id).join("config.json");
+    std::fs::write(&config, "{").unwrap();
+    host.mydocker(["rm", "-f", &id]).stdout(&format!("{id}\n"));
+    assert!(!std::path::Path::new(&format!("/proc/{program}")).exists());
+    assert!(support::cgroups(&format!("{parent}/{id}")).is_empty());
+    host.mydocker(["ps", "-aq"]).stdout("");
+    host.mydocker(["system", "check"]).stdout("");
+    // The parents were named by the user and stay, so the test removes them.
+    for dir in ["monitors", ""] {
+        support::remove_cgroup(&format!("{parent}/{dir}"));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `exec`: another process in a running container.
 //!
 //! The process must get the same view, limits and rights as the first process of the container.
-//! Attacks on it are in `tests/escapes/entering.rs`.
+//! Attacks on such a process are in `tests/escapes/entering.rs`.
 
 mod support;
 

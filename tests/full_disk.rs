@@ -1,4 +1,4 @@
-//! A full disk: any step that meets it fails with a clear error and leaves nothing half made.
+//! A full disk: a command that meets it fails with a clear error and leaves nothing half made.
 //! Running containers continue. `stop`, `rm` and the prunes still work, so that the user can free
 //! space.
 
@@ -17,7 +17,7 @@ use support::Host;
 /// A small ext4 on a loop device, mounted as the host's state root.
 struct SmallDisk {
     mount: PathBuf,
-    /// Removes the default network's bridge, for which it needs the state on this disk.
+    /// Removes the default network's bridge. Must run before the disk with the state is unmounted.
     prune: Command,
 }
 
@@ -33,7 +33,7 @@ impl SmallDisk {
         SmallDisk { mount, prune }
     }
 
-    /// Fills the disk until about this many kilobytes are free.
+    /// Fills the disk until about this many KiB are free.
     fn leave(&self, kilobytes: u64) {
         let filler = self.mount.join("filler");
         let stat = rustix::fs::statvfs(&self.mount).unwrap();
@@ -83,7 +83,7 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Returns a host without images whose state is on a small disk, the disk, and an archive from
+/// Returns a host that has no images and its state on a small disk, this disk, and an archive from
 /// which a test can import the image `bb`.
 fn small_host() -> (Host, SmallDisk, PathBuf) {
     let host = Host::new();
@@ -207,7 +207,7 @@ fn create_and_start_fail_cleanly_on_a_full_disk() {
             host.mydocker(["volume", "ls", "-q"]).stdout("");
         } else {
             disk.leave(0);
-            host.mydocker(["ps", "-q"]).stdout_has("");
+            assert_eq!(host.mydocker(["ps", "-q"]).lines().len(), 1);
             host.mydocker(["stop", "-t", "0", "c"]);
             assert_eq!(host.inspect("c", "{{.State.ExitCode}}"), "137");
             host.mydocker(["rm", "-v", "c"]);

@@ -175,7 +175,7 @@ fn flags_change_the_health_check_of_an_image() {
     eventually("it is unhealthy", || status(&host, "e") == "unhealthy");
 }
 
-/// The image sets `SHELL`, as a Dockerfile does.
+/// The image's config has a shell, as the instruction SHELL of a Dockerfile sets it.
 #[test]
 fn a_shell_command_runs_in_the_images_shell() {
     let host = Host::new();
@@ -306,7 +306,7 @@ fn a_prober_has_no_descriptor_of_the_monitor() {
     assert!(host.is_running("c"));
 }
 
-/// The memory that a process has mapped, in KiB.
+/// The resident memory of a process, in KiB.
 fn resident_kib(pid: i32) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let line = rollup.lines().find(|line| line.starts_with("Rss:")).unwrap();

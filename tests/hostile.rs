@@ -80,9 +80,9 @@ fn thousands_of_children_at_the_exit() {
     others_go_on(&host);
 }
 
-/// The container makes as many mounts as the kernel allows in a namespace (fs.mount-max, by default
-/// 100,000). The script doubles the mounts as long as that works, then adds smaller and smaller
-/// numbers.
+/// The container makes nearly as many mounts as the kernel allows in a namespace (fs.mount-max, by
+/// default 100,000). The script doubles the mounts as long as that works, then adds smaller and
+/// smaller numbers.
 #[test]
 fn a_hundred_thousand_mounts_of_its_own() {
     let script = "mkdir /m; mount -t tmpfs none /m; i=0; while [ $i -lt 17 ]; do mkdir /m/$i; \
@@ -164,7 +164,7 @@ fn unread_input_and_a_line_without_end() {
             host.state_root().join("containers").join(id).join("log.1").exists()
         }
     });
-    // The command has stopped reading, or pauses.
+    // If nothing is read for 500 ms, the command has stopped reading, or at least pauses.
     let taken = || {
         let io = std::fs::read_to_string(format!("/proc/{}/io", attached.pid())).unwrap();
         io.lines().next().unwrap().to_owned()
@@ -185,7 +185,7 @@ fn unread_input_and_a_line_without_end() {
     others_go_on(&host);
 }
 
-/// CVE-2022-1708, CVE-2022-31030: the output of `exec` was collected in memory.
+/// CVE-2022-1708 and CVE-2022-31030: CRI-O and containerd collected the output of `exec` in memory.
 #[test]
 fn unread_output_of_exec() {
     let host = attack(&[], "exec sleep 1000");
@@ -199,8 +199,8 @@ fn unread_output_of_exec() {
     others_go_on(&host);
 }
 
-/// CVE-2025-64329 and similar: clients that send nonsense, close one direction and leave, or stay
-/// without sending anything, left something behind.
+/// In CVE-2025-64329 and similar bugs, a client left something behind in the engine. Here clients
+/// send nonsense, close one direction and leave, or stay connected.
 #[test]
 fn an_attach_socket_flooded_with_nonsense() {
     use rustix::net::{
@@ -219,7 +219,7 @@ fn an_attach_socket_flooded_with_nonsense() {
     for turn in 0..2000u32 {
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         if connect(&socket, &address).is_err() {
-            // The queue is full, so wait until the monitor accepts the clients before.
+            // The queue is full, so wait until the monitor accepts earlier clients.
             std::thread::sleep(std::time::Duration::from_millis(1));
             continue;
         }
@@ -241,7 +241,8 @@ fn an_attach_socket_flooded_with_nonsense() {
     others_go_on(&host);
 }
 
-/// Each client costs the monitor a descriptor and a buffer of unread output.
+/// Each client costs the monitor a descriptor and a buffer of unread output, so their number is
+/// limited.
 #[test]
 fn more_clients_than_a_monitor_takes() {
     use rustix::net::{
@@ -389,7 +390,7 @@ fn full_hosts_hostname_and_resolv_conf_files() {
             host.mydocker(peer).stdout(&format!("{}\n", exec(all).text()));
         }
         host.mydocker(["commit", "hostile", "committed"]);
-        // The next start writes the files again, and they get a neighbour's name.
+        // The next start writes the files again, and hosts gets a neighbour's name.
         host.mydocker(["restart", "-t", "0", "hostile"]);
         host.mydocker(["run", "-d", "--name", "late", "--network", "one", "bb", "sleep", "1000"]);
         exec("grep -qw late /etc/hosts && grep -q localhost /etc/hosts").stdout("");

@@ -333,7 +333,7 @@ fn an_image_with_more_labels_than_a_record_holds() {
     }
     host.mydocker(["ps", "-aq"]).stdout("");
     host.mydocker(["system", "check"]).stdout("");
-    // A record that is not too large can be read by every command.
+    // A record that is not too large can be read again.
     host.mydocker(["run", "-d", "--name", "c", "labels", "sh", "-c", "echo said; read x"]);
     host.mydocker(["wait", "c"]);
     host.mydocker(["logs", "c"]).stdout("said\n");
@@ -706,7 +706,7 @@ fn explain_shows_settings_and_says_where_there_are_none() {
     }
     // A stopped container has no table of mounts.
     host.mydocker(["explain", "plain"]).stdout_has("mounts  none  at the next start");
-    // The program of another user than root has no capabilities.
+    // A program that runs as a user other than root has no capabilities.
     let user = ["run", "-d", "--name", "user", "--user", "7", "--cpus", "0.5"];
     host.mydocker([&user[..], &none, &["bb", "sleep", "1000"]].concat()).text();
     let explained = host.mydocker(["explain", "user"]).text();

@@ -1,4 +1,4 @@
-//! The life of a container from `create` to `rm`: each command reports its real state.
+//! The life of a container from `create` to `rm`: each command reports the container's real state.
 //!
 //! The state is read from `ps` and `inspect` and compared with the process on the host. Kills of
 //! mydocker itself are in `tests/crash.rs`.
@@ -252,8 +252,8 @@ fn inspect_has_dockers_fields() {
     let mounts = host.inspect("c", "{{json .Mounts}}");
     assert!(mounts.contains(r#""Destination":"/host""#) && mounts.contains(r#""RW":false"#));
     let command = format!("/proc/{}/cmdline", host.pid("c"));
-    // The engine reports success when execve closes the descriptors. This file changes a little
-    // later.
+    // The engine reports success when execve closes the descriptors. `/proc/PID/cmdline` changes a
+    // little later.
     eventually("the PID is the program's", || {
         std::fs::read_to_string(&command).unwrap() == "sleep\x001000\0"
     });
@@ -357,7 +357,7 @@ fn version_and_info_describe_the_engine() {
     let versions = text.lines().filter(|line| line.trim_start().starts_with("Version:"));
     assert_eq!(versions.count(), 2, "{text}");
     host.mydocker(["info"]).stdout_has("Containers: 0").stdout_has("Images: 1");
-    // Scripts look for this line.
+    // Scripts that need Docker's storage driver look for this line.
     host.mydocker(["info"]).stdout_has(" Storage Driver: overlay2\n");
     let format = "{{.Driver}} {{.Containers}} {{.DockerRootDir}}";
     let root = host.state_root();
@@ -378,7 +378,7 @@ fn restart_keeps_a_container_made_with_rm() {
     eventually("its files are there", || host.mydocker(["logs", "c"]).text() == "1\n2");
     assert_eq!(host.inspect("c", "{{.Id}}"), id);
     host.mydocker(["kill", "c"]);
-    // The id of a network may start with the same letter.
+    // Without --type, `inspect` may find a network whose id starts with `c`.
     host.mydocker(["inspect", "--type", "container", "c"]).exits(1);
     host.mydocker(["ps", "-aq"]).stdout("");
 }
@@ -404,7 +404,7 @@ fn a_killed_restart_loses_no_container_made_with_rm() {
     host.mydocker(["start", "a"]).stdout("a\n");
     host.mydocker(["exec", "a", "cat", "/file"]).stdout("kept\n");
     host.mydocker(["rm", "-f", "a"]);
-    // A stop after that removes the container, as always with --rm.
+    // A stop after the killed restart removes the container, as --rm demands.
     host.mydocker(["stop", "-t", "0", "b"]).stdout("b\n");
     host.mydocker(["ps", "-aq"]).stdout("");
 }
@@ -450,7 +450,7 @@ fn a_start_that_fails_keeps_its_reason() {
     assert!(state("c", "Error").contains("does not exist"), "{}", state("c", "Error"));
     assert_eq!(state("c", "Status"), "exited");
     assert!(host.mydocker(["ps", "-a", "--format", "{{.Status}}"]).text().contains("(127)"));
-    // The program does not exist, in a container that has never run.
+    // Here the program does not exist, and the container has never run.
     host.mydocker(["create", "--name", "n", "bb", "no-such-program"]);
     host.mydocker(["start", "n"]).exits(1).complains("not found");
     assert_eq!(state("n", "ExitCode"), "127");
@@ -499,7 +499,7 @@ fn several_containers_end_at_the_same_time() {
     host.mydocker(["wait", "s", "t"]).stdout("4\n5\n");
 }
 
-/// The actions of the container `name` in `events`, one per line.
+/// The events of the container `name`: a line with the action and the container's name for each.
 fn actions_of(host: &Host, name: &str) -> String {
     let filter = format!("container={name}");
     let format = "{{.Action}} {{.Actor.Attributes.name}}";
@@ -518,7 +518,7 @@ fn events_are_printed_while_they_happen() {
     host.mydocker(["run", "--rm", "--network", "none", "--name", "c", "bb", "true"]);
     let life = ["create", "attach", "start", "die", "destroy"];
     events.expect(&life.map(|action| format!("container {action} c\n")).concat());
-    // The removal of these files by a cleaner must not end the command.
+    // A cleaner of temporary files may remove the journal's files. This must not end the command.
     std::fs::remove_dir_all(host.run_root().join(".events")).unwrap();
     host.mydocker(["create", "--name", "d", "bb", "true"]);
     events.expect("container create d\n");

@@ -1,8 +1,8 @@
 //! Limits on the real kernel: each limit has its effect, and a limit that the kernel lacks is
 //! refused.
 //!
-//! Each test reads the limit back from the cgroup's file or exceeds it on purpose. It runs with
-//! cgroup v1 and v2, whichever the host has.
+//! Most tests read the limit back from the cgroup's file or exceed it on purpose. The tests run
+//! with cgroup v1 or v2, whichever the host has.
 
 mod support;
 
@@ -40,7 +40,8 @@ fn is_v2() -> bool {
 const LIMITS: &str = "-m 64m --memory-swap 96m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 \
                       --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 20";
 
-/// Fails unless the container `c` has the limits of `LIMITS`, in the kernel and in `inspect`.
+/// Fails unless the container `c` has the limits of `LIMITS` in the kernel, and most of them in
+/// `inspect`.
 fn hold(host: &Host) {
     let is = |controller: &str, files: [&str; 2], v1: &str, v2: &str| {
         let expected = if is_v2() { v2 } else { v1 };
@@ -103,7 +104,7 @@ fn out_of_memory_exits_with_137_and_is_reported() {
     assert_eq!(host.inspect("o", "{{.State.OOMKilled}} {{.State.ExitCode}}"), "true 137");
     host.mydocker(["run", "--name", "k", "bb", "sh", "-c", "exit 137"]).exits(137);
     assert_eq!(host.inspect("k", "{{.State.OOMKilled}}"), "false");
-    // The limit is for the whole container, so it includes the exec.
+    // The limit is for the whole container, so it includes the processes of `exec`.
     host.mydocker(["run", "-d", "--name", "e", "-m", "16m", "bb", "sleep", "1000"]);
     host.mydocker(["exec", "e", "sh", "-c", &format!("exec {eat}")]).exits(137);
 }
@@ -181,7 +182,7 @@ fn stress_reaches_the_cpu_limit() {
         line.parse::<u64>().unwrap()
     };
     eventually("it is throttled", || throttled() > 5);
-    // Measure the limit for some seconds: CPU time of its processes against wall time.
+    // Compare the CPU time of the container's processes with the wall time, for three seconds.
     let ticks = || -> u64 {
         let procs =
             std::fs::read_to_string(cgroup(&host, "c", "cpu").join("cgroup.procs")).unwrap();
@@ -296,7 +297,7 @@ fn the_weight_of_disks_is_set_or_refused() {
     let host = Host::with_busybox();
     let run = ["run", "-d", "--name", "c", "--blkio-weight", "500", "bb", "sleep", "1000"];
     let done = host.mydocker(run);
-    // Kernels without BFQ have no such weight.
+    // A kernel without BFQ may have no such weight.
     if std::fs::exists("/sys/module/bfq").unwrap() || done.succeeded() {
         drop(done.exits(0));
         let weight = setting(&host, "c", "blkio", ["blkio.bfq.weight", "io.weight"]);
@@ -389,7 +390,7 @@ fn an_update_that_fails_changes_nothing() {
         assert_eq!(host.inspect("c", "{{.HostConfig.PidsLimit}}"), "50");
     }
     host.mydocker(["update", "-m", "64m", "none", "c"]).exits(1).stdout("c\n").stderr_has("none");
-    // The record is written last; here its directory is read-only.
+    // The record is written last. Here its directory is read-only, so the update fails at the end.
     let pids = cgroup(&host, "c", "pids").join("pids.max");
     let dir = host.state_root().join("containers").join(host.inspect("c", "{{.Id}}"));
     let script = "mount --bind $0 $0; mount -o remount,ro,bind $0; exec \"$@\"";
@@ -450,7 +451,8 @@ fn an_updated_restart_policy_applies_to_the_next_exit() {
     host.mydocker(["update", "--restart", "always", "r"]).exits(1).complains("--rm");
 }
 
-/// `ip netns exec` gives its program a new /sys, without the host's cgroups.
+/// `ip netns exec` gives its program a new /sys, without the host's cgroups. The test imitates this
+/// with unshare(1).
 #[test]
 fn containers_have_their_limits_under_ip_netns_exec_too() {
     let host = Host::with_busybox();

@@ -61,7 +61,7 @@ fn details_are_printed_before_each_line() {
     host.mydocker(["logs", "--details", "-n", "1", "c"]).stdout(&format!("{details} two"));
     host.mydocker(["logs", "--details", "-t", "c"]).stdout_has(&format!("Z {details} one\n"));
     host.mydocker(["logs", "c"]).stdout("one\ntwo");
-    // If there are no details, Docker prints only the space.
+    // Without details, only the space is printed, as in Docker.
     host.mydocker(["run", "--name", "d", "bb", "echo", "one"]);
     host.mydocker(["logs", "--details", "d"]).stdout(" one\n");
     let tag = ["--log-opt", "tag={{.ImageName}}/{{.Name}} {{slice .FullID 0 12}}{{.ID}}"];
@@ -104,7 +104,7 @@ fn lines_go_to_syslog_and_to_the_log() {
         "--log-opt",
         &address,
     ];
-    // No daemon listens there.
+    // No daemon listens at the address yet.
     let refused = host.mydocker([&run[..], &["--rm", "bb", "true"]].concat());
     refused.exits(125).stderr_has("needs a daemon that reads").stderr_has("syslog");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -118,7 +118,7 @@ fn lines_go_to_syslog_and_to_the_log() {
     assert!(lines[0].starts_with("<134>c[") && lines[1].starts_with("<131>c["), "{lines:?}");
     host.mydocker(["logs", "c"]).stdout(&format!("one\n{long}\nend")).stderr("two\n");
     assert_eq!(host.inspect("c", "{{.HostConfig.LogConfig.Type}}"), "syslog");
-    // The daemon has restarted, and gets the next line.
+    // A daemon that has restarted gets the next line.
     let script = "echo first; read wait; echo second";
     let again = [&run[..4], &["d", "-d", "-i"], &run[5..], &["bb", "sh", "-c", script]].concat();
     host.mydocker(again);
@@ -148,7 +148,8 @@ fn lines_go_to_the_journal_with_dockers_fields() {
     let dir = host.scratch().join("journal");
     std::fs::create_dir(&dir).unwrap();
     let socket = UnixDatagram::bind(dir.join("socket")).unwrap();
-    // The journal's socket has one fixed path, so bind another socket there in a mount namespace.
+    // The journal's socket has one fixed path, so mount the test's socket there, in a new mount
+    // namespace.
     let run = "run --rm --network none --name c --log-driver journald --log-opt labels=a.b --log-opt \
                tag=mine -l a.b=1 bb sh -c";
     let mut command = std::process::Command::new("unshare");

@@ -1,4 +1,4 @@
-//! The peak memory of the engine for the worst known input of each parser.
+//! The peak memory of the engine for the worst known inputs of its parsers.
 //!
 //! The figure is `ru_maxrss` of getrusage(2), which wait4(2) returns for one child. A process
 //! inherits the figure of the process that forked it, and this test has large inputs. So setsid(1)
@@ -141,7 +141,7 @@ fn a_window_is_bounded_and_a_half_made_layer_is_removed() {
         let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
         import.within(USUAL_KIB).refused("a window of more than 128 MiB");
     }
-    // This frame claims a large window and uses all of it.
+    // This frame has a window of 128 MiB, which the decoder allows, and uses 40 MiB of it.
     let path = packed(&host, "used", &[&far, &far], &["zstd", "-qc", "-1", "--long=27"]);
     let import = measure(&host, ["import", path.to_str().unwrap(), "x"]);
     import.within(HOSTILE_KIB).refused("a window of more than 30 MiB");
@@ -157,7 +157,7 @@ fn real_windows_are_decoded() {
     let program = ["zstd", "-qc", "--ultra", "-22"];
     let path = packed(&host, "claims", &[&zeros], &program);
     measure(&host, ["import", path.to_str().unwrap(), "claims"]).within(HOSTILE_KIB).succeeds();
-    // The second half repeats the first, which is 14 MB back and so inside each window.
+    // The second half repeats the first, which is 14 MiB back and so inside each window.
     for (name, long) in [("a", "--long=24"), ("b", "--long=25"), ("c", "--long=27")] {
         let path = packed(&host, name, &[&near, &near], &["zstd", "-qc", "-1", long]);
         let import = measure(&host, ["import", path.to_str().unwrap(), name]);

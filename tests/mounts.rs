@@ -37,7 +37,7 @@ fn a_missing_directory_is_made_and_a_file_can_be_bound() {
     let flag = format!("{}:/etc/app/conf", file.display());
     host.shell(&["-v", &flag], "cat /etc/app/conf; echo more >>/etc/app/conf").stdout("content\n");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "content\nmore\n");
-    // A file of the image is covered.
+    // The mount covers a file of the image.
     let flag = format!("{}:/etc/passwd:ro", file.display());
     host.shell(&["-v", &flag], "head -n 1 /etc/passwd").stdout("content\n");
 }
@@ -99,7 +99,7 @@ fn an_empty_volume_is_filled_from_the_image() {
     host.shell(&["-v", "tmp:/tmp"], "stat -c %a /tmp").stdout("1777\n");
 }
 
-/// Makes the image `full` with files at /d, which `script` makes in /d.
+/// Makes the image `full`: busybox, and the directory /d with files that `script` makes.
 fn full(host: &Host, script: &str) {
     let root = host.scratch().join("full");
     std::fs::create_dir_all(root.join("d")).unwrap();
@@ -126,7 +126,8 @@ fn filling_a_volume_keeps_the_files_of_a_container() {
     host.mydocker(["exec", "a"].iter().chain(&look)).stdout("one\ntwo\n750 3:4\n");
     assert_eq!(std::fs::metadata(&data).unwrap().ino(), before);
     host.mydocker(["run", "--rm", "-v", "v:/d", "full", "cat", "/d/mine"]).stdout("mine\n");
-    // The move was cut short after its first rename, and then a container made a file.
+    // Here the move of the filled directory was cut short after the first rename, and then a
+    // container made a file.
     let (volume, cut) = (host.state_root().join("volumes/w"), "echo a; cat /d/a /d/b; ls /d");
     for (place, file, text) in [
         ("_data", "a", "container's\n"),
@@ -143,7 +144,7 @@ fn filling_a_volume_keeps_the_files_of_a_container() {
     host.mydocker(["run", "--rm", "-v", "w:/d", "full", "sh", "-c", cut])
         .stdout("a\ncontainer's\nrest\na\nb\n");
     assert!(!volume.join("_data.filled").exists() && !volume.join("_data.filling").exists());
-    // The copy was cut short before the move, so it is made again.
+    // Here the copy was cut short before the move, so the copy is made again.
     host.mydocker(["volume", "create", "x"]);
     let half = host.state_root().join("volumes/x/_data.filling");
     std::fs::create_dir(&half).unwrap();
@@ -254,7 +255,7 @@ fn a_read_only_root_can_have_writable_mounts() {
     host.shell(&["--read-only", "-w", "/made/deep"], "pwd").stdout("/made/deep\n");
     host.shell(&["--read-only", "-w", "/made"], "touch x").exits(1).stderr_has("Read-only");
     host.shell(&["--read-only", "-w", "/made", "--userns", "auto"], "stat -c %u .").stdout("0\n");
-    // The files that the engine mounts do not reach the host's disk either.
+    // With --read-only, the files that the engine mounts are read-only too.
     for file in ["hosts", "hostname", "resolv.conf"] {
         let script = format!("echo x >>/etc/{file}");
         host.shell(&["--read-only"], &script).exits(1).stderr_has("Read-only");
@@ -349,7 +350,7 @@ impl Shared {
         Shared { dir }
     }
 
-    /// Mounts another tmpfs below it, with a file in it.
+    /// Mounts another tmpfs below this one, with a file in it.
     fn mount_below(&self, name: &str) {
         let dir = self.dir.join(name);
         let flags = rustix::mount::MountFlags::empty();
@@ -494,7 +495,7 @@ fn volumes_from_another_container_outlive_it() {
     };
     from("a").stdout("1\n2\n3\nwrote\n");
     from("a:ro").exits(1).stdout("1\n2\n3\n").stderr_has("Read-only");
-    // As in Docker, the last of several containers has the path.
+    // As in Docker, the last of several containers provides the mount at this path.
     host.mydocker(["create", "--name", "c", "-v", "other:/n", "bb", "true"]);
     for (first, last, there) in [("c", "a", "f\nx\n"), ("a", "c", "")] {
         let both = ["run", "--rm", "--network", "none", "--volumes-from", first];
@@ -527,7 +528,7 @@ fn a_failed_create_leaves_no_volume_and_no_directory() {
     let bind = format!("{}:/b", source.display());
     let wanted = ["create", "-v", "new:/a", "-v", &bind, "-v", "/anonymous"];
     for (bad, part) in [
-        // The first mistake is found before a volume exists, the others at the end.
+        // The first mistake is found before a volume exists, the last one when all volumes exist.
         (["--mount", "type=bind,src=/nosuch,dst=/c"], "/nosuch"),
         (["--mount", "dst=/c,volume-opt=type=nosuch"], "device="),
         (["--network", "nosuch"], "nosuch"),

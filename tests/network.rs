@@ -46,7 +46,7 @@ fn the_default_network_exists_without_being_created() {
     assert_eq!(by_name, address(&host, "a"));
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", &address(&host, "b")]);
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
-    // Only user networks resolve names.
+    // Only networks that a user has made resolve names.
     host.mydocker(["exec", "a", "ping", "-c1", "b"]).exits(1);
     for name in ["bridge", "mydocker0", "host", "none"] {
         host.mydocker(["network", "rm", name]).exits(1).stderr_has("always exists");
@@ -384,7 +384,7 @@ fn resolving_by(host: &Host, resolv_conf: &str, upstream: &str, args: &[&str]) -
 }
 
 /// A UDP socket on this address of the machine. A process that another test forks at this moment
-/// may hold the previous socket for a short time.
+/// may hold the previous socket for a short time, so `bind` may have to be called again.
 fn listen(host: &Host, address: &str) -> std::net::UdpSocket {
     let mut socket = None;
     eventually(&format!("{address} is free"), || {
@@ -593,7 +593,7 @@ fn an_internal_network_has_no_way_out(host: Host) {
     // A route that the container adds itself does not help.
     let escape = ["run", "--rm", "--cap-add", "NET_ADMIN", "--net", "in", "bb", "sh", "-c"];
     let script = format!("ip route add default via 10.1.0.1 && ! ping -c1 -W1 {OUTSIDE}");
-    // Not even a packet without an answer leaves.
+    // The neighbour counts packets from the container: not even one without an answer arrives.
     let count = "nft add table ip seen; \
                  nft add chain ip seen input { type filter hook input priority 0 \\; }; \
                  nft add rule ip seen input ip saddr 10.1.0.0/24 counter";
@@ -745,7 +745,8 @@ fn a_kill_during_the_first_rules_is_found_and_repaired() {
 #[test]
 fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
     let host = Host::with_firewall("iptables");
-    // With the other kind of iptables no program runs for a change of ports, so none could kill.
+    // Use legacy iptables: with the nft kind, mydocker changes ports without iptables-restore, so
+    // no script could kill mydocker.
     let restore = "/usr/sbin/iptables-legacy-restore \"$@\"";
     let plain = path_with_restore(&host, "legacy", restore);
     let killing = path_with_restore(&host, "legacy", &format!("{restore}; kill -KILL $PPID"));
@@ -811,7 +812,7 @@ fn path_with_restore(host: &Host, kind: &str, script: &str) -> String {
     for tool in ["iptables-save", "ip6tables-restore", "ip6tables-save"] {
         link(tool, &format!("/usr/sbin/xtables-{kind}-multi"));
     }
-    // The file's name shows the kind of iptables.
+    // mydocker takes the kind of iptables from the name of the link's target.
     let name = format!("script-{kind}");
     link("iptables-restore", &name);
     support::script(&tools.join(name), script);
@@ -967,7 +968,7 @@ fn macvlan_interfaces_come_and_go_while_containers_run() {
         host.mydocker(["ps", "-a"]);
         interfaces("guest") == "lo"
     });
-    // network.json was removed from the run directory: the interface is found from the leases.
+    // Without network.json in the run root, mydocker finds the interface from the leases.
     host.idle("lost", &["--net", "lan"]);
     let attachment = host.run_root().join(host.inspect("lost", "{{.Id}}")).join("network.json");
     std::fs::remove_file(attachment).unwrap();
@@ -1097,8 +1098,8 @@ fn a_container_is_named_with_a_slash_and_never_finds_itself() {
     for own in ["me", "/me"] {
         run(&format!("--name me --net container:{own}")).refused("cannot join own network");
     }
-    // Nor can it use the first digit of its own id. The id is random, so try each digit several
-    // times, except the first digit of the id of `db`.
+    // Nor does it find itself by the first digit of its id. The id is random, so try each digit
+    // several times, except the first digit of the id of `db`.
     let taken = host.inspect("db", "{{.Id}}");
     for digit in "0123456789abcdef".chars().filter(|&digit| !taken.starts_with(digit)) {
         for _ in 0..4 {

@@ -7,7 +7,7 @@ mod support;
 use support::Host;
 use support::machine::{OUTSIDE, Side};
 
-/// A network option, from the end of its key and its value.
+/// A network option. `key` is the end of its full key.
 fn option(key: &str, value: &str) -> String {
     format!("com.docker.network.{key}={value}")
 }
@@ -45,7 +45,7 @@ fn an_interface_has_the_users_name_sysctls_and_addresses() {
     let settings = "{{json .NetworkSettings.Networks.two.IPAMConfig}}";
     assert_eq!(host.inspect("a", settings), "{\"LinkLocalIPs\":[\"169.254.7.8\"]}");
 
-    // A running container gets the options too. Each prefix has its own first free number.
+    // A running container gets the options too. Interface names are numbered for each prefix.
     create(&host, &[], "10.3.0.0/24", "three");
     let ifname = option("endpoint.ifname", "wan");
     host.mydocker(["network", "connect", "--driver-opt", &ifname, "three", "a"])
@@ -99,7 +99,8 @@ fn a_link_is_a_name_that_only_one_container_knows() {
     finds("web", "database").stdout_has("10.1.0.77");
     host.mydocker(["restart", "-t", "0", "web"]);
     finds("web", "database").stdout_has("10.1.0.77");
-    // As in Docker, `none` must be disconnected before another network is joined.
+    // In Docker, `none` must be disconnected before another network is joined. This order works
+    // here too.
     host.idle("last", &["--net", "none"]);
     host.mydocker(["network", "disconnect", "none", "last"]);
     host.mydocker(["network", "connect", "n", "last"]);
@@ -132,8 +133,7 @@ fn networks_with_chosen_bridge_names_cannot_reach_each_other(host: Host) {
         assert!(!pings(from, to), "{from} reaches {to}");
     }
     host.mydocker(["exec", "a", "ping", "-c1", "-W60", OUTSIDE]);
-    // The host's loopback can't be reached, neither its own ports nor a published one.
-    drop(host.machine().run(Side::Here, &["ip", "link", "show", "two0"]));
+    // The container's own loopback does not lead to the published port of the host's.
     assert_eq!(host.fetch_within("b", "127.0.0.1", 8080), "");
 
     let bridge = option("bridge.name", "two0");

@@ -1,5 +1,5 @@
-//! Published ports, from everywhere that they must answer, and the firewall rules, with each back
-//! end. Each test runs on its own machine (`support::machine`).
+//! Published ports, from everywhere that they must answer, and the firewall rules, mostly with each
+//! back end. Each test runs on its own machine (`support::machine`).
 //!
 //! A port must answer on loopback, on the host's addresses, from another machine and from the
 //! container itself. Networks without ports are in `tests/network.rs`.
@@ -116,8 +116,8 @@ fn other_programs_iptables_rules_cause_no_work() {
     assert_eq!(runs_of_iptables(), 0);
 }
 
-/// mydocker adds and deletes the rules of ports without iptables-restore, but a reload makes them by
-/// the tool.
+/// With iptables-nft, mydocker adds and deletes the rules of ports itself, but a reload makes them
+/// by iptables-restore.
 #[test]
 fn port_rules_are_those_that_iptables_makes() {
     let host = Host::with_firewall("iptables");
@@ -138,7 +138,7 @@ fn port_rules_are_those_that_iptables_makes() {
     host.mydocker(["network", "reload"]);
     let mut by_the_tool = rules();
     assert_eq!(sorted(by_the_tool.clone()), sorted(made.clone()));
-    // The tool knows the rules, and each side deletes those of the other.
+    // mydocker deletes a rule that the tool has made, and the tool deletes a rule of mydocker.
     host.mydocker(["rm", "-f", "web"]);
     by_the_tool.retain(|rule| rule.contains("--dport 9000"));
     assert_eq!(rules(), by_the_tool);
@@ -147,7 +147,7 @@ fn port_rules_are_those_that_iptables_makes() {
     let delete = rule.replace("-A", "iptables -t nat -D");
     host.machine().run(Side::Here, &delete.split(' ').collect::<Vec<_>>());
     assert_eq!(rules(), by_the_tool);
-    // The missing rule makes all rules new, and the other container keeps its own.
+    // Because a rule is missing, mydocker makes all rules again. The other container has its rule.
     host.mydocker(["rm", "-f", "web"]);
     assert_eq!(sorted(rules()), sorted(by_the_tool));
 }
@@ -247,7 +247,8 @@ fn legacy_iptables_works_too() {
     assert!(!saved().contains("MYDOCKER"), "{}", saved());
 }
 
-/// Runs `mydocker ARGS` with iptables made not executable.
+/// Runs `mydocker ARGS` with iptables made not executable. Returns whether it succeeded, and its
+/// stderr.
 fn without_iptables(host: &Host, args: &[&str]) -> (bool, String) {
     let hide = "for tool in /usr/sbin/xtables-*-multi; do mount --bind /dev/null $tool; done";
     let script = format!("{hide} && exec \"$@\"");
@@ -326,7 +327,8 @@ fn another_back_end_replaces_all_rules() {
         host.firewall = Some(other);
         assert_eq!(host.rules(), [""; 0], "{next} left something of {other}");
     }
-    // Without --firewall the back end stays; the end of a container finds its rules with any flag.
+    // Without --firewall the back end stays. The removal of a container removes its rules whatever
+    // the flag is.
     host.firewall = None;
     host.mydocker(["run", "--rm", "bb", "true"]);
     assert_eq!((by(&mut host, "iptables"), by(&mut host, "nftables")), (1, 0));
@@ -397,7 +399,7 @@ fn ports_of_a_container_change_while_it_runs(host: Host) {
     drop(bind(8080).unwrap());
     host.answers(Side::Outside, &at(8081), "hello");
     assert_eq!(host.rules_with(&host.inspect("web", "{{.Id}}")).len(), 2);
-    // A host port leads to another container port, and is never free during the change.
+    // The host port 8081 leads to another container port, and stays bound.
     update("--publish-rm 8081:80 --publish-add 8081:81");
     silent(8081);
     bind(8081).unwrap_err();
@@ -439,7 +441,7 @@ fn a_change_of_ports_that_fails_changes_nothing() {
     host.web("web", &["-p", "8080:80"], "hello");
     host.mydocker(["run", "-d", "--name", "bare", "--net", "none", "bb", "sleep", "1000"]);
     host.serve(Side::Here, 9090, "busy");
-    // The rules of two containers may be in another order.
+    // Sort the rules, because those of two containers may be in another order.
     let rules = || {
         let mut rules = host.rules();
         rules.sort();
@@ -645,15 +647,18 @@ by_each_firewall!(containers_cant_reach_the_hosts_loopback);
 fn containers_cant_reach_the_hosts_loopback(host: Host) {
     host.web("web", &["-p", "127.0.0.1:8080:80", "-p", "8081:80"], "hello");
     host.idle("later", &[]);
+    let bridge = "com.docker.network.bridge.name=own0";
+    host.mydocker(["network", "create", "-o", bridge, "own"]);
+    host.web("named", &["--net", "own", "-p", "127.0.0.1:8082:80"], "hello");
     let assert_safe = |when: &str| {
-        for container in ["web", "later"] {
+        for container in ["web", "later", "named"] {
             assert_eq!(knock_at_loopback(&host, container), ["the gateway"], "{container} {when}");
         }
     };
     assert_safe("with the rules");
     assert_safe_after_flushes(&host, &assert_safe);
     // A published port still answers, also by hairpin.
-    for address in ["127.0.0.1:8080", "127.1.2.3:8081"] {
+    for address in ["127.0.0.1:8080", "127.1.2.3:8081", "127.0.0.1:8082"] {
         host.answers(Side::Here, address, "hello");
     }
     host.answers_within("web", MACHINE, 8081, "hello");
@@ -688,8 +693,13 @@ fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
 /// tags, and a last frame to the gateway. Returns the datagrams that arrived.
 fn knock_at_loopback(host: &Host, container: &str) -> Vec<String> {
     const PORT: u16 = 7071;
-    let gateway = host.inspect(container, "{{.NetworkSettings.Gateway}}");
-    let own = host.inspect(container, "{{.NetworkSettings.IPAddress}}");
+    let of_network = |field: &str| {
+        host.inspect(
+            container,
+            &format!("{{{{range .NetworkSettings.Networks}}}}{{{{{field}}}}}{{{{end}}}}"),
+        )
+    };
+    let (gateway, own) = (of_network(".Gateway"), of_network(".IPAddress"));
     let links = host.machine().run(Side::Here, &["ip", "-o", "addr"]);
     let bridge = links.lines().find(|line| line.contains(&format!("inet {gateway}/"))).unwrap();
     let bridge = bridge.split_whitespace().nth(1).unwrap();
@@ -755,7 +765,7 @@ fn send_frames(pid: i32, frames: Vec<Vec<u8>>) {
             assert!(socket >= 0);
             (OwnedFd::from_raw_fd(socket), libc::if_nametoindex(c"eth0".as_ptr()))
         };
-        // SAFETY: an address of zero bytes is valid.
+        // SAFETY: a `sockaddr_ll` of zero bytes is valid.
         let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         to.sll_family = libc::AF_PACKET as u16;
         to.sll_ifindex = index as i32;

@@ -1,10 +1,10 @@
 //! Engines with mydocker as their OCI runtime: Podman, Docker and containerd from Debian's
-//! packages, driven by their usual clients; containerd also by the Kubernetes interface (CRI). Each
-//! has its state, and the socket of its daemon, in the test's directory. Docker and containerd run
-//! in the test's own network namespace.
+//! packages, driven by their usual clients; containerd also by the Kubernetes interface (CRI). The
+//! state of each, and the socket of a daemon, are in the test's directory. Docker and containerd
+//! run in the test's own network namespace.
 //!
-//! Not tested: a kubelet and k3s, which Debian does not have; CRI's streams; cgroups by systemd,
-//! which `tests/host` tests with systemd as PID 1.
+//! Not tested here: a kubelet and k3s, which Debian does not have; CRI's streams; cgroups by
+//! systemd, which `tests/host` tests with systemd as PID 1.
 
 mod support;
 
@@ -34,8 +34,8 @@ struct Podman {
     has_pods: bool,
 }
 
-/// Flags of `podman run`: no network, and limits that this process may set. Podman's own limits may
-/// be too high for it.
+/// Flags of `podman run`: no network, and limits that this process may set. Podman's default limits
+/// may be higher than this process's.
 const ULIMITS: [&str; 6] =
     ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none"];
 
@@ -331,7 +331,7 @@ struct Containerd {
 }
 
 impl Containerd {
-    /// Starts it without the plugin for Kubernetes.
+    /// Starts containerd without the plugin for Kubernetes.
     fn start() -> Result<Containerd, String> {
         Containerd::start_with(
             Host::new(),
@@ -340,7 +340,7 @@ impl Containerd {
         )
     }
 
-    /// Starts it with settings before and after the sections that all tests use.
+    /// Starts containerd with settings before and after the sections that all tests use.
     fn start_with(host: Host, before: &str, after: &str) -> Result<Containerd, String> {
         let dir = host.scratch();
         let config = format!(
@@ -580,6 +580,6 @@ fn the_pods_of_kubernetes_run_in_a_runtime_class() {
     let container = kubernetes.container(&pod, "c", "exec sleep 1000");
     let uts = std::fs::read_link("/proc/self/ns/uts").unwrap();
     assert_eq!(of(&container, "uts").trim(), uts.to_str().unwrap());
-    // The first process in its PID namespace is the sandbox's.
+    // The first process in the container's PID namespace is the sandbox's.
     assert_eq!(kubernetes.exec(&container, "tr '\\0' ' ' < /proc/1/cmdline").0, "sleep 100000 ");
 }

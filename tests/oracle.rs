@@ -1,6 +1,6 @@
-//! Compares each `--format` with Docker's: the same containers, image, network and volume in Docker
-//! 20.10 and in mydocker, the same command lines, and the same output. Ids, times, sizes and paths
-//! are normalised, because they always differ. `oracle/formats` lists the formats.
+//! Compares the output of `--format` with Docker's: the same containers, image, network and volume
+//! in Docker 20.10 and in mydocker, the same command lines, and the same output. Ids, times, sizes
+//! and paths are normalised, because they may differ. `oracle/formats` lists the formats.
 //! `oracle/differences` lists those with another output, and the reasons.
 
 mod oracle {
@@ -178,7 +178,7 @@ fn outcome(mut command: std::process::Command, root: &str) -> Outcome {
     Outcome { succeeded, text: normalised(&text) }
 }
 
-/// Replaces ids, times, durations and sizes in `text` by the name of their kind.
+/// Replaces ids, MAC addresses, times, durations and sizes in `text` by the name of their kind.
 fn normalised(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

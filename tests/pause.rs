@@ -55,6 +55,32 @@ fn a_paused_container_stops_and_continues() {
 }
 
 #[test]
+fn processes_in_cgroups_that_the_container_made_are_paused_too() {
+    let host = counting(&[]);
+    let pid = host.pid("c").to_string();
+    let id = host.inspect("c", "{{.Id}}");
+    for cgroup in support::cgroups(&format!("mydocker/{id}")) {
+        let inner = cgroup.join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        // A new cpuset has neither CPUs nor memory nodes.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(value) = std::fs::read(cgroup.join(file)) {
+                std::fs::write(inner.join(file), value).unwrap();
+            }
+        }
+        std::fs::write(inner.join("cgroup.procs"), &pid).unwrap();
+    }
+    host.mydocker(["pause", "c"]);
+    let held = count(&host);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(count(&host), held, "it stood still");
+    host.mydocker(["unpause", "c"]);
+    eventually("it goes on", || count(&host) > held);
+    host.mydocker(["rm", "-f", "c"]);
+    assert!(support::cgroups(&format!("mydocker/{id}")).is_empty());
+}
+
+#[test]
 fn a_paused_container_can_be_ended_in_every_way() {
     for (ending, left) in [
         (&["stop", "-t", "0", "c"][..], true),
@@ -161,7 +187,7 @@ fn stats_of_stopped_containers() {
     assert_eq!(all.len(), 2);
     assert!(all.contains(&"made 0.00% 0B / 0B 0".to_owned()), "{all:?}");
     assert_eq!(stats(&["made"]), ["made 0.00% 0B / 0B 0"]);
-    // As in Docker, a field that does not exist is an error of the first row.
+    // As in Docker, a field that does not exist is an error only if there is a row to print.
     let nope = ["stats", "--no-stream", "--format", "{{.Nope}}"];
     Host::new().mydocker(nope).exits(0).stdout("").stderr("");
     host.mydocker(nope).exits(1).stderr_has("can't evaluate field Nope");

@@ -95,7 +95,8 @@ fn init_reaps_orphans_and_forwards_signals() {
 fn init_sees_the_end_of_a_command_that_is_faster_than_itself() {
     let host = Host::with_busybox();
     let run = host.command(["run", "--rm", "--init", "bb", "sh", "-c", "exit 5"]);
-    // PID 1 closes descriptors before it waits, and the command has ended long before that.
+    // strace delays the call by which PID 1 closes descriptors, so the command has ended long
+    // before PID 1 waits for it.
     let mut strace = std::process::Command::new("strace");
     strace.args(["-f", "-o", "/dev/null", "-e", "inject=close_range:delay_exit=200000"]);
     strace.arg(run.get_program()).args(run.get_args());
@@ -128,7 +129,7 @@ fn signals_have_their_defaults_and_none_is_blocked() {
 }
 
 /// Makes `command` inherit unusual settings: SIGCHLD ignored (as from cron), all signals blocked,
-/// files of at most 4 kB, low limits, low priority, one CPU, no address randomisation and others.
+/// files of at most 4 KiB, low limits, low priority, one CPU, no address randomisation and others.
 fn left_by_a_bad_caller(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     let leave = || {
@@ -209,7 +210,7 @@ fn a_callers_limits_cut_no_log_and_the_container_can_be_stopped() {
     assert_eq!(shell.status().unwrap().code(), Some(4));
 }
 
-/// Runs `mydocker ARGS` with a limit of 4 kB per file, which it can't raise.
+/// Runs `mydocker ARGS` with a limit of 4 KiB per file, which mydocker can't raise.
 fn with_short_files(host: &Host, args: &[&str]) -> std::process::Output {
     use std::os::unix::process::CommandExt;
     const CAP_SYS_RESOURCE: libc::c_ulong = 24;
@@ -370,12 +371,12 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
     assert!(tar.windows(5).any(|window| window == b"caf\xe9/"));
     let mut relative = host.command(bytes([b"cp", b"file", b"c:/from-here"]));
     assert!(relative.current_dir(&dir).status().unwrap().success());
-    // Files that commands write and read.
+    // Commands write and read files with such names.
     host.mydocker(bytes([b"save", b"-o", &named("", b"/s\xff.tar"), b"bb"]));
     host.mydocker(bytes([b"load", b"-i", &named("", b"/s\xff.tar")])).stdout_has("bb:latest");
     host.mydocker(bytes([b"create", b"--cidfile", &named("", b"/id\xff"), b"bb", b"true"]));
     assert!(std::fs::exists(bytes([&named("", b"/id\xff")])[0].clone()).unwrap());
-    // Printed as JSON, the bytes become escapes.
+    // In printed text, as in JSON, the bytes become escapes.
     let inspected = host.mydocker(["inspect", "c"]).bytes();
     let inspected = String::from_utf8(inspected).expect("inspect writes UTF-8");
     assert!(inspected.contains("V=\\udcff\"") && inspected.contains("/w\\udce9\""), "{inspected}");

@@ -1,8 +1,8 @@
 //! Every program that the tests, the demo and the benchmarks start belongs to a package that the
-//! Makefile names. `make` runs them with a PATH of only these packages' programs
-//! (`support/declared-programs`). This file tests that script, and uses it to look up each program
-//! that the sources start by name. So a missing package is found before the test that needs it
-//! runs.
+//! Makefile names. `make` runs them with a PATH that has only the programs of these packages, of
+//! their dependencies and of every Debian (`support/declared-programs`). This file tests that
+//! script, and uses it to look up each program that the sources start by name. So a missing package
+//! is found before the test that needs it runs.
 
 mod support;
 
@@ -30,7 +30,7 @@ fn list(name: &str) -> Vec<String> {
     value.unwrap().split_whitespace().map(str::to_owned).collect()
 }
 
-/// A directory with links to the programs of `packages`.
+/// A directory with links to the programs of `packages`, of their dependencies and of every Debian.
 fn programs(host: &Host, packages: &[String]) -> PathBuf {
     let directory = host.scratch().join("programs");
     let script = Path::new(PROJECT).join("tests/support/declared-programs");

@@ -282,7 +282,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("ps --filter iso", &["isolation=default"]),
     ];
     for (shell, status, pull, joined) in [
-        // bash completes only the part after the sign; the others complete the whole word.
+        // bash completes only the part after `=` or `:`; the others complete the whole word.
         ("bash", "paused", "always", "awake"),
         ("zsh", "status=paused", "--pull=always", "container:awake"),
         ("fish", "status=paused", "--pull=always", "container:awake"),

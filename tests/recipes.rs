@@ -170,7 +170,7 @@ fn the_backup_example_writes_volumes() {
     let mut tar = Command::new("tar");
     tar.arg("-xzOf").arg(&archive).args(["data/./a", "data/./d/b"]);
     assert_eq!(succeeds(tar), "one\ntwo\n");
-    // No container is still paused, and no other file is beside the archive.
+    // No container is still paused, and no partial archive is left.
     assert_eq!(host.mydocker(["ps", "--filter", "status=paused", "-q"]).text(), "");
     assert!(!host.scratch().join("backup.tar.gz.partial").exists());
 }

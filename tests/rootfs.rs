@@ -1,7 +1,7 @@
 //! Real root file systems: a directory, and Debian with a server.
 //!
-//! busybox needs no libraries and no daemon, so it can't show that ordinary programs work. These
-//! tests use debootstrap's Debian (`support::debian`).
+//! busybox needs no libraries and no daemon, so it can't show that ordinary programs work. The
+//! tests of ordinary programs use debootstrap's Debian (`support::debian`).
 
 mod support;
 
@@ -30,13 +30,13 @@ fn a_directory_can_be_the_root() {
     host.mydocker(["start", "-a", "c"]).stdout_has("made\n");
     host.mydocker(["rm", "c"]);
     assert!(root.join("made").exists());
-    // The directory is the user's: mydocker puts no file of Docker's into it.
+    // The directory belongs to the user, so mydocker makes no .dockerenv in it.
     assert!(!root.join(".dockerenv").exists());
     // The engine's mounts have left no file in the root's /proc.
     assert_eq!(std::fs::read_dir(root.join("proc")).map_or(0, Iterator::count), 0);
 }
 
-/// Scripts look for the file to find out whether they run in a container.
+/// Scripts look for the file /.dockerenv to find out whether they run in a container.
 #[test]
 fn a_container_of_an_image_has_an_empty_dockerenv() {
     let host = Host::with_busybox();

@@ -8,7 +8,7 @@ mod support;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The types of ELF program headers that make a binary dynamic (elf(5)).
+/// The program headers and the entry of the dynamic section that a dynamic binary has (elf(5)).
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 const DT_NEEDED: u64 = 1;

@@ -249,7 +249,7 @@ fn a_long_command_shows_its_progress_only_on_a_terminal() {
     let saved = host.scratch().join("saved.tar");
     let saved = saved.display();
     host.mydocker(["save", "-o", &saved.to_string(), "bb"]).text();
-    // The input pauses after the first part.
+    // The input pauses after the first part, or the reader of the output starts late.
     let slowly =
         |file: &str| format!("(head -c 1000000 {file}; sleep 1.5; tail -c +1000001 {file})");
     let reader = "(sleep 1.5; cat >/dev/null)";

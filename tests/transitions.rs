@@ -1,7 +1,7 @@
 //! Commands on a container that is starting, ending, being restarted or being removed: a command
 //! works, or reports in one line that the container does not exist or does not run.
 //!
-//! Short programs make such moments frequent, and each test repeats its commands.
+//! Short programs make such moments frequent, and most tests repeat their commands.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! `--userns`: the container's root has an unprivileged ID on the host, and programs in it notice
-//! no difference.
+//! `--userns`: the container's root has an unprivileged ID on the host, and ordinary programs in
+//! the container work as without it.
 //!
 //! The other tests run without user namespaces, unless TEST_USERNS=auto is set. See
 //! user_namespaces(7) for the mapping of IDs.
@@ -274,7 +274,7 @@ fn the_id_range_is_kept_and_freed_with_the_container() {
     host.mydocker(["run", "--userns", "auto", "--name", "b", "bb", "true"]).refused("b");
     assert_eq!(leases(&host), 1);
     host.mydocker(["system", "check"]).stdout("");
-    // A killed command has left this link.
+    // Imitate a link that a killed command has left.
     let lost = host.state_root().join("ids/1879048192");
     std::os::unix::fs::symlink("0".repeat(64), &lost).unwrap();
     host.mydocker(["system", "check"]).exits(1).stdout_has("is leased, but its container is gone");

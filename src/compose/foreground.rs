@@ -3,7 +3,7 @@
 //!
 //! One loop in one thread does all of this. The first SIGINT or SIGTERM stops the containers in
 //! order, in a child process, so that the loop still prints their logs. Each later signal kills the
-//! containers.
+//! containers, and so does each signal while `Ends` stops them.
 
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -50,7 +50,7 @@ impl Foreground<'_> {
     /// cases, 0.
     pub fn run(mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
         let signals = signal::receive([Signal::INT, Signal::TERM]).context(|| "receive signals")?;
-        let (mut pause, mut asked, mut status) = (Duration::from_millis(1), 0, 0);
+        let (mut pause, mut status) = (Duration::from_millis(1), 0);
         let mut stopping: Option<Background> = None;
         loop {
             if stopping.is_none() && !self.up.is_done() {
@@ -82,12 +82,11 @@ impl Foreground<'_> {
                 break;
             }
             while let Some(signal) = signal::next(signals.as_fd()) {
-                asked += 1;
-                if asked > 1 {
+                if stopping.is_some() {
                     // A failure is only reported: a container may have ended in between.
                     let killed = self.session.kill(&self.members()?, Signal::KILL);
                     killed.unwrap_or_else(|error| (self.session.report)(&error.to_string()));
-                } else if stopping.is_none() {
+                } else {
                     (self.session.report)("Gracefully stopping… (press Ctrl+C again to force)");
                     status = 128 + signal.number() as u8;
                     stopping = Some(self.stop()?);

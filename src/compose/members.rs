@@ -122,7 +122,8 @@ fn choose(mut members: Vec<Member>, project: &Project, wanted: &[String]) -> Res
 pub fn is_chosen(project: &Project, wanted: &[String], member: &Member) -> bool {
     match wanted {
         // Without a compose file all services count, otherwise those of the file.
-        [] => project.services.is_empty() || project.find(&member.service).is_some(),
+        [] if project.services.is_empty() && project.disabled.is_empty() => true,
+        [] => project.find(&member.service).is_some(),
         _ => wanted.contains(&member.service),
     }
 }

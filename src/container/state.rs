@@ -468,9 +468,17 @@ pub fn monitor_goes_by(
     record: &Record,
     deadline: std::time::Instant,
 ) -> Result<bool> {
-    let files = Files::new(roots, &record.id);
+    if !watch_ends_by(&Files::new(roots, &record.id), deadline)? {
+        return Ok(false);
+    }
+    unlisted_monitor_goes_by(roots, record, Some(deadline))
+}
+
+/// Waits until nobody holds the monitor's lock, at most until `deadline`. Returns whether nobody
+/// holds the lock.
+pub fn watch_ends_by(files: &Files, deadline: std::time::Instant) -> Result<bool> {
     let started = std::time::Instant::now();
-    while is_watched(&files)? {
+    while is_watched(files)? {
         if std::time::Instant::now() >= deadline {
             return Ok(false);
         }
@@ -479,7 +487,7 @@ pub fn monitor_goes_by(
         let pause = started.elapsed() / 8;
         std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
     }
-    unlisted_monitor_goes_by(roots, record, Some(deadline))
+    Ok(true)
 }
 
 /// As [`monitor_goes_by`], for a monitor whose lock file was removed: waits for the process.

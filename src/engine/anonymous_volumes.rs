@@ -12,7 +12,7 @@ use crate::store::{self, Durability, Roots};
 use crate::volume::mounted;
 
 /// Removes the anonymous volumes of a container, except those that another container has too. A
-/// volume that cannot be removed stays, and `volume prune` finds it. Returns the events.
+/// volume that cannot be removed is left to `volume prune` or `system check`. Returns the events.
 pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
     let mut events = Vec::new();
     for volume in record.mounts.iter().filter(|mount| mount.anonymous) {
@@ -29,8 +29,8 @@ pub(super) fn remove(roots: &Roots, record: &Record) -> Vec<Event> {
     events
 }
 
-/// Reports whether another container has the volume. An unreadable record counts, because its
-/// container may have the volume.
+/// Reports whether another container has the volume. Returns true if a record cannot be read,
+/// because its container may have the volume.
 fn is_volume_of_another(roots: &Roots, record: &Record, volume: &str) -> bool {
     let Ok(mut ids) = all_ids(roots) else { return true };
     ids.retain(|id| *id != record.id && Files::new(roots, id).config().exists());

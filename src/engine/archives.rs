@@ -1,8 +1,8 @@
 //! `save` and `export`: images as an archive, and a container's root file system as a tar.
 //!
-//! Both write to a file or to stdout through `Output`, which shows a file under its name only when
-//! the file is complete. The formats are those of `image::save` (docker-archive, OCI image layout)
-//! and of `image::tar`. `load` and `import` are in `images`.
+//! Both write to a file or to stdout through `Output`, which gives a regular file its name only
+//! when the file is complete. The formats are those of `image::save` (docker-archive, OCI image
+//! layout) and of `image::tar`. `load` and `import` are in `images`.
 
 use std::os::fd::AsFd;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! `attach`: connects this terminal to a running container.
 //!
-//! This file also has the exit statuses of `run`, `start -a` and `exec`, which follow from the way
-//! in which the client's connection ended. `container::client` relays data between the terminal and
-//! the monitor. Exit statuses are Docker's: 128 + n for signal n.
+//! This file also has the exit statuses of `run`, `start -a` and `exec`, which follow from the
+//! reason why the streams ended (`client::End`). `container::client` relays data between the
+//! terminal and the monitor. Exit statuses are Docker's: 128 + n for signal n.
 
 use super::Engine;
 use super::options::AttachOptions;
@@ -12,11 +12,12 @@ use crate::container::record::Record;
 use crate::container::state::Condition;
 use crate::container::{events, protocol};
 use crate::error::{Error, Result, fail};
+use crate::sys::process::Found;
 
 impl Engine {
-    /// If `wanted`, fails unless stdin is a terminal, with Docker's message and exit status 1.
-    /// Without a terminal, the program would wait for an end of input that its pseudo-terminal
-    /// never reports.
+    /// If `wanted`, fails unless stdin is a terminal. The exit status and the start of the message
+    /// are Docker's. Without a terminal, the program would wait for an end of input that its
+    /// pseudo-terminal never reports.
     pub fn need_terminal(wanted: bool) -> Result<()> {
         if wanted && !rustix::termios::isatty(rustix::stdio::stdin()) {
             let words = "the input device is not a TTY; leave out -t, or run this on a terminal";
@@ -26,8 +27,8 @@ impl Engine {
     }
 
     /// Attaches this terminal to a running container. Returns the container's exit status, 0 after
-    /// a detach, or 128 + n if signal n has ended this client. Fails if the container does not run
-    /// or is paused.
+    /// a detach, or 128 + n if signal n has ended this client. Fails for example if the container
+    /// does not run or is paused.
     pub fn attach(&self, name: &str, attach: &AttachOptions) -> Result<u8> {
         let (record, state) = self.running(name)?;
         self.refuse_paused(&record, &state)?;
@@ -46,9 +47,14 @@ impl Engine {
     }
 
     /// Returns the exit status of a container whose monitor closed the connection without a
-    /// message. Such a monitor had sent its last message before this client connected, or was
-    /// killed.
+    /// message. Such a monitor had sent its last message before this client connected, was killed,
+    /// or has disconnected a client that reads too slowly.
     pub(super) fn status_of_lost(&self, record: &Record) -> Result<u8> {
+        if let Condition::Running(state) = self.present_condition(record)?
+            && let Found::Living(_) = state.find()?
+        {
+            return exit_status(End::Lost, &record.name);
+        }
         self.await_cleanup(record)?;
         match self.condition(record)? {
             Condition::Exited(outcome) if outcome.error.is_empty() => Ok(outcome.exit_code),

@@ -1,8 +1,8 @@
 //! `boot` and `halt`: the commands for an init script after the host's start and before its
 //! shutdown.
 //!
-//! `boot` restores the networks and starts containers by their restart policy; a second call
-//! directly after the first changes nothing. Containers of compose projects start in the order of
+//! `boot` restores the networks and starts containers by their restart policy. A second call does
+//! not disturb the running containers. Containers of compose projects start last, in the order of
 //! their dependencies. `halt` stops all containers in parallel within one timeout. There is no
 //! daemon, so without the call of `boot` no container starts with the host.
 
@@ -34,7 +34,7 @@ impl Engine {
             }
             _ => false,
         });
-        // Start in the order of creation, but start containers that need another container last.
+        // Sort by the time of creation, with the containers that need another container last.
         let needs = |record: &Record| {
             record.network.container().is_some()
                 || record.namespaces.joins()
@@ -66,9 +66,9 @@ impl Engine {
         Ok(done)
     }
 
-    /// Waits until the services in `others` that a container of a project needs are healthy. If
-    /// they do not become healthy, the container starts without them: a container that must retry
-    /// is better than a service that is down.
+    /// Waits for the containers in `others` that must be healthy before the container of `record`
+    /// starts. If one does not become healthy, the container starts without it: a container that
+    /// must retry is better than a service that is down.
     fn await_healthy_services(&self, record: &Record, others: &[Record]) {
         let project = label(&record.labels, PROJECT);
         for (service, condition) in dependencies(&record.labels) {
@@ -88,7 +88,7 @@ impl Engine {
     }
 
     /// Stops all containers in parallel, and kills those that still run after `timeout` seconds.
-    /// The next `boot` starts them again if their restart policy requires it.
+    /// The next `boot` starts a container again if its restart policy requires this.
     pub fn halt(&self, timeout: u64) -> Result<()> {
         let mut running = Vec::new();
         let mut failed = Vec::new();
@@ -116,7 +116,8 @@ impl Engine {
         if failed.is_empty() { Ok(()) } else { fail!("{}", failed.join("; ")) }
     }
 
-    /// Sends the stop signal to a container that runs, and prevents its restart.
+    /// Sends the stop signal to a container that runs, and prevents its restart. Resumes a paused
+    /// container.
     fn ask_to_halt(&self, record: &Record) -> Result<Asked> {
         match self.condition(record)? {
             Condition::Running(_) | Condition::Restarting(_) => {}

@@ -1,8 +1,9 @@
 //! The build cache for `builder prune`, `system prune` and `system df`: its size, and which entries
 //! a prune removes.
 //!
-//! A sum counts each layer once, and not at all if an image has the layer too. The least recently
-//! used entries are removed first. This file lists cache mounts too; `cache_mounts` makes them.
+//! The size counts each layer once, and not at all if an image has the layer too. The least
+//! recently used entries are removed first. This file lists cache mounts too; `cache_mounts` makes
+//! them.
 
 use std::collections::HashSet;
 
@@ -51,9 +52,10 @@ impl Engine {
         Ok((cache, own))
     }
 
-    /// Removes the entries and cache mounts that `wanted` accepts. An entry whose layer an image
-    /// has is removed only with `all`. With `keep`, the most recently used cache mounts stay, and
-    /// then the most recently used entries, as long as their sum is at most `keep` bytes.
+    /// Removes the entries and cache mounts that `wanted` accepts. A cache mount that a step has
+    /// locked stays. An entry whose layer an image has is removed only with `all`. With `keep`, the
+    /// most recently used cache mounts stay, and then the most recently used entries, as long as
+    /// their sum is at most `keep` bytes.
     pub fn build_cache_prune(
         &self,
         all: bool,
@@ -64,8 +66,8 @@ impl Engine {
         let uses = images.cache_use()?;
         let mut kept: u64 = 0;
         let mut pruned = Pruned::default();
-        // Cache mounts are counted first, so that a limit removes them last: no step can make their
-        // content again.
+        // Count the cache mounts first, so that a limit removes them last: a step can make its
+        // layer again, but the content of a cache mount is the work of many builds.
         for mount in self.cache_mounts()? {
             kept += mount.size;
             let candidate = PruneCandidate { created: Some(mount.used), labels: &[] };

@@ -123,8 +123,8 @@ impl Engine {
         Ok(uses)
     }
 
-    /// Removes the least recently used cache mounts until the rest is within the cache's limit.
-    /// Mounts that a step has locked stay.
+    /// Adds up the cache mounts, starting with the most recently used one. Removes each mount with
+    /// which the sum would exceed the cache's limit, except mounts that a step has locked.
     pub fn trim_cache_mounts(&self) -> Result<()> {
         let limit = self.image_store().cache_limit();
         let mut size = 0u64;

@@ -27,7 +27,8 @@ pub struct Background {
     reader: File,
 }
 
-/// Starts `work` in a child process. Errors name the process as `name`. Fails if fork(2) fails.
+/// Starts `work` in a child process. Errors name the process as `name`. Fails if pipe(2) or fork(2)
+/// fails.
 pub fn begin(name: &'static str, work: &dyn Fn() -> Result<String>) -> Result<Background> {
     fork(name, &|mut writer| {
         let done = work();

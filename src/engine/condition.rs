@@ -117,7 +117,8 @@ impl Engine {
         }
     }
 
-    /// Returns the condition of the container at this moment, which may be a transition.
+    /// Returns the condition of the container at this moment, which may be a transition. Cleans up
+    /// after a killed monitor.
     pub(super) fn present_condition(&self, record: &Record) -> Result<Condition> {
         state::condition(&self.roots, record, hooks::take_down)
     }
@@ -169,7 +170,7 @@ impl Engine {
 
     /// Reports whether a container is ending, for a command that could not reach the container's
     /// first process. An exiting process loses its files and namespaces before it has ended, and
-    /// PID 1 ends after all other processes. So this waits up to 2 seconds.
+    /// PID 1 ends after all other processes. So this function waits up to 2 seconds.
     pub(super) fn is_ending(&self, state: &State) -> bool {
         const MAX_END: Duration = Duration::from_secs(2);
         let mut pauses = Pauses::within(MAX_END);

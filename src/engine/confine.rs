@@ -1,4 +1,5 @@
-//! The confinement of a container: capabilities, seccomp, AppArmor or SELinux, and masked paths.
+//! The confinement of a container: capabilities, seccomp, and AppArmor or SELinux. The masked paths
+//! are in `filesystems`.
 //!
 //! `describe` checks the flags against this host and makes a record at creation. At each start the
 //! record becomes the settings that `runtime` enforces. The defaults are Docker's. Capabilities
@@ -21,11 +22,11 @@ use crate::runtime::seccomp::Seccomp;
 use crate::seccomp_profile;
 
 const UNCONFINED: &str = "unconfined";
-/// Docker's AppArmor profile. mydocker uses it if it is loaded, but does not load it.
+/// Docker's AppArmor profile. mydocker uses the profile if it is loaded, but does not load it.
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
-/// Makes the record of the flags. Fails if this host does not support what they require, or if the
-/// seccomp profile is not valid.
+/// Makes the record of the flags. Fails if this host does not support what the flags require, or if
+/// the seccomp profile is not valid.
 pub(super) fn describe(asked: &SecurityOptions<PathBuf>) -> Result<SecurityOptions> {
     let seccomp = match &asked.seccomp {
         SeccompOption::Default => SeccompOption::Default,

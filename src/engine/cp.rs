@@ -43,9 +43,10 @@ impl Engine {
     /// SRC is a directory   DEST is the copy   refused     the copy goes into it
     /// SRC/.                DEST is the copy   refused     the contents of SRC go into it
     /// ```
-    /// If a path ends with a slash, it must be a directory, or a missing DEST for a directory SRC.
-    /// The parent of DEST must exist. If SRC is a link, the link itself is copied unless `-L` is
-    /// given or SRC ends with a slash. If DEST is a link, it is followed.
+    /// A path that ends with a slash or `/.` must be a directory; DEST may also be missing if SRC
+    /// is a directory. The parent of DEST must exist. If SRC is a stream, DEST must be a directory.
+    /// If SRC is a link, the link itself is copied, unless `-L` is given or SRC ends with a slash
+    /// or `/.`. If DEST is a link, `cp` follows the link.
     pub fn cp(&self, options: &CopyOptions) -> Result<()> {
         let container = match (&options.from, &options.to) {
             (Place::Container { .. }, Place::Container { .. }) => {
@@ -64,7 +65,7 @@ impl Engine {
             Place::Container { .. } => "extract-to-dir",
             _ => "archive-path",
         };
-        // The container's volumes are mounted for the copy.
+        // As in Docker, the events include the mounts of the volumes, which the copy needs.
         let note = || {
             let mut noted = events::of_mounts(&record);
             noted.push(events::of(&record, action, &[]));
@@ -73,8 +74,8 @@ impl Engine {
         };
         let mut is_noted = false;
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
-            // Write the events before this process becomes the container's root, which cannot write
-            // to the journal.
+            // Write the events while this process is the host's root, because the write may make
+            // the journal's file.
             note();
             is_noted = true;
             // The copies must belong to users of the container, so create them as the container's

@@ -2,8 +2,8 @@
 //!
 //! A whiteout is a deletion. Any other file is a change if the image has a file of that name, and
 //! an addition otherwise. An opaque directory also deletes the image's files of that directory
-//! which the container has not replaced (overlayfs.rst of the kernel). Each change is reported as
-//! soon as it is found, because their number has no limit.
+//! which the container has not replaced (overlayfs.rst of the kernel). Mount points that the
+//! runtime made are left out. The changes are not collected, because their number has no limit.
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -20,13 +20,12 @@ use crate::container::record::Record;
 use crate::error::{Context, Result, fail, shortened};
 use crate::store::walk::{DIRECTORY, Descent, Names};
 
-/// The longest path that is compared, in bytes, as for archives. The limit bounds the memory for a
-/// deep tree.
+/// The longest path that is compared, in bytes. The limit bounds the memory for a deep tree.
 const MAX_PATH: usize = 128 << 10;
 
 impl Engine {
-    /// Calls `report` for each change, in the order of the paths. Fails for a container with
-    /// `--rootfs`, whose changes are unknown.
+    /// Calls `report` for each change, a directory before its content, in byte order of the names.
+    /// Fails for a container with `--rootfs`, whose changes are unknown.
     pub fn diff(&self, name: &str, report: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
         let record = self.record(name)?;
         if record.rootfs.is_some() {

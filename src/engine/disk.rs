@@ -1,8 +1,8 @@
 //! `system df` and the prunes of containers, images and leftovers.
 //!
-//! Sizes are the allocated bytes of the directory trees. Each call counts them, since no index
-//! keeps them. A layer that several images share counts once. A prune removes objects one by one by
-//! the normal removal, so an object that is used again at that moment stays.
+//! Sizes are the allocated bytes of the directory trees. Each call walks the trees, since no index
+//! has the sizes. A layer that several images share counts once. A prune removes objects one by one
+//! by the normal removal, so an object that is used again at that moment stays.
 
 use std::collections::{HashMap, HashSet};
 
@@ -67,7 +67,8 @@ impl Engine {
         ])
     }
 
-    /// Returns each image, container, volume and cache entry with its size and its users.
+    /// Returns each image, container, volume and cache entry with its size, and the number of
+    /// containers that use each image and volume.
     pub fn disk_use_of_each(&self) -> Result<DiskDetail> {
         let mut containers = self.containers(true, &[])?;
         let mut image_users: HashMap<ImageId, usize> = HashMap::new();
@@ -154,8 +155,8 @@ impl Engine {
                 asked.push((*id).into());
             }
             for name in asked {
-                // An image that a new container uses stays. A name that was removed together with
-                // another one is no error.
+                // Ignore a failure: a new container may use the image, or the removal of another
+                // name may have removed this one too.
                 let Ok(removed) = self.remove_image(&name, false) else { break };
                 pruned.images.push(removed);
             }

@@ -21,9 +21,9 @@ use crate::error::fail;
 
 impl Engine {
     /// Downloads `url` to a file in `directory`, with mode 0600 and the time that the server sends.
-    /// The file's name is the last part of the URL. If the URL has none, the call fails if `named`
-    /// is true, and otherwise the file is called `unnamed`. Also fails if the file does not have
-    /// the digest `checksum`.
+    /// The file's name is the last part of the URL's path. If that part cannot be a file name, the
+    /// call fails if `named` is true, and otherwise the file is called `unnamed`. Also fails if the
+    /// file does not have the digest `checksum`.
     #[cfg(all(feature = "build", feature = "pull"))]
     pub fn download(
         &self,
@@ -81,7 +81,7 @@ impl Engine {
     }
 }
 
-/// Downloads `url` into `file`, which is empty, and rewinds it.
+/// Downloads `url` into the empty `file`, and rewinds the file.
 #[cfg(feature = "pull")]
 pub(super) fn fetch(url: &str, file: &mut File) -> Result<()> {
     use crate::image::registry::download::download;

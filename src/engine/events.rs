@@ -1,5 +1,5 @@
-//! `events`: the past events of containers, images, networks and volumes from the journal, and new
-//! events as they happen.
+//! `events`: the past events of containers, images, networks, volumes and the build cache from the
+//! journal, and new events as they happen.
 //!
 //! There is no daemon that could send events. Each command and each monitor appends its events to
 //! the journal (`store::journal`), and a follower sleeps until inotify(7) reports that the journal
@@ -54,8 +54,8 @@ pub struct EventsOptions {
 }
 
 impl Engine {
-    /// Calls `show` for each event that matches the filters. Returns when `until` has passed, `show`
-    /// fails, or the reader of the standard output has closed its end.
+    /// Calls `show` for each event that matches the filters. Returns when `until` has passed,
+    /// `show` fails, or the reader of the standard output has closed its end.
     pub fn events(
         &self,
         options: &EventsOptions,
@@ -128,8 +128,8 @@ impl Listener<'_> {
         Ok(events)
     }
 
-    /// A descriptor that is readable after an event. `None` if there is no inotify, so that the
-    /// caller must call `news` regularly.
+    /// A descriptor that is readable after an event. `None` if there is no inotify. The caller must
+    /// then call `news` regularly.
     #[cfg(feature = "compose")]
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         self.watcher.descriptor()

@@ -53,8 +53,8 @@ impl Engine {
         for _ in 0..MAX_TRIES {
             let record = self.record(container)?;
             let (record, state) = match self.present_condition(&record)? {
-                // If the process has ended, the entry into its namespaces fails, so do not look for
-                // its end here.
+                // If the first process has ended, the entry into its namespaces fails, so its end
+                // is not checked here.
                 Condition::Running(state) => (record, state),
                 _ => self.running(container)?,
             };
@@ -68,7 +68,7 @@ impl Engine {
         fail!("container {container} restarts again and again; try again")
     }
 
-    /// Starts the process. Returns `None` if it is detached.
+    /// Starts the process. Returns `None` with `detach`.
     fn exec_in(
         &self,
         record: &Record,

@@ -1,10 +1,10 @@
 //! `explain`: how a container, an image or a network is made, as a tree of facts.
 //!
 //! Most facts of a running container come from the kernel: /proc, the cgroup files and the
-//! firewall. So the tree shows the present state and not what the record requests. A fact has a
-//! fixed key; `cli::explain` has the headings, words and colours. This file changes nothing and
-//! enters no namespace. References: namespaces(7), proc_pid_mountinfo(5), cgroups(7),
-//! capabilities(7).
+//! firewall. Such facts show the present state and not what the record requests. A fact has a fixed
+//! key; `cli::explain` has the headings, words and colours. `explain` enters no namespace, and
+//! changes nothing except that it cleans up after a killed monitor. References: namespaces(7),
+//! proc_pid_mountinfo(5), cgroups(7), capabilities(7).
 
 use std::fs;
 use std::path::Path;
@@ -518,7 +518,7 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-/// Returns the text of a file of the kernel, or an empty text if the file does not exist.
+/// Returns the text of a file of the kernel, or an empty text if the file cannot be read.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

@@ -18,8 +18,8 @@ use crate::runtime::spec::{Mount, MountSource, SystemPaths};
 const TTY: u32 = 5;
 
 /// The most pseudo-terminals that one container may have open. The kernel has one limit for the
-/// whole host (/proc/sys/kernel/pty/max, 4096 by default), so without a limit of its own one
-/// container could take all of them.
+/// whole host (/proc/sys/kernel/pty/max, 4096 by default), so one container could otherwise take
+/// all of them.
 const MAX_TERMINALS: u32 = 256;
 
 /// Masked paths, which show the host's state or change the host.
@@ -81,8 +81,8 @@ pub(super) fn system_paths(record: &Record) -> Result<SystemPaths> {
 /// are.
 fn thermal_throttles() -> Result<Vec<String>> {
     const CPUS: &str = "/sys/devices/system/cpu";
-    // Only x86 has these files, and its first CPU is always online. If this CPU has no sensor, as in
-    // most virtual machines, no CPU has one, and the list of CPUs need not be read.
+    // Only x86 has these files, and its first CPU is always online. If this CPU has no sensor, as
+    // in most virtual machines, no CPU has one, and the list of CPUs need not be read.
     if !Path::new(CPUS).join("cpu0/thermal_throttle").exists() {
         return Ok(Vec::new());
     }

@@ -79,8 +79,8 @@ impl Engine {
         Ok(ImageStore::open(&self.roots).find(name)?.is_some())
     }
 
-    /// Fails if the image is not for `platform`. A local image has only one platform, so
-    /// `--platform` can only be checked.
+    /// Fails if the image is not for `platform`, or does not exist. A local image has only one
+    /// platform, so `--platform` cannot choose another one.
     pub fn require_platform(&self, name: &ImageName, platform: Option<&Platform>) -> Result<()> {
         let Some(platform) = platform else { return Ok(()) };
         let wanted = Wanted::exactly(platform.clone());

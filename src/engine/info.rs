@@ -1,7 +1,8 @@
 //! `info`: facts about this host (kernel, cgroups, security modules, file system), the number of
 //! containers and images, and warnings about what the host lacks.
 //!
-//! Each call reads all facts; nothing is cached. `cli::info` has Docker's names for the facts.
+//! Each command reads the facts again; no file stores them. `cli::info` has Docker's names for the
+//! facts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -126,7 +127,7 @@ fn confinements() -> Vec<&'static str> {
     known.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
 }
 
-/// Returns a warning for each limit or confinement that this host lacks.
+/// Returns warnings about limits and confinements that this host lacks.
 fn shortcomings(layout: &Layout) -> Vec<String> {
     let mut found = Vec::new();
     let mut unless = |is_there: bool, shortcoming: &str| {

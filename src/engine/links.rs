@@ -1,4 +1,4 @@
-//! `--link`: adds another container's address under an alias to /etc/hosts.
+//! `--link`: adds the address of another container to /etc/hosts, under an alias.
 //!
 //! On the default network, a link also adds the other container's ports and variables to the
 //! environment, as in Docker. Addresses are looked up when the container starts. If a linked

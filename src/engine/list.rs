@@ -1,10 +1,10 @@
-//! `ps`: all containers with their present state.
+//! `ps`: lists containers with their present state.
 //!
-//! Each call reads the files of each container again, and finds out whether its monitor lives, so
-//! it detects a killed monitor or a reboot. `Listed` reads only the few files that suffice for most
-//! containers that run or have ended; the others are read in full. A container that cannot be read
-//! is listed as dead with the reason, so it never hides the others. This file applies the filters;
-//! `cli::ps` has the columns.
+//! Each call reads the files of each container again and finds out whether its monitor lives. So a
+//! list shows the end of a container even after a killed monitor or a reboot. `Listed` reads only
+//! the few files that suffice for most containers that run or have ended; the others are read in
+//! full. A container that cannot be read is listed as dead with the reason, and the others are
+//! still listed. This file applies the filters; `cli::ps` has the columns.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::Discriminant;
@@ -33,15 +33,15 @@ use crate::time::Instant;
 const MAX_WAIT: Duration = Duration::from_millis(200);
 
 impl Engine {
-    /// Lists the containers, newest first; without `all`, only the active ones. An unreadable
-    /// container is listed as dead, with the reason. The rest of an interrupted `--rm` is removed
-    /// and not listed. Fails if a filter names a container that does not exist.
+    /// Lists the containers, newest first; without `all`, only the active ones. With `all`, an
+    /// unreadable container is listed as dead, with the reason. The rest of an interrupted `--rm`
+    /// is removed and not listed. Fails if a filter names a container that does not exist.
     pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
         let mut pauses = Pauses::within(MAX_WAIT);
         let (of_records, of_states) = self.split(filters)?;
         // List the run root before any outcome is read: if a container starts in between, its
-        // outcome shows an open run.
+        // outcome shows a run that has not ended.
         let active = store::list(&self.roots.run)?.into_iter().collect();
         let may_be_paused = self.roots.run.join(PAUSES).exists();
         let containers = Directory::open(&self.roots.containers())?;
@@ -82,7 +82,8 @@ impl Engine {
         }
     }
 
-    /// Returns one container as `containers` lists it, or `None` if it does not exist.
+    /// Returns one container as `containers` lists it, but with the image's recorded name. Returns
+    /// `None` if `containers` would not list the container.
     pub fn look_at(&self, id: &ContainerId) -> Option<ContainerView> {
         self.view(id, None, &[], &mut Pauses::within(MAX_WAIT))
     }
@@ -118,7 +119,7 @@ impl Engine {
     }
 
     /// Separates the filters that need only the record from those that need the present state,
-    /// which takes more reading. Looks up the containers and networks that filters name.
+    /// which takes more reading. Looks up the containers, images and networks that filters name.
     fn split(&self, filters: &[Filter]) -> Result<(Vec<Wanted>, Vec<Filter>)> {
         let (mut of_records, mut of_states) = (Vec::new(), Vec::new());
         for filter in filters {
@@ -130,7 +131,7 @@ impl Engine {
                 Filter::Isolation => continue,
                 Filter::Ancestor(name) => Wanted::Images(self.image_and_descendants(name)?),
                 Filter::Expose(_) => {
-                    // As in Docker, only a running container has ports.
+                    // As in Docker, `expose` matches only running containers.
                     of_states.push(filter.clone());
                     Wanted::Plain(filter.clone())
                 }
@@ -139,7 +140,7 @@ impl Engine {
                 Filter::Network(name) => Wanted::Network(match create::find(&self.roots, name) {
                     Ok(create::Found::Network(network)) => network.name,
                     Ok(create::Found::WithoutBridge(special)) => special.to_string(),
-                    // No container is on a network that does not exist.
+                    // The network may have been removed. Stopped containers still name it.
                     Err(error) if error.is_absent() => name.clone(),
                     Err(error) => return Err(error),
                 }),
@@ -149,8 +150,8 @@ impl Engine {
         Ok((of_records, of_states))
     }
 
-    /// Returns the image `name` and the images that were made of it. There are none if no image has
-    /// that name.
+    /// Returns the image `name` and the images that were made from it. There are none if no image
+    /// has that name.
     fn image_and_descendants(&self, name: &str) -> Result<Vec<ImageId>> {
         let store = ImageStore::open(&self.roots);
         let Ok(name) = name.parse() else { return Ok(Vec::new()) };
@@ -160,8 +161,9 @@ impl Engine {
         Ok(ids)
     }
 
-    /// Returns one container, or `None` if the filters leave it out or it does not exist. With
-    /// `listed`, tries first whether its few files are enough.
+    /// Returns one container. Returns `None` if the filters leave it out, if it does not exist, or
+    /// if it is the rest of an interrupted `--rm`. With `listed`, first tries to read only a few of
+    /// its files.
     fn view(
         &self,
         id: &ContainerId,
@@ -170,8 +172,8 @@ impl Engine {
         pauses: &mut Pauses,
     ) -> Option<ContainerView> {
         let glimpsed = listed.and_then(|listed| listed.glimpse(id, wanted).transpose());
-        // If the record was written during the read, the read may fail, so `observe` reads it
-        // again.
+        // If the record was written during the read, the read may fail, so `observe` reads the
+        // record again.
         let found = match glimpsed {
             Some(Ok(seen)) => Ok(seen),
             Some(Err(_)) | None => self.observe(id, wanted, pauses),
@@ -284,13 +286,13 @@ enum Seen {
     Container(Box<Summary>, Result<Condition>),
 }
 
-/// The directories of all containers, open while a list reads below them.
+/// The open directories below which a list reads the files of all containers.
 struct Listed {
     containers: Directory,
     /// The run root.
     run: Directory,
-    /// The names in the run root. It has a directory for each container that runs, starts or was
-    /// not cleaned up.
+    /// The names in the run root, which has a directory for each container that has a monitor,
+    /// starts or was not cleaned up.
     active: HashSet<String>,
     /// Whether a container was paused since the run root was made.
     may_be_paused: bool,
@@ -353,7 +355,8 @@ enum Wanted {
 }
 
 impl Wanted {
-    /// Returns the kind of the filter. Of several filters of one kind, one must match.
+    /// Returns the kind of the filter. Of several filters of one kind, one must match, except that
+    /// all labels must match.
     fn kind(&self) -> (Discriminant<Wanted>, Option<Discriminant<Filter>>) {
         let filter = match self {
             Wanted::Plain(filter) => Some(std::mem::discriminant(filter)),

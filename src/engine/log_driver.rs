@@ -2,8 +2,8 @@
 //!
 //! These flags choose the tag, the labels and the variables of a container's log lines, which `logs
 //! --details` prints. They also choose where the drivers syslog and journald send the lines. The
-//! monitor sends the lines by `container::logs::forward`. `cli` has checked each value alone. See
-//! docs.docker.com/engine/logging.
+//! monitor sends the lines by `container::logs::forward`. `cli` has checked the values, but not the
+//! patterns of labels and variables. See docs.docker.com/engine/logging.
 
 use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
 use crate::container::record::Record;
@@ -84,18 +84,22 @@ fn fields(record: &Record, tag: &str) -> Vec<u8> {
         add_field(&mut out, name, value.as_bytes());
     }
     for (key, value) in chosen(record) {
-        add_field(&mut out, &field_name(&key), value.as_bytes());
+        if let Some(name) = field_name(&key) {
+            add_field(&mut out, &name, value.as_bytes());
+        }
     }
     out
 }
 
-/// Converts `key` to a valid field name of the journal: upper case letters, digits and `_`, without
-/// `_` at the start.
-fn field_name(key: &str) -> String {
+/// Converts `key` to a field name of the journal: upper case letters, digits and `_`, without `_`
+/// at the start. `None` if the name would be empty or start with a digit, because the journal
+/// refuses such a name.
+fn field_name(key: &str) -> Option<String> {
     let upper = key.to_ascii_uppercase();
     let name: String =
         upper.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    name.trim_start_matches('_').to_owned()
+    let name = name.trim_start_matches('_');
+    name.starts_with(|first: char| first.is_ascii_uppercase()).then(|| name.to_owned())
 }
 
 /// Returns the value of an option of the log driver.

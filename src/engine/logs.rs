@@ -1,6 +1,6 @@
 //! `logs`: prints a container's output, and with `--follow` also its new output.
 //!
-//! A follower sleeps until the log grew or was rotated (`watch`), or the monitor ended.
+//! A follower sleeps until the log grows or is rotated (`watch`), or the monitor ends.
 //! `container::logs` has the format of the log.
 
 use std::io::Write;
@@ -79,10 +79,10 @@ impl Engine {
     }
 
     /// Returns a connection to the monitor. The connection closes when the monitor ends for any
-    /// reason. After that the log does not grow. Returns `None` if the container does not run.
+    /// reason. After that the log does not grow. Returns `None` if the container has no monitor.
     fn monitor_of(&self, record: &Record) -> Result<Option<OwnedFd>> {
-        // Wait for a container that is starting, because it has no socket yet and would count as
-        // ended.
+        // Wait for a container that is starting: its monitor has no socket yet, so the container
+        // would count as ended.
         self.condition(record)?;
         protocol::dial(&Files::new(&self.roots, &record.id).run, false)
     }
@@ -108,14 +108,14 @@ pub struct Follower {
     reader: Reader,
     printer: Printer,
     growth: Watcher,
-    /// `None` if the container does not run.
+    /// `None` if the container has no monitor.
     monitor: Option<OwnedFd>,
 }
 
 impl Follower {
     /// Prints the new lines. Returns true if the container has ended, so that no more lines come.
     pub fn print(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool> {
-        // Check this before the read, so that the read below gets all output up to the end.
+        // Check the monitor before the read, so that the read gets all output up to the end.
         let is_over = match &self.monitor {
             Some(monitor) => is_ready(monitor)?,
             None => true,
@@ -124,7 +124,8 @@ impl Follower {
         Ok(is_over)
     }
 
-    /// The descriptors for poll(2). One of them is readable when there may be new lines.
+    /// The descriptors for poll(2). One of them is readable when there may be new lines or the
+    /// container has ended.
     #[cfg(feature = "compose")]
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.monitor.iter().chain(self.growth.descriptor())

@@ -105,8 +105,8 @@ impl Engine {
         if !rustix::process::geteuid().is_root() {
             fail!("mydocker needs root (namespaces, mounts, cgroups); run it with sudo or as root");
         }
-        // Containers see files that this process makes, so the user's umask must not change their
-        // modes.
+        // Containers see files that this process makes, so the user's umask must not change the
+        // modes of these files.
         umask(Mode::from_raw_mode(0o022));
         cgroup::adopt()?;
         if let Some(note) = roots.prepare()? {
@@ -120,8 +120,8 @@ impl Engine {
         journal::append(&self.roots, events);
     }
 
-    /// Protects this binary from containers whose namespaces its processes enter (CVE-2019-5736).
-    /// Call this before any work. See `sys::binary`.
+    /// Protects this binary from containers, because mydocker's processes enter their namespaces
+    /// (CVE-2019-5736). Call this before any work. See `sys::binary`.
     pub fn shield() {
         crate::sys::binary::run_read_only();
     }

@@ -2,8 +2,8 @@
 //!
 //! `network connect` and `network disconnect` change the endpoints of a running container under the
 //! container's lock; `hooks` changes them at the container's start and end. The module `network`
-//! makes bridges, leases and firewall rules. This file gives it `is_alive`, because only the engine
-//! knows which containers are alive.
+//! makes bridges, leases and firewall rules. This file gives that module `is_alive`, because only
+//! the engine knows which containers are alive.
 
 use rustix::process::Pid;
 
@@ -36,7 +36,7 @@ pub(super) fn container(record: &Record) -> Container<'_> {
     Container { id: &record.id, name: &record.name, hostname: record.full_hostname(), is_alive }
 }
 
-/// Reports whether a container runs, starts or ends, so that its leases are in use.
+/// Reports whether a container has a monitor or starts, so that its leases are in use.
 pub(super) fn is_alive(roots: &Roots, id: &ContainerId) -> bool {
     // If the state cannot be read, the leases stay.
     lives_by_id(roots, id).unwrap_or(true)
@@ -63,8 +63,8 @@ fn fixed(special: &str) -> String {
     format!("network {special} can't be joined or left: a container has it from its creation on")
 }
 
-/// The flags that have no effect with the mode of `given`, which has no networks. Docker ignores
-/// these flags, and `checks` refuses those that Docker refuses.
+/// Returns the given flags that have no effect with the mode of `given`, which has no networks.
+/// Docker ignores these flags. `create::checks` refuses the flags that Docker refuses.
 fn without_effect(options: &CreateOptions, given: &EndpointOption) -> Vec<&'static str> {
     let settings = [&options.endpoint, &given.settings];
     let resolver = &options.resolver;
@@ -395,7 +395,7 @@ impl Engine {
         Ok(state.find()?.living().map(|_| state))
     }
 
-    /// Restores missing bridges and firewall rules (`network reload`).
+    /// Restores the bridges and firewall rules of running containers (`network reload`).
     pub fn network_reload(&self) -> Result<()> {
         attachment::reload::reload(&self.roots, self.firewall)
     }
@@ -416,7 +416,8 @@ impl Engine {
         ))
     }
 
-    /// Removes the unused networks that `wanted` accepts. Returns their names.
+    /// Removes the unused networks that `wanted` accepts. Of the default network, removes only the
+    /// bridge. Returns the names of the other removed networks.
     pub fn network_prune(&self, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
         let removed = lifecycle::prune(&self.roots, is_alive, &|network| {
             let created = Some(Instant(network.created));

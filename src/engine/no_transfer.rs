@@ -1,7 +1,7 @@
 //! Replaces `transfer` in a build without the cargo feature `pull`.
 //!
-//! This file has the same functions. All except `settings` fail with a hint at `load` and `import`.
-//! So the callers of these functions need no conditional compilation.
+//! This file has the same public functions, so their callers need no conditional compilation. All
+//! except `settings` fail with a hint at `load` and `import`.
 
 use super::Engine;
 use super::registry::{Login, PullRequest, RegistryOptions, RegistrySettings};

@@ -2,7 +2,8 @@
 //!
 //! A front end checks each value. The engine checks what depends on the host, on other containers
 //! or on other options, when it uses the options. Sizes are in bytes and times in seconds unless a
-//! field says otherwise. An undocumented field has the meaning of Docker's flag with the same name.
+//! field says otherwise. Most undocumented fields have the meaning of Docker's flag or key with the
+//! same name.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -103,7 +104,7 @@ pub struct CreateOptions {
     pub publish: Vec<Publish>,
     /// `--publish-all`
     pub publish_all: bool,
-    /// The host address of ports of `--publish` that have none.
+    /// The host address for the ports of `--publish` without an address.
     pub publish_address: Option<IpAddr>,
     /// `--expose`, each in the form `80/tcp`.
     pub expose: Vec<String>,
@@ -171,8 +172,8 @@ pub struct MountOption {
     pub no_copy: bool,
     /// Bind: in a user namespace the files keep the host's owners (`noidmap`).
     pub unmapped: bool,
-    /// Bind: make a missing host directory, as for `-v`. If false, a missing directory is an error,
-    /// as for `--mount`.
+    /// Bind: make a missing host directory, as for `-v`. If false, a missing source is an error, as
+    /// for `--mount`.
     pub make_source: bool,
     pub access: MountAccess,
     /// Volume: the labels of a new volume.
@@ -210,7 +211,8 @@ impl MountOption {
 pub struct VolumesFrom {
     /// The container that has the volumes.
     pub container: String,
-    /// Mount its volumes read-only. Otherwise each volume is writable if it is for that container.
+    /// Mount the volumes read-only. If false, a volume is read-only only if `container` has it
+    /// read-only.
     pub read_only: bool,
     /// The value as the user typed it, which `inspect` shows.
     pub given: String,
@@ -234,7 +236,7 @@ pub struct AttachOptions {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
-    /// `--sig-proxy`: forward the signals that this process receives, unless the container has a
+    /// `--sig-proxy`: forward most signals that this process receives, unless the container has a
     /// terminal.
     pub sig_proxy: bool,
     /// The key sequence that detaches, as bytes.
@@ -263,7 +265,7 @@ pub struct RemoveOptions {
     pub volumes: bool,
 }
 
-/// The options of `update`. A value that is `None` or empty stays unchanged.
+/// The options of `update`. `None` or an empty list changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateOptions {
     pub resources: Resources,
@@ -309,7 +311,7 @@ pub struct ExecOptions {
 pub struct LogsOptions {
     pub follow: bool,
     pub timestamps: bool,
-    /// Print the labels and variables of `--log-opt` before each line.
+    /// Print the tag, labels and variables of `--log-opt` before each line.
     pub details: bool,
     /// Print only this number of last lines. `None` prints all lines.
     pub tail: Option<u64>,
@@ -326,7 +328,8 @@ pub enum Filter {
     Status(String),
     /// The exit status of a container that has ended.
     Exited(i32),
-    /// `starting`, `healthy`, `unhealthy`, or `none` for a container without a health check.
+    /// `starting`, `healthy`, `unhealthy`, or `none` for a container that does not run or has no
+    /// health check.
     Health(String),
     /// `key` or `key=value`.
     Label(String),
@@ -342,7 +345,7 @@ pub enum Filter {
     Network(String),
     /// Published ports of the host, and their protocol.
     Publish(PortFilter),
-    /// Exposed ports of the container. A published port counts as exposed.
+    /// Exposed ports of a running container. A published port counts as exposed.
     Expose(PortFilter),
     /// Accepted for compatibility with Docker. Each container matches.
     Isolation,

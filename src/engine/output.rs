@@ -2,8 +2,8 @@
 //!
 //! A regular file has no name while it is written (O_TMPFILE of open(2)) and gets its name at the
 //! end. So a failed or killed `save` or `export` leaves an older file unchanged and nothing beside
-//! it. On a file system without unnamed files, the file has a temporary name. Any other
-//! destination, such as a FIFO or /dev/stdout, is written directly.
+//! it. On a file system without unnamed files, the file has a temporary name, which stays after a
+//! kill. Any other destination, such as a FIFO or /dev/stdout, is written directly.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -77,14 +77,14 @@ impl Output {
         Output { stream: BufWriter::with_capacity(BUFFER, file), rename }
     }
 
-    /// Gives the complete file its final name.
+    /// Writes the buffered bytes, and gives a regular file its final name.
     pub fn finish(mut self) -> Result<()> {
         self.stream.flush().context(|| "write the archive")?;
         if let Some(Rename { directory, temporary, path, is_named }) = &mut self.rename {
             let context = || format!("write {}", path.display());
             if !*is_named {
-                // linkat(2) cannot replace an older file, so link to the temporary name and rename
-                // it.
+                // linkat(2) cannot replace an older file, so give the file its temporary name and
+                // rename that.
                 let file = format!("/proc/self/fd/{}", self.stream.get_ref().0.as_raw_fd());
                 let flags = AtFlags::SYMLINK_FOLLOW;
                 linkat(CWD, file, &*directory, &*temporary, flags).context(context)?;

@@ -3,16 +3,16 @@
 //! A forced removal first ends the container. Each removal waits for the monitor, hides the
 //! container's directory by a rename and then deletes it. So a killed `rm` leaves nothing that
 //! other commands take for a container. Both commands take the container's lock for changes. `rm
-//! -f` can remove a container with a broken record by its id.
+//! -f` can also remove a container with a broken record, without that lock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::options::RemoveOptions;
 use super::stop::MAX_START;
 use super::{Engine, anonymous_volumes, hooks, stop};
 use crate::container::files::Files;
 use crate::container::record::Record;
-use crate::container::state::{self, Condition, StopMark};
+use crate::container::state::{self, Condition, MAX_CLEANUP, State, StopMark};
 use crate::container::{events, id_range, names, protocol};
 use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
@@ -43,13 +43,8 @@ impl Engine {
         let record = match self.record_of(&id, name) {
             Ok(record) => record,
             Err(error) if !files.dir.exists() => return Err(error),
-            // The record cannot be read, so remove everything that belongs to the id.
             Err(_) if options.force || !files.config().exists() => {
-                let parent = crate::runtime::cgroup::DEFAULT_PARENT;
-                state::kill_leftovers(&id, parent, None)?;
-                hooks::take_down(&self.roots, &id)?;
-                self.release_names(&id)?;
-                return state::erase(&self.roots, &id, name, Durability::Lazy);
+                return self.remove_unreadable(&id, name);
             }
             Err(error) => return Err(error),
         };
@@ -140,6 +135,25 @@ impl Engine {
         Ok(())
     }
 
+    /// Removes everything that belongs to container `id`, whose record cannot be read. If the
+    /// container runs, kills it first.
+    fn remove_unreadable(&self, id: &ContainerId, name: &str) -> Result<()> {
+        let files = Files::new(&self.roots, id);
+        if state::is_watched(&files)? {
+            state::set_stop_mark(&files, StopMark::User)?;
+        }
+        // A state.json that cannot be read counts as missing.
+        let running: Option<State> = store::read_json(&files.state()).unwrap_or_default();
+        state::kill_leftovers(id, crate::runtime::cgroup::DEFAULT_PARENT, running.as_ref())?;
+        if !state::watch_ends_by(&files, Instant::now() + MAX_CLEANUP)? {
+            return Err(stop::hangs(name));
+        }
+        let Some(_change) = files.lock_changes()? else { return Ok(()) };
+        hooks::take_down(&self.roots, id)?;
+        self.release_names(id)?;
+        state::erase(&self.roots, id, name, Durability::Lazy)
+    }
+
     /// Releases all names of container `id`, whose record cannot be read.
     fn release_names(&self, id: &ContainerId) -> Result<()> {
         for name in store::list(&self.roots.containers().join("names"))? {
@@ -173,7 +187,8 @@ impl Engine {
             return Err(error);
         }
         names::release(&self.roots, &before, &id)?;
-        // Ignore a failure: only the monitor's process title would keep the old name.
+        // Ignore a failure: only the monitor's process title and its later events would have the
+        // old name.
         let _ = protocol::report_name(&Files::new(&self.roots, &id).run, new);
         let before_in_words = format!("/{before}");
         self.note(&[events::of(&record, "rename", &[("oldName", &before_in_words)])]);

@@ -1,9 +1,9 @@
 //! Access to a container's files from the host.
 //!
 //! The root of a running container is opened through its first process. The root of a stopped
-//! container is mounted from its layers in a mount namespace of this command. Resolve paths in it
-//! only by openat2(2) with RESOLVE_IN_ROOT (`sys::beneath`), because the container controls its
-//! links.
+//! container is mounted from its layers in a mount namespace of this command. Resolve paths in a
+//! root only by openat2(2) with RESOLVE_IN_ROOT (`sys::beneath`), because the container controls
+//! the links in its root.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -156,7 +156,7 @@ impl Engine {
 }
 
 /// Returns the mount points that the runtime makes in a root, without the first slash. Mount points
-/// are not changes of the container, which cannot reach the files below a mount.
+/// are not changes of the container, which cannot reach the files that a mount hides.
 pub(super) fn mount_points(record: &Record) -> Vec<Vec<u8>> {
     let ours = ["etc/hosts", "etc/resolv.conf", "etc/hostname", "dev", "proc", "sys"];
     let targets = record.mounts.iter().map(|mount| mount.target.trim_start_matches('/'));

@@ -68,7 +68,7 @@ impl Engine {
         }
         let mut root = self.root_of(record)?;
         if let Root::Overlay { volatile, .. } = &mut root {
-            // A container that is removed at its end needs no sync to disk.
+            // A container of `run --rm` is removed at its end, so its files need no sync to disk.
             *volatile = record.lifecycle.remove && record.run;
         }
         let (devices, device_access) =
@@ -154,7 +154,7 @@ impl Engine {
     }
 
     /// Returns the hosts of `--add-host`. `host-gateway` becomes the host's address on the
-    /// container's network.
+    /// container's first network, or 127.0.0.1 with the host's network.
     fn added_hosts(&self, record: &Record) -> Result<Vec<(String, IpAddr)>> {
         let mut hosts = Vec::with_capacity(record.add_hosts.len());
         for (name, address) in &record.add_hosts {
@@ -191,7 +191,7 @@ fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
         return Vec::new();
     }
     // The sysctls are written from outside the user namespace, so the IDs are the host's. The
-    // kernel accepts at most 31 bits.
+    // kernel accepts IDs of at most 31 bits.
     let (first, count) = record.ids().map_or((0, u32::MAX), |ids| (ids.gid, ids.size));
     let last = first.saturating_add(count.saturating_sub(1)).min(i32::MAX as u32);
     vec![
@@ -201,7 +201,7 @@ fn default_sysctls(record: &Record) -> Vec<(&'static str, String)> {
 }
 
 /// Returns the path and the limits of the container's cgroups. Fails if a device of a limit does
-/// not exist.
+/// not exist or is no block device.
 pub(super) fn cgroup(record: &Record) -> Result<Cgroup> {
     Ok(Cgroup {
         path: format!("{}/{}", record.cgroup_parent, record.id),
@@ -308,7 +308,7 @@ fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
 }
 
 /// Returns the first process, with those of `variables` that its environment does not have yet. A
-/// process of `exec` has the same defaults. `terminal` is whether it has a terminal.
+/// process of `exec` has the same defaults. `terminal` says whether the process has a terminal.
 pub(super) fn process_with(
     record: &Record,
     terminal: bool,
@@ -343,8 +343,8 @@ fn environment(record: &Record, terminal: bool) -> Vec<String> {
     env
 }
 
-/// Returns the first process. A process of `exec` has the same defaults. `terminal`: whether the
-/// process has a terminal.
+/// Returns the first process. A process of `exec` has the same defaults. `terminal` says whether
+/// the process has a terminal.
 pub(super) fn process(record: &Record, terminal: bool) -> Result<Process> {
     Ok(Process {
         args: record.args(),
@@ -393,8 +393,7 @@ pub(super) fn mount(record: &Record, mount: &MountRecord, files: &Files) -> Moun
         copy_up: mount.copy_up,
         subpath: mount.access.subpath.as_deref().map(|path| raw::path(path).into()),
         propagation: mount.access.propagation,
-        // Names without an `r` mean the same here as those with one, such as `shared` and
-        // `rshared`.
+        // Names with and without an `r`, such as `rshared` and `shared`, mean the same here.
         propagation_below: mount.access.propagation,
         needs_group: true,
         recursion: mount.access.recursion,

@@ -1,5 +1,5 @@
-//! `run`, `start` and `restart`: starts a container by forking its monitor, and stays attached to
-//! it in the foreground.
+//! `run`, `start` and `restart`: starts a container by forking its monitor. A command in the
+//! foreground then stays attached to the container.
 //!
 //! The container's lock for changes is held until the monitor has its own lock, so two starts
 //! exclude each other. `container::monitor` does the monitor's work, and `container::client` the
@@ -55,13 +55,13 @@ impl Engine {
     }
 
     /// Starts a container (`start`). Returns when its program has started, or at once if the
-    /// container runs.
+    /// container runs or waits for a restart.
     pub fn start(&self, name: &str) -> Result<()> {
         self.end_start(self.begin_start(name)?)
     }
 
-    /// Begins the start of a container. `end_start` waits until its program has started. So several
-    /// containers can start at the same time.
+    /// Starts a container. `end_start` waits until its program has started. So several containers
+    /// can start at the same time.
     pub fn begin_start(&self, name: &str) -> Result<Starting> {
         Ok(Starting(self.start_again(name, None)?.map(|(_, socket)| socket)))
     }
@@ -112,7 +112,7 @@ impl Engine {
                 }
                 Life::Clean(_) | Life::Unclean => break (change, record, None),
                 Life::InTransition if std::time::Instant::now() > deadline => {
-                    return Err(stop::hangs(&record));
+                    return Err(stop::hangs(&record.name));
                 }
                 // If the monitor's run directory was removed, its lock cannot be checked, so wait
                 // for the monitor's process.
@@ -130,7 +130,7 @@ impl Engine {
         if let Some(monitor) = ending
             && !monitor_ends_by(&record, monitor.as_fd(), Some(deadline))?
         {
-            return Err(stop::hangs(&record));
+            return Err(stop::hangs(&record.name));
         }
         let condition = match outcome {
             Some(outcome) => at_rest(record.origin(), outcome)?,
@@ -217,9 +217,9 @@ impl Engine {
             })
         };
         launch().inspect_err(|error| {
-            // Nothing runs, so remove the container if it is of `run --rm`; otherwise record the
-            // failed start and remove the run directory. Ignore errors here: the user must see the
-            // first failure, and `system check` finds a mount that is left.
+            // Nothing runs, so remove a container of `run --rm`. For any other container, record
+            // the failed start and remove the run directory. Ignore errors here: the user must see
+            // the first failure, and `system check` finds a mount that is left.
             let _ = hooks::release_volumes(&self.roots, record);
             let mut noted = Vec::new();
             if record.run {
@@ -275,7 +275,8 @@ impl Engine {
     }
 }
 
-/// A container that is being started: the connection to its monitor, or `None` if it was running.
+/// A container that is being started: the connection to its monitor, or `None` if the container had
+/// a monitor already.
 pub struct Starting(Option<OwnedFd>);
 
 /// The result of [`Engine::life`]: whether a container runs.
@@ -284,8 +285,8 @@ pub(super) enum Life {
     Alive(State),
     /// The monitor is starting the program or cleaning up after it. The state changes soon.
     InTransition,
-    /// The container has no monitor and nothing to clean up. The outcome is that of its last run,
-    /// if there was one.
+    /// The container has neither a monitor nor a lock file. The outcome is that of its last run, if
+    /// there was one.
     Clean(Option<Outcome>),
     /// The container has no monitor, but its last run left something to clean up.
     Unclean,

@@ -2,10 +2,10 @@
 //! and write files into an image's root.
 //!
 //! A build has a workplace: a hidden directory beside the containers, locked by flock(2). The
-//! container of its step has the directory's name without the dot. So the next build can remove
-//! container, files and directory of a killed build. `image::draft` keeps the layers. Work that
-//! needs a mount namespace or threads runs in a child process, because this process forks monitors
-//! and must stay single-threaded in the host's namespaces. The child dies with its parent.
+//! container of its step has the directory's name without the dot. So the next build can remove the
+//! container, the files and the directory of a killed build. `image::draft` keeps the layers. Work
+//! that needs a mount namespace or threads runs in a child process, because this process forks
+//! monitors and must stay single-threaded in the host's namespaces. The child dies with its parent.
 
 use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -41,7 +41,7 @@ const STAGE: &str = "stage-";
 /// The name of a step's child process in errors.
 const STEP: &str = "the process of the step";
 
-/// The workplace of one build. Dropping it removes its directories.
+/// The workplace of one build or one stage. Dropping it removes its directories.
 pub struct Workplace {
     /// The directory, for temporary files of the build.
     pub dir: PathBuf,
@@ -127,7 +127,7 @@ impl Engine {
     }
 
     /// Removes the workplaces of killed builds and the containers of their steps. Adds their
-    /// complete layers to the cache.
+    /// complete layers to the cache, unless the host was restarted since.
     pub fn sweep_builds(&self) -> Result<()> {
         self.image_store().sweep_drafts()?;
         for dir in store::hidden(&self.roots.containers(), |name| name.starts_with(WORKPLACE))? {
@@ -253,9 +253,9 @@ impl Engine {
         })
     }
 
-    /// Calls `edit` with the root of `layers`, which it may change, and makes a layer of the
-    /// changes. Returns the layer, or `None` if nothing changed, and the result of `edit`. `latest`
-    /// is as in [`Engine::commit_container`].
+    /// Calls `edit` in a child process with the root of `layers`, which `edit` may change, and
+    /// makes a layer of the changes. Returns the layer, or `None` if nothing changed, and the
+    /// result of `edit`. `latest` is as in [`Engine::commit_container`].
     pub fn edit_layers(
         &self,
         place: &Workplace,
@@ -323,7 +323,7 @@ impl Engine {
         view::of_layers(layers, &mount_point)
     }
 
-    /// Calls `work` in a child process and returns its path.
+    /// Calls `work` in a child process and returns the result of `work`.
     pub fn in_step_path(&self, work: &dyn Fn() -> Result<PathBuf>) -> Result<PathBuf> {
         let path = in_child(STEP, &|| work().map(|path| raw::encode_path(&path)))?;
         Ok(raw::path(&path).into_owned())
@@ -379,8 +379,8 @@ impl Engine {
         .map(drop)
     }
 
-    /// Makes an image of the state before the failed step. The new image replaces the image of the
-    /// last failed build.
+    /// Makes an image of the state before the failed step. Removes the image of the last failed
+    /// build, unless that image has a name.
     pub fn keep_failed(&self, base: Option<&ImageId>, config: &ImageConfig) -> Result<ImageId> {
         let images = self.image_store();
         let before = images.failed()?;
@@ -413,7 +413,7 @@ fn container_of(workplace: &str) -> &str {
     workplace.trim_start_matches('.')
 }
 
-/// Calls `work` in a child process and returns its layer.
+/// Calls `work` in a child process and returns its digest.
 fn in_step(work: &dyn Fn() -> Result<Option<Digest>>) -> Result<Option<Digest>> {
     from_text(&in_child(STEP, &|| work().map(to_text))?)
 }

@@ -86,7 +86,8 @@ impl Engine {
         }
     }
 
-    /// Waits for the exit of a container that is being stopped, and kills it at its deadline.
+    /// Waits for the exit of a container that is being stopped. Kills the container at its
+    /// deadline.
     fn await_exit(&self, stopping: &mut Stopping) -> Result<()> {
         if std::mem::replace(&mut stopping.is_awaited, true) {
             return Ok(());
@@ -175,10 +176,10 @@ impl Engine {
         protocol::dial(&files.run, false).map(drop)
     }
 
-    /// Sends a signal to the container's first process. SIGKILL and the stop signal also end its
-    /// restarts, even while it waits for one. Returns the record if the caller must call
-    /// `await_cleanup`. The caller can signal other containers first. Fails if the container does
-    /// not run.
+    /// Sends a signal to the container's first process. SIGKILL and the stop signal also end the
+    /// container's restarts, even while the container waits for one. Returns the record if the
+    /// caller must call `await_cleanup`. The caller can signal other containers first. Fails if the
+    /// container does not run.
     pub fn kill(&self, name: &str, signal: Signal) -> Result<Option<Record>> {
         let record = self.record(name)?;
         let ends = signal == Signal::KILL || signal == record.stop_signal.signal();
@@ -191,7 +192,7 @@ impl Engine {
                 self.prevent_restart(&record, StopMark::User)?;
             }
             Condition::Running(_) => {}
-            // This call fails with an error that names the state.
+            // This call fails with an error that names the state, unless the container runs by now.
             _ => drop(self.running(name)?),
         }
         // The container may have been restarted just before restarts were prevented.
@@ -213,14 +214,14 @@ impl Engine {
     }
 
     /// Waits until the monitor of a container that exits has recorded the exit status and cleaned
-    /// up. If the monitor was killed, does this itself. Fails after `MAX_CLEANUP`.
+    /// up. If the monitor was killed, cleans up itself. Fails after `MAX_CLEANUP`.
     pub fn await_cleanup(&self, record: &Record) -> Result<()> {
         self.await_cleanup_until(record, Instant::now() + MAX_CLEANUP)
     }
 
     pub(super) fn await_cleanup_until(&self, record: &Record, deadline: Instant) -> Result<()> {
         if !monitor_goes_by(&self.roots, record, deadline)? {
-            return Err(hangs(record));
+            return Err(hangs(&record.name));
         }
         let files = Files::new(&self.roots, &record.id);
         if files.config().exists() {
@@ -231,11 +232,10 @@ impl Engine {
 }
 
 /// Returns the error for a program or monitor that does not react to a signal.
-pub(super) fn hangs(record: &Record) -> Error {
+pub(super) fn hangs(container: &str) -> Error {
     Error::new(format!(
-        "container {} has not exited within {} s: one of its processes, or its \
+        "container {container} has not exited within {} s: one of its processes, or its \
          monitor, is stuck in the kernel or stopped; the host's `ps` shows which",
-        record.name,
         MAX_CLEANUP.as_secs()
     ))
 }

@@ -40,8 +40,8 @@ impl Engine {
 
     /// Returns the processes of a container, sorted by PID. Fails if the container does not run.
     pub fn top(&self, name: &str) -> Result<Vec<ProcessView>> {
-        // Each try fails if the container exits during it. The delay between restarts doubles
-        // unless a compose file fixes it, so more tries are rarely needed.
+        // A try fails if the container exits in between. The delay between restarts doubles unless
+        // a compose file fixes it, so more tries are rarely needed.
         const MAX_TRIES: u32 = 16;
         for _ in 0..MAX_TRIES {
             let (record, state) = self.running(name)?;

@@ -73,8 +73,8 @@ impl Engine {
     }
 }
 
-/// Reads the mirrors and the insecure registries from the settings. Fails if the settings file has
-/// a mistake.
+/// Reads the mirrors of Docker Hub and the insecure registries from the settings. Fails if the
+/// settings file has a mistake.
 pub fn settings() -> Result<RegistrySettings> {
     let settings = Settings::read()?;
     Ok(RegistrySettings {

@@ -54,8 +54,8 @@ impl Engine {
         (mark.finished, mark.ports) = (false, Some(ports.is_some()));
         mark.write(&files)?;
         let moved = ports.as_ref().map_or(Ok(()), |ports| ports.carry_out(self, id));
-        // While the monitor waits for a restart, write nothing: the next program starts with the
-        // new limits.
+        // While the monitor waits for a restart, write to no cgroup: the next program starts with
+        // the new limits.
         let applied = moved.and_then(|()| match state.pid {
             0 => Ok(Applied::default()),
             _ => plan.apply(&state.cgroups),

@@ -134,7 +134,7 @@ impl Change {
     /// Publishes the ports of a running container's record, after a change was killed.
     pub fn repair(engine: &Engine, record: &Record) -> Result<()> {
         let monitor = MonitorPorts::of(&Files::new(&engine.roots, &record.id))?;
-        // It is unknown which sockets the monitor holds.
+        // It is unknown which sockets the monitor holds, so release all.
         monitor.release_all()?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, false)?;
         Change { plan, monitor }.carry_out(engine, &record.id)

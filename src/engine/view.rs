@@ -24,7 +24,7 @@ pub struct ContainerView {
     pub id: ContainerId,
     pub name: String,
     /// The image's name at the container's creation, or the start of the image's id if the name no
-    /// longer belongs to this image. `None` with `--rootfs`.
+    /// longer belongs to this image. `None` if the container has no image, as with `--rootfs`.
     pub image: Option<ImageName>,
     pub image_id: Option<ImageId>,
     pub args: Vec<String>,
@@ -33,10 +33,11 @@ pub struct ContainerView {
     /// `None` unless the container runs and has a health check.
     pub health: Option<HealthStatus>,
     pub published: Vec<PublishedPort>,
-    /// The exposed ports that are not published, each in the form `80/tcp`.
+    /// The exposed ports that are not published, each in the form `80/tcp`; empty unless the
+    /// container runs.
     pub exposed: Vec<String>,
     pub labels: Vec<(String, String)>,
-    /// The volume or the source of each mount.
+    /// The volume or the source of each mount that has one.
     pub mounts: Vec<String>,
     /// The names of the mounted volumes.
     pub volumes: Vec<String>,
@@ -97,7 +98,7 @@ pub struct InfoView {
     /// The mirrors of Docker Hub.
     pub mirrors: Vec<String>,
     pub insecure_registries: Vec<String>,
-    /// A warning for each feature that this host lacks.
+    /// Warnings about features that this host lacks, and about wrong settings of registries.
     pub warnings: Vec<String>,
 }
 
@@ -157,7 +158,7 @@ pub struct StatsView {
 /// A line of `top`.
 #[derive(Clone, Debug)]
 pub struct ProcessView {
-    /// User ID and PIDs are the host's.
+    /// In this struct, the user ID and the PIDs are the host's.
     pub uid: u32,
     pub pid: i32,
     pub parent: i32,
@@ -221,7 +222,7 @@ pub struct DiskDetail {
 #[derive(Clone, Debug)]
 pub struct CacheView {
     pub id: String,
-    /// The instruction of the step, or the name of a cache mount.
+    /// The instruction of the step, or `cache mount` and its id.
     pub title: String,
     pub created: Instant,
     pub used: Instant,

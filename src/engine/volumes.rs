@@ -1,7 +1,7 @@
 //! `volume create`, `ls`, `rm` and `prune`.
 //!
-//! These commands must know which containers use a volume. A container uses a volume if its record
-//! names the volume, whether the container runs or not. The module `volume` has the files of
+//! `ls`, `rm` and `prune` must know which containers use a volume. A container uses a volume if its
+//! record names the volume, whether the container runs or not. The module `volume` has the files of
 //! volumes.
 
 use std::collections::BTreeSet;

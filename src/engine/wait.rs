@@ -37,7 +37,7 @@ pub struct Waiting {
     record: Record,
     monitor: Option<OwnedFd>,
     condition: WaitCondition,
-    /// The end of the last run in nanoseconds since 1970. A later time means another end.
+    /// The end of the last run in nanoseconds since 1970. Any other time means a new end.
     finished: i64,
 }
 
@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// Waits until the condition is true; `NotRunning` is true of each stopped container. Returns
-    /// the exit status of a container that has ended.
+    /// the exit status of a container that has ended, otherwise 0.
     pub fn end_wait(&self, waiting: Waiting) -> Result<u8> {
         match waiting.condition {
             WaitCondition::NotRunning => self.await_end(waiting),

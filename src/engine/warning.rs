@@ -16,7 +16,7 @@ pub enum Warning {
     PublishedOnHost,
     /// A flag about networks that has no effect with the network mode `mode`, such as `host`.
     WithoutNetwork { flag: &'static str, mode: String },
-    /// No cgroups could be mounted, for this reason.
+    /// The host has no cgroups, and mounting them failed with this error.
     WithoutLimits(Error),
     /// Files cannot be larger than this number of bytes, because the caller's limit cannot be
     /// raised.

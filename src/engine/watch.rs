@@ -1,8 +1,8 @@
 //! Waits until files in a directory change, for commands that follow a log or the events.
 //!
 //! inotify(7) reports the changes. The kernel limits the number of inotify instances for each user,
-//! and the root user of a container may use all of them. A watcher without an instance checks
-//! several times a second instead.
+//! and the root user of a container may use all of them. A watcher without an instance wakes its
+//! caller after a short pause instead.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::error::{Context, Result};
 use crate::sys::stdio::is_unread;
 
-/// Why a wait ended.
+/// The reason why a wait ended.
 pub(super) enum Woken {
     /// Something may have changed.
     Changed,
@@ -27,15 +27,16 @@ pub(super) enum Woken {
 
 /// A watched directory.
 pub(super) struct Watcher {
-    /// The inotify instance. `None` if the kernel has no instance or watch left for this user.
+    /// The inotify instance. `None` if the kernel has no instance or watch left for this user, or
+    /// has no inotify.
     instance: Option<OwnedFd>,
     /// The pause between two checks without inotify.
     pause: Duration,
 }
 
 impl Watcher {
-    /// Watches `directory`. Changes of a file in it, and making, renaming and removing a file, wake
-    /// `wait`. `pause` is the pause between two checks without inotify.
+    /// Watches `directory`. `wait` returns when a file in the directory is changed, made, renamed
+    /// or removed. `pause` is the pause between two checks without inotify.
     pub fn new(directory: &Path, pause: Duration) -> Result<Watcher> {
         let events =
             WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
@@ -52,8 +53,8 @@ impl Watcher {
         Ok(Watcher { instance, pause })
     }
 
-    /// Waits for a change, until `other` is readable, until the reader of the standard output closes
-    /// its end, or for `left_ns` nanoseconds.
+    /// Waits for a change, at most `left_ns` nanoseconds. Also returns when `other` is readable or
+    /// the reader of the standard output closes its end.
     pub fn wait(&self, other: Option<&OwnedFd>, left_ns: Option<i64>) -> Result<Woken> {
         const SECOND: i64 = 1_000_000_000;
         let pause_ns = self.pause.as_nanos() as i64;

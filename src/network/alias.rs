@@ -1,7 +1,8 @@
 //! The alias of a link that mydocker made for a network: the network's name and its state root. By
-//! the alias, `system check` finds links whose network has no record any more. No command removes
-//! a link whose alias names another state root that still exists. A link of another program is
-//! removed only if its name starts with `mydocker`, which other programs do not use.
+//! the alias, `system check` finds links whose network has no record any more. `remove_own` keeps
+//! the links of other programs, and of other state roots that still exist. The removal of a network
+//! does not look at the alias if the bridge's name starts with `mydocker`: other programs do not
+//! use this prefix.
 
 use std::path::Path;
 
@@ -20,8 +21,8 @@ pub fn of(roots: &Roots, network: &str) -> String {
     format!("{network}{OF}{}", roots.state.display())
 }
 
-/// Fails if the user chose the bridge's name and another program or state root has made a link of
-/// this name.
+/// Fails if another program or state root has made a link with the bridge's name. A name that
+/// starts with `mydocker` is not checked.
 pub fn refuse_others(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
     let bridge = network.bridge()?;
     // No other program uses this prefix.
@@ -47,9 +48,8 @@ pub fn remove_own(host: &mut Socket, roots: &Roots, link: &str) -> Result<()> {
 }
 
 /// The links whose network has no record in this state root any more, because something other than
-/// mydocker removed the record. Each link comes with its alias. A bridge with a port is left out
-/// until its containers exit. The default state root also finds the links of state roots whose
-/// directory is gone.
+/// mydocker removed the record. Each link comes with its alias. A bridge is left out while it has a
+/// port. The default state root also finds the links of state roots whose directory is gone.
 pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());

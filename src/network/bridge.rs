@@ -23,8 +23,8 @@ const DEFAULT_MTU: u32 = 1500;
 /// The smallest MTU that IPv6 allows, in bytes (RFC 8200, section 5).
 pub const MIN_MTU: u32 = 1280;
 
-/// Returns the network's bridge, and whether this call created it or set it up. Fails if the user
-/// chose the bridge's name and another program or state root has made a link of this name.
+/// Returns the network's bridge, and whether this call created it or set it up. Fails if another
+/// program or state root has made a link with the bridge's name (`alias::refuse_others`).
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
     let name = network.bridge()?;
     let found = link::find(socket, name)?;
@@ -97,7 +97,8 @@ pub fn route_localnet(bridge: &str, open: bool) -> Result<()> {
     set(&path, if open { "1" } else { "0" })
 }
 
-/// Writes a sysctl unless it already has the value: on a prepared host the file may be read-only.
+/// Writes a sysctl. Does nothing if the sysctl has the value already: then its file may even be
+/// read-only.
 pub fn set(path: &str, value: &str) -> Result<()> {
     if std::fs::read_to_string(path).is_ok_and(|present| present.trim_end() == value) {
         return Ok(());
@@ -106,7 +107,7 @@ pub fn set(path: &str, value: &str) -> Result<()> {
 }
 
 /// The MTU, in bytes, of the link of the host's default route, because that link sends no larger
-/// packets. At least `MIN_MTU`.
+/// packets. At least `MIN_MTU`. Without a default route, `DEFAULT_MTU`.
 fn host_mtu(socket: &mut Socket) -> Result<u32> {
     let routes = link::routes(socket)?;
     let Some(default) = routes.iter().find(|route| route.to.is_none()) else {

@@ -57,7 +57,7 @@ pub fn delete_flows(host: &mut Socket, rules: &[PortRule]) -> Result<()> {
     Ok(())
 }
 
-/// The original tuples of all flows to the rule's port, on any destination address.
+/// The original tuples of the UDP flows to the rule's port, on any address of the rule's family.
 fn flows(socket: &mut Socket, rule: &PortRule) -> Result<Vec<Vec<u8>>> {
     let mut batch = Batch::default();
     let doing = format!("list flows to port {}", rule.from.port());

@@ -62,7 +62,7 @@ pub fn open(roots: &Roots, name: &str) -> Result<Network> {
     }
 }
 
-/// All networks, sorted by name. Creates the default network if it does not exist.
+/// All networks, in the order of `known`. Creates the default network if it does not exist.
 pub fn all(roots: &Roots) -> Result<Vec<Network>> {
     open(roots, DEFAULT)?;
     known(roots)
@@ -76,7 +76,7 @@ pub enum Found {
 }
 
 /// The network with this name, otherwise the network whose id starts with `name`. Fails if there is
-/// none, or if several ids start with it.
+/// no such network, or if several ids start with `name`.
 pub fn find(roots: &Roots, name: &str) -> Result<Found> {
     let name = given(name);
     if let Some(special) = WITHOUT_BRIDGE.iter().find(|special| **special == name) {
@@ -192,9 +192,9 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
     })
 }
 
-/// Fails if options name addresses although the network leases none, or if the network needs
-/// addresses because it has a bridge or its parent routes. On a network without leases, a server on
-/// the parent's LAN assigns the addresses.
+/// Fails if an option is about addresses, although the network leases none. Also fails if the
+/// network needs addresses, because it has a bridge or its parent routes. On a network that leases
+/// no addresses, a DHCP server on the parent's LAN can assign them.
 fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     let pools = &options.pools;
     let is_plain = pools.subnets.is_empty() && pools.gateways.is_empty() && pools.ranges.is_empty();
@@ -215,9 +215,9 @@ fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
 }
 
 /// The name that the user chose for a bridge. Fails if the name is bad, if a link or another
-/// network's record has the name already, or if `alias` is too long. Docker uses an existing
-/// bridge. mydocker refuses it, because the bridge's other ports would be on the network too, and
-/// `network rm` could not know whether to remove the bridge.
+/// network's record has the name already, or if the name lacks mydocker's prefix and `alias` is too
+/// long. Docker uses an existing bridge. mydocker refuses an existing bridge: the bridge's other
+/// ports would be on the network too, and `network rm` could not know whether to remove the bridge.
 fn free_bridge_name(
     socket: &mut Socket,
     alias: &str,

@@ -1,9 +1,9 @@
 //! Networks without a bridge: macvlan and ipvlan, as in Docker's drivers of these names. The
-//! containers' interfaces are on a parent, a link of the host, and so on the parent's LAN. The
-//! kernel passes no packet between such an interface and the host's own address on the parent. This
-//! file has the kinds, their modes, and the part of the record about the parent; `parent` makes
-//! missing parents, and `subinterface` the containers' interfaces. References:
-//! Documentation/networking/ipvlan.rst of the kernel, ip-link(8).
+//! containers' interfaces are made on a parent, which is a link of the host. So the containers are
+//! on the parent's LAN. The kernel passes no packet between such an interface and the host's own
+//! address on the parent. This file has the kinds, their modes, and the part of the record about
+//! the parent; `parent` makes missing parents, and `subinterface` the containers' interfaces.
+//! References: Documentation/networking/ipvlan.rst of the kernel, ip-link(8).
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,7 +41,8 @@ pub enum MacvlanMode {
     Passthru,
 }
 
-/// The layer up to which ipvlan interfaces share the parent (Documentation/networking/ipvlan.rst).
+/// The layer at which the parent forwards the packets of ipvlan interfaces
+/// (Documentation/networking/ipvlan.rst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpvlanMode {
     L2,

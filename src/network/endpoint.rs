@@ -70,7 +70,7 @@ impl NetworkNamespace {
         let mut batch = Batch::default();
         link::hand_over(&mut batch, found.index, inside, self.descriptor.as_fd());
         host.send(batch)?;
-        // The index may have changed: another link of the namespace may have had it.
+        // The index changes if another link of the namespace has it already.
         let there = link::indices(&mut self.socket)?;
         let Some(index) = there.into_iter().find(|index| !known.contains(index)) else {
             return Err(Error::from(Errno::NODEV)).context(|| "find it in the container");
@@ -124,7 +124,7 @@ pub fn connect(
         peer_namespace: namespace.descriptor.as_fd(),
     };
     link::add_veth(&mut batch, &veth);
-    // Send this message in a batch of its own: if the name is taken, nothing below may touch the
+    // Send this message in a batch of its own: if the name is taken, this call must not change the
     // other link of that name.
     host.send(batch).traced("RTM_NEWLINK", || {
         let Plan { name, interface, .. } = plan;
@@ -180,9 +180,8 @@ pub fn configure(
     sent.context(|| format!("set up {} in the container", plan.interface))
 }
 
-/// Makes the host's end a port of the bridge. A missing link is no error. Returns false if the
-/// kernel can't keep the container off the host's loopback; then this clears the bridge's
-/// `route_localnet`.
+/// Makes the host's end a port of the bridge. A missing link is no error. If the kernel can't keep
+/// the container off the host's loopback, clears the bridge's `route_localnet` and returns false.
 pub fn attach_to_bridge(
     host: &mut Socket,
     name: &str,
@@ -202,10 +201,10 @@ pub fn attach_to_bridge(
     }
 }
 
-/// Cuts the host's end off: from now on neither a process nor the kernel in the container's
-/// namespace answers for an address that another container may get. The pair itself is not deleted
-/// here, because the kernel deletes it with the namespace, and waiting for that takes up to 20 ms
-/// (an RCU grace period).
+/// Cuts the host's end off, if the kernel has the filter of `guard`: from now on neither a process
+/// nor the kernel in the container's namespace answers for an address that another container may
+/// get. The pair itself is not deleted here: that would take up to 20 ms (an RCU grace period), and
+/// the kernel deletes the pair with the namespace.
 pub fn isolate(host: &mut Socket, name: &str) -> Result<()> {
     guard::close(host, name)?;
     let mut batch = Batch::default();

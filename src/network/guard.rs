@@ -1,4 +1,4 @@
-//! Keeps a container off the host's loopback: a filter at the host's end of its pair of links.
+//! Keeps a container off the host's loopback: a filter at the host's end of its veth pair.
 //!
 //! A published port answers on the host's 127.0.0.1 only if the bridge has `route_localnet`, which
 //! also lets every packet from the bridge reach 127.0.0.0/8 (CVE-2020-8558). Rules of iptables or
@@ -90,7 +90,7 @@ fn put(host: &mut Socket, name: &str, program: &[sock_filter]) -> Result<bool> {
 }
 
 fn put_filter(batch: &mut Batch, index: u32, name: &str, program: &[sock_filter]) {
-    // This is the filter's priority (1) and protocol (all), in network byte order.
+    // The filter's priority (1), and its protocol (all) in network byte order.
     let info = 1 << 16 | u32::from((libc::ETH_P_ALL as u16).to_be());
     let header = tcmsg { tcm_handle: FILTER_HANDLE, ..header(index, INGRESS_HANDLE, info) };
     batch.begin(RTM_NEWTFILTER, CREATE | REPLACE, &header, format!("put a filter on {name}"));

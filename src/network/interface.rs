@@ -71,7 +71,7 @@ fn parse_sysctl(text: &str) -> Result<(String, String)> {
 /// Checks the prefix of the interfaces' names. Fails if it is not a valid name of a link, or if a
 /// name with the prefix could be too long.
 pub fn check_prefix(prefix: &str) -> Result<()> {
-    // A container has fewer than 1,000 interfaces, so the number has at most three digits.
+    // Leave room for a number of three digits after the prefix.
     if !link::is_plain_name(prefix) || prefix.len() + 3 > link::MAX_NAME {
         fail!(
             "bad interface prefix '{prefix}': {}, and here at most {}",

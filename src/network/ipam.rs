@@ -161,7 +161,8 @@ fn take_free(
     let given: HashSet<IpAddr> = keys.iter().filter_map(|key| key.parse().ok()).collect();
     let from = pool.range.unwrap_or(pool.subnet);
     // Only leased addresses, those of --aux-address and three reserved ones are unavailable. One
-    // address more than these is tried, so at least one of the tried addresses is free.
+    // address more than these is tried. So one of the tried addresses is free, unless the range
+    // ends before.
     let kept = network.auxiliary.as_ref().map_or(0, Vec::len) + 3;
     for offset in 0..=(given.len() + kept) as u128 {
         let Some(address) = from.nth(offset) else { break };
@@ -213,7 +214,8 @@ fn read_links(line: &str) -> Vec<(String, String)> {
     links.map(|(name, alias)| (name.to_owned(), alias.to_owned())).collect()
 }
 
-/// Removes the leases of containers that no longer run. The caller holds the network's lock.
+/// Removes the leases of containers that no longer run, and those that were cut off. The caller
+/// holds the network's lock.
 pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()> {
     for lease in stale(roots, network, is_alive)? {
         store::remove_file(&path(roots, network, &lease.key))?;
@@ -221,7 +223,8 @@ pub fn reclaim(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<()
     Ok(())
 }
 
-/// The leases of containers that no longer run. The caller holds the network's lock.
+/// The leases of containers that no longer run, and those that were cut off, sorted by address. The
+/// caller holds the network's lock.
 pub fn stale(roots: &Roots, network: &Network, is_alive: IsAlive) -> Result<Vec<StaleLease>> {
     let mut stale = Vec::new();
     for key in keys(roots, network)? {

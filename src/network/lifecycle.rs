@@ -3,7 +3,7 @@
 //! The order is: check that no container is on the network; remove the firewall's rules, then the
 //! bridge, or the parent if mydocker made it; hide the record by one rename. A kill leaves either
 //! the network, whose link is made again when it is needed, or a hidden directory, which `system
-//! check` removes.
+//! check --repair` removes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,13 +41,13 @@ pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
     if !roots.networks().is_dir() {
         return Ok(Vec::new());
     }
-    // A running removal holds this lock, so any hidden directory belongs to a killed one.
+    // A running removal holds this lock, so any hidden directory belongs to a killed or failed one.
     let _choice = lock_all(roots)?;
     store::hidden(&roots.networks(), |name| name.starts_with(REMOVING))
 }
 
 /// Removes the networks that are `wanted` and that no running container uses, and returns them. Of
-/// the default network it removes only the bridge, and keeps the record.
+/// the default network, removes only the bridge with its rules, and keeps the record.
 pub fn prune(
     roots: &Roots,
     is_alive: IsAlive,

@@ -1,7 +1,7 @@
 //! Links, addresses and routes by rtnetlink(7), as `ip link`, `ip addr` and `ip route` change them,
 //! but without starting a program. A function with a `Batch` only adds messages to the batch, so
 //! that several changes go to the kernel in one system call. A function with a `Socket` sends its
-//! message at once. The constants are from linux-raw-sys.
+//! message at once. Most constants are from linux-raw-sys.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -472,8 +472,8 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
         // A /31 subnet has no broadcast address (RFC 3021).
         IpAddr::V4(_) if subnet.prefix() < 31 => put_address(batch, IFA_BROADCAST, subnet.last()),
         IpAddr::V4(_) => {}
-        // Skip duplicate address detection: the lease makes the address unique, and detection
-        // delays its use by a second.
+        // Skip duplicate address detection, which delays the use of the address by a second. The
+        // leases keep the addresses of a network unique.
         IpAddr::V6(_) => batch.attribute(IFA_FLAGS, &IFA_F_NODAD.to_ne_bytes()),
     }
 }

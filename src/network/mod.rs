@@ -1,5 +1,5 @@
-//! Networks of containers: a bridge on the host or a link that the host has (macvlan, ipvlan), an
-//! interface in each container, host names, and ports that the firewall publishes.
+//! Networks of containers: a bridge or a parent on the host (macvlan, ipvlan), an interface in each
+//! container, host names, and ports that the firewall publishes.
 //!
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!
@@ -15,7 +15,7 @@
 //! 10. `alias`: marks the host's links that were made for a network
 //! 11. `ipam`: leases a network's addresses
 //! 12. `names`: writes the containers' files hosts, resolv.conf and hostname
-//! 13. `firewall`: the rules in the kernel; knows only ids of networks and containers
+//! 13. `firewall`: the rules in the kernel; reads no records of networks and containers
 //! 14. `conntrack`: deletes UDP flows to published ports
 //! 15. `bridge`: the bridge of a network
 //! 16. `parent`: the host's link below a macvlan or ipvlan network

@@ -3,11 +3,12 @@
 //! over the image's files (`runtime::copies`), so its own changes reach no disk.
 //!
 //! There is no name server. Instead, each container's hosts file has a section for each of its
-//! networks. The section begins with a comment that has its number of lines, and lists the
+//! networks. The section starts with a comment that has its number of lines, and lists the
 //! containers on the network, the file's own container last: as in Docker, scripts find the
-//! container's address in the last line. When a container joins or leaves the network or is
-//! renamed, the section is rewritten in the running containers' copies, under a lock. Other lines
-//! stay, also those that a user added.
+//! container's address in the last line. On the default network, the section lists only the file's
+//! own container. When a container joins or leaves the network or is renamed, the section is
+//! rewritten in the running containers' copies, under a lock. Other lines stay, also those that a
+//! user added (`cut` has one exception).
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -117,11 +118,11 @@ pub fn write_sections(roots: &Roots, network: &str, leases: &[Lease]) -> Vec<Err
     owners.iter().filter_map(put).collect()
 }
 
-/// The lines of a network's section for the container `owner`. The other containers come first;
-/// last come the owner's addresses, IPv6 before IPv4, with its host name and its names. If several
-/// containers have one name, its address is the first of these: the owner's, if it is the owner's
-/// host name; that of the lease with the name; that of another container with the host name or the
-/// short id. `taken` has the names of all leases.
+/// The lines of a network's section for the container `owner`. The other containers come first. The
+/// owner's addresses come last, IPv6 before IPv4, with its host name, its names and its short id.
+/// If several containers have one name, the name leads to the owner if the owner's host name is the
+/// same. Otherwise the name leads to a container whose lease has the name. Without such a lease, it
+/// leads to a container with this host name or short id. `taken` has the names of all leases.
 fn section(leases: &[Lease], owner: &ContainerId, taken: &HashSet<&String>) -> String {
     let mut lines = String::new();
     let (own, others): (Vec<&Lease>, Vec<&Lease>) =
@@ -163,8 +164,8 @@ fn section(leases: &[Lease], owner: &ContainerId, taken: &HashSet<&String>) -> S
     lines
 }
 
-/// The names by which Docker's containers find another one besides its name and aliases: its short
-/// id and its host name.
+/// The further names of a container, as in Docker: its short id and its host name, without those in
+/// `names`.
 pub fn further(id: &ContainerId, hostname: &str, names: &[String]) -> Vec<String> {
     let mut further = vec![short(id).to_owned()];
     if !hostname.is_empty() && hostname != further[0] {
@@ -206,13 +207,14 @@ const MAX_HOSTS: u64 = 4 << 20;
 /// section. One write puts the new text in place, then the file is shortened, so no reader finds
 /// the file empty. rename(2) can't replace the file, because its inode is mounted in the container.
 ///
-/// The container can also open the file, lock it, take a lease on it (fcntl(2), F_SETLEASE) or fill
-/// it up. None of this may block the engine. So the lock is on the run directory, which the
-/// container can't reach, and the file is opened with O_NONBLOCK, which does not wait for the
-/// lease. On an error the caller continues. A command prints a warning, a monitor can't.
+/// The container can also open the file. It can lock the file, take a lease on it (fcntl(2),
+/// F_SETLEASE) or fill it up. None of this may block the engine. So the lock is on the run
+/// directory, which the container can't reach, and the file is opened with O_NONBLOCK, which does
+/// not wait for the lease. On an error the caller continues. A command prints a warning, a monitor
+/// can't.
 pub fn write_section(roots: &Roots, id: &ContainerId, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
-        // A container without a run directory does not run, and its next start writes the file.
+        // A container that does not run has no run directory. Its next start writes the file.
         let run = Lock::wait_existing(&roots.run_dir(id), LockMode::Exclusive)?;
         let Some(_one_writer) = run else { return Ok(()) };
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -364,7 +366,7 @@ fn resolv_conf(names: &Names<'_>) -> Result<String> {
             text.push('\n');
         }
     }
-    // As in Docker, a dot alone means no line.
+    // As in Docker, a dot as the only search domain means no `search` line.
     if !resolver.search.is_empty() && resolver.search != ["."] {
         let _ = writeln!(text, "search {}", resolver.search.join(" "));
     }

@@ -23,7 +23,7 @@ pub fn dir(roots: &Roots, name: &str) -> PathBuf {
     roots.networks().join(if name == DEFAULT { DEFAULT_BRIDGE } else { name })
 }
 
-/// The names of the networks that have no bridge.
+/// The names of the two networks that have neither a bridge nor a record.
 pub const WITHOUT_BRIDGE: [&str; 2] = ["host", "none"];
 
 /// The id of `host` or `none`: 64 hexadecimal digits that never change for a state root.
@@ -58,7 +58,7 @@ pub fn root_hash(roots: &Roots) -> u32 {
     hash(roots.state.as_os_str().as_encoded_bytes())
 }
 
-/// FNV-1a, to spread names over numbers. It does not resist chosen input.
+/// FNV-1a, to spread names over numbers. Texts with the same hash are easy to find.
 pub fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -25,8 +25,9 @@ pub struct DirectOptions {
     pub parent: Option<String>,
 }
 
-/// Chooses the parent of a new network, and makes nothing. Fails if the parent's name is bad, the
-/// host has no such link, or another network uses the parent in an incompatible way.
+/// Chooses the parent of a new network, and makes nothing. Fails if the parent's name is bad, or if
+/// another network uses the parent in an incompatible way. Also fails if the host has no such link,
+/// and the name is not that of a VLAN on a link of the host.
 pub fn choose(
     host: &mut Socket,
     id: &str,

@@ -78,8 +78,9 @@ pub fn plan(
     Ok(pools)
 }
 
-/// A subnet with its gateway and range. The gateway is the address of `--gateway`; without one the
-/// address as written, if it has host bits; otherwise the first address after the subnet's own.
+/// A subnet with its gateway and range. The gateway is the address of `--gateway`. Without the
+/// option, the gateway is the address as written if it has host bits, otherwise the second address
+/// of the subnet.
 fn around(subnet: Subnet, written: IpAddr, options: &PoolOptions) -> Result<Pool> {
     let host_bits = subnet.family().width() - subnet.prefix();
     if host_bits < 2 {
@@ -122,9 +123,9 @@ fn is_wide(route: &Subnet) -> bool {
         }
 }
 
-/// The first free candidate. A state root other than the default one starts at another place in the
-/// list, derived from its path: two roots that choose at the same moment don't see each other's
-/// bridge, and must not choose the same subnet.
+/// The first free candidate. A state root other than the default one starts at a place in the list
+/// that is derived from its path: two roots that choose at the same moment don't see each other's
+/// bridge, and should not choose the same subnet.
 fn choose(
     roots: &Roots,
     candidates: Vec<Subnet>,

@@ -1,9 +1,9 @@
 //! Published ports of the host, and the sockets that hold them.
 //!
-//! While the container runs, its monitor holds a socket that is bound to each published port, and
-//! never reads from it. So the kernel refuses the port to other programs. If another program has
-//! the port already, `claim` fails. The firewall rewrites packets to the port before the kernel
-//! looks for a socket, so no packet arrives at the socket.
+//! While the container runs, its monitor holds a bound socket for each published port, and never
+//! reads from it. So the kernel refuses the port to other programs. If another program has the port
+//! already, `claim` fails. The firewall rewrites packets to the port before the kernel looks for a
+//! socket, so no packet arrives at the socket.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -77,8 +77,8 @@ pub fn check_count(wanted: &[Publish]) -> Result<usize> {
     Ok(count)
 }
 
-/// Claims all ports of `wanted`. Fails if a port is in use; the error names the container or
-/// program that has the port.
+/// Claims all ports of `wanted`. Fails if a port is in use. The error names the container or
+/// program that has the port, unless any port of a host range would do.
 pub fn claim(
     wanted: &[Publish],
     defaults: &Defaults,

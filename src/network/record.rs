@@ -42,7 +42,7 @@ pub struct Network {
     pub pools: Vec<Pool>,
     /// `--internal`: containers have no route to other networks and no published ports.
     pub internal: bool,
-    /// `None` means the MTU of the host's default route.
+    /// `None` means the MTU of the host's default route, or of the parent.
     pub mtu: Option<u32>,
     /// The address on the host for a published port that names none.
     pub publish_address: Option<Ip>,
@@ -92,7 +92,7 @@ impl Network {
         network.checked().context(|| format!("read {}", path.display())).map(Some)
     }
 
-    /// Checks the names of a record, and makes the record of an older version one of this version.
+    /// Checks the bridge's name, and corrects names that older versions of mydocker wrote.
     fn checked(mut self) -> Result<Network> {
         network_name::recorded(&mut self.name);
         if self.direct.is_some() {
@@ -152,7 +152,7 @@ impl Network {
         given.map(|(_, value)| value.as_str())
     }
 
-    /// Whether an `-o` option is true or not set.
+    /// Whether an `-o` option is not set to false.
     pub fn enables(&self, option: &str) -> bool {
         self.option(option).and_then(truth) != Some(false)
     }
@@ -202,7 +202,7 @@ impl Network {
     }
 }
 
-/// The networks that have a record, sorted by name.
+/// The networks that have a record, sorted by the name of their directory.
 pub fn known(roots: &Roots) -> Result<Vec<Network>> {
     let mut networks = Vec::new();
     let mut names = store::list(&roots.networks())?;

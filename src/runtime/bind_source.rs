@@ -1,9 +1,9 @@
 //! Opens the source of a bind mount.
 //!
-//! The user chose the path of the source, so symbolic links of the host in it are followed. A
+//! The user chose the path of the source, so symbolic links in this path are followed. A
 //! `volume-subpath` is a path in a volume, where a container can create symbolic links. openat2(2)
-//! resolves that path and does not leave the volume. The caller mounts the descriptor and does not
-//! use the path again.
+//! resolves that path and does not leave the volume. The caller mounts the descriptor, not the
+//! path.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

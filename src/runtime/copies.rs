@@ -22,12 +22,12 @@ use super::spec::{MountSource, Spec};
 use crate::error::{Context, Result};
 use crate::sys;
 
-/// The number of bytes that a container can add to all its copies together.
+/// About how many bytes a container can add to all its copies together.
 const ROOM: u64 = 1 << 20;
 
 /// Creates a detached tmpfs with the copies of `spec`; `None` if `spec` has none. A copy has the
-/// name of its original and belongs to the container's root. Fails if an original whose text `spec` lacks
-/// cannot be read.
+/// name of its original and belongs to the container's root. Fails if an original whose text `spec`
+/// lacks cannot be read.
 pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     let mut texts = Vec::new();
     let mut room = ROOM;
@@ -68,9 +68,9 @@ pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     made.map(Some).context(|| "make the copies of the host's files")
 }
 
-/// Writes the files of `spec.texts`. Should be called while init builds the root, because no command
-/// needs the files before the container runs. If this is killed, a file may be half-written; the
-/// next start writes all of them again.
+/// Writes the files of `spec.texts`. Should be called while init builds the root, because no
+/// command needs the files before the container runs. If the process is killed, a file may be
+/// half-written; the next start writes all of them again.
 pub fn save(spec: &Spec) -> Result<()> {
     for (path, text) in &spec.texts {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
@@ -82,7 +82,7 @@ pub fn save(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// As `std::fs::read`, with half as many system calls, because every start calls this.
+/// As `std::fs::read`, but with fewer system calls, because every start reads the originals.
 fn read(path: &Path) -> Result<Vec<u8>, Errno> {
     const PIECE: usize = 4096;
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

@@ -3,10 +3,11 @@
 //! The volume's directory is filled in place and never replaced, because another container may have
 //! it mounted. The copy is made in `_data.filling`, which is renamed to `_data.filled` when it is
 //! complete. Then the copy's entries are renamed into the volume one by one. If the process is
-//! killed before the copy is complete, the copy is dropped. If the process is killed later, the
-//! next container or `system check` moves the rest. The process holds the volume's flock(2), so a
-//! second container that starts at the same time waits. Below the image's directory and the volume,
-//! the code opens files by descriptor and follows no symbolic link.
+//! killed before the copy is complete, the next call of `finish` removes the copy. If the process
+//! is killed later, the next container or `system check --repair` moves the rest. The process holds
+//! the volume's flock(2), so a second container that starts at the same time waits. Below the
+//! image's directory and the volume, the code opens files by descriptor and follows no symbolic
+//! link.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -78,7 +79,7 @@ pub fn fill(
         }
         copy_tree(source, copy)?;
         // Another container may have written to the volume by now. Then that container's files
-        // stay.
+        // stay, and `finish` removes the copy.
         if empty()? {
             rustix::fs::rename(&beside, &filled)?;
         }
@@ -193,8 +194,7 @@ fn copy_tree(from: OwnedFd, to: OwnedFd) -> Result<()> {
     }
 }
 
-/// Copies one entry. For a directory copies only the directory itself, without its entries, and
-/// returns true.
+/// Copies one entry. For a directory only creates an empty directory, and returns true.
 fn copy_entry(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
@@ -209,8 +209,8 @@ fn copy_entry(
         && stat.st_nlink > 1
         && let Some(first) = links.first_path(&stat, path)?
     {
-        // No other process can reach the copy yet, so no component of its path can become a
-        // symbolic link.
+        // No container can reach the copy yet, so no component of its path can become a symbolic
+        // link.
         linkat(top, first, to, name, AtFlags::empty())?;
         return Ok(false);
     }
@@ -282,7 +282,7 @@ fn copy_bytes(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
     const CHUNK: u64 = 0x7fff_f000;
     let size = stat.st_size as u64;
     let (mut at, mut end) = (0, size);
-    // A file has holes only if its blocks hold less than its size. A block has 512 bytes.
+    // The blocks of a file with holes usually hold less than its size. A block has 512 bytes.
     let has_holes = (stat.st_blocks as u64) * 512 < size;
     while at < size {
         if has_holes {

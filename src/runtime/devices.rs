@@ -50,8 +50,8 @@ const LINKS: [(&str, &str); 6] = [
 /// mounted.
 pub fn populate(dev: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     standard(dev)?;
-    // The console is a null device. If the container has a terminal, it is mounted over the console
-    // later.
+    // The console is a null device. If the container has a terminal, the terminal is mounted over
+    // the console later.
     node(dev, "console", FileType::CharacterDevice, 0o620, makedev(1, 3))?;
     let below = |mount: &Mount| Some(mount.target.strip_prefix("/dev").ok()?.to_owned());
     let mount_points = spec.mounts.iter().filter_map(below);
@@ -90,7 +90,8 @@ fn unless_exists(made: Result<(), Errno>) -> Result<(), Errno> {
 
 /// Creates the nodes of `spec` that `populate` does not create, below the container's `root`: those
 /// outside /dev, or all if mydocker does not mount /dev. If nothing is mounted on /dev, also
-/// creates the standard nodes there. Fails if another file or device exists at a node's path.
+/// creates the standard nodes and links there. Fails if another file or device exists at a node's
+/// path.
 pub fn make_others(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let is_ours = |mount: &Mount| matches!(mount.source, MountSource::Devices { .. });
     let has_dev = spec.mounts.iter().any(is_ours);
@@ -194,8 +195,8 @@ pub fn host_nodes() -> Result<Vec<DeviceNode>> {
 }
 
 /// The paths of all device nodes below a directory of the host's /dev, sorted. Symbolic links are
-/// not followed. Leaves out the directories that are separate file systems in each container, such
-/// as /dev/pts. Fails if there are more than 65,536.
+/// not followed. Leaves out directories such as /dev/pts, which are usually separate file systems.
+/// Fails if there are more than 65,536 nodes.
 pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
     const SEPARATE: [&str; 5] =
         ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/fd"];
@@ -221,8 +222,8 @@ pub fn nodes_below(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(nodes)
 }
 
-/// Opens the container's /dev/null and checks that it is the null device. The null device masks
-/// files. Another file in place of /dev/null would be mounted over the masked files
+/// Opens the container's /dev/null and checks that it is the null device. The result is mounted
+/// over files to mask them, so another file in place of /dev/null would appear there
 /// (CVE-2025-31133).
 pub fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::PATH;

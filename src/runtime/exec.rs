@@ -1,13 +1,15 @@
 //! Starts a further process in a running container (`exec`).
 //!
-//! The container's pidfd is checked against the recorded start time, so a reused PID is never
-//! entered. A helper process (the go-between) keeps only the process's streams and a few
-//! descriptors of its own. It joins the container's cgroups and namespaces, and takes the program's
-//! user, capabilities and filter. After these steps it forks the process that the container can
-//! see, so even a tracer finds nothing of the host there (CVE-2016-9962, CVE-2024-21626).
+//! The start time of the container's first process is compared with the recorded one, so a process
+//! that has got the same PID later is not entered. A helper process (the go-between) keeps only the
+//! process's streams and a few descriptors of its own. It joins the container's cgroups and
+//! namespaces, and takes the program's user, capabilities and filter. After these steps it forks
+//! the process that the container can see, so even a tracer finds nothing of the host in it
+//! (CVE-2016-9962, CVE-2024-21626).
 //!
 //! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI runtime)
-//! the helper ends at once, and the caller or a subreaper above it becomes the parent (prctl(2)).
+//! the helper ends at once, and the nearest subreaper or the host's init becomes the parent of the
+//! process (prctl(2)).
 
 use std::convert::Infallible;
 use std::mem::ManuallyDrop;
@@ -34,8 +36,9 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 use crate::sys::process::Found;
 use crate::sys::trace::{self, Traced};
 
-/// The exit status of an error if the container seems to be ending: its first process has left its
-/// namespaces (ESRCH, ENOENT), or fork(2) into its PID namespace fails with ENOMEM.
+/// The exit status by which the helper marks an error that an ending container causes: the first
+/// process has left its namespaces (ESRCH, ENOENT), or fork(2) into its PID namespace fails with
+/// ENOMEM.
 const ENDS: u8 = 0;
 
 /// The running container that `exec` joins.
@@ -257,8 +260,8 @@ fn helper(
     let user_namespace = ManuallyDrop::new(user_namespace);
     let fd = user_namespace.as_ref().map(AsFd::as_fd);
     let user_namespace = fd.zip(target.ids.as_ref()).map(|(fd, ids)| UserNamespace { fd, ids });
-    // Confine the helper before the container can see the process: a process with CAP_SYS_PTRACE
-    // could otherwise take the helper over while the helper has more rights.
+    // Confine the helper before the fork. The container sees the forked process: with more rights
+    // than the container, that process would be a target for a tracer with CAP_SYS_PTRACE.
     let (make_cwd, init, stays) = (false, false, true);
     let die_with_parent = false;
     let entry = process::Entry {
@@ -301,8 +304,8 @@ fn run(program: &Program<'_>, terminal: bool) -> Result<Infallible> {
     program.exec()
 }
 
-/// Waits at most 5 s for the end of the container's first process, which ends after all others.
-/// Returns whether the first process has ended.
+/// Waits at most 5 s for the end of the container's first process, which ends after all others in
+/// its PID namespace. Returns whether the first process has ended.
 fn is_ended(pidfd: &OwnedFd) -> Result<bool> {
     let limit = Timespec { tv_sec: 5, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit));
@@ -325,8 +328,8 @@ fn stay(child: Pid) -> ! {
 pub fn go_betweens(members: &[i32], first: i32) -> Vec<Pid> {
     let is_go_between = |&pid: &Pid| {
         let parent = sys::process::parent(pid).map_or(0, |parent| parent.as_raw_nonzero().get());
-        // A process of the container may set the same title, but it is the first process or has its
-        // parent in the cgroup.
+        // A process of the container may set the same title. In a PID namespace of the container's
+        // own, that process is the first one or has its parent in the cgroup.
         if pid.as_raw_nonzero().get() == first || members.contains(&parent) {
             return false;
         }

@@ -29,13 +29,13 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 /// Where hooks run.
 #[derive(Clone, Copy)]
 pub enum Place<'a> {
-    /// On the host's files, in this directory if it is still there.
+    /// With the host's files, in this directory if it still exists.
     Host(&'a Path),
     /// Inside the container, in the working directory of the calling process, which is the
     /// program's.
     Container {
-        /// The hook's process calls this function to confine itself as the container's program will
-        /// be. It does so before it executes the hook, which is a file of the image.
+        /// The hook's process calls this function before it executes the hook, which is a file of
+        /// the image. The function confines the process as the container's program will be.
         confine: &'a dyn Fn() -> Result<()>,
         /// The environment of a hook that lists none: that of the program, as in runc. The caller's
         /// environment belongs to the host, and the hook is a file of the image.

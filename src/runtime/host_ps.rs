@@ -1,4 +1,5 @@
-//! Lists a container's processes with the host's ps(1), for `top` with options of ps.
+//! Lists a container's processes with the host's ps(1), for `top` with options of ps and for `ps`
+//! of the OCI runtime.
 //!
 //! As in Docker, ps first gets the container's PIDs (`-q`). If ps refuses `-q`, as busybox's ps
 //! does, or if the PIDs are too many for one argument, ps runs without `-q`. In each case only the
@@ -53,7 +54,7 @@ fn refuse_other_pids(options: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The end of a call of ps.
+/// The result of one run of ps.
 enum Answer {
     /// This host has no ps.
     Missing,

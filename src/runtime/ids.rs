@@ -1,9 +1,9 @@
 //! Maps user and group IDs of a container to those of the host, for a container with a user
 //! namespace (user_namespaces(7)).
 //!
-//! A Docker container has one range (`IdMap`), which the user or `container::id_range` chooses. The
-//! runtime accepts any number of ranges (`IdMaps`), which an OCI bundle can have. `user_namespace`
-//! creates the namespace.
+//! A container of the engine has one range (`IdMap`), which the user or `container::id_range`
+//! chooses. The runtime accepts any number of ranges (`IdMaps`), which an OCI bundle can have.
+//! `user_namespace` creates the namespace.
 
 use miniserde::{Deserialize, Serialize};
 

@@ -1,8 +1,9 @@
 //! The container's first process, from clone3(2) to execve(2) of the program.
 //!
 //! Init starts in new namespaces, but with the host's file systems and the privileges of the host's
-//! root. Each step takes away a part of these privileges. `run` numbers the steps. Where the order
-//! matters, the step's comment says why. The parent works at the same time (`runtime::start`).
+//! root. `run` builds the root in numbered steps, and the last two steps take these privileges
+//! away. Where the order matters, the step's comment says why. The parent works at the same time
+//! (`runtime::start`).
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -125,7 +126,7 @@ fn run(
         user_namespace::become_host()?;
     }
     let is_up = report::await_go(parent.as_fd())?;
-    // The parent may not enter the network namespace without CAP_SYS_PTRACE.
+    // Without CAP_SYS_PTRACE the parent could not enter the network namespace to do this.
     if has_loopback && spec.loopback_by_caller && !is_up {
         namespaces::bring_loopback_up()?;
     }
@@ -152,7 +153,8 @@ fn run(
         hooks::run_all("createContainer", &spec.hooks.create_container, place, &input)?;
     }
 
-    // 6. Pivot to the new root. Afterwards no path leads to the host.
+    // 6. Pivot to the new root, which replaces the host's root. In the host's mount namespace only
+    // chroot(2) confines the container to its root.
     let new_root =
         || format!("{} becomes /, the host's root is unmounted", spec.mount_point.display());
     let entered = if is_hosts {
@@ -191,8 +193,8 @@ fn run(
     let confined = process::confine(&process, &entry, parent, &keep)?;
     if let Caller::Leaves { listener, .. } = caller {
         confined.check()?;
-        // From here on errors go to the process that calls `start`, not to the process that called
-        // `create`.
+        // READY lets `create` end. With a listener, later errors go to the process that calls
+        // `start`.
         report::send_ready(parent.as_fd())?;
         match listener {
             Some(listener) => *parent = report::await_start(listener.as_fd())?,

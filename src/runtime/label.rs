@@ -27,8 +27,8 @@ pub enum Label {
 }
 
 impl Label {
-    /// Sets the label of the program that this thread executes next, and with SELinux of the keys
-    /// that this thread creates until then. Fails if the kernel refuses the label.
+    /// Sets the label of the program that this thread executes next. With SELinux, also sets the
+    /// label of the keys that this thread creates before. Fails if the kernel refuses the label.
     pub fn set_for_exec(&self) -> Result<()> {
         let proc = private_proc()?;
         let open = |file| openat(&proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
@@ -52,7 +52,7 @@ impl Label {
                         .context(|| format!("set the SELinux label '{context}'"))
                 };
                 write("thread-self/attr/exec")?;
-                // Without the label, the program could not use its own session keyring.
+                // Without this label on its session keyring, the program could not use the keyring.
                 write("thread-self/attr/keycreate").map(drop)
             }
         }
@@ -80,12 +80,13 @@ pub fn apparmor_is_on() -> bool {
     enabled.is_ok_and(|enabled| enabled.trim() == "Y")
 }
 
-/// Whether SELinux is enabled in the kernel.
+/// Whether SELinux is enabled in the kernel and its file system is mounted on /sys/fs/selinux.
 pub fn selinux_is_on() -> bool {
     openat(CWD, "/sys/fs/selinux/enforce", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }
 
-/// Whether AppArmor is enabled and the profile `wanted` is loaded.
+/// Whether AppArmor is enabled and the profile `wanted` is in the kernel's list. False if the list
+/// can't be read.
 pub fn apparmor_has(wanted: &str) -> bool {
     apparmor_is_on() && apparmor_lists(wanted) == Some(true)
 }
@@ -99,8 +100,9 @@ fn apparmor_lists(wanted: &str) -> Option<bool> {
     Some(names.any(|name| name == wanted))
 }
 
-/// Fails if AppArmor is not enabled or the profile is not loaded. The kernel's list lacks profiles
-/// of other namespaces and stacks of profiles. If one of these is wrong, setting it fails later.
+/// Fails if AppArmor is not enabled, or if the kernel's list is readable and lacks the profile. The
+/// list never has `unconfined`, profiles of other namespaces and stacks of profiles, so these are
+/// not checked. Setting a wrong one fails later.
 pub fn check_apparmor(profile: &str) -> Result<()> {
     if !apparmor_is_on() {
         fail!("this host has no AppArmor");

@@ -2,8 +2,8 @@
 //!
 //! `start` clones a child, init, directly into new namespaces. Init builds the root while the
 //! parent makes the cgroups and the caller prepares the network. The parent then sends one byte
-//! over a socket, and init goes on. If init fails, it sends one sentence and an exit status over
-//! the same socket. The socket is close-on-exec, so its end of file shows that the program runs. If
+//! over a socket, and init goes on. If init fails, init sends a message and an exit status over the
+//! same socket. The socket is close-on-exec, so its end of file shows that the program runs. If
 //! the caller does not stay (`Caller::Leaves`), init waits before execve(2) until `release`.
 
 mod bind_source;
@@ -68,9 +68,9 @@ pub enum Caller<'a> {
         /// Init waits on this listening socket until a process connects to it and calls `release`.
         /// Without a listener, init waits on `Running::socket`.
         listener: Option<OwnedFd>,
-        /// Called with init's PID when the root and all mounts are made, before the root becomes
-        /// `/`. A hook that enters init's mount namespace then finds the mounts by the host's path
-        /// of the root.
+        /// Called with init's PID when the root and the spec's mounts are made, before the root
+        /// becomes `/`. A hook that enters init's mount namespace then finds the mounts by the
+        /// host's path of the root.
         mounted: Option<&'a mut dyn FnMut(Pid) -> Result<()>>,
     },
 }
@@ -83,15 +83,16 @@ pub struct Running {
     /// The master of the pseudo-terminal, if the first process has one.
     pub console: Option<OwnedFd>,
     /// The socket for `release`, if the caller leaves and init has no listener. If the socket is
-    /// closed, init ends.
+    /// closed before `release`, init ends.
     pub socket: Option<OwnedFd>,
 }
 
 /// Creates the container of `spec` and starts its program. `copies` is the result of
 /// `copies::make`. While init builds the root, `start` calls `prepare` with the PID of a process in
 /// the container's network namespace, so that `prepare` can set up the network. After an error no
-/// process, cgroup or mount is left, unless the removal of a cgroup fails too. The error is that of
-/// the failed step, with its exit status.
+/// process is left, and no cgroup unless its removal fails too. Mounts are left only if the
+/// container is in the host's mount namespace. The error is that of the failed step, with its exit
+/// status.
 pub fn start(
     spec: &Spec,
     stdio: Stdio,
@@ -176,8 +177,8 @@ pub fn start(
     }
 }
 
-/// Lets the first process at the other end of `connection` go on, and waits until it has executed
-/// the program. After an error the first process has ended.
+/// Lets the first process at the other end of `connection` go on, and waits until the first process
+/// has executed the program. If the first process reports an error, it also ends.
 pub fn release(connection: BorrowedFd<'_>) -> Result<()> {
     report::go(connection, false);
     report::await_exec(connection, false).map(drop)
@@ -204,8 +205,8 @@ pub fn exit_code(status: WaitStatus) -> u8 {
     }
 }
 
-/// The mount points below any of `directories` in the caller's mount namespace, innermost first.
-/// Fails if /proc/self/mountinfo cannot be read.
+/// The mount points below any of `directories` in the caller's mount namespace, the last mount
+/// first. Fails if /proc/self/mountinfo cannot be read.
 pub fn mounts_below(directories: &[&Path]) -> Result<Vec<PathBuf>> {
     let mut points = mount_points()?;
     points.retain(|point| {
@@ -221,7 +222,7 @@ pub fn count_mounts_on(directory: &Path) -> Result<usize> {
     Ok(mount_points()?.iter().filter(|point| *point == directory).count())
 }
 
-/// The mount points of the caller's mount namespace, in the order of their mounts.
+/// The mount points of the caller's mount namespace, in the order of /proc/self/mountinfo.
 fn mount_points() -> Result<Vec<PathBuf>> {
     let mounts = propagation::mountinfo()?;
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));

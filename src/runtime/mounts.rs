@@ -1,9 +1,9 @@
 //! Mounts the file systems of the spec inside the container's root, in the order of the spec. Then
 //! masks paths and makes paths read-only. The cgroups are mounted last (`mount_cgroups`).
 //!
-//! Each target is resolved inside the root by descriptor (`sys::beneath`). Each file system is made
-//! detached and is attached by descriptor (`sys::mount`). So a container or an image that replaces
-//! a directory by a symbolic link cannot move a mount out of the root (CVE-2021-30465,
+//! Each target is resolved inside the root by descriptor (`sys::beneath`). Each new mount is a
+//! detached tree and is attached by descriptor (`sys::mount`). So a container or an image that
+//! replaces a directory by a symbolic link cannot move a mount out of the root (CVE-2021-30465,
 //! CVE-2025-31133, CVE-2025-52565).
 
 use std::borrow::Cow;
@@ -31,7 +31,7 @@ const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
-/// The mask of the modes of access times.
+/// The mask of the bits that select relatime, noatime or strictatime.
 const ATIME: MountAttrFlags = MountAttrFlags::MOUNT_ATTR__ATIME;
 
 /// The mode of the directories that are created as mount points.
@@ -60,9 +60,10 @@ fn is_early(kind: &CStr) -> bool {
     kind == c"proc" || kind == c"sysfs"
 }
 
-/// Mounts all mounts of the spec except cgroups. Then masks paths, and makes paths and the root
-/// read-only as the spec says. `root` is the handle of the assembled root. Without `open_devices`
-/// the user's mounts are nodev. Fails with the path of the mount that failed.
+/// Makes all mounts of the spec except cgroups. Then masks paths, and makes paths and the root
+/// read-only as the spec says. `root` is the handle of the assembled root, and `shared` the result
+/// of `propagation::copy_shared`. Without `open_devices` the user's mounts are nodev. If a mount
+/// fails, the error names its target.
 pub fn mount_all(
     root: BorrowedFd<'_>,
     fresh: Fresh,
@@ -142,7 +143,7 @@ impl Attaching<'_> {
     }
 
     /// Attaches the mount and returns its tree. Returns `None` for a mount that is attached later
-    /// or that the kernel lacks.
+    /// or whose file system the kernel lacks.
     fn attach(&mut self, mount: &Mount) -> Result<Option<OwnedFd>> {
         let spec = self.spec;
         let tree = match &mount.source {
@@ -151,7 +152,7 @@ impl Attaching<'_> {
             }
             MountSource::Devices { options } => {
                 // Create the nodes while the file system is detached, so that no other process can
-                // reach it.
+                // reach the nodes.
                 let dev = kernel_filesystem(c"tmpfs", options, spec)?;
                 devices::populate(dev.as_fd(), spec)?;
                 attach_plainly(self.root, &mount.target, dev.as_fd())?;
@@ -172,7 +173,7 @@ impl Attaching<'_> {
                 attach_plainly(self.root, &mount.target, shm.as_fd())?;
                 return Ok(Some(shm));
             }
-            // `mount_cgroups` mounts cgroups after this process has entered its own.
+            // `mount_cgroups` mounts these after init has entered the container's cgroups.
             MountSource::Cgroups => return Ok(None),
             MountSource::Remount => {
                 let tree = existing_mount(self.root, &mount.target)?;
@@ -219,7 +220,7 @@ impl Attaching<'_> {
     }
 
     /// Adds the mode of the directory that a tmpfs covers to the `options` of the tmpfs. `None` if
-    /// the options name a mode, the directory does not exist, or the file system is no tmpfs.
+    /// the options name a mode, the directory cannot be opened, or the file system is no tmpfs.
     fn inherited_mode(&self, mount: &Mount, kind: &CStr, options: &str) -> Result<Option<String>> {
         if kind != c"tmpfs" || options.split(',').any(|option| option.starts_with("mode=")) {
             return Ok(None);
@@ -231,8 +232,8 @@ impl Attaching<'_> {
     }
 
     /// A copy of the mount on `target` in the container whose network namespace is shared. `None`
-    /// if no network namespace is shared, or if that container has ended, has no mount there, or
-    /// has mounted another kind of file there.
+    /// if no container's network namespace is shared, or if that container has ended, or if its
+    /// file there cannot be a copy (`copies::may_be_copy`).
     fn copy_of_the_other(&self, target: &Path) -> Result<Option<OwnedFd>> {
         let Some(theirs) = &self.joined.network_mounts else { return Ok(None) };
         let tree = match copy_from(Some(theirs), target) {
@@ -304,7 +305,8 @@ fn kernel_filesystem(kind: &CStr, options: &str, spec: &Spec) -> Result<OwnedFd>
     filesystem(kind, "", options, MountAttrFlags::empty(), spec)
 }
 
-/// Removes the leading slash of a container's path, because paths are resolved below its root.
+/// Removes the leading slash of a path in the container, because `beneath` resolves paths below the
+/// container's root.
 fn below(target: &Path) -> &Path {
     target.strip_prefix("/").unwrap_or(target)
 }
@@ -318,7 +320,7 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> 
     let directory = match beneath::open_without_links(root, path, flags, Mode::empty()) {
         Err(Errno::NOENT) => beneath::make_dirs(root, path, DIRECTORY)
             .and_then(|_| beneath::open_without_links(root, path, flags, Mode::empty())),
-        // The last words are runc's.
+        // The message ends with the same words as runc's.
         Err(Errno::LOOP) => fail!(
             "the image's {path} is a symbolic link, but {path} must be mounted on ordinary directory",
             path = target.display()
@@ -341,7 +343,8 @@ fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
     sys::mount::in_namespace(theirs.as_fd(), copy)?
 }
 
-/// The detached tree of a bind mount's source. Fills an empty volume from the image first.
+/// The detached tree of a bind mount's source. With `copy_up`, fills an empty volume from the image
+/// first.
 fn bind(
     root: BorrowedFd<'_>,
     mount: &Mount,
@@ -417,7 +420,7 @@ fn set_attributes(tree: BorrowedFd<'_>, attributes: &Attributes) -> Result<()> {
 }
 
 /// The files of /proc over which a mount of the user may show the container's own figures, as lxcfs
-/// does. runc allows the same.
+/// does. runc allows these files too.
 const FIGURES: [&str; 8] = [
     "/proc/cpuinfo",
     "/proc/diskstats",
@@ -452,8 +455,8 @@ fn filesystem(
     spec: &Spec,
 ) -> Result<OwnedFd> {
     let ids = spec.ids.as_ref().filter(|_| !is_early(kind));
-    // The kernel makes the mqueue of an IPC namespace with the namespace, and refuses another
-    // label.
+    // The kernel makes the mqueue file system together with its IPC namespace, and then refuses the
+    // option for a label.
     let label = label_option(spec).filter(|_| !is_early(kind) && kind != c"mqueue");
     // The kernel reads `uid` and `gid` as IDs of the host.
     let on_host = |key: &str, id: &str| {
@@ -494,12 +497,13 @@ fn filesystem(
         .context(|| format!("make a {} with options '{options}'", kind.to_string_lossy()))
 }
 
-/// The option that gives all files of a new file system the spec's SELinux label, if it has one.
+/// The option that gives all files of a new file system the spec's SELinux label; `None` if the
+/// spec has no label.
 fn label_option(spec: &Spec) -> Option<(&'static str, &str)> {
     spec.mount_label.as_deref().map(|label| ("context", label))
 }
 
-/// Gives the root directory of a mount a SELinux label.
+/// Gives the root directory of a mount an SELinux label.
 fn label_root(tree: BorrowedFd<'_>, label: &str) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(tree, ".", flags, Mode::empty())
@@ -508,7 +512,7 @@ fn label_root(tree: BorrowedFd<'_>, label: &str) -> Result<()> {
 }
 
 /// Mounts an empty directory or the null device over each masked path, and makes each read-only
-/// path read-only. Symbolic links are followed inside the container's root.
+/// path read-only. Skips missing paths. Symbolic links are followed inside the container's root.
 fn hide(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     let paths = &spec.system_paths;
     let (mut null, mut empty): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
@@ -572,8 +576,8 @@ fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
 /// becomes read-only. The caller has checked that each parameter belongs to a namespace.
 fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (key, value) in &spec.default_sysctls {
-        // The kernel may lack this parameter. In a user namespace the value may contain groups that
-        // are not mapped.
+        // Ignore an error: the kernel may lack this parameter, or the value may contain groups that
+        // the user namespace does not map.
         let _ = write_sysctl(root, key, value);
     }
     for (key, value) in &spec.system.sysctls {
@@ -595,8 +599,8 @@ fn write_sysctl(root: BorrowedFd<'_>, key: &str, value: &str) -> Result<(), Errn
 }
 
 /// Mounts the container's cgroups on the targets of the spec, where programs such as a JVM read
-/// their limits. Skips a target that does not exist. This process must be in its cgroup namespace.
-/// `hierarchies` is the result of `Cgroup::hierarchies`.
+/// their limits. Skips a target that does not exist. The calling process must be in the container's
+/// cgroup namespace. `hierarchies` is the result of `Cgroup::hierarchies`.
 pub fn mount_cgroups(
     root: BorrowedFd<'_>,
     spec: &Spec,
@@ -626,8 +630,8 @@ fn cgroup_view(
     flags: MountAttrFlags,
     label: Option<(&str, &str)>,
 ) -> Result<()> {
-    // Without a cgroup namespace a new cgroup file system would show the host's cgroups. In this
-    // case the container's directory is bound instead.
+    // In the host's cgroup namespace a new cgroup file system would show the host's cgroups. In
+    // this case the container's directory is bound instead.
     let tree = |kind: &CStr, options: &[(&str, &str)], own: &Path| -> Result<OwnedFd> {
         if of_its_own {
             return Ok(sys::mount::filesystem(kind, "", options, flags)?);

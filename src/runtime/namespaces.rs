@@ -2,8 +2,9 @@
 //! clone(2), setns(2)).
 //!
 //! A namespace of another container is opened by the PID of that container's first process. The
-//! process's start time is checked afterwards, so that a reused PID is never joined.
-//! `user_namespace` creates the user namespace, and `init` unshares the cgroup namespace.
+//! process's start time is checked afterwards. So if another process has got the PID, init does not
+//! join its namespaces. `user_namespace` creates the user namespace, and `init` unshares the cgroup
+//! namespace.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -24,8 +25,8 @@ use crate::sys::trace::Traced;
 
 /// The flags for the clone of init: a new namespace of each private kind. With `held`, a holder
 /// (`user_namespace`) has created all of these namespaces except the PID namespace. `init` creates
-/// the cgroup namespace later: the root of a cgroup namespace is the cgroup of the process that
-/// creates it.
+/// the time namespace, and later the cgroup namespace: the root of a cgroup namespace is the cgroup
+/// of the process that creates the namespace.
 pub fn clone_flags(namespaces: &Namespaces, held: bool) -> Flags {
     if held {
         return match &namespaces.pid {
@@ -73,12 +74,12 @@ pub fn bring_loopback_up() -> Result<()> {
         .context(|| "bring the loopback interface up")
 }
 
-/// As [`bring_loopback_up`], in the network namespace of process `pid`. Returns false if this
-/// process may not enter it.
+/// As [`bring_loopback_up`], in the network namespace of process `pid`. Returns false if the
+/// namespace cannot be opened.
 pub fn bring_loopback_up_of(pid: Pid) -> Result<bool> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = sys::process::open_in_proc(pid.as_raw_nonzero().get(), "ns/net", flags);
-    // Init is not dumpable, so without CAP_SYS_PTRACE the kernel refuses.
+    // Init is not dumpable, so the kernel refuses the open without CAP_SYS_PTRACE.
     let Ok(namespace) = opened else { return Ok(false) };
     sys::process::in_network(namespace.as_fd(), bring_loopback_up)?;
     Ok(true)
@@ -98,8 +99,9 @@ pub fn missing() -> Vec<&'static str> {
     kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
-/// Open namespaces that init joins, or enters for a moment to copy a mount: those of other
-/// containers, those at a path of the host, and those of this container's holder.
+/// Open namespaces. Init joins them, enters them for a moment to copy a mount, or maps owners by
+/// them. They are those of other containers, those at a path of the host, those of this container's
+/// holder, and those of `user_namespace::of_mounts`.
 pub struct Joined {
     pid: Option<OwnedFd>,
     ipc: Option<OwnedFd>,
@@ -142,8 +144,8 @@ impl Joined {
         all.into_iter().flatten().chain(owners).map(AsFd::as_fd).collect()
     }
 
-    /// Opens the namespaces of `namespaces` and of the process `holder`. Fails if another container
-    /// that shares its namespace has ended, or if a path is not a namespace.
+    /// Opens the namespaces of `namespaces` and of the process `holder`. Leaves `owners` empty.
+    /// Fails if a container whose namespace is shared has ended, or if a path is not a namespace.
     pub fn open(namespaces: &Namespaces, holder: Option<Pid>) -> Result<Joined> {
         let holder = holder.map(|holder| holder.as_raw_nonzero().get());
         let other = |namespace: &Namespace, name| match namespace {
@@ -186,7 +188,7 @@ impl Joined {
         Ok(joined)
     }
 
-    /// The container's user namespace, if a holder has created it.
+    /// The container's user namespace; `None` without a holder.
     pub fn user(&self) -> Option<BorrowedFd<'_>> {
         self.user.as_ref().map(AsFd::as_fd)
     }
@@ -203,8 +205,8 @@ impl Joined {
         let own = open_path(Path::new("/proc/self/ns/pid")).map(Some)?;
         enter(&self.pid, LinkNameSpaceType::ProcessID, "pid")?;
         let cloned = clone();
-        // A process itself never changes its PID namespace, so the child cannot return from the
-        // joined one.
+        // The child stays in the joined namespace, because a process never changes its own PID
+        // namespace.
         if matches!(cloned, Ok(Fork::Child)) {
             return cloned;
         }
@@ -212,7 +214,7 @@ impl Joined {
         cloned
     }
 
-    /// Joins the IPC, UTS, network and time namespaces.
+    /// Joins the IPC, UTS, network and time namespaces that are open in this value.
     pub fn enter(&self) -> Result<()> {
         enter(&self.ipc, LinkNameSpaceType::InterProcessCommunication, "ipc")?;
         enter(&self.uts, LinkNameSpaceType::HostNameAndNISDomainName, "uts")?;
@@ -220,13 +222,13 @@ impl Joined {
         enter(&self.time, LinkNameSpaceType::Time, "time")
     }
 
-    /// Joins the cgroup namespace.
+    /// Joins the cgroup namespace, if one is open in this value.
     pub fn enter_cgroup_namespace(&self) -> Result<()> {
         enter(&self.cgroup, LinkNameSpaceType::ControlGroup, "cgroup")
     }
 
     /// Joins the mount namespace that the spec names, or the one that the holder has created. The
-    /// latter is a copy of the host's mounts, and the user namespace owns it.
+    /// holder's is a copy of the host's mount namespace, and the user namespace owns this copy.
     pub fn enter_mounts(&self) -> Result<()> {
         enter(&self.mounts, LinkNameSpaceType::Mount, "mount")
     }

@@ -1,9 +1,10 @@
 //! The PID 1 of `--init`: starts the command, reaps orphans and forwards signals. Most programs do
-//! not reap orphans. A signal has no default action in PID 1, so SIGTERM does not end many programs
-//! that run as PID 1 (pid_namespaces(7)).
+//! not reap orphans. SIGTERM has no default action in PID 1, so it does not end many programs that
+//! run as PID 1 (pid_namespaces(7)).
 //!
-//! This PID 1 starts after all privileges are dropped, keeps only the descriptors 0 to 2 and a
-//! signalfd, allocates nothing in its loop, and exits with the command's status.
+//! This PID 1 starts after the process has become the program's user and has installed the filter.
+//! It keeps only the descriptors 0 to 2 and a signalfd, allocates nothing in its loop, and exits
+//! with the command's status.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,12 +15,12 @@ use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::signal::Signal;
 
-/// Forks. The child returns and executes the command. This process stays as PID 1 and never
-/// returns. Fails if the fork, the process group or the terminal's foreground group fails.
+/// Forks. The child returns, and its caller executes the command. This process stays as PID 1 and
+/// never returns. Fails with the error of the first step that fails.
 pub fn become_init() -> Result<()> {
     // Block the signals before the fork. Otherwise the SIGCHLD of a short command, or a SIGTERM,
-    // could come before PID 1 receives signals. The kernel would drop it, and PID 1 would wait
-    // forever.
+    // could come before PID 1 receives signals. The kernel would drop the signal. Without the
+    // SIGCHLD, PID 1 would wait forever.
     sys::signal::block(all_signals()).context(|| "block signals")?;
     match sys::clone::fork().context(|| "fork below init")? {
         sys::clone::Fork::Child => {
@@ -27,8 +28,8 @@ pub fn become_init() -> Result<()> {
             // would send two signals: one from the terminal, and one that PID 1 forwards.
             setpgid(None, None).context(|| "start a new process group")?;
             if rustix::termios::isatty(rustix::stdio::stdin()) {
-                // The kernel stops a background process that calls tcsetpgrp(3), by SIGTTOU, unless
-                // the signal is blocked, as it is here.
+                // If a background process calls tcsetpgrp(3), the kernel stops it by SIGTTOU. The
+                // signal is blocked here, so the call succeeds.
                 rustix::termios::tcsetpgrp(rustix::stdio::stdin(), getpid())
                     .context(|| "take the terminal's foreground")?;
             }

@@ -2,9 +2,9 @@
 //! `exec`: the process takes the user, capabilities, resource limits and seccomp filter of the
 //! spec, and calls execve(2).
 //!
-//! The order of the steps is a part of the protection. A comment at each step that must not move
-//! says why. The process has entered the container's namespaces and root before, except its user
-//! namespace. See credentials(7), capabilities(7), prctl(2), seccomp(2).
+//! The order of the steps is a part of the protection. Comments at the steps say why one must come
+//! before another. The process has entered the container's namespaces and root before, except the
+//! user namespace. See credentials(7), capabilities(7), prctl(2), seccomp(2).
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -61,7 +61,7 @@ pub struct Confined<'a> {
     process: &'a Process,
     program: Program<'a>,
     filter: Option<Filter>,
-    /// The capabilities that stay permitted until the filter is installed.
+    /// The capabilities that stay permitted only to install the filter.
     spare: u64,
     init: bool,
     stays: bool,
@@ -156,8 +156,8 @@ pub fn confine<'a>(
         die_with_parent(parent.as_fd())?;
     }
     // Close every other descriptor before the program runs (CVE-2024-21626). The descriptors in
-    // `keep` are close-on-exec, for example the socket that reports a failed execve. close_range(2)
-    // with CLOSE_RANGE_CLOEXEC would need Linux 5.11.
+    // `keep` are close-on-exec, for example the socket that reports a failed execve. The others are
+    // closed at once, because CLOSE_RANGE_CLOEXEC (close_range(2)) would need Linux 5.11.
     sys::fds::close_after(process.preserved, keep).context(|| "close all other descriptors")?;
     let program = Program { args: &process.args, path, vectors };
     let (init, stays) = (entry.init, entry.stays);
@@ -171,9 +171,9 @@ impl<'a> Confined<'a> {
         self.program.check()
     }
 
-    /// Confines a hook inside the container, in a process of its own, by the filter and the
-    /// privileges of the program. Only the program has the filter's agent: the calls that the agent
-    /// decides fail in a hook with ENOSYS.
+    /// Confines a hook inside the container as the program: by no_new_privs and the filter. Must be
+    /// called in the hook's own process. Only the program has the filter's agent: the calls that
+    /// the agent decides fail in a hook with ENOSYS.
     pub fn confine_hook(&self) -> Result<()> {
         self.forbid_privileges()?;
         self.install(|flags| flags.without(Flags::NEW_LISTENER)).map(drop)
@@ -202,7 +202,7 @@ impl<'a> Confined<'a> {
             .context(|| "install the seccomp filter")
     }
 
-    /// Installs the filter. Every later step must be allowed by the filter.
+    /// Installs the filter, which must allow the system calls of every later step.
     pub fn install_filter(self) -> Result<Program<'a>> {
         self.forbid_privileges()?;
         let Confined { process, program, filter, init, stays, agent, .. } = &self;
@@ -236,7 +236,7 @@ impl<'a> Confined<'a> {
     }
 }
 
-/// Looks the user up in the image's passwd and group files, with the rights of the container's
+/// Looks the user up in the container's passwd and group files, with the rights of the container's
 /// root: without the caller's groups and with the container's capabilities. If the container has a
 /// user namespace, the process also takes the host's IDs for the container's root. The host's root
 /// could read a file behind a symbolic link that the container's root cannot read.
@@ -274,8 +274,8 @@ fn look_up_user(root: BorrowedFd<'_>, process: &Process, entry: &Entry<'_>) -> R
 }
 
 /// Makes the kernel kill this process if its parent ends (PR_SET_PDEATHSIG, prctl(2)). A change of
-/// user clears this setting, so it is set late. If the parent has ended before, the kernel sends no
-/// signal, but the parent's end of the socket is closed.
+/// user clears this setting, so the setting comes late. If the parent has ended before, the kernel
+/// sends no signal. Then the parent's end of the socket is closed, and this function fails.
 fn die_with_parent(parent: BorrowedFd<'_>) -> Result<()> {
     set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context(|| "request a signal for the monitor's death")?;
@@ -354,7 +354,7 @@ fn hint(ranges: &[IdRange]) -> String {
 }
 
 /// Makes the user the owner of pipes and terminals among the descriptors 0 to 2, so that the
-/// program can open /dev/stdout again. Shared devices keep their owner.
+/// program can open /dev/stdout again. Other files, such as /dev/null, keep their owner.
 fn own_stdio(uid: u32) -> Result<()> {
     if uid == 0 {
         return Ok(());
@@ -484,7 +484,7 @@ fn change_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 
 impl Program<'_> {
     fn check(&self) -> Result<()> {
-        // An OCI container may be made without a program. Then only its start fails.
+        // An OCI container may be created without a program. Then only `start` fails.
         let Some(program) = self.args.first() else { return Ok(()) };
         let look = |path: &str| access(raw::path(path).as_ref(), Access::EXEC_OK);
         if program.contains('/') {
@@ -510,8 +510,8 @@ impl Program<'_> {
     }
 
     /// Executes the program. Searches a name without a slash in PATH, as execvp(3) does. Returns
-    /// only if no execution succeeds: with the exit status 127 if the program does not exist,
-    /// otherwise 126.
+    /// only if no execution succeeds: with the exit status 125 if there is no program to execute,
+    /// 127 if the program or its interpreter does not exist, otherwise 126.
     pub fn exec(&self) -> Result<Infallible> {
         let Program { args, path, vectors } = self;
         let Some(program) = args.first() else { fail!("no command to run") };

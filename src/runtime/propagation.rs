@@ -1,11 +1,11 @@
 //! Sets the propagation of bind mounts (`rslave`, `rshared`; mount_namespaces(7)): whether a later
 //! mount on the host also appears in the container, and the reverse.
 //!
-//! The container's mount namespace starts as a copy of the host's, and each mount is in the peer
-//! group of its original. A shared bind is copied before all mounts become slaves, a slave bind
-//! afterwards. Docker's shared and slave binds need a source in a peer group on the host. In an OCI
-//! bundle, a bind and the mounts below it can have different propagation. Propagation inside the
-//! container is set last, because an unbindable mount cannot be copied.
+//! The container's mount namespace starts as a copy of the host's, in which the copy of a shared
+//! mount is in the peer group of the original. A shared bind is copied before these mounts become
+//! slaves, a slave bind afterwards. Docker's shared and slave binds need a source in a peer group
+//! on the host. In an OCI bundle, a bind and the mounts below it can have different propagation.
+//! Propagation inside the container is set last, because an unbindable mount cannot be copied.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -52,8 +52,8 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     Ok(copies)
 }
 
-/// Fails if a slave bind's source is in no peer group on the host. All mounts of this namespace are
-/// slaves by now, so the source's line in mountinfo must have a `master:` field.
+/// Fails if a slave bind's source is in no peer group on the host. The copies of the host's shared
+/// mounts are slaves by now, so the source's line in mountinfo must have a `master:` field.
 pub fn check_slave(handle: &OwnedFd, source: &std::path::Path) -> Result<()> {
     if has_group(handle, "master:")? {
         return Ok(());
@@ -134,7 +134,8 @@ fn mount_id(handle: &OwnedFd) -> Result<String> {
     Ok(found.context(|| "look for the mount of a bind")?.stx_mnt_id.to_string())
 }
 
-/// The mounts of the caller's mount namespace (proc_pid_mountinfo(5)).
+/// The text of /proc/self/mountinfo: the mounts of the caller's mount namespace
+/// (proc_pid_mountinfo(5)).
 pub fn mountinfo() -> Result<String> {
     sys::procfs::read_table("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")
 }

@@ -1,12 +1,14 @@
-//! The messages between parent and child while a container starts, as packets over a socket pair.
+//! The messages between parent and child while a container or a process of `exec` starts, as
+//! packets over a socket pair.
 //!
 //! The parent sends one byte when cgroups and network are ready. If the parent has hooks to run,
-//! the child sends READY as soon as its mounts are made, and waits for a second byte. The child
-//! sends the console's descriptor, or a failure as an exit status and a sentence. A successful
-//! execve(2) closes the child's end; an empty packet is an error. A child that waits for `start`
-//! sends READY, then accepts a connection from the starting process, and reports to that process in
-//! the same way. If the caller expects a console, one packet carries its descriptor. Any other
-//! descriptor is an error and is closed.
+//! the child sends READY as soon as its mounts are made, and waits for a second byte. If the parent
+//! expects a console, the child sends the console's descriptor in one packet. Any other descriptor
+//! is an error. A child that fails sends an exit status and a message. A successful execve(2)
+//! closes the child's end; an empty packet is an error.
+//!
+//! A child that waits for `release` sends READY. With a listening socket, the child then accepts a
+//! connection from the starting process, and reports to that process in the same way.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -29,8 +31,9 @@ const PID: u8 = b'p';
 /// The longest message of a failure, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Sends the byte that lets the child go on, and whether the loopback interface is up. If the child
-/// has ended, the error is ignored here, and reading the child's report shows the failure.
+/// Sends the byte that lets the child go on. The byte also says whether the parent has set the
+/// loopback interface up. If the child has ended, the error is ignored here, and reading the
+/// child's report shows the failure.
 pub fn go(child: BorrowedFd<'_>, loopback_is_up: bool) {
     let byte = if loopback_is_up { GO_WITH_LOOPBACK } else { GO };
     let _ = packet::send(child, &[&[byte]], None, SendFlags::empty());
@@ -52,7 +55,8 @@ pub fn send_ready(parent: BorrowedFd<'_>) -> Result<()> {
     packet::send(parent, &[&[READY]], None, SendFlags::empty()).context(|| "report to the caller")
 }
 
-/// Sends the parent the PID of the process that stays. Fails if the parent has ended.
+/// Sends the parent the PID of the process that stays. If the parent has ended, SIGPIPE kills this
+/// process.
 pub fn send_pid(parent: BorrowedFd<'_>, pid: Pid) -> Result<()> {
     let pid = pid.as_raw_nonzero().get().to_ne_bytes();
     let packet = [&[PID][..], &pid].concat();
@@ -78,8 +82,8 @@ pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<(
     sent.context(|| "send the console to the monitor")
 }
 
-/// Sends an error, cut to 4096 bytes, to the parent. An error of the send is ignored, because the
-/// closed socket also shows the failure.
+/// Sends an error, cut to 4096 bytes, to the parent. An error of the send is ignored: it means that
+/// the parent has ended.
 pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let text = error.to_string();
     let text = &text.as_bytes()[..text.len().min(MAX_MESSAGE)];
@@ -97,8 +101,9 @@ pub fn await_mounts(child: BorrowedFd<'_>) -> Result<()> {
     await_pause(child, false).map(drop)
 }
 
-/// Waits until the child has executed the program. Returns the console if `has_console`. Fails with
-/// the child's error and exit status, or if a packet is malformed.
+/// Waits until the child has executed the program, which closes the child's end. If the child is
+/// killed before, the close looks the same. Returns the console if `has_console`. Fails with the
+/// child's error and exit status, or if a packet is malformed.
 pub fn await_exec(child: BorrowedFd<'_>, has_console: bool) -> Result<Option<OwnedFd>> {
     Ok(await_end(child, has_console)?.console)
 }

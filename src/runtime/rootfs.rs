@@ -2,8 +2,9 @@
 //!
 //! mount(2) passes overlayfs one page of options, which is too short for the full paths of a
 //! hundred layers. So each layer is opened, the working directory becomes /proc/self/fd, and the
-//! options name each layer by its descriptor's number, in about four bytes. Such options work on
-//! every kernel with overlayfs. See filesystems/overlayfs.rst in the kernel's documentation.
+//! options name each layer by its descriptor's number, in about four bytes. This also works on
+//! kernels whose overlayfs cannot take layers by fsconfig(2). See filesystems/overlayfs.rst in the
+//! kernel's documentation.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -30,8 +31,8 @@ const MAX_LAYERS: usize = 500;
 /// process's mount namespace, which with `is_hosts` is the host's. With `user_namespace`, the
 /// owners on disk are IDs of that namespace; for a directory only if it is `mapped`.
 ///
-/// The tree `copies` is mounted on `mount_point` first, and the root covers it, so only the tree's
-/// descriptor leads to it. This mount ends when the host's root is unmounted.
+/// The tree `copies` is mounted on `mount_point` first. The root covers this mount, so only the
+/// tree's descriptor leads to it. The mount ends when the host's root is unmounted.
 pub fn assemble(
     root: &Root,
     mount_point: &Path,
@@ -72,7 +73,8 @@ pub fn assemble(
 }
 
 /// Mounts the layers `lower`, base first, read-only on `mount_point` and returns a handle to them.
-/// A single layer is not mounted: the handle leads to the layer's directory.
+/// A single layer is not mounted: the handle leads to the layer's directory. Also makes all mounts
+/// of the caller's mount namespace slaves.
 pub fn assemble_lower(lower: &[PathBuf], mount_point: &Path) -> Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .context(|| "make the mounts of this namespace private")?;
@@ -224,9 +226,9 @@ fn overlay(
 /// layers since Linux 5.19).
 struct Mapped<'a> {
     user_namespace: BorrowedFd<'a>,
-    /// The directory on which the mapped layers are mounted, because until Linux 6.15 overlayfs
-    /// accepts only attached mounts as layers. The overlay is mounted over them, so only the
-    /// layers' descriptors lead to them.
+    /// The directory on which the mapped layers are mounted, because before Linux 6.15 overlayfs
+    /// accepts only attached mounts as layers. The overlay covers these mounts, so only the layers'
+    /// descriptors lead to them.
     mount_point: &'a Path,
 }
 
@@ -269,9 +271,10 @@ pub fn chroot_into(root: BorrowedFd<'_>) -> Result<()> {
     chroot(".").context(|| "chroot into the new root")
 }
 
-/// Makes `root` the `/` of this process's own mount namespace and unmounts the host's root. Without
-/// `propagates` makes all mounts private. With `propagates`, some mounts stay slaves or peers of
-/// the host's mounts, and all others are private already.
+/// Makes `root` the `/` of this process's own mount namespace and unmounts the host's root. If the
+/// host's root is an initial ramfs, `root` covers it instead. Without `propagates` makes all mounts
+/// private. With `propagates`, some mounts stay slaves or peers of the host's mounts, and all
+/// others are private already.
 pub fn pivot_into(root: BorrowedFd<'_>, propagates: bool) -> Result<()> {
     fchdir(root).context(|| "go to the new root")?;
     // With "." as both arguments pivot_root(2) stacks the old root on the new one, and the unmount

@@ -75,7 +75,8 @@ pub struct SystemPaths {
 
 /// The source of the root file system.
 pub enum Root {
-    /// An overlayfs. `lower` lists the layers, base first. `volatile` leaves out all syncs.
+    /// An overlayfs. `lower` lists the layers, base first. With `volatile`, overlayfs omits all
+    /// syncs to disk.
     Overlay { lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf, volatile: bool },
     /// A directory of the host. With `mapped` the owners on disk are IDs of the user namespace.
     Directory { path: PathBuf, mapped: bool },
@@ -99,7 +100,7 @@ pub enum PropagationKind {
 }
 
 /// Hooks that init runs while a container starts ("POSIX-platform Hooks" in the OCI runtime
-/// specification). `oci` itself runs the hooks of the host.
+/// specification). `oci` itself runs the other hooks.
 #[derive(Default)]
 pub struct Hooks {
     /// The hooks `createContainer`, which run in the container's namespaces before init pivots to
@@ -198,7 +199,7 @@ pub enum Identity {
 
 stored_flat! {
     /// A user and groups that are looked up in the container's passwd and group files. The options,
-    /// the record and `Process` share this group.
+    /// the record and `Process` share this type.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct NamedUser {
         /// The value of `--user`, `USER[:GROUP]`, as names or numbers; `None` means root.
@@ -284,8 +285,8 @@ pub struct Mount {
     /// For a volume: whether to fill an empty volume with the image's files at `target`, as Docker
     /// does. For a new file system: whether to copy the container's files at `target` into it.
     pub copy_up: bool,
-    /// For a bind: the part of the source that is mounted. No symbolic link leads out of the
-    /// source.
+    /// For a bind or an image: the part of the source that is mounted. No symbolic link leads out
+    /// of the source.
     pub subpath: Option<PathBuf>,
     pub propagation: Propagation,
     /// For a bind: the propagation of the mounts below it.
@@ -405,7 +406,7 @@ pub enum MountSource {
 
 stored_flat! {
     /// Settings of the whole container. The options of `run`, the record and `Spec` share this
-    /// group.
+    /// type.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct SystemSettings {
         /// Whether the root file system is read-only.
@@ -543,7 +544,7 @@ pub struct Cgroup {
 /// do not have. `None` leaves a limit unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FurtherLimits {
-    /// In microseconds.
+    /// The CPU time above the quota that may be saved up and used, in microseconds.
     pub cpu_burst: Option<u64>,
     /// Whether the container runs only when no other process needs the CPU (SCHED_IDLE, sched(7)).
     pub cpu_idle: Option<bool>,
@@ -597,28 +598,28 @@ pub struct RdmaLimit {
 /// The limits of a container's cgroups. `None` leaves a limit unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
-    /// In bytes; -1 means no limit.
+    /// The memory in bytes; -1 means no limit.
     pub memory: Option<i64>,
     /// Memory and swap together, in bytes; -1 means no limit.
     pub memory_swap: Option<i64>,
     /// The reserved memory (memory.low of v2) in bytes; -1 means no limit.
     pub memory_reservation: Option<i64>,
-    /// In billionths of a CPU: `--cpus 1.5` is 1,500,000,000.
+    /// The CPU time in billionths of a CPU: `--cpus 1.5` is 1,500,000,000.
     pub nano_cpus: Option<u64>,
-    /// On the scale of cgroup v1, 2 to 262,144.
+    /// The weight against other cgroups, on the scale of cgroup v1: 2 to 262,144.
     pub cpu_shares: Option<u64>,
     /// The CPU time in each period, in microseconds; -1 means no limit.
     pub cpu_quota: Option<i64>,
-    /// In microseconds.
+    /// The period of `cpu_quota`, in microseconds.
     pub cpu_period: Option<u64>,
     /// CPUs in the list format of cpuset(7), such as `0-3,7`. `cpuset_mems` lists memory nodes.
     pub cpuset_cpus: Option<String>,
     pub cpuset_mems: Option<String>,
     /// The number of processes and threads; -1 means no limit.
     pub pids: Option<i64>,
-    /// From 10 to 1000.
+    /// The weight against other cgroups, 10 to 1000.
     pub blkio_weight: Option<u16>,
-    /// From 0 to 100.
+    /// The kernel's inclination to swap, 0 to 100 (memory.swappiness).
     pub memory_swappiness: Option<u64>,
     pub oom_kill_disable: Option<bool>,
     pub device_rates: Option<Vec<DeviceRate>>,

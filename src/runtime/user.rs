@@ -1,8 +1,9 @@
-//! Looks up the user and groups of `-u` in the container's /etc/passwd and /etc/group.
+//! Looks up a process's user and groups (`--user`) in the container's /etc/passwd and /etc/group.
 //!
 //! Both files are untrusted. The files are opened inside the root and read line by line, up to a
 //! largest size. A device in place of a file counts as an empty file (CVE-2026-47262). A number
-//! that does not fit a UID is an error and never truncated (CVE-2024-40635).
+//! above the largest ID is never truncated (CVE-2024-40635): it is an error, or its line is
+//! skipped.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
@@ -29,9 +30,9 @@ const MAX_ID: u32 = i32::MAX as u32;
 pub struct User {
     pub uid: u32,
     pub gid: u32,
-    /// The supplementary groups, `gid` first. A set-group-ID program replaces the process's GID.
-    /// The process must still be in the group `gid`, whose permissions on a file may be less than
-    /// those of others (CVE-2022-36109).
+    /// The supplementary groups. `look_up` puts `gid` first: a set-group-ID program replaces the
+    /// process's GID, but the process must still be in the group `gid`, whose permissions on a file
+    /// may be less than those of others (CVE-2022-36109).
     pub groups: Vec<u32>,
     /// The home directory, for HOME.
     pub home: String,
@@ -166,8 +167,8 @@ fn is_device(root: BorrowedFd<'_>, path: &str) -> bool {
     })
 }
 
-/// Calls `each` with the fields of each line until `each` returns false. A missing file and a
-/// device have no lines.
+/// Calls `each` with the fields of each line until `each` returns false. Skips lines that are too
+/// long or not UTF-8. A missing file and a device have no lines.
 fn for_each_line(
     root: BorrowedFd<'_>,
     path: &str,

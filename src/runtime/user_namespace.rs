@@ -1,13 +1,14 @@
 //! A container's user namespace, whose root has no rights on the host (user_namespaces(7)).
 //!
 //! Only the host's root may create device nodes and idmapped mounts, and mount overlays of such
-//! mounts. So init enters the user namespace last, directly before it becomes the user. A
+//! mounts. So init enters the user namespace late, shortly before it becomes the user. A
 //! short-lived process, the holder, creates the namespaces that the user namespace must own
-//! (mounts, network, host name, IPC), and init joins them. Until init enters the user namespace, it
-//! creates files as the container's root (`become_builder`).
+//! (mounts, network, host name, IPC), and init joins them. While init builds the root, it creates
+//! files as the container's root (`become_builder`).
 //!
-//! No file changes its owner: layers and volumes are idmapped mounts, in which UID 0 on disk is the
-//! container's root. A file of an ID outside the mapping belongs to `nobody` in the container.
+//! No file on disk changes its owner: layers and volumes are idmapped mounts, in which UID 0 on
+//! disk is the container's root. A file of an ID outside the mapping belongs to `nobody` in the
+//! container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -68,7 +69,7 @@ pub fn root_of(ids: &IdMaps) -> Result<(Uid, Gid)> {
     Ok((Uid::from_raw(user.outside), Gid::from_raw(group.outside)))
 }
 
-/// The ranges of user IDs and of group IDs that begin with the lowest IDs.
+/// The ranges of user IDs and of group IDs that contain the lowest IDs in the user namespace.
 fn lowest(ids: &IdMaps) -> Result<(&IdRange, &IdRange)> {
     let users = ids.uids.iter().min_by_key(|range| range.inside);
     let groups = ids.gids.iter().min_by_key(|range| range.inside);
@@ -142,9 +143,10 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Clones a holder into a new user namespace with the mapping `ids`, or into the existing one
-    /// of `namespaces`. Also creates the namespaces of `namespaces` that the user namespace must
-    /// own. Fails if the kernel has no user namespaces or allows no more of them.
+    /// Clones a holder into a new user namespace with the mapping `ids`, or lets the holder join
+    /// the existing user namespace of `namespaces`. Also creates the namespaces of `namespaces`
+    /// that the user namespace must own. Fails if the kernel has no user namespaces or allows no
+    /// more of them.
     pub fn make(ids: &IdMaps, namespaces: &Namespaces) -> Result<Holder> {
         let joined = match &namespaces.user {
             Namespace::Of { pid, .. } => Some(open(*pid)?),
@@ -265,7 +267,8 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
 }
 
 /// The holder: hides from the processes in its namespaces, joins the user namespace `joined` if
-/// there is one, creates the namespaces `made`, and waits until it is killed.
+/// there is one, creates the namespaces `made` in it, and waits until the holder is killed or the
+/// parent ends.
 fn hold(joined: Option<OwnedFd>, made: Flags, parent: BorrowedFd<'_>) -> ! {
     let ready = namespaces::hide().is_ok()
         && joined.is_none_or(|user| {

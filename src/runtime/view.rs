@@ -7,7 +7,7 @@
 //! executed.
 //!
 //! For a stopped container and for layers, the calling thread stays in the new mount namespace. So
-//! only a process that ends soon after may use these functions.
+//! only a process that ends soon after may call `at_rest` and `of_layers`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -85,9 +85,9 @@ pub fn running_root(pid: i32, start_time: u64) -> Result<OwnedFd> {
     }
 }
 
-/// Mounts a stopped container's root on `mount_point`, and then, below the root, those of `mounts`
-/// whose source is a file or directory of the host (`Bind`, `Copy`). `prepare` is called between
-/// the two, in the new mount namespace.
+/// Moves the calling thread to a new mount namespace and mounts a stopped container's root there on
+/// `mount_point`. Then calls `prepare`. Then mounts, below the root, those of `mounts` whose source
+/// is a file or directory of the host (`Bind`, `Copy`). Returns a handle to the root.
 pub fn at_rest(
     root: &Root,
     mounts: &[Mount],
@@ -137,7 +137,8 @@ fn bind(root: BorrowedFd<'_>, source: &Path, mount: &Mount) -> Result<()> {
     let tree = sys::mount::copy_tree(source.as_fd(), mount.recursion != Recursion::Disabled)?;
     sys::mount::attach(tree.as_fd(), target.as_fd())?;
     if mount.read_only {
-        sys::mount::add_attributes(tree.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, true)?;
+        let all = mount.recursion != Recursion::Writable;
+        sys::mount::add_attributes(tree.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, all)?;
     }
     Ok(())
 }

@@ -52,8 +52,8 @@ pub fn is_valid_name(name: &str) -> bool {
     crate::name::is_valid(name, 255)
 }
 
-/// Returns the existing volume with the name of `wanted`. Fails on a bad name or option, and if
-/// `wanted` has options and the existing volume has others.
+/// Returns the existing volume with the name of `wanted`; `None` if there is none. Fails on a bad
+/// name or option, and if `wanted` has options and the existing volume has others.
 pub fn find(roots: &Roots, wanted: &Volume) -> Result<Option<Volume>> {
     let name = &wanted.name;
     if !is_valid_name(name) {
@@ -86,7 +86,8 @@ pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
         fs::DirBuilder::new().mode(0o700).create(&beside)?;
         // While this process has the directory open, `leftovers` leaves the directory out.
         let _held = fs::File::open(&beside)?;
-        // `_data` is open to all users, as in Docker: the permissions of the files inside decide.
+        // All users may enter and read `_data`, as in Docker: the permissions of the files inside
+        // decide.
         fs::DirBuilder::new().mode(0o755).create(beside.join("_data"))?;
         store::replace_json(&beside.join("config.json"), volume, Durability::Synced)?;
         match fs::rename(&beside, &place) {
@@ -196,8 +197,8 @@ pub fn mend(roots: &Roots, name: &str, flaw: Flaw) -> Result<()> {
     let place = roots.volumes().join(name);
     match flaw {
         Flaw::NoConfig => {
-            // The labels are lost. The volume counts as named, so that a prune of anonymous volumes
-            // keeps it.
+            // The labels and options are lost. The volume counts as named, so that a prune of
+            // anonymous volumes keeps it.
             let created = Instant::now().0;
             let volume = Volume {
                 name: name.to_owned(),

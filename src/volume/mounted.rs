@@ -4,9 +4,9 @@
 //!
 //! The run root has a mark for each container that uses the volume: `.volumes/NAME/<id>`. The mark
 //! is written before the mount, and counts only while its container is alive. So a kill leaves at
-//! most a mount. The end of another container with the volume, `volume rm` or `system check
-//! --repair` removes the mount; a reboot removes marks and mounts. All changes are made under the
-//! lock of the volume's directory.
+//! most a mark that does not count, and a mount. The end of another container with the volume,
+//! `volume rm` or `system check --repair` removes the mount; a reboot removes marks and mounts. All
+//! changes are made under the lock of the volume's directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The projects of corpus.txt: each comes up, runs and goes down. If docker-compose 1.29 can read a
-//! project, `config` prints the same as docker-compose. busybox stands in for the images. Also the
-//! examples of specification.txt.
+//! project, `config` prints the same as docker-compose. busybox stands in for the images. The
+//! examples of specification.txt are read too.
 
 use std::path::Path;
 use std::process::Command;

@@ -50,7 +50,7 @@ pub fn report() {
         fact("fd", fd.file_name().display());
     }
     for (name, _) in std::env::vars() {
-        // Podman sets the variable `container` itself.
+        // Podman sets the variables `container` and TERM itself.
         if name != "container" && name != "TERM" {
             fact("env", name);
         }
@@ -322,13 +322,13 @@ fn call(number: libc::c_long, arguments: &[usize]) -> i32 {
     // process, which exits afterwards.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     if number == libc::SYS_clone && result == 0 {
-        // SAFETY: ends the new process, which only exists if the filter failed.
+        // SAFETY: ends the new process, which exists only if no filter refused the call.
         unsafe { libc::_exit(0) };
     }
     if result == -1 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
 }
 
-/// socket(2) by way of i386's socketcall, which every 64-bit program can call.
+/// socket(2) by way of i386's socketcall, which 64-bit programs can call too.
 #[cfg(target_arch = "x86_64")]
 fn socketcall_of_i386() -> i32 {
     let result: i32;

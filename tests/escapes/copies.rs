@@ -1,7 +1,7 @@
 //! Attacks on `cp`, `export` and similar commands: links that are swapped while a command copies
 //! files.
 //!
-//! A container's process races with the command, so each test repeats the copy many times. The
+//! If a container's process races with the command, the test repeats the copy many times. The
 //! host's files must stay unread and unchanged. `tests/cp.rs` tests the rules of an ordinary copy.
 
 use std::fs;

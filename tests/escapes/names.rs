@@ -26,6 +26,7 @@ fn names_are_not_used_as_paths() {
     let host = Host::with_busybox();
     let canary = canary(&host);
     host.mydocker(["create", "--name", "box", "bb", "true"]);
+    host.mydocker(["network", "create", "own"]);
     let before = tree(&canary);
     for name in TRICKS {
         let flag = |flag: &str| format!("{flag}={name}");
@@ -48,9 +49,9 @@ fn names_are_not_used_as_paths() {
         refused(&["network", "rm", "--", name]);
         refused(&["network", "inspect", "--", name]);
         refused(&["run", "--rm", &flag("--net"), "bb", "true"]);
-        // As in Docker, a host name may start with a hyphen.
+        // As in Docker, a host name or an alias may start with a hyphen.
         if name != "-x" {
-            refused(&["run", "--rm", &flag("--network-alias"), "bb", "true"]);
+            refused(&["run", "--rm", "--net", "own", &flag("--network-alias"), "bb", "true"]);
             refused(&["run", "--rm", &flag("--hostname"), "bb", "true"]);
         }
         refused(&["create", &flag("--net=container:"), "bb", "true"]);
@@ -131,7 +132,7 @@ fn long_names_and_values_are_refused_or_kept_whole() {
         assert!(matches!(status, 125 | 126), "{}: {status}", args[0]);
     }
     for args in [["network", "create", &long], ["volume", "create", &long], ["tag", "bb", &long]] {
-        host.mydocker(args).refused("");
+        host.mydocker(args).refused(" name");
     }
     host.mydocker(["ps", "-aq"]).stdout("");
     host.mydocker(["network", "ls", "-q"]).stdout_lacks("xxx");
@@ -148,8 +149,8 @@ fn long_names_and_values_are_refused_or_kept_whole() {
 #[test]
 fn an_image_does_not_control_the_terminal() {
     let host = Host::with_busybox();
-    // Clear the screen, set a title, forge a line, start a sequence with the one character CSI,
-    // reverse the direction.
+    // This text clears the screen, sets a title, forges a line, starts a sequence with the one
+    // character CSI, and reverses the direction.
     let wild = "w\u{1b}[2J\u{1b}]0;title\u{7}\rforged\nforged\u{9b}2J\u{202e}drow";
     let label = format!("a={wild}");
     let variable = format!("E={wild}");
@@ -181,7 +182,7 @@ fn an_image_does_not_control_the_terminal() {
         &["volume", "inspect", "v"],
         &["network", "ls", "--format", "{{.Labels}}"],
         &["network", "inspect", "n"],
-        // Errors.
+        // These commands fail and print the text in an error.
         &["exec", "box", wild],
         &["exec", "-w", &format!("/{wild}"), "box", "true"],
         &["exec", "-u", wild, "box", "true"],

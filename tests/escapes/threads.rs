@@ -72,7 +72,7 @@ fn a_container_without_its_main_thread_is_signalled_and_stopped() {
 fn a_container_without_its_main_thread_counts_as_running() {
     let host = Host::with_busybox();
     let pid = start(&host, &[]);
-    // The container runs already, so this returns at once.
+    // The container runs already, so `start` returns at once.
     host.mydocker(["start", "box"]);
     assert_eq!(host.pid("box"), pid);
     host.mydocker(["rm", "box"]).exits(1).stderr_has("is running");
@@ -133,9 +133,9 @@ fn a_halt_ends_a_container_without_its_main_thread() {
     assert!(!host.is_running("box"));
 }
 
-/// If a container can't be ended, this is reported, and no other command waits for it. In this test
-/// the monitor is stopped and can't clean up. Guards: the time limit of `await_cleanup`, and that
-/// `start` releases the lock of changes while it waits.
+/// If a container does not end, `stop` and `start` wait for a limited time and report this, and
+/// `rename` does not wait for them. In this test the monitor is stopped and can't clean up. Guards:
+/// the time limit of `await_cleanup`, and that `start` releases the lock of changes while it waits.
 #[test]
 fn a_container_that_does_not_end_is_an_error() {
     let host = Host::with_busybox();

@@ -3,7 +3,7 @@
 //! qemu's driver blklogwrites records every write and flush in the order of the guest's requests.
 //! The format is that of dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst of
 //! the kernel). A disk guarantees to keep writes before the last completed flush, and forced writes
-//! (FUA). Of the other writes, which are in its volatile cache, it may lose any part, in any order.
+//! (FUA). The other writes are in its volatile cache. The disk may lose any of them, in any order.
 //! Killing qemu is not enough for this test, because the host's page cache keeps all writes.
 
 use std::fs::{File, OpenOptions};
@@ -62,7 +62,7 @@ impl Log {
         Log { file, entries }
     }
 
-    /// The number of writes and flushes.
+    /// The number of entries: writes, flushes and discards.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -83,7 +83,7 @@ impl Log {
     }
 
     /// Changes `disk` from its content before the log to its content if the power fails after `cut`
-    /// writes and flushes.
+    /// entries. Discards change nothing.
     pub fn replay(&self, disk: &Path, cut: usize, cache: Cache, chance: &mut Chance) {
         let disk = OpenOptions::new().write(true).open(disk).unwrap();
         let written = &self.entries[..cut];

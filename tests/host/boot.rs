@@ -1,8 +1,8 @@
 //! Checks of restarts, of `boot` and of `halt`. `power` tests power cuts; in this file a host stops
 //! its containers and removes its bridges, or shuts down and boots again.
 //!
-//! A restart policy counts only if `boot` runs after the boot of a host, as the files in `contrib`
-//! do it.
+//! After the boot of a host, containers with a restart policy start again only if `boot` runs. The
+//! files in `contrib` run `boot`.
 
 use crate::checks::check;
 use crate::host::Check;

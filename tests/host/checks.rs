@@ -246,7 +246,7 @@ pub fn wear() -> Vec<Check> {
     )]
 }
 
-/// The binary as an OCI runtime on a host with cgroup v2, which may not be mounted yet.
+/// The binary as an OCI runtime on a host with cgroup v2, which the script first unmounts.
 pub fn oci() -> Vec<Check> {
     vec![check(
         "OCI runtime on v2",
@@ -371,8 +371,8 @@ pub fn oci_by_systemd() -> Vec<Check> {
 }
 
 /// A container as a service of systemd: the service is active when the container sends READY=1, its
-/// main process is the container's, and the container inherits the service's socket. The runtime
-/// alone does this, and Podman over the runtime.
+/// main process is the container's, and the container inherits the service's socket. The check
+/// runs the runtime alone, and then Podman with the runtime.
 pub fn services() -> Vec<Check> {
     vec![check(
         "services of systemd",
@@ -406,8 +406,8 @@ pub fn services() -> Vec<Check> {
     )]
 }
 
-/// Checks of what this machine's own kernel lacks: AppArmor's profiles, classes and priorities of
-/// networks (cgroup v1), and the limits of RDMA devices.
+/// Checks of kernel features that the machine of the tests may lack: AppArmor's profiles, classes
+/// and priorities of networks (cgroup v1), and the limits of RDMA devices.
 pub fn labels_and_rdma() -> Vec<Check> {
     vec![
         check(
@@ -546,7 +546,7 @@ fn labels() -> Check {
     )
 }
 
-/// The engine chooses the labels by the policy's file of contexts for containers.
+/// Podman takes the labels from the policy's file of contexts for containers (lxc_contexts).
 fn podman_with_labels() -> Check {
     check(
         "Podman with SELinux labels",
@@ -672,7 +672,7 @@ fn containerd_by_systemd() -> Check {
     )
 }
 
-/// A pod of Kubernetes, by the tool `cri`.
+/// A pod of Kubernetes, which the tool `cri` makes.
 fn pods_by_systemd() -> Check {
     check(
         "Kubernetes with systemd's cgroups",

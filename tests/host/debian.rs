@@ -1,5 +1,5 @@
-//! Gets kernels, busybox and a root with systemd from packages of Debian's archive, for any release
-//! and architecture.
+//! Gets kernels, busybox and a root with systemd from packages of Debian's archive, for a release
+//! and an architecture.
 //!
 //! apt-get uses directories below target/hosts, so the machine's own sources, lists and packages do
 //! not change. The packages are unpacked there and are never installed.
@@ -73,8 +73,8 @@ impl Suite {
     /// A root file system with systemd as init, D-Bus, engines, and the tools of AppArmor and RDMA.
     /// The packages are unpacked over each other, and none of their scripts runs.
     pub fn systemd(self, work: &Path) -> PathBuf {
-        // A new root needs no conversion to the merged /usr; the package that does it depends on
-        // Perl.
+        // A new root needs no conversion to the merged /usr, so usr-is-merged takes the place of
+        // the package that converts, which depends on Perl.
         const PACKAGES: [&str; 8] = [
             "systemd",
             "dbus",

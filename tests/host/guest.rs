@@ -147,7 +147,7 @@ impl Guest {
         Ok((output, status))
     }
 
-    /// Makes the guest's init shut it down, and waits for the end.
+    /// Makes the guest shut down, and waits for its end.
     pub fn shut_down(mut self) {
         self.send("poweroff\n");
         while self.receive(MAX_SILENCE).is_ok() {}

@@ -28,7 +28,7 @@ pub struct Host {
     pub disks: &'static [Disk],
     /// The size of the image `big` in the registry; 0 for none.
     pub big_megabytes: usize,
-    /// A script that runs once before the checks, for example to mount disks.
+    /// A script that runs at each boot before the checks, for example to mount disks.
     pub set_up: &'static str,
     /// Variables of the checks' shell.
     pub environment: &'static str,
@@ -318,8 +318,8 @@ impl Check {
         format!("{kind}-{}", self.name.replace(' ', "-"))
     }
 
-    /// Compares the guest's output and status with the expected ones. The error contains both of
-    /// the guest's.
+    /// Compares the guest's output with the expected lines, and the status with 0. The error
+    /// contains the guest's output and status.
     pub fn judge(&self, output: &str, status: &str) -> Result<(), String> {
         let got: Vec<&str> = output.lines().collect();
         let wanted: Vec<&str> = self.expect.lines().map(str::trim).collect();

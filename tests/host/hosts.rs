@@ -72,8 +72,8 @@ fn networking() -> Vec<Check> {
     [networks(), direct_networks(), ports(), boots_networks(), compose::compose()].concat()
 }
 
-/// A board that boots a kernel and an initramfs and stays in it. Only /proc, /sys and /dev are
-/// mounted.
+/// A board that boots a kernel and an initramfs and stays in the initramfs. Besides the harness's
+/// /share, only /proc, /sys and /dev are mounted.
 fn initramfs() -> Host {
     Host {
         name: "a",
@@ -385,7 +385,7 @@ fn oldest() -> Host {
     }
 }
 
-/// A server whose disks limit what each project takes.
+/// A server with disks that can enforce quotas of projects, and one disk that can't.
 fn disks_with_quotas() -> Host {
     Host {
         name: "i",

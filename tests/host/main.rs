@@ -171,7 +171,8 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
     outcome
 }
 
-/// The binary for the architecture of `host`. Cargo has only built the one for this machine.
+/// The binary for the architecture of `host`. Cargo has only built the one for this machine, so
+/// another one is built here.
 fn binary_for(host: &Host, binary: &Path) -> PathBuf {
     let target = host.suite.target();
     let built_for = env!("CARGO_BIN_EXE_mydocker");

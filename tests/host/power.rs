@@ -2,11 +2,12 @@
 //! reported done must be there.
 //!
 //! In a sitting, a guest pulls, imports, commits and removes things by a random script. The script
-//! writes the exit status of each command to the disk, after the file system. So the log of all
+//! writes the exit status of each command to a sector behind the file system. So the log of all
 //! writes (`blocklog`) also shows when each command was reported done. qemu is killed at a random
-//! moment. For this moment and some random moments before, the disk is computed from the log, and a
-//! new guest examines it: each is a round. Things that were reported made must exist and work.
-//! Things that were reported removed must be gone. The last command may be done or not, never half.
+//! moment. For this moment and some random moments before, the disk is computed from the log. Each
+//! of these disks is a round, and a new guest examines all of them. Things that were reported made
+//! must exist and work. Things that were reported removed must be gone. The last command may be
+//! done or not, never half.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,14 +27,14 @@ use crate::run;
 use crate::table::Outcome;
 use crate::tree::blank;
 
-/// The number of rounds in each sitting: the moment of the kill, and some moments before.
+/// The most rounds in a sitting: the moment of the kill, and some moments before.
 const ROUNDS_EACH: usize = 5;
 /// The number of commands in a sitting's script: more than the guest can run in time.
 const COMMANDS: usize = 120;
 const DISK_MEGABYTES: u64 = 96;
-/// The sector to which the script writes its progress, after the file system.
+/// The sector to which the script writes its progress, behind the file system.
 const MARKS: u64 = DISK_MEGABYTES * (1 << 20) / SECTOR;
-/// The number of sittings at the same time.
+/// The most sittings at the same time.
 const WORKERS: usize = 2;
 
 /// The number of versions of an image; a file in the image contains the number.
@@ -82,7 +83,7 @@ struct Step {
 /// The report that a command was done.
 struct Mark {
     status: u8,
-    /// The number of writes to the disk before the report.
+    /// The number of entries in the log before the report.
     writes: usize,
 }
 
@@ -207,8 +208,8 @@ const BASE: &str = "
     umount /var/lib/mydocker";
 
 /// A script that lists the things on `$disk`, tries each, and prints mydocker's errors. One guest
-/// examines several disks. Each gets a new /run, as after a boot, and must not stay in use
-/// afterwards.
+/// examines several disks. For each disk the script mounts a new /run/mydocker, as after a boot.
+/// Afterwards it must be possible to unmount the disk.
 const LOOK: &str = "
     mkdir -p /run/mydocker && mount -t tmpfs run /run/mydocker
     mount $(cat /share/mount) $disk /var/lib/mydocker
@@ -363,7 +364,7 @@ impl Bench {
     /// A disk with the content before a sitting, unmounted cleanly.
     fn base(&self, kind: &Kind) -> PathBuf {
         let image = self.path(&format!("{}.img", kind.name.replace(' ', "-")));
-        // Make the disk again: another binary may have made the one of an earlier run.
+        // Make the disk once in each run: another binary may have made the one of an earlier run.
         static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
         if MADE.lock().unwrap().contains(&image) {
             return image;
@@ -407,7 +408,8 @@ impl Bench {
     }
 }
 
-/// The number of writes before the script started, and the reports of finished commands.
+/// The number of entries in the log before the script started, and the reports of finished
+/// commands.
 fn marks(log: &Log) -> (usize, Vec<Mark>) {
     let mut texts = log.texts_at(MARKS).into_iter();
     let begin = texts.next().map_or(0, |(writes, _)| writes);
@@ -419,7 +421,7 @@ fn marks(log: &Log) -> (usize, Vec<Mark>) {
 fn allowed(cut: usize, steps: &[Step], marks: &[Mark]) -> Vec<(String, Vec<Option<u8>>)> {
     let mut things: Vec<(String, Vec<Option<u8>>)> = Vec::new();
     let reported = marks.iter().take_while(|mark| mark.writes < cut).count();
-    // The last of these commands may not be done.
+    // The last of these commands may or may not be done.
     for (number, step) in steps.iter().enumerate().take(reported + 1) {
         let at = things.iter().position(|(thing, _)| *thing == step.thing).unwrap_or_else(|| {
             things.push((step.thing.clone(), vec![None]));

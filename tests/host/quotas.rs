@@ -1,8 +1,8 @@
 //! `--storage-opt size=` on file systems with quotas of projects.
 //!
 //! XFS, and ext4 with the features quota and project, enforce quotas of projects if they are
-//! mounted with `prjquota`. On any other file system the flag must be refused, so that no container
-//! runs without the limit that its user asked for.
+//! mounted with `prjquota`. If the file system enforces none, the flag must be refused, so that no
+//! container runs without the limit that its user asked for.
 
 use crate::checks::check;
 use crate::host::Check;

@@ -2,7 +2,7 @@
 //! requests files (OCI distribution specification, "Pull"). A manifest contains its own media type.
 //!
 //! A guest has no room for a real registry. This one takes no pushes and asks for no login;
-//! `tests/registry` tests these.
+//! `tests/registry` tests pushes and logins.
 
 use std::fs;
 use std::io::Write;

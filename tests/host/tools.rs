@@ -1,5 +1,5 @@
-//! Tools that the harness's own binary provides in the guests and containers, where it runs because
-//! it is static. The name in argv[0] chooses the tool.
+//! Tools that the harness's own binary provides in x86_64 guests and their containers, where the
+//! binary runs because it is static. The name in argv[0] chooses the tool.
 //!
 //! busybox lacks these tools, and a guest has no compiler. A tool does one small thing and is no
 //! part of mydocker.
@@ -64,15 +64,16 @@ fn ready() {
     }
 }
 
-/// Runs a pod on the node and a container in it by containerd's interface for Kubernetes, and calls
-/// what kubelet calls. The cgroups lie in the slice `pods.slice`. Prints the answers.
+/// Calls what kubelet calls, by containerd's interface for Kubernetes: runs a pod with the node's
+/// network, then a pod with its own network, each with one container. The cgroups lie in the slice
+/// `pods.slice`. Prints the answers.
 fn cri_calls() {
     let socket = Path::new("/run/containerd/containerd.sock");
     let call = |method: &str, message: Message| {
         cri::call(socket, method, &message).unwrap_or_else(|error| panic!("{method}: {error}"))
     };
     let of = |id: &str| Message::default().text(1, id);
-    // containerd answers before this plugin is ready.
+    // containerd accepts connections before its plugin for Kubernetes is ready.
     let is_ready = || cri::call(socket, "Status", &Message::default()).is_ok();
     for _ in 0..100 {
         if is_ready() {

@@ -1,5 +1,5 @@
-//! `features` is correct: a container is made with nearly every listed item, and what it reports as
-//! missing is refused.
+//! `features` is correct: a container is made with nearly every listed item, and what `features`
+//! reports as missing is refused.
 //!
 //! Engines decide by this output which settings they may use (features.md of the runtime
 //! specification), so a wrong entry would be an error at the start of a container.
@@ -149,7 +149,7 @@ fn unsupported_features_are_refused() {
     let text = bundle.call(&["features"]).text();
     let denied = |part: &str| assert!(text.contains(part), "{part} in {text}");
     denied("\"intelRdt\":{\"enabled\":false}");
-    // An annotation with this prefix sets a property of the scope.
+    // An annotation with this prefix sets a property of systemd's scope.
     denied("\"potentiallyUnsafeConfigAnnotations\":[\"org.systemd.property.\"]");
     let good = bundle.config();
     for (field, value, words) in [

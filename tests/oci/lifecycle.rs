@@ -408,7 +408,7 @@ fn a_filter_that_refuses_everything_ends_the_container() {
     let by = "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\"},\"maskedPaths\"";
     bundle.edit("\"maskedPaths\"", by);
     bundle.create();
-    // Init cannot report why it ends.
+    // Init cannot report why it ends, so `start` succeeds.
     bundle.call(&["start", &bundle.id]).stdout("");
     eventually("it has stopped", || bundle.has_status("stopped"));
 }
@@ -559,7 +559,7 @@ fn hooks_run_in_the_specified_namespaces() {
     let bundle = Bundle::new();
     bundle.runs("true");
     let log = bundle.dir().join("log");
-    // The hook that runs in the container is its busybox, the others are the host's dash.
+    // The hook startContainer runs the container's busybox, the others run the host's dash.
     let script = |kind: &str, program: &str| {
         format!(
             "\"{kind}\":[{{\"path\":\"{program}\",\"args\":[\"sh\",\"-c\",\

@@ -2,7 +2,7 @@
 //! tests it as the runtime of Podman, Docker and containerd.
 //!
 //! The runtime specification (runtime.md, config.md) says what must happen; where it is silent, the
-//! tests follow runc and crun. `conformance.rs` goes through its demands one by one.
+//! tests follow runc and crun. `conformance.rs` checks the specification's demands one by one.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -496,7 +496,7 @@ fn errors_reach_the_callers_log() {
         text.starts_with("{\"level\":\"error\",\"msg\":\"exec: 'nothing-of-this-name'"),
         "{text}"
     );
-    // crun's spelling of a file, and a destination of crun's that is no file.
+    // `file:` is crun's spelling of a log file. crun can also log to syslog, which is refused here.
     bundle.call(&["--log", &format!("file:{log}"), "state", "nope"]).exits(1);
     assert!(std::fs::read_to_string(log).unwrap().contains("container does not exist: nope"));
     bundle.call(&["--log", "syslog:x", "list"]).exits(1).stderr_has("should be a file");
@@ -703,7 +703,7 @@ fn a_rootless_specification_runs() {
     bundle.run().stdout_has(" 0 0 1\n/sys/class/net\n");
 }
 
-/// Hosts no longer mount net_cls and net_prio (cgroup v1), so the test mounts them in a mount
+/// Most hosts no longer mount net_cls and net_prio (cgroup v1), so the test mounts them in a mount
 /// namespace of its own.
 #[test]
 fn network_classes_and_priorities_are_set_where_the_host_mounts_them() {
@@ -740,8 +740,8 @@ fn network_classes_and_priorities_are_set_where_the_host_mounts_them() {
     let none = "\"$0\" \"$@\" </dev/null";
     run(none).exits(1).stderr_has("linux.resources.network.classID can't be applied");
     // The kernel keeps the hierarchy if the container's cgroup is still dying at the last umount.
-    // containerd then has no metrics, because each process has a cgroup in an unmounted hierarchy.
-    // Another umount removes the hierarchy, a moment after umount(8) has returned.
+    // containerd then reads no metrics, because every process has a cgroup in a hierarchy that is
+    // not mounted. Another umount removes the hierarchy, a moment after umount(8) has returned.
     support::eventually("the hierarchy is gone", || {
         run_command({
             let mut mount_again = Command::new("unshare");

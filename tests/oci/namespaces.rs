@@ -1,8 +1,8 @@
 //! The host's mount namespace, the mount namespace of another process, and user namespaces without
 //! a root. `lifecycle.rs` tests the other kinds of namespaces.
 //!
-//! The root of a container without a mount namespace of its own is mounted on the host, so those
-//! tests also look at what is left there afterwards.
+//! The root of a container without a mount namespace of its own is mounted on the host, so the
+//! tests also count the mounts that are left there.
 
 use std::process::{Command, Stdio};
 

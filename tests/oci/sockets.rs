@@ -1,8 +1,8 @@
-//! A caller that is a systemd service: the runtime passes its sockets on (sd_listen_fds(3)), and
-//! its container's readiness (sd_notify(3)).
+//! A caller that is a systemd service: the runtime passes the service's sockets to the container
+//! (sd_listen_fds(3)), and the container's readiness to systemd (sd_notify(3)).
 //!
-//! The container must get exactly these descriptors, and it must not reach the caller's own socket
-//! directly. The tests need no systemd.
+//! The container must get exactly these descriptors, and it must not reach the service's notify
+//! socket directly. The tests need no systemd.
 
 use std::fs::File;
 use std::os::unix::net::UnixDatagram;
@@ -34,8 +34,8 @@ fn descriptors_are_passed_on_and_no_others() {
     call("--preserve-fds 2", "").stdout("three\nthree\n");
     call("", "LISTEN_FDS=1").stdout("three\nno more\nLISTEN_FDS=1\nLISTEN_PID=1\n");
     call("--preserve-fds 1", "LISTEN_FDS=1").stdout_has("three\nthree\nLISTEN_FDS=1");
-    // A descriptor that is not open is passed on as it is, as by other runtimes. Nothing of
-    // mydocker takes its number.
+    // A descriptor that is not open in the caller is not open in the container either, as with
+    // other runtimes. No file of mydocker takes its number.
     bundle.edit(
         "cat <&3; cat <&4 2>/dev/null || echo no more;",
         "readlink /proc/$$/fd/5 || echo none;",

@@ -1,7 +1,7 @@
 //! `--systemd-cgroup` with a bus of the test that answers like systemd: it starts the scope, moves
 //! the process, and reports the end of the job.
 //!
-//! This machine may run without systemd, and a test must not start units of the host's. The bus
+//! This machine may run without systemd, and a test must not start units on the host. The bus
 //! speaks as much of D-Bus as the runtime uses.
 
 use std::io::{Read, Write};
@@ -152,7 +152,7 @@ fn move_process(body: &[u8]) {
     std::fs::write(scope.join("cgroup.procs"), pid.to_string()).unwrap();
 }
 
-/// Whether a call has a property with this number, at any place in its message.
+/// Whether a call has a property with this number, with any padding before the number.
 fn has_number(bus: &Bus, method: &str, name: &str, number: u64) -> bool {
     let start = [&(name.len() as u32).to_le_bytes(), name.as_bytes(), b"\0\x01t\0"].concat();
     (0..8).any(|padding| {

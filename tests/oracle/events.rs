@@ -10,7 +10,7 @@ use crate::support::dockerd::Dockerd;
 use crate::support::{self, Host};
 use crate::{bip, normalised, skip};
 
-/// Command lines, some of which fail on purpose.
+/// Command lines, some of which fail on purpose. `wait-healthy` waits for a health check.
 const SCENARIO: &[&str] = &[
     "run --name once -v vol1:/data bb:1 true",
     "run -d --name web --network net1 --label a=1 bb:1 sleep 1000",
@@ -97,9 +97,9 @@ fn play(archive: &str, settles: Duration, command: impl Fn(&[&str]) -> Command) 
         std::thread::sleep(settles);
         let since = now();
         if *step == "wait-healthy" {
-            let format = "{{.State.Health.Status}}";
             support::eventually("the container is healthy", || {
-                text(&["inspect", "-f", format, "sick"]) == "healthy\n"
+                let events = text(&["events", "--since", &since, "--until", &now()]);
+                events.contains("health_status: healthy")
             });
         } else {
             let words = step.split('\'').enumerate().flat_map(|(at, part)| match at % 2 {

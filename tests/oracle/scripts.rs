@@ -23,7 +23,7 @@ const IMAGES: &[(&str, &[&str])] = &[
     ("web:1", &["CMD [\"httpd\",\"-f\",\"-p\",\"80\"]", "EXPOSE 80", "WORKDIR /www"]),
 ];
 
-/// A script that lists everything that a script may have left.
+/// A script that lists the containers, volumes, networks and images that a script may have left.
 const LEFT: &str = "docker ps -a --format '{{.Names}}'; docker volume ls -q; \
      docker network ls -q --filter type=custom; docker images --format '{{.Repository}}:{{.Tag}}' | sort";
 
@@ -121,7 +121,7 @@ fn scripts_give_the_same_result_as_with_docker() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The paths of all scripts, sorted by name.
+/// The paths of the scripts, or of those whose path contains ORACLE_SCRIPTS, sorted by name.
 fn scripts() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/scripts");
     let only = std::env::var("ORACLE_SCRIPTS").unwrap_or_default();
@@ -228,7 +228,7 @@ impl Program<'_> {
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
-    /// A command line in the program's namespaces, with the program as `docker`.
+    /// A command line in the program's network namespace, with the program as `docker`.
     fn command(&self, args: &[&str], directory: &Path) -> Command {
         let mut command = self.machine.command(Side::Here, args);
         command.env("PATH", support::path_with(&self.dir.join("bin")));

@@ -128,7 +128,7 @@ fn run_fetches_the_image_for_the_platform_or_refuses() {
     let other = "here is for linux/amd64, not for linux/s390x";
     run("linux/s390x", "never").exits(125).complains(other);
     run("linux/s390x", "missing").stdout("s390x").stderr_has(other);
-    // The image `bb` is for another platform, whether its name or its id is given.
+    // The image `bb` is not for linux/s390x, whether its name or its id is given.
     let id = host.mydocker(["images", "-q", "bb"]).text();
     for name in ["bb", &id[..]] {
         let create = ["create", "--platform", "linux/s390x", "--pull", "never", name];

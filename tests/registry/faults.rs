@@ -40,7 +40,7 @@ fn partials(host: &Host) -> Vec<u64> {
     entries.map(|entry| entry.unwrap().metadata().unwrap().len()).collect()
 }
 
-/// The number of layers and images of a host.
+/// The number of layers, blobs and repositories in the store of a host.
 fn visible(host: &Host) -> usize {
     let count = |dir: &str| {
         let entries = fs::read_dir(host.state_root().join(dir));
@@ -153,7 +153,7 @@ fn a_wrong_manifest_is_refused() {
 }
 
 /// The layer's bytes have the manifest's digest, but its tar has another digest than in the config.
-/// A program that checks only one of the two would accept another layer than the signed one.
+/// A program that checks only the manifest's digest would accept this layer.
 #[test]
 fn a_layer_that_the_config_does_not_state_is_refused() {
     let host = Host::new();
@@ -203,8 +203,8 @@ fn a_stalled_download_is_restarted() {
     is_whole(&host, &proxy.name("app:1"));
 }
 
-/// The registry sends a few bytes now and then. The pull fails, and other pulls of the blob stop
-/// waiting for it.
+/// The registry sends a few bytes now and then. A pull from it fails, and another pull of the same
+/// blob does not wait for it.
 #[test]
 fn a_pull_from_a_too_slow_registry_fails() {
     let host = Host::new();
@@ -234,7 +234,7 @@ fn a_pull_from_a_too_slow_registry_fails() {
 }
 
 /// The registry is slow, but not slow enough for the pull to give up. A pull of the same layer from
-/// another registry does not wait for it.
+/// another registry does not wait for the slow pull.
 #[test]
 fn a_slow_registry_delays_no_pull_from_another() {
     let host = Host::new();
@@ -459,7 +459,7 @@ fn a_pull_continues_a_killed_one() {
     let held = Arc::new(Mutex::new(String::new()));
     let (slow, patience) = (Arc::clone(&held), Duration::from_secs(3600));
     let proxy = Proxy::before(&registry.address, move |asked, before| {
-        // The first request for a large blob hangs in the middle, until the pull is killed.
+        // The first request for a layer hangs in the middle, until the pull is killed.
         let mut held = slow.lock().unwrap();
         let is_config = before > 0 || !asked.is_blob();
         if !is_config && held.is_empty() && asked.header("accept-encoding").is_some() {

@@ -51,7 +51,7 @@ fn certificates_of_a_private_authority() {
     let name = registry.name("app:1");
     let authority = certificates.authority();
     fails(command(&host, &["pull", &name]), "is not from a trusted authority");
-    // A download from a web server has no flag for this, so its error must not name one.
+    // `import` has no flag for an authority, so its error must not name one.
     let url = format!("https://{}/v2/", registry.address);
     let remedy = format!("authority; put the authority into certs.d/{}/ca.crt", registry.address);
     fails(command(&host, &["import", &url, "web"]), &remedy);

@@ -20,7 +20,7 @@ mod token;
 
 use support::{Done, Host};
 
-/// Runs `cat` of the image on `path`.
+/// Runs the image's `cat` with the argument `path`.
 fn cat(host: &Host, image: &str, path: &str) -> Done {
     host.mydocker(["run", "--rm", "--net", "none", "--pull", "never", image, "cat", path])
 }

@@ -1,7 +1,6 @@
 //! Pulls, loads, tags, removals and runs at the same time, some of them killed at random moments.
 //!
-//! Images share layers, so that the removal of one image meets the pull of another. At the end
-//! every listed image runs, and after one repair the check finds nothing.
+//! Images share layers, so that the removal of one image meets the pull of another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,8 +20,8 @@ fn stored(host: &Host) -> Vec<String> {
     entries.map(|entry| entry.unwrap().path().display().to_string()).collect()
 }
 
-/// At the end every listed image runs, and after one repair the check finds nothing. Removing the
-/// last name removes the last file.
+/// At the end every listed image runs, and after a repair the check finds nothing. Removing all
+/// images removes all files of the store.
 #[test]
 fn two_hundred_changes_with_kills_leave_a_complete_store() {
     const CHANGES: u64 = 200;

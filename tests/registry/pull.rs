@@ -1,7 +1,7 @@
 //! `pull`: which images it accepts, what it prints, and what it stores.
 //!
-//! Images come from skopeo and umoci as well as from mydocker, because each tool writes manifests
-//! in its own way. `faults.rs` has the pulls over faulty networks.
+//! The images are made by the tests and by umoci, and pushed by skopeo. `push.rs` pulls what
+//! mydocker has pushed, and `faults.rs` has the pulls over faulty networks.
 
 use std::fs;
 use std::net::TcpListener;

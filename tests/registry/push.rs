@@ -1,7 +1,7 @@
 //! `push`: other programs can read the pushed images.
 //!
-//! The tests inspect the pushed images with skopeo and other engines, and pull them again with
-//! mydocker. Logins are in `login.rs`.
+//! The tests read the pushed images with skopeo and Podman, and pull them again with mydocker.
+//! Logins are in `login.rs`.
 
 use std::process::Command;
 
@@ -244,6 +244,10 @@ fn a_registry_that_refuses_head_gets_every_blob() {
     }] {
         let asked = pushed_through(judge);
         assert!(asked.iter().any(|asked| asked.method == "HEAD"));
+        // A layer and the config.
+        let starts =
+            |asked: &&Asked| asked.method == "POST" && asked.target.contains("/blobs/uploads/");
+        assert_eq!(asked.iter().filter(starts).count(), 2);
     }
 }
 

@@ -36,8 +36,8 @@ impl Registry {
         Registry::start(host, "", "")
     }
 
-    /// A registry with more settings: `http` goes below `http:`, and `more` at the top level of its
-    /// file.
+    /// A registry with more settings: `http` goes below `http:` of its configuration, and `more` at
+    /// the top level.
     pub fn start(host: &Host, http: &str, more: &str) -> Registry {
         let dir = host.scratch().join(unique("registry"));
         fs::create_dir_all(dir.join("data")).unwrap();
@@ -79,7 +79,7 @@ impl Registry {
         format!("{}/{name}", self.address)
     }
 
-    /// Pushes an image under `name`. `source` names the image in skopeo's syntax, such as `oci:DIR`.
+    /// Pushes an image under `name`. `source` is the image in skopeo's syntax, such as `oci:DIR`.
     pub fn fill(&self, source: &str, name: &str, flags: &[&str]) {
         let target = format!("docker://{}", self.name(name));
         succeeds(
@@ -140,7 +140,7 @@ impl Registry {
         self.blob_files().into_iter().map(|(digest, _)| digest).collect()
     }
 
-    /// Removes the first blob that has at least this many bytes and fewer than twice as many.
+    /// Removes a blob that has at least this many bytes and fewer than twice as many.
     pub fn lose_blob_of(&self, bytes: u64) {
         let size = |path: &Path| fs::metadata(path).unwrap().len();
         let files = self.blob_files();

@@ -32,8 +32,8 @@ pub struct TokenServer {
 }
 
 impl TokenServer {
-    /// Starts the server. The first `stale` tokens have already expired. Only user `me` with the
-    /// password `secret` gets a token.
+    /// Starts the server. A token for one of the first `stale` requests has already expired. A
+    /// client needs the user `me` with the password `secret`, or the refresh token `kept`.
     pub fn start(dir: &Path, form: Form, stale: usize) -> TokenServer {
         fs::create_dir_all(dir).unwrap();
         let subject = "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=tokens";

@@ -61,6 +61,7 @@ impl Done {
     /// stdout contains `part`.
     #[track_caller]
     pub fn stdout_has(mut self, part: &str) -> Done {
+        assert_ne!(part, "", "each text contains this part");
         self.check();
         assert!(self.out().contains(part), "should write …{part:?}…: {}", self.transcript());
         self
@@ -76,6 +77,7 @@ impl Done {
     /// stderr contains `part`.
     #[track_caller]
     pub fn stderr_has(mut self, part: &str) -> Done {
+        assert_ne!(part, "", "each text contains this part");
         self.check();
         let stderr = String::from_utf8_lossy(&self.stderr);
         assert!(stderr.contains(part), "should complain …{part:?}…: {}", self.transcript());

@@ -1,7 +1,7 @@
 //! Calls of the interface by which Kubernetes' kubelet drives a runtime (CRI, runtime.v1), in place
 //! of crictl, which Debian does not have. A call is an HTTP/2 request by curl to containerd's
-//! socket, whose body is a zero byte, the length of a Protocol Buffers message, and the message
-//! (gRPC). The messages are small, so fields are written and read by the numbers of api.proto.
+//! socket (gRPC). The body is a zero byte, the length of a Protocol Buffers message, and the
+//! message. The messages are small, so fields are written and read by the numbers of api.proto.
 //! Streams (exec with a terminal, attach, port-forward) are not supported.
 
 use std::io::Write;

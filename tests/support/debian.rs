@@ -9,7 +9,8 @@ use std::process::Command;
 
 use super::{cache, cached};
 
-/// Makes the image if this machine does not have it yet, which takes a minute or two.
+/// The tar of the image with `packages`. The first call on a machine makes it, which takes a minute
+/// or two.
 pub fn archive(packages: &[&str]) -> PathBuf {
     let name = match packages {
         [] => "debian.tar".to_owned(),

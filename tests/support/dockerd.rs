@@ -75,7 +75,7 @@ impl Dockerd {
         call::run(self.command(args), None)
     }
 
-    /// The directory of its images, containers and volumes.
+    /// The directory of the daemon's images, containers and volumes.
     pub fn data_root(&self) -> PathBuf {
         self.dir.join("data")
     }

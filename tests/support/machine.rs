@@ -2,7 +2,7 @@
 //! firewall, routes and `ip_forward`, and a second namespace for a neighbouring machine, which is
 //! the default gateway. A veth pair connects them.
 //!
-//! The addresses are the same in every test, because no machine can reach the machine of another
+//! The addresses can be the same in every test, because no machine can reach the machine of another
 //! test.
 
 use std::io::{Read, Write};
@@ -211,8 +211,8 @@ impl Host {
         self.rules().into_iter().filter(|rule| rule.contains(what)).collect()
     }
 
-    /// Flushes the rules of nftables, or the tables `filter` and `nat` of iptables, as the
-    /// administrator of a host may do.
+    /// Removes the whole ruleset of nftables, or flushes the tables `filter` and `nat` of iptables
+    /// (IPv4), as the administrator of a host may do.
     pub fn flush_rules(&self) {
         let flush: &[&[&str]] = match self.firewall {
             Some("nftables") => &[&["nft", "flush", "ruleset"]],
@@ -245,7 +245,7 @@ impl Host {
         super::eventually("the server answers", || self.machine().fetch(side, &address).is_some());
     }
 
-    /// A directory with a page.
+    /// Makes a directory with a page. Returns its path.
     pub fn site(&self, name: &str, text: &str) -> String {
         let dir = self.scratch().join(name);
         std::fs::create_dir_all(&dir).unwrap();

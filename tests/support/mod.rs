@@ -82,11 +82,12 @@ pub fn skipped(reason: &str) {
 /// A mydocker with its own state root and run root, so tests run in parallel. Dropping it removes
 /// its containers and networks; the test fails if a mount or process of them is left.
 ///
-/// A call must succeed unless `exits` expects another status, as in `host.mydocker(["rm",
-/// "nobody"]).exits(1).stderr_has("no such container")`. A wait in a test fails after `PATIENCE`.
-/// With TEST_USERNS=auto in the environment, `run` and `create` give each container without another
-/// setting a user namespace. The image `bb` is Debian's static busybox. `Host::debian` imports a
-/// Debian image with further packages, whose tar stays below `target/rootfs` for later tests.
+/// A call must succeed unless the test expects another status, as in `host.mydocker(["rm",
+/// "nobody"]).exits(1).stderr_has("no such container")`. `eventually` and the wait for a call fail
+/// after `PATIENCE`. With TEST_USERNS=auto in the environment, `run` and `create` give each
+/// container without another setting a user namespace. The image `bb` is Debian's static busybox.
+/// `Host::debian` imports a Debian image with further packages. Its tar stays below
+/// `target/rootfs` for later tests.
 pub struct Host {
     dir: PathBuf,
     /// The machine on which it runs, if it is not the real one.
@@ -96,10 +97,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host whose only image is `hello`.
+    /// A host without images, except the built-in `hello`.
     pub fn new() -> Host {
-        // Users of containers must be able to read the test's files, whatever the caller's umask
-        // is.
+        // Users in containers must be able to read the test's files, whatever umask the caller has.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         // The path of a socket has at most 107 bytes, so don't use the target directory.
         let dir = std::env::temp_dir().join(unique("mydocker-"));
@@ -461,7 +461,7 @@ pub fn remove_cgroup(path: &str) {
     }
 }
 
-/// Waits for `condition`, at most 30 seconds. Returns whether it holds.
+/// Waits for `condition`, for about 30 seconds. Returns whether it holds.
 fn is_soon(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..3000 {
         if condition() {

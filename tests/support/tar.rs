@@ -1,4 +1,4 @@
-//! A tar that is written by hand, with entries that tar programs do not make.
+//! A tar that the test writes itself, also with entries that tar programs do not make.
 //!
 //! The headers are those of ustar (POSIX.1-1988), with mode 0755, owner root and the time 0.
 

@@ -2,8 +2,8 @@
 //! removals.
 //!
 //! If a container's monitor lives, only the container's name, update mark and lease are checked.
-//! Each finding has its repair, which `--repair` runs. Images, volumes and networks are in
-//! `stores`.
+//! Each finding has its repair, which `--repair` runs, or advice if only the user can repair it.
+//! Images, volumes and networks are in `stores`.
 
 use std::path::Path;
 
@@ -25,8 +25,8 @@ impl Engine {
         let files = Files::new(&self.roots, id);
         let record = match Record::read(&self.roots, id) {
             Ok(record) => record,
-            // While a command creates the container, it holds the monitor's lock. A container
-            // that was just removed has no directory.
+            // A command that creates a container holds the monitor's lock. A container that was
+            // just removed has no directory.
             Err(_) if !files.config().exists() => {
                 if !is_watched(&files).unwrap_or(true) && files.dir.exists() {
                     let what = format!("the creation of container {} was cut short", id.short());

@@ -63,8 +63,8 @@ impl Engine {
         Ok(findings.list)
     }
 
-    /// Removes the leftovers of killed commands: containers without a record, names, leases of id
-    /// ranges, run directories, interrupted removals of containers, and temporary files.
+    /// Removes the leftovers of killed commands: containers without a record, names, leases of user
+    /// IDs, run directories, interrupted removals of containers, and temporary files.
     #[cfg(feature = "build")]
     pub(super) fn mend_leftovers(&self) -> Result<()> {
         let mut findings = Findings { repair: true, list: Vec::new() };

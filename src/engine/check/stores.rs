@@ -1,9 +1,9 @@
 //! `system check` for images, volumes and networks.
 //!
-//! The checks find leftovers of killed commands, names without an object, objects that lack a part,
-//! and leases and firewall rules of containers that do not exist. Each finding has its repair,
-//! which `--repair` runs, or advice if only the user can repair it. Containers are checked first,
-//! in `containers`.
+//! The checks find leftovers of killed commands, names without an image, objects that lack a part,
+//! leases of containers that do not run, links without a network, and firewall rules that differ
+//! from the records. Each finding has its repair, which `--repair` runs, or advice if only the user
+//! can repair it. Containers are checked first, in `containers`.
 
 use super::Findings;
 use crate::container_id::ContainerId;
@@ -20,7 +20,7 @@ use crate::volume::{self, mounted};
 
 impl Engine {
     /// Checks names, images and leftovers. Names come first, because nothing depends on them. Each
-    /// leftover is checked again before its removal, because another command may start to use it.
+    /// leftover is checked again before its removal, because another command may now use it.
     pub(super) fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ImageStore::open(&self.roots);
         for flaw in images.flaws()? {
@@ -52,8 +52,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Finds killed builds, and files that the build cache cannot read. Runs before the check of
-    /// the images, because the repair moves the layers of a killed build into place.
+    /// Finds what killed builds left, and files that the build cache cannot read. Runs before the
+    /// check of the images, because the repair moves the layers of a killed build into place.
     #[cfg(feature = "build")]
     pub(super) fn check_builds(&self, findings: &mut Findings) -> Result<()> {
         for path in self.dead_builds()? {
@@ -106,8 +106,8 @@ impl Engine {
                 }
             }
         }
-        // The firewall's rules are made from all networks together, so they cannot be compared if a
-        // network is unreadable.
+        // The links and the firewall's rules are compared with the records of all networks, so
+        // these checks need each record.
         if all_readable {
             for (link, alias) in alias::orphans(&self.roots)? {
                 let kind = if link.starts_with(naming::BRIDGE_PREFIX) { "bridge" } else { "link" };

@@ -2,11 +2,11 @@
 //!
 //! Order on disk: run directory with its lock, container directory, name, lease of user IDs,
 //! volumes, config.json. The lock is held until the end, so that no other command takes the
-//! container for an abandoned one. With config.json the container exists. If the process dies
-//! before that, the next command that needs the name or the IDs takes them over, and `system check
-//! --repair` removes everything except new volumes. `checks` refuses options that contradict each
-//! other, `mounts` finds the missing volumes, `content` writes secrets and configs, `record`
-//! computes the record, `undo` removes an incomplete container.
+//! container for an abandoned one. The container exists as soon as config.json exists. If the
+//! process dies before that, the next command that needs the name or the IDs takes them over, and
+//! `system check --repair` removes everything except new volumes. `checks` refuses options that
+//! contradict each other, `mounts` finds the missing volumes, `content` writes secrets and configs,
+//! `record` computes the record, `undo` removes an incomplete container.
 
 mod checks;
 mod content;
@@ -62,7 +62,8 @@ impl Engine {
     }
 
     /// Makes a container and returns its id. Fails for example if the image does not exist, the
-    /// name is taken, or options contradict each other. A failure leaves no container behind.
+    /// name is taken, or options contradict each other. If the container cannot be completed, no
+    /// container is left.
     pub fn create(&self, options: &CreateOptions) -> Result<ContainerId> {
         let created = self.make(options, false)?;
         self.note(&[events::of(&created.record, "create", &[])]);
@@ -144,7 +145,7 @@ impl Engine {
             if self.make_volume(&volume)? {
                 undo.volumes.push(volume.name);
             }
-            // In `events`, as in Docker, a container comes after its volumes.
+            // Take the time again: in `events`, as in Docker, a container comes after its volumes.
             record.created = Instant::now().0;
         }
         record.write(&self.roots)?;
@@ -161,7 +162,7 @@ impl Engine {
         Ok(Created { record, lock })
     }
 
-    /// Returns the options with the ids of the containers that they name. The names are looked up
+    /// Returns the options with ids in place of the names of containers. The names are looked up
     /// before the new container exists, because its own name or the start of its id could match.
     fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
         let joined = |given: &EndpointOption| given.network.container().is_some();
@@ -234,7 +235,7 @@ impl Engine {
 
 /// The source of the root file system.
 enum Source {
-    /// An image. The lock keeps it from being removed before the record names it.
+    /// An image. The lock prevents the removal of the image before the record names it.
     Image {
         image: Image,
         _hold: ImageHold,

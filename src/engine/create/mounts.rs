@@ -54,8 +54,8 @@ impl Engine {
         Ok(mounts)
     }
 
-    /// Adds the mounts of another container, except each tmpfs. As in Docker, each replaces a mount
-    /// of an earlier `--volumes-from` on the same target.
+    /// Adds the mounts of another container, except its tmpfs mounts. As in Docker, each added
+    /// mount replaces a mount of an earlier `--volumes-from` on the same target.
     fn add_volumes_of(&self, from: &VolumesFrom, mounts: &mut Vec<MountRecord>) -> Result<()> {
         for theirs in self.record(&from.container)?.mounts {
             if theirs.kind != MountKind::Tmpfs {

@@ -102,7 +102,8 @@ impl Engine {
     }
 }
 
-/// Whether the mount comes from `--tmpfs`. Docker shows it only in `HostConfig.Tmpfs`.
+/// Reports whether the mount comes from `--tmpfs`. Docker shows such a mount only in
+/// `HostConfig.Tmpfs`.
 fn is_of_tmpfs_flag(mount: &MountRecord) -> bool {
     mount.kind == MountKind::Tmpfs && mount.given.is_some()
 }
@@ -359,7 +360,7 @@ fn rates(resources: &Resources, kind: RateKind) -> Value {
     array(rates.map(|rate| object([("Path", text(&rate.path)), ("Rate", number(rate.rate))])))
 }
 
-/// Returns the value of `--userns`, or as in Docker an empty text for `host`.
+/// Returns the value of `--userns`. As in Docker, the value `host` is shown as an empty text.
 fn userns_mode(record: &Record) -> String {
     match &record.user_namespace {
         None => String::new(),
@@ -377,7 +378,7 @@ fn id_mappings(record: &Record) -> Value {
 }
 
 fn mount(mount: &MountRecord) -> Value {
-    // Docker gives each named volume without options SELinux's shared label.
+    // Docker shows a named volume without options with `z`, which is SELinux's shared label.
     let mode = match (mount.kind, mount.given.as_deref().unwrap_or_default()) {
         (MountKind::Volume, "") if !mount.anonymous && !mount.borrowed => "z",
         (MountKind::Tmpfs, _) => "",

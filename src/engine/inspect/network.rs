@@ -1,7 +1,8 @@
 //! `network inspect`: a network's pools, options and labels, and its containers.
 //!
-//! The facts come from the network's record and its leases, not from the kernel. `none` and `host`
-//! have no bridge and no pool, and show Docker's empty fields.
+//! The facts come from the network's record, its leases and the recorded endpoints of its
+//! containers, not from the kernel. `none` and `host` have no bridge and no pool, and show Docker's
+//! empty fields.
 
 use std::collections::BTreeMap;
 
@@ -147,7 +148,7 @@ fn network(name: &str, id: &str, parts: Parts<'_>) -> Value {
         ("Containers", Value::map(parts.containers)),
         ("Options", parts.options),
         ("Labels", parts.labels),
-        // Docker lacks this field: the name of the interface.
+        // Docker lacks this field: the name of the bridge or of the parent.
         ("Bridge", omit_empty(text(parts.bridge))),
     ])
 }

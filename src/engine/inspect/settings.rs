@@ -51,7 +51,8 @@ impl Engine {
         let attachment = read(&self.roots, &record.id)
             .context(|| format!("inspect the networks of container {}", record.name))?;
         let mut networks = BTreeMap::new();
-        // As in Docker, a container learns the ids of its networks and its own names at its start.
+        // As in Docker, the ids of the networks and the container's further names appear from its
+        // first start on.
         let was_started = !matches!(condition, Condition::Created(_) | Condition::Starting);
         for wanted in &record.networks {
             let name = &wanted.name;

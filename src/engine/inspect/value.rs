@@ -1,5 +1,5 @@
-//! Builds the values in the documents of `inspect`, over `template::Value`: lists, maps, sets,
-//! sizes and times.
+//! Builds the values in the documents of `inspect` from `template::Value`: lists, maps, sets, sizes
+//! and times.
 //!
 //! Empty values follow Go's encoding/json and Docker: a nil list is `null`, an empty one is `[]`.
 //! The other files of this module decide which fields a document has.
@@ -16,7 +16,8 @@ pub fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
     Value::object(fields.into())
 }
 
-/// Returns the hardware address of an interface. It is empty if the interface has its parent's.
+/// Returns the MAC address of an interface. The text is empty if the interface has the MAC address
+/// of its parent.
 pub fn mac(endpoint: &Endpoint) -> Value {
     text(endpoint.mac.map(|mac| mac.to_string()).unwrap_or_default())
 }
@@ -63,7 +64,7 @@ pub fn text(value: impl ToString) -> Value {
 
 /// Makes a number from a count or a number of bytes.
 pub fn number(value: u64) -> Value {
-    // Docker's sizes and counts are signed too.
+    // Docker's sizes and counts are signed too, so a larger number becomes `i64::MAX`.
     Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }
 

@@ -47,7 +47,7 @@ pub fn connect(
         join::write_names(roots, container, &network, &endpoint)
     };
     make().inspect_err(|_| {
-        // Report the failure to connect, not a failure of this clean-up.
+        // Report the failure to connect, and ignore a failure of this clean-up.
         let _ = disconnect(roots, container.id, &network.name);
     })
 }
@@ -132,7 +132,7 @@ pub fn rename(roots: &Roots, id: &ContainerId, old: &str, new: &str) -> Result<(
             ipam::rewrite(roots, &network, lease)?;
         }
         if join::has_names(&network) {
-            // The rename succeeds even if a neighbour's hosts file can't be written.
+            // The rename succeeds even if a hosts file can't be written.
             let _unwritten = names::write_sections(roots, &network.name, &leases);
         }
     }

@@ -1,6 +1,6 @@
-//! One endpoint of a container: its leases, its interface, and its names in the hosts files of the
-//! network. A start and `network connect` on a running container call the same functions, each in
-//! its own order.
+//! One endpoint of a container: its leases, its interface, and the container's names in the hosts
+//! files on the network. A start and `network connect` on a running container call the same
+//! functions, each in its own order.
 
 use std::net::IpAddr;
 
@@ -94,7 +94,7 @@ pub fn lease(
         let wanted = config.addresses.iter().copied().find(|&address| family.has(address));
         let address = ipam::lease(roots, network, pool, &request(wanted)).inspect_err(|_| {
             for &address in &leased {
-                // Report the first failure. If a lease stays behind, a later request reclaims it.
+                // Report the first failure. A lease that stays behind is reclaimed later.
                 let _ = ipam::release(roots, network, Some(address), container.id);
             }
         })?;
@@ -172,7 +172,8 @@ pub fn connect(
         Some(direct) => {
             let parent = parent::ensure(host, roots, network, direct)?;
             subinterface::connect(host, namespace, parent, network, direct, &plan)?;
-            // The kernel passes no packet between this interface and the host's own addresses.
+            // The kernel passes no packet between this interface and the host's addresses on the
+            // parent.
             Ok(true)
         }
     };

@@ -1,14 +1,14 @@
 //! The networks of one running container, from its start to its end.
 //!
-//! The order of `set_up` is: ports, leases, the record (`record`), the links, the firewall's rules,
-//! the names in hosts files. `take_down` reads the record, undoes each step and removes the record
-//! last. If `take_down` is killed before that, the next command calls it again.
+//! The order of `set_up` is: ports, leases, the attachment's file (`record`), the links, the
+//! firewall's rules, the names in hosts files. `take_down` reads the file, undoes each step and
+//! removes the file last. If `take_down` is killed before that, a later command calls it again.
 //!
 //! Imports go one way: a module knows only those above it in this list, which a test reads.
 //!
 //! 1. `record`: the file `network.json` of one container
-//! 2. `recover`: rebuilds the record from the leases if the file was removed
-//! 3. `rules`: the firewall rules that follow from all records
+//! 2. `recover`: rebuilds the attachment from the leases if the file was removed
+//! 3. `rules`: the firewall rules for all networks and attachments
 //! 4. `join`: the steps for one endpoint
 //! 5. `publish`: the container's published ports
 //! 6. `change`: connects, disconnects and renames a running container
@@ -50,12 +50,12 @@ pub type Joined = Vec<NetworkFacts>;
 /// What a container's networks need until `take_down`.
 #[derive(Default)]
 pub struct Connected {
-    /// They hold the published ports.
+    /// The sockets that hold the published ports.
     pub port_sockets: Vec<OwnedFd>,
     pub networks: Joined,
-    /// The network namespace, if it has an interface on a host's link. Keep it open until
-    /// `take_down`. Otherwise the namespace can end first. Then the kernel removes the interface
-    /// some time later, and until then the next start cannot have its MAC address.
+    /// The network namespace, if one of the networks is macvlan or ipvlan. The caller keeps it open
+    /// until `take_down`. Otherwise the namespace can end first, and the kernel removes the
+    /// interface some time later. Until then the next start cannot use the same MAC address.
     pub namespace: Option<OwnedFd>,
 }
 
@@ -113,14 +113,14 @@ pub fn set_up(
 }
 
 /// Disconnects a container from all its networks and returns them. Works after a normal exit and
-/// after a crash: what is already gone is no error. If a step fails, the other steps still run, and
-/// the first error is returned.
+/// after a crash: what is already gone is no error. If a step fails, the steps for the other
+/// networks still run, but the attachment's file stays. Returns the first error.
 pub fn take_down(roots: &Roots, id: &ContainerId) -> Result<Joined> {
     undo(roots, id, &recover::find(roots, id)?)
 }
 
-/// As [`take_down`], for a container that was started without a network. Reads only the record,
-/// which exists if `network connect` connected the container later.
+/// As [`take_down`], for a container that was started without a network. Reads only the
+/// attachment's file, which exists if `network connect` connected the container later.
 pub fn take_down_recorded(roots: &Roots, id: &ContainerId) -> Result<Joined> {
     undo(roots, id, &Attachment::read(roots, id)?)
 }
@@ -135,8 +135,8 @@ fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Join
     let mut host = Socket::route()?;
     // If another container has joined this network namespace, the namespace stays, so remove the
     // links. A mark in the run directory says that a container has joined. If a cleaner of
-    // temporary files removed the record, it removed the mark too. Then assume that a container has
-    // joined.
+    // temporary files removed the attachment's file, it removed the mark too. Then assume that a
+    // container has joined.
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;
     for endpoint in &attachment.endpoints {

@@ -1,9 +1,10 @@
 //! The published ports of a container: the claims on the host's ports, the firewall's rules, and
 //! the route from the host's 127.0.0.1.
 //!
-//! Ports are claimed first: if another program has a port, the start must fail before it has
-//! changed anything on the host. 127.0.0.1 is opened last, because every container's link must have
-//! its guard by then (`network::guard`). The text form of a port is in `port`.
+//! Ports are claimed first: if another program has a port, the start must fail before it has made a
+//! link or a rule on the host. 127.0.0.1 is opened after the links and the rules, because every
+//! container's link must have its filter (`network::guard`) by then. The module `port` parses and
+//! prints ports.
 
 use super::record::Attachment;
 use super::{recover, rules};
@@ -19,19 +20,20 @@ use crate::port::Publish;
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Claims the host's ports `publish`. Fails if a port is taken, if all networks are internal, or if
-/// the container has no address to which a port can lead.
+/// Claims the host's ports `publish`. Fails if a port is taken, if all networks are internal
+/// bridges, or if the container has no address to which a port can lead.
 pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result<Claimed> {
-    if publish.is_empty() {
+    // As in Docker, `-p` is ignored without a network.
+    let Some(first) = networks.first().filter(|_| !publish.is_empty()) else {
         return Ok(Claimed::default());
-    }
+    };
     let Some(network) = networks.iter().find(|network| network.can_publish()) else {
         // As in Docker, a macvlan or ipvlan container answers on its own address, and `-p` is
         // ignored.
         if networks.iter().any(|network| network.direct.is_some()) {
             return Ok(Claimed::default());
         }
-        fail!("ports can't be published: network {} is internal", networks[0].name)
+        fail!("ports can't be published: network {} is internal", first.name)
     };
     // A port of a family leads to the container's address of this family, on a network that can
     // publish.
@@ -41,8 +43,8 @@ pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result
     let default = |family: Family| match network.publish_address {
         _ if !has_target(family) => None,
         None => Some(family.unspecified()),
-        // If the network's default host address is an IPv4 address, no IPv6 port is published, and
-        // the other way round.
+        // A `-p` without an address gets the network's default host address, so it publishes no
+        // port of the other family.
         Some(address) => Some(address.0).filter(|&address| family.has(address)),
     };
     let defaults = Defaults { ipv4: default(Family::V4), ipv6: default(Family::V6) };
@@ -81,9 +83,9 @@ pub fn open(
 }
 
 /// Lets the host's 127.0.0.1 reach the ports. This needs the filter of `network::guard`, which
-/// keeps the containers off the host's loopback; `guarded` says whether the kernel has it. Without
-/// the filter, ports answer on the host's other addresses only, and a port that is published on
-/// 127.0.0.1 is an error.
+/// keeps the containers off the host's loopback. `guarded` says whether the kernel has the filter.
+/// Without the filter, ports answer on the host's other addresses only, and a port that is
+/// published on 127.0.0.1 is an error.
 pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -> Result<()> {
     let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
     if !guarded {

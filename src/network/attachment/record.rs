@@ -1,9 +1,8 @@
 //! `<run>/<id>/network.json`: the interfaces, addresses and ports of one running container.
 //!
 //! The file is written after the leases and before any link or firewall rule is made, so that the
-//! clean-up knows what to undo, however the container ended. The file is in the run root, because
-//! a reboot removes the links and rules that it names. Addresses and ports are text in the file,
-//! and typed in memory.
+//! clean-up knows what to undo, however the container ended. The file is in the run root, because a
+//! reboot removes the links and the rules too. Addresses are text in the file, and typed in memory.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -57,7 +56,7 @@ pub struct Address {
 }
 
 impl Attachment {
-    /// Reads the attachment of a container; empty if the container is on no network.
+    /// Reads the attachment of a container; empty if there is no file.
     pub fn read(roots: &Roots, id: &ContainerId) -> Result<Attachment> {
         Ok(Attachment::read_if_present(roots, id)?.unwrap_or_default())
     }
@@ -94,7 +93,7 @@ impl Attachment {
 
     /// The container's address to which its published ports of a family lead.
     pub(super) fn target(&self, family: Family) -> Option<IpAddr> {
-        // Packets to a macvlan or ipvlan interface do not pass the host's firewall.
+        // The host can't forward packets to a macvlan or ipvlan interface.
         let bridged = self.endpoints.iter().filter(|endpoint| !endpoint.is_direct());
         let mut addresses = bridged.flat_map(|endpoint| &endpoint.addresses);
         let open = |address: &&Address| address.gateway.is_some() && family.has(address.address.0);
@@ -138,7 +137,7 @@ pub(super) fn path(roots: &Roots, id: &ContainerId) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// A file of an earlier version, whose code held addresses and ports as strings.
+    /// A file of an earlier version, whose code held addresses and protocols as strings.
     const OLD: &str = r#"{"name":"web","endpoints":[{"network":"mydocker0","network_id":"ab12","interface":"eth0","link":"mdv0123456789ab","mac":"02:42:ac:12:00:02","addresses":[{"address":"172.18.0.2","prefix":20,"gateway":"172.18.0.1"},{"address":"fd00::2","prefix":64,"gateway":""}]}],"ports":[{"protocol":"tcp","address":"0.0.0.0","port":8080,"container_port":80},{"protocol":"udp","address":"::","port":53,"container_port":53}]}"#;
 
     #[test]

@@ -1,7 +1,7 @@
 //! Restores the networks of running containers after other programs or a reboot removed parts of
-//! them: bridges and their ports, IP forwarding, the firewall's rules. `reload` makes all parts
-//! again. `restore` makes bridges, and calls `reload` only if firewall rules are missing or
-//! changed.
+//! them: bridges and their ports, parents, IP forwarding, the firewall's rules. `reload` makes all
+//! parts again. `restore` makes bridges, and calls `reload` only if the firewall's rules differ
+//! from the records.
 
 use super::{publish, recover, rules};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::network::{bridge, endpoint, parent};
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
-/// Makes the bridges, their ports and all firewall rules of running containers again.
+/// Makes the bridges, their ports, the parents and all firewall rules of running containers again.
 pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     let mut host = Socket::route()?;
     let mut used: Vec<Network> = Vec::new();
@@ -41,8 +41,8 @@ pub fn reload(roots: &Roots, choice: Choice) -> Result<()> {
     Ok(())
 }
 
-/// After a boot, makes the bridge of every network that a user created. If the rules of running
-/// containers are missing or changed, calls `reload`.
+/// After a boot, makes the bridge of every bridge network that a user created. If the firewall's
+/// rules differ from the records (`rules::flaws`), calls `reload`.
 pub fn restore(roots: &Roots, choice: Choice) -> Result<()> {
     let mut networks = known(roots)?;
     // Leave out the links that are made when a container uses them: the default network's bridge,

@@ -121,7 +121,8 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
     let mut kept = Vec::new();
     let mut unclaimed = Vec::new();
     let mut units: Vec<Publish> = wanted.iter().flat_map(Publish::each).collect();
-    // First serve the requests with an address. A request without one gets any port that is left.
+    // First serve the requests with an address. A request without an address gets any matching port
+    // that is left.
     order::sort_by_key(&mut units, |unit| unit.address.is_none());
     let mut others = Vec::new();
     for unit in units {
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!(kept(both, &["8080:80", "90"]), of(both, "90/tcp"));
         assert_eq!(kept(both, &["8080:80/udp"]), of("", "8080:80/udp"));
         assert_eq!(kept(both, &[]), of("", ""));
-        // A port that the engine chose stays the same, and two such ports are distinguished.
+        // A port that the kernel chose stays the same, and two such ports are distinguished.
         assert_eq!(kept("tcp/0.0.0.0/49153/80", &["80"]), of("tcp/0.0.0.0/49153/80", ""));
         let two = "tcp/0.0.0.0/49153/80 tcp/0.0.0.0/49154/80";
         assert_eq!(kept(two, &["80", "80", "80"]), of(two, "80/tcp"));

@@ -45,8 +45,8 @@ fn collect(roots: &Roots, networks: &[&str], except: Option<&ContainerId>) -> Re
     Ok(rules)
 }
 
-/// The ids of the networks that have a bridge. The packets of the other networks bypass the
-/// firewall, so those networks need no rules.
+/// The ids of the networks that have a bridge. mydocker makes no rules for macvlan and ipvlan
+/// networks.
 fn bridged<'a>(networks: &[&'a Network]) -> Vec<&'a str> {
     let bridged = networks.iter().filter(|network| network.direct.is_none());
     bridged.map(|network| network.id.as_str()).collect()

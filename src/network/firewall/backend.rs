@@ -50,7 +50,8 @@ pub trait Backend {
     fn kind(&self) -> BackendKind;
     /// A sentence about what the host lacks for this back end; `None` if it lacks nothing.
     fn shortcoming(&self) -> Option<String>;
-    /// A text that changes whenever any program changes any rule. Cheap to compute. `None` if
+    /// A text that changes whenever any program changes any rule. With legacy iptables, the text
+    /// stays if a change keeps the number and the size of the rules. Cheap to compute. `None` if
     /// unknown.
     fn stamp(&self, ipv6: bool) -> Option<String>;
     /// A text that changes whenever any program changes a rule of mydocker. Costs more than
@@ -78,12 +79,12 @@ pub struct ShownRule {
     pub chain: String,
     /// The chain of mydocker to which the rule leads packets.
     pub leads_to: Option<String>,
-    /// Whether the rule is for the packets of every bridge, and names none.
+    /// Whether the rule is for the packets of every bridge with mydocker's prefix.
     pub is_common: bool,
 }
 
 /// Keeps the rules with one of the words `wanted`, those that are for every bridge, and the rules
-/// that lead packets to a kept rule. Without a rule with a wanted word, returns none.
+/// that lead packets to a kept rule. If no rule has a wanted word, returns an empty list.
 pub fn only_about(rules: Vec<ShownRule>, wanted: &[String]) -> Vec<String> {
     let names = |rule: &ShownRule| wanted.iter().any(|name| rule.text.contains(name.as_str()));
     if !rules.iter().any(names) {

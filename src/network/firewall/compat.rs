@@ -1,10 +1,10 @@
 //! The rules of published ports in the form in which iptables-nft writes them: matches and the
 //! target of xtables, which nft_compat of the kernel executes (linux/netfilter/nf_tables_compat.h).
 //!
-//! `iptables` sends these rules itself, because a run of iptables-restore takes 3 ms, and after a
-//! deletion 4 to 20 ms more: the tool's end waits for an RCU grace period (`sys::netfilter`). Each
-//! version of iptables lists a rule of this form as its own. The port is a match of xtables,
-//! because versions before 1.8.8 cannot read a port from an expression of nf_tables.
+//! The module `iptables` sends these rules over netlink, because a run of iptables-restore takes
+//! 3 ms, and after a deletion 4 to 20 ms more: the tool's end waits for an RCU grace period
+//! (`sys::netfilter`). iptables-nft lists a rule of this form as its own. The port is a match of
+//! xtables, because versions before 1.8.8 cannot read a port from an expression of nf_tables.
 
 use std::net::IpAddr;
 

@@ -74,7 +74,7 @@ impl<'a> Rule<'a> {
         self.load_meta(NFT_META_OIFNAME).compare_name(true, links)
     }
 
-    /// Matches packets that leave by any other interface.
+    /// Matches packets that leave by an interface other than `links`.
     pub fn oifname_not(&mut self, links: Links<'_>) -> &mut Self {
         self.load_meta(NFT_META_OIFNAME).compare_name(false, links)
     }
@@ -120,7 +120,7 @@ impl<'a> Rule<'a> {
             .compare(true, &port.to_be_bytes())
     }
 
-    /// Matches the state of the connection (conntrack).
+    /// Matches packets whose connection is in this state (conntrack).
     pub fn flow(&mut self, flow: Flow) -> &mut Self {
         self.load_flow(flow).compare(false, &[0; 4])
     }
@@ -287,7 +287,7 @@ impl<'a> Rule<'a> {
         }
     }
 
-    /// Compares the address at `offset` in the network header.
+    /// Matches an address of `subnet` at `offset` in the network header.
     fn address(&mut self, offset: u32, subnet: &Subnet) -> &mut Self {
         let octets = octets(subnet.first());
         let (bytes, rest) = (usize::from(subnet.prefix() / 8), subnet.prefix() % 8);

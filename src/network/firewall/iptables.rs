@@ -1,8 +1,8 @@
 //! Rules by iptables(8), with nf_tables or legacy tables below. Each change is one run of
 //! `iptables-restore --noflush`, and one of `ip6tables-restore` for IPv6. The tool commits each
-//! table of the text separately (COMMIT): the kernel applies its lines completely or not at all.
-//! With nf_tables, the rules of a container's ports are added and deleted over netlink, without the
-//! tool (`compat`).
+//! table of the text separately (COMMIT): the kernel applies the table's lines completely or not at
+//! all. With nf_tables, the rules of a container's ports are added and deleted over netlink
+//! (`compat`). The tool adds these rules only if netlink fails.
 //!
 //! A line `:CHAIN - [0:0]` creates the chain or empties it. The text that makes or removes all
 //! rules depends on the present rules. If another program or state root makes one of its lines
@@ -73,8 +73,8 @@ impl Iptables {
         })
     }
 
-    /// The path of another tool of the same family beside `iptables-restore`, such as
-    /// `ip6tables-save`. Fails if it is missing.
+    /// The path of a tool in the directory of `iptables-restore`, such as `ip6tables-save`. Fails
+    /// if the tool is missing.
     fn tool(&self, family: Family, name: &str) -> Result<PathBuf> {
         let prefix = if family == Family::V4 { "iptables" } else { "ip6tables" };
         let path = self.restore.with_file_name(format!("{prefix}-{name}"));
@@ -277,9 +277,9 @@ impl Iptables {
             if network.masquerades {
                 line(text, format_args!("-A {chain} -s {subnet} ! -o {bridge} -j MASQUERADE"));
             }
-            // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1.
-            // Without this rule the container would answer directly, and the answer would not be
-            // translated.
+            // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1 (the
+            // rule below). Without these rules the container would answer directly, and the answer
+            // would not be translated.
             line(
                 text,
                 format_args!(
@@ -361,7 +361,7 @@ impl Iptables {
     }
 
     fn erase_family(&self, family: Family) -> Result<()> {
-        // If the tool is missing, mydocker has never made a rule of this family.
+        // If the tool is missing or fails, there is nothing that it could remove.
         let Ok(saved) = self.save(family) else { return Ok(()) };
         self.change(family, |saved| self.nothing(saved))?;
         // If two state roots are erased at the same time, each may see the other's jump to
@@ -420,7 +420,7 @@ impl Backend for Iptables {
         if rules.has_ipv6() {
             self.change(Family::V6, |saved| self.everything(Family::V6, rules, saved))
         } else if self.may_have_rules(Family::V6) {
-            // The last network with IPv6 was removed.
+            // The last network with IPv6 may have been removed.
             self.erase_family(Family::V6)
         } else {
             Ok(())
@@ -453,7 +453,7 @@ impl Backend for Iptables {
     fn show(&self) -> Result<Vec<ShownRule>> {
         let mut rules = Vec::new();
         for (family, name) in [(Family::V4, "iptables"), (Family::V6, "ip6tables")] {
-            // If the tool is missing, mydocker has never made a rule of this family.
+            // If the tool is missing or fails, show no rules of this family.
             let Ok(saved) = self.save(family) else { continue };
             let mut table = "";
             for line in saved.lines() {

@@ -2,7 +2,7 @@
 //! nft(8) sends them.
 //!
 //! The kernel applies all messages between the begin and the end of a batch, or none of them.
-//! Numbers in messages are big-endian. The expressions of a rule are in `expression`.
+//! Numbers in attributes are big-endian. The expressions of a rule are in `expression`.
 
 use rustix::io::Errno;
 
@@ -52,7 +52,7 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Whether the table exists. Also false if the kernel has no nf_tables.
+    /// Whether the table exists. Also false after an error, for example without nf_tables.
     pub fn exists(&self) -> bool {
         let mut batch = Batch::default();
         batch.begin(GET_TABLE, 0, &self.header(), "look for a table");
@@ -92,8 +92,8 @@ impl RuleThere {
     }
 
     /// Whether a text of the rule is `name`, or ends in it: the chain to which the rule jumps, or
-    /// its comment, which is user data of nft(8) or a match of xtables. `name` must not be the chain
-    /// that the rule is in.
+    /// its comment, which is user data of nft(8) or a match of xtables. `name` must not be the
+    /// chain that the rule is in.
     pub fn mentions(&self, name: &str) -> bool {
         let name: Vec<u8> = name.bytes().chain([0]).collect();
         self.payload.windows(name.len()).any(|part| part == name)
@@ -198,8 +198,9 @@ impl Change {
         self.batch.nest(kind, fill);
     }
 
-    /// Deletes from a chain the rules of one container's `ports`, by its id in their comments. Fails
-    /// if their number is another than that of the ports of the table's family.
+    /// Deletes from a chain the rules whose comment is the owner of `ports`, which all belong to
+    /// one container. Fails if the chain has more or fewer such rules than `ports` has ports of the
+    /// table's family.
     pub fn delete_ports(
         &mut self,
         table: Table<'_>,
@@ -243,7 +244,7 @@ impl Change {
     }
 }
 
-/// Whether `errno` means that the kernel was built without a part of nf_tables.
+/// Whether `errno` can mean that the kernel was built without a part of nf_tables.
 pub fn is_lack(errno: Option<Errno>) -> bool {
     matches!(
         errno,
@@ -273,7 +274,7 @@ mod tests {
     use crate::network::subnet::Subnet;
     use crate::port::Protocol;
 
-    /// The messages that nft 1.0.6 sends, each from its header on, for:
+    /// The messages that nft 1.0.6 sends, each without its netlink header, for:
     ///
     /// ```text
     /// table ip mydocker {

@@ -3,13 +3,14 @@
 //!
 //! The records of a state root determine the rules (`rules`). `state` records a stamp of the packet
 //! filter in the run root. A container's start normally finds the stamp, or the fingerprint of
-//! mydocker's own rules, unchanged, and adds only the rules that the container itself needs.
-//! Otherwise another program changed the rules, and all rules of this state root are made again. A
-//! reboot removes the stamp with the rules.
+//! mydocker's own rules, unchanged, and adds only the rules of the container's ports. All rules of
+//! this state root are made again if both differ, because another program may have changed the
+//! rules, or if a network of the container has no rules yet. A reboot removes the stamp with the
+//! rules.
 //!
 //! A `Backend` writes the rules: iptables if the host has it, because other programs' rules are in
-//! the same chains; otherwise nf_tables directly. This module knows networks and containers only by
-//! their ids. Imports go one way: a file knows only those above it in this list, which a test
+//! the same chains; otherwise nf_tables directly. This module reads no record of a network or a
+//! container. Imports go one way: a file knows only those above it in this list, which a test
 //! reads.
 //!
 //! 1. `rules`: the rules as data
@@ -95,7 +96,7 @@ impl<'a> Firewall<'a> {
         let suffix = naming::chain_suffix(roots);
         let maker = state.as_ref().filter(|_| choice == Choice::Auto);
         let maker = maker.and_then(|state| state.backend.0);
-        // `None` if the tool that made the rules was removed later.
+        // Also `None` if the tool that made the rules was removed later.
         let backend = maker.and_then(|kind| backend(kind, &suffix));
         let Some(backend) = backend.or_else(|| choice.backend(&suffix)) else { return Ok(None) };
         Ok(Some(Firewall { roots, backend, state, _lock: lock }))
@@ -247,8 +248,8 @@ impl<'a> Firewall<'a> {
 }
 
 /// Makes sure that the networks with the ids `networks` have their rules, and that container `id`
-/// has the rules of its `ports`. The container's record must exist already, because another command
-/// may make all rules from the records at any moment.
+/// has the rules of its `ports`. The container's attachment must be written already, because
+/// another command may make all rules from the attachments at any moment.
 pub fn set_up(
     roots: &Roots,
     choice: Choice,
@@ -275,14 +276,14 @@ pub fn set_up(
     }
     match firewall.backend.add(ports) {
         Ok(()) => firewall.record_ports(id),
-        // Another program changed the rules at this moment, so make all of them again.
+        // Another program may have changed the rules at this moment, so make all of them again.
         Err(_) => firewall.rebuild(networks, None, collect),
     }
 }
 
-/// Removes the rules of container `id`'s ports, then calls `forget`, which must remove the ports
-/// from the container's record. Both happen under the lock, so that no other command makes the
-/// rules again from the old record.
+/// Removes the rules of container `id`'s ports, then calls `forget`, which must write the
+/// container's attachment without these rules. Both happen under the lock, so that no other command
+/// makes the rules again from the old attachment.
 pub fn take_down(
     roots: &Roots,
     id: &ContainerId,
@@ -298,12 +299,13 @@ pub fn take_down(
         let was_intact = firewall.is_intact()?;
         match firewall.backend.remove(ports) {
             Ok(()) => firewall.forget_ports(id, was_intact)?,
-            // Another program removed the rules, so make the remaining ones again.
+            // Another program may have changed the rules, so make the remaining ones again.
             Err(_) => firewall.rebuild(&[], Some(id), collect)?,
         }
     } else if !firewall.is_intact()? {
-        // The state does not name the container: a command was killed before it recorded the rules,
-        // or the state was removed. The container's rules may exist, so make all other rules again.
+        // The state does not name the container, or it names no back end: a command was killed
+        // before it recorded the rules, or the state was removed. The container's rules may exist,
+        // so make all other rules again.
         firewall.rebuild(&[], Some(id), collect)?;
     }
     forget()
@@ -326,8 +328,8 @@ pub fn forget(roots: &Roots, network: &str, collect: &Collect<'_>) -> Result<()>
     firewall.erase()
 }
 
-/// The back end's name, and the rules whose text contains one of `wanted`: names of bridges or ids
-/// of containers. Fails if no back end is installed.
+/// The back end's name, and the rules about `wanted`, which are names of bridges or ids of
+/// containers (`backend::only_about`). With nftables, fails if nft(8) cannot be run.
 pub fn show(roots: &Roots, wanted: &[String]) -> Result<(&'static str, Vec<String>)> {
     let Some(firewall) = Firewall::open(roots, Choice::Auto)? else { fail!("{NO_IPTABLES}") };
     let rules = backend::only_about(firewall.backend.show()?, wanted);

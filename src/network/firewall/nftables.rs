@@ -1,4 +1,5 @@
-//! Rules by nf_tables directly, over netlink. This back end needs no program on the host.
+//! Rules by nf_tables directly, over netlink. This back end needs no program on the host, except
+//! that `show` runs nft(8).
 //!
 //! Each family has one table, `mydocker` with the state root's suffix (`nft list table ip
 //! mydocker`). Each change of a table is one batch. A kernel built with modules needs nf_tables,
@@ -14,7 +15,7 @@ use super::expression::{Flow, Links};
 use super::handles;
 use super::message::{Change, FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, Table, is_lack};
 use super::rules::{NetworkRules, PortRule, Rules};
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, fail};
 use crate::network::naming::BRIDGE_PREFIX;
 use crate::network::subnet::{Family, Subnet};
 use crate::sys::{netfilter, trace};
@@ -25,7 +26,8 @@ const CHAINS: [&str; 6] = ["forward", "input", "ports", "prerouting", "output", 
 
 /// The back end that sends netlink messages to nf_tables. The chains of its tables:
 ///
-/// - `forward`: drops packets between networks, and into them.
+/// - `forward`: drops packets between networks. Into a network it lets only answers and packets to
+///   a published port.
 /// - `ports`, from `prerouting` and `output`: leads packets to published ports; one rule per port,
 ///   with the container's id as its comment. Only packets to the host itself reach this chain.
 /// - `postrouting`: masquerades packets that leave the host, and packets to a published port whose
@@ -146,8 +148,9 @@ fn push_snat(change: &mut Change, table: Table<'_>, network: &NetworkRules) {
                 rule.saddr(subnet).oifname_not(bridge).masquerade();
             });
         }
-        // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1. Without
-        // this rule the container would answer directly, and the answer would not be translated.
+        // A neighbour may use a published port (hairpin), and so may the host by 127.0.0.1 (the
+        // rule below). Without these rules the container would answer directly, and the answer
+        // would not be translated.
         change.add_rule(table, "postrouting", None, |rule| {
             rule.saddr(subnet).oifname(bridge).flow(Flow::Dnat).masquerade();
         });
@@ -223,6 +226,9 @@ impl Backend for Nftables {
     fn show(&self) -> Result<Vec<ShownRule>> {
         let done = Command::new("nft").args(["list", "ruleset"]).stdin(Stdio::null()).output();
         let done = done.context(|| "run nft, of the package nftables, to show the rules")?;
+        if !done.status.success() {
+            fail!("nft list ruleset: {}", String::from_utf8_lossy(&done.stderr).trim_end());
+        }
         let text = String::from_utf8_lossy(&done.stdout).into_owned();
         let mut rules = Vec::new();
         let (mut ours, mut chain) = (String::new(), "");

@@ -1,9 +1,9 @@
 //! The rules of one state root as data: what the packet filter must do for each network and each
 //! published port.
 //!
-//! The caller makes the rules from its records. The firewall puts them into the kernel, and knows
-//! only the ids of networks and containers. To add a container's ports the firewall needs only the
-//! rules of this container. To make all rules again, it calls the caller's function `Collect`.
+//! The caller makes the rules from its records. The firewall puts the rules into the kernel, and
+//! reads no records. To add a container's ports the firewall needs only the rules of this
+//! container. To make all rules again, it calls the caller's function `Collect`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

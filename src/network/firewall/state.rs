@@ -1,8 +1,8 @@
 //! `<run>/firewall.json`: the rules of a state root as mydocker last left them.
 //!
 //! The next command compares the packet filter's stamp with the one in this file. If they are
-//! equal, no program has changed a rule, and the command need not read the rules. The file is in
-//! the run root, because a reboot removes the rules too.
+//! equal, the rules count as unchanged, and the command does not read them. The file is in the run
+//! root, because a reboot removes the rules too.
 
 use miniserde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct State {
     /// The back end that made the rules. Empty during `rebuild`, when rules of two back ends may
     /// exist.
     pub backend: OrEmpty<BackendKind>,
-    /// While the packet filter has this stamp, no program has changed a rule. If empty, only the
+    /// While the packet filter has this stamp, the rules count as unchanged. If empty, only the
     /// fingerprint is compared.
     pub stamp: OrEmpty<String>,
     /// A text that changes with mydocker's own rules. It is compared if the stamp differs. If

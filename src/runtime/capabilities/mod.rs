@@ -46,14 +46,14 @@ pub fn all() -> u64 {
     (1 << unknown) - 1
 }
 
-/// The bounding set of process `pid`, which limits the capabilities of the process and of its
-/// children (proc_pid_status(5), CapBnd). 0 if the process has ended.
+/// The bounding set of process `pid`, which limits the capabilities that the process can gain by
+/// execve(2) (proc_pid_status(5), CapBnd). 0 if /proc/PID/status cannot be read.
 pub fn bounding_set(pid: i32) -> u64 {
     set_of(pid, "CapBnd:")
 }
 
-/// The effective set of process `pid`: the capabilities that the kernel checks (CapEff). 0 if the
-/// process has ended.
+/// The effective set of process `pid`: the capabilities that the kernel checks (CapEff). 0 if
+/// /proc/PID/status cannot be read.
 pub fn effective_set(pid: i32) -> u64 {
     set_of(pid, "CapEff:")
 }
@@ -64,8 +64,8 @@ fn set_of(pid: i32, name: &str) -> u64 {
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// The names of a set's capabilities without CAP_, by number, with spaces between them. A
-/// capability without a known name is shown by its number.
+/// The names of a set's capabilities without CAP_, in the order of their numbers, with spaces
+/// between them. A capability without a known name is shown by its number.
 pub fn list_names(set: u64) -> String {
     let name = |number: usize| match names::NAMES.get(number) {
         Some(name) => (*name).to_owned(),
@@ -87,12 +87,12 @@ pub fn limit_bounding(keep: u64) -> Result<()> {
     Ok(())
 }
 
-/// Reduces the effective and permitted sets to `keep` and empties the inheritable set, as Docker
-/// does since CVE-2022-24769. Adds no capability, so the effective set of a process that has left
-/// UID 0 stays empty.
+/// Reduces the effective set to its capabilities in `keep`, and the permitted set to the same ones
+/// and those in `spare`. Empties the inheritable set, as Docker does since CVE-2022-24769. Adds no
+/// capability, so the effective set of a process that has left UID 0 stays empty.
 ///
-/// The capabilities in `spare` stay permitted but not effective, until `raise`. The next execve(2)
-/// drops those that are not in the bounding set.
+/// `raise` can make the capabilities in `spare` effective later. The next execve(2) drops those
+/// that are not in the bounding set.
 pub fn limit(keep: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let effective = now.effective & CapabilitySet::from_bits_retain(keep);
@@ -100,8 +100,8 @@ pub fn limit(keep: u64, spare: u64) -> Result<()> {
     set(effective, effective | spare)
 }
 
-/// Makes only the capabilities in `keep` effective. The permitted set stays as it is, and is
-/// returned.
+/// Makes only the permitted capabilities in `keep` effective, and empties the inheritable set.
+/// Returns the permitted set, which stays as it is.
 pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.permitted & CapabilitySet::from_bits_retain(keep), now.permitted)?;
@@ -110,8 +110,7 @@ pub fn lower_effective(keep: u64) -> Result<CapabilitySet> {
 
 /// Sets the inheritable set, and adds `ambient` to the ambient set, which a program without file
 /// capabilities keeps. Afterwards only the effective, ambient and `spare` capabilities are
-/// permitted. The kernel makes only permitted and inheritable capabilities ambient; others fail
-/// with EPERM.
+/// permitted. Fails with EPERM if a capability in `ambient` is not permitted or not inheritable.
 pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let inheritable = CapabilitySet::from_bits_retain(inheritable);
@@ -131,8 +130,8 @@ pub fn grant(inheritable: u64, ambient: u64, spare: u64) -> Result<()> {
 }
 
 /// Adds `capabilities` to the effective set, and leaves the other sets as they are: without its
-/// inheritable capabilities a process would lose its ambient ones. Fails with EPERM if one is not
-/// permitted.
+/// inheritable capabilities a process would lose its ambient ones. Fails with EPERM if one of
+/// `capabilities` is not permitted.
 pub fn raise(capabilities: u64) -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     let effective = now.effective | CapabilitySet::from_bits_retain(capabilities);
@@ -140,7 +139,7 @@ pub fn raise(capabilities: u64) -> Result<()> {
     rustix::thread::set_capabilities(None, sets).context(|| "set the capability sets")
 }
 
-/// Makes all permitted capabilities effective.
+/// Makes all permitted capabilities effective, and empties the inheritable set.
 pub fn raise_permitted() -> Result<()> {
     let now = rustix::thread::capabilities(None).context(|| "read the capability sets")?;
     set(now.permitted, now.permitted)

@@ -22,7 +22,7 @@ use crate::sys;
 use crate::sys::bpf::Instruction;
 use crate::sys::trace::Traced;
 
-/// The devices with this kind and number, and the kinds of access that the rule allows or denies.
+/// A rule: the kind and number of its devices, and the kinds of access that it allows or denies.
 /// `None` stands for every number.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
@@ -38,13 +38,13 @@ enum Kind {
     Character = 2,
 }
 
-/// Kinds of access, as bits: BPF_DEVCG_ACC_* of linux/bpf.h, which no crate has.
+/// Kinds of access, as bits: BPF_DEVCG_ACC_* of linux/bpf.h, which libc and linux-raw-sys lack.
 const MKNOD: u8 = 1;
 const READ: u8 = 2;
 const WRITE: u8 = 4;
 const ALL: u8 = MKNOD | READ | WRITE;
 
-/// Docker's rules: a container may create every node, but open only the standard devices.
+/// The rules that runc adds: a container may create every node, but open only the standard devices.
 const STANDARD: [Rule; 10] = [
     Rule { kind: Kind::Character, major: None, minor: None, access: MKNOD },
     Rule { kind: Kind::Block, major: None, minor: None, access: MKNOD },
@@ -133,9 +133,10 @@ struct List {
 }
 
 impl List {
-    /// Converts ordered rules to a list with the same meaning. If the last rule about all devices
-    /// allows them, the list holds the denied devices. Otherwise, or if that is impossible, the
-    /// list holds the allowed devices. Fails if neither list can express the rules.
+    /// Converts ordered rules to a list with the same meaning, except that cgroup v1 refuses to
+    /// open a device for reading and writing if different rules allow the two. If the last rule
+    /// about all devices allows them, the list holds the denied devices. Otherwise, or if that is
+    /// impossible, the list holds the allowed devices. Fails if neither list can express the rules.
     fn of(given: &[(DeviceVerdict, DeviceRule)]) -> Result<List> {
         let all = given.iter().rposition(|(_, rule)| rule.is_all());
         if let Some(at) = all
@@ -160,8 +161,9 @@ impl List {
 }
 
 /// The rules with the verdict `kind`, as exceptions to the other verdict. A later rule with the
-/// other verdict removes the earlier rules that it covers. Fails if such a rule takes an access
-/// from only some devices of an earlier rule, because cgroup v1 cannot express that.
+/// other verdict removes its kinds of access from the earlier rules that it covers. Fails if such a
+/// rule takes an access from only some devices of an earlier rule, because cgroup v1 cannot express
+/// that.
 fn exceptions(
     kind: DeviceVerdict,
     rules: impl Iterator<Item = (DeviceVerdict, Rule)>,
@@ -220,13 +222,13 @@ pub fn restrict_v2(
     }
 }
 
-/// Offsets in bytes of struct bpf_cgroup_dev_ctx (linux/bpf.h). The first word holds the kind of
+/// Offsets in struct bpf_cgroup_dev_ctx, in bytes (linux/bpf.h). The first word holds the kind of
 /// device in its lower 16 bits and the access in its upper 16 bits.
 const ACCESS_AND_KIND: i16 = 0;
 const MAJOR: i16 = 4;
 const MINOR: i16 = 8;
 
-/// Parts of eBPF's opcodes that classic BPF lacks (linux/bpf.h). No crate has them.
+/// Parts of eBPF's opcodes that classic BPF lacks (linux/bpf.h). libc and linux-raw-sys lack them.
 const ALU64: u32 = 0x07;
 const MOVE: u32 = 0xb0;
 const NOT_EQUAL: u32 = 0x50;

@@ -3,9 +3,10 @@
 //!
 //! On v1 a container of the engine has no freezer cgroup at its start, because each cgroup makes
 //! every start slower. `freeze` creates the cgroup and moves the processes into it until none is
-//! left outside. `thaw` moves the processes out again. If processes fork faster than `freeze` can
-//! move them, `freeze` sends them SIGSTOP, and SIGCONT once they are frozen. The cgroup `stopped`
-//! below the freezer cgroup records the SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT.
+//! left outside. `thaw` moves the processes out again. If the moves take longer than 250 ms, for
+//! example because the processes fork, `freeze` sends the processes SIGSTOP, and SIGCONT once all
+//! of them are in the freezer cgroup. The cgroup `stopped` below the freezer cgroup records the
+//! SIGSTOP: if `freeze` is killed, `thaw` sends SIGCONT.
 //! `freeze` does not forbid forks (`pids.max`) instead, because most shells would fail.
 
 use std::collections::HashSet;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::layout::Layout;
-use super::make_directory;
+use super::{make_directory, members};
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, procfs::read_record, signal::Signal};
 
@@ -36,19 +37,18 @@ const FREE_TIME: Duration = Duration::from_millis(250);
 /// The name of the cgroup that exists while processes may be stopped by SIGSTOP.
 const STOPPED: &str = "stopped";
 
-/// Freezes the processes in the container's `cgroups`; the first of `cgroups` has all of them. On
-/// v1 creates the freezer cgroup `parent`/`id`. Fails if the host has no freezer, if moving the
-/// processes takes more than 60 s, or if the kernel then needs more than 10 s.
+/// Freezes the processes in the container's `cgroups`. The first of `cgroups` has all of these
+/// processes. On v1 `freeze` creates the freezer cgroup `parent`/`id`. Fails if the host has no
+/// freezer, if the moves take more than 60 s, or if the kernel then needs more than 10 s.
 pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), "1")?;
         return await_line(&unified.join("cgroup.events"), "frozen 1");
     }
-    let (Some(own), Some(members)) = (v1_directory(parent, id)?, cgroups.first()) else {
+    let Some(own) = v1_directory(parent, id)? else {
         fail!("this host has no freezer: neither cgroup v2 nor v1's freezer is mounted")
     };
     make_directory(&own)?;
-    let members = Path::new(members).join("cgroup.procs");
     write(&own.join("freezer.state"), "FROZEN")?;
     // A process that enters a frozen cgroup freezes, so at some point no running process is left
     // that can fork.
@@ -60,15 +60,16 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             stopped = true;
         }
         if stopped {
-            signal_all(&members, Signal::STOP)?;
+            signal_all(&|| Ok(members(cgroups).into_iter().collect()), Signal::STOP)?;
         }
         let inside = pids(&own.join("cgroup.procs"))?;
-        let outside: Vec<String> = pids(&members)?.difference(&inside).cloned().collect();
+        let outside = members(cgroups).into_iter().filter(|pid| !inside.contains(pid));
+        let outside: Vec<i32> = outside.collect();
         if outside.is_empty() {
             break;
         }
         for pid in outside {
-            match fs::write(own.join("cgroup.procs"), &pid) {
+            match fs::write(own.join("cgroup.procs"), pid.to_string()) {
                 // ESRCH: the process has ended.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result.context(|| format!("move process {pid} into the freezer"))?,
@@ -81,52 +82,58 @@ pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             fail!("the container creates processes faster than they can be frozen");
         }
     }
-    continue_stopped(&own)?;
+    continue_stopped(&own, cgroups)?;
     await_line(&own.join("freezer.state"), "FROZEN")
 }
 
-/// If a call of `freeze` has sent SIGSTOP, sends SIGCONT and removes the cgroup `stopped`.
-fn continue_stopped(own: &Path) -> Result<()> {
+/// If a call of `freeze` has sent SIGSTOP, sends SIGCONT to the processes in the freezer cgroup
+/// `own` and in `cgroups`, and removes the cgroup `stopped`.
+fn continue_stopped(own: &Path, cgroups: &[String]) -> Result<()> {
     let note = own.join(STOPPED);
     if note.exists() {
-        signal_all(&own.join("cgroup.procs"), Signal::CONT)?;
+        let all = || {
+            let mut all = pids(&own.join("cgroup.procs"))?;
+            all.extend(members(cgroups));
+            Ok(all)
+        };
+        signal_all(&all, Signal::CONT)?;
         fs::remove_dir(&note).context(|| format!("remove cgroup {}", note.display()))?;
     }
     Ok(())
 }
 
-/// Sends a signal to the processes that the file `procs` lists. The file is read again after the
-/// pidfds are open. A PID that the file still lists belongs to a process of the cgroup, not to a
-/// later process with the same PID.
-fn signal_all(procs: &Path, signal: Signal) -> Result<()> {
+/// Sends a signal to the processes of a cgroup. `list` returns their PIDs, and is called again
+/// after the pidfds are open. A PID that is still listed belongs to a process of the cgroup, not to
+/// a later process with the same PID.
+fn signal_all(list: &dyn Fn() -> Result<HashSet<i32>>, signal: Signal) -> Result<()> {
     /// The number of pidfds open at a time. The usual limit is 1,024 (RLIMIT_NOFILE).
     const CHUNK: usize = 256;
-    let listed: Vec<String> = pids(procs)?.into_iter().collect();
+    let listed: Vec<i32> = list()?.into_iter().collect();
     for chunk in listed.chunks(CHUNK) {
-        let opened: Vec<(&String, OwnedFd)> = chunk
+        let opened: Vec<(i32, OwnedFd)> = chunk
             .iter()
-            .filter_map(|pid| {
-                let number = Pid::from_raw(pid.parse().ok()?)?;
+            .filter_map(|&pid| {
                 // pidfd_open(2) fails if the process has ended. Such a process needs no signal.
-                Some((pid, pidfd_open(number, PidfdFlags::empty()).ok()?))
+                Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?))
             })
             .collect();
-        let still = pids(procs)?;
-        for (_, pidfd) in opened.iter().filter(|(pid, _)| still.contains(*pid)) {
+        let still = list()?;
+        for (_, pidfd) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
             let _ = sys::process::send_signal(pidfd.as_fd(), signal);
         }
     }
     Ok(())
 }
 
-/// Thaws the processes that `freeze` froze, and on v1 removes the freezer cgroup. Does nothing if
-/// no process is frozen.
+/// Thaws the processes that `freeze` froze. On v1 also moves them out of the freezer cgroup and
+/// removes the cgroup. A cgroup that still has processes after 2 s stays. It is no error if no
+/// process is frozen.
 pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         return write(&unified.join("cgroup.freeze"), "0");
     }
     let Some(own) = v1_directory(parent, id)?.filter(|own| own.exists()) else { return Ok(()) };
-    continue_stopped(&own)?;
+    continue_stopped(&own, cgroups)?;
     write(&own.join("freezer.state"), "THAWED")?;
     let root = own.ancestors().find(|above| !above.join("freezer.state").exists());
     let root = root.unwrap_or(&own).join("cgroup.procs");
@@ -138,7 +145,7 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
             }
             // The write fails if the process has ended. The next round finds the children of such a
             // process.
-            let _ = fs::write(&root, &pid);
+            let _ = fs::write(&root, pid.to_string());
         }
         match fs::remove_dir(&own) {
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
@@ -151,9 +158,9 @@ pub fn thaw(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Freezes or thaws a container of the OCI runtime. Such a container has a v2 cgroup or a v1
-/// freezer cgroup from its start. Fails if `cgroups` has neither, or if the kernel needs more than
-/// 10 s.
+/// Freezes or thaws a container of the OCI runtime. If the host has cgroup v2 or the v1 freezer,
+/// such a container has a cgroup there from its start. Fails if `cgroups` has neither, or if the
+/// kernel needs more than 10 s.
 pub fn set_frozen(cgroups: &[String], frozen: bool) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
@@ -201,9 +208,9 @@ fn v1_directory(parent: &str, id: &str) -> Result<Option<PathBuf>> {
     Ok(hierarchy.map(|found| found.mount.join(parent.trim_matches('/')).join(id)))
 }
 
-fn pids(path: &Path) -> Result<HashSet<String>> {
+fn pids(path: &Path) -> Result<HashSet<i32>> {
     let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
-    Ok(text.lines().map(str::to_owned).collect())
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 fn write(path: &Path, value: &str) -> Result<()> {

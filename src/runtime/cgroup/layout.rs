@@ -20,9 +20,9 @@ use crate::runtime::propagation;
 use crate::store::{self, Durability};
 use crate::sys;
 
-/// Where hosts mount the cgroups.
+/// The usual mount point of cgroup v2. v1 hierarchies are usually mounted below this directory.
 const PLACE: &str = "/sys/fs/cgroup";
-/// How many ancestors of this process `adopt` looks at.
+/// The largest number of processes that `adopt` looks at: this process and its ancestors.
 const MAX_ANCESTORS: usize = 64;
 
 /// The v1 controllers that are recognised among a hierarchy's mount options.
@@ -51,7 +51,8 @@ pub struct Layout {
     pub v2: Option<Unified>,
 }
 
-/// A v1 hierarchy and the controllers mounted together in it.
+/// A v1 hierarchy and the controllers mounted together in it. For a hierarchy without a controller,
+/// `controllers` has its name instead (`name=systemd`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
     pub mount: PathBuf,
@@ -68,8 +69,8 @@ pub struct Unified {
 
 impl Layout {
     /// Returns the host's hierarchies. Reads the mounts at the first call. Later calls read them
-    /// again only if no hierarchy was mounted. Fails if /proc/self/mountinfo or
-    /// `cgroup.controllers` cannot be read.
+    /// again only if neither v1 controllers nor cgroup v2 were mounted. Fails if
+    /// /proc/self/mountinfo or `cgroup.controllers` cannot be read.
     pub fn detect() -> Result<&'static Layout> {
         static KNOWN: OnceLock<Layout> = OnceLock::new();
         static NONE: Layout = Layout { v1: Vec::new(), named: Vec::new(), v2: None };
@@ -108,8 +109,8 @@ impl Layout {
 }
 
 /// Mounts cgroups on a host without mounted cgroups. If that fails, containers run without cgroups,
-/// and the start of a container with a limit fails. `warn` gets the reason, once until the run root
-/// `run` is cleared.
+/// and the start of a container with a limit fails. `warn` gets the reason, once until the
+/// directory `run` is cleared.
 pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     let Err(reason) = mount_missing() else { return Ok(()) };
     let mark = run.join(".without-cgroups");
@@ -120,10 +121,11 @@ pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
     Ok(())
 }
 
-/// Gives this mount namespace the cgroups of the nearest ancestor in another one, if it has none at
-/// /sys/fs/cgroup. `ip netns exec` mounts a new /sys, without cgroups; but the containers' records
-/// have the host's paths, and cgroup v2, which `find_or_warn` would mount, may lack the controllers
-/// of their limits. Fails if this process cannot return to its mount namespace.
+/// If this mount namespace has no cgroups at /sys/fs/cgroup, mounts the cgroups of the nearest
+/// ancestor process in another mount namespace there. `ip netns exec` mounts a new /sys, without
+/// cgroups. The containers' records have the host's paths of the cgroups. `find_or_warn` would
+/// mount cgroup v2, which may lack the controllers of the containers' limits. Fails if this process
+/// cannot return to its mount namespace.
 pub fn adopt() -> Result<()> {
     if statfs(PLACE).is_ok_and(|found| holds_cgroups(&found)) {
         return Ok(());
@@ -132,7 +134,8 @@ pub fn adopt() -> Result<()> {
         |pid: Pid| std::fs::read_link(format!("/proc/{}/ns/mnt", pid.as_raw_nonzero())).ok();
     let me = rustix::process::getpid();
     let own = namespace(me);
-    // In a chroot, paths mean other files than in the rest of the mount namespace.
+    // Do nothing without /proc, or in a chroot, where /sys/fs/cgroup is another directory than in
+    // the rest of the mount namespace.
     if own.is_none() || std::fs::read_link("/proc/self/root").ok().as_deref() != Some("/".as_ref())
     {
         return Ok(());
@@ -140,7 +143,7 @@ pub fn adopt() -> Result<()> {
     let mut ancestors =
         std::iter::successors(Some(me), |pid| sys::process::parent(*pid)).take(MAX_ANCESTORS);
     if let Some(pid) = ancestors.find(|pid| namespace(*pid).is_some_and(|of| Some(of) != own)) {
-        // Without the cgroups, `find_or_warn` says what is missing.
+        // After an error `find_or_warn` mounts cgroup v2, or reports why that is impossible.
         let _ = adopt_from(pid);
     }
     if namespace(me) != own {
@@ -164,8 +167,8 @@ fn adopt_from(pid: Pid) -> Result<()> {
     Ok(())
 }
 
-/// Whether cgroups are mounted on a directory with this file system, or below it: a tmpfs is on
-/// /sys/fs/cgroup if v1 hierarchies are mounted below it.
+/// Whether a directory on this file system is a cgroup mount or has cgroup mounts below it. Hosts
+/// mount v1 hierarchies below a tmpfs on /sys/fs/cgroup.
 fn holds_cgroups(found: &StatFs) -> bool {
     [CGROUP2_SUPER_MAGIC, TMPFS_MAGIC].contains(&(found.f_type as u32))
 }

@@ -1,8 +1,9 @@
 //! A container's cgroups: a directory in each hierarchy that a limit of the container or a default
-//! of mydocker needs, and in every hierarchy for an OCI bundle (cgroups(7)).
+//! of mydocker needs (cgroups(7)). An OCI bundle gets a directory in each v1 hierarchy, and in v2
+//! if v2 has a controller.
 //!
 //! `plan` finds for each limit a hierarchy, v1 or v2, that has the controller. If no hierarchy has
-//! the controller, the start fails: a limit is never ignored silently. `make_v2` and `make` create
+//! the controller of a limit that the user set, the start fails. `make_v2` and `make` create
 //! the directories and write the limits. The v2 directory is made before clone3(2), so that init
 //! starts in it. The parent makes the v1 directories while init builds the root, and init enters
 //! them. `Update` changes the limits of a running container.
@@ -37,7 +38,8 @@ pub use v2::weight_of_shares;
 /// The parent cgroup of the containers without `--cgroup-parent`.
 pub const DEFAULT_PARENT: &str = "/mydocker";
 
-/// The controllers of every container: memory counts OOM kills, pids and devices protect the host.
+/// The controllers of every container, as far as the host has them: memory counts OOM kills, pids
+/// and devices protect the host.
 const ALWAYS: [&str; 3] = ["memory", "pids", "devices"];
 
 /// A container's directories, planned or made.
@@ -71,14 +73,15 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The directory in the v1 hierarchy that has `controller`.
+    /// Plans and returns the directory in the v1 hierarchy that has `controller`; `None` if no v1
+    /// hierarchy has it.
     fn in_v1(&mut self, controller: &str) -> Option<&mut Directory> {
         let found = self.layout.v1_with(controller)?;
         Some(self.directory(&found.mount, Some(found)))
     }
 
-    /// The directory in the v2 hierarchy. If the host's v2 offers `controller`, it must be
-    /// delegated to this directory.
+    /// Plans and returns the directory in the v2 hierarchy; `None` without cgroup v2. If v2 offers
+    /// `controller`, the controller must be delegated to this directory.
     fn in_v2(&mut self, controller: &str) -> Option<&mut Directory> {
         let is_offered = self.layout.v2_has(controller);
         let directory = self.directory(&self.layout.v2.as_ref()?.mount, None);
@@ -106,7 +109,8 @@ impl Plan<'_> {
         &mut self.directories[at]
     }
 
-    /// Finds a directory for each limit. Fails if this host lacks the controller of a limit.
+    /// Finds a directory for each limit. Fails if this host lacks the controller of a limit that is
+    /// not optional, or if a limit cannot be converted for v2.
     fn place_limits(&mut self, cgroup: &spec::Cgroup) -> Result<()> {
         for setting in v1::settings(cgroup) {
             if let Some(directory) = self.in_v1(&setting.controller) {
@@ -161,7 +165,7 @@ fn is_unified(setting: &Setting) -> bool {
 
 impl Cgroup {
     /// Finds a directory for each limit of `spec`. Creates nothing. Fails if this host lacks the
-    /// controller of a limit.
+    /// controller of a limit that is not optional, or if a limit cannot be converted for v2.
     pub fn plan(spec: &Spec) -> Result<Cgroup> {
         let layout = Layout::detect()?;
         let name = Path::new(spec.cgroup.path.trim_matches('/'));
@@ -182,7 +186,8 @@ impl Cgroup {
         Ok(Cgroup { directories: plan.directories, unified: None, restricts_devices })
     }
 
-    /// Creates the v2 directory and opens it. Must be called before the first process is cloned.
+    /// Creates the v2 directory, writes its limits and opens it. If v1 does not restrict devices,
+    /// attaches the device program. Must be called before the first process is cloned.
     pub fn make_v2(&mut self, spec: &Spec) -> Result<()> {
         for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_none()) {
             directory.make(spec)?;
@@ -210,7 +215,7 @@ impl Cgroup {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Creates the v1 directories and writes their limits.
+    /// Creates the v1 directories and writes their limits and device rules.
     pub fn make(&self, spec: &Spec) -> Result<()> {
         self.v1().try_for_each(|directory| directory.make(spec))
     }
@@ -226,7 +231,8 @@ impl Cgroup {
 
     /// The hierarchies that the container sees below /sys/fs/cgroup: for each the name of its
     /// directory there, and the path of the container's cgroup. The name joins the controllers of a
-    /// v1 hierarchy by commas, and is empty on a host with v2 alone.
+    /// v1 hierarchy by commas. A v2 cgroup is listed only if the container has no v1 cgroup, and
+    /// its name is empty.
     pub fn hierarchies(&self) -> Vec<(String, &Path)> {
         let v1 = self.directories.iter().filter_map(|directory| {
             let hierarchy = directory.hierarchy.as_ref()?;
@@ -281,8 +287,8 @@ pub fn must_be_free(paths: &[String]) -> Result<()> {
 }
 
 /// Moves the calling thread, the only one of its process, into a v1 cgroup by the file `tasks`. A
-/// write to `cgroup.procs`, or of another process's PID, takes about 10 ms: the kernel then waits
-/// until no process on the host is in a fork or an exit.
+/// write to `cgroup.procs` takes about 10 ms, and so does a write of another process's PID: the
+/// kernel then waits until no process on the host is in a fork or an exit.
 pub fn enter(directory: &Path) -> Result<()> {
     let path = directory.join("tasks");
     openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
@@ -300,7 +306,8 @@ pub fn open_v2(paths: &[String]) -> Result<Option<OwnedFd>> {
     openat(CWD, path, flags, Mode::empty()).map(Some).context(|| format!("open cgroup {path}"))
 }
 
-/// The number of processes in these cgroups that the kernel's OOM killer has killed.
+/// The number of processes in these cgroups that the kernel's OOM killer has killed; 0 if no cgroup
+/// has the controller memory.
 pub fn oom_kills(paths: &[String]) -> u64 {
     // Only one of the cgroups has the controller memory.
     let files =
@@ -397,7 +404,7 @@ fn cpu_bandwidth(resources: &Resources) -> (Option<i64>, Option<u64>) {
 }
 
 /// Adds the limits whose files have the same names in both versions, or exist in v1 alone (net_cls,
-/// net_prio). `huge_page_limit` is the end of the file names of hugetlb.
+/// net_prio). The file names of hugetlb end in `huge_page_limit`, which depends on the version.
 fn add_common_limits(settings: &mut Settings, cgroup: &spec::Cgroup, huge_page_limit: &str) {
     let further = &cgroup.further;
     if let Some(pids) = cgroup.resources.pids {

@@ -90,7 +90,7 @@ fn kill_all(path: &Path) {
 }
 
 /// Thaws a cgroup of the v1 freezer. A process that is frozen there ends only after the thaw, even
-/// by SIGKILL. On v2 it ends at once.
+/// by SIGKILL. On v2 SIGKILL ends a frozen process at once.
 fn thaw(path: &Path) {
     // Only a cgroup of the v1 freezer has this file.
     if let Ok(state) = fs::OpenOptions::new().write(true).open(path.join("freezer.state")) {
@@ -109,7 +109,8 @@ fn members_of_one(path: &Path) -> impl Iterator<Item = i32> {
 fn signal_member(pid: Pid, signal: sys::signal::Signal, is_member: impl FnOnce(i32) -> bool) {
     let flags = rustix::process::PidfdFlags::empty();
     let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
-    // Check after the pidfd is open. Before, the kernel could give the PID to another process.
+    // Check after the pidfd is open. After an earlier check the kernel could still give the PID to
+    // another process.
     if is_member(pid.as_raw_nonzero().get()) {
         // An error means that the process has already ended.
         let _ = sys::process::send_signal(pidfd.as_fd(), signal);

@@ -4,7 +4,7 @@
 //! The name of a limit is that of the OCI runtime specification (`memory.limit`). The caller
 //! translates this name, so that an error names the user's flag or field. Some files refuse a value
 //! that contradicts the present value of another file. Such a value is written again after all
-//! others, so the order of the list does not matter.
+//! others, so the two values may stand in either order.
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;

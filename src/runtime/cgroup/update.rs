@@ -1,9 +1,10 @@
-//! Changes the limits of a running container (`update`), either all of them or none.
+//! Changes the limits of a running container (`update`), and undoes the changes if a step fails.
 //!
-//! Only files whose values differ are written. The former values are read first, and written back
-//! if a later step fails. On v1 a container has directories only for the controllers that it needed
-//! at its start. If a limit needs another controller, that directory is created now and the
-//! processes are moved into it. On v2 the controller is delegated to the container's one directory.
+//! If the earlier limits are known, only files whose values differ are written. The former values
+//! are read first, and written back if a later step fails. On v1 a container of the engine has
+//! directories only for the controllers that it needed at its start. If a limit needs another
+//! controller, a directory for this controller is created now, and the processes are moved into it.
+//! On v2 the controller is delegated to the container's one directory.
 
 use std::collections::HashSet;
 use std::fs;
@@ -18,8 +19,8 @@ use crate::error::{Context, Error, Result, fail};
 use crate::runtime::spec;
 
 /// The maximum number of rounds that list the container's processes and move the new ones. A child
-/// of a moved process starts in the new directory, so the second round normally finds no process to
-/// move.
+/// of a moved process starts in the new directory, so the second round normally finds no new
+/// process.
 const MAX_PASSES: u32 = 64;
 
 /// The planned changes.
@@ -40,7 +41,7 @@ pub struct Applied {
 impl Update<'_> {
     /// Finds a directory for each limit of `after` whose value differs from `before`, or for all
     /// limits if `before` is `None`. Changes nothing. Fails if this host lacks the controller of a
-    /// limit.
+    /// limit that is not optional, or if a limit cannot be converted for v2.
     pub fn plan<'a>(before: Option<&spec::Cgroup>, after: &'a spec::Cgroup) -> Result<Update<'a>> {
         let layout = Layout::detect()?;
         let place = |cgroup: &spec::Cgroup| -> Result<Vec<Directory>> {
@@ -71,8 +72,8 @@ impl Update<'_> {
         new.map(|directory| directory.path.display().to_string()).collect()
     }
 
-    /// Fails on v2 if the new memory limit is below the present use, because the kernel would kill
-    /// processes. On v1 the kernel itself refuses such a limit.
+    /// Fails on v2 if the new memory limit is below the present use, because the kernel could kill
+    /// processes. On v1 the kernel refuses a limit for which it cannot free enough memory.
     pub fn refuse_below_use(&self) -> Result<()> {
         let Some(limit @ 0..) = self.cgroup.resources.memory else { return Ok(()) };
         for directory in &self.directories {

@@ -113,7 +113,7 @@ fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
 }
 
 /// Creates `directory` and its missing parents in the hierarchy. A new cpuset has neither CPUs nor
-/// memory nodes and accepts no process, so each new cpuset gets the values of its parent
+/// memory nodes and accepts no process, so each new or empty cpuset gets the values of its parent
 /// (cpuset(7)).
 pub fn make(hierarchy: &Hierarchy, directory: &Path) -> Result<()> {
     let inherits = hierarchy.controllers.iter().any(|name| name == "cpuset");

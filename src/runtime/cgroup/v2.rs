@@ -115,9 +115,9 @@ fn cpu(settings: &mut Settings, cgroup: &Cgroup) {
     super::cpuset(settings, resources);
 }
 
-/// Adds the I/O limits. If the kernel has the BFQ scheduler, the weights are written to BFQ's
-/// files, whose range is that of v1. Otherwise the weights are converted for the I/O cost
-/// controller.
+/// Adds the I/O limits. If the kernel has the BFQ scheduler, the weights are written unchanged to
+/// BFQ's files, which accept the weights of v1. Otherwise the weights are converted for the I/O
+/// cost controller.
 fn block_io(settings: &mut Settings, cgroup: &Cgroup) {
     let (resources, further) = (&cgroup.resources, &cgroup.further);
     if let Some(weight) = resources.blkio_weight {
@@ -177,7 +177,7 @@ pub fn make(mount: &Path, directory: &Path, wanted: &[String], others: &[String]
     for component in below.components() {
         delegate(&current, wanted)?;
         for other in others.iter().filter(|other| !wanted.contains(other)) {
-            // No limit of the container needs this controller.
+            // An error is ignored, because no limit of the container needs this controller.
             let _ = delegate(&current, std::slice::from_ref(other));
         }
         current.push(component);
@@ -200,8 +200,8 @@ fn delegate(directory: &Path, wanted: &[String]) -> Result<()> {
     fs::write(&path, &missing)
         .map_err(Error::from)
         .map_err(|error| match error.errno() {
-            // A v2 cgroup that contains processes cannot delegate ("No Internal Process
-            // Constraint").
+            // A v2 cgroup, other than the root, that contains processes cannot delegate ("No
+            // Internal Process Constraint").
             Some(Errno::BUSY) => Error::new(format!(
                 "{} has processes of its own, so it can't delegate {missing}; start mydocker \
                  outside of it, or choose another parent cgroup",

@@ -56,7 +56,7 @@ impl Action {
 }
 
 /// The action for system calls with these names, if all conditions are true. If two conditions are
-/// about the same argument, one true condition is enough.
+/// about the same argument, any one true condition of the rule is enough.
 pub struct Rule {
     pub names: Vec<String>,
     pub conditions: Vec<Condition>,
@@ -139,7 +139,8 @@ impl Rules {
     }
 }
 
-/// Whether the filter allows a call of the machine's own architecture with arguments of 0.
+/// Whether the filter allows or logs the call `name` with arguments of 0, on the machine's own
+/// architecture.
 fn allows(program: &[bpf::Instruction], name: &str) -> bool {
     let native = Arch::family(std::env::consts::ARCH).first();
     native.is_some_and(|native| {
@@ -210,15 +211,16 @@ fn verdict(arch: Arch, name: &str, entries: &[&Rule], default: u32) -> bpf::Verd
     verdict
 }
 
-/// Whether the argument is in a list of those of which the kernel reads only the low 32 bits. A
-/// program could evade a comparison of all 64 bits by setting the upper bits. Int arguments that
-/// are not in the list are compared as 64 bits.
+/// Whether only the low 32 bits of the argument are compared: for each argument on a 32-bit
+/// architecture, and for the arguments in this list. The kernel ignores the upper bits of an int
+/// argument, so a program could evade a comparison of all 64 bits. Int arguments that are not in
+/// the list are compared as 64 bits.
 fn is_narrow(arch: Arch, name: &str, argument: u8) -> bool {
     matches!(arch, Arch::I386 | Arch::Arm)
         || matches!(
             (name, argument),
             ("socket" | "socketpair", 0..=2)
-                | ("clone" | "unshare" | "personality" | "prctl" | "socketcall" | "ipc", 0)
-                | ("ioctl" | "fcntl" | "keyctl" | "bpf" | "setns", 0 | 1)
+                | ("clone" | "unshare" | "personality" | "prctl" | "socketcall" | "ipc" | "bpf", 0)
+                | ("ioctl" | "fcntl" | "keyctl" | "setns", 0 | 1)
         )
 }

@@ -6,7 +6,7 @@
 //! ("The Container Process State" in config-linux.md of the OCI runtime specification). The process
 //! connects while the host's paths are reachable, and sends after the filter is installed and
 //! before the program runs. For `exec`, the PID in the state is that of the helper, which installs
-//! the filter, forks the program and ends.
+//! the filter and forks the program.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,7 +32,8 @@ pub struct Listener {
     pub path: String,
     /// Data that the agent gets unchanged.
     pub metadata: String,
-    /// The container's ID. `oci` sets this and the following fields after parsing.
+    /// The container's ID, which the engine and `oci` set after parsing. Only `oci` sets the
+    /// following fields.
     pub id: String,
     /// The bundle's directory on the host.
     pub bundle: String,
@@ -49,7 +50,7 @@ pub struct Agent {
 impl Agent {
     /// Connects to the agent of `seccomp`; `None` if the filter has no agent. `status` is the
     /// container's status, and `first` the PID of its first process; `None` means the calling
-    /// process. The host's /proc must be mounted. Fails with the errors of connect(2).
+    /// process. The host's /proc must be mounted. Fails if the agent cannot be reached.
     pub fn connect(seccomp: &Seccomp, status: &str, first: Option<i32>) -> Result<Option<Agent>> {
         let Seccomp::Filter(filter) = seccomp else { return Ok(None) };
         let Some(listener) = &filter.listener else { return Ok(None) };
@@ -76,8 +77,8 @@ impl Agent {
         packet::send(self.descriptor(), &[message], Some(filter), SendFlags::NOSIGNAL)
             .context(|| "send the filter to the seccomp agent")?;
         // End the connection here, because a process that stays in the container keeps the
-        // descriptor open. If the filter refuses shutdown(2), a later execve(2) ends the
-        // connection.
+        // descriptor open. If the filter refuses shutdown(2), the connection ends when no process
+        // has the descriptor open.
         let _ = shutdown(&self.socket, Shutdown::Write);
         Ok(())
     }

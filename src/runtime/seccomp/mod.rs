@@ -49,8 +49,8 @@ impl Seccomp {
         Some(Program { instructions, flags })
     }
 
-    /// The names of the system calls that the filter refuses with arguments of 0, sorted, for this
-    /// machine's own architecture; `None` without a filter.
+    /// The names of the system calls, with arguments of 0, for which the filter has another action
+    /// than ALLOW. Sorted, for this machine's own architecture; `None` without a filter.
     pub fn refused(&self, capabilities: u64) -> Option<Vec<&'static str>> {
         let program = self.instructions(capabilities)?;
         let native = *Arch::family(std::env::consts::ARCH).first()?;

@@ -1,9 +1,9 @@
 //! Interprets a seccomp filter as the kernel does (classic BPF, seccomp(2)).
 //!
 //! The simulator finds the calls that a filter refuses, without making the calls. The unit tests
-//! run every call of every architecture through the compiled program and compare the verdicts with
-//! the profile. The simulator supports only the instructions that `bpf` emits, and panics on
-//! others.
+//! run the calls of all architectures in `Arch` through the compiled program and compare the
+//! verdicts with the profile. The simulator supports only the instructions that `bpf` emits, and
+//! panics on others.
 
 use super::bpf::{
     AND, Instruction, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_GREATER, LOAD, MAX_INSTRUCTIONS, RETURN,
