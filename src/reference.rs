@@ -74,9 +74,9 @@ impl Reference {
         Ok(Reference { host: host.to_owned(), path, tag, digest })
     }
 
-    /// Parses a name for a new image or a new tag. Fails if the name has a digest: an image's
-    /// digest follows from its bytes. Otherwise a user could give another image the digest by which
-    /// somebody has pinned an image. The other image would then run instead (CVE-2026-50195).
+    /// Parses a name for a new image or a new tag. Fails if the name has a digest, because a digest
+    /// follows from an image's bytes. If a user could choose it, a name with a digest could run an
+    /// image of other bytes (CVE-2026-50195).
     pub fn parse_new(text: &str) -> Result<Reference> {
         Reference::parse(text)?.for_new()
     }

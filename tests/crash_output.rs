@@ -1,8 +1,8 @@
 //! A program's output reaches the log completely, and a client gets all of it or is disconnected.
-//! With a log, a client that reads nothing stops the program only if the first client would
-//! otherwise lose output.
+//! With a log, only the first client, which started the container, can stop the program, and only
+//! if the log's rotation would otherwise remove output that this client has not read.
 //!
-//! Clients are stopped, killed or slow, because a client is a process of the user. The tests
+//! Clients are stopped or slow, because a client is a process of the user. The tests
 //! compare bytes and never rates.
 
 mod support;
@@ -222,8 +222,8 @@ fn narrow_pipe(commands_end_writes: bool) -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// Runs a command, which must succeed. Its standard streams are non-blocking, and the processes at
-/// their other ends are slow. Returns its stdout.
+/// Runs a command, which must succeed. Its standard streams are non-blocking. This test
+/// reads and writes their other ends only after pauses. Returns its stdout.
 fn on_streams_that_do_not_block(host: &Host, args: &[&str], input: &[u8]) -> Vec<u8> {
     let (stdin, type_in) = narrow_pipe(false);
     let (output, stdout) = narrow_pipe(true);

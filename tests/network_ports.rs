@@ -1,8 +1,8 @@
-//! Published ports, from everywhere that they must answer, and the firewall rules, mostly with each
-//! back end. Each test runs on its own machine (`support::machine`).
+//! Tests published ports from each place where they must answer, and the firewall's rules. Most
+//! tests run with each back end. Each test runs on its own machine (`support::machine`).
 //!
 //! A port must answer on loopback, on the host's addresses, from another machine and from the
-//! container itself. Networks without ports are in `tests/network.rs`.
+//! container itself. `tests/network.rs` and `tests/network_options.rs` test networks.
 
 mod support;
 
@@ -71,7 +71,7 @@ fn rules_that_were_flushed_are_restored(host: Host) {
     host.mydocker(["network", "reload"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
     host.flush_rules();
-    // The next start also makes the rules, although it needs none itself.
+    // The next start makes all rules again, even of a container that publishes no port.
     host.mydocker(["run", "--rm", "bb", "true"]);
     host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
     // Each rule exists only once, whichever command made it.
@@ -357,7 +357,7 @@ fn a_taken_port_is_refused_and_its_owner_named() {
         .machine()
         .within(Side::Here, || std::net::TcpListener::bind("0.0.0.0:8080").unwrap_err().kind());
     assert_eq!(taken, std::io::ErrorKind::AddrInUse);
-    // A failed start keeps the name, but not the port.
+    // A container whose start failed stays, and can start once the port is free.
     host.mydocker(["create", "--name", "late", "-p", "8080:80", "bb", "sleep", "1000"]);
     host.mydocker(["start", "late"]).exits(1).stderr_has("in use by container web");
     host.mydocker(["rm", "-f", "web"]);
@@ -384,7 +384,7 @@ fn ports_of_a_container_change_while_it_runs(host: Host) {
     host.answers(Side::Here, "127.0.0.1:8082", "hello");
     host.answers_within("web", MACHINE, 8081, "hello");
     silent(8082);
-    // The container holds the port, so no other program can bind it.
+    // The monitor holds the port, so no other program can bind it.
     bind(8081).unwrap_err();
     let ports = "80/tcp -> 0.0.0.0:8080\n80/tcp -> 0.0.0.0:8081\n80/tcp -> 127.0.0.1:8082\n";
     host.mydocker(["port", "web"]).stdout(ports);
@@ -615,7 +615,8 @@ fn the_administrators_rules_come_first(host: Host) {
 
 by_each_firewall!(state_roots_on_one_host_keep_their_own_rules);
 
-/// State roots share the administrator's chain. The first root makes it, and the last removes it.
+/// With iptables, state roots share the chain `MYDOCKER-USER`. The first root makes the chain, and
+/// the last root removes it if it has no rule.
 fn state_roots_on_one_host_keep_their_own_rules(host: Host) {
     let others = [host.neighbour(), host.neighbour()];
     std::thread::scope(|scope| {
@@ -840,10 +841,10 @@ fn a_udp_client_that_never_pauses_reaches_a_new_container(host: Host) {
         let run = ["run", "-d", "--name", "echo", "-p", "5353:53/udp", "-v", &volume];
         host.mydocker(run.iter().chain(&service));
         eventually("the first container answers", &mut answered);
-        // Another container takes the address, so the next one gets another.
         host.idle("between", &[]);
         host.mydocker(["rm", "-f", "echo"]);
         assert!(!answered());
+        // This container takes the free address, so the second `echo` gets a different one.
         host.idle("in-its-place", &[]);
         host.mydocker(run.iter().chain(&service));
         eventually("the second container answers", &mut answered);

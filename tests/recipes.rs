@@ -2,8 +2,8 @@
 //!
 //! Each init file runs with the binary under test in place of `/usr/bin/mydocker`: its stop ends a
 //! container, and its start starts the container again. openrc-run's functions `ebegin` and `eend`
-//! are replaced by empty ones. `tests/host` boots a machine with the inittab. The examples run with
-//! `mydocker` in the path, each on its own machine.
+//! are replaced by ones that print nothing. `tests/host` boots a machine with the inittab. The
+//! example scripts run with `mydocker` in the path, each on its own machine.
 
 mod support;
 

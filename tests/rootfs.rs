@@ -1,6 +1,6 @@
 //! Real root file systems: a directory, and Debian with a server.
 //!
-//! busybox needs no libraries and no daemon, so it can't show that ordinary programs work. The
+//! busybox is one static program, so it can't show that programs with libraries work. The
 //! tests of ordinary programs use debootstrap's Debian (`support::debian`).
 
 mod support;

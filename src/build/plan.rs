@@ -2,9 +2,10 @@
 //!
 //! A stage needs the stages that its FROM, COPY --from and RUN --mount=from= name. FROM names a
 //! stage by its name, the others by its name or its number from 0. Only stages above the needing
-//! stage count. The ONBUILD steps of a stage's base count as the stage's own. In the list, each
-//! stage comes after the stages that it needs. The variables in a FROM are the ARGs before the
-//! first FROM and the predefined platform arguments. This file builds nothing: `stages` does.
+//! stage count. The ONBUILD steps of a stage's base count as the stage's own. In the list that
+//! `stages` returns, each stage comes after the stages that it needs. The variables in a FROM are
+//! the ARGs before the first FROM and the predefined platform arguments. The files `stages.rs` and
+//! `steps.rs` build.
 
 use super::dockerfile::instruction::Instruction;
 use super::dockerfile::{Dockerfile, Mistake, Stage, Step};
@@ -17,7 +18,7 @@ use crate::words::Expander;
 pub struct Base {
     /// The name of an image or of a stage above, or `scratch`.
     pub image: String,
-    /// `None` accepts the platform of the local image.
+    /// `None` if no platform was given: a local image of any platform is then used.
     pub platform: Option<Platform>,
 }
 

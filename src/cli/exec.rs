@@ -12,9 +12,10 @@ use crate::error::Error;
 
 #[derive(Default)]
 struct ExecArgs {
-    /// The options. `resolve` adds the variables of `-e` to `env`, after those of the environment
-    /// files.
+    /// `options.env` has the variables of the environment files, until `resolve` appends those of
+    /// `-e`.
     options: ExecOptions,
+    /// The variables of `-e`.
     env: Vec<String>,
     detach_keys: Option<Vec<u8>>,
 }

@@ -18,10 +18,8 @@ use super::view::{Change, ChangeKind};
 use crate::container::files::Files;
 use crate::container::record::Record;
 use crate::error::{Context, Result, fail, shortened};
+use crate::image::MAX_PATH;
 use crate::store::walk::{DIRECTORY, Descent, Names};
-
-/// The longest path that is compared, in bytes. The limit bounds the memory for a deep tree.
-const MAX_PATH: usize = 128 << 10;
 
 impl Engine {
     /// Calls `report` for each change, a directory before its content, in byte order of the names.

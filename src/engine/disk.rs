@@ -1,8 +1,9 @@
 //! `system df` and the prunes of containers, images and leftovers.
 //!
-//! Sizes are the allocated bytes of the directory trees. Each call walks the trees, since no index
-//! has the sizes. A layer that several images share counts once. A prune removes objects one by one
-//! by the normal removal, so an object that is used again at that moment stays.
+//! The sizes of containers, volumes and leftovers are the allocated bytes of their trees, which
+//! each call walks. The size of a layer is the sum of its files' lengths, which `layer.json` has. A
+//! layer that several images share counts once. A prune removes objects one by one by the normal
+//! removal, so an object that is used again at that moment stays.
 
 use std::collections::{HashMap, HashSet};
 
@@ -68,7 +69,7 @@ impl Engine {
     }
 
     /// Returns each image, container, volume and cache entry with its size, and the number of
-    /// containers that use each image and volume.
+    /// containers that were made of each image and that mount each volume.
     pub fn disk_use_of_each(&self) -> Result<DiskDetail> {
         let mut containers = self.containers(true, &[])?;
         let mut image_users: HashMap<ImageId, usize> = HashMap::new();

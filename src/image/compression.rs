@@ -29,12 +29,12 @@ const ZSTD_BLOCK: usize = 128 << 10;
 const MAX_WINDOW: u64 = 128 << 20;
 /// The largest window that the decoder keeps, in bytes; `KEPT_DESCRIPTOR` is its window descriptor.
 /// A frame that states a larger window is decoded as long as it refers back at most `KEPT_WINDOW`
-/// bytes. A writer that does not know the length of its input states the window of its level. Usual
-/// builders state 8 MiB.
+/// bytes. A frame may state a larger window than it uses, because a writer that does not know the
+/// length of its input states the window of its level. Usual builders state 8 MiB.
 const KEPT_WINDOW: u64 = 30 << 20;
 const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
-/// The smallest limit for one buffer of the decoder, in bytes. The tables of literals and sequences
-/// take up to 2 MiB each, whatever the window is.
+/// The smallest share of a decoder, in bytes. The share also limits each of its buffers, and the
+/// tables of literals and sequences take up to 2 MiB each, whatever the window is.
 const MIN_RING: usize = 4 << 20;
 /// The bytes that the windows of all running decoders may take together. If a decoder needs more
 /// bytes than are free, it waits until others end.
@@ -255,8 +255,8 @@ thread_local! {
 }
 
 impl Share {
-    /// Takes `bytes` of `WINDOWS`. Waits until they are free, or until nothing is taken: more than
-    /// `WINDOWS` are never free. The present share is released first, because otherwise two
+    /// Takes `bytes` of `WINDOWS`. Waits until they are free. A share of more than `WINDOWS` would
+    /// wait until nothing is taken. The present share is released first, because otherwise two
     /// decoders that both need more would wait for each other.
     fn grow(&mut self, bytes: usize) {
         release_share();

@@ -52,8 +52,8 @@ pub struct Layers {
 /// processes may use it.
 pub struct Staged {
     pub diff_id: Digest,
-    /// Whether the archive had its end mark. Only [`Layers::stage`] finds this out, and whether the
-    /// layer is plain. Other layers have `true` in both fields.
+    /// Whether the archive had its end mark. Only [`Layers::stage`] sets this field and `is_plain`
+    /// from the archive. Other functions set both to `true`.
     pub ended: bool,
     /// Whether the layer's tar can be passed on unchanged: other readers accept the tar, and there
     /// is a recipe for it.
@@ -181,9 +181,9 @@ impl Layers {
             Err(error) => return Err(error).context(|| format!("make {}", ready.display())),
         }
         (staged.dir, staged.kept) = (ready, true);
-        // From now on other processes may hold a shared lock too. To change the lock, flock(2)
-        // releases it for a moment. A sweep that opened the directory by its old name may lock it
-        // then, but releases it at once, because that name is gone.
+        // From now on other processes may hold a shared lock too. flock(2) changes a lock by
+        // releasing it first. A sweep that opened the directory by its old name may then take the
+        // lock, but releases it at once, because that name is gone.
         flock(&staged.lock, FlockOperation::LockShared).context(|| "lock a layer")
     }
 

@@ -64,6 +64,6 @@ pub use layer_tar::Hashing;
 pub use load::Loaded;
 pub use save::ArchiveFormat;
 pub use store::{Image, ImageHold, ImageStore, ListedImage, Usage};
-pub use tar::one_file as tar_of_one_file;
+pub use tar::{MAX_PATH, one_file as tar_of_one_file};
 pub use tree::{Form, archive_tree};
 pub use unpack::CopyRules;

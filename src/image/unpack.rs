@@ -6,8 +6,9 @@
 //! component is used only in *at calls that don't follow links. A later entry replaces an earlier
 //! entry with the same name, as in tar.
 //!
-//! Whiteouts (OCI image spec, layer.md) become overlayfs's own (kernel, filesystems/overlayfs.rst):
-//! `.wh.NAME` a device 0:0, `.wh..wh..opq` the xattr trusted.overlay.opaque=y.
+//! In a layer, whiteouts (OCI image spec, layer.md) become overlayfs's own (kernel,
+//! filesystems/overlayfs.rst): `.wh.NAME` a device 0:0, `.wh..wh..opq` the xattr
+//! trusted.overlay.opaque=y. `Rules` says what they mean elsewhere.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -141,8 +142,8 @@ impl CopyRules {
         Ok(())
     }
 
-    /// If the rules set an owner, sets this owner and removes everything that gives rights. Then a
-    /// device is an error.
+    /// If the rules set an owner, sets this owner and removes the set-ID bits and the file
+    /// capabilities. A device is then an error.
     fn set_owner(&self, entry: &mut Entry) -> Result<()> {
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         if matches!(entry.kind, Kind::Character | Kind::Block) {

@@ -1,7 +1,8 @@
 //! The bridge of a network on the host, with the gateway's address and the sysctls that it needs.
 //! The bridge is made with the network, and again after a reboot. The default network's bridge, and
-//! any bridge that is missing, is made when a container needs it. `endpoint` adds the containers'
-//! ports, and `firewall` the rules. References: rtnetlink(7), and ip-sysctl.rst of the kernel.
+//! any bridge that is missing, is made when a container needs it. `endpoint` attaches the
+//! containers' interfaces, and `firewall` adds the rules. References: rtnetlink(7), and
+//! ip-sysctl.rst of the kernel.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -24,7 +25,7 @@ const DEFAULT_MTU: u32 = 1500;
 pub const MIN_MTU: u32 = 1280;
 
 /// Returns the network's bridge, and whether this call created it or set it up. Fails if another
-/// program or state root has made a link with the bridge's name (`alias::refuse_others`).
+/// program or state root has made a link with a name that the user chose (`alias::refuse_others`).
 pub fn ensure(socket: &mut Socket, roots: &Roots, network: &Network) -> Result<(Link, bool)> {
     let name = network.bridge()?;
     let found = link::find(socket, name)?;

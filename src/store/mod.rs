@@ -3,7 +3,7 @@
 //! To replace a file, a writer writes a temporary file in the same directory and renames it over
 //! the old file. A reader sees the old fact or the new one, never a mixture (rename(2)). A file
 //! that must survive a power cut is fsynced before the rename, and its directory after the rename.
-//! Other files are only renamed, since flash is slow and wears out. flock(2) on a file or a
+//! Other files are only renamed, because fsync is slow and wears out flash. flock(2) on a file or a
 //! directory excludes other processes. The kernel releases the lock when its holder ends, even if
 //! the holder is killed.
 
@@ -53,8 +53,8 @@ pub enum Durability {
 const MAX_STATE_FILE: u64 = 8 << 20;
 
 /// Replaces the file `path` with `bytes`, mode 0600. If the process dies in between, the old
-/// content stays, and at most a `.NAME.PID.tmp` remains beside it, which `system check --repair`
-/// removes.
+/// content stays, and at most a `.NAME.PID.tmp` remains beside it. `system check --repair` removes
+/// such files of the state root.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     put(path, bytes, durability).map(drop)
 }
@@ -77,7 +77,7 @@ fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<File> {
         Ok(file)
     })();
     if written.is_err() {
-        // Report the failed write, not this failure: `system check --repair` removes the file too.
+        // Report the failed write, not this failure.
         let _ = fs::remove_file(&temporary);
     }
     let file = written.context(|| format!("write {}", path.display()))?;
@@ -370,8 +370,8 @@ fn has_open(pid: u32, path: &Path) -> bool {
     let of = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,
-        // Only a caller without root's capabilities gets this error: the process is another user's.
-        // Assume that the process has the file open, so that `stale` does not list the file.
+        // PermissionDenied: this caller is not root, and the process is another user's. Assume that
+        // the process has the file open, so that `stale` does not list the file.
         Err(error) => return error.kind() == ErrorKind::PermissionDenied,
     };
     let wanted = of(path);

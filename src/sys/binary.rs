@@ -42,8 +42,9 @@ pub fn run_read_only() {
             if move_to(clone.as_fd()).is_err() {
                 let Err(_) = execute(clone.as_fd());
             }
-            // Before the first fork: while any process has this handle, mount_setattr(2) accepts
-            // the clone, and a container with CAP_SYS_ADMIN can make its /proc/PID/exe writable.
+            // Close the handle before the first fork. While a process has the handle, a container
+            // with CAP_SYS_ADMIN can make the clone writable by mount_setattr(2), and then write to
+            // mydocker's binary by /proc/PID/exe.
             drop(clone);
         }
     }

@@ -13,7 +13,8 @@ use super::last_errno;
 /// 127.0.0.1/8 and ::1. Fails with the errors of socket(2) and netdevice(7).
 pub fn bring_up() -> Result<(), Errno> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    // SAFETY: ifreq holds integers and unions of integers, for which zeroes are valid.
+    // SAFETY: ifreq holds integers, structs of integers and a raw pointer, for which zeroes are
+    // valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[0] = b'l' as _;
     request.ifr_name[1] = b'o' as _;

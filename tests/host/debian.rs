@@ -12,6 +12,9 @@ use std::sync::Mutex;
 
 use crate::run;
 
+/// Two hosts are tested at the same time, and both may need the same files.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// A release of Debian and an architecture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Suite {
@@ -41,6 +44,7 @@ impl Suite {
 
     /// The kernel's files: `boot/vmlinuz-…` and `lib/modules/…`.
     pub fn kernel(self, work: &Path) -> Kernel {
+        let _one = ONE_AT_A_TIME.lock().unwrap();
         let files = self.directory(work).join("kernel");
         if !files.exists() {
             let pattern = format!("^linux-image-[0-9][0-9.-]*-{}$", self.architecture);
@@ -63,6 +67,7 @@ impl Suite {
 
     /// A static busybox.
     pub fn busybox(self, work: &Path) -> PathBuf {
+        let _one = ONE_AT_A_TIME.lock().unwrap();
         let files = self.directory(work).join("busybox");
         if !files.exists() {
             self.unpack(work, "busybox-static", &files);
@@ -73,6 +78,7 @@ impl Suite {
     /// A root file system with systemd as init, D-Bus, engines, and the tools of AppArmor and RDMA.
     /// The packages are unpacked over each other, and none of their scripts runs.
     pub fn systemd(self, work: &Path) -> PathBuf {
+        let _one = ONE_AT_A_TIME.lock().unwrap();
         // A new root needs no conversion to the merged /usr, so usr-is-merged takes the place of
         // the package that converts, which depends on Perl.
         const PACKAGES: [&str; 8] = [
@@ -122,12 +128,6 @@ impl Suite {
     /// Unpacks to another directory and renames it, so that an interrupted run leaves nothing half
     /// made.
     fn unpack(self, work: &Path, package: &str, to: &Path) {
-        // Two hosts are tested at the same time, so lock.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _one = ONE_AT_A_TIME.lock().unwrap();
-        if to.exists() {
-            return;
-        }
         println!("fetching {package} of {}/{}", self.release, self.architecture);
         let directory = self.directory(work);
         let download = directory.join("download");

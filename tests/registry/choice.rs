@@ -1,7 +1,7 @@
 //! Which image of an index is pulled, and manifests with wrong statements about their blobs.
 //!
-//! The image specification leaves the choice among an index's manifests to the client, so the tests
-//! follow Docker's choice. Sizes and digests in a manifest must fit the blobs.
+//! The image specification only says that the client should use the first manifest that matches.
+//! The tests follow Docker in what matches. Sizes and digests in a manifest must fit the blobs.
 
 use std::process::Command;
 

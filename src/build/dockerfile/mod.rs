@@ -99,7 +99,7 @@ impl Source {
         self.lines.get(number - 1).map_or("", String::as_str)
     }
 
-    /// Returns the error of a mistake in one line: `NAME:LINE: TEXT`.
+    /// Returns a mistake as an error of one line: `NAME:LINE: TEXT`.
     pub fn error(&self, mistake: Mistake) -> Error {
         let place = format!("{}:{}", self.name, mistake.place.first);
         let Err(error) = crate::error::Context::context(Err::<(), _>(mistake.error), || place)

@@ -1,6 +1,5 @@
 //! `compose ps` and `ls`: list the containers of a project, and the projects, in Docker Compose's
-//! columns. The labels of containers name the projects, so `ls` reads no file. `ps` describes a
-//! container's status as the command `ps` does.
+//! columns. The labels of containers name the projects, so `ls` reads no compose file.
 
 use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::format::{

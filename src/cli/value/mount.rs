@@ -95,8 +95,8 @@ pub fn parse_volume(text: &str) -> Result<MountOption> {
     Ok(mount)
 }
 
-/// Parses a propagation. The spellings with and without `r` mean the same, because the mounts below
-/// follow their parent.
+/// Parses a propagation. The spellings without `r` mean the recursive ones: the mounts below a bind
+/// get the propagation of the bind.
 fn parse_propagation(text: &str) -> Option<Propagation> {
     Some(match text {
         "private" | "rprivate" => Propagation::Private,
@@ -206,7 +206,7 @@ pub fn parse_mount(text: &str) -> Result<MountOption> {
     Ok(mount)
 }
 
-/// Returns the error for a value that only Docker's daemon refuses.
+/// Returns the error for a value that Docker's client accepts and Docker's daemon refuses.
 fn refused_by_daemon<T>(message: String) -> Result<T> {
     Err(Error::new(message).of_daemon())
 }

@@ -1,8 +1,9 @@
 //! `container inspect`: a container's record (`config.json`), its present state and its resources,
 //! in the format of Docker's Engine API.
 //!
-//! `settings` makes the network settings. A container that hangs in its start is shown in that
-//! state after a short wait. Fields that have no meaning in mydocker have their zero value.
+//! `settings` makes the network settings. A container that is still starting after a short wait is
+//! shown as created. Fields that have no meaning in mydocker have their zero value, except
+//! `Runtime`, which is `runc`.
 
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ impl Engine {
             (Condition::Running(_), Some(_)) => Health::read(&files)?,
             _ => None,
         };
-        // A link in the run directory leads to a running container's copies of these files.
+        // A link in the run directory leads to a running container's copies of `hosts`,
+        // `resolv.conf` and `hostname`.
         let names = NameFiles::below(&match &condition {
             Condition::Running(_) if record.network.container().is_none() => {
                 self.roots.hosts_files(&record.id)
@@ -161,8 +163,8 @@ fn health_state(health: &Health) -> Value {
 fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
     let system_paths = crate::engine::filesystems::system_paths(record)?;
     let resources = &record.resources;
-    // `HostConfig` does not show anonymous volumes; `Config.Volumes` does. As in Docker, only
-    // `Mounts` shows what `--volumes-from` mounts.
+    // `HostConfig` does not show anonymous volumes; `Config.Volumes` does. As in Docker, the mounts
+    // of `--volumes-from` are only in the container's own `Mounts`.
     let named = || record.mounts.iter().filter(|mount| !mount.anonymous && !mount.borrowed);
     let given_as = |is_kind: fn(MountKind) -> bool| {
         named()
@@ -284,7 +286,8 @@ fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
     ]))
 }
 
-/// Returns the name of the volume or the path on the host; empty if the mount has neither.
+/// Returns the name of the volume, the path on the host or the name of the image; empty if the
+/// mount has none of them.
 fn source(mount: &MountRecord) -> &str {
     mount.volume.as_deref().or(mount.source.as_deref()).unwrap_or_default()
 }
@@ -303,7 +306,8 @@ fn mount_given(mount: &MountRecord) -> Value {
     ])
 }
 
-/// Returns the options of a bind that differ from the default; absent if there are none.
+/// Returns the propagation of a bind and whether the mounts below it are left out; absent if both
+/// have their default. Other options of a bind are not shown.
 fn bind_options(mount: &MountRecord) -> Value {
     let propagation = match mount.access.propagation {
         Propagation::Private => "",
@@ -318,7 +322,8 @@ fn bind_options(mount: &MountRecord) -> Value {
     object([("Propagation", omit_empty(text(propagation))), ("NonRecursive", is_alone)])
 }
 
-/// Returns the options of a volume that differ from the default; absent if there are none.
+/// Returns `NoCopy` and the subpath of a volume; absent if both have their default. Labels and the
+/// driver's options are not shown.
 fn volume_options(mount: &MountRecord) -> Value {
     let subpath = mount.access.subpath.as_deref().unwrap_or_default();
     if mount.kind != MountKind::Volume || (mount.copy_up && subpath.is_empty()) {
@@ -360,7 +365,8 @@ fn rates(resources: &Resources, kind: RateKind) -> Value {
     array(rates.map(|rate| object([("Path", text(&rate.path)), ("Rate", number(rate.rate))])))
 }
 
-/// Returns the value of `--userns`. As in Docker, the value `host` is shown as an empty text.
+/// Returns the value of `--userns`. The record has no value `host`: it means the default, which is
+/// shown as an empty text.
 fn userns_mode(record: &Record) -> String {
     match &record.user_namespace {
         None => String::new(),

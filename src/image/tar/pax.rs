@@ -39,7 +39,7 @@ impl Records {
     /// Parses all records of one header. Fails on a malformed record.
     pub fn parse(mut bytes: &[u8]) -> Result<Records> {
         let mut records = Records { any: true, ..Records::default() };
-        // The value of an offset record, until the record with its length.
+        // The last `GNU.sparse.offset`, until its `GNU.sparse.numbytes` follows.
         let mut offset = None;
         while !bytes.is_empty() && bytes[0] != 0 {
             let (record, rest) = split_record(bytes)?;

@@ -13,6 +13,7 @@ pub mod simulator;
 
 pub use seccomp_compiler::{bpf, syscalls};
 
+use linux_raw_sys::ptrace::SECCOMP_RET_ACTION_FULL;
 use syscalls::Arch;
 
 use crate::order;
@@ -49,14 +50,17 @@ impl Seccomp {
         Some(Program { instructions, flags })
     }
 
-    /// The names of the system calls, with arguments of 0, for which the filter has another action
-    /// than ALLOW. Sorted, for this machine's own architecture; `None` without a filter.
+    /// The names of the system calls that the filter refuses with arguments of 0, sorted, for this
+    /// machine's own architecture; `None` without a filter. A call whose action is LOG, TRACE or
+    /// NOTIFY is not refused.
     pub fn refused(&self, capabilities: u64) -> Option<Vec<&'static str>> {
         let program = self.instructions(capabilities)?;
         let native = *Arch::family(std::env::consts::ARCH).first()?;
         let is_refused = |number| {
             let call = simulator::Call { arch: native.audit(), number, arguments: [0; 6] };
-            simulator::run(&program, &call).0 != bpf::ALLOW
+            let action = simulator::run(&program, &call).0 & SECCOMP_RET_ACTION_FULL;
+            // As a signed number, a smaller action is a stricter one (seccomp(2)).
+            action as i32 <= bpf::ERRNO as i32
         };
         let calls = native.calls().filter(|(number, _)| is_refused(*number));
         let mut names: Vec<&str> = calls.map(|(_, name)| name).collect();
@@ -210,6 +214,28 @@ mod tests {
         let settled = compile_settled(family, capabilities::DEFAULT);
         assert_eq!(fields(&super::compiled::DEFAULT_PROGRAM), fields(&settled));
         assert_eq!(capabilities::DEFAULT & super::compiled::GUARDED, super::compiled::DEFAULT_HELD);
+    }
+
+    #[test]
+    fn a_call_that_is_only_logged_is_not_refused() {
+        let rule = |name: &str, action| super::filter::Rule {
+            names: vec![name.to_owned()],
+            conditions: Vec::new(),
+            action,
+        };
+        let rules = super::filter::Rules {
+            default: super::filter::Action::Allow,
+            rules: vec![
+                rule("chroot", super::filter::Action::Log),
+                rule("mount", super::filter::Action::Trap),
+                rule("swapon", super::filter::Action::Errno(1)),
+            ],
+            architectures: Vec::new(),
+            flags: super::Flags::default(),
+            listener: None,
+        };
+        let seccomp = super::Seccomp::Filter(Box::new(rules.compile().unwrap()));
+        assert_eq!(seccomp.refused(0).unwrap(), ["mount", "swapon"]);
     }
 
     fn ask(arch: Arch, name: &str, arguments: [u64; 6], held: u64) -> u32 {
