@@ -492,6 +492,10 @@ fn devices_are_added_with_their_access() {
     };
     assert!(!open(&[], "head -c 0 /n"));
     assert!(open(&["--device-cgroup-rule", "c 10:* r"], "head -c 0 /n"));
+    let create = ["create", "--name", "ruled", "--device-cgroup-rule", "c 10:* r"];
+    host.mydocker(create.iter().chain(&["bb", "true"]));
+    let rules = "{{json .HostConfig.DeviceCgroupRules}}";
+    assert_eq!(host.inspect("ruled", rules), r#"["c 10:* r"]"#);
     assert!(!open(&["--device-cgroup-rule", "c 10:* w"], "head -c 0 /n"));
     assert!(open(&["--device", "/dev/loop0:/dev/m:r"], "head -c 0 /dev/m"));
     assert!(!open(&["--device", "/dev/loop0:/dev/m:r"], "sh -c ': >>/dev/m'"));

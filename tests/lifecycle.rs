@@ -206,6 +206,19 @@ fn ps_shows_dockers_columns() {
 }
 
 #[test]
+fn inspect_finds_names_that_no_image_can_have() {
+    let host = Host::on_machine();
+    host.mydocker(["volume", "create", "MyVolume"]);
+    host.mydocker(["network", "create", "MyNetwork"]);
+    for name in ["MyVolume", "MyNetwork"] {
+        host.mydocker(["inspect", "-f", "{{.Name}}", name]).stdout(&format!("{name}\n"));
+    }
+    host.mydocker(["explain", "MyNetwork"]).stdout_has("MyNetwork");
+    host.mydocker(["inspect", "Nobody"]).exits(1).stderr_has("no such container, image, volume");
+    host.mydocker(["inspect", "--type", "image", "Nobody"]).exits(1).stderr_has("lower case");
+}
+
+#[test]
 fn inspect_has_dockers_fields() {
     let host = Host::with_busybox();
     let run = [
@@ -614,6 +627,15 @@ fn ps_filters_read_as_dockers() {
     host.mydocker(["tag", "bb", "child"]);
     assert_eq!(list(&["-a", "-f", "ancestor=child"]), "kid,base");
     host.mydocker(["images", "["]).exits(1).complains("bad pattern");
+}
+
+#[test]
+fn a_volume_that_was_created_without_a_name_is_anonymous() {
+    let host = Host::new();
+    let name = host.mydocker(["volume", "create"]).text();
+    host.mydocker(["volume", "create", "named"]);
+    host.mydocker(["volume", "prune", "-f"]).stdout_has(&name);
+    host.mydocker(["volume", "ls", "-q"]).stdout("named\n");
 }
 
 #[test]

@@ -461,6 +461,9 @@ fn mount_takes_a_subpath_and_labels_of_a_volume() {
     let make = "mkdir -p /m/a/b && echo inside >/m/a/b/file && ln -s / /m/out && ln -s a/b /m/in";
     run(",volume-label=k=v,volume-label=l", make);
     assert_eq!(host.inspect("data", "{{json .Labels}}"), r#"{"k":"v","l":""}"#);
+    let mount = "type=volume,dst=/m,volume-label=without=name";
+    host.mydocker(["create", "--mount", mount, "bb", "true"]);
+    host.mydocker(["volume", "ls", "-q", "--filter", "label=without=name"]).stdout_has("\n");
     run(",volume-subpath=a/b", "cat /m/file; ls /m").stdout("inside\nfile\n");
     run(",volume-subpath=a/b/file", "cat /m").stdout("inside\n");
     run(",volume-subpath=in", "cat /m/file").stdout("inside\n");

@@ -216,3 +216,12 @@ fn events_of_a_network_name_its_driver() {
          destroy wire macvlan\ndestroy plain bridge\n",
     );
 }
+
+#[test]
+fn the_mtu_is_that_of_a_default_route_with_several_hops() {
+    let host = Host::on_machine();
+    host.machine().run(Side::Here, &["ip", "link", "set", "wire0", "mtu", "1380"]);
+    let hops = ["ip", "route", "replace", "default", "nexthop", "via", OUTSIDE, "nexthop", "via"];
+    host.machine().run(Side::Here, &[&hops[..], &["203.0.113.3"]].concat());
+    host.mydocker(["run", "--rm", "bb", "cat", "/sys/class/net/eth0/mtu"]).stdout("1380\n");
+}

@@ -169,6 +169,16 @@ pub(super) fn label(record: &Record) -> Option<Label> {
     }
 }
 
+/// Returns the AppArmor profile for `inspect`: the given one, or the one that the container gets.
+/// Empty if it gets none.
+pub(super) fn apparmor_profile(record: &Record) -> String {
+    match (&record.confinement.apparmor, label(record)) {
+        (Some(given), _) => given.clone(),
+        (None, Some(Label::AppArmor(profile))) => profile,
+        _ => String::new(),
+    }
+}
+
 /// Reports whether AppArmor is on and has Docker's profile, which Docker or the administrator
 /// loads.
 pub(super) fn has_default_apparmor() -> bool {

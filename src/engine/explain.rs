@@ -89,7 +89,10 @@ impl Engine {
             Ok(names::Match::None) | Err(_) => {}
             Ok(found) => return self.explain_container(&self.record_of(&found.one(name)?, name)?),
         }
-        if let Some(image) = ImageStore::open(&self.roots).resolve(&name.parse()?)? {
+        // The name of a network need not be one that an image can have.
+        if let Ok(image) = name.parse()
+            && let Some(image) = ImageStore::open(&self.roots).resolve(&image)?
+        {
             return self.explain_image(name, &image);
         }
         match create::find(&self.roots, name) {

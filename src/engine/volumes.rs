@@ -27,16 +27,19 @@ impl Engine {
         labels: &[(String, String)],
         options: &[(String, String)],
     ) -> Result<String> {
-        let name = match name {
-            Some(name) => name.to_owned(),
-            None => random_digits()?,
+        let (name, anonymous) = match name {
+            Some(name) => (name.to_owned(), false),
+            None => (random_digits()?, true),
         };
-        let (created, labels) = (Instant::now().0, labels.to_vec());
-        let options = Some(options.to_vec()).filter(|options| !options.is_empty());
-        let made =
-            volume::Volume { name: name.clone(), created, labels, anonymous: false, options };
+        let made = volume::Volume {
+            name,
+            created: Instant::now().0,
+            labels: labels.to_vec(),
+            anonymous,
+            options: Some(options.to_vec()).filter(|options| !options.is_empty()),
+        };
         self.make_volume(&made)?;
-        Ok(name)
+        Ok(made.name)
     }
 
     /// Returns the anonymous volumes of a container: targets and names.

@@ -111,10 +111,9 @@ pub fn set(path: &str, value: &str) -> Result<()> {
 /// packets. At least `MIN_MTU`. Without a default route, `DEFAULT_MTU`.
 fn host_mtu(socket: &mut Socket) -> Result<u32> {
     let routes = link::routes(socket)?;
-    let Some(default) = routes.iter().find(|route| route.to.is_none()) else {
-        return Ok(DEFAULT_MTU);
-    };
-    let mtu = link::get(socket, default.link)?.map_or(DEFAULT_MTU, |link| link.mtu);
+    let default = routes.iter().find(|route| route.to.is_none());
+    let Some(link) = default.and_then(|route| route.link) else { return Ok(DEFAULT_MTU) };
+    let mtu = link::get(socket, link)?.map_or(DEFAULT_MTU, |link| link.mtu);
     Ok(mtu.max(MIN_MTU))
 }
 

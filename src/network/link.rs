@@ -23,7 +23,7 @@ pub const MAX_NAME: usize = IFNAMSIZ as usize - 1;
 pub const MAX_ALIAS: usize = IFALIASZ as usize - 1;
 
 numbers!(u16, linux_raw_sys::netlink: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE, RTM_NEWNSID, RTM_GETNSID);
-numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEWAY);
+numbers!(u16, linux_raw_sys::netlink::rtattr_type_t: RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH);
 numbers!(u16, linux_raw_sys::netlink: IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC);
 numbers!(u16, linux_raw_sys::netlink: IFLA_NET_NS_FD, IFLA_TARGET_NETNSID, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_INET6_ADDR_GEN_MODE);
 numbers!(u16, linux_raw_sys::netlink: IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA);
@@ -496,10 +496,11 @@ pub fn add_default_route(batch: &mut Batch, index: u32, family: Family, gateway:
     batch.attribute(RTA_OIF, &index.to_ne_bytes());
 }
 
-/// A route: its destination (`None` for the default route) and the index of its link.
+/// A route: its destination (`None` for the default route) and the index of its link, or of the
+/// first of its links; `None` if the kernel names none.
 pub struct Route {
     pub to: Option<Subnet>,
-    pub link: u32,
+    pub link: Option<u32>,
 }
 
 /// The routes of both families to other machines, in the socket's namespace.
@@ -522,7 +523,10 @@ fn route_of(payload: &[u8]) -> Option<Route> {
         return None;
     }
     let attributes = payload.get(ROUTE_HEADER..)?;
-    let link = attribute(attributes, RTA_OIF).and_then(|index| u32_at(index, 0)).unwrap_or(0);
+    let link = attribute(attributes, RTA_OIF).and_then(|index| u32_at(index, 0));
+    // A route with several next hops has their list instead: the first is a struct rtnexthop.
+    let first_hop = || attribute(attributes, RTA_MULTIPATH).and_then(|hops| u32_at(hops, 4));
+    let link = link.or_else(first_hop);
     let to = match attribute(attributes, RTA_DST) {
         Some(to) => Some(Subnet::around(address_of(to)?, prefix)),
         None => None,

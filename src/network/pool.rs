@@ -199,13 +199,13 @@ mod tests {
     #[test]
     fn an_overlap_names_the_other_network() {
         let others = [("web", Subnet::parse("10.1.0.0/16").unwrap().0)];
-        let route = Route { to: Some(Subnet::parse("10.9.0.0/16").unwrap().0), link: 2 };
+        let route = Route { to: Some(Subnet::parse("10.9.0.0/16").unwrap().0), link: Some(2) };
         let wide = ["0.0.0.0/1", "128.0.0.0/1", "8.0.0.0/7"].map(|text| {
             let (base, prefix) = text.split_once('/').unwrap();
             Some(Subnet::around(base.parse().unwrap(), prefix.parse().unwrap()))
         });
-        let mut routes = vec![route, Route { to: None, link: 2 }];
-        routes.extend(wide.map(|to| Route { to, link: 3 }));
+        let mut routes = vec![route, Route { to: None, link: Some(2) }];
+        routes.extend(wide.map(|to| Route { to, link: Some(3) }));
         let conflict_with =
             |subnet: &str| conflict(&Subnet::parse(subnet).unwrap().0, &others, &routes);
         assert_eq!(conflict_with("10.1.5.0/24").unwrap(), "network web, which has 10.1.0.0/16");

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::path::PathBuf;
 
 use miniserde::{Deserialize, Serialize};
@@ -507,6 +508,19 @@ impl DeviceRule {
         let DeviceRule { kind, major, minor, access } = self;
         let is_any = *kind == DeviceKind::Any && (major, minor) == (&None, &None);
         is_any && "rwm".chars().all(|letter| access.contains(letter))
+    }
+}
+
+/// Writes the rule as `--device-cgroup-rule` takes it, such as `c 42:* rwm`.
+impl fmt::Display for DeviceRule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            DeviceKind::Any => 'a',
+            DeviceKind::Block => 'b',
+            DeviceKind::Character => 'c',
+        };
+        let number = |number: Option<u32>| number.map_or("*".to_owned(), |n| n.to_string());
+        write!(out, "{kind} {}:{} {}", number(self.major), number(self.minor), self.access)
     }
 }
 

@@ -27,19 +27,12 @@ pub struct Volume {
     /// The creation time, in nanoseconds since 1970.
     pub created: i64,
     pub labels: Vec<(String, String)>,
-    /// Whether the volume was created for one container, with a random name.
+    /// Whether the volume was created without a name, so that its name is random. Most such volumes
+    /// were created for one container.
     pub anonymous: bool,
     /// The options of `-o`: what to mount while a container uses the volume. Missing in records of
     /// older versions.
     pub options: Option<Vec<(String, String)>>,
-}
-
-impl Volume {
-    /// A volume for one container, with this random name.
-    pub fn anonymous(name: String, options: Option<Vec<(String, String)>>) -> Volume {
-        let created = Instant::now().0;
-        Volume { name, created, labels: Vec::new(), anonymous: true, options }
-    }
 }
 
 /// Returns the directory that containers see.

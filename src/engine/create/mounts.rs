@@ -46,7 +46,8 @@ impl Engine {
             let target = crate::path::clean(&raw::encode(target.as_bytes()));
             let taken = mounts.iter().any(|mount: &MountRecord| mount.target == target);
             if !taken && target != "/" && target.starts_with('/') {
-                mounts.push(self.anonymous_volume(options, &target, None, missing)?);
+                let volume = self.anonymous_volume(options, &target, &[], None, missing)?;
+                mounts.push(volume);
             }
         }
         // A stable sort keeps the given order of mounts at the same depth.
@@ -107,10 +108,16 @@ impl Engine {
             MountKind::Volume => {
                 let given = Some(mount.volume_options.clone()).filter(|given| !given.is_empty());
                 let Some(name) = &mount.source else {
-                    let mut volume =
-                        self.anonymous_volume(options, &mount.target, given, missing)?;
+                    let mut volume = self.anonymous_volume(
+                        options,
+                        &mount.target,
+                        &mount.labels,
+                        given,
+                        missing,
+                    )?;
                     volume.read_only = mount.read_only;
-                    volume.copy_up &= !mount.no_copy;
+                    volume.copy_up &= !mount.no_copy && mount.access.subpath.is_none();
+                    volume.access = mount.access.clone();
                     return Ok(volume);
                 };
                 let wanted = Volume {
@@ -155,6 +162,7 @@ impl Engine {
         &self,
         options: &CreateOptions,
         target: &str,
+        labels: &[(String, String)],
         given: Option<Vec<(String, String)>>,
         missing: &mut Vec<Volume>,
     ) -> Result<MountRecord> {
@@ -167,7 +175,13 @@ impl Engine {
             Ok(present) => present.options.is_some(),
             Err(_) => {
                 let has_options = given.is_some();
-                let wanted = Volume::anonymous(name.clone(), given);
+                let wanted = Volume {
+                    name: name.clone(),
+                    created: Instant::now().0,
+                    labels: labels.to_vec(),
+                    anonymous: true,
+                    options: given,
+                };
                 volume::find(&self.roots, &wanted)?;
                 missing.push(wanted);
                 has_options

@@ -81,7 +81,7 @@ impl Engine {
             ("Platform", text("linux")),
             ("MountLabel", text("")),
             ("ProcessLabel", text("")),
-            ("AppArmorProfile", text("")),
+            ("AppArmorProfile", text(crate::engine::confine::apparmor_profile(record))),
             ("ExecIDs", or_nil_list(strings(exec_ids))),
             ("HostConfig", host_config(record, self.shown_links(record))?),
             ("GraphDriver", graph_driver(graph)),
@@ -162,6 +162,7 @@ fn health_state(health: &Health) -> Value {
 
 fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
     let system_paths = crate::engine::filesystems::system_paths(record)?;
+    let device_rules = record.devices.rules.iter().map(ToString::to_string);
     let resources = &record.resources;
     // `HostConfig` does not show anonymous volumes; `Config.Volumes` does. As in Docker, the mounts
     // of `--volumes-from` are only in the container's own `Mounts`.
@@ -264,7 +265,7 @@ fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
         ("CpusetCpus", text(resources.cpuset_cpus.as_deref().unwrap_or(""))),
         ("CpusetMems", text(resources.cpuset_mems.as_deref().unwrap_or(""))),
         ("Devices", array(devices)),
-        ("DeviceCgroupRules", Value::NilList),
+        ("DeviceCgroupRules", or_nil_list(strings(device_rules))),
         ("DeviceRequests", Value::NilList),
         ("KernelMemory", number(0)),
         ("KernelMemoryTCP", number(0)),

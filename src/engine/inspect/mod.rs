@@ -36,8 +36,15 @@ impl Engine {
             }
         }
         if matches!(kind, None | Some(InspectKind::Image)) {
-            if let Some(image) = ImageStore::open(&self.roots).resolve(&name.parse()?)? {
-                return self.image(&image);
+            match name.parse() {
+                Ok(image) => {
+                    if let Some(image) = ImageStore::open(&self.roots).resolve(&image)? {
+                        return self.image(&image);
+                    }
+                }
+                Err(error) if kind.is_some() => return Err(error),
+                // The name of a volume or network need not be one that an image can have.
+                Err(_) => {}
             }
             if kind.is_some() {
                 fail!("no such image: {name}");
