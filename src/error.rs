@@ -1,6 +1,6 @@
-//! The project's only error type. An `Error` is a chain of messages, the innermost first: `context`
-//! adds a message at each caller that knows more ("mount overlay on /x"). It also has the errno, if
-//! a system call failed, and the command's exit status. The user sees the chain on one line;
+//! The project's error type. An `Error` is a chain of messages, the innermost first: `context` adds
+//! a message at each caller that knows more ("mount overlay on /x"). It also has the errno, if a
+//! system call failed, and the command's exit status. The user sees the chain on one line;
 //! `--debug` prints one line for each message.
 
 use std::fmt;
@@ -17,8 +17,8 @@ pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// The exit status if the container's command does not exist, as in Docker.
 pub const EXIT_NOT_FOUND: u8 = 127;
 
-/// One pointer, which `?` returns in a register: with the fields inline, the binary is 130 kB
-/// larger.
+/// An error is one pointer, which `?` returns in a register. With the fields inline, the binary is
+/// 130 kB larger.
 pub struct Error(Box<Details>);
 
 struct Details {

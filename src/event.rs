@@ -43,7 +43,8 @@ pub struct Event {
     pub time: i64,
     pub kind: Kind,
     pub action: String,
-    /// The full id of the object; for a volume, the name. Empty for a prune.
+    /// The full id of the object. For a volume, and for `pull` and `push` of an image, the name.
+    /// Empty for a prune.
     pub id: String,
     /// Attributes with unique keys.
     pub attributes: Vec<(String, String)>,

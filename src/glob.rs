@@ -1,5 +1,5 @@
-//! Patterns: of file names (`*.txt`), of `.dockerignore` (`**/tmp`), and in variable expansions
-//! (`${a#p}`).
+//! Patterns: of file names (`*.txt`), of image names, of `.dockerignore` (`**/tmp`), and in
+//! variable expansions (`${a#p}`).
 //!
 //! A pattern becomes a list of tokens. Matching follows all possibilities at the same time, so the
 //! time is bounded by the product of the pattern's and the text's length. In a path, `*` and `?` do

@@ -1,9 +1,9 @@
 //! Hexadecimal digits: of random ids, of digests, and the short form that tables print.
 //!
-//! Containers have random ids, most networks and anonymous volumes too, and the id of an image is a
-//! digest. Like Docker, tables print the first 12 digits of the ids of containers, networks and
-//! images. `container_id` and `digest` have the types of such ids. The random bytes are the
-//! kernel's (getrandom(2)).
+//! Containers and most networks have random ids, anonymous volumes have random names, and the id of
+//! an image is a digest. Like Docker, tables print the first 12 digits of the ids of containers,
+//! networks and images. `container_id` and `digest` have the types of such ids. The random bytes
+//! are the kernel's (getrandom(2)).
 
 use rustix::rand::{GetRandomFlags, getrandom};
 

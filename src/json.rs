@@ -28,7 +28,7 @@ enum Step<'a> {
 /// The deepest nesting of arrays and objects. Real documents have at most ten levels.
 const MAX_DEPTH: usize = 100;
 /// The maximum size of a parsed document in bytes, as `weigh` estimates it. A config with 60,000
-/// variables and 60,000 labels needs half of it.
+/// variables and 60,000 labels needs three quarters of it.
 const MAX_WEIGHT: usize = 24 << 20;
 
 /// Parses `bytes`; errors call the document `document`. Fails if the document is too large or

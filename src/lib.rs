@@ -5,7 +5,8 @@
 //! these two, [`main`] and the allocator are public, so that the compiler finds dead code.
 //!
 //! Layers, from the top: `cli` → `compose`, `build` → `engine` → `image`, `network`, `volume`,
-//! `container` → `runtime` → `store` → `sys`, and `oci` → `runtime`; imports only point down.
+//! `container` → `runtime` → `store` → `sys`, and `oci` → `runtime` and the links of `network`.
+//! Imports only point down.
 
 #![deny(unsafe_code)]
 // Some functions are used only by one feature. Without the feature the compiler drops them.
@@ -89,7 +90,7 @@ pub mod fuzz {
 /// depending on argv[0] and on whether argv[1] is `oci`. Returns the exit status.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    // Only the built-in image `hello` executes the binary by this name.
+    // The built-in image `hello` executes the binary by this name.
     if arguments.first().is_some_and(|name| name == "/hello") {
         return hello::main();
     }

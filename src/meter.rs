@@ -1,9 +1,9 @@
-//! Counts the bytes that a command moves, for its progress line.
+//! Reports the bytes that a command moves, for its progress line.
 //!
 //! The bytes pass far below the command, for example in a layer's download, an archive's output or
-//! the pipe of a copy. So the counter belongs to the process, and is not a parameter of every
-//! function in between. If no callback is set, for example because stderr is not a terminal,
-//! counting costs one atomic load for each read or write.
+//! the pipe of a copy. So the callback belongs to the process, and is not a parameter of every
+//! function in between. If no callback is set, for example because stderr is not a terminal, a
+//! report costs one atomic load for each read or write.
 
 use std::io::{self, Read};
 use std::sync::OnceLock;

@@ -2,7 +2,7 @@
 //! names need.
 //!
 //! An expression becomes a short program. Matching runs all its branches at the same time (Thompson
-//! and Pike), so the time is bounded by the product of the expression's and the text's length.
+//! and Pike), so the time is bounded by the product of the program's and the text's length.
 //! Supported are characters, `.`, sets with classes such as `[:alpha:]`, `^`, `$`, `\A`, `\z`,
 //! groups, `|`, `*`, `+`, `?`, `{m,n}`, `\d`, `\w`, `\s`, `\b` and their negations, escaped
 //! punctuation, and flags such as `(?i)`. Other escapes such as `\pL` are refused.
@@ -296,7 +296,10 @@ impl Parser<'_> {
             let last = match (ahead.next(), ahead.next()) {
                 (Some('-'), Some(last)) if last != ']' => {
                     self.rest = ahead;
-                    last
+                    match last {
+                        '\\' => self.end_of_range()?,
+                        plain => plain,
+                    }
                 }
                 _ => first,
             };
@@ -304,6 +307,14 @@ impl Parser<'_> {
                 return self.refuse("a range in a set runs backwards");
             }
             ranges.push((first, last));
+        }
+    }
+
+    /// Returns the last character of a range after its `\`.
+    fn end_of_range(&mut self) -> Result<char> {
+        match self.rest.next() {
+            Some(escaped) => self.punctuation(escaped),
+            None => self.refuse("a '[' has no ']'"),
         }
     }
 
@@ -324,7 +335,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Repeats the steps `one` as the text says that follows, such as `*` or `{2,3}`.
+    /// Repeats the steps `one` as the next characters say, such as `*` or `{2,3}`.
     fn repeated(&mut self, one: Vec<Step>) -> Result<Vec<Step>> {
         let (least, most) = match self.rest.peek() {
             Some('*') => (0, None),
@@ -456,6 +467,8 @@ mod tests {
             ("^[^a-c]$", "d", true),
             ("^[^a-c]$", "b", false),
             ("^[]a-]+$", "a-]", true),
+            ("^[+-\\.]$", ".", true),
+            ("^[+-\\.]$", "a", false),
             ("^a{2}$", "aa", true),
             ("^a{2}$", "aaa", false),
             ("^a{1,2}b$", "aab", true),

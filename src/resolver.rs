@@ -1,7 +1,7 @@
 //! How a container resolves names: the values of `--dns`, `--dns-search` and `--dns-option`. The
 //! options of `run` and the record have this struct, and `network::names` writes it into the
-//! container's resolv.conf (resolv.conf(5)). If a list is empty, `network::names` copies those
-//! lines of the host's file, but no name server that the container cannot reach.
+//! container's resolv.conf (resolv.conf(5)). If a list is empty, `network::names` copies the lines
+//! of this kind from the host's file, but no name server that the container cannot reach.
 
 use crate::address::Ip;
 use crate::store::stored_flat;

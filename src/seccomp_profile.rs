@@ -1,7 +1,6 @@
 //! Reads a seccomp profile in JSON: `linux.seccomp` of the OCI runtime specification, or the file
 //! of `--security-opt seccomp=FILE` with the fields that Docker adds (`archMap`, `includes`,
-//! `excludes`, `name`). The runtime only gets the resulting rules (`runtime::seccomp::filter`). An
-//! error names the field.
+//! `excludes`, `name`). `runtime::seccomp::filter` compiles the resulting rules.
 
 use linux_raw_sys::errno::EPERM;
 
@@ -23,7 +22,7 @@ const MAX_METADATA: usize = 64 << 10;
 /// The kernel's MAX_ERRNO: a filter can return no larger errno.
 const MAX_ERRNO: u64 = 4095;
 
-/// Architectures whose programs this kernel never runs. Rules for them are ignored.
+/// Architectures whose programs this kernel never runs. These names in `architectures` are ignored.
 const FOREIGN: [&str; 17] = [
     "MIPS",
     "MIPS64",
@@ -44,14 +43,14 @@ const FOREIGN: [&str; 17] = [
     "SH",
 ];
 
-/// Parses a profile in Docker's format, for a container with these capabilities. An error names the
-/// field.
+/// Parses a profile in Docker's format, for a container with these capabilities.
 pub fn of_file(text: &str, capabilities: u64) -> Result<Filter> {
     let value = json::parse("seccomp profile", text.as_bytes())?;
     parse(&Node::root("seccomp profile", &value), capabilities)
 }
 
-/// Parses `profile` for a container with these capabilities. An error names the field.
+/// Parses `profile` for a container with these capabilities. An error about a single field names
+/// the field.
 pub fn parse(profile: &Node<'_>, capabilities: u64) -> Result<Filter> {
     let default = action(profile, "defaultAction", "defaultErrnoRet")?;
     let rules = profile.list("syscalls", MAX_ENTRIES, |call| rule(call, capabilities))?;

@@ -51,9 +51,9 @@ impl Instant {
         )
     }
 
-    /// Parses a date-time of RFC 3339, section 5.6; `None` for any other text. The time, its
-    /// seconds and the zone may be missing (then midnight, 0 and UTC), as in `--since 2026-01-31`.
-    /// A time outside of the range becomes the nearest time in it.
+    /// Parses a date-time of RFC 3339, section 5.6; `None` for any other text. Leading zeros may be
+    /// missing. The time, its seconds and the zone may be missing too (then midnight, 0 and UTC),
+    /// as in `--since 2026-01-31`. A time outside of the range becomes the nearest time in it.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (date, rest) = match text.find(['T', 't', ' ']) {
             Some(at) => (&text[..at], &text[at + 1..]),

@@ -1,8 +1,8 @@
-//! The user's terminal (termios(3), ioctl_tty(2)). While a command is attached to a process, the
-//! terminal is in raw mode, so that every key reaches the program. While a command reads a
-//! password, the echo is off. A guard restores the settings when the guard is dropped. If SIGKILL
-//! ends the command, the settings stay changed. The container's own terminal is in
-//! `runtime::terminal`.
+//! The user's terminal (termios(3), ioctl_tty(2)). While a command's stdin is attached to a
+//! container's terminal, the user's terminal is in raw mode, so that every key reaches the program.
+//! While a command reads a password, the echo is off. A guard restores the settings when the guard
+//! is dropped. If SIGKILL ends the command, the settings stay changed. The container's own terminal
+//! is in `runtime::terminal`.
 
 use std::os::fd::BorrowedFd;
 

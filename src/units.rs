@@ -208,7 +208,7 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
 /// Returns a duration as Go's method `String` prints it: `1h0m0s`, `1.5s`, `250ms`.
 pub fn go_duration(ns: i64) -> String {
     let (sign, size) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
-    // The number of units, with no zeros at the end.
+    // The number of units, without zeros at the end of the fraction.
     let decimal = |size: u64, unit: u64| {
         let width = unit.ilog10() as usize;
         let digits = format!("{}.{:0width$}", size / unit, size % unit);

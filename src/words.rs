@@ -35,7 +35,7 @@ impl Expander<'_> {
         Ok(result.text)
     }
 
-    /// Expands each text as one word. Fails as `word` does.
+    /// Expands each text as one word.
     pub fn each(&self, texts: &[String]) -> Result<Vec<String>> {
         texts.iter().map(|text| self.word(text)).collect()
     }
@@ -50,7 +50,7 @@ impl Expander<'_> {
     }
 
     /// Expands a heredoc: replaces variables and keeps quotes. As in BuildKit, the escape character
-    /// is always `\`. Fails if the result is longer than `MAX_HEREDOC`.
+    /// is always `\`. The result has at most `MAX_HEREDOC` bytes.
     pub fn heredoc(&self, text: &str) -> Result<String> {
         let expander = Expander { escape: '\\', ..*self };
         let mut scan = Scan { is_heredoc: true, ..Scan::new(&expander, text) };
@@ -342,8 +342,8 @@ impl<'a> Scan<'a> {
         Ok(characters.into_iter().collect())
     }
 
-    /// Replaces the first match of `pattern` by `with`, or with `all` each match. At each place,
-    /// the longest match counts.
+    /// Replaces the first match of `pattern` by `with`, or each match if `all`. At each place, the
+    /// longest match counts.
     fn replaced(&self, value: &str, pattern: &str, with: &str, all: bool) -> Result<String> {
         let pattern = Glob::in_text(pattern, self.expander.escape);
         let characters = bounded(value)?;

@@ -116,8 +116,8 @@ fn a_source_leads_neither_out_of_the_context_nor_out_of_a_stage() {
     }
 }
 
-/// The same attack, but the links' paths also exist in the tree of the mount: a step sees the file
-/// of that tree.
+/// The attack of the test above, but the links' paths also exist in the tree of the mount: a step
+/// sees the file of that tree.
 #[test]
 fn links_on_the_way_to_a_source_stay_in_its_tree() {
     let project = Project::new();
@@ -261,8 +261,8 @@ fn a_swapped_mount_point_in_a_cache_is_made_inside() {
     untouched();
 }
 
-/// The size of all cache mounts together is limited to a tenth of the disk, on a large disk to less
-/// (10 GiB). The most recently used caches stay.
+/// The size of all cache mounts together is limited to a tenth of the disk, and to 10 GiB. The most
+/// recently used caches stay.
 #[test]
 fn the_size_of_cache_mounts_is_limited() {
     let project = Project::new();

@@ -1,7 +1,7 @@
 //! The progress that a build shows on a terminal and elsewhere, and how a signal ends a build.
 //!
-//! A test reads the terminal through a pseudo-terminal, and the pipe of a build without a terminal.
-//! A signal may arrive at any step, so several moments are tested.
+//! The tests read the output from a pseudo-terminal, or from a pipe if the build has no terminal. A
+//! signal may arrive at any step, so several moments are tested.
 
 mod support;
 
@@ -108,7 +108,7 @@ fn a_signal_ends_a_build_wherever_it_is() {
         build.wait().exits(status).stderr_has("the build was interrupted by SIG");
         host.nothing_of_builds_is_left();
     }
-    // The completed layer is in the cache.
+    // The layer that was complete before the signal stays in the cache.
     let directory =
         host.directory("context", &[("Dockerfile", "FROM bb\nRUN echo 1 >/one\nRUN sleep 1000\n")]);
     let args = ["build", directory.to_str().unwrap()];

@@ -225,8 +225,8 @@ fn wipe(host: &Host) {
     }
 }
 
-/// Commands, with their expected exit status, on a running container whose files in the run
-/// directory are gone. Some of them once damaged such a container.
+/// Runs commands on a running container whose files in the run directory are gone. Some of these
+/// commands once damaged such a container.
 #[test]
 fn no_command_harms_a_container_whose_run_directory_is_wiped() {
     let host = Host::on_machine();
@@ -394,7 +394,8 @@ fn a_wiped_run_directory_harms_nothing() {
     }
 }
 
-/// The monitor waits before it starts the program again, and has no cgroup during this time.
+/// The monitor waits before it starts the program again, and the container has no cgroup during
+/// this time.
 #[test]
 fn a_run_directory_that_is_wiped_during_a_restart_pause() {
     let host = Host::with_busybox();

@@ -224,7 +224,7 @@ fn a_saved_image_loads_as_the_same_image() {
         // The other host saves the image as the same bytes.
         let again = other.mydocker(["save", "--format", format, "made", "bb"]).bytes();
         assert!(again == std::fs::read(&archive).unwrap(), "{format}");
-        // skopeo finds an image in the archive, in an oci-archive by `ref.name`, which is the tag.
+        // skopeo finds an image in an oci-archive by `ref.name`, which is the tag.
         let name = if format == "oci-archive" { "1" } else { "made:1" };
         let inspected = Command::new("skopeo")
             .args(["inspect", "--raw"])

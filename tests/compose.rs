@@ -503,7 +503,7 @@ fn only_changed_services_are_made_again() {
     project.compose("-p c down -v");
 }
 
-/// The state after a killed `up`: the new container has a temporary name, beside the old container.
+/// A killed `up` may leave a new container with another name beside the old one.
 #[test]
 fn an_interrupted_change_is_finished() {
     let file = |value: u32| {
@@ -754,7 +754,7 @@ fn logs_follow_several_containers_until_they_end() {
     project.compose("-p l down");
 }
 
-/// Each line of `a` has the number of its container's starts.
+/// Each line that `a` prints ends with the number of times that its container has started.
 #[test]
 fn containers_that_come_later_are_followed_too() {
     let file = |word: &str| {
@@ -1127,7 +1127,7 @@ fn variables_of_compose_count_as_in_docker_compose() {
     for part in ["\"name\":\"sub\"", "\"top-sub\"", "/sub/x\"", "\"command\":[\"hi\"]"] {
         assert!(out.contains(part), "{part} in {out}");
     }
-    // The variable has the name that -p gives, whatever the caller's environment says.
+    // `-p` sets $COMPOSE_PROJECT_NAME, whatever the caller's environment says.
     let mut command = project.command("-p flag config");
     command.env("COMPOSE_PROJECT_NAME", "own");
     support::run(command, None).stdout_has("hostname: flag");
@@ -1296,7 +1296,7 @@ fn each_container_has_its_own_time_to_stop() {
     assert!(project.host.is_running("u-a-1") && project.dir.join("log/hook").exists());
     project.host.mydocker(["kill", "u-a-1"]);
     stop.wait().stderr_has("Container u-b-1  Stopped");
-    // `mydocker stop` of several containers does the same as `compose stop`.
+    // `mydocker stop` gives each container its own time too.
     project.compose("-p u start");
     for name in ["a", "b"] {
         let lines = || project.compose(&format!("-p u logs {name}")).lines().len();

@@ -1,7 +1,7 @@
 //! How a container is confined, as its processes see it. The test binary, which is static, is
 //! mounted into containers and runs there as a probe that lists what it can see and do. The list of
 //! a default container is compared with a table, and with the list in a container of Podman on the
-//! same host: if mydocker allows more than Podman, that is a bug.
+//! same host. mydocker may allow no more than Podman, except the capabilities in `podman::DOCKERS`.
 
 mod confinement {
     pub mod podman;
@@ -134,8 +134,7 @@ fn system_calls_of_past_escapes_are_refused() {
     for (name, expected) in probe::EXPECTED {
         assert_eq!(one(&seen, &format!("try/{name}")), *expected, "{name}");
     }
-    // Without the filter, the kernel executes most of the calls. So the comparison above tests the
-    // filter.
+    // Without the filter, these calls have other results. So the comparison above tests the filter.
     let open = ours(&host, &["--security-opt", "seccomp=unconfined"]);
     assert_eq!(one(&open, "Seccomp"), "0");
     for name in ["unshare_user", "clone3", "keyctl", "setns", "socket_alg_upper_half", "unknown"] {
@@ -249,7 +248,8 @@ fn a_privileged_container_is_as_open_as_the_host() {
     for name in ["unshare_user", "unshare_mount", "mount"] {
         assert_eq!(one(&seen, &format!("try/{name}")), "ok", "{name}");
     }
-    // The call must pass the filter; the kernel may still refuse it.
+    // The cgroup must let the container open the device. A kernel without /dev/mem gives another
+    // error.
     assert_ne!(one(&seen, "try/memory_device"), "EPERM");
     let script = "cat /proc/sys/vm/swappiness >/proc/sys/vm/swappiness && \
                   cd /sys/fs/cgroup && { cd memory 2>/dev/null || true; } && \
@@ -429,8 +429,8 @@ fn a_fork_bomb_ends_at_2048_processes_by_default() {
     assert_eq!(limit(&["--pids-limit", "77"]), "77");
 }
 
-/// Runs a line of shell on the host as if it had only cgroup v2: in the same root, with only the
-/// mounts that a container engine needs.
+/// Runs a line of shell on the host as if the host had only cgroup v2. The line sees the host's
+/// root file system, with only the mounts that a container engine needs.
 fn on_cgroup_v2(host: &Host, line: &str) -> std::process::Output {
     let root = host.scratch().join("v2");
     std::fs::create_dir_all(&root).unwrap();
@@ -560,7 +560,7 @@ fn a_monitor_is_named_after_its_container_and_shows_no_secret() {
     let host = Host::with_busybox();
     let flags = ["-d", "-e", "DBPASS=hunter2", "bb", "sleep", "1000"];
     let mut long = host.command(["run", "--name", "long"].iter().chain(&flags));
-    // A command line that is shorter than the monitor's title.
+    // This command line is shorter than the monitor's title after the first rename below.
     let mut short = Command::new(support::MYDOCKER);
     short.arg0("md").env("MYDOCKER_ROOT", host.state_root());
     short.env("MYDOCKER_RUN_ROOT", host.run_root());
@@ -574,7 +574,7 @@ fn a_monitor_is_named_after_its_container_and_shows_no_secret() {
         let environment = seen_of(pid).1;
         assert!(environment.ends_with("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "{environment}");
         assert!(!environment.contains("hunter2") && !environment.contains("DBPASS"));
-        // First a longer name, then a shorter one.
+        // Rename the container to a longer name, then to a shorter one.
         for new in [format!("{name}-{}", "x".repeat(100)), format!("{name}2")] {
             let old = host.inspect(&id, "{{.Name}}");
             host.mydocker(["rename", &old[1..], &new]);

@@ -1,7 +1,7 @@
 //! cp: Docker's rules, tar streams, volumes, and containers that try to redirect a copy.
 //!
-//! The rules are those of Docker's reference for `docker cp`. `tests/escapes/copies.rs` has the
-//! attacks with races.
+//! The rules are those of Docker's reference for `docker cp`. `tests/escapes/copies.rs` has more
+//! attacks.
 
 mod support;
 
@@ -219,7 +219,7 @@ fn set_id_bits_and_devices_need_a_flag_to_come_out() {
     assert!(!node.exists());
     host.mydocker(["cp", "-a", "dev:/d", node.to_str().unwrap()]);
     assert!(node.exists());
-    // A link that exists on the host is not followed by a copy.
+    // A copy follows no link that it finds inside its target directory.
     let link = host.scratch().join("link");
     std::fs::create_dir(&link).unwrap();
     symlink("/etc", link.join("d")).unwrap();

@@ -265,8 +265,7 @@ fn the_check_repairs_its_findings() {
     std::fs::create_dir_all(containers.join(format!(".{made}.removing/upper"))).unwrap();
     std::fs::remove_file(containers.join("names/good")).unwrap();
     std::fs::write(containers.join(&id).join(".config.json.4194305.tmp"), "{").unwrap();
-    // The PID in these names belongs to a running process, but the process has none of the files
-    // open.
+    // The next four names contain the PID of a running process, which has none of these files open.
     let manifests = host.state_root().join("images/manifests");
     let leases = host.state_root().join("networks/n/leases");
     std::fs::create_dir_all(&manifests).unwrap();

@@ -1,9 +1,9 @@
 //! A program's output reaches the log completely, and a client gets all of it or is disconnected.
-//! With a log, only the first client, which started the container, can stop the program, and only
-//! if the log's rotation would otherwise remove output that this client has not read.
+//! With a log, only the first client, which started the container, can make the program wait, and
+//! only if the log's rotation would otherwise remove output that this client has not read.
 //!
-//! Clients are stopped or slow, because a client is a process of the user. The tests
-//! compare bytes and never rates.
+//! A client is a process of the user, so the tests stop clients or make them slow. They compare
+//! bytes and never rates.
 
 mod support;
 
@@ -166,7 +166,7 @@ fn logs_follow_through_rotation() {
             }
         }
         assert_eq!(next, lines.len());
-        // About 700 kB were written through files of 100 kB.
+        // About 700 kB went through files of 100 kB. Each lost file can tear two lines.
         assert!(torn <= 2 * 8, "{torn} parts of lines");
     }
     let files = std::fs::read_dir(host.state_root().join("containers")).unwrap();
@@ -222,8 +222,8 @@ fn narrow_pipe(commands_end_writes: bool) -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// Runs a command, which must succeed. Its standard streams are non-blocking. This test
-/// reads and writes their other ends only after pauses. Returns its stdout.
+/// Runs a command, which must succeed, with non-blocking standard streams. The test uses the other
+/// ends of the streams only after a pause. Returns the command's stdout.
 fn on_streams_that_do_not_block(host: &Host, args: &[&str], input: &[u8]) -> Vec<u8> {
     let (stdin, type_in) = narrow_pipe(false);
     let (output, stdout) = narrow_pipe(true);

@@ -174,7 +174,7 @@ fn the_hosts_file_has_the_domain_and_no_name_twice() {
     }
 }
 
-/// As in Docker. Scripts read a container's address from the last line.
+/// Docker writes the file so, and scripts read a container's address from the last line.
 #[test]
 fn the_last_line_of_the_hosts_file_has_the_containers_own_address() {
     let host = Host::on_machine();
@@ -275,7 +275,7 @@ fn only_a_shareable_ipc_namespace_can_be_joined() {
         join(name, "readlink /proc/self/ns/ipc").stdout(&format!("{theirs}\n"));
     }
     join("hosts", "true").exits(0);
-    // `start` refuses, and not `create`: the other container may be replaced between the two.
+    // `start` refuses this, and `create` does not: the other container may be replaced in between.
     host.mydocker(["create", "--name", "late", "--ipc", "container:default", "bb", "true"]);
     host.mydocker(["start", "late"]).exits(1).stderr_has("--ipc shareable");
 }
@@ -472,7 +472,7 @@ fn a_link_gives_the_name_ports_and_variables() {
          {port}=tcp://{address}:5432\n{port}_ADDR={address}\n{port}_PORT=5432\n{port}_PROTO=tcp\n"
     ));
     run(&["--link", "store:db", "-e", "DB_PORT=mine"], "echo $DB_PORT").stdout("mine\n");
-    // The container is created once, and finds the other container at its present address.
+    // At each start, `later` gets the address that `store` has then.
     host.mydocker([
         "create", "--name", "later", "--link", "store", "bb", "ping", "-c", "1", "store",
     ]);

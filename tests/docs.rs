@@ -268,9 +268,9 @@ fn names_after(source: &str, prefix: &str) -> Vec<String> {
     names
 }
 
-/// The imports of a file that lead to a module which is not below it. `order` has the modules of
-/// its directory, and `above` those of the directory above, if there is one. Each list is in the
-/// order of imports and ends with the file's own module.
+/// The imports of a file that do not lead to a lower module. `order` has the modules of its
+/// directory, up to the file. `above` has those of the directory above, if there is one, up to the
+/// file's directory. Each list starts with the lowest module.
 fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> Vec<String> {
     let lower = |order: &[String]| order[..order.len() - 1].to_vec();
     let (beside, network) = (lower(order), lower(above.unwrap_or(order)));
@@ -279,8 +279,8 @@ fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> V
         .into_iter()
         .filter(|name| !network.contains(name))
         .map(|name| format!("network::{name}"));
-    /// The layers below `network`, the modules that every layer uses, and `network` itself, whose
-    /// parts are checked above.
+    /// The layers below `network`, the modules that every layer may use, and `network` itself,
+    /// whose parts are checked above.
     const LOWER: [&str; 16] = [
         "address",
         "container_id",
@@ -343,10 +343,10 @@ fn imports_in_network_go_one_way() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// The modules below `engine` that a file of `cli` or `compose` imports. The file's module is
-/// `depth` levels below the crate, so `depth` times `super::` leads to the crate. Allowed are the
-/// standard streams of `sys::stdio`, for output and prompts, and the signals of `sys::signal`, for
-/// `compose up`.
+/// The imports of `oci` and of the modules below `engine` in a file of `cli` or `compose`. The
+/// file's module is `depth` levels below the crate, so `depth` times `super::` leads to the crate.
+/// Allowed are the standard streams of `sys::stdio`, for output and prompts, and the signals of
+/// `sys::signal`, for `compose up`.
 fn imports_below_engine(source: &str, depth: usize) -> Vec<String> {
     const BELOW: [&str; 8] =
         ["container", "image", "network", "oci", "runtime", "store", "sys", "volume"];
@@ -511,7 +511,7 @@ fn imports_beside(modules: &[(Vec<String>, String)]) -> Vec<(Vec<String>, String
 }
 
 /// The imports between modules of the same directory that form circles or lead to one. Repeatedly
-/// removes the imports of modules that import no other module beside them, until nothing changes.
+/// removes each import whose target imports no module beside it, until nothing changes.
 fn circles(modules: &[(Vec<String>, String)]) -> Vec<String> {
     let mut left = imports_beside(modules);
     loop {

@@ -1,7 +1,7 @@
 //! Wrong command lines: one line on stderr that names the mistake, and Docker's exit status.
 //!
-//! Statuses follow Docker: 125 for most mistakes in the call of `run`, 126 and 127 for the program.
-//! Errors of one subject, such as networks, are tested with that subject.
+//! Statuses follow Docker: 125 for most mistakes in the call of `run`, 126 and 127 mostly for the
+//! program. Errors of one subject, such as networks, are tested with that subject.
 
 mod support;
 
@@ -295,7 +295,7 @@ fn a_running_container_with_a_broken_record_can_be_removed() {
     assert!(support::cgroups(&format!("{parent}/{id}")).is_empty());
     host.mydocker(["ps", "-aq"]).stdout("");
     host.mydocker(["system", "check"]).stdout("");
-    // The parents were named by the user and stay, so the test removes them.
+    // The cgroup that --cgroup-parent names stays, also its `monitors`, so the test removes both.
     for dir in ["monitors", ""] {
         support::remove_cgroup(&format!("{parent}/{dir}"));
     }

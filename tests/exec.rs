@@ -56,7 +56,8 @@ fn exec_joins_the_namespaces_and_the_cgroup() {
     further.wait().exits(137);
 }
 
-/// The processes of the cgroup in a /proc/PID/cgroup: the memory cgroup of v1, or the cgroup of v2.
+/// The processes of the memory cgroup (v1) or the cgroup (v2) that `cgroup`, the text of a
+/// /proc/PID/cgroup, names.
 fn members(cgroup: &str) -> Vec<String> {
     let v1 = cgroup.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path);
     let path = match v1 {

@@ -83,7 +83,7 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Returns a host that has no images and its state on a small disk, this disk, and an archive from
+/// Returns a host without images, the small disk that holds the host's state, and an archive from
 /// which a test can import the image `bb`.
 fn small_host() -> (Host, SmallDisk, PathBuf) {
     let host = Host::new();

@@ -85,7 +85,7 @@ fn a_probe_runs_as_exec_does_and_its_output_is_bounded() {
 #[test]
 fn a_probe_is_killed_at_its_timeout_with_all_that_it_started() {
     let host = Host::with_busybox();
-    // These processes run in the background, in a new session, and after the end of their parent.
+    // 901 runs in the background, 902 in a new session, and 903 after the end of its parent.
     let check = "sleep 901 & setsid sleep 902 & (sleep 903 &); sleep 904";
     run(&host, "c", check, &["--health-timeout", "300ms"]);
     eventually("it is unhealthy", || status(&host, "c") == "unhealthy");
@@ -320,7 +320,7 @@ fn a_monitor_with_a_health_check_uses_no_more_memory() {
     let flags = ["--health-interval", "1s"];
     run(&host, "checked", "yes | head -c 100000", &flags);
     host.mydocker(["wait", "--condition", "healthy", "checked"]);
-    // The first probe used a few pages of stack and heap.
+    // To start the first probe, the monitor used a few pages of stack and heap.
     const MORE_KIB: u64 = 24;
     let (plain, checked) = (host.monitor("plain"), host.monitor("checked"));
     eventually("it sleeps between two probes", || {

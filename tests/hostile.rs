@@ -155,7 +155,7 @@ const MODEST: usize = 16 << 10;
 fn unread_input_and_a_line_without_end() {
     let script = "while :; do head -c 50m /dev/zero | tr '\\0' x; sleep 1; done";
     let host = attack(&[], script);
-    // Much more than a pipe or socket holds.
+    // This is much more than a pipe or socket holds.
     let mut attached = host.background(["attach", "hostile"]);
     attached.type_in(vec![b'y'; 40 << 20]);
     eventually("much is written", || {

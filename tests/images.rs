@@ -37,7 +37,7 @@ fn an_import_fetches_a_url() {
                 _ => ("404 Not Found", &b""[..]),
             };
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
-            // A client that has seen enough hangs up.
+            // Ignore an error: a client that has seen enough hangs up.
             let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(body));
         }
     });
@@ -118,7 +118,7 @@ fn a_directory_can_be_the_root() {
     assert_eq!(std::fs::read_to_string(root.join("made")).unwrap(), "hi\n");
 }
 
-/// A script that makes a tree with every kind of entry that a tar can hold.
+/// A script that makes a tree with many kinds of entries of a tar.
 const TREE: &str = "mkdir -p d/e deep; echo hi >d/f; ln d/f d/hard; ln d/f hard2; ln -s ../x d/link; \
     ln -s /abs abs; : >empty; head -c 70000 /dev/urandom >big; chmod 4755 big; chmod 1777 d/e; \
     chmod 2750 deep; truncate -s 5M hole; printf x | dd of=hole bs=1 seek=2097152 conv=notrunc \

@@ -88,8 +88,8 @@ fn entries_that_lead_outside_are_refused_or_stay_inside() {
 fn a_broken_archive_leaves_nothing() {
     let host = Host::new();
     let tar = Tar::default().file("a", &"x".repeat(5000)).file("b", "y").end();
-    // No length cuts off only the second block of the end mark: it may be missing, as in archives
-    // of other tools.
+    // The second block of the end mark may be missing, as in archives of other tools, so no length
+    // cuts off only this block.
     for length in [0, 1, 511, 512, 700, 5632, tar.len() - 1024] {
         host.feed(&tar[..length], ["import", "-", "x"]).exits(1);
         assert_eq!(left(&host), [""; 0], "{length}");

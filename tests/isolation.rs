@@ -226,7 +226,7 @@ fn device_takes_a_device_of_the_host() {
     let host = Host::with_busybox();
     host.shell(&["--device", "/dev/loop-control"], "test -c /dev/loop-control && echo ok")
         .stdout("ok\n");
-    // A device that no container has by default.
+    // By default no container may open this device.
     let disk = host.scratch().join("loop");
     let disk = disk.to_str().unwrap();
     let made = std::process::Command::new("mknod").args([disk, "b", "7", "0"]).status();

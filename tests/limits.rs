@@ -269,7 +269,7 @@ fn a_user_can_choose_the_cgroup_parent() {
     assert!(dir.ends_with(format!("{parent}/deep/{id}")), "{}", dir.display());
     host.mydocker(["rm", "-f", "c"]);
     assert!(!dir.exists());
-    // The parents were named by the user and stay, so the test removes them.
+    // The cgroups of --cgroup-parent stay, also their `monitors`, so the test removes them.
     for dir in ["deep/monitors", "deep", ""] {
         support::remove_cgroup(&format!("{parent}/{dir}"));
     }
@@ -331,7 +331,7 @@ fn missing_cpus_are_refused_and_the_error_lists_the_present_ones() {
     host.mydocker(["ps", "-aq"]).stdout("");
 }
 
-/// Starts a container without limits, whose shell waits.
+/// Starts a container without flags for limits, whose shell waits.
 fn unlimited(host: &Host) {
     host.mydocker(["run", "-d", "--name", "c", "bb", "sh", "-c", "sleep 1000 & sleep 1000; wait"]);
 }

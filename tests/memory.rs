@@ -3,8 +3,8 @@
 //! The figure is `ru_maxrss` of getrusage(2), which wait4(2) returns for one child. A process
 //! inherits the figure of the process that forked it, and this test has large inputs. So setsid(1)
 //! forks the command and exits, and the command becomes a child of this process, its subreaper. A
-//! shell would not work, because it may reap the command first. The binary is a debug build, whose
-//! own pages count too.
+//! shell in place of setsid(1) would not work, because it may reap the command first. The binary is
+//! a debug build, whose own pages count too.
 
 mod support;
 
@@ -344,7 +344,7 @@ fn records(record: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// Headers of all kinds with their maximum size, one after the other.
+/// Headers of several kinds, at their maximum size and beyond it.
 #[test]
 fn headers_of_a_tar_as_large_as_they_may_be() {
     let host = Host::new();

@@ -634,7 +634,7 @@ fn removing_a_volume_keeps_files_that_are_mounted_on_it() {
     host.mydocker(["volume", "rm", "v"]);
 }
 
-/// The host's mounts on volumes of this host.
+/// The mount points on the machine that lie in volumes of `host`.
 fn mounted_volumes(host: &Host) -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let place = host.state_root().join("volumes").display().to_string();

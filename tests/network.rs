@@ -413,7 +413,7 @@ fn containers_of_a_host_with_a_local_resolver_have_name_servers() {
         "{printed}"
     );
     assert_eq!(by("", ""), silent("nameserver 8.8.8.8\nnameserver 8.8.4.4\n"));
-    // A name server of the host, on all addresses or only on the bridge's.
+    // A name server of the host listens on all addresses or only on the bridge's.
     for address in ["0.0.0.0:53", "10.1.0.1:53", "[::]:53"] {
         let _server = listen(&host, address);
         assert_eq!(by("nameserver 127.0.0.1\n", ""), silent("nameserver 10.1.0.1\n"), "{address}");
@@ -763,7 +763,7 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
         assert!(!succeeds(&["network", verb, network, "c"], &killing), "{verb} {network}");
     };
     let interfaces = || host.mydocker(["exec", "c", "ls", "/sys/class/net"]).text();
-    // The link exists but the record lacks the network: the next command removes the link.
+    // The link exists but the record lacks the network: `disconnect` removes the link.
     killed("connect", "two");
     assert_eq!(interfaces(), "eth0\neth1\nlo");
     mydocker(&["network", "disconnect", "two", "c"]);
@@ -771,7 +771,7 @@ fn a_change_of_networks_that_is_killed_is_finished_by_the_next() {
     host.mydocker(["network", "disconnect", "two", "c"]).exits(1).complains("is not on network");
     mydocker(&["network", "rm", "two"]);
     mydocker(&["network", "create", "two"]);
-    // If the next command is `connect`, it completes the connection.
+    // After the same kill, `connect` completes the connection.
     killed("connect", "two");
     mydocker(&["network", "connect", "two", "c"]);
     assert_eq!(interfaces(), "eth0\neth1\nlo");

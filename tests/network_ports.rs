@@ -1,4 +1,4 @@
-//! Tests published ports from each place where they must answer, and the firewall's rules. Most
+//! Tests published ports from each place where they must answer, and the firewall's rules. Many
 //! tests run with each back end. Each test runs on its own machine (`support::machine`).
 //!
 //! A port must answer on loopback, on the host's addresses, from another machine and from the
@@ -84,7 +84,7 @@ fn rules_that_were_flushed_are_restored(host: Host) {
 #[test]
 fn other_programs_iptables_rules_cause_no_work() {
     let host = Host::with_firewall("iptables");
-    // An iptables that records each of its runs.
+    // This iptables records each of its runs.
     let tools = host.scratch().join("tools");
     std::fs::create_dir_all(&tools).unwrap();
     let printed = tools.join("told");
@@ -665,8 +665,8 @@ fn containers_cant_reach_the_hosts_loopback(host: Host) {
     host.answers_within("web", MACHINE, 8081, "hello");
 }
 
-/// Flushes the rules as administrators, firewalld and ufw do, one way after the other. Calls
-/// `assert_safe` after each flush, then makes the rules again.
+/// Flushes the rules in several ways, as administrators, firewalld and ufw do. After each flush,
+/// calls `assert_safe` and makes the rules again.
 fn assert_safe_after_flushes(host: &Host, assert_safe: &dyn Fn(&str)) {
     // firewalld's reload flushes and deletes the chains of all tables of iptables; ufw does this
     // with the filter table only.

@@ -41,7 +41,7 @@ fn a_paused_container_stops_and_continues() {
     );
     host.mydocker(["pause", "c"]).exits(1).stderr_has("paused already");
     host.mydocker(["exec", "c", "true"]).refused("is paused; `unpause` it first");
-    // Commands that need none of its processes work.
+    // Commands that need none of the container's processes work.
     host.mydocker(["cp", "c:/n", host.scratch().join("n").to_str().unwrap()]);
     host.mydocker(["commit", "c", "snap"]);
     host.mydocker(["top", "c"]).stdout_has("while :");
@@ -267,7 +267,7 @@ fn a_paused_fork_storm_stops_and_continues() {
     let host = Host::with_busybox();
     let script = "w() { while (:); do :; done; echo failed; }; i=0; \
         while [ $i -lt 200 ]; do w & i=$((i+1)); done; echo all; wait";
-    // With a CPU limit, so that the host stays usable.
+    // The CPU limit keeps the host usable.
     let run = ["run", "-d", "--name", "c", "--cpus", "0.5"];
     host.mydocker(run.iter().chain(&["bb", "sh", "-c", script]));
     let logs = || String::from_utf8(host.mydocker(["logs", "c"]).bytes()).unwrap();

@@ -290,7 +290,7 @@ fn scripts_need_their_interpreter_line() {
     host.mydocker(["run", "--rm", "-v", &mount("u"), "bb", "/u"]).exits(126).complains("/u");
 }
 
-/// Arguments of the command line that may not be UTF-8.
+/// Arguments of a command line, which need not be UTF-8.
 fn bytes<const N: usize>(words: [&[u8]; N]) -> [std::ffi::OsString; N] {
     words.map(|word| std::os::unix::ffi::OsStringExt::from_vec(word.to_vec()))
 }
@@ -309,7 +309,8 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
     };
     std::fs::write(scratch.join("env"), b"FILED=\xfe\xff\n").unwrap();
     let env_file = scratch.join("env").into_os_string().into_encoded_bytes();
-    // A character that encodes a byte inside mydocker is also passed unchanged.
+    // mydocker encodes the byte 0xff as this character (`src/raw.rs`). A user's own such character
+    // is also passed unchanged.
     let stand_in = "\u{10ffff}";
     let mut run = host.command(bytes([
         b"run",

@@ -1,8 +1,8 @@
-//! Every program that the tests, the demo and the benchmarks start belongs to a package that the
-//! Makefile names. `make` runs them with a PATH that has only the programs of these packages, of
-//! their dependencies and of every Debian (`support/declared-programs`). This file tests that
-//! script, and uses it to look up each program that the sources start by name. So a missing package
-//! is found before the test that needs it runs.
+//! The Makefile names the packages that the tests, the demo and the benchmarks need. `make` runs
+//! them with a PATH that has the programs of these packages, of their dependencies and of Debian's
+//! required packages (`support/declared-programs`). This file tests that script, and uses it to
+//! look up the programs that the sources start by name. So a missing package is found before the
+//! test that needs it runs.
 
 mod support;
 
@@ -30,7 +30,8 @@ fn list(name: &str) -> Vec<String> {
     value.unwrap().split_whitespace().map(str::to_owned).collect()
 }
 
-/// A directory with links to the programs of `packages`, of their dependencies and of every Debian.
+/// A directory with links to the programs of `packages`, of their dependencies and of Debian's
+/// required packages.
 fn programs(host: &Host, packages: &[String]) -> PathBuf {
     let directory = host.scratch().join("programs");
     let script = Path::new(PROJECT).join("tests/support/declared-programs");
@@ -111,7 +112,8 @@ fn a_program_of_a_package_left_out_is_not_found() {
     let without: Vec<_> = all.iter().filter(|package| *package != "nftables").cloned().collect();
     assert_eq!(without.len() + 1, all.len());
     assert!(!has_nft(&without), "nothing else brings nft");
-    // A program of every Debian, one of a dependency, and one that is a link to an alternative.
+    // sh and tar are of required packages, conmon is of a dependency, and iptables-restore is a
+    // link to an alternative.
     let few = programs(&host, &["podman", "iptables"].map(str::to_owned));
     for (program, is_there) in [
         ("sh", true),

@@ -145,8 +145,7 @@ fn the_commands_of_the_readme_print_the_shown_output() {
     let missing: Vec<_> = unrun.iter().filter(|block| !listed(block)).collect();
     assert!(missing.is_empty() && unrun.len() == NOT_RUN.len(), "{missing:#?}");
     let host = Host::on_machine();
-    // Stand-ins for programs of the README's images that take minutes to install, with the same
-    // names and ports.
+    // These scripts take the place of the README's flask and redis, which take minutes to install.
     for (image, program) in [("flask", "python3"), ("redis", "redis-server")] {
         let script = format!(
             "printf '#!/bin/sh\\nexec sleep 1000\\n' >/bin/{program}; chmod 755 /bin/{program}"
@@ -257,7 +256,7 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("exec ", &["awake"]),
         ("unpause ", &["frozen"]),
         ("start a", &["asleep"]),
-        // Only names; fish's own script for Docker offers ids too.
+        // Only names are offered; fish's own script for Docker offers ids too.
         ("start ", &["asleep"]),
         ("rm ", &["asleep"]),
         ("rm -f a", &["asleep", "awake"]),

@@ -76,7 +76,7 @@ fn keys_reach_the_program() {
     terminal.expect("# ");
     terminal.type_in("echo still $((1 + 1)) here\n");
     terminal.expect("still 2 here");
-    // ctrl-d at the prompt ends the shell. Before the prompt it would be the end of the input.
+    // ctrl-d at the prompt ends the shell, so wait for the prompt.
     terminal.expect("# ");
     terminal.type_in("\x04");
     assert_eq!(terminal.wait().0, 0);
@@ -210,7 +210,7 @@ fn it_needs_a_terminal_as_stdin() {
     host.mydocker(["stop", "-t", "0", "c"]);
     refused(&["start", "-ai", "c"]);
     host.mydocker(["ps", "-q"]).stdout("");
-    // Without -t or without -i nothing is refused.
+    // Without -t, without -i or with -d nothing is refused.
     host.mydocker(["start", "c"]);
     host.feed("echo hi\n", ["exec", "-i", "c", "sh"]).stdout("hi\n");
     host.mydocker(["exec", "-t", "c", "echo", "hi"]).stdout("hi\r\n");

@@ -1,7 +1,7 @@
 //! `--userns`: the container's root has an unprivileged ID on the host, and ordinary programs in
 //! the container work as without it.
 //!
-//! The other tests run without user namespaces, unless TEST_USERNS=auto is set. See
+//! Most other tests run without user namespaces, unless TEST_USERNS=auto is set. See
 //! user_namespaces(7) for the mapping of IDs.
 
 mod support;

@@ -80,7 +80,7 @@ impl Dockerd {
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
-        // Send SIGTERM, so that dockerd removes its containers and mounts.
+        // Send SIGTERM, so that dockerd stops its containers and removes its mounts.
         let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
         let _ = self.daemon.wait();
         output(Command::new("ip").args(["netns", "del", &self.namespace]));

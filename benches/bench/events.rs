@@ -1,7 +1,7 @@
 //! `events`: the delay from an event to its reader, and the CPU time of a reader that waits.
 //!
 //! The delay is the time between an event's own timestamp and the arrival of its line in the
-//! reader's pipe. A reader that waits should use no CPU, so its time is a figure of its own.
+//! reader's pipe. A reader that waits should use no CPU time.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -45,8 +45,8 @@ impl Bench {
             eprintln!("bench: {name} is not installed; left out");
         }
         let bench = Bench { dir, rounds, installed };
-        // The page cache has a copied file in larger pieces than a file that the linker wrote.
-        // Mapping the pieces is faster. The peers' files were copied too, by dpkg.
+        // The page cache has a copied file in larger pieces than a file that the linker wrote, and
+        // larger pieces are mapped faster. The peers' files were copied too, by dpkg.
         fs::copy(env!("CARGO_BIN_EXE_mydocker"), bench.binary()).expect("copy the binary");
         make_root(&bench.root());
         let archive = bench.archive();

@@ -20,8 +20,7 @@ pub enum Arch {
     Arm,
 }
 
-/// The bit that marks the number of an x32 call: __X32_SYSCALL_BIT in asm/unistd.h, which no crate
-/// has.
+/// The bit that marks the number of an x32 call: __X32_SYSCALL_BIT in asm/unistd.h.
 pub const X32_BIT: u32 = 0x4000_0000;
 
 /// The first number, with the bit, that only x32 has. The kernel's tables of x86_64 and x32 agree

@@ -42,7 +42,7 @@ struct Checker<'a> {
     found: Vec<Warning>,
 }
 
-/// The variables that a stage has defined up to the current line.
+/// What a stage passes on to the stages that are based on it.
 #[derive(Clone)]
 struct Scope {
     known: Vec<String>,

@@ -3,8 +3,8 @@
 //!
 //! The kernel resolves each source below the descriptor of the tree's root (openat2(2),
 //! RESOLVE_IN_ROOT), so that a link in the context never leads out of the context. A pattern is
-//! matched one directory level after the other. Files that `.dockerignore` excludes are never
-//! found. This file copies nothing: `copy` and `mounts` do.
+//! matched one directory level after the other. Files that `.dockerignore` excludes are not found.
+//! This file copies nothing: `copy` and `mounts` do.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -81,8 +81,8 @@ impl Tree<'_> {
         Ok(sources)
     }
 
-    /// Finds the sources of one pattern, sorted by name. A pattern with wildcards may find none. A
-    /// path without wildcards that does not exist or is excluded is an error.
+    /// Finds the sources of one pattern. A pattern with wildcards may find none. A path without
+    /// wildcards that does not exist or is excluded is an error.
     pub fn find(&self, pattern: &str) -> Result<Vec<Source>> {
         // Each path, and the length of its part that `--parents` does not keep.
         let mut paths: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];

@@ -24,7 +24,8 @@ use crate::raw;
 use crate::runtime::user;
 use crate::sys::beneath;
 
-/// One COPY or ADD with its variables replaced.
+/// One COPY or ADD with its variables replaced. Files from an unpacked archive always keep their
+/// owners, modes and times.
 #[derive(Clone, Copy)]
 pub struct Copying<'a> {
     /// The tree that has the sources.
@@ -42,7 +43,7 @@ pub struct Copying<'a> {
     /// `--chmod`; without it, files keep their modes.
     pub mode: Option<ModeChange>,
     /// The modification time of the files, in seconds since 1970. With `None`, files keep their
-    /// times. Files from an unpacked archive always keep theirs.
+    /// times.
     pub time: Option<i64>,
     /// True if a source that is an archive is unpacked.
     pub unpacks: bool,

@@ -48,7 +48,7 @@ use output::Output;
 use report::Report;
 pub use worker::build;
 
-/// The variable that fixes all times of a build, for reproducible builds (reproducible-builds.org).
+/// The variable with the time of a reproducible build (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// The options of `build`, as Docker's documentation of `docker build` describes them.
@@ -344,7 +344,6 @@ enum ContextKind {
 
 /// Returns SOURCE_DATE_EPOCH of `--build-arg` or of the environment, in seconds since 1970. The
 /// history and the files of the context get this time, and no file of a new layer has a later time.
-/// So the same input makes the same image.
 fn epoch(arguments: &[String]) -> Result<Option<i64>> {
     let given = variable(EPOCH, arguments).or_else(|| std::env::var(EPOCH).ok());
     let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };

@@ -80,8 +80,8 @@ impl Secret {
         Ok(Secret { id, source })
     }
 
-    /// Fails if the secret's file does not exist. The build calls this at its start, so that it
-    /// fails before a long step runs.
+    /// Fails if the secret's file does not exist. This is called at the build's start, so that the
+    /// build fails before a long step runs.
     pub fn check(&self) -> Result<()> {
         if let SecretSource::File(path) = &self.source {
             let context = || format!("secret {}: read {}", self.id, path.display());
@@ -232,8 +232,7 @@ struct Prepared {
 }
 
 impl Mounts<'_> {
-    /// Makes the directories and files that the mounts show. Fails if a mount has no target, or if
-    /// a required secret is missing.
+    /// Makes the directories and files that the mounts show. Fails if a required secret is missing.
     pub fn make(&self) -> Result<Mounted> {
         let mut mounted = Mounted::default();
         for (at, Prepared { mount, from, .. }) in self.prepared.iter().enumerate() {
@@ -257,8 +256,8 @@ impl Mounts<'_> {
 }
 
 impl Build<'_> {
-    /// Parses the mounts of a step and adds them to the step's key: a stage or image by its layers,
-    /// a bind mount of a context by its files, and any other mount only by its options.
+    /// Parses the mounts of a step and adds their options to the step's key. Also adds the layers
+    /// of a stage or image, and the files that a bind mount of a context shows.
     pub(super) fn run_mounts<'m>(
         &'m self,
         state: &State,

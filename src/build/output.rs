@@ -26,9 +26,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Parses `type=TYPE,dest=PATH,name=NAME`, a directory, or `-` for a tar on stdout. Fails for
-    /// an unknown type or key, for a key that the type does not have, and if `type` or the `dest`
-    /// of `type=local` is missing.
+    /// Parses `type=TYPE,dest=PATH,name=NAME`, a directory, or `-` for a tar on stdout.
     pub fn parse(text: &str) -> Result<Output> {
         if text == "-" {
             return Ok(Output::Tar(None));

@@ -4,8 +4,8 @@
 //! stage by its name, the others by its name or its number from 0. Only stages above the needing
 //! stage count. The ONBUILD steps of a stage's base count as the stage's own. In the list that
 //! `stages` returns, each stage comes after the stages that it needs. The variables in a FROM are
-//! the ARGs before the first FROM and the predefined platform arguments. The files `stages.rs` and
-//! `steps.rs` build.
+//! the ARGs before the first FROM and the predefined platform arguments. `stages.rs` and `steps.rs`
+//! build the stages.
 
 use super::dockerfile::instruction::Instruction;
 use super::dockerfile::{Dockerfile, Mistake, Stage, Step};

@@ -3,8 +3,8 @@
 //! A build runs in a process of its own, and so does each of several stages that run at the same
 //! time. So a message can also be one line in a pipe. The line has a letter for the message's kind,
 //! the number of the step, and the text. The output of a step is cut into lines. A last line
-//! without a newline is sent when the step ends. A `Show` decides how messages look; `cli` has its
-//! implementation.
+//! without a newline is sent when the step ends. A `Show` decides how messages look; `cli` has the
+//! implementations.
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
@@ -126,7 +126,7 @@ impl<'a> Report<'a> {
         text.lines().for_each(|text| self.pass(Message { kind: Kind::Text, number: 0, text }));
     }
 
-    /// Passes on a message of another process.
+    /// Passes on a message of this or of another process.
     pub fn pass(&self, message: Message<'_>) {
         (self.send)(message);
     }

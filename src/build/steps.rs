@@ -2,7 +2,7 @@
 //!
 //! An instruction that changes only the config (ENV, CMD …) changes `State`. RUN, COPY, ADD and
 //! WORKDIR make a layer, in `layers` and `add`. The history has the texts of Docker's classic
-//! builder: `/bin/sh -c #(nop)  ENV A=1` for an instruction without a command.
+//! builder: `/bin/sh -c #(nop)  ENV A=1` for an instruction that makes no layer.
 
 use std::cell::{Cell, RefCell};
 
@@ -36,7 +36,7 @@ const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"
 /// The result of a stage's instructions up to now.
 #[derive(Clone, Default)]
 pub struct State {
-    /// The image of the FROM, if there is one.
+    /// The image from which the stage, or the lowest stage under it, starts. `None` for `scratch`.
     pub base: Option<ImageId>,
     /// The image's config with the layers up to now. Steps that changed only the config have no
     /// time in its history yet.
@@ -60,7 +60,7 @@ pub struct Build<'a> {
     pub contexts: &'a [NamedContext],
     pub dockerfile: &'a Dockerfile,
     pub report: &'a Report<'a>,
-    /// SOURCE_DATE_EPOCH: the time of everything that the build makes, in seconds since 1970.
+    /// SOURCE_DATE_EPOCH, in seconds since 1970.
     pub epoch: Option<i64>,
     /// `--platform`
     pub platform: Option<Platform>,
@@ -556,9 +556,9 @@ impl State {
     }
 
     /// Gives a time to each step that changed only the config, as BuildKit does, so that the same
-    /// cached steps make the same image. The time is that of the build's last layer before the
-    /// step. A step before the build's first layer gets that layer's time. If the build made no
-    /// layer, the time is the base's. With `all`, each step of the build gets the time `all`.
+    /// cached steps make the same image. The time is that of a layer of the build before or after
+    /// the step. If the build made no layer, the time is the base's. With `all`, each step of the
+    /// build gets the time `all`.
     fn set_times(&mut self, all: Option<Instant>) {
         let history = &mut self.config.history;
         let new = history.iter().position(|step| step.created.is_none());

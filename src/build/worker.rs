@@ -137,7 +137,7 @@ impl Worker {
     }
 
     /// Reads the available data once and gives the messages to `pass`. Returns the result when it
-    /// is complete, and `None` before. The result is empty if the process was killed.
+    /// is complete, and `None` before. If the process was killed, the result is empty or cut off.
     pub fn receive(&mut self, pass: &mut dyn FnMut(Message<'_>)) -> Result<Option<String>> {
         let mut piece = vec![0; 64 << 10];
         let count = match self.process.read(&mut piece) {
@@ -161,7 +161,7 @@ impl Worker {
         Ok(Some(result.trim_matches(['\0', '\n']).to_owned()))
     }
 
-    /// Waits until a process that sent its result has ended. Fails only if waitpid(2) fails.
+    /// Waits until the process has ended. Fails only if waitpid(2) fails.
     pub fn wait(self) -> Result<()> {
         self.process.wait()
     }

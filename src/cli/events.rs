@@ -82,7 +82,7 @@ pub static EVENTS: Command = Command {
     run: events,
 };
 
-/// Parses a `--filter`. `None` for an empty text.
+/// Parses a `--filter`. Returns `None` for an empty text.
 fn parse_filter(text: &str) -> Result<Option<EventFilter>> {
     let Some((key, value)) = split_filter(text, "event=die")? else { return Ok(None) };
     Ok(Some(match key.as_str() {

@@ -46,7 +46,8 @@ pub trait Row {
         None
     }
 
-    /// The field's value, if it is not a text. `text` is what the field's column shows.
+    /// The field's value in JSON and in templates. By default this is `text`, which the field's
+    /// column shows.
     fn typed(&self, _field: &str, text: &str) -> Value {
         Value::text(text)
     }

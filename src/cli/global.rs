@@ -1,8 +1,8 @@
 //! The flags before the command: the state directories, the firewall, how errors are printed, and
 //! Docker's own flags, which are accepted or refused. `MYDOCKER_ROOT`, `MYDOCKER_RUN_ROOT`,
 //! `MYDOCKER_FIREWALL`, `MYDOCKER_DEBUG`, `DOCKER_HOST` and `DOCKER_CONTEXT` do the same as a flag.
-//! A flag wins over its variable, except that `MYDOCKER_DEBUG` chooses the format of the log. An
-//! empty variable counts as not set.
+//! A flag wins over its variable, except `--debug` (see `trace`). An empty variable counts as not
+//! set.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use crate::engine::view::HistoryView;
 use crate::time::Instant;
 use crate::units::push_human_size;
 
-/// The most characters of a command in a table.
+/// The most characters of a command that are printed without `--no-trunc`.
 const COMMAND_WIDTH: usize = 45;
 
 #[derive(Default)]

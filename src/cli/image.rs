@@ -398,7 +398,7 @@ pub static RMI: Command = Command {
     },
 };
 
-/// Returns Docker's lines about the names and layers that a removal took away.
+/// Returns Docker's lines about what a removal took away.
 pub(super) fn lines_of(removed: &RemovedImage) -> impl Iterator<Item = String> {
     let names = removed.untagged.iter();
     let untagged = names.map(|name| format!("Untagged: {}", name.familiar()));

@@ -38,7 +38,8 @@ pub enum Moment {
 }
 
 impl ImageFilter {
-    /// Parses `KEY=VALUE`. `None` for an empty text. Fails on an unknown key or a bad value.
+    /// Parses `KEY=VALUE`, and returns `None` for an empty text. Fails on an unknown key or a bad
+    /// value.
     pub fn parse(text: &str) -> Result<Option<ImageFilter>> {
         let Some((key, value)) = split_filter(text, "dangling=true")? else { return Ok(None) };
         Ok(Some(match (key.as_str(), value.as_str()) {

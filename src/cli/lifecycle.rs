@@ -424,8 +424,8 @@ pub static RM: Command = Command {
         if args.force {
             return call.each_together(
                 &names,
-                // Ignore the failure here: `remove_killed` then fails for the same reason, and
-                // `each_together` reports that failure.
+                // Ignore a failure here. If its cause remains, `remove_killed` fails too, and that
+                // failure is reported.
                 |name| Ok(engine.kill_before_removal(name).unwrap_or(None)),
                 |_| {},
                 |name, killed| {

@@ -1,5 +1,5 @@
 //! The command `man`: prints the manual page as roff (man(7)). The page comes from the same tables
-//! as the help, so that both always agree. One page describes all commands. Text is escaped so that
+//! as the help, so that both agree. One page describes all commands. Text is escaped so that
 //! hyphens stay hyphens and no line of text becomes a roff request.
 
 use super::COMMANDS;

@@ -3,8 +3,8 @@
 //!
 //! `COMMANDS` lists every command. Each command has a static table of flags (`flag`), from which
 //! the parser, the help, the shell completion and the man page are made. A command's file turns its
-//! arguments into the engine's plain types, calls the engine and prints the result. This module
-//! also prompts, and reads environment variables and the files that flags name.
+//! arguments into the engine's plain types, calls the engine and prints the result. `cli` also
+//! prompts, and reads environment variables and the files that flags name.
 
 mod absent;
 mod archive;
@@ -73,7 +73,7 @@ use crate::suggest::nearest;
 use flag::{Command, Flag};
 use global::GlobalArgs;
 
-/// Every command, in the order in which the help shows them.
+/// Every command. The help shows the commands of each group in this order.
 static COMMANDS: &[&Command] = &[
     &run::RUN,
     &run::CREATE,
@@ -270,7 +270,7 @@ const FIRST_SIGNAL: u8 = 129;
 
 /// Why a command ended early.
 pub enum Failure {
-    /// The command line was wrong. The message is printed after the command's name.
+    /// The command line was wrong.
     Usage(Error),
     Engine(Error),
     /// `--help` was among the flags.
@@ -381,9 +381,9 @@ impl Invocation {
         }
     }
 
-    /// Sets Docker's exit status for an error. `run` keeps its status, and so does
-    /// `create` for a mistake in the command line; `exec`, `compose exec` and `compose run` keep
-    /// 126 and 127. A status of 129 or more stays, because a signal ended the command. Every other
+    /// Sets Docker's exit status for an error. An error of `run` keeps its status, and so does a
+    /// mistake in the command line of `create`. `exec`, `compose exec` and `compose run` keep 126
+    /// and 127. A status of 129 or more stays, because a signal ended the command. Every other
     /// error gets the status 1.
     fn with_status(&self, error: Error) -> Error {
         match (self.command.name, error.exit_code()) {
@@ -565,7 +565,7 @@ fn complain(command: Option<&str>, error: &Error, debug: bool) {
     output::print_complaint(&text);
 }
 
-// A usage error has the default status of `Error`, which must be Docker's 125.
+// The error for an unknown flag has the default status of `Error`, which must be Docker's 125.
 const _: () = assert!(EXIT_ENGINE == 125);
 
 #[cfg(test)]

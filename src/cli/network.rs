@@ -226,7 +226,7 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
     if ingress {
         fail!("--ingress makes a cluster's network; create an ordinary one without this flag");
     }
-    // As in Docker, the exit status for an unknown driver is 1. For a bad flag it is 125.
+    // As in Docker, the exit status for an unknown driver is 1.
     let driver = driver.as_deref().unwrap_or("bridge");
     if !matches!(driver, "bridge" | "macvlan" | "ipvlan") {
         fail!("unknown network driver '{driver}'; known: bridge macvlan ipvlan");
@@ -280,7 +280,7 @@ fn resolve(args: CreateArgs) -> Result<(NetworkOptions, Vec<String>)> {
 struct LsArgs {
     quiet: bool,
     no_trunc: bool,
-    /// The filters as typed. As in Docker, a bad filter has the status 1 and not 125.
+    /// The filters as typed, each with its key and its value.
     filters: Vec<(String, String)>,
     format: String,
 }

@@ -168,7 +168,7 @@ fn scan(
                     &mut parser,
                 )?);
             }
-            // lexopt expects no value after a switch, as in `-t=false`.
+            // lexopt returns this error for a switch with a value, as in `-t=false`.
             Err(lexopt::Error::UnexpectedValue { option, value }) => {
                 let on = parse_bool(&option, &text(value)).map_err(Failure::Usage)?;
                 if let Some(last) = occurrences.last_mut() {

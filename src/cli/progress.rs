@@ -1,5 +1,5 @@
 //! Prints the progress of a pull or push. On a terminal, each active layer has a bar, below the
-//! lines of the finished layers; otherwise each step is one line. The commands that move bytes
+//! lines of the finished layers; otherwise there are only lines. The commands that move bytes
 //! without a registry (`load`, `import`, `save`, `export`, `commit`, `cp`, `compose cp`) show one
 //! line with bytes and rate, and only on a terminal. Several threads report at the same time, so
 //! the drawing is behind a mutex and each update is one write. Escape sequences go only to a

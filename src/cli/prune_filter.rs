@@ -26,8 +26,8 @@ pub struct PruneFilter {
 }
 
 impl PruneFilter {
-    /// Adds one `KEY=VALUE`; `known` lists the command's keys for the error. Fails on a text
-    /// without `=`, an unknown key, a bad time or a second `until`.
+    /// Adds one `KEY=VALUE`, and ignores an empty text. `known` lists the command's keys for the
+    /// error. Fails on any other text without `=`, an unknown key, a bad time or a second `until`.
     pub fn add(&mut self, text: &str, known: &str) -> Result<()> {
         let Some((key, value)) = split_filter(text, "label=tmp")? else { return Ok(()) };
         match key.as_str() {

@@ -101,7 +101,7 @@ const STATES: [&str; 7] =
 
 const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
-/// Parses a `--filter`. `None` for an empty text.
+/// Parses a `--filter`. Returns `None` for an empty text.
 fn parse_filter(text: &str) -> Result<Option<Filter>> {
     let Some((key, value)) = split_filter(text, "status=exited")? else { return Ok(None) };
     Ok(Some(match key.as_str() {
@@ -347,7 +347,7 @@ pub fn push_command(container: &ContainerView, show: &Show, out: &mut String) {
 }
 
 /// Green means that the container runs well, yellow that it is paused, starting or restarting, red
-/// that it failed. A container that ended well or never ran is dim.
+/// that it failed or is unhealthy. A container that ended well or never ran is dim.
 pub fn style_of(container: &ContainerView) -> Style {
     match &container.status {
         Status::Running { paused: true, .. } | Status::Restarting { .. } => Style::Yellow,

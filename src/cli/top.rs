@@ -82,7 +82,7 @@ fn own_table(engine: &Engine, name: &str) -> Result<String> {
             table.cell(|out| out.push_str(&number.to_string()));
         }
         table.cell(|out| out.push_str(&process.cpu_percent.to_string()));
-        // Print the hours and minutes in UTC, like all times of mydocker.
+        // Print the hours and minutes in UTC.
         table.cell(|out| out.push_str(&process.started.to_rfc3339()[11..16]));
         table.cell(|out| out.push_str(process.terminal.as_deref().unwrap_or("?")));
         table.cell(|out| {

@@ -1,6 +1,6 @@
-//! `version` and `--version`: print the version of this binary. The version is MYDOCKER_VERSION of
-//! the build's environment, or otherwise the package's version. There is no server, so this program
-//! is both the client and the server.
+//! `version` and `--version`. The version of this binary is MYDOCKER_VERSION of the build's
+//! environment, or otherwise the package's version. There is no server, so this program is both the
+//! client and the server.
 //!
 //! Scripts test whether Docker is "at least 17.03". So the printed version is the version of the
 //! Docker whose commands mydocker has, then a plus sign and the version of this binary:

@@ -1,7 +1,7 @@
-//! `volume create`, `ls`, `inspect`, `rm` and `prune`: the commands for volumes. A volume without a
-//! name gets a random name. As in Docker, `prune` removes only anonymous volumes unless `-a` is
-//! given. `local` is the only driver; `volume::options` checks its options. `engine::volumes` does
-//! the work.
+//! `volume create`, `ls`, `inspect`, `rm` and `prune`: the commands for volumes. `create` without a
+//! name chooses a random name, but the volume does not count as anonymous. As in Docker, `prune`
+//! removes only anonymous volumes unless `-a` is given. `local` is the only driver;
+//! `volume::options` checks its options. `engine::volumes` does the work.
 
 use super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::format::{Field, Format, Row, Show, push_labels};
@@ -169,8 +169,8 @@ pub static LS: Command = Command {
     },
 };
 
-/// Whether a volume passes the filters. All label filters must match. Of the filters with another
-/// key, at least one must match for each key.
+/// Whether a volume passes the filters. All label filters must match. For each other key, at least
+/// one filter must match.
 fn passes(volume: &VolumeView, filters: &[VolumeFilter]) -> bool {
     let is_label = |filter: &VolumeFilter| matches!(filter, VolumeFilter::Label(_));
     pass(filters, is_label, |filter| match filter {

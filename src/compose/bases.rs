@@ -18,7 +18,7 @@ pub fn built_before<'a>(project: &'a Project, context: &Node) -> Result<&'a Serv
 }
 
 /// Returns `services` and the services whose images their builds use. Each service comes after
-/// those that it needs. Fails if services need each other's images.
+/// those that it needs. Fails if services need each other's images, and as [`built_before`] does.
 pub fn with_bases<'a>(project: &'a Project, services: &[&'a Service]) -> Result<Vec<&'a Service>> {
     let mut ordered = Vec::new();
     for service in services {

@@ -1,9 +1,9 @@
 //! Converts a compose file to its canonical form, the only form that later steps accept.
 //!
 //! Short forms become long ones, lists of `KEY=VALUE` become maps, and relative paths become
-//! absolute. Each key and type is checked against `schema`, and an error names the file, the line
-//! and the key. Keys that start with `x-` are dropped (compose specification, "Extension"). Nothing
-//! is merged here: `merge` does that.
+//! absolute. Each key and type is checked against `schema`, and an error names the file and the
+//! line. Keys that start with `x-` are dropped, except in maps of texts such as `labels` (compose
+//! specification, "Extension"). Nothing is merged here: `merge` does that.
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind, ListOf, ROOT};

@@ -3,8 +3,8 @@
 //! This file finds the files (from the working directory upwards), reads `.env`, names the project,
 //! replaces variables, resolves `include` and `extends`, and merges the files. The COMPOSE_*
 //! variables have the meaning that docs.docker.com/compose/how-tos/environment-variables/envvars
-//! gives them; a flag overrides its variable. `canonical` checks each key and type, and `project`
-//! checks the names that services use.
+//! gives them. A flag overrides its variable, but `--profile` adds to COMPOSE_PROFILES. `canonical`
+//! checks each key and type, and `project` checks the names that services use.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -168,8 +168,9 @@ pub fn load(choice: &Choice) -> Result<Source> {
     for file in &env_files {
         environment.read(&here.join(file))?;
     }
-    // As in Docker Compose, `.env` of the working directory overrides `.env` of the project. Each
-    // of the two files may set COMPOSE_FILE.
+    // As in Docker Compose, `.env` of the working directory overrides `.env` of the project, and
+    // each of the two may set COMPOSE_FILE. With `--file` or `--project-directory`, only `.env` of
+    // the project is read.
     let reads_usual = env_files.is_empty() && !is_disabled;
     let is_chosen = !choice.files.is_empty() || choice.directory.is_some();
     if reads_usual && !is_chosen {

@@ -26,7 +26,7 @@ use crate::time::Instant;
 const COLOURS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
 /// The most bytes of a line that are held back until the line ends.
 const MAX_LINE: usize = 64 << 10;
-/// The interval at which a log is read if the kernel does not report its growth.
+/// The interval at which logs and journal are read if the kernel does not report their growth.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How lines are printed.
@@ -187,8 +187,8 @@ impl<'a> Follow<'a> {
     /// Prints the new lines of all logs. Returns the containers that have ended since the last
     /// turn.
     pub fn turn(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Vec<Ended>> {
-        // Read the events before the logs: if a log ends now, its container's replacement is
-        // already known.
+        // Read the events before the logs. A replacement is created before the old container ends,
+        // so it is known when the log of the old one ends.
         self.note_news(&mut [])?;
         let mut ended = Vec::new();
         let (width, style) = (self.width, &self.style);

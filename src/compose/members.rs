@@ -232,7 +232,8 @@ impl Session<'_> {
         self.engine.end_stop(asked).map(|()| String::new())
     }
 
-    /// Sends a signal to all active containers. Waits for the containers that the signal ends.
+    /// Sends a signal to all active containers. If the signal is SIGKILL or a container's stop
+    /// signal, waits for the container's end.
     pub fn kill(&self, members: &[Member], signal: Signal) -> Result<()> {
         let mut killed = Vec::new();
         for member in members.iter().filter(|member| member.is_alive()) {

@@ -128,7 +128,7 @@ impl Project {
                 fail!("no such service: {name}{}", hint(name, names));
             }
         }
-        // A service that the user names has its profiles enabled, for other services too.
+        // If the user names a service, its profiles are active for all services.
         let mut active = source.profiles;
         for service in all.iter().filter(|service| wanted.contains(&service.name)) {
             active.extend_from_slice(&service.profiles);
@@ -604,8 +604,8 @@ fn raw_pairs(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// Returns the hash of the configuration of a service's containers. Leaves out the settings that
-/// change no container, such as when or how often the service runs and how its image is built.
+/// Returns the hash of the configuration of a service's containers. Leaves out settings that change
+/// no container, such as when or how often the service runs and how its image is built.
 fn hash(root: &Node, service: &Service, environment: &Environment) -> String {
     let mut node = service.node.clone();
     for key in ["build", "depends_on", "profiles", "scale", "pull_policy", "attach"] {

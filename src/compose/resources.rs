@@ -1,5 +1,5 @@
-//! The networks and volumes of a project: `up` makes them before the containers, and `down` removes
-//! them.
+//! The networks and volumes of a project: `up` makes them before the containers. `down` removes the
+//! networks, and with `-v` also the volumes.
 //!
 //! The labels of a network or volume name the project. An external network or volume must exist
 //! already. If a volume with the right name belongs to another project or to none, it is used with

@@ -425,7 +425,7 @@ impl Settings {
                 .map(|key| endpoint.get_text(key).and_then(|text| text.parse().ok()).unwrap_or(0))
         };
         let mut networks: Vec<&(String, Node)> = node.entries_of("networks").iter().collect();
-        // The first network gets the default route.
+        // The first network that is not internal gets the default route.
         order::sort_by(&mut networks, |one, other| priority(&other.1).cmp(&priority(&one.1)));
         for (key, endpoint) in networks {
             let name = project.real_name("networks", key).unwrap_or(key);
@@ -489,10 +489,10 @@ fn has_owner(grant: &Node) -> bool {
     ["uid", "gid", "mode"].iter().any(|key| grant.given(key).is_some())
 }
 
-/// Returns the secrets and configs whose content is copied into the container. These come from a
-/// variable or from the compose file. Files of the host are copied only if the grant sets an owner
-/// or a mode. The mode is 0444 by default. Fails if a variable is not set, if a file cannot be read
-/// or is larger than 1 MiB, and if an owner or a mode is no number.
+/// Returns the secrets and configs whose content is copied into the container. The content comes
+/// from a variable or the compose file or, if the grant sets an owner or a mode, from a file of the
+/// host. The mode is 0444 by default. Fails if a variable is not set, if a file cannot be read or
+/// is larger than 1 MiB, and if an owner or a mode is not valid.
 pub fn files(project: &Project, service: &Service) -> Result<Vec<FileOption>> {
     let mut files = Vec::new();
     for section in ["secrets", "configs"] {
@@ -585,8 +585,8 @@ pub fn image_text(project: &Project, service: &Service) -> String {
     }
 }
 
-/// Returns the published ports of a service, which the file has in parts. Fails for a bad address,
-/// port, protocol or mode, and as [`Publish::of_parts`] does for ranges.
+/// Returns the published ports of a service. Fails for a bad address or mode, and as
+/// [`Publish::of_parts`] does.
 pub fn ports(node: &Node) -> Result<Vec<Publish>> {
     let publish = |port: &Node| {
         // On a single host, both modes are the same.

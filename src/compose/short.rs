@@ -15,7 +15,7 @@ fn entry(node: &Node, pairs: Vec<(&str, Value)>) -> Node {
     node.with(Value::Map(pairs.collect()))
 }
 
-/// Returns a map as it is, and converts a scalar to a map with this value of `key`.
+/// Returns a map as it is, and converts a scalar to a map in which `key` has this value.
 fn wrapped(node: &Node, key: &str) -> Result<Node> {
     Ok(match node.value {
         Value::Map(_) => node.clone(),
@@ -159,7 +159,7 @@ pub fn device_target(device: &str) -> &str {
     paths.next().unwrap_or(source)
 }
 
-/// `security_opt`, such as `seccomp:PROFILE`: makes the paths of profiles absolute.
+/// `security_opt`: makes the path of a seccomp profile (`seccomp:PROFILE`) absolute.
 pub fn security(node: &Node, scope: &Scope) -> Result<Node> {
     let mut list = Vec::new();
     for element in several(node) {

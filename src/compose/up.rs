@@ -65,7 +65,7 @@ pub struct Makers<'a> {
     pub network: MakeNetwork<'a>,
 }
 
-/// A container that `up` made, started or found running.
+/// A container that `up` made or found.
 #[derive(Clone, Debug)]
 pub struct Running {
     pub id: ContainerId,
@@ -77,7 +77,7 @@ struct Placed<'a> {
     service: &'a Service,
     id: ContainerId,
     name: String,
-    /// True if `up` must start the container.
+    /// True if `up` must start the container, unless `no_start` is set.
     starts: bool,
 }
 
@@ -127,7 +127,7 @@ impl Reported {
 enum Readiness {
     Ready,
     NotYet,
-    /// The dependencies can never be ready. The text is the reason.
+    /// A dependency can never be ready. The text is the reason.
     Never(String),
 }
 
@@ -175,7 +175,7 @@ impl<'a> Up<'a> {
     }
 
     /// Makes and starts the services whose dependencies are ready. Returns their containers. Fails
-    /// if a required dependency can never be ready.
+    /// if a required dependency can never be ready, or if a container cannot be made or started.
     pub fn advance(&mut self) -> Result<Vec<Running>> {
         let mut ready: Vec<&Service> = Vec::new();
         for service in std::mem::take(&mut self.waiting) {

@@ -1,10 +1,10 @@
 //! A client of a monitor, for `run` in the foreground, `start -a`, `attach` and the step of a
 //! build.
 //!
-//! The client connects its standard streams, signals and window size with the monitor's socket. The
-//! client never blocks on the socket while there is output to read, so client and monitor cannot
-//! wait for each other. The client does block on its own stdout, so a slow reader of that stdout
-//! can slow the program down (`clients` says when).
+//! The client connects its standard streams and its window size with the monitor's socket, and
+//! sends signals directly to the program. The client never blocks on the socket while there is
+//! output to read, so client and monitor cannot wait for each other. The client does block on its
+//! own stdout, so a slow reader of that stdout can slow the program down (`clients` says when).
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -162,7 +162,7 @@ struct Client<'a> {
     program: Option<(i32, u64)>,
     options: &'a Attach<'a>,
     detector: Detector,
-    /// Whether stdin is still open.
+    /// Whether stdin is still read.
     reading: bool,
     /// Bytes from stdin that are not sent yet.
     typed: Vec<u8>,
@@ -303,7 +303,7 @@ impl Client<'_> {
     fn take_input(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match rustix::io::read(stdin(), &mut buffer[..MAX_DATA]) {
             Err(Errno::INTR | Errno::AGAIN) => Ok(false),
-            // EIO: the terminal has hung up, which ends the input too.
+            // EIO (read(2)): the terminal cannot be read any more, so the input has ended.
             Ok(0) | Err(Errno::IO) => {
                 self.reading = false;
                 self.end_typed = true;

@@ -1,7 +1,7 @@
-//! The paths of one container's files below the state root and the run root, and the container's
-//! two locks.
+//! The paths of one container's files below the state root and the run root, and two of the
+//! container's locks.
 //!
-//! docs/architecture.md lists the content of each file. A path is only computed, so the file may be
+//! docs/architecture.md says what the files contain. A path is only computed, so the file may be
 //! missing.
 
 use std::path::PathBuf;

@@ -2,11 +2,11 @@
 //! range has a symbolic link `ids/<first UID>` to the first digits of the container's ID.
 //!
 //! Creating the link is the assignment, so no range is assigned twice. The link exists as long as
-//! the container. A stale link of a killed command is removed when no range is free, or by `system
-//! check`. The ranges come from an entry of the user `mydocker` in each of /etc/subuid and
-//! /etc/subgid (subuid(5)). If one of the two entries is missing or too small, the ranges come from
-//! IDs that neither useradd(8) nor systemd assigns by default. A range of another user in these
-//! files is never taken. The search starts at a random range, so engines with different state
+//! the container. A stale link of a killed command is removed by `system check --repair`, or when
+//! no range is free. The ranges come from an entry of the user `mydocker` in each of /etc/subuid
+//! and /etc/subgid (subuid(5)). If one of the two entries is missing or too small, the ranges come
+//! from IDs that neither useradd(8) nor systemd assigns by default. A range of another user in
+//! these files is never taken. The search starts at a random range, so engines with different state
 //! directories rarely collide.
 
 use std::collections::HashSet;

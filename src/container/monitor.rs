@@ -6,8 +6,9 @@
 //! the program's output pipes or terminal's master, and the attach socket, and sleeps in one
 //! poll(2). Output goes to the log and to each client that wants it (`clients`). When the program
 //! ends, the monitor kills the remaining processes. Then the monitor restarts the program if the
-//! policy says so. Otherwise the monitor records the outcome, sends the exit status to the clients
-//! and exits. The probes of a health check run in processes of their own (`probes`).
+//! policy says so. Otherwise the monitor records the outcome or, with `--rm`, removes the
+//! container. Then it sends the exit status to the clients and exits. The probes of a health check
+//! run in processes of their own (`probes`).
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -44,18 +45,20 @@ use crate::time;
 /// After this time without an event the monitor expects a longer sleep and frees its buffers. A
 /// monitor that probes the container's health every second frees them too.
 const SHORT_SLEEP: Duration = Duration::from_millis(250);
-/// How often a monitor that waits for a restart checks that its run directory exists. This time is
-/// longer than `SHORT_SLEEP`, so the monitor has freed its buffers before the first check.
+/// How often, at least, a monitor that waits for a restart looks for a stop mark and for its run
+/// directory. This time is longer than `SHORT_SLEEP`, so the monitor frees its buffers between two
+/// looks.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// The engine's work on the host at a container's start and end: networks and volumes. The hooks of
 /// the OCI runtime specification have a similar purpose.
 pub trait Hooks {
-    /// Called at a start while the first process `pid` builds its root. Returns the sockets that
-    /// reserve the container's published ports, and the networks that the container has joined.
+    /// Called at a start while init builds its root. `pid` is a process in the container's network
+    /// namespace. Returns the sockets that reserve the container's published ports, and the
+    /// networks that the container has joined.
     fn set_up(&mut self, pid: Pid) -> Result<(Vec<OwnedFd>, Networks)>;
-    /// Called when the container has ended or could not start. Returns the networks that the
-    /// container has left.
+    /// Called when a program has ended, also before a restart, or could not start. Returns the
+    /// networks that the container has left.
     fn take_down(&mut self) -> Result<Networks>;
     /// Called before a container with `--rm` is removed. Returns the events of this removal.
     fn remove(&mut self) -> Vec<Event>;
@@ -196,7 +199,7 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
                 break 'life wiped(outcome);
             }
             let deadline = Instant::now() + backoff.after(run);
-            // Release the ports, so that the restarted program or another program can bind them.
+            // Release the ports, so that the next start or another program can bind them.
             program.port_sockets.clear();
             let prepared = life.prepare_restart(&outcome);
             monitor.pause(deadline, &|| life.stop_mark().is_some() || is_wiped());
@@ -225,8 +228,8 @@ fn run(watch: Watch<'_>, client: OwnedFd) -> u8 {
             if updated.is_some() && !life.will_restart(&outcome, &program) {
                 break 'life outcome;
             }
-            // If the cleanup after the last program failed, try again: its endpoints must be gone
-            // before the next program gets the same ones.
+            // If the cleanup after the last program failed, try again: the next program gets the
+            // same addresses and ports.
             let prepared = prepared.or_else(|_| life.prepare_restart(&outcome));
             let renewed = prepared.and_then(|()| updated.as_ref().map(renew).transpose());
             let started = renewed.and_then(|renewed| match renewed.or(spec.take()) {
@@ -365,7 +368,7 @@ struct Life<'a> {
     restarts: u32,
     /// The lock on state.json, which is released at the latest with the monitor's lock.
     state_lock: Option<Lock>,
-    /// The cgroups of ended programs that could not be removed.
+    /// The cgroups that could not be removed after a program's end.
     left: Vec<String>,
     /// Whether a program has started and `note_clean_up` has not added the events of its cleanup
     /// yet.
@@ -464,7 +467,7 @@ impl Life<'_> {
         self.begin(spec, &mut || Ok(()))
     }
 
-    /// Cleans up after a failed start. Returns the error, followed by an error of the cleanup.
+    /// Cleans up after a failed start. Returns `error`, with the cleanup's error if that fails too.
     fn failed(&mut self, error: Error, lock: &Lock) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
         let outcome = match self.started {
@@ -624,8 +627,8 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Cleans up and records the outcome. `lock` is the monitor's lock. For a container with `--rm`
-    /// returns the hidden files that must still be removed.
+    /// Cleans up, then records the outcome, or hides a container with `--rm` and returns the hidden
+    /// files, which must still be removed. `lock` is the monitor's lock.
     fn clean_up(&mut self, outcome: &Outcome, lock: &Lock) -> Result<Option<HiddenTree>> {
         self.state_lock = None;
         let taken_down = self
@@ -798,8 +801,8 @@ impl<'a> Monitor<'a> {
                 }
             }
         }
-        // Go backwards, so that a removal does not move the other clients. Reading output may have
-        // removed some clients; the next turn serves the rest.
+        // Go backwards, so that a removal does not move a client that is still to be served.
+        // Reading output may have removed some clients; the next turn serves the rest.
         for &at in ready.clients.iter().rev() {
             if at < self.clients.list.len() && !self.serve_client(at, program.as_deref_mut()) {
                 self.clients.list.remove(at);
@@ -856,7 +859,7 @@ impl<'a> Monitor<'a> {
         let probes = program.and_then(|program| program.probes.as_ref());
         let prober = probes.and_then(Probes::pidfd);
         fds.extend(prober.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
-        // A time that the kernel cannot count is no limit.
+        // Wait without a limit if `timeout` is too long for a `Timespec`.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(0) | Err(_) => return None,
@@ -904,7 +907,7 @@ impl<'a> Monitor<'a> {
         let data = &self.buffer[..length];
         let mark = self.log.as_mut().and_then(|log| {
             self.clients.disconnect_slow(log);
-            // On a full disk output is lost in the log, but the container goes on.
+            // On a full disk the log lacks this output, but the container goes on.
             log.append(stream, data).ok()
         });
         if let Some(forwarder) = &mut self.forwarder {
@@ -961,8 +964,8 @@ impl<'a> Monitor<'a> {
                 self.pass_on_typed(program);
             }
             (Some(Request::StdinEnd), Some(program)) => {
-                // The end of input is a key on a terminal. Closing the master would hang up the
-                // program.
+                // On a terminal the user ends the input with a key such as Ctrl-D. The end of one
+                // client's input does not end the program's.
                 if !self.terminal && !self.keeps_stdin {
                     program.stdin = None;
                 }
@@ -996,7 +999,7 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Reads the rest of the output from the pipes, after the program's processes have been killed.
+    /// Reads the rest of the output, after the program's processes have been killed.
     fn drain(&mut self, program: &mut Program) {
         self.typed.clear();
         self.buffer.resize(MAX_PACKET, 0);

@@ -87,8 +87,7 @@ fn try_claim(roots: &Roots, name: &str, id: &ContainerId) -> Result<Option<Conta
         if !is_abandoned(roots, name, &owner)? {
             return Ok(Some(owner));
         }
-        // If several processes replace the link, only one removes it. The others find the change
-        // and try again.
+        // If another process claims the name first, the next turn finds its link.
         release(roots, name, &owner)?;
     }
     Err(Error::new(format!("the name '{name}' changes its owner too often; try again")))

@@ -33,7 +33,7 @@ use crate::time;
 const MAX_OUTPUT: usize = 4096;
 /// The text at the end of output that was cut.
 const CUT: &str = "...";
-/// The time that a killed process may need to end.
+/// How long `ends_soon` waits.
 const MAX_END: Duration = Duration::from_secs(2);
 
 /// The container of a probe.
@@ -170,7 +170,8 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// Kills the descendants of `ancestor`, the go-between of `exec`, which ends when its child does.
 fn kill_tree(ancestor: Pid, cgroups: &[String]) {
-    /// The largest number of searches for descendants. If processes fork faster, some are left.
+    /// The largest number of searches for descendants. If each search finds new ones, some are
+    /// left.
     const MAX_PASSES: u32 = 100;
     let ancestor = ancestor.as_raw_nonzero().get();
     let mut tree = HashSet::from([ancestor]);
@@ -223,7 +224,7 @@ fn processes(cgroups: &[String]) -> Vec<i32> {
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Waits up to `MAX_END` for a killed process to end. Returns false if the process still runs.
+/// Waits up to `MAX_END` for a process to end. Returns false if the process still runs.
 pub fn ends_soon(pidfd: &OwnedFd) -> bool {
     let deadline = Instant::now() + MAX_END;
     sys::process::ends_by(pidfd.as_fd(), Some(deadline)) == Ok(true)

@@ -28,7 +28,8 @@ pub const MAX_PACKET: usize = MAX_DATA + 16;
 
 /// A message from a client to the monitor.
 pub enum Request<'a> {
-    /// The first message on a connection. `output` says whether the client wants the output.
+    /// The first message on a connection to `attach.sock`. `output` says whether the client wants
+    /// the output.
     Hello {
         output: bool,
     },
@@ -220,8 +221,8 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
         }
         rustix::io::ioctl_fionbio(&socket, false)?;
         match (Request::Hello { output }).send(socket.as_fd(), SendFlags::empty()) {
-            // After these errors the socket holds the monitor's message, which says why the monitor
-            // has closed the connection.
+            // After these errors the socket may hold a message that says why the monitor has closed
+            // the connection.
             Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(socket),
             Err(error) => Err(error),
         }

@@ -19,7 +19,7 @@ use crate::sys::quota;
 /// from 1, in /etc/projid.
 const LEAST: u32 = 1 << 20;
 
-/// Limits what is written to the empty upper and work directories of container `id` to `bytes`.
+/// Limits the empty upper and work directories of container `id` to `bytes` together.
 pub fn limit(files: &Files, id: &ContainerId, bytes: u64) -> Result<()> {
     let directory = open(files)?;
     let (directory, scratch) = (directory.as_fd(), files.quota_device());

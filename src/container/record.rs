@@ -53,7 +53,7 @@ stored_flat! {
         /// outcome until its first end.
         pub run: bool,
         pub lifecycle: Lifecycle => flat,
-        /// The image's health check with the changes of the flags, or `NONE`.
+        /// The image's health check with the changes of the flags. Its test may be `NONE`.
         pub health: Option<HealthRecord>,
         /// The image as the user named it. A container of `--rootfs` or of a build's step has none.
         pub image: OrEmpty<ImageName>,
@@ -321,8 +321,8 @@ stored_flat! {
 }
 
 stored_flat! {
-    /// The part of a mount's source that the container sees, and how the mounts at and below the
-    /// source propagate. The options and the record share this group.
+    /// The part of a mount's source that the container sees, and how later mounts in the source
+    /// propagate. The options and the record share this group.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct MountAccess {
         pub propagation: Propagation => optional,
@@ -504,7 +504,7 @@ impl Record {
     }
 
     /// Creates the missing sources of binds with `make_source`. Every start calls this. Fails if
-    /// the source of another bind is missing.
+    /// the source of a bind without `make_source` is missing.
     pub fn make_sources(&self) -> Result<()> {
         for mount in self.mounts.iter().filter(|mount| mount.kind == MountKind::Bind) {
             let source = raw::path(mount.source.as_deref().unwrap_or_default());
@@ -565,7 +565,7 @@ pub fn all_ids(roots: &Roots) -> Result<Vec<ContainerId>> {
 mod tests {
     use super::*;
 
-    /// A record of an older version, before its fields were grouped, with most keys.
+    /// A record that an older mydocker wrote, before the fields were grouped, with most keys.
     const OLD: &str = r#"
         {"version":1,"id":"1fd14b828ac5587c1fd14b828ac5587c1fd14b828ac5587c1fd14b828ac5587c",
         "name":"web","created":1795958743564783725,"run":false,"remove":false,

@@ -1,6 +1,6 @@
 //! Connects this process's standard streams with a process of `exec`, through pipes or a terminal
-//! and without a monitor. The streams themselves never enter the container. A process there could
-//! open such a descriptor of the host again, also for writing.
+//! and without a monitor. The streams themselves never enter the container, because a process there
+//! could open the host's files behind them again, also for writing.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -63,7 +63,7 @@ pub fn run(child: &Child, streams: Streams, terminal: bool, detach_keys: &[u8]) 
 struct Relay<'a> {
     child: &'a Child,
     stdin: Option<OwnedFd>,
-    /// Whether this process's standard input is still open.
+    /// Whether this process's standard input is still read.
     reading: bool,
     /// Pairs of descriptors: output is read from the second and written to the first.
     outputs: Vec<(BorrowedFd<'static>, OwnedFd)>,
@@ -156,8 +156,8 @@ impl Relay<'_> {
                 Err(Errno::INTR | Errno::AGAIN) => return Ok(false),
                 Ok(0) | Err(Errno::IO) => {
                     self.reading = false;
-                    // On a terminal the end of input is a key. Closing the master would hang up the
-                    // process.
+                    // On a terminal the user ends the input with a key such as Ctrl-D, so keep the
+                    // process's stdin.
                     if !self.terminal {
                         self.stdin = None;
                     }
@@ -202,7 +202,8 @@ impl Relay<'_> {
             let mut keep: Vec<BorrowedFd<'_>> =
                 self.outputs.iter().map(|(_, from)| from.as_fd()).collect();
             keep.extend(self.stdin.as_ref().map(AsFd::as_fd));
-            // If this fails, the process loses its terminal, as after a hang-up.
+            // If this fails, a hang-up of the user's terminal also ends this fork, and with it the
+            // terminal of the process.
             let _ = rustix::process::setsid();
             let _ = sys::fds::close_all_but(&keep);
             let mut buffer = vec![0; MAX_DATA];

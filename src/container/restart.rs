@@ -1,7 +1,7 @@
 //! The restart policies of `--restart`, as in Docker: whether a program that the user did not stop
 //! is restarted at its end, after which pause, and whether `boot` starts the container. The pause
 //! doubles from 100 ms to 60 s, and starts at 100 ms again after a run of 10 s, unless a compose
-//! file sets a fixed pause. The monitor applies the policy. A stop by the user overrides the policy
+//! file sets a fixed pause. After a stop by the user the monitor does not apply the policy
 //! (`state::StopMark`).
 
 use std::fmt;
@@ -102,7 +102,7 @@ impl Backoff {
     const GOOD: Duration = Duration::from_secs(10);
 
     /// Starts with the shortest pause, or always has the pause `fixed`. No pause is shorter than
-    /// `FIRST`, because a program that fails at once would then use a whole CPU.
+    /// `FIRST`, because a program that fails at once would otherwise use a whole CPU.
     pub fn new(fixed: Option<Duration>) -> Backoff {
         Backoff { next: fixed.unwrap_or_default().max(Self::FIRST), is_fixed: fixed.is_some() }
     }

@@ -49,8 +49,8 @@ pub struct State {
     pub restarts: u32,
     /// The outcome of the last run. Set only between two runs.
     pub last: Option<Outcome>,
-    /// Whether the container's processes are frozen. Set only if the run directory was removed, and
-    /// never written to the file.
+    /// Whether the container's processes are frozen. Set only by `unlisted`, and never written to
+    /// the file.
     pub frozen: Option<bool>,
 }
 
@@ -68,7 +68,8 @@ pub struct Outcome {
     /// Whether the user has stopped the container.
     pub stopped: bool,
     pub restarts: u32,
-    /// The reason why the container could not start, or what happened to its monitor.
+    /// The reason why the container could not start or was not restarted, or what happened to its
+    /// monitor.
     pub error: String,
     /// Whether `restart` has ended this run, so that a container with `--rm` is not removed.
     pub kept: Option<bool>,
@@ -88,8 +89,8 @@ const LOST: u8 = 255;
 const UNSEEN_END: &str = "its exit was not recorded: the host was reset, or the container's monitor \
                           was killed and its run directory removed";
 
-/// Removes what the engine has set up on the host for the container with this ID: its networks and
-/// the mounts of its volumes. Returns the networks that the container has left.
+/// Removes what the engine has set up on the host for the container with this ID: its connections
+/// to networks and the mounts of its volumes. Returns the networks that the container has left.
 pub type TakeDown = fn(&Roots, &ContainerId) -> Result<Networks>;
 
 /// The present state of a container.
@@ -291,7 +292,8 @@ pub enum Unlisted {
     /// The program and the monitor run. Without the run directory no client can attach, and the
     /// program is not restarted.
     Running(State),
-    /// The monitor runs, but no program: the monitor is starting a program or cleaning up.
+    /// The monitor runs, but no program: the monitor is starting a program, is cleaning up or waits
+    /// for a restart.
     InTransition,
     /// The monitor was killed, and cgroups of the container still exist.
     Orphaned,
@@ -317,7 +319,7 @@ fn unlisted(files: &Files, record: &Record, started: i64) -> Result<Unlisted> {
     }
     let members: Vec<Pid> =
         cgroup::members(&cgroups).into_iter().filter_map(Pid::from_raw).collect();
-    // Look only at processes outside the container: a process inside may have a file open whose
+    // Look first at the parents outside the container: a process inside may have a file open whose
     // path looks like the lock file.
     let parents = members.iter().filter_map(|&pid| sys::process::parent(pid));
     let mut parents: Vec<Pid> = parents.filter(|pid| !members.contains(pid)).collect();
@@ -483,7 +485,7 @@ pub fn watch_ends_by(files: &Files, deadline: std::time::Instant) -> Result<bool
             return Ok(false);
         }
         // Each pause is an eighth of the time waited so far, but at least 0.2 ms and at most 20 ms.
-        // So the wait is hardly longer than an eighth of the necessary time.
+        // So the wait is longer than necessary by hardly more than an eighth.
         let pause = started.elapsed() / 8;
         std::thread::sleep(pause.clamp(Duration::from_micros(200), Duration::from_millis(20)));
     }
@@ -606,8 +608,8 @@ pub fn record_outcome_of_wiped(roots: &Roots, record: &Record, outcome: &Outcome
 
 /// Allows a volatile overlay to be mounted again if the container with `--rm` stays for its next
 /// start. The kernel refuses to mount a volatile overlay twice, because a crash may have damaged it
-/// (overlayfs.rst, "Volatile mount"). The monitor has seen the end of the run, so the host has not
-/// crashed.
+/// (overlayfs.rst, "Volatile mount"). The run root does not survive a crash of the host, so the
+/// host has not crashed since the run.
 fn allow_remount(files: &Files, outcome: &Outcome) -> Result<()> {
     if outcome.kept == Some(true) {
         store::remove_tree(&files.work().join("work/incompat"))?;
@@ -619,8 +621,8 @@ fn allow_remount(files: &Files, outcome: &Outcome) -> Result<()> {
 /// was restarted since is not paused.
 ///
 /// The mark decides and not the freezer, because `commit` also freezes a container, and because
-/// `ps` would need to find the freezer of each container. The freezer is read only if the mark was
-/// removed with the run directory.
+/// `ps` would need to find the freezer of each container. Only for a state from `unlisted` the
+/// freezer decides, because the mark may be removed too.
 pub fn is_paused(files: &Files, state: &State) -> bool {
     if let Some(frozen) = state.frozen {
         return frozen;
@@ -629,7 +631,8 @@ pub fn is_paused(files: &Files, state: &State) -> bool {
         .is_ok_and(|mark| mark == pause_mark(state.pid, state.start_time).as_bytes())
 }
 
-/// Writes the mark before the container is frozen, or removes it after the container is thawed.
+/// Writes or removes the mark of a paused container. Must be called before the container is frozen
+/// and after it is thawed.
 pub fn set_paused(files: &Files, state: &State, paused: bool) -> Result<()> {
     if paused {
         // Write `PAUSES` again each time, so that no cleaner of temporary files removes it before

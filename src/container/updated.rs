@@ -3,7 +3,8 @@
 //! The monitor has read the record before the update, so it reads the record again after the
 //! program's end if the mark exists. `update` writes the mark before it changes anything, and sets
 //! `finished` when the record agrees with the kernel. So a killed update is noticed. The record is
-//! written last, so after a kill it still has the former values and shows how to undo the update.
+//! written after the ports and limits have changed. Until then it has the former values, which show
+//! how to undo the update.
 
 use miniserde::{Deserialize, Serialize};
 

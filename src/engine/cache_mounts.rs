@@ -2,9 +2,9 @@
 //!
 //! `build/mounts/<digest of the id>[-<n>]/` has `data`, which steps see, and `id`, for listings.
 //! The directory's name is a digest, so any id is safe; `-<n>` is for `sharing=private`. A step
-//! locks the directory by flock(2), shared or exclusive. `builder prune` removes directories, and
-//! so does the end of a build if the mounts take too much space. A directory that a step has locked
-//! stays. `data` is made by a rename, so no step sees it incomplete.
+//! locks the directory by flock(2), shared or exclusive. `builder prune` and `system prune` remove
+//! directories, and so does the end of a build if the mounts take too much space. A directory that
+//! a step has locked stays. `data` is made by a rename, so no step sees it incomplete.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,7 @@
 //! During a transition a container's files are incomplete: its record is being made, its program is
 //! being started, its program has ended and its monitor cleans up, or `--rm` removes it. A command
 //! that finds a container in a transition waits for the next condition and uses that. The waits
-//! have limits, except that of a `stop` without a timeout. `ps` reads many containers and waits
-//! only briefly.
+//! have limits, except that of a `stop` without a timeout. `ps` and `inspect` wait only briefly.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
 use crate::runtime::cgroup;
 
-/// The longest wait of a command for a container that starts or ends.
+/// How long most commands wait for a container that starts or ends.
 pub(super) const MAX_TRANSITION: Duration = Duration::from_secs(60);
 
 /// The pauses of a loop that checks a condition. Each pause is twice as long as the one before, up
@@ -77,8 +76,8 @@ impl Engine {
                 Err(error) => error,
             };
             if files.config().exists() {
-                // The record was written just after the read, so read again. A damaged record fails
-                // again.
+                // The record may have been written just after the read, so read again. A damaged
+                // record fails again.
                 if read_again {
                     return Err(error);
                 }

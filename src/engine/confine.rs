@@ -1,10 +1,10 @@
 //! The confinement of a container: capabilities, seccomp, and AppArmor or SELinux. The masked paths
 //! are in `filesystems`.
 //!
-//! `describe` checks the flags against this host and makes a record at creation. At each start the
-//! record becomes the settings that `runtime` enforces. The defaults are Docker's. Capabilities
-//! that give a container control of the host cause a warning; the README's section on security
-//! explains each.
+//! At creation `describe` checks the flags against this host and makes their part of the record. At
+//! each start this part becomes the settings that `runtime` enforces. The defaults are Docker's.
+//! Capabilities that give a container control of the host cause a warning; the README's section on
+//! security explains each.
 
 use std::fs::File;
 use std::io::Read;
@@ -25,8 +25,8 @@ const UNCONFINED: &str = "unconfined";
 /// Docker's AppArmor profile. mydocker uses the profile if it is loaded, but does not load it.
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
-/// Makes the record of the flags. Fails if this host does not support what the flags require, or if
-/// the seccomp profile is not valid.
+/// Makes the flags' part of the record. Fails if this host does not support what the flags require,
+/// or if the seccomp profile is not valid.
 pub(super) fn describe(asked: &SecurityOptions<PathBuf>) -> Result<SecurityOptions> {
     let seccomp = match &asked.seccomp {
         SeccompOption::Default => SeccompOption::Default,

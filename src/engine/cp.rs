@@ -74,12 +74,12 @@ impl Engine {
         };
         let mut is_noted = false;
         if let (Some(ids), Place::Container { .. }) = (&ids, &options.to) {
-            // Write the events while this process is the host's root, because the write may make
-            // the journal's file.
+            // Write the events while this process still has the host's root user, because the write
+            // may make the journal's file.
             note();
             is_noted = true;
             // The copies must belong to users of the container, so create them as the container's
-            // root.
+            // root user.
             user_namespace::become_builder(&(*ids).into())?;
         }
         let owner = (!options.archive).then_some((0, 0));

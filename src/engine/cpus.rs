@@ -2,8 +2,9 @@
 //! machine.
 //!
 //! The kernel accepts a quota beyond the machine's CPUs, and refuses a bad CPU list only at the
-//! start, with a bare EINVAL. So `create` refuses both, as Docker does, and the error says what the
-//! machine has (sysfs: cpu/online, node/online). Without these flags no file is read.
+//! start, with a bare error number. So `create` and `update` refuse both, as Docker does, and the
+//! error says what the machine has (sysfs: cpu/online, node/online). Without these flags no file is
+//! read.
 
 use std::fs;
 

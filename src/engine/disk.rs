@@ -1,9 +1,9 @@
 //! `system df` and the prunes of containers, images and leftovers.
 //!
 //! The sizes of containers, volumes and leftovers are the allocated bytes of their trees, which
-//! each call walks. The size of a layer is the sum of its files' lengths, which `layer.json` has. A
-//! layer that several images share counts once. A prune removes objects one by one by the normal
-//! removal, so an object that is used again at that moment stays.
+//! each call walks. The size of a layer is the sum of its files' lengths, which `layer.json` has.
+//! The total of all images counts a layer once that several images share. A prune removes objects
+//! one by one by the normal removal, so an object that is used again at that moment stays.
 
 use std::collections::{HashMap, HashSet};
 
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// Removes the images that `wanted` accepts and no container uses. Without `all`, removes only
-    /// untagged images.
+    /// images without a name.
     pub fn image_prune(&self, all: bool, wanted: PruneChoice<'_>) -> Result<PrunedImages> {
         let images = ImageStore::open(&self.roots);
         let is_wanted = |image: &ListedImage| {

@@ -2,8 +2,8 @@
 //!
 //! The defaults of the new process (environment, user, capabilities, seccomp) are those of the
 //! container's first process. `runtime::exec` enters the namespaces, and `container::relay` relays
-//! the streams. The process descends from this command and not from the monitor: this command
-//! returns the exit status, and no file records it.
+//! the streams. The process descends from this command and not from the monitor, so this command
+//! returns the exit status.
 
 use std::os::fd::OwnedFd;
 

@@ -1,10 +1,10 @@
 //! `explain`: how a container, an image or a network is made, as a tree of facts.
 //!
 //! Most facts of a running container come from the kernel: /proc, the cgroup files and the
-//! firewall. Such facts show the present state and not what the record requests. A fact has a fixed
-//! key; `cli::explain` has the headings, words and colours. `explain` enters no namespace, and
-//! changes nothing except that it cleans up after a killed monitor. References: namespaces(7),
-//! proc_pid_mountinfo(5), cgroups(7), capabilities(7).
+//! firewall. Such facts show the present state and not what the record requests. `cli::explain` has
+//! the headings, words and colours. `explain` enters no namespace, and changes nothing except that
+//! it cleans up after a killed monitor. References: namespaces(7), proc_pid_mountinfo(5),
+//! cgroups(7), capabilities(7).
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,8 @@ use crate::volume;
 /// One fact and the facts below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// The fixed name of the fact, such as `bridge`.
+    /// The name of the fact, such as `bridge`. The name is fixed, except that a mount has its
+    /// target as the name, and a limit has the kernel's name.
     pub key: String,
     pub value: String,
     pub parts: Vec<Fact>,
@@ -325,7 +326,7 @@ impl Engine {
             parts.push(group("subnet", pool.subnet, vec![fact("gateway", pool.gateway)]));
         }
         parts.push(fact("internal", network.internal));
-        // Packets of a network without a bridge do not pass the host's firewall.
+        // These sysctls matter only for a network with a bridge.
         if let Some(bridge) = &network.bridge {
             let ipv6 = network.pools.iter().any(|pool| pool.subnet.family() == Family::V6);
             let names = [

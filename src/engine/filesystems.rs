@@ -1,5 +1,5 @@
-//! The kernel's file systems that each container has, and the paths in them that are masked or
-//! read-only, as in Docker.
+//! The kernel's file systems in a container, and the paths in them that are masked or read-only, as
+//! in Docker.
 //!
 //! These are data for `runtime::mounts`. The user's own mounts are in `spec`. References: proc(5),
 //! sysfs(5), pts(4), tmpfs(5), mq_overview(7), and `maskedPaths` and `readonlyPaths` of the OCI

@@ -32,7 +32,8 @@ pub(super) struct HostResources<'a> {
     /// True if `set_up` was called for a container with networks since the last successful
     /// `take_down`.
     is_up: bool,
-    /// The container's network namespace. Open until `take_down`; see `attachment::Connected`.
+    /// The container's network namespace, which stays open until `take_down` if a network is
+    /// macvlan or ipvlan. `attachment::Connected` gives the reason.
     namespace: Option<OwnedFd>,
 }
 

@@ -45,7 +45,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes an event about an image. As in Docker, the event has the labels of an image that
+    /// Writes an event about an image. As in Docker, the event has the image's labels, if the image
     /// exists.
     pub(super) fn note_image(&self, action: &str, image: &ImageName, name: &str) {
         let event = Event::new(Kind::Image, action, image.typed()).with("name", name);

@@ -94,7 +94,8 @@ impl Engine {
     }
 }
 
-/// Returns the text of os-release(5), or an empty text if the host has none or only a larger one.
+/// Returns the text of os-release(5), or an empty text if the host has none of at most
+/// `MAX_OS_RELEASE` bytes.
 fn os_release() -> String {
     let read = |path| fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_OS_RELEASE);
     let bytes = read("/etc/os-release").or_else(|| read("/usr/lib/os-release"));

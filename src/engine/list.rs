@@ -1,10 +1,10 @@
 //! `ps`: lists containers with their present state.
 //!
 //! Each call reads the files of each container again and finds out whether its monitor lives. So a
-//! list shows the end of a container even after a killed monitor or a reboot. `Listed` reads only
-//! the few files that suffice for most containers that run or have ended; the others are read in
-//! full. A container that cannot be read is listed as dead with the reason, and the others are
-//! still listed. This file applies the filters; `cli::ps` has the columns.
+//! list shows the end of a container even after a killed monitor or a reboot. For most containers
+//! that run or have ended, `Listed` reads only a few files. For the rest, `observe` reads the whole
+//! record. A container that cannot be read does not stop the list. This file applies the filters;
+//! `cli::ps` has the columns.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::Discriminant;
@@ -34,8 +34,9 @@ const MAX_WAIT: Duration = Duration::from_millis(200);
 
 impl Engine {
     /// Lists the containers, newest first; without `all`, only the active ones. With `all`, an
-    /// unreadable container is listed as dead, with the reason. The rest of an interrupted `--rm`
-    /// is removed and not listed. Fails if a filter names a container that does not exist.
+    /// unreadable container is listed as dead, with the reason, unless a filter needs its record.
+    /// The rest of an interrupted `--rm` is removed and not listed. Fails if a filter names a
+    /// container that does not exist.
     pub fn containers(&self, all: bool, filters: &[Filter]) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
         let mut pauses = Pauses::within(MAX_WAIT);
@@ -82,8 +83,8 @@ impl Engine {
         }
     }
 
-    /// Returns one container as `containers` lists it, but with the image's recorded name. Returns
-    /// `None` if `containers` would not list the container.
+    /// Returns one container as `containers` lists it with `all`, but with the image's recorded
+    /// name. Returns `None` if `containers` would not list the container.
     pub fn look_at(&self, id: &ContainerId) -> Option<ContainerView> {
         self.view(id, None, &[], &mut Pauses::within(MAX_WAIT))
     }

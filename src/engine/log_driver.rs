@@ -1,9 +1,10 @@
-//! The effect of `--log-driver` and `--log-opt`.
+//! The effect of `--log-driver` and `--log-opt`, except for the size and number of log files.
 //!
 //! These flags choose the tag, the labels and the variables of a container's log lines, which `logs
 //! --details` prints. They also choose where the drivers syslog and journald send the lines. The
-//! monitor sends the lines by `container::logs::forward`. `cli` has checked the values, but not the
-//! patterns of labels and variables. See docs.docker.com/engine/logging.
+//! monitor sends the lines by `container::logs::forward`. `cli` has checked the values, but neither
+//! the patterns of labels and variables nor the fields in the tag. See
+//! docs.docker.com/engine/logging.
 
 use crate::container::logs::{Address, Destination, Frame, Syslog, add_field};
 use crate::container::record::Record;

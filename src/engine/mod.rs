@@ -1,9 +1,9 @@
 //! The commands: the layer in which images, volumes, networks and containers meet.
 //!
-//! Each family of commands has a file with an `impl Engine`; the other files have helpers for
-//! these. Results are facts, from which `cli` makes texts, tables and exit statuses. An `Engine`
-//! has only the roots, the choice of a firewall and the receiver of warnings, and keeps no state
-//! between commands.
+//! Each family of commands has a file with an `impl Engine`; the other files have helpers. Results
+//! are facts, from which `cli` makes texts, tables and exit statuses. An `Engine` has only the
+//! roots, the choice of a firewall and the receiver of warnings, and keeps no state between
+//! commands.
 
 pub mod events;
 pub mod explain;
@@ -137,9 +137,8 @@ impl Engine {
         crate::sys::trace::is_on()
     }
 
-    /// Hides the values of `-e` in this process's arguments, which other users of the host can read
-    /// in /proc. For a command that stays while its container runs. Call this after the flags were
-    /// parsed.
+    /// Hides the values of `-e` and `--build-arg` in this process's arguments, which other users of
+    /// the host can read in /proc. Call this after the flags were parsed.
     pub fn hide_variables() {
         crate::sys::title::hide_variables();
     }

@@ -175,8 +175,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a network (`network create`) and returns its id. Fails if the name is taken, reserved
-    /// or not valid.
+    /// Makes a network (`network create`) and returns its id. Fails for example if the name is
+    /// taken, reserved or not valid.
     pub fn network_create(&self, options: &NetworkOptions) -> Result<String> {
         if !naming::is_valid(&options.name) {
             fail!(

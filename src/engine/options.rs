@@ -1,4 +1,4 @@
-//! The options of each command: typed values that the command line or another front end fills in.
+//! The options of most commands: typed values that the command line or another front end fills in.
 //!
 //! A front end checks each value. The engine checks what depends on the host, on other containers
 //! or on other options, when it uses the options. Sizes are in bytes and times in seconds unless a
@@ -271,7 +271,7 @@ pub struct UpdateOptions {
     pub resources: Resources,
     pub restart: Option<RestartPolicy>,
     pub publish_add: Vec<Publish>,
-    /// The ports to remove. The host's port may be missing.
+    /// The ports to remove. A value without a port of the host matches each port of the host.
     pub publish_remove: Vec<Publish>,
 }
 

@@ -2,12 +2,13 @@
 //! points, and /.dockerenv, by which scripts recognise a container. As in Docker, /etc/mtab is a
 //! link to /proc/mounts.
 //!
-//! Containers share the layer on top of their images' layers, because most images lack these files.
-//! If they were made in each container, /etc would be copied to its upper directory, and three
-//! files would be made and removed there. These operations took a fifth of the time of a short
-//! `run` on ext4. The layer also keeps the files out of a commit's changes. The layer's /etc
-//! belongs to root and has mode 0755. If the image has no such /etc, its containers share a layer
-//! with /.dockerenv alone, and the mount points are made like any missing mount point.
+//! All containers share this layer, which is on top of their images' layers. Most images lack these
+//! files. If the files were made in each container, /etc would be copied to the container's upper
+//! directory, and three files would be made and removed there. These operations took a fifth of the
+//! time of a short `run` on ext4. The layer also keeps the files out of a commit's changes. The
+//! layer's /etc belongs to root and has mode 0755. If the image has no such /etc, its containers
+//! share a layer with /.dockerenv alone, and the mount points are made like any missing mount
+//! point.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::ErrorKind;

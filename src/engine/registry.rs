@@ -1,8 +1,9 @@
 //! The types of `pull`, `push`, `login` and `logout`, and the check for a local image before a
 //! pull.
 //!
-//! `transfer` does the transfer, or `no_transfer` in a build without registries. A pull before the
-//! start of a container is done in a child process, so that the monitor's memory stays small.
+//! `transfer` does the transfer; a build without registries has `no_transfer` in its place. A pull
+//! before the start of a container is done in a child process, so that the monitor's memory stays
+//! small.
 
 use std::path::PathBuf;
 

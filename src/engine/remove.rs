@@ -3,7 +3,7 @@
 //! A forced removal first ends the container. Each removal waits for the monitor, hides the
 //! container's directory by a rename and then deletes it. So a killed `rm` leaves nothing that
 //! other commands take for a container. Both commands take the container's lock for changes. `rm
-//! -f` can also remove a container with a broken record, without that lock.
+//! -f` can also remove a container with a broken record.
 
 use std::time::{Duration, Instant};
 
@@ -135,8 +135,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes everything that belongs to container `id`, whose record cannot be read. If the
-    /// container runs, kills it first.
+    /// Removes container `id`, whose record cannot be read, with its network and its names. If the
+    /// container runs, kills it first. The anonymous volumes and the lease of user IDs remain.
     fn remove_unreadable(&self, id: &ContainerId, name: &str) -> Result<()> {
         let files = Files::new(&self.roots, id);
         if state::is_watched(&files)? {

@@ -45,8 +45,9 @@ impl Engine {
             let files = Files::new(&self.roots, &record.id);
             let theirs = record.mounts.iter();
             mounts.extend(theirs.map(|mount| super::spec::mount(record, mount, &files)));
-            // Leave out tmpfs and image mounts, and missing sources: files of the run exist only
-            // while the container runs, and the user may have removed the source of a bind.
+            // Leave out tmpfs and image mounts, and missing sources: the hosts file and its like
+            // are missing before the first start, and the user may have removed the source of a
+            // bind.
             mounts.retain(|mount| match &mount.source {
                 MountSource::Bind(path) | MountSource::Copy(path) => path.exists(),
                 _ => false,

@@ -265,9 +265,8 @@ pub(super) fn device_numbers(path: &str) -> Result<String> {
     Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
-/// Returns the device nodes of a container without `--privileged`, and the device rules: one for
-/// each node, then those of `--device-cgroup-rule`. A directory in `--device` means all device
-/// nodes below it at this start.
+/// Returns the device nodes of `--device`, and the device rules: one for each node, then those of
+/// `--device-cgroup-rule`. A directory in `--device` means all device nodes below it at this start.
 fn devices(record: &Record) -> Result<(Vec<DeviceNode>, DeviceAccess)> {
     let (mut nodes, mut rules) = (Vec::new(), Vec::new());
     let allow = |rule| (DeviceVerdict::Allow, rule);

@@ -2,8 +2,8 @@
 //! processes.
 //!
 //! The CPU use is the difference between two readings 500 ms apart, which are taken once for all
-//! containers. Memory, disk and CPU come from the cgroup files (`runtime::cgroup::usage`). Network
-//! bytes come from /proc/PID/net/dev of the first process (proc_pid_net(5)).
+//! containers. Memory, disk and CPU come from `runtime::cgroup::usage`. Network bytes come from
+//! /proc/PID/net/dev of the first process (proc_pid_net(5)).
 
 use std::time::{Duration, Instant};
 

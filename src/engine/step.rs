@@ -1,11 +1,12 @@
 //! The engine's functions for a build: run a command in a container whose changes become a layer,
 //! and write files into an image's root.
 //!
-//! A build has a workplace: a hidden directory beside the containers, locked by flock(2). The
-//! container of its step has the directory's name without the dot. So the next build can remove the
-//! container, the files and the directory of a killed build. `image::draft` keeps the layers. Work
-//! that needs a mount namespace or threads runs in a child process, because this process forks
-//! monitors and must stay single-threaded in the host's namespaces. The child dies with its parent.
+//! A build has a workplace: a hidden directory beside the containers, locked by flock(2). The name
+//! of a step's container starts with the directory's name without the dot. So the next build can
+//! remove the containers, the files and the directory of a killed build. `image::draft` keeps the
+//! layers. Work that needs a mount namespace or threads runs in a child process, because this
+//! process forks monitors and must stay single-threaded in the host's namespaces. The child dies
+//! with its parent.
 
 use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,4 +1,5 @@
-//! `stop` and `kill`: sends signals to a container's first process (pidfd_send_signal(2)).
+//! `stop`, `restart` and `kill`: sends signals to a container's first process
+//! (pidfd_send_signal(2)).
 //!
 //! `stop` waits for the exit and sends SIGKILL at the deadline. A stop mark keeps the restart
 //! policy from starting the container again. Sending and waiting are separate calls, so that
@@ -37,7 +38,7 @@ pub struct Stopping {
     /// The time of the SIGKILL; `None` means never.
     deadline: Option<Instant>,
     mark: StopMark,
-    /// True if the exit was waited for.
+    /// True once `await_exit` was called.
     is_awaited: bool,
 }
 

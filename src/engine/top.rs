@@ -1,8 +1,8 @@
 //! `top`: the processes of a container, with the host's PIDs and user IDs.
 //!
-//! The PIDs come from the container's cgroups, the facts from /proc/PID/stat and /proc/PID/cmdline
-//! (proc_pid_stat(5), proc_pid_cmdline(5)). The container controls its command lines, so their
-//! length is limited.
+//! The PIDs come from the container's cgroups. `top_by_ps` gets the facts from the host's ps(1).
+//! `top` reads /proc/PID/stat and /proc/PID/cmdline (proc_pid_stat(5), proc_pid_cmdline(5)). The
+//! container controls its command lines, so `top` limits their length.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -3,9 +3,10 @@
 //!
 //! A stopped container gets a new record. For a running one the order is: the update mark
 //! (`container::updated`), the ports, the kernel's files, the record, the mark as finished. If a
-//! step fails, the former values are written back. If this process is killed before it writes the
-//! record, the record still has the former limits and ports. The next `update` and `system check
-//! --repair` set those of the record again, and each start takes them from the record.
+//! step up to the record fails, the former values are written back. If this process is killed
+//! before it writes the record, the record still has the former limits and ports. The next `update`
+//! and `system check --repair` set those of the record again, and each start takes them from the
+//! record.
 
 use super::condition::{MAX_TRANSITION, Pauses, no_such};
 use super::create::check_resources;

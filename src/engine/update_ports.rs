@@ -18,8 +18,8 @@ use crate::network::ports::{self, PortMap};
 use crate::port::{PortRange, Publish};
 
 /// Returns the ports that `record` publishes after the change. `present` has the ports of a running
-/// container. Fails if a removed port is not published, or if the container publishes an added port
-/// already or cannot publish ports.
+/// container. Fails if a removed port is not published, if the container publishes an added port
+/// already or cannot publish ports, or if the ports are too many.
 pub(super) fn changed(
     record: &Record,
     present: &[PortMap],
@@ -67,8 +67,8 @@ fn without(known: &Publish, removed: &Publish, present: &[PortMap]) -> Vec<Publi
     if left.len() == known.container.len() { vec![known.clone()] } else { left }
 }
 
-/// Reports whether the value `wanted` of `--publish-rm` names the port `one`. The host's port may
-/// be missing, or be the one that was chosen at the start.
+/// Reports whether the value `wanted` of `--publish-rm` names the port `one`. `wanted` may lack the
+/// host's port, or give the port that was chosen at the start.
 fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
     let is_host = |host: PortRange| {
         let chosen = present
@@ -86,7 +86,7 @@ fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
         && wanted.host.is_none_or(is_host)
 }
 
-/// Reports whether two ports need the same port of the host.
+/// Reports whether two ports surely need the same port of the host.
 fn collide(one: &Publish, other: &Publish) -> bool {
     let is_one = |port: &Publish| port.host.is_some_and(|host| host.len() == 1);
     let share_address = match (one.address, other.address) {
@@ -106,7 +106,7 @@ pub(super) struct Change {
 
 impl Change {
     /// Claims the ports that `record` publishes and the container does not have. Changes nothing
-    /// else. Fails if a port is in use.
+    /// else. Fails if a port is in use, or if the monitor cannot change ports.
     pub fn begin(engine: &Engine, record: &Record) -> Result<Change> {
         let monitor = MonitorPorts::of(&Files::new(&engine.roots, &record.id))?;
         let plan = Plan::new(&engine.roots, &record.id, &record.publish, true)?;

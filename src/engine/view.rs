@@ -23,8 +23,9 @@ use crate::time::Instant;
 pub struct ContainerView {
     pub id: ContainerId,
     pub name: String,
-    /// The image's name at the container's creation, or the start of the image's id if the name no
-    /// longer belongs to this image. `None` if the container has no image, as with `--rootfs`.
+    /// The image's name at the container's creation. `Engine::containers` puts the start of the
+    /// image's id in its place if the name no longer belongs to this image. `None` if the container
+    /// has no image, as with `--rootfs`.
     pub image: Option<ImageName>,
     pub image_id: Option<ImageId>,
     pub args: Vec<String>,
@@ -46,8 +47,8 @@ pub struct ContainerView {
     pub networks: Vec<String>,
     /// The addresses on its networks; empty unless the container runs.
     pub addresses: Vec<Ip>,
-    /// The bytes that the container wrote, and the sum of these and its image's bytes. `None`
-    /// unless the caller requested sizes.
+    /// The bytes that the container wrote, and the sum of these and its image's bytes. For `system
+    /// df -v` the sum is 0. `None` unless the caller requested sizes.
     pub size: Option<(u64, u64)>,
 }
 
@@ -332,7 +333,7 @@ pub struct NetworkView {
     pub created: Option<Instant>,
     pub subnets: Vec<Subnet>,
     pub gateways: Vec<Ip>,
-    /// The number of running containers on the network.
+    /// The number of running containers on the network; 0 for `host` and `none`.
     pub containers: usize,
     pub internal: bool,
     pub ipv6: bool,
@@ -342,8 +343,8 @@ pub struct NetworkView {
 }
 
 /// Reports whether an object matches `filters`, by Docker's rule: each kind of filter must match,
-/// and of several filters of one kind one must match. Filters in `all_of` must all match. `holds`
-/// checks one filter.
+/// and of several filters of one kind one must match. The filters that `all_of` accepts must all
+/// match. `holds` checks one filter.
 pub fn pass<F>(filters: &[F], all_of: impl Fn(&F) -> bool, holds: impl Fn(&F) -> bool) -> bool {
     pass_by(filters, std::mem::discriminant, all_of, holds)
 }

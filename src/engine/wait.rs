@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// Waits until a container's health check has succeeded. With `strict`, fails if the container
-    /// becomes unhealthy. Fails if it stops or has no health check.
+    /// becomes unhealthy. Fails if it is stopped or has no health check.
     pub(super) fn await_health(&self, name: &str, strict: bool) -> Result<()> {
         let mut pauses = Pauses::unlimited();
         loop {

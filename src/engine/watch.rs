@@ -35,7 +35,7 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Watches `directory`. `wait` returns when a file in the directory is changed, made, renamed
+    /// Watches `directory`. `wait` returns when a file in the directory is changed, made, moved in
     /// or removed. `pause` is the pause between two checks without inotify.
     pub fn new(directory: &Path, pause: Duration) -> Result<Watcher> {
         let events =

@@ -1,8 +1,8 @@
 //! Sets a file's attributes from a tar entry: owner, then extended attributes, then mode, because
 //! chown(2) drops setuid bits and file capabilities. A container may change the tree at the same
-//! time. So the file is given by a descriptor, or by a name that was just created, and that name is
-//! never followed. overlayfs's own attributes are left out, because with them an image could
-//! redirect a path.
+//! time. So the file is given by a descriptor, or by a name that was just created. A symbolic link
+//! under that name is not followed. overlayfs's own attributes are left out, because with them an
+//! image could redirect a path.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -189,8 +189,8 @@ impl ImageStore {
         self.cache.join(key.hex())
     }
 
-    /// Returns the paths in the cache's directory that no intact entry has: damaged entries,
-    /// unknown names and temporary files of killed processes.
+    /// Returns the leftovers in the cache's directory: damaged entries, unknown names and temporary
+    /// files of killed processes.
     pub fn cache_leftovers(&self) -> Result<Vec<PathBuf>> {
         let damaged = |name: &String| {
             let key = Digest::parse_hex(name);

@@ -106,7 +106,7 @@ impl<'a, D: Documents> Choice<'a, D> {
     }
 
     /// Returns the image that an entry leads to, if the image fits. `rank` is the rank of the
-    /// platform that the index gives for the entry, or `None` if the index gives none.
+    /// entry's platform. If it is `None`, the config of the image gives the platform.
     fn look(
         &mut self,
         offer: &Offer,

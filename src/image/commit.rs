@@ -2,7 +2,7 @@
 //! image's layers.
 //!
 //! The changes are the files of the overlay's upper directory. They are written as a tar with
-//! whiteouts, and the tar is unpacked, hashed and recorded in one pass, as that of any layer. Each
+//! whiteouts. Like any layer's tar, this tar is unpacked, hashed and recorded in one pass. Each
 //! changed file is copied once, and no other file is copied. `build` also makes its images here.
 
 use std::io::{BufWriter, Write};

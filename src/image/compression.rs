@@ -33,8 +33,8 @@ const MAX_WINDOW: u64 = 128 << 20;
 /// length of its input states the window of its level. Usual builders state 8 MiB.
 const KEPT_WINDOW: u64 = 30 << 20;
 const KEPT_DESCRIPTOR: u8 = (14 << 3) | 7;
-/// The smallest share of a decoder, in bytes. The share also limits each of its buffers, and the
-/// tables of literals and sequences take up to 2 MiB each, whatever the window is.
+/// The smallest share of a decoder, in bytes. The share also limits each buffer of the decoder, and
+/// the tables of literals and sequences take up to 2 MiB each, whatever the window is.
 const MIN_RING: usize = 4 << 20;
 /// The bytes that the windows of all running decoders may take together. If a decoder needs more
 /// bytes than are free, it waits until others end.

@@ -152,7 +152,7 @@ pub fn platform_of(document: &str, config: &[u8]) -> Result<Platform> {
     Ok(Platform { os, architecture, variant: root.text("variant")? })
 }
 
-/// The fields of a config that say how Docker made the image; most images lack them.
+/// Fields of a config that `inspect` shows besides those of [`ImageConfig`]. Most images lack them.
 #[derive(Default)]
 pub struct Provenance {
     pub docker_version: String,
@@ -163,7 +163,7 @@ pub struct Provenance {
     pub container_config: Option<ContainerConfig>,
 }
 
-/// Returns how an image was made, for `inspect`. Fails if a field has the wrong type.
+/// Returns these fields of a config. Fails if a field has the wrong type.
 pub fn provenance_of(document: &str, config: &[u8]) -> Result<Provenance> {
     let value = parse(document, config)?;
     let root = Node::root(document, &value);

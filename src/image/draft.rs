@@ -4,8 +4,8 @@
 //! directory, `<diff_id>/` is a layer that the build made. An empty file `<diff_id>` marks a layer
 //! in place that the build needs, so that no removal takes it. `<key>.entry` is the cache's entry
 //! of a step. At the build's end, failed or not, the layers are moved into place together after one
-//! syncfs(2): a step of a build syncs nothing. If the build is killed, the next build moves them.
-//! After a restart of the host the layers may be torn, so the next build removes them.
+//! syncfs(2): a step of a build syncs nothing. If the build is killed, `sweep_drafts` moves them.
+//! After a restart of the host the layers may be torn, so `sweep_drafts` removes them.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -150,7 +150,7 @@ impl ImageStore {
         draft.add(&mut staged)
     }
 
-    /// Writes the tar of a layer in place.
+    /// Writes the tar of a layer that is in place.
     pub fn write_layer(&self, layer: &Digest, output: &mut dyn Write) -> Result<()> {
         let mut output = BufWriter::with_capacity(BUFFER, output);
         self.layers.tar(layer)?.write(&mut output)?;

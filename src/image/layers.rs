@@ -140,8 +140,8 @@ impl Layers {
         Ok(staged)
     }
 
-    /// Makes the overlay's upper directory `upper` a layer by moving it. Returns `None` if `upper`
-    /// is on another file system. The layer is not synced yet.
+    /// Turns the overlay's upper directory `upper` into a layer by moving it. Returns `None` if
+    /// `upper` is on another file system. The layer is not synced yet.
     #[cfg(feature = "build")]
     pub fn take(
         &self,

@@ -67,8 +67,8 @@ impl Archive {
         for (name, offers) in groups {
             let mut choice = Choice::new(&mut documents, wanted);
             let chosen = match &offers[..] {
-                // Entries without names can be one image for several platforms. If one of them
-                // fits, skip the entries for other platforms.
+                // Entries without names can be one image for several platforms. If any entry of the
+                // index fits, skip those for other platforms.
                 [only] if name.is_none() && any_fits && fits(only) == Some(false) => continue,
                 [only] => choice.only(only)?,
                 several => choice.of(several, MAX_DEPTH)?,

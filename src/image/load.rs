@@ -4,9 +4,9 @@
 //! A docker-archive is a tar with `manifest.json`, and with a config and layer tars for each image.
 //! In the old form a layer is `<id>/layer.tar`, or a link if two images share it. In the new form a
 //! layer is `blobs/sha256/<hex>` of an OCI layout. The manifest may come last, so the archive must
-//! be readable in any order. A plain archive in a file is read in place; any other archive is first
-//! decompressed into a temporary file. No image is visible before all layers have the digests that
-//! the configs state.
+//! be readable in any order. A plain archive in a file is read in place. The plain bytes of any
+//! other archive are first written to a temporary file. No image is visible before all layers have
+//! the digests that the configs state.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -39,7 +39,7 @@ use crate::sys::stdio::Waiting;
 const MAX_MEMBERS: usize = 100_000;
 /// The most bytes of the names of all members and of link targets.
 const MAX_NAMES: usize = 16 << 20;
-/// The most members that a name may lead through, from link to link, up to the file.
+/// The most links between a name and its file.
 const MAX_LINKS: usize = 8;
 
 /// An image that was loaded.

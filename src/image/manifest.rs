@@ -200,8 +200,8 @@ fn parse_manifest(root: &Node<'_>) -> Result<Document> {
     if let Some(kind) = root.get("artifactType")? {
         return Ok(Document::Artifact(kind.wrong("absent: an image has none")));
     }
-    // The config of an image has no media type, OCI's, that of Docker's first versions
-    // (`octet-stream`), or that of Docker today.
+    // The media type of an image's config is missing, OCI's, `octet-stream` (Docker's first
+    // versions) or Docker's own.
     let is_images = matches!(&config.media_type[..], "" | OCI_CONFIG | "application/octet-stream")
         || config.media_type.contains("container.image");
     if !is_images {

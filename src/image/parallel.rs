@@ -1,20 +1,20 @@
 //! Shares the work on a list of layers among a few threads.
 //!
 //! Each layer keeps a core or a connection busy, so three at a time are faster than one. The
-//! results keep the list's order, and the first error stops the other threads. A single item starts
-//! no thread. If the kernel gives fewer threads, those do all the work.
+//! results keep the list's order. After the first error no thread takes another layer. A single
+//! item starts no thread. If the kernel gives fewer threads, those do all the work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 
-/// Layers that are transferred at the same time: Docker's number, which registries expect.
+/// Layers that are transferred at the same time. Docker pulls as many, and registries expect that.
 const THREADS: usize = 3;
 
 /// Calls `work` for each of `items`, for up to `THREADS` of them at the same time, and returns the
-/// results in the order of `items`. The first error sets the flag that the other calls watch, and
-/// is returned.
+/// results in the order of `items`. The first error sets the flag that the other calls may watch,
+/// and is returned.
 pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T, &AtomicBool) -> Result<R> + Sync,

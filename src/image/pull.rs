@@ -2,7 +2,7 @@
 //!
 //! The manifest and the config come first, because they name the layers. Then the missing layers, a
 //! few at a time, are downloaded, hashed, decompressed and unpacked in one pass. At last the commit
-//! makes image and name visible at once. A layer is accepted if its compressed bytes have the
+//! makes the image and its name visible. A layer is accepted if its compressed bytes have the
 //! manifest's digest and its tar has the config's.
 //!
 //! A pull that is killed or cut off leaves finished layers and parts of others; the next pull
@@ -71,8 +71,8 @@ struct WantedLayer<'a> {
 }
 
 impl ImageStore {
-    /// Pulls the image that `reference` names. Fails if no source has the image for the platform,
-    /// or if bytes with another digest arrive repeatedly.
+    /// Pulls the image that `reference` names. Fails if no source has the image, if it is not for
+    /// the requested platform, or if bytes with another digest arrive repeatedly.
     pub fn pull(
         &self,
         reference: &Reference,

@@ -2,9 +2,9 @@
 //!
 //! Layers are stored unpacked. A push makes their tars again, bit for bit, and compresses them
 //! while it sends them; nothing is stored in between. If a tar can't be made again, another tar and
-//! a changed config are sent. The push first checks whether the registry has the blob that the
-//! layer was downloaded as, or can mount it from another repository. The manifest goes last, so
-//! that no reader finds a name whose parts are missing.
+//! a changed config are sent. Before a layer is sent, the push asks whether the registry has the
+//! blob that the layer was downloaded as, or can mount this blob from another repository. The
+//! manifest goes last, so that no reader finds a name whose parts are missing.
 //!
 //! If a registry refuses a body in chunks, the layer is compressed twice: to learn its length, and
 //! to send it. If the registry refuses OCI's manifest, Docker's is sent.
@@ -45,7 +45,7 @@ const MAX_SOURCES: usize = 4;
 /// A layer that the registry must get.
 struct Outgoing {
     tar: LayerTar,
-    /// The blobs that the layer was downloaded as.
+    /// The blobs that the layer was downloaded or pushed as.
     known: Vec<Descriptor>,
 }
 

@@ -2,8 +2,8 @@
 //! image, build or cache entry needs.
 //!
 //! The config is locked exclusively during the decision, so that no command makes a container of
-//! the image at that time. A kill between two steps leaves an image without a name, which can be
-//! removed again, or a manifest or layers without an image, which `system check` finds.
+//! the image at that time. A kill between two steps leaves an image without a name, which can still
+//! be removed by its id, or a manifest or layers without an image, which `system check` finds.
 
 use rustix::fs::FlockOperation;
 
@@ -24,9 +24,9 @@ pub struct Removed {
 
 impl ImageStore {
     /// Removes a name of an image. If `name` is the last name or an id, removes the image and all
-    /// its names. To remove an image with several tags by its id, `force` is needed. If containers
-    /// use the image (`users`), `force` is needed too, and only the names are removed. Fails if
-    /// there is no such image.
+    /// its names. To remove an image with several tags by its id, `force` is needed. To remove an
+    /// image that containers use (`users`), `force` is needed too, and only its names are removed.
+    /// Fails if there is no such image.
     pub fn remove(
         &self,
         name: &ImageName,

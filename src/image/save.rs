@@ -2,8 +2,8 @@
 //!
 //! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
 //! layers, configs and manifests under `blobs/sha256/`, listed in `index.json`. A docker-archive
-//! also has a `manifest.json` for older versions of Docker and for other tools, as Docker has
-//! written it since version 25. The same images, names and annotations always give the same bytes.
+//! also has a `manifest.json` for older versions of Docker and for other tools. Docker has written
+//! this form since version 25. The same images, names and annotations always give the same bytes.
 
 use std::io::{self, Write};
 

@@ -31,7 +31,7 @@ use crate::time::Instant;
 ///
 /// ```text
 /// images/refs/<name, '/' as '+'>/<tag>   the id of the image that the name stands for
-/// images/refs/<name>/@sha256+<hex>       the same for a digest of a manifest: a RepoDigest
+/// images/refs/<name>/@sha256+<hex>       the same for a RepoDigest: that of a manifest or index
 /// images/blobs/sha256/<hex>              image configs, by digest
 /// images/manifests/<hex>                 the manifest by which a registry has the image <hex>
 /// images/partial/<hex>                   the received part of a blob that is being downloaded
@@ -39,8 +39,8 @@ use crate::time::Instant;
 /// images/.lock                           held while an image is added or removed
 /// ```
 ///
-/// A manifest lists the compressed blobs that the layers were downloaded as. It is kept only to
-/// save work when the image is pushed.
+/// A manifest lists the compressed blobs that the layers were downloaded or pushed as. The manifest
+/// is kept only for later pushes.
 pub struct ImageStore {
     dir: PathBuf,
     pub(super) layers: Layers,
@@ -69,7 +69,7 @@ pub struct ListedImage {
     /// The name as users type it; `None` for an image without a name.
     pub repository: Option<String>,
     pub tag: Option<String>,
-    /// The digest of the manifest by which the repository has the image, if that is known.
+    /// The digest of the manifest or index by which the repository has the image, if it is known.
     pub digest: Option<Digest>,
     pub labels: Vec<(String, String)>,
     pub id: ImageId,
@@ -126,9 +126,9 @@ impl ImageStore {
         }
     }
 
-    /// Returns the image that `name` stands for: a name in the drop folder or among the references,
-    /// a full id with or without `sha256:`, or the first digits of an id. Returns `None` if there
-    /// is no such image. Fails if the digits are ambiguous or the image is damaged.
+    /// Returns the image that `name` stands for: by a name in the drop folder or among the
+    /// references, by a full id with or without `sha256:`, or by the first digits of an id. Returns
+    /// `None` if there is no such image. Fails if the digits are ambiguous or the image is damaged.
     pub fn resolve(&self, name: &ImageName) -> Result<Option<Image>> {
         match self.find(name)? {
             Some(id) => self.get(&id).map(Some),

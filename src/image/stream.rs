@@ -22,7 +22,7 @@ const BUFFERS: usize = 8;
 
 /// The decompressed bytes of a stream, hashed as they pass.
 pub struct Plain {
-    /// The next piece. An empty piece is the end.
+    /// Brings the next piece. An empty piece is the end.
     full: Receiver<io::Result<Vec<u8>>>,
     empty: Sender<Vec<u8>>,
     current: Vec<u8>,

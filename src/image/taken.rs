@@ -3,9 +3,9 @@
 //! The directory becomes the layer by a rename; no file is written again. One pass over the
 //! directory produces the tar that the layer would have, without storing it. The pass hashes the
 //! tar, records its recipe, and makes the directory equal to the tar: files that the tar leaves out
-//! are removed, and a file whose time differs gets the time that the tar has. Marks that overlayfs
-//! makes for itself (`trusted.overlay.origin`, `impure`) stay: overlayfs does not read them in a
-//! lower directory, and no program of a build step may set one.
+//! are removed, and a file whose time differs in seconds gets the time that the tar has. Marks that
+//! overlayfs makes for itself (`trusted.overlay.origin`, `impure`) stay: overlayfs does not read
+//! them in a lower directory, and no program of a build step may set one.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -50,8 +50,8 @@ pub fn take(
 ) -> Result<Taken> {
     let recipe = Recipe::new(Some(recipe));
     let recorder = Recorder(Mutex::new(Recorded { hasher: Sha256::new(), recipe, size: 0 }));
-    // The same types as in the other users of `TreeWriter`, so that the binary contains the generic
-    // code only once.
+    // Use the same types as the other users of `TreeWriter`, so that the binary contains the
+    // generic code only once.
     let mut output = &recorder;
     let mut writer = Writer::new(&mut output as &mut dyn Write);
     let mut tree = TreeWriter::new(&mut writer, Form::Layer).skipping(skip).overriding(overrides);

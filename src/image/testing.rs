@@ -1,6 +1,6 @@
 //! A temporary image store for unit tests, and small archives to fill it with. Each test has its
-//! own directory, which is removed when the value is dropped, so tests run in parallel. Layers are
-//! plain tars written by `tar::testing`.
+//! own directory, so tests run in parallel. The directory is removed when the value is dropped.
+//! Layers are plain tars written by `tar::testing`.
 
 use std::fs;
 use std::io::Write;

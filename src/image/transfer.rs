@@ -1,6 +1,6 @@
 //! The events of a pull or push, for the caller that shows the progress. A transfer calls its
-//! `Watch` from several threads. `cli::progress` prints the text and the bars. This file holds only
-//! types, so they exist without the feature `pull` too.
+//! `Watch` from several threads. `cli::progress` prints the text and the bars. These types exist
+//! without the feature `pull` too.
 
 use crate::digest::Digest;
 use crate::reference::Reference;

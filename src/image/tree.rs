@@ -151,12 +151,12 @@ pub struct TreeWriter<'a, W> {
     content: Option<ContentArchive<'a>>,
     links: Links,
     buffer: Vec<u8>,
-    /// The file system of the last directory, which is not one of the kernel's own.
+    /// The file system of the directory that was entered last. It is not one of the kernel's own.
     device: Option<u64>,
 }
 
 impl<'a, W: Write> TreeWriter<'a, W> {
-    /// A writer of trees into the archive of `writer`.
+    /// Returns a writer of trees into the archive of `writer`.
     pub fn new(writer: &'a mut Writer<W>, form: Form) -> TreeWriter<'a, W> {
         TreeWriter {
             writer,

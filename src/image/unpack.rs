@@ -7,8 +7,8 @@
 //! entry with the same name, as in tar.
 //!
 //! In a layer, whiteouts (OCI image spec, layer.md) become overlayfs's own (kernel,
-//! filesystems/overlayfs.rst): `.wh.NAME` a device 0:0, `.wh..wh..opq` the xattr
-//! trusted.overlay.opaque=y. `Rules` says what they mean elsewhere.
+//! filesystems/overlayfs.rst): `.wh.NAME` becomes a device 0:0, and `.wh..wh..opq` becomes the
+//! xattr trusted.overlay.opaque=y. `Rules` says what they mean elsewhere.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -193,7 +193,7 @@ impl Layer<'_> {
     fn apply(&mut self, entry: &Entry, reader: &mut Input<'_, '_>) -> Result<()> {
         let mut path = normalize(&entry.path)?;
         if let Rules::Copy(CopyRules { into, .. }) = self.rules {
-            // The directory itself belongs to the user and stays as it is.
+            // The directory `into` belongs to the user and stays as it is.
             if path.is_empty() { return Ok(()) } else { path = join(into, &path) }
         }
         let Some(name) = path.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
@@ -224,8 +224,8 @@ impl Layer<'_> {
         if let Some(before) = before {
             futimens(&parent, &before)?;
         }
-        // Do this after the parent got its old time back: this may set the times of all known
-        // directories, including the parent's.
+        // Do this after the parent got its old time back: `want_times` may set the times of all
+        // known directories, including the parent's.
         if entry.kind == Kind::Directory && !(is_layer && name.starts_with(WHITEOUT)) {
             self.want_times(&path, entry)?;
         }

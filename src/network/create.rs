@@ -2,9 +2,9 @@
 //! the network that a user names.
 //!
 //! If the user chose no name for a bridge, the name is a prefix and random digits, so that two
-//! state roots don't choose the same name. Only the default network of the default state root has a
-//! fixed name. This file writes the record and makes no link. A kill leaves either no record or a
-//! complete one.
+//! state roots don't choose the same name. The exception is the default network of the default
+//! state root: its bridge has a fixed name. This file writes the record and makes no link. A kill
+//! leaves either no record or a complete one.
 
 use std::net::IpAddr;
 
@@ -214,10 +214,11 @@ fn refuse_addresses(options: &NetworkOptions) -> Result<()> {
     }
 }
 
-/// The name that the user chose for a bridge. Fails if the name is bad, if a link or another
-/// network's record has the name already, or if the name lacks mydocker's prefix and `alias` is too
-/// long. Docker uses an existing bridge. mydocker refuses an existing bridge: the bridge's other
-/// ports would be on the network too, and `network rm` could not know whether to remove the bridge.
+/// The name that the user chose for a bridge. Fails if the name is bad or reserved for the default
+/// network, if a link or another network's record has the name already, or if the name lacks
+/// mydocker's prefix and `alias` is too long. Docker uses an existing bridge. mydocker refuses an
+/// existing bridge: the bridge's other ports would be on the network too, and `network rm` could
+/// not know whether to remove the bridge.
 fn free_bridge_name(
     socket: &mut Socket,
     alias: &str,

@@ -138,7 +138,7 @@ pub fn connect(
     Ok(guarded)
 }
 
-/// Gives the interface in the container its addresses and routes, and sets it up.
+/// Gives the interface in the container its sysctls, addresses and routes, and sets it up.
 pub fn configure(
     namespace: &mut NetworkNamespace,
     network: &Network,

@@ -48,7 +48,7 @@ impl InterfaceOptions {
     }
 }
 
-/// Parses `net.ipv4.conf.IFNAME.log_martians=1`. Fails if the path is not about `IFNAME`.
+/// Parses a setting such as `net.ipv4.conf.IFNAME.log_martians=1`. Fails on any other form.
 fn parse_sysctl(text: &str) -> Result<(String, String)> {
     let is_word = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

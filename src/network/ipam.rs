@@ -4,8 +4,8 @@
 //! Creating the file exclusively is the allocation, so no address is leased twice. The file's lines
 //! are the container's id, its names on this network, its host name, its interface, its published
 //! ports, and its links. A lease ends when its container ends or leaves the network. If a crash
-//! leaves a lease, it is reclaimed when its address is requested, when no other address is free, or
-//! when the network is removed.
+//! leaves a lease, it is reclaimed when its address is requested, when no other address is free,
+//! when the network is removed, or by `system check --repair`.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
@@ -262,7 +262,7 @@ pub fn release(
     remove_if_of(roots, network, &key, Some(owner))
 }
 
-/// Removes a stale lease, unless its address was leased again.
+/// Removes a stale lease, unless another container has leased its address by now.
 pub fn release_stale(roots: &Roots, network: &Network, stale: &StaleLease) -> Result<()> {
     remove_if_of(roots, network, &stale.key, stale.owner.as_ref())
 }

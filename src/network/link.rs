@@ -83,7 +83,7 @@ fn look_up(socket: &mut Socket, name: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The link with this index, if it exists.
+/// The link with this index. Fails if it does not exist.
 pub fn get(socket: &mut Socket, index: u32) -> Result<Option<Link>> {
     let mut batch = Batch::default();
     batch.begin(RTM_GETLINK, 0, &link_header(index, 0, 0), format!("look up link {index}"));

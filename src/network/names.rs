@@ -210,8 +210,7 @@ const MAX_HOSTS: u64 = 4 << 20;
 /// The container can also open the file. It can lock the file, take a lease on it (fcntl(2),
 /// F_SETLEASE) or fill it up. None of this may block the engine. So the lock is on the run
 /// directory, which the container can't reach, and the file is opened with O_NONBLOCK, which does
-/// not wait for the lease. On an error the caller continues. A command prints a warning, a monitor
-/// can't.
+/// not wait for the lease.
 pub fn write_section(roots: &Roots, id: &ContainerId, network: &str, lines: &str) -> Result<()> {
     let update = || -> Result<()> {
         // A container that does not run has no run directory. Its next start writes the file.

@@ -31,7 +31,7 @@ pub fn fixed_id(roots: &Roots, name: &str) -> String {
     derived_id(name.as_bytes(), roots.state.as_os_str().as_encoded_bytes())
 }
 
-/// The id of the endpoint of a container on a network, which these two ids determine.
+/// The id of a container's endpoint on a network, derived from the ids of both.
 pub fn endpoint_id(network: &str, container: &ContainerId) -> String {
     derived_id(network.as_bytes(), container.as_bytes())
 }
@@ -58,7 +58,7 @@ pub fn root_hash(roots: &Roots) -> u32 {
     hash(roots.state.as_os_str().as_encoded_bytes())
 }
 
-/// FNV-1a, to spread names over numbers. Texts with the same hash are easy to find.
+/// FNV-1a, to spread names over numbers. An attacker can easily find texts with the same hash.
 pub fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -2,9 +2,9 @@
 //! mydocker makes for the network: a VLAN (`eth0.20`), or a dummy interface if the user named no
 //! parent.
 //!
-//! The network's record is written before the link. One system call makes the link and sets its
-//! alias, by which `remove` recognizes it. So a kill can leave a network without its link, which is
-//! made when it is needed, but no link without a record. References: rtnetlink(7), ip-link(8).
+//! The network's record is written before the link. So a kill can leave a network without its link,
+//! which is made when it is needed, but no link without a record. One system call makes the link
+//! and sets its alias, by which `remove` recognizes it. References: rtnetlink(7), ip-link(8).
 
 use rustix::io::Errno;
 
@@ -80,7 +80,7 @@ pub fn choose(
     }
 }
 
-/// Makes the network's bridge or its parent, if they are missing.
+/// Makes the network's bridge or parent if it is missing.
 pub fn make_ready(host: &mut Socket, roots: &Roots, network: &Network) -> Result<()> {
     match &network.direct {
         Some(direct) => ensure(host, roots, network, direct).map(drop),

@@ -39,7 +39,8 @@ pub struct PoolOptions {
 
 /// The pools of a new network: one of IPv4, and one of IPv6 if requested. `others` are the names
 /// and subnets of the other networks. If the network `shares_subnet` with the parent's LAN, a route
-/// of the host to the user's subnet is no conflict. Fails if a subnet is bad or not free.
+/// of the host to the user's subnet is no conflict. Fails if an option is bad or a subnet is not
+/// free.
 pub fn plan(
     roots: &Roots,
     options: &PoolOptions,

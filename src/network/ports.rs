@@ -23,7 +23,7 @@ use crate::port::{PortRange, Protocol, Publish};
 use crate::sys;
 
 /// The maximum number of published ports of a container. Each port costs a socket and a firewall
-/// rule.
+/// rule for each address.
 const MAX_PORTS: usize = 4096;
 
 /// A published port in a record.

@@ -141,7 +141,7 @@ impl Network {
         !self.internal && self.direct.is_none()
     }
 
-    /// The containers' gateway in a subnet; `None` on an internal network, or if the parent routes.
+    /// The containers' gateway in a subnet; `None` on an internal network, or in ipvlan's L3 modes.
     pub fn gateway(&self, pool: &Pool) -> Option<IpAddr> {
         let has_gateway = self.direct.as_ref().is_none_or(|direct| direct.kind.has_gateway());
         (has_gateway && !self.internal).then_some(pool.gateway.0)

@@ -50,7 +50,7 @@ impl Args {
             let value = if *takes_value {
                 raw::encode(parser.value().map_err(wrong)?.as_bytes())
             } else {
-                // Go's flag package writes booleans as `--flag=true` and `--flag=false`.
+                // As in Go's flag package, a boolean may be `--flag=true` or `--flag=false`.
                 parser
                     .optional_value()
                     .map_or_else(|| "true".to_owned(), |value| value.to_string_lossy().into_owned())

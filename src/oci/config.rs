@@ -133,7 +133,8 @@ pub fn parse(
     linux::refuse_rdt(&linux)?;
     let net_devices = net_devices::parse(&linux, &namespaces)?;
     // Hooks and the sources of bind mounts refer to the root by its path in the bundle, so mount
-    // the root on this path. The host's `/` is the exception: nothing can be mounted over it.
+    // the root on this path. The host's `/` is the exception: a lookup that starts at `/` does not
+    // enter a mount on `/`.
     let is_hosts_root = rootfs == Path::new("/");
     if is_hosts_root && namespaces.mount == Namespace::Host {
         return Err(path.wrong("another directory than / without a new mount namespace"));

@@ -2,7 +2,7 @@
 //! "Authentication Protocol"): a connection by SASL EXTERNAL, method calls, and signals that arrive
 //! between them. Messages are in the host's byte order, because the peer is on the same host. The
 //! size of each message is bounded. The total time of the handshake, of each call and of each wait
-//! for a signal is bounded too. Introspection, file descriptors and other types are not
+//! for a signal is bounded too. Introspection, file descriptors and most argument types are not
 //! implemented.
 
 use std::io::{ErrorKind, Read, Write};
@@ -244,7 +244,7 @@ pub struct Connection {
 
 impl Connection {
     /// Subscribes to the signals that match `rule`. Without a subscription, the bus sends no
-    /// signals.
+    /// broadcast signals.
     pub fn listen(&mut self, rule: &str) -> Result<()> {
         self.call(&BUS, "AddMatch", Body::default().with_text(rule)).map(drop)
     }

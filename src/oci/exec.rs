@@ -77,7 +77,7 @@ pub fn exec(globals: &Globals, args: &Args) -> Result<u8> {
         set_child_subreaper(Some(getpid())).context(|| "reap the process")?;
     }
     // A process with SCHED_DEADLINE cannot fork, and the child of a process with RESET_ON_FORK
-    // gets the default policy. So the parent sets these two on the process after the fork.
+    // gets the default policy. So this command sets such a scheduler after the fork.
     let is_late = |scheduler: &mut Scheduler| {
         scheduler.policy == SCHED_DEADLINE
             || scheduler.flags & u64::from(SCHED_FLAG_RESET_ON_FORK) != 0

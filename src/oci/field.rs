@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::json::Node;
 
-/// The maximum number of entries of any list in config.json.
+/// The maximum number of entries of a list in config.json. Lists in `seccomp` have a smaller limit.
 pub const MAX_ENTRIES: usize = 16 << 10;
 
 /// The value as a path. Fails unless the path starts with a slash.

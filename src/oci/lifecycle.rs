@@ -2,10 +2,10 @@
 //!
 //! At the end of `create`, the first process waits on a socket in the container's directory
 //! (`runtime::Caller::Leaves`). A `run` without startContainer hooks uses a socket pair instead.
-//! Only the startContainer hooks, the seccomp filter and the program are left for `start`.
-//! No process of mydocker stays, except a `run` in the foreground: the first process becomes a
-//! child of the caller's subreaper, such as an engine's shim. A poststop hook that fails causes
-//! only a warning; any other hook that fails ends the container.
+//! Only the startContainer hooks, no_new_privs, the seccomp filter and the program are left for
+//! `start`. No process of mydocker stays, except a `run` in the foreground: the first process
+//! becomes a child of the caller's subreaper, such as an engine's shim. A poststop hook that fails
+//! causes only a warning; any other hook that fails ends the container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

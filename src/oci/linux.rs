@@ -124,7 +124,7 @@ pub fn cgroup(linux: &Node<'_>, id: &str, by_systemd: bool) -> Result<(Cgroup, O
         "" => Path::new("/").join(id),
         path => Path::new("/").join(path),
     };
-    // A cgroup with a name that the kernel can't have is neither made nor removed.
+    // Refuse a name that the kernel can't have, and `..`, which could lead to another cgroup.
     let plain = path.as_os_str().len() <= MAX_CGROUPS_PATH
         && path.components().all(|part| match part {
             Component::Normal(name) => name.len() <= 255 && !name.as_bytes().contains(&0),

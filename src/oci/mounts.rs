@@ -1,7 +1,8 @@
 //! The array `mounts` of config.json (config.md, "Mounts") as mounts of the runtime. An option sets
 //! attributes of the mount, sets its propagation, or selects the kind of mount (`bind`, `remount`,
-//! `idmap`, `tmpcopyup`). All other options are passed to the file system, except those that have
-//! no effect (`NEUTRAL`). `copy-symlink` is known but not supported, so it is an error.
+//! `idmap`, `tmpcopyup`). Options in `NEUTRAL` have no effect. All other options are passed to the
+//! file system. For a bind or a remount they are errors, and a mount of the cgroups ignores them.
+//! `copy-symlink` is known but not supported, so it is an error.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -68,7 +69,8 @@ const SHARED: Option<LastPropagation> =
 /// below.
 const PROPAGATION: [&str; 4] = ["private", "slave", "shared", "unbindable"];
 
-/// The mounts in their order. A bind mount without a propagation option gets that of the root.
+/// The mounts in their order. A bind mount without a propagation option gets that of the root, or
+/// `private` if the root is unbindable.
 pub fn parse(
     node: &Node<'_>,
     bundle: &Path,
@@ -222,8 +224,8 @@ struct Options {
 }
 
 impl Options {
-    /// Replaces the effect of earlier propagation options, except that `slave` then `shared` means
-    /// both.
+    /// Replaces the effect of earlier propagation options on the same mounts, except that `slave`
+    /// then `shared` means both.
     fn propagate(&mut self, kind: usize, recursive: bool) {
         let was_slave = self.propagation == Some(Propagation::Slave);
         let last = |kind| Some(LastPropagation { kind, recursive });

@@ -1,12 +1,12 @@
 //! The properties of a container's scope (systemd.resource-control(5)): its limits, and what the
 //! annotations `org.systemd.property.NAME` of config.json ask for, as runc and crun read them.
 //!
-//! With each change of the scope, systemd writes the limits that it knows again. So `limits` makes
+//! At each change of the scope, systemd rewrites the limits that it knows. So `limits` makes
 //! properties of the limits on memory, CPU and PIDs that systemd supports, also of those in
 //! `unified`. The other limits are only written to the cgroup's files. The text of an annotation is
-//! a value in GVariant's notation: `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. A whole number
-//! under a name that ends in `Sec` is a number of seconds, and sets the property that ends in
-//! `USec`.
+//! a value in GVariant's notation: `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. An int32, such
+//! as `5`, under a name that ends in `Sec` is a number of seconds, and sets the property that ends
+//! in `USec`.
 
 use std::collections::BTreeMap;
 

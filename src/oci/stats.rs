@@ -1,8 +1,9 @@
 //! What `events` prints about a container, in runc's form: the counters of its cgroups as JSON
 //! (admin-guide/cgroup-v2.rst and cgroup-v1/). A counter that the host does not keep is left out.
 //! The CPU time and the number of processes are never left out: without their counters, `usage`
-//! takes them from the processes. Times are in nanoseconds and sizes in bytes. "No limit" is the
-//! largest number, except for `pids`, whose `limit` is then left out.
+//! takes them from the processes. Times are in nanoseconds, those in `psi` in microseconds, and
+//! sizes in bytes. A limit `max` is the largest number, except for `pids`, whose `limit` is then
+//! left out.
 
 use std::fs;
 use std::path::Path;

@@ -81,8 +81,8 @@ impl Unit {
     }
 }
 
-/// The process that keeps a scope alive until the container's first process joins it. It ends when
-/// this value is dropped, or when the parent ends.
+/// The process that keeps a scope alive until the container's first process joins the scope. The
+/// holder ends when this value is dropped, or when the parent ends.
 pub struct Holder {
     child: Child,
     _pipe: OwnedFd,

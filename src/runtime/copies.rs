@@ -1,4 +1,4 @@
-//! Copies of host files that a container may change: hosts, resolv.conf and hostname.
+//! A container's own copies of the files hosts, resolv.conf and hostname, which it may change.
 //!
 //! The copies are in a tmpfs of their own (tmpfs(5)). So the container's changes reach no disk, and
 //! their size is limited. The process that starts the container creates the tmpfs before it clones
@@ -26,8 +26,8 @@ use crate::sys;
 const ROOM: u64 = 1 << 20;
 
 /// Creates a detached tmpfs with the copies of `spec`; `None` if `spec` has none. A copy has the
-/// name of its original and belongs to the container's root. Fails if an original whose text `spec`
-/// lacks cannot be read.
+/// name of its original and belongs to the container's root. An original is read only if `spec`
+/// does not have its text.
 pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     let mut texts = Vec::new();
     let mut room = ROOM;

@@ -2,9 +2,9 @@
 //!
 //! The start time of the container's first process is compared with the recorded one, so a process
 //! that has got the same PID later is not entered. A helper process (the go-between) keeps only the
-//! process's streams and a few descriptors of its own. It joins the container's cgroups and
+//! descriptors that the program gets and a few of its own. It joins the container's cgroups and
 //! namespaces, and takes the program's user, capabilities and filter. After these steps it forks
-//! the process that the container can see, so even a tracer finds nothing of the host in it
+//! the process that the container can see, so a tracer of this process gains no rights on the host
 //! (CVE-2016-9962, CVE-2024-21626).
 //!
 //! The helper reaps the process and exits with its status. With `exec_and_leave` (the OCI runtime)
@@ -232,7 +232,7 @@ fn helper(
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::NETWORK;
-    // Without cgroups in the kernel there is no cgroup namespace either.
+    // If the container has no cgroups, the kernel may have no cgroup namespaces.
     if !target.cgroups.is_empty() {
         joined |= ThreadNameSpaceType::CONTROL_GROUP;
     }
@@ -328,8 +328,8 @@ fn stay(child: Pid) -> ! {
 pub fn go_betweens(members: &[i32], first: i32) -> Vec<Pid> {
     let is_go_between = |&pid: &Pid| {
         let parent = sys::process::parent(pid).map_or(0, |parent| parent.as_raw_nonzero().get());
-        // A process of the container may set the same title. In a PID namespace of the container's
-        // own, that process is the first one or has its parent in the cgroup.
+        // A process of the container may set the same title. If the container has its own PID
+        // namespace, such a process is the first one or has its parent in the cgroup.
         if pid.as_raw_nonzero().get() == first || members.contains(&parent) {
             return false;
         }

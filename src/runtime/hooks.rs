@@ -31,14 +31,14 @@ use crate::sys::clone::{Child, Flags, Fork, clone3};
 pub enum Place<'a> {
     /// With the host's files, in this directory if it still exists.
     Host(&'a Path),
-    /// Inside the container, in the working directory of the calling process, which is the
-    /// program's.
+    /// Inside the container, in the program's working directory.
     Container {
-        /// The hook's process calls this function before it executes the hook, which is a file of
-        /// the image. The function confines the process as the container's program will be.
+        /// The hook's process calls this function before it executes the hook. The function
+        /// confines the process as the container's program will be, because the hook is a file of
+        /// the image.
         confine: &'a dyn Fn() -> Result<()>,
-        /// The environment of a hook that lists none: that of the program, as in runc. The caller's
-        /// environment belongs to the host, and the hook is a file of the image.
+        /// The environment of a hook that lists none: that of the program, as in runc. A file of
+        /// the image must not see the caller's environment, which belongs to the host.
         env: &'a [CString],
     },
 }

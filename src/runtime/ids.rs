@@ -7,8 +7,8 @@
 
 use miniserde::{Deserialize, Serialize};
 
-/// One range of IDs: the IDs 0 to `size` - 1 of the container are `uid` and `gid` upwards on the
-/// host.
+/// One range of IDs: the container's IDs 0 to `size` - 1 are the host's user IDs from `uid` and
+/// group IDs from `gid` upwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
     /// The host's user ID for the container's user ID 0.

@@ -1,8 +1,8 @@
 //! The container's first process, from clone3(2) to execve(2) of the program.
 //!
 //! Init starts in new namespaces, but with the host's file systems and the privileges of the host's
-//! root. `run` builds the root in numbered steps, and the last two steps take these privileges
-//! away. Where the order matters, the step's comment says why. The parent works at the same time
+//! root. `run` builds the root in numbered steps, and the last two steps take both away. Where the
+//! order matters, the step's comment says why. The parent works at the same time
 //! (`runtime::start`).
 
 use std::convert::Infallible;
@@ -120,13 +120,13 @@ fn run(
             .context(|| format!("set the domain name to '{name}'"))?;
     }
 
-    // 5. Wait until the parent has made the cgroups, and enter them. They become the root of a new
-    // cgroup namespace.
+    // 5. Wait until the parent has made the cgroups, and enter them. They become the root of a
+    // private cgroup namespace.
     if user_namespace.is_some() {
         user_namespace::become_host()?;
     }
     let is_up = report::await_go(parent.as_fd())?;
-    // Without CAP_SYS_PTRACE the parent could not enter the network namespace to do this.
+    // Without CAP_SYS_PTRACE the parent could not enter the network namespace to set loopback up.
     if has_loopback && spec.loopback_by_caller && !is_up {
         namespaces::bring_loopback_up()?;
     }
@@ -135,7 +135,7 @@ fn run(
     if spec.namespaces.cgroup == Namespace::Private {
         let own_view = || "CLONE_NEWCGROUP: these cgroups become the root of its view".to_owned();
         match sys::clone::unshare(sys::clone::Flags::CGROUP).traced("unshare", own_view) {
-            // The kernel has no cgroups, so there is no cgroup to hide.
+            // The container has no cgroups, so there is no cgroup to hide.
             Err(Errno::INVAL) if cgroup.paths().is_empty() => {}
             result => result.context(|| "unshare the cgroup namespace")?,
         }
@@ -213,7 +213,7 @@ fn run(
     confined.install_filter()?.exec()
 }
 
-/// Closes all descriptors except those that init needs.
+/// Closes all descriptors except 0 to 2 and those that init or the program needs.
 fn close_the_monitors(
     stdio: &Stdio,
     joined: &Joined,

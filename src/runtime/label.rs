@@ -28,7 +28,8 @@ pub enum Label {
 
 impl Label {
     /// Sets the label of the program that this thread executes next. With SELinux, also sets the
-    /// label of the keys that this thread creates before. Fails if the kernel refuses the label.
+    /// label of the keys that this thread creates until then. Fails if the kernel refuses the
+    /// label.
     pub fn set_for_exec(&self) -> Result<()> {
         let proc = private_proc()?;
         let open = |file| openat(&proc, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
@@ -100,9 +101,9 @@ fn apparmor_lists(wanted: &str) -> Option<bool> {
     Some(names.any(|name| name == wanted))
 }
 
-/// Fails if AppArmor is not enabled, or if the kernel's list is readable and lacks the profile. The
-/// list never has `unconfined`, profiles of other namespaces and stacks of profiles, so these are
-/// not checked. Setting a wrong one fails later.
+/// Fails if AppArmor is not enabled, or if the kernel's list is readable and lacks the profile.
+/// `unconfined`, profiles of other namespaces and stacks of profiles are not checked, because the
+/// list may lack them. Setting a wrong one fails later.
 pub fn check_apparmor(profile: &str) -> Result<()> {
     if !apparmor_is_on() {
         fail!("this host has no AppArmor");

@@ -1,10 +1,11 @@
 //! Turns a `Spec` into a running process. The runtime knows nothing of images, names or Docker.
 //!
-//! `start` clones a child, init, directly into new namespaces. Init builds the root while the
-//! parent makes the cgroups and the caller prepares the network. The parent then sends one byte
-//! over a socket, and init goes on. If init fails, init sends a message and an exit status over the
-//! same socket. The socket is close-on-exec, so its end of file shows that the program runs. If
-//! the caller does not stay (`Caller::Leaves`), init waits before execve(2) until `release`.
+//! `start` makes the v2 cgroup and clones a child, init, directly into new namespaces. Init builds
+//! the root while the parent makes the v1 cgroups and the caller prepares the network. The parent
+//! then sends one byte over a socket, and init goes on. If init fails, init sends a message and an
+//! exit status over the same socket. The socket is close-on-exec, so its end of file shows that the
+//! program runs. If the caller does not stay (`Caller::Leaves`), init waits before execve(2) until
+//! `release`.
 
 mod bind_source;
 pub mod capabilities;

@@ -232,8 +232,8 @@ impl Attaching<'_> {
     }
 
     /// A copy of the mount on `target` in the container whose network namespace is shared. `None`
-    /// if no container's network namespace is shared, or if that container has ended, or if its
-    /// file there cannot be a copy (`copies::may_be_copy`).
+    /// if no container's network namespace is shared, if that container has ended or has removed
+    /// the mount, or if its file there cannot be a copy (`copies::may_be_copy`).
     fn copy_of_the_other(&self, target: &Path) -> Result<Option<OwnedFd>> {
         let Some(theirs) = &self.joined.network_mounts else { return Ok(None) };
         let tree = match copy_from(Some(theirs), target) {
@@ -573,11 +573,11 @@ fn existing_mount(root: BorrowedFd<'_>, target: &Path) -> Result<OwnedFd> {
 }
 
 /// Sets the kernel parameters of the spec through the container's own /proc, before a part of it
-/// becomes read-only. The caller has checked that each parameter belongs to a namespace.
+/// becomes read-only. The maker of the spec has checked that each parameter belongs to a namespace.
 fn write_sysctls(root: BorrowedFd<'_>, spec: &Spec) -> Result<()> {
     for (key, value) in &spec.default_sysctls {
         // Ignore an error: the kernel may lack this parameter, or the value may contain groups that
-        // the user namespace does not map.
+        // this process's user namespace does not map.
         let _ = write_sysctl(root, key, value);
     }
     for (key, value) in &spec.system.sysctls {

@@ -15,8 +15,8 @@ use crate::error::{Context, Result};
 use crate::sys;
 use crate::sys::signal::Signal;
 
-/// Forks. The child returns, and its caller executes the command. This process stays as PID 1 and
-/// never returns. Fails with the error of the first step that fails.
+/// Forks. In the child this function returns, and its caller then executes the command. The parent
+/// stays as PID 1, and does not return after the fork.
 pub fn become_init() -> Result<()> {
     // Block the signals before the fork. Otherwise the SIGCHLD of a short command, or a SIGTERM,
     // could come before PID 1 receives signals. The kernel would drop the signal. Without the

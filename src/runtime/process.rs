@@ -202,7 +202,8 @@ impl<'a> Confined<'a> {
             .context(|| "install the seccomp filter")
     }
 
-    /// Installs the filter, which must allow the system calls of every later step.
+    /// Sets no_new_privs and installs the filter, which must allow the system calls of every later
+    /// step. With `init`, also forks: the child returns, and the parent stays as PID 1.
     pub fn install_filter(self) -> Result<Program<'a>> {
         self.forbid_privileges()?;
         let Confined { process, program, filter, init, stays, agent, .. } = &self;
@@ -219,14 +220,15 @@ impl<'a> Confined<'a> {
         });
         trace::stop();
         // Install the filter last, so that a profile need not allow the system calls of earlier
-        // steps. In this function, only the message to the agent, capset(2) and the fork of an init
-        // follow.
+        // steps. In this function, only the message to the agent, the removal of the spare
+        // capabilities and the start of an init follow.
         let listener = self.install(|flags| flags)?;
         if let (Some(agent), Some(listener)) = (agent, listener) {
             agent.hand_over(listener.as_fd())?;
         }
         if *stays && process.capabilities.ambient == 0 {
-            // This process calls no execve(2), which would drop its spare capabilities.
+            // This process calls no execve(2), which would drop its spare capabilities. `limit`
+            // would also empty the ambient set.
             capabilities::limit(process.capabilities.bounding, 0)?;
         }
         if *init {
@@ -385,7 +387,7 @@ fn set_oom_score(process: &Process) -> Result<()> {
 /// the host.
 fn set_scheduling(scheduling: &Scheduling) -> Result<()> {
     let Scheduling { scheduler, io_priority, memory_policy, personality, cpus, .. } = scheduling;
-    // Set the CPUs before the policy, because the kernel refuses to change the CPUs of a
+    // Set the CPUs before the policy, because the kernel refuses to restrict the CPUs of a
     // SCHED_DEADLINE task.
     set_cpus(cpus.as_deref())?;
     if let Some(scheduler) = scheduler {

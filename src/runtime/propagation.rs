@@ -1,11 +1,12 @@
 //! Sets the propagation of bind mounts (`rslave`, `rshared`; mount_namespaces(7)): whether a later
 //! mount on the host also appears in the container, and the reverse.
 //!
-//! The container's mount namespace starts as a copy of the host's, in which the copy of a shared
-//! mount is in the peer group of the original. A shared bind is copied before these mounts become
-//! slaves, a slave bind afterwards. Docker's shared and slave binds need a source in a peer group
-//! on the host. In an OCI bundle, a bind and the mounts below it can have different propagation.
-//! Propagation inside the container is set last, because an unbindable mount cannot be copied.
+//! The container's mount namespace starts as a copy of the host's. There the copy of a shared mount
+//! is in the peer group of the original, or is its slave if the container has a user namespace. A
+//! shared bind is copied before these mounts become slaves, a slave bind afterwards. Docker's
+//! shared and slave binds need a source in a peer group on the host. In an OCI bundle, a bind and
+//! the mounts below it can have different propagation. Propagation inside the container is set
+//! last, because an unbindable mount cannot be copied.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,8 +30,8 @@ pub fn flag(kind: PropagationKind) -> MountPropagationFlags {
     }
 }
 
-/// Copies the source's tree of each shared bind of the spec. The copies are in the order of the
-/// spec. Fails if a source that needs a peer group (`needs_group`) is in none on the host.
+/// Copies the tree of the source of each shared bind. The copies are in the order of the spec.
+/// Fails if a source that needs a peer group (`needs_group`) is in none.
 pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
     let mut copies = Vec::new();
     for mount in &spec.mounts {

@@ -82,8 +82,8 @@ pub fn send_console(parent: BorrowedFd<'_>, console: BorrowedFd<'_>) -> Result<(
     sent.context(|| "send the console to the monitor")
 }
 
-/// Sends an error, cut to 4096 bytes, to the parent. An error of the send is ignored: it means that
-/// the parent has ended.
+/// Sends an error, cut to 4096 bytes, to the parent. If the send fails, the parent has ended or the
+/// filter refuses sendmsg(2), and nothing more can be done.
 pub fn send_failure(parent: BorrowedFd<'_>, error: &Error) {
     let text = error.to_string();
     let text = &text.as_bytes()[..text.len().min(MAX_MESSAGE)];

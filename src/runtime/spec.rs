@@ -26,8 +26,8 @@ pub struct Spec {
     pub process: Process,
     pub hostname: Option<String>,
     pub namespaces: Namespaces,
-    /// Whether the process that starts the container sets the loopback interface up, while init
-    /// builds the root. Set if this process has less to do then than init.
+    /// Whether the process that starts the container sets the loopback interface up while init
+    /// builds the root. Should be true if that process would otherwise only wait for init.
     pub loopback_by_caller: bool,
     /// The ID mapping of the container's user namespace; `None` means the host's user namespace.
     pub ids: Option<IdMaps>,
@@ -221,7 +221,7 @@ pub struct Namespaces {
     pub network: Namespace,
     /// Used with `Spec::ids`: a new namespace, or an existing one with that mapping.
     pub user: Namespace,
-    /// The cgroup namespace. In the host's cgroup namespace, a container sees the host's cgroups.
+    /// The cgroup namespace (cgroup_namespaces(7)).
     pub cgroup: Namespace,
     pub time: Namespace,
     /// The offsets of a new time namespace's clocks from the host's (time_namespaces(7)).
@@ -284,7 +284,8 @@ pub struct Mount {
     /// For a bind: an ID mapping of this mount alone.
     pub owners: Option<Owners>,
     /// For a volume: whether to fill an empty volume with the image's files at `target`, as Docker
-    /// does. For a new file system: whether to copy the container's files at `target` into it.
+    /// does. For a `MountSource::Filesystem`: whether to copy the container's files at `target`
+    /// into the new file system.
     pub copy_up: bool,
     /// For a bind or an image: the part of the source that is mounted. No symbolic link leads out
     /// of the source.
@@ -370,7 +371,7 @@ pub enum Recursion {
     Enabled,
     /// None of them.
     Disabled,
-    /// All of them; writable even if the bind is read-only.
+    /// All of them; a read-only bind does not make them read-only.
     Writable,
 }
 
@@ -387,13 +388,14 @@ pub enum MountSource {
     /// Any other file system, with `options` in the syntax of mount(8). Symbolic links in the
     /// target are followed.
     Filesystem { kind: CString, source: String, options: String },
-    /// A tmpfs with the standard device nodes, links and mount points, and with `Spec::devices`.
+    /// A tmpfs with the standard device nodes, links and mount points, and with the nodes of
+    /// `Spec::devices` that are in /dev.
     Devices { options: Cow<'static, str> },
     /// POSIX shared memory (shm_overview(7)) of `size` bytes. A container in the IPC namespace of
     /// another container gets the other container's shared memory. With `Namespace::Host` or `Path`
     /// the container gets the host's.
     SharedMemory { size: u64 },
-    /// The container's cgroups, as they appear in its cgroup namespace.
+    /// The container's cgroups.
     Cgroups,
     /// The present mount at the target, of which only the attributes change.
     Remount,
@@ -545,8 +547,8 @@ pub struct Cgroup {
     /// The limit of memory and swap together, in bytes, if `resources` has none. Ignored on a host
     /// that cannot set it.
     pub default_memory_swap: Option<i64>,
-    /// Whether the container gets a cgroup in every hierarchy with every controller of the host,
-    /// even without a limit. The caller has checked that no other process is in these cgroups
+    /// Whether the container gets a cgroup in every hierarchy of the host, even in one where it has
+    /// no limit. The caller has checked that no other process is in these cgroups
     /// (`cgroup::must_be_free`).
     pub every_controller: bool,
     /// Translates the name of a limit in the OCI runtime specification (`memory.limit`) to the

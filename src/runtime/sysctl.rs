@@ -15,7 +15,7 @@ pub enum Owner {
 pub const NEXT_SHM_ID: &str = "kernel.shm_next_id";
 
 /// The kind of namespace to which `key`, such as `net.core.somaxconn`, belongs; `None` means the
-/// host. Also `None` for the host name, which `run` and an OCI bundle set by a field of its own.
+/// host. Also `None` for the host name, for which `run` has a flag and an OCI bundle a field.
 pub fn owner(key: &str) -> Option<Owner> {
     let is_below = |prefix| key.strip_prefix(prefix).is_some_and(|rest: &str| !rest.is_empty());
     match key {

@@ -19,8 +19,8 @@ use crate::sys::beneath;
 const MAX_FILE: u64 = 16 << 20;
 /// The longest line that is read, in bytes. A longer line is skipped.
 const MAX_LINE: usize = 64 << 10;
-/// The largest number of groups that a user gets from the group file. The kernel allows 65,536
-/// (NGROUPS_MAX).
+/// The largest number of groups of a user before those of `--group-add` are added. The kernel
+/// allows 65,536 (NGROUPS_MAX).
 const MAX_GROUPS: usize = 1024;
 /// The largest UID or GID, as in runc and Docker. The kernel reads the ID -1 as "unchanged".
 const MAX_ID: u32 = i32::MAX as u32;
@@ -128,7 +128,7 @@ fn group_id(root: BorrowedFd<'_>, group: &str) -> Result<u32> {
     }
 }
 
-/// Adds the groups of which `user` is a member, up to `MAX_GROUPS`.
+/// Adds the groups of which `user` is a member, until `groups` has `MAX_GROUPS` entries.
 fn add_memberships(root: BorrowedFd<'_>, user: &str, groups: &mut Vec<u32>) -> Result<()> {
     for_each_line(root, "etc/group", |fields| {
         if let [_, _, gid, members, ..] = fields
@@ -179,8 +179,8 @@ fn for_each_line(
     let file = match beneath::open(root, Path::new(path), flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-        // A device on a nodev mount cannot be opened. `-v /dev/null:/etc/passwd` hides the file in
-        // that way.
+        // A device on a nodev mount cannot be opened. The user may have hidden the file by
+        // `-v /dev/null:/etc/passwd`.
         Err(Errno::ACCESS) if is_device(root, path) => return Ok(()),
         Err(error) => {
             let named: Result<()> = Err(beneath::open_error(error));

@@ -145,8 +145,8 @@ pub struct Holder {
 impl Holder {
     /// Clones a holder into a new user namespace with the mapping `ids`, or lets the holder join
     /// the existing user namespace of `namespaces`. Also creates the namespaces of `namespaces`
-    /// that the user namespace must own. Fails if the kernel has no user namespaces or allows no
-    /// more of them.
+    /// that the user namespace must own. Fails if the user namespace cannot be created, mapped or
+    /// joined.
     pub fn make(ids: &IdMaps, namespaces: &Namespaces) -> Result<Holder> {
         let joined = match &namespaces.user {
             Namespace::Of { pid, .. } => Some(open(*pid)?),

@@ -27,8 +27,8 @@ use crate::sys::beneath;
 use crate::sys::clone::Fork;
 use crate::sys::process::Found;
 
-/// Opens the root of the running process `pid`, with the mounts in it. `start_time` is that of
-/// `sys::process::start_time`. Fails if the process has ended.
+/// Opens the root of the running process `pid`, with the mounts in it. `start_time` is the start
+/// time of the process (`sys::process::start_time`). Fails if the process has ended.
 pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
     let pidfd = living(pid, start_time)?;
     root_of(pid, pidfd.as_fd())
@@ -39,8 +39,8 @@ pub fn running(pid: i32, start_time: u64) -> Result<OwnedFd> {
 fn root_of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // This magic link leads to the root in the process's own mount namespace (proc_pid_root(5)).
     let root = sys::process::open_in_proc(pid, "root", DIRECTORY);
-    // If the process has not ended by now, no other process has had its PID, and the root is its
-    // root.
+    // If the process has not ended by now, no other process has had its PID, so `root` is the root
+    // of this process.
     if sys::process::has_ended(pidfd).context(|| "look for the container's process")? {
         fail!("the container has ended just now; try again");
     }

@@ -46,7 +46,7 @@ pub fn write<T: Fields>(value: &T) -> Fragment<'_> {
 }
 
 /// Starts to read a JSON object into `out` (`miniserde::de::Visitor::map`). The reader skips
-/// unknown keys; `out` stays `None` if a required value is missing.
+/// unknown keys, and fails if a required value is missing.
 pub fn read<T: Fields>(out: &mut Option<T>) -> Box<dyn Map + '_> {
     Box::new(Reader { draft: T::draft(), out })
 }

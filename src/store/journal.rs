@@ -1,12 +1,11 @@
 //! The journal of events: two files in `<run>/.events`, one line of JSON for each event.
 //!
-//! The journal is in the run directory, which is in memory, so events do not wear out a disk. A
-//! reboot empties the journal, as a restart of Docker's daemon empties Docker's. A writer appends
-//! all its events in one write(2) without a lock. When `journal` is full, the writer renames it to
-//! `journal.old` and so replaces the older file: both files together take about twice `MAX_FILE`. A
-//! killed writer may leave an incomplete line. Each writer starts with a newline, which ends such a
-//! line, and a reader skips every line that is no event. If the journal cannot be written, no
-//! command fails.
+//! The journal is in the run directory, which is usually in memory, so events do not wear out a
+//! disk. A reboot empties the journal. A writer appends all its events in one write(2) without a
+//! lock. When `journal` is full, the writer renames it to `journal.old` and so replaces the older
+//! file: both files together take about twice `MAX_FILE`. A killed writer may leave an incomplete
+//! line. Each writer starts with a newline, which ends such a line, and a reader skips every line
+//! that is no event. If the journal cannot be written, no command fails.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -252,7 +252,7 @@ pub fn make_dir(path: &Path) -> Result<()> {
 /// the same directory, and 3 s in another part of the disk.
 #[cfg(feature = "build")]
 pub fn spread(path: &Path) {
-    // Other file systems refuse the flag, and do not need it.
+    // Ignore an error: other file systems do not need the flag.
     let _ = open_dir(path).map(|directory| {
         let flags = ioctl_getflags(&directory)?;
         ioctl_setflags(&directory, flags | IFlags::TOPDIR)

@@ -1,7 +1,7 @@
 //! Removes a tree that a hostile program may have made.
 //!
-//! A container can nest directories far deeper than a process may hold descriptors, and can replace
-//! a directory by a link while the tree is removed. So the removal works relative to descriptors,
+//! A container can nest far more directories than a process may have open, and can replace a
+//! directory by a link while the tree is removed. So the removal works relative to descriptors,
 //! follows no link and recurses at most `MAX_DEPTH` levels. A deeper directory is renamed into the
 //! top directory, and the next pass over the top removes it (unlinkat(2), renameat(2)).
 

@@ -1,5 +1,5 @@
-//! The two directories that hold all state, which are the durable root (`--root`) and the volatile
-//! root (`--run-root`), and the names of the directories in them.
+//! Names the places of the state in the durable root (`--root`) and in the volatile root
+//! (`--run-root`). The OCI runtime keeps its state elsewhere (`oci::state`).
 //!
 //! The volatile root is usually on a tmpfs. So a reboot empties it, and no record of a running
 //! process survives the reboot. Both roots are made at first use, with mode 0700. The modules that
@@ -15,7 +15,7 @@ pub const DEFAULT_ROOT: &str = "/var/lib/mydocker";
 /// The default of `--run-root`.
 pub const DEFAULT_RUN_ROOT: &str = "/run/mydocker";
 
-/// The two directories that hold all state. Only root can read them (mode 0700).
+/// The paths of the durable root and of the volatile root.
 #[derive(Clone, Debug)]
 pub struct Roots {
     /// The durable root, for all that a reboot must not lose, such as images, containers and
@@ -111,8 +111,8 @@ impl Roots {
         self.run_dir(id).join("names")
     }
 
-    /// Makes both roots if they are missing. If [`file_system::prepare_uppers`] mounts a tmpfs,
-    /// returns its note for the user: at the first command after each boot.
+    /// Makes both roots if they are missing. If [`file_system::prepare_uppers`] mounts a tmpfs, at
+    /// the first command after each boot, returns its note for the user.
     pub fn prepare(&self) -> Result<Option<String>> {
         if !self.run.is_dir() {
             make_dir(&self.run)?;

@@ -108,8 +108,7 @@ impl Names {
         self.levels.push(Level::default());
     }
 
-    /// Leaves the directory that was entered last. Returns false if that was the outermost
-    /// one.
+    /// Leaves the directory that was entered last. Returns false if that was the outermost one.
     pub fn leave(&mut self) -> bool {
         if let Some(level) = self.levels.pop() {
             self.kept -= cost(&level.names);

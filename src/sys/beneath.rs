@@ -166,8 +166,8 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedF
 
 /// Opens a handle (O_PATH) to the file `path`, for use as a mount point. Creates a missing file,
 /// empty and with `mode`, and its missing parents with mode 0755. If `path` is a dangling symbolic
-/// link, as /etc/resolv.conf is in Debian's images, creates the link's target inside `root`. Fails
-/// with ELOOP after 40 links.
+/// link, as /etc/resolv.conf is in some images, creates the link's target inside `root`. Fails with
+/// ELOOP after 40 links.
 pub fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {

@@ -149,8 +149,8 @@ fn segments() -> impl Iterator<Item = Segment> {
 }
 
 impl Segment {
-    /// Replaces the mapping of these pages: by one of `file`, which is the same binary, or by a
-    /// copy in memory if they are writable. Their contents stay the same.
+    /// Replaces the mapping of these pages: by a mapping of `file`, which is the same binary, or by
+    /// a copy in memory if the pages are writable. Their contents stay the same.
     fn map_from(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
         let present = self.start as *mut c_void;
         let map = |start, flags, file| {

@@ -1,11 +1,12 @@
-//! Resets the settings that a process inherits from its caller besides descriptors: ignored
-//! signals, resource limits, scheduling policy and priority, CPUs, OOM score, personality, use of
-//! huge pages, timer slack. execve(2) and fork(2) list these settings.
+//! Resets settings that a process inherits from its caller: ignored signals, resource limits,
+//! scheduling policy and priority, CPUs, OOM score, personality, use of huge pages, timer slack
+//! (execve(2), fork(2)).
 //!
-//! A command keeps most of its caller's settings. A monitor and a process that enters a container
-//! start with a service's settings. So a container is the same whether a shell, cron or a real-time
-//! program started it. If a missing capability forbids a setting, the setting stays unchanged; a
-//! soft limit is still set, to at most the hard limit.
+//! A command keeps most of its caller's settings. A monitor and a process of `exec` start with a
+//! service's settings. So a container is the same whether a shell, cron or a real-time program
+//! started it. A container of the OCI runtime keeps most of the caller's settings. If a missing
+//! capability forbids a setting, the setting stays unchanged; a soft limit is still set, to at most
+//! the hard limit.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

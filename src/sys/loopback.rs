@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use super::last_errno;
 
 /// Sets `lo` up in the calling thread's network namespace. The kernel then adds the addresses
-/// 127.0.0.1/8 and ::1. Fails with the errors of socket(2) and netdevice(7).
+/// 127.0.0.1/8 and, with IPv6, ::1. Fails with the errors of socket(2) and netdevice(7).
 pub fn bring_up() -> Result<(), Errno> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: ifreq holds integers, structs of integers and a raw pointer, for which zeroes are

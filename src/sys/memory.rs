@@ -40,8 +40,8 @@ pub fn poll_released(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Resu
     // SAFETY: the pages from `start` to the last page of code are mapped from the program's file
     // and never written; relocated data is in later pages. The kernel reads a dropped page again
     // when any thread needs it. The page is unchanged then, because the kernel refuses writes to an
-    // executed file (ETXTBSY). Linux 6.11 and 6.12 allow such writes, but there a write also
-    // changes the pages that were not dropped. `PollFd` and `Timespec` have the kernel's layout and
+    // executed file (ETXTBSY). Linux 6.11 and 6.12 allow such writes, but there a write changes a
+    // page whether it was dropped or not. `PollFd` and `Timespec` have the kernel's layout and
     // outlive the call.
     let result = unsafe {
         release_and_poll(

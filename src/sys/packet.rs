@@ -1,7 +1,7 @@
 //! Messages between two processes of mydocker over connected SOCK_SEQPACKET unix sockets. A message
 //! carries at most one descriptor (SCM_RIGHTS, unix(7)). One packet is one message, so a message
 //! needs no length field and never arrives in parts. Callers such as `runtime::report` define the
-//! contents.
+//! contents. The OCI runtime also calls `send` on stream sockets of other programs.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -46,10 +46,10 @@ pub fn send(
     }
 }
 
-/// Receives one packet into `buffer` and returns its length in bytes. If the other end is closed,
-/// returns 0. Fails with EMSGSIZE if the packet is longer than `buffer`, and with EBADMSG if the
-/// packet carries a descriptor. Such a descriptor is not opened in this process, because recvmsg(2)
-/// gets no control buffer.
+/// Receives one packet into `buffer` and returns its length in bytes. If the other end is closed
+/// and no packet is left, returns 0. Fails with EMSGSIZE if the packet is longer than `buffer`, and
+/// with EBADMSG if the packet carries a descriptor. Such a descriptor is not opened in this
+/// process, because recvmsg(2) gets no control buffer.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],

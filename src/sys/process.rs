@@ -1,6 +1,6 @@
-//! Functions on other processes, by pidfd. The kernel may reuse a PID for another process, but a
-//! pidfd (pidfd_open(2)) always refers to the same process. The start time (proc_pid_stat(5), field
-//! 22) shows whether a recorded PID still belongs to the recorded process.
+//! Functions on processes. The kernel may reuse a PID for another process, but a pidfd
+//! (pidfd_open(2)) always refers to the same process. The start time (proc_pid_stat(5), field 22)
+//! shows whether a recorded PID still belongs to the recorded process.
 //!
 //! A process has ended when all its threads have ended; its pidfd is readable from then on. The
 //! state in /proc/PID/stat is the main thread's. If only the main thread has ended
@@ -186,7 +186,7 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
 pub fn holds_file(pid: Pid, path: &str) -> bool {
     let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
     open.into_iter().flatten().flatten().any(|file| {
-        // The kernel appends " (deleted)" to the path of a removed file (proc_pid_fd(5)).
+        // The kernel appends " (deleted)" to the path of a removed file.
         let target = fs::read_link(file.path()).unwrap_or_default();
         let target = target.to_string_lossy();
         target.strip_suffix(" (deleted)").unwrap_or(&target).ends_with(path)

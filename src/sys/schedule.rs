@@ -1,7 +1,7 @@
-//! Sets how the kernel schedules the calling thread: sched_setattr(2), ioprio_set(2),
-//! set_mempolicy(2) and personality(2). The settings survive fork(2) and execve(2). libc lacks
-//! wrappers for most of these calls. The struct follows linux/sched/types.h. The caller passes the
-//! kernel's constants.
+//! Sets a thread's scheduling, I/O priority, NUMA policy and execution domain: sched_setattr(2),
+//! ioprio_set(2), set_mempolicy(2) and personality(2). The settings normally survive fork(2) and
+//! execve(2). libc lacks wrappers for most of these calls. The struct follows linux/sched/types.h.
+//! The caller passes the kernel's constants.
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -28,8 +28,8 @@ pub struct Scheduler {
     pub period: u64,
 }
 
-/// The number of CPUs on which this thread may run. The function of `std` also reads cgroups, which
-/// costs 9 kB of code.
+/// The number of CPUs on which this thread may run; 1 if it cannot be read. `std` has a function
+/// that also reads cgroups, which costs 9 kB of code.
 pub fn cpus() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |cpus| cpus.count().max(1) as usize)
 }
@@ -65,7 +65,7 @@ pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode as libc::c_long, mask, bits) })
 }
 
-/// Sets the execution domain of this process, one of PER_* (personality(2)).
+/// Sets the execution domain of this thread, one of PER_* (personality(2)).
 pub fn set_personality(domain: u32) -> Result<(), Errno> {
     // SAFETY: the call takes one integer.
     check(unsafe { libc::syscall(libc::SYS_personality, libc::c_ulong::from(domain)) }.min(0))

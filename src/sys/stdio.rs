@@ -1,10 +1,11 @@
 //! The standard streams. A read blocks until there is data and a write until there is space, even
 //! if another process made the descriptor non-blocking.
 //!
-//! O_NONBLOCK belongs to the open file description, which mydocker shares with a terminal, a CI
-//! runner or Node.js. read(2) and write(2) then fail with EAGAIN; these streams call poll(2) and
-//! try again. The streams do not clear the flag, because the other process needs it. The streams
-//! have no buffer. std's own `Stdout` and `eprint!` would lose output or panic on EAGAIN.
+//! O_NONBLOCK belongs to the open file description, which mydocker shares with other processes,
+//! such as a shell, a CI runner or Node.js. If one of these sets the flag, read(2) and write(2) can
+//! fail with EAGAIN; the streams here call poll(2) and try again. They do not clear the flag,
+//! because the other process needs it. They have no buffer. std's own `Stdout` and `eprint!` would
+//! lose output or panic on EAGAIN.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -48,7 +49,7 @@ pub fn wait_unread(limit: Duration) -> bool {
     let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
     let stdout = stdio::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    // After a failure or a signal the next write finds a closed pipe.
+    // If poll(2) fails, the caller's next write detects a closed pipe.
     poll(&mut fds, Some(&limit)).is_ok() && is_unread(&fds[0])
 }
 

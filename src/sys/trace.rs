@@ -1,5 +1,5 @@
 //! The log of `--debug`: each step of a container's start with its system call, the process that
-//! made the call, the time since the command's start, and the result.
+//! made the call, the time since the log's start, and the result.
 //!
 //! The switch is a static descriptor: a close-on-exec duplicate of the command's stderr, or of the
 //! OCI runtime's log file. The monitor and init inherit the descriptor by fork, so they can log
@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The log's descriptor, or -1 if the log is off.
 static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
-/// The command's start on the monotonic clock, in nanoseconds.
+/// The log's start on the monotonic clock, in nanoseconds.
 static START_NS: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicU8 = AtomicU8::new(Process::Client as u8);
 static FORM: AtomicU8 = AtomicU8::new(Form::Text as u8);
@@ -56,7 +56,7 @@ pub fn log_line(form: Form, level: &str, text: &str) -> String {
     }
 }
 
-/// The lowest number of the log's descriptor. The caller of an OCI runtime may pass descriptors
+/// The lowest number that `start_on` asks for. The caller of an OCI runtime may pass descriptors
 /// with lower numbers to the program (`--preserve-fds`).
 const LOWEST: i32 = 512;
 

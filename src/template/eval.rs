@@ -1,8 +1,8 @@
 //! Runs a template's tree over a value and writes the text.
 //!
 //! Steps, bytes and depth are bounded: a template that exceeds a bound ends with an error. In
-//! strict mode a missing key is an error. As in Docker's `inspect`, strict mode is the second
-//! attempt after an error.
+//! strict mode a missing key is an error. After an error `inspect` runs the template again in
+//! strict mode, as Docker does.
 
 use std::rc::Rc;
 
@@ -244,7 +244,7 @@ impl<'a> Evaluation<'a> {
                 }
             }
             Value::Missing | Value::NilList | Value::NilMap => {}
-            // As in Go, also for a nil pointer.
+            // As in Go, a nil pointer is an error too.
             other => {
                 let mut text = String::new();
                 other.push(&mut text);

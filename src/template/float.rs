@@ -10,7 +10,8 @@ pub fn shortest(number: f64) -> String {
     in_range(number, 1e-4..1e6)
 }
 
-/// Returns the number as Go writes it in JSON.
+/// Returns the number as Go writes it in JSON, except that an exponent has at least two digits:
+/// `1e-07`, where Go writes `1e-7`.
 pub fn json(number: f64) -> String {
     in_range(number, 1e-6..1e21)
 }

@@ -19,7 +19,7 @@ pub struct Function {
     pub run: fn(&[Value], usize) -> Result<Value, String>,
     /// Whether the function leaves its first argument unchanged in a table's headers.
     pub keeps_headers: bool,
-    /// Whether the function prints its arguments, so that a Go type's method `String` counts.
+    /// Whether the function prints its arguments, by a Go type's method `String` if there is one.
     pub prints: bool,
 }
 
@@ -229,7 +229,7 @@ fn equal(one: &Value, other: &Value) -> Result<bool, String> {
     })
 }
 
-/// Whether Go compares values of this type: booleans, numbers and strings.
+/// Whether the type is one of Go's basic types: booleans, numbers and strings.
 fn is_basic(value: &Value) -> bool {
     matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_))
 }
@@ -249,7 +249,8 @@ fn ordered(values: &[Value], holds: fn(Ordering) -> bool) -> Result<Value, Strin
     Ok(Value::Bool(order.is_some_and(holds)))
 }
 
-/// The error for an index outside. Go's own check lets an index pass that equals the length.
+/// The error for an index that is out of range. Go's template package accepts an index that equals
+/// the length, and the package `reflect` then reports the error.
 fn out_of_range(kind: &str, at: i64, length: usize) -> String {
     if usize::try_from(at) == Ok(length) {
         format!("reflect: {kind} index out of range")

@@ -37,7 +37,8 @@ pub struct Template {
 }
 
 impl Template {
-    /// Parses a template. Fails on a syntax error, with Docker's words.
+    /// Parses a template. Fails on a syntax error, with Docker's words, and if the template is too
+    /// long or nested too deep.
     pub fn parse(source: &str) -> Result<Template> {
         Template::parse_named("", source)
     }

@@ -481,8 +481,7 @@ impl Parser<'_> {
                 return Ok(None);
             }
         };
-        // As in Go, an error in a chain states the column of the first field after the first
-        // operand.
+        // As in Go, an error in a chain states the column of the first field after the operand.
         let mut mark = token.start;
         while let Some(next) = self.peek().filter(|next| next.kind == Kind::Field) {
             if matches!(kind, WordKind::Literal(_) | WordKind::Nil) || token.kind == Kind::Dot {

@@ -59,7 +59,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// Reads a width or a precision: digits, or `*` for the next argument. `bad` is Go's note for
-    /// an argument that is no such number.
+    /// an argument that is no integer or too large.
     fn read_count(
         &mut self,
         chars: &mut Peekable<Chars<'_>>,

@@ -33,7 +33,7 @@ const GO_NAMES: &[(&str, &str)] = &[
 /// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// The result for a key that the map lacks.
+    /// The result for a key that the map lacks. `as_json` also returns it for null.
     Missing,
     /// A nil pointer.
     Nil,

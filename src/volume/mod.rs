@@ -46,7 +46,8 @@ pub fn is_valid_name(name: &str) -> bool {
 }
 
 /// Returns the existing volume with the name of `wanted`; `None` if there is none. Fails on a bad
-/// name or option, and if `wanted` has options and the existing volume has others.
+/// name or option, if the record can't be read, and if `wanted` has options and the existing volume
+/// has others.
 pub fn find(roots: &Roots, wanted: &Volume) -> Result<Option<Volume>> {
     let name = &wanted.name;
     if !is_valid_name(name) {
@@ -65,7 +66,8 @@ pub fn find(roots: &Roots, wanted: &Volume) -> Result<Option<Volume>> {
     Ok(Some(present))
 }
 
-/// Creates `volume`. Returns false if it exists already. Fails as `find` does.
+/// Creates `volume`. Returns false if it exists already. Fails as `find` does, and if the directory
+/// can't be made.
 pub fn ensure(roots: &Roots, volume: &Volume) -> Result<bool> {
     if find(roots, volume)?.is_some() {
         return Ok(false);

@@ -4,9 +4,9 @@
 //!
 //! The run root has a mark for each container that uses the volume: `.volumes/NAME/<id>`. The mark
 //! is written before the mount, and counts only while its container is alive. So a kill leaves at
-//! most a mark that does not count, and a mount. The end of another container with the volume,
-//! `volume rm` or `system check --repair` removes the mount; a reboot removes marks and mounts. All
-//! changes are made under the lock of the volume's directory.
+//! most a mark that does not count, and a mount. The reclaim of the container, the end of another
+//! container with the volume, `volume rm` or `system check --repair` removes the mount; a reboot
+//! removes marks and mounts. All changes are made under the lock of the volume's directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,17 +162,18 @@ fn explain(error: Error, name: &str, call: &MountCall) -> Error {
     Error::new(format!("mount volume {name}: {kind} {device}{with}: {error}{hint}"))
 }
 
-/// Detaches the mounts without waiting for their end: neither a server that does not answer nor a
-/// shell in the directory may delay a container's end.
+/// Detaches the mounts: a plain unmount fails while a shell is in the directory, and can wait for a
+/// server that does not answer.
 fn take_off(roots: &Roots, name: &str) -> Result<()> {
     let target = data(roots, name);
     for _ in 0..MAX_MOUNTS {
-        if !is_mounted(&target) {
-            return Ok(());
+        let done = unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+            .traced("umount2", || format!("volume {name}"));
+        match done {
+            // Nothing is mounted on it. Do not ask first: statx(2) could wait for the server too.
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
+            done => done.context(|| format!("unmount {}", target.display()))?,
         }
-        unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-            .traced("umount2", || format!("volume {name}"))
-            .context(|| format!("unmount {}", target.display()))?;
     }
     fail!("{} has more than {MAX_MOUNTS} mounts on it", target.display())
 }

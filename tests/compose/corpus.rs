@@ -1,6 +1,6 @@
 //! The projects of corpus.txt: each comes up, runs and goes down. If docker-compose 1.29 can read a
-//! project, `config` prints the same as docker-compose. busybox stands in for the images. The
-//! examples of specification.txt are read too.
+//! project, `config` prints the same services as docker-compose. busybox stands in for the images.
+//! The examples of specification.txt are read too.
 
 use std::path::Path;
 use std::process::Command;
@@ -142,7 +142,7 @@ fn every_project_comes_up_and_goes_down() {
     assert_eq!(host.mydocker(["volume", "ls", "-q"]).text(), "");
 }
 
-/// Files that we wrote for the examples of the Compose specification.
+/// specification.txt has files of our own for the examples of the Compose specification.
 #[test]
 fn the_examples_of_the_specification_are_read() {
     let host = Host::new();

@@ -1,5 +1,5 @@
-//! Attacks on `cp`, `export` and similar commands: links that are swapped while a command copies
-//! files.
+//! Attacks on commands that copy files of containers, and on the filling of volumes: links that are
+//! swapped during a copy, paths that lead out, and programs that a command must not run.
 //!
 //! If a container's process races with the command, the test repeats the copy many times. The
 //! host's files must stay unread and unchanged. `tests/cp.rs` tests the rules of an ordinary copy.

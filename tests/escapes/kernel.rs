@@ -1,8 +1,8 @@
 //! System calls that a default container may not make, and capabilities that it must not inherit.
 //!
 //! The tests make each call inside a container and read the result, because a filter that exists
-//! need not be the filter that is installed. `tests/confinement` compares the whole view with that
-//! of Podman.
+//! need not be the filter that is installed. `tests/confinement.rs` compares what containers of
+//! mydocker and of Podman can see and do.
 
 use std::fs;
 use std::process::Command;
@@ -107,9 +107,9 @@ fn open_sockets_of_unusual_families() {
     }
 }
 
-/// CVE-2022-24769, CVE-2022-27650, CVE-2016-8867: a program started with inheritable or ambient
-/// capabilities. By executing a file with file capabilities, it could get more. In this test the
-/// caller of mydocker has many capabilities.
+/// CVE-2022-24769, CVE-2022-27650, CVE-2022-29162, CVE-2016-8867: a program started with
+/// inheritable or ambient capabilities. By executing a file with file capabilities, it could get
+/// more. In this test the caller of mydocker has many capabilities.
 #[test]
 fn no_capability_of_the_caller_is_inherited() {
     const MANY: &str = "+chown,+sys_admin,+net_admin,+sys_ptrace,+dac_override";

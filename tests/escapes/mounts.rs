@@ -41,7 +41,7 @@ fn no_volume_or_link_replaces_proc() {
         let tmpfs = format!("type=tmpfs,dst={target}");
         host.mydocker(["run", "--rm", "--mount", &tmpfs, "bb", "true"]).refused("/proc");
     }
-    // The image has a link from another name to /proc.
+    // In this root, links with other names lead to /proc.
     let root_dir = root(&host, "link-to-proc");
     fs::create_dir_all(root_dir.join("proc")).unwrap();
     symlink("/proc/sys", root_dir.join("x")).unwrap();

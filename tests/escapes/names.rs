@@ -198,7 +198,7 @@ fn an_image_does_not_control_the_terminal() {
             let text = String::from_utf8(stream).unwrap();
             let wild = |c: &char| c.is_control() && *c != '\n' || *c == '\u{202e}';
             assert_eq!(text.chars().find(wild), None, "{line:?}: {text:?}");
-            // `inspect` with a template of the user prints the lines of a value unchanged.
+            // `inspect` with a template of the user keeps the newlines of a value.
             let forged = text.lines().any(|line| line.starts_with("forged"));
             assert!(!forged || line[0] == "inspect", "{line:?}: {text}");
         }
@@ -283,8 +283,8 @@ fn a_digest_is_never_given_to_an_image() {
     }
 }
 
-/// CVE-2026-53488: the author of an image chooses its labels. They are shown only as labels of the
-/// container, and no command acts on them.
+/// CVE-2026-53488: the author of an image chooses its labels. The container gets them, except
+/// Compose's, and they change none of its settings.
 #[test]
 fn labels_of_an_image_have_no_effect() {
     let host = Host::with_busybox();
@@ -315,7 +315,7 @@ fn labels_of_an_image_have_no_effect() {
     assert_eq!(host.inspect("labelled", "{{json .HostConfig.Binds}}"), "null");
     let mounts = "{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}};{{end}}";
     assert_eq!(host.inspect("labelled", mounts), "volume /data true;");
-    // Only `compose` sets the labels by which it finds its containers (CVE-2026-53488).
+    // No image sets the labels by which `compose` finds its containers (CVE-2026-53488).
     let kept = host.inspect("labelled", "{{json .Config.Labels}}");
     assert!(kept.contains("mydocker.privileged") && !kept.contains("com.docker.compose"), "{kept}");
     for volume in host.mydocker(["volume", "ls", "-q"]).lines() {

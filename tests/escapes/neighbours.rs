@@ -1,4 +1,5 @@
-//! Attacks by a container on others of its network, and on the host's network.
+//! Attacks by a container on its neighbours, on the host's network, and on commands that open the
+//! container's files.
 //!
 //! The attacker is a container with the default capabilities, except in one test. Leases on files
 //! (fcntl(2), F_SETLEASE) are the means of several attacks, because an open of a leased file can
@@ -68,8 +69,8 @@ fn advertise_a_router() {
     };
     to.sll_family = libc::AF_PACKET as u16;
     to.sll_ifindex = eth0 as i32;
-    // The host accepts advertisements only some time after the bridge has its first port, so repeat
-    // this.
+    // The host accepts advertisements only some time after the bridge has its first port, so send
+    // several.
     for _ in 0..30 {
         // SAFETY: frame and address are valid during the call and have the given lengths.
         let sent = unsafe {
@@ -281,7 +282,7 @@ fn a_start_of_a_leased_program_is_visible_and_can_be_ended() {
 
 /// If a first process hangs during its start and its monitor is killed, the process could keep the
 /// monitor's lock, and the container would be "starting" forever. Guard: the process first closes
-/// all descriptors of the monitor.
+/// the descriptors of the monitor that it does not need.
 #[test]
 fn a_first_process_has_no_descriptor_of_the_monitor() {
     let host = Host::with_busybox();

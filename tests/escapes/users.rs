@@ -49,8 +49,8 @@ fn a_numeric_user_is_that_user_or_an_error() {
     }
 }
 
-/// CVE-2022-29162, CVE-2022-36109: a process got the supplementary groups of the caller, or lacked
-/// those of the image.
+/// CVE-2022-36109 and similar: a process had the wrong supplementary groups. It must have those of
+/// the image, and none of the caller's.
 #[test]
 fn supplementary_groups_are_the_images() {
     let host = Host::with_busybox();

@@ -575,8 +575,8 @@ fn podman_with_labels() -> Check {
     )
 }
 
-/// Engines with the binary as their runtime and systemd's cgroups, which are Podman's default on
-/// such a host: `run`, `exec`, `update`, a build and the end of a container.
+/// Engines with the binary as their runtime and systemd's cgroups, which are Podman's default on a
+/// host with systemd: `run`, `exec`, `update`, a build and the end of a container.
 pub fn engines_by_systemd() -> Vec<Check> {
     vec![podman_by_systemd(), docker_by_systemd(), containerd_by_systemd(), pods_by_systemd()]
 }

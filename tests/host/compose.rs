@@ -1,6 +1,6 @@
-//! Checks of `compose` on hosts with networks: a project of two services with a network, a volume,
-//! a health check and a published port. The integration tests cover the details of the commands;
-//! these checks show that a small host has all that `compose` needs.
+//! Checks of `compose` on hosts with networks. The main project has two services with a network, a
+//! volume, a health check and a published port. The integration tests cover the details of the
+//! commands; these checks show that a small host has all that `compose` needs.
 
 use crate::checks::check;
 use crate::host::Check;

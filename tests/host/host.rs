@@ -280,7 +280,7 @@ impl Host {
             for name in tools::NAMES {
                 std::os::unix::fs::symlink("tools", share.join(name)).unwrap();
             }
-            // The certificate is valid from now on.
+            // Make a new certificate for each run, because it expires after 30 days.
             let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
                         -subj /CN=registry -addext subjectAltName=IP:127.0.0.1 -keyout tls.key -out \
                         tls.crt";

@@ -1,5 +1,6 @@
 //! A registry as a tree of files, which any web server can serve, also busybox's httpd: a pull only
-//! requests files (OCI distribution specification, "Pull"). A manifest contains its own media type.
+//! requests files (OCI distribution specification, "Pull"). A manifest contains its own media type,
+//! which such a server does not know.
 //!
 //! A guest has no room for a real registry. This one takes no pushes and asks for no login;
 //! `tests/registry` tests pushes and logins.

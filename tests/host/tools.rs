@@ -39,8 +39,8 @@ pub fn run(name: &str) -> bool {
     true
 }
 
-/// Tries the classic escape from a chroot inside a container (chroot(2), NOTES). Prints `outside`
-/// if it then sees the host's /share or no /tmp, otherwise `inside`.
+/// Tries the classic escape from a chroot inside a container (chroot(2)). Prints `outside` if it
+/// then sees the host's /share or no /tmp, otherwise `inside`.
 fn escape() {
     const JAIL: &str = "/tmp/jail";
     fs::create_dir_all(JAIL).expect("make a directory");

@@ -13,7 +13,7 @@ enum Check {
     Prints(&'static str, &'static str, &'static str, &'static str),
     /// The name of a test.
     Test(&'static str),
-    /// The name of a check in a virtual machine (tests/host), because only its kernel can do this.
+    /// The name of a check in a virtual machine (tests/host), which has what the demand needs.
     Guest(&'static str),
 }
 use Check::{Guest, Prints, Refused, Test};

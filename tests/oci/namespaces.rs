@@ -1,5 +1,5 @@
-//! The host's mount namespace, the mount namespace of another process, and user namespaces without
-//! a root. `lifecycle.rs` tests the other kinds of namespaces.
+//! The host's mount namespace, the mount namespace of another process, and user namespaces that do
+//! not map ID 0. `lifecycle.rs` tests the other kinds of namespaces.
 //!
 //! The root of a container without a mount namespace of its own is mounted on the host, so the
 //! tests also count the mounts that are left there.

@@ -102,8 +102,7 @@ fn serve(mut stream: UnixStream, calls: &Mutex<Vec<Call>>) {
                     }
                     body
                 };
-                // Send first the end of another job, then that of this one, and then the reply to
-                // the call.
+                // Send the end of another job, the end of this job, and then the reply to the call.
                 let jobs = ["/org/freedesktop/systemd1/job/6", "/org/freedesktop/systemd1/job/7"];
                 for path in jobs.into_iter().filter(|_| listens) {
                     let member = string("JobRemoved");
@@ -240,7 +239,7 @@ fn without_systemd_the_error_says_so_and_nothing_is_left() {
     let done = call("unix:path=/nowhere/bus").exits(1);
     done.stderr_has("no systemd answers on the bus /nowhere/bus: connect: No such file");
     call("tcp:host=x").exits(1).stderr_has("has no unix:path=");
-    // A bus that closes the connection.
+    // This bus closes the connection.
     let listener = UnixListener::bind(bundle.dir().join("bus")).unwrap();
     std::thread::spawn(move || listener.accept().map(drop));
     let address = format!("unix:path={}", bundle.dir().join("bus").display());

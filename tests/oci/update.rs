@@ -1,7 +1,7 @@
 //! `update` and `events`: limits of a running container, and its resource use.
 //!
-//! The tests read the values back from the files of the cgroup. A failed update must change no
-//! limit and not the container's `resources.json`.
+//! The tests read the values back from the files of the cgroup. A failed update must change
+//! neither the limits nor the container's `resources.json`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

@@ -32,7 +32,7 @@ const REMOVE: &str = "docker ps -aq | xargs -r docker rm -fv; docker volume ls -
      volume rm; docker network prune -f; docker images --format '{{.Repository}}:{{.Tag}}' | \
      grep -vxE 'alpine:latest|busybox:latest|web:1' | xargs -r docker rmi -f";
 
-/// The images before and after each script.
+/// What `LEFT` prints if nothing is left: the images that all scripts use.
 const LEFT_BY_NONE: &str = "alpine:latest\nbusybox:latest\nweb:1\n";
 
 /// The normalised result of a script.

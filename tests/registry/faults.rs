@@ -152,8 +152,8 @@ fn a_wrong_manifest_is_refused() {
     pulled.exits(1).stderr_has("sends a config with the digest");
 }
 
-/// The layer's bytes have the manifest's digest, but its tar has another digest than in the config.
-/// A program that checks only the manifest's digest would accept this layer.
+/// The layer's bytes have the digest that the manifest states, but its tar does not have the digest
+/// that the config states. A program that checks only the manifest would accept this layer.
 #[test]
 fn a_layer_that_the_config_does_not_state_is_refused() {
     let host = Host::new();
@@ -203,8 +203,9 @@ fn a_stalled_download_is_restarted() {
     is_whole(&host, &proxy.name("app:1"));
 }
 
-/// The registry sends a few bytes now and then. A pull from it fails, and another pull of the same
-/// blob does not wait for it.
+/// Two proxies send a few bytes now and then: one of the layers, the other of the manifest. The
+/// pull of the slow manifest fails. A pull from the registry itself does not wait for the slow
+/// layers.
 #[test]
 fn a_pull_from_a_too_slow_registry_fails() {
     let host = Host::new();

@@ -161,8 +161,8 @@ fn plain_http_only_where_it_is_allowed() {
     succeeds(&mut elsewhere(&["pull", "registry.test:5000/app:1"]));
 }
 
-/// Nothing that came by TLS may continue without TLS: neither a redirect, nor a token server that
-/// would get the password, nor the address of a foreign layer.
+/// Nothing that came by TLS may lead to plain HTTP: neither a redirect, nor the address of a token
+/// server, nor the address of a foreign layer.
 #[test]
 fn nothing_leads_from_tls_to_plain_http() {
     let host = Host::new();

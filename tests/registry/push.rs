@@ -136,7 +136,7 @@ fn other_tools_read_pushed_local_images() {
         let pushed = host.mydocker(["push", &name]).text();
         let at = pushed.rfind("sha256:").unwrap();
         let digest = &pushed[at..at + 71];
-        // podman, skopeo and mydocker check every digest.
+        // podman, skopeo and mydocker find the same digest.
         let podman = |args: &[&str]| {
             let mut podman = host.podman();
             let output = podman.args(["--storage-driver", "vfs"]).args(args).output().unwrap();
@@ -223,7 +223,7 @@ fn a_registry_without_oci_manifests_gets_dockers() {
     assert!(of_oci(put[0]));
     let dockers = "application/vnd.docker.distribution.manifest.v2+json";
     assert_eq!(put[1].header("content-type"), Some(dockers));
-    // A registry that refuses every manifest: the error is that of the first answer.
+    // This registry refuses every manifest. The error names the first answer.
     let host = Host::with_busybox();
     let registry = Registry::plain(&host);
     let proxy = Proxy::before(&registry.address, move |asked, _| {
@@ -244,7 +244,7 @@ fn a_registry_that_refuses_head_gets_every_blob() {
     }] {
         let asked = pushed_through(judge);
         assert!(asked.iter().any(|asked| asked.method == "HEAD"));
-        // A layer and the config.
+        // The two blobs are a layer and the config.
         let starts =
             |asked: &&Asked| asked.method == "POST" && asked.target.contains("/blobs/uploads/");
         assert_eq!(asked.iter().filter(starts).count(), 2);

@@ -24,7 +24,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Certificates that are valid from now on, or from `begin` to `end` (`YYYYMMDDHHMMSSZ`).
+    /// The server's certificate is valid from now on, or from `begin` to `end` (`YYYYMMDDHHMMSSZ`).
     pub fn make(dir: &Path, validity: Option<(&str, &str)>) -> Certificates {
         fs::create_dir_all(dir).unwrap();
         let dir = dir.to_owned();
@@ -125,7 +125,7 @@ impl Certificates {
         format!("  tls: {{certificate: {dir}/server.crt, key: {dir}/server.key}}\n")
     }
 
-    /// The same settings, with which clients must send a certificate of the authority.
+    /// As `settings`; clients must also send a certificate of the authority.
     pub fn settings_with_clients(&self) -> String {
         let dir = self.dir.display();
         format!(

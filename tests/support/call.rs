@@ -1,7 +1,7 @@
 //! One call of the binary: run to its end (`Done`), or still running (`Background`).
 //!
 //! A call collects both output streams in threads, so that a full pipe never blocks the program. A
-//! `Done` checks the status and the output. Neither knows what a command does.
+//! `Done` checks the status and the output.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};

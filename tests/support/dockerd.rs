@@ -1,8 +1,6 @@
-//! Docker from Debian's package docker.io, for tests that compare with it. The dockerd has its own
-//! state, socket and namespaces (`daemon.rs`).
-//!
-//! The comparison shows where mydocker's output and statuses differ from Docker's. This file
-//! compares nothing itself.
+//! Docker from Debian's package docker.io, for tests that compare with it or make mydocker its
+//! runtime. The dockerd has its own state, socket and namespaces (`daemon.rs`), so the host's Docker
+//! is not touched.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

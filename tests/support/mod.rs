@@ -85,14 +85,14 @@ pub fn skipped(reason: &str) {
 /// A call must succeed unless the test expects another status, as in `host.mydocker(["rm",
 /// "nobody"]).exits(1).stderr_has("no such container")`. `eventually` and the wait for a call fail
 /// after `PATIENCE`. With TEST_USERNS=auto in the environment, `run` and `create` give each
-/// container without another setting a user namespace. The image `bb` is Debian's static busybox.
-/// `Host::debian` imports a Debian image with further packages. Its tar stays below
+/// container a user namespace, unless the test passes `--userns`. The image `bb` is Debian's static
+/// busybox. `Host::debian` imports a Debian image with further packages. Its tar stays below
 /// `target/rootfs` for later tests.
 pub struct Host {
     dir: PathBuf,
     /// The machine on which it runs, if it is not the real one.
     machine: Option<Arc<Machine>>,
-    /// The value of `--firewall` for its commands.
+    /// The value of MYDOCKER_FIREWALL for its commands.
     pub firewall: Option<&'static str>,
 }
 

@@ -13,8 +13,8 @@ use crate::image::instruction::{healthcheck, json_words};
 use crate::suggest::nearest;
 use crate::words::{split_pairs, split_raw};
 
-/// Every keyword, and its known flags. `copy` refuses ADD's `from` and `keep-git-dir` with an error
-/// that says what to do.
+/// Every keyword, and its known flags. `copy` refuses ADD's `from` and `keep-git-dir` with errors
+/// of their own.
 const KEYWORDS: &[(&str, &[&str])] = &[
     ("ADD", &["chown", "chmod", "link", "checksum", "keep-git-dir", "exclude", "unpack", "from"]),
     ("ARG", &[]),

@@ -1,8 +1,8 @@
 //! The rules of the Dockerfile reference as test inputs and their meaning.
 //!
-//! The comment of each test names the section of docs.docker.com/reference/dockerfile that it
-//! covers. `words` tests variables, because their values are known only during a build.
-//! `tests/build` tests the effect of an instruction on an image.
+//! The comment of a test names the section of docs.docker.com/reference/dockerfile that the test
+//! covers. The parser replaces no variables: `words` tests them. `tests/build.rs` tests the effect
+//! of an instruction on an image.
 
 use super::instruction::{Command, Copy, Instruction};
 use super::lexer::Lines;

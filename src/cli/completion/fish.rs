@@ -1,5 +1,5 @@
-//! The script for fish (fish-completions(1)): one `complete` line for each command, flag and
-//! operand, with the help text beside it. If `docker` leads to mydocker, the script completes
+//! The script for fish (fish-completions(1)): `complete` lines for commands, flags and operands.
+//! A flag's line has the flag's help text. If `docker` leads to mydocker, the script completes
 //! `docker` too. An alias must be defined before the script is read.
 
 use super::source::{Names, Source, of_operands, of_value};

@@ -104,7 +104,8 @@ fn is_false(node: &Node) -> bool {
     node.as_text() == "false"
 }
 
-/// Builds the image of a service. Fails if the service has no `build` section or the build fails.
+/// Builds the image of a service. Fails if the service has no `build` section, if the section has a
+/// mistake, or if the build fails.
 pub fn build(engine: &Engine, project: &Project, service: &Service, quiet: bool) -> Result<()> {
     let Some(options) = options(project, service)? else {
         fail!("there is no build in the file");

@@ -1,8 +1,8 @@
 //! `compose exec`, `cp`, `top`, `port` and `stats`: the commands that look into the containers of
 //! services. Each command finds the containers and does what the command of the same name does. If
 //! a service has several replicas, `--index` of `exec`, `cp` and `port` chooses one. Without
-//! `--index`, `exec` and `port` take the first replica that runs, and `cp` copies into all
-//! replicas.
+//! `--index`, `exec` and `port` take the first replica that runs. `cp` copies from the first
+//! replica, or into all replicas; a tar from stdin goes into the first.
 
 use std::io::IsTerminal;
 
@@ -146,7 +146,7 @@ fn cp(call: &Invocation) -> Outcome {
         if found.is_empty() {
             fail!("service {name} has no such container; make it with mydocker compose up -d");
         }
-        // The standard input can be read only once.
+        // The standard input can be read only once, so it goes into one container.
         let count = if words[0] == "-" { 1 } else { found.len() };
         Ok(found.into_iter().take(count).map(|member| member.view.id.to_string()).collect())
     };

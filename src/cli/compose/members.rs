@@ -1,6 +1,7 @@
 //! The command `compose down`: stops and removes the containers and networks of a project. Labels
-//! name the project of each container, so `-p NAME` is enough and no file is needed. Containers of
-//! services that the file does not have stay, unless `--remove-orphans` is given.
+//! name the project of each container, so `-p NAME` is enough and no file is needed. If there is a
+//! file, the containers of other services stay, unless `--remove-orphans` or COMPOSE_REMOVE_ORPHANS
+//! is set.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::parse_timeout;

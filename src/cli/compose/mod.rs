@@ -143,8 +143,8 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     Ok(project)
 }
 
-/// Reads the project for a command that acts on existing containers. Only the services and their
-/// order count, so a bad value or a missing env file does not stop `down`. Without a file, `-p` or
+/// Reads the project for a command that acts on existing containers. Reads no env files and checks
+/// less than `project`, so that fewer mistakes stop `down`. Without a file, `-p` or
 /// COMPOSE_PROJECT_NAME is enough, because the containers' labels name their project.
 fn existing_project(call: &Invocation) -> Result<Project, Failure> {
     let choice = choice(call)?;

@@ -285,9 +285,9 @@ fn in_foreground(
 }
 
 /// Waits until every container is ready. A container with a health check is ready when the check
-/// reports healthy, a container without a check when it has run for `SETTLED_NS`. A container that
-/// exited with status 0 is ready too. Fails if a container is unhealthy, failed or was removed, or
-/// after `limit` seconds.
+/// reports healthy. A container without a check is ready when it has run for `SETTLED_NS`. A
+/// container that exited with status 0 is ready too. Fails if a container is unhealthy, failed or
+/// was removed, or after `limit` seconds.
 fn await_all(opened: &Opened, up: &Up<'_>, limit: Option<u64>) -> Result<()> {
     let deadline = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let session = opened.session();

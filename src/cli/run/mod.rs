@@ -37,8 +37,8 @@ pub enum Pull {
 /// The flags as typed.
 #[derive(Default)]
 pub struct RunArgs {
-    /// The options that single flags set. `resolve` adds the variables of `-e` to `env`; before
-    /// that `env` has only the variables of the env files.
+    /// The options that single flags set. `options.env` has only the variables of the env files,
+    /// until `resolve` appends those of `-e`.
     options: CreateOptions,
     /// The values of `-e`. They override every env file, wherever `-e` stands on the command line.
     env: Vec<String>,
@@ -226,8 +226,8 @@ fn split(args: &RunArgs, mut operands: Vec<String>) -> Result<(Option<ImageName>
     Ok((Some(image), operands))
 }
 
-/// Turns the typed flags into the engine's options. Fails if flags contradict each other, if a flag
-/// needs another flag that was not given, or if `--use-api-socket` was given.
+/// Turns the typed flags into the engine's options. Fails if the flags do not fit together, or if
+/// `--use-api-socket` was given.
 fn resolve(args: RunArgs, image: Option<ImageName>, command: Vec<String>) -> Result<CreateOptions> {
     let mut options = args.options;
     options.image = image;

@@ -1,8 +1,8 @@
 //! Parses the values of limits and devices: `--ulimit` (setrlimit(2)), `--storage-opt`, `--sysctl`,
 //! `--device`, `--device-cgroup-rule`, the rates (`--device-read-bps` and its like), `--log-opt`,
-//! `--cgroup-parent`, and numbers with bounds. Each value is parsed once into the engine's type. A
-//! sysctl must belong to the IPC or the network namespace, and a cgroup's path must not leave its
-//! root. No later code checks these two rules.
+//! `--cgroup-parent`, and numbers with bounds. A sysctl must belong to the IPC or the network
+//! namespace, and a cgroup's path must not leave the root of the hierarchy. No later code checks
+//! these two rules.
 
 use std::str::FromStr;
 

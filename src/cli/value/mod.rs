@@ -1,6 +1,6 @@
 //! Parses flag values. Each file has the functions for one family of flags, which turn text into
-//! the engine's types, so that later code does not parse text. Most errors name the value and say
-//! how to write it. The parser puts the flag's name before the error.
+//! the engine's types. Most errors name the value and say how to write it. The parser puts the
+//! flag's name before the error.
 
 pub mod env;
 pub mod limit;

@@ -33,7 +33,7 @@ impl Default for LogOptions {
 impl LogOptions {
     /// The driver's name, as Docker shows it.
     pub fn driver(&self) -> &str {
-        // A record of the first release has no driver.
+        // Without `--log-driver`, the record has no driver.
         if self.disabled { "none" } else { self.driver.as_deref().unwrap_or("json-file") }
     }
 }

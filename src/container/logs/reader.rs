@@ -31,7 +31,7 @@ pub struct Selection {
 /// All files of one log as one sequence of chunks.
 pub struct Reader {
     path: PathBuf,
-    /// The files, oldest first. The last one was the newest when the log was opened.
+    /// The files that are still to be read, oldest first.
     files: Vec<Chunks>,
     /// Whether to read chunks that are written after the log was opened.
     follow: bool,

@@ -1,9 +1,9 @@
 //! Writes a container's log: appends chunks and rotates the files at `max_size`.
 //!
-//! Only the monitor writes, so there is no lock. A client that is slower than the program reads the
-//! files through a `Cursor`, so the monitor needs no buffer for it. The log is never synced. After
-//! a power cut, an incomplete last chunk is removed when the log is opened again. The parent module
-//! defines the format of a chunk.
+//! Only the monitor writes, so there is no lock. For a client that is slower than the program, the
+//! monitor reads the files again through a `Cursor`, so it keeps no copy of the output. The log is
+//! never synced. After a power cut, an incomplete last chunk is removed when the log is opened
+//! again. The parent module defines the format of a chunk.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -115,8 +115,8 @@ impl Writer {
             }
             _ => Ok(()),
         };
-        // Remove the oldest file first. If a rename replaced it, ext4 would write the new file to
-        // the disk at once (auto_da_alloc, ext4(5)).
+        // Remove the oldest file first. If a rename replaced it, ext4 would write the renamed file
+        // to the disk at once (auto_da_alloc, ext4(5)).
         crate::store::remove_file(&numbered(&self.path, self.max_files - 1))?;
         for number in (1..self.max_files).rev() {
             rename(&numbered(&self.path, number - 1), &numbered(&self.path, number))?;
@@ -181,7 +181,8 @@ impl Cursor {
     }
 
     fn open_newer(&self, log: &Writer, rotation: u64) -> std::io::Result<File> {
-        // The monitor checks `may_outrun` before each chunk, so this file still exists.
+        // While a program runs, the monitor checks `may_outrun` before each chunk, so this file
+        // still exists.
         File::open(numbered(&log.path, (log.rotations - rotation) as u32))
     }
 }

@@ -158,8 +158,8 @@ impl Engine {
     }
 }
 
-/// Returns the condition of a container that has no run directory and no orphaned processes,
-/// otherwise `None`. Changes nothing on disk.
+/// Returns the condition of a container that has no run directory and is not orphaned, otherwise
+/// `None`. Changes nothing on disk.
 fn condition_at_rest(engine: &Engine, record: &Record) -> Result<Option<Condition>> {
     let files = Files::new(&engine.roots, &record.id);
     if files.run.exists() || state::is_orphaned(&engine.roots, record)? {

@@ -50,7 +50,7 @@ pub(super) struct Created {
 
 impl Engine {
     /// Fails if options contradict each other or name what this host lacks, as `create` and `run`
-    /// do. A caller that pulls an image first calls this function before the pull.
+    /// do. A caller that pulls the image calls this function before the pull.
     pub fn check_options(options: &CreateOptions) -> Result<()> {
         checks::check(options)
     }
@@ -140,7 +140,7 @@ impl Engine {
         if let Some(warning) = super::confine::warning(&record) {
             (self.warn)(&warning);
         }
-        // Volumes last: another container may use a named volume as soon as it exists.
+        // Make the volumes last: another container may use a named volume as soon as it exists.
         for volume in missing {
             if self.make_volume(&volume)? {
                 undo.volumes.push(volume.name);
@@ -162,8 +162,9 @@ impl Engine {
         Ok(Created { record, lock })
     }
 
-    /// Returns the options with ids in place of the names of containers. The names are looked up
-    /// before the new container exists, because its own name or the start of its id could match.
+    /// Returns the options with ids in place of the names of containers, except those of
+    /// `--depends-on`. The names are looked up before the new container exists, because its own
+    /// name or the start of its id could match.
     fn with_ids<'a>(&self, options: &'a CreateOptions) -> Result<Cow<'a, CreateOptions>> {
         let joined = |given: &EndpointOption| given.network.container().is_some();
         if options.links.is_empty()

@@ -28,8 +28,8 @@ use crate::time::Instant;
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 
 impl Engine {
-    /// Returns the record of the new container without a user namespace. Fails for example if
-    /// options contradict each other or there is no command.
+    /// Returns the record of the new container. The caller adds the user namespace. Fails for
+    /// example if options contradict each other or there is no command.
     pub(super) fn describe(
         &self,
         options: &CreateOptions,
@@ -60,7 +60,7 @@ impl Engine {
             (Some(_), _) if joined.is_some() => fail!(
                 "--hostname can't be set with --network container:NAME: that container's is used"
             ),
-            // The container has the hosts file of the other container, so use its host name too.
+            // Use the host name of the other container, whose hosts file this container has.
             (None, false) if let Some(other) = joined => Record::read(&self.roots, other)?.hostname,
             (Some(hostname), _) => hostname.clone(),
             (None, false) if network != NetworkMode::Host => short(&id).to_owned(),

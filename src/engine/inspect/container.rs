@@ -2,8 +2,8 @@
 //! in the format of Docker's Engine API.
 //!
 //! `settings` makes the network settings. A container that is still starting after a short wait is
-//! shown as created. Fields that have no meaning in mydocker have their zero value, except
-//! `Runtime`, which is `runc`.
+//! shown as created. A field that mydocker does not fill in has its zero value. `Runtime` is always
+//! `runc`.
 
 use std::time::Duration;
 
@@ -323,8 +323,8 @@ fn bind_options(mount: &MountRecord) -> Value {
     object([("Propagation", omit_empty(text(propagation))), ("NonRecursive", is_alone)])
 }
 
-/// Returns `NoCopy` and the subpath of a volume; absent if both have their default. Labels and the
-/// driver's options are not shown.
+/// Returns `NoCopy` and the subpath of a volume; absent if both have their default. `NoCopy` is
+/// also true for a volume with options or a subpath. Labels and the driver's options are not shown.
 fn volume_options(mount: &MountRecord) -> Value {
     let subpath = mount.access.subpath.as_deref().unwrap_or_default();
     if mount.kind != MountKind::Volume || (mount.copy_up && subpath.is_empty()) {
@@ -366,8 +366,8 @@ fn rates(resources: &Resources, kind: RateKind) -> Value {
     array(rates.map(|rate| object([("Path", text(&rate.path)), ("Rate", number(rate.rate))])))
 }
 
-/// Returns the value of `--userns`. The record has no value `host`: it means the default, which is
-/// shown as an empty text.
+/// Returns the value of `--userns`. A container without a user namespace has an empty text, also
+/// after `--userns host`.
 fn userns_mode(record: &Record) -> String {
     match &record.user_namespace {
         None => String::new(),

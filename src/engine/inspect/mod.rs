@@ -2,7 +2,7 @@
 //! 20.10, so that scripts and templates for Docker work.
 //!
 //! There is one file for each kind of object. This module builds the document as a value, and
-//! `cli::inspect` prints it. A field that has no meaning in mydocker has its zero value.
+//! `cli::inspect` prints it. A few further fields are not in Docker 20.10.
 
 mod container;
 mod image;

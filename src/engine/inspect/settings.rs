@@ -20,7 +20,8 @@ use crate::network::subnet::Family;
 use crate::network::{attachment, names};
 use crate::template::{Value, omit_empty};
 
-/// Returns the ports of `-p` as the user gave them: `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
+/// Returns the ports of `-p` and `-P` as the record has them, without the ports that a start chose:
+/// `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
 pub(super) fn port_bindings(record: &Record) -> Value {
     let mut bindings = Bindings::new();
     for publish in &record.publish {

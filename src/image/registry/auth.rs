@@ -30,7 +30,7 @@ pub struct Token {
 }
 
 impl Challenge {
-    /// Returns the best challenge of a response: a token, otherwise Basic.
+    /// Returns the best challenge of a response: Bearer, otherwise Basic.
     pub fn of(head: &Head) -> Option<Challenge> {
         let challenges: Vec<Challenge> =
             head.all("www-authenticate").flat_map(parse_challenges).collect();

@@ -10,8 +10,8 @@ pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes()))
 }
 
-/// Returns the same value for the percent-encoded `USER[:PASSWORD]` of a URL.
-/// A user without a password gets the empty password.
+/// Returns the same value for the percent-encoded `USER[:PASSWORD]` of a URL. A user without a
+/// password gets the empty password.
 pub fn basic_of(user: &str) -> String {
     let mut decoded = percent_decode(user);
     if !user.contains(':') {

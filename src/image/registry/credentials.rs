@@ -185,7 +185,8 @@ fn same_registry(key: &str, host: &str) -> bool {
     parts(key) == (host, "")
 }
 
-/// Reads an entry of `auths`. If a helper has the secret, the entry is empty: returns `None`.
+/// Reads an entry of `auths`. Returns `None` for an empty entry, which means that a helper has the
+/// secret.
 fn read_entry(entry: &Node<'_>) -> Result<Option<Credentials>> {
     let token = entry.text("identitytoken")?;
     if !token.is_empty() {

@@ -23,8 +23,8 @@ const MAX_REDIRECTS: usize = 10;
 const MAX_REFUSAL: u64 = 64 << 10;
 /// The longest error message of a registry that is shown, in characters.
 const MAX_SHOWN: usize = 300;
-/// How often a request is sent before the endpoint gives up. `FIRST_WAIT` and `MAX_WAIT` bound the
-/// waits in between.
+/// How often a request is sent before the endpoint gives up. [`pause`] returns the waits in
+/// between.
 pub const MAX_TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -58,8 +58,8 @@ pub struct Answer {
 
 impl Endpoint {
     /// Opens the endpoint at `base`. With `may_be_plain`, finds out whether the server has TLS, and
-    /// uses plain HTTP if it does not. Fails if the server does not answer, or refuses the
-    /// credentials.
+    /// uses plain HTTP if it does not. Fails if the server does not answer, or if its token server
+    /// refuses the credentials.
     pub fn open(
         connector: Connector,
         base: &Url,
@@ -150,8 +150,8 @@ impl Endpoint {
     /// Sends a request, with authorization and redirects, and without retries. If the registry
     /// answers with a challenge, gets authorization and sends the request a second time. A stream
     /// can't be sent a second time here: the call gets authorization and fails with a transient
-    /// error, and the caller's next try has the authorization. Fails if the registry refuses the
-    /// request.
+    /// error, and the caller's next try has the authorization. A redirect of a stream is returned,
+    /// not followed. Fails if the registry refuses the request.
     pub fn ask(
         &self,
         method: &'static str,

@@ -24,9 +24,9 @@ use crate::error::{Context, Error, Result};
 /// After this number of bytes the count of tries starts again. So the blob's size bounds how often
 /// the blob is requested.
 const PROGRESS: u64 = 1 << 20;
-/// The most time that the tries for a blob may lose to stalls and waits, or `MAX_STALLS` stalls if
-/// that is longer. Without this limit a registry that sends `PROGRESS` bytes and stalls, again and
-/// again, could take days.
+/// The most time that the tries of a source for one blob may lose to stalls and waits, or
+/// `MAX_STALLS` stalls if that is longer. Without this limit a registry that sends `PROGRESS` bytes
+/// and stalls, again and again, could take days.
 const MAX_LOST: Duration = Duration::from_secs(600);
 const MAX_STALLS: u32 = 20;
 

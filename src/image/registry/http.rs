@@ -2,9 +2,9 @@
 //! connection, bodies by length, in chunks or up to the close, and connections that are kept for
 //! the next request.
 //!
-//! No library fits. As measured, the smallest one that follows redirects and proxies added 0.3 MB,
-//! and its timeouts are for whole bodies, while a download needs one for a stall. This file limits
-//! heads, chunk lines and the rest of a body that it drains; its callers limit bodies.
+//! No library fits. As measured, the smallest one with redirects and proxies added 0.3 MB, and its
+//! timeouts are for whole bodies, while a download needs one for a stall. This file limits heads,
+//! chunk lines and the rest of a body that it drains; its callers limit bodies.
 //! `Failure::is_transient` says whether to try again.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use crate::time::Instant;
 const MAX_HEAD: u64 = 64 << 10;
 /// The longest line that gives a chunk's length, in bytes.
 const MAX_CHUNK_LINE: u64 = 1 << 10;
-/// The most informational answers (1xx) before the final one.
+/// The most heads of one answer: informational ones (1xx), then the final one.
 const MAX_INFORMATIONAL: usize = 8;
 /// The longest rest of a body that is read to keep the connection, in bytes.
 const MAX_DRAIN: u64 = 64 << 10;
@@ -220,8 +220,8 @@ impl Head {
     }
 }
 
-/// Sends the request and reads the response's head. Fails if the request can't be sent whole, if
-/// the connection breaks, or if the response is malformed.
+/// Sends the request and reads the response's head. Fails if the payload can't be read, if the
+/// connection breaks without a response, or if the response is malformed.
 pub fn exchange(
     mut connection: Connection,
     request: &Request<'_>,

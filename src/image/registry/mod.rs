@@ -1,11 +1,10 @@
 //! Access to registries (OCI distribution spec), by a small blocking client.
 //!
-//! From the top down: `endpoint` is the API of one registry, and logs in with `auth` and
-//! `credentials`. `sources` lists a registry's mirrors and the registry itself. `fetch` reads a
-//! blob in spite of cuts and stalls, and keeps its bytes in a file of `partial`. `download` gets
-//! one file from any web server. `connect` makes connections with `proxy`, `tls`, `verifier` and
-//! `http`. `settings` reads the administrator's settings. `url`, `basic` and `base64` handle text
-//! formats.
+//! `endpoint` is the API of one registry, and logs in with `auth` and `credentials`. `sources`
+//! lists a registry's mirrors and the registry itself. `fetch` reads a blob in spite of cuts and
+//! stalls, and keeps its bytes in a file of `partial`. `download` gets one file from any web
+//! server. `connect` makes connections with `proxy`, `tls`, `verifier` and `http`. `settings` reads
+//! the administrator's settings. `url`, `basic` and `base64` handle text formats.
 
 mod auth;
 mod base64;
@@ -53,7 +52,7 @@ pub struct Access {
 
 /// Opens the registry `host` for `scopes`, with the stored credentials for its repository `path`.
 /// An empty `path` means the credentials for the registry itself. Fails if the registry does not
-/// answer or refuses the credentials.
+/// answer, or if its token server refuses the credentials.
 pub fn open(host: &str, path: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;
     open_at(&settings, host, path, None, scopes, access)
@@ -86,7 +85,7 @@ fn open_at(
         None => CredentialFile::open().find(&name, path)?,
         given => given,
     };
-    // The user's --tls-verify=true wins over the rule for loopback.
+    // --tls-verify=true forbids plain HTTP on loopback too.
     let may_be_plain = may_be_plain && access.tls_verify != Some(true);
     Endpoint::open(connector, &base, may_be_plain, &name, scopes, credentials)
 }

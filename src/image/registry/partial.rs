@@ -136,7 +136,7 @@ impl Growth {
         Growth { since: None }
     }
 
-    /// Whether the file grew by less than `SHARED_RATE` in a whole window.
+    /// Whether the file grew more slowly than `SHARED_RATE` in a whole window.
     fn is_slow(&mut self, length: u64, window: Duration, now: Instant) -> bool {
         // The file is shorter if another holder started the file again.
         let (started, before) = match self.since {

@@ -1,8 +1,8 @@
 //! Chooses the proxy for a request by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or
 //! lower case, with the rules of Go's net/http, so that a setup for Docker works. ALL_PROXY, which
-//! Go does not read, is the fallback of the first two. Requests to this host itself never go
-//! through a proxy. Only http and https proxies are supported. Errors contain at most the scheme of
-//! a proxy's value, because the rest may hold a password.
+//! Go does not read, is the fallback of the first two. Requests to localhost or a loopback address
+//! never go through a proxy. Only http and https proxies are supported. Errors contain at most the
+//! scheme of a proxy's value, because the rest may hold a password.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -57,7 +57,7 @@ impl Proxies {
     }
 }
 
-/// Whether an entry of NO_PROXY (`*`, a domain, an address or a range, with or without a port)
+/// Whether an entry of NO_PROXY (`*`, a range, or a domain or address with or without a port)
 /// includes `origin`.
 fn matches(entry: &str, origin: &Origin) -> bool {
     if entry == "*" {

@@ -63,7 +63,7 @@ impl<'a> Sources<'a> {
     }
 
     /// Connects to the source with index `at`, or returns the existing connection. Fails if the
-    /// source does not answer or refuses the credentials.
+    /// source does not answer, or if its token server refuses the credentials.
     pub fn get(&self, at: usize) -> Attempt<&Endpoint> {
         let mirror = self.settings.mirrors_of(self.host).get(at);
         let open = || {

@@ -1,7 +1,7 @@
-//! The verifier of a server's certificate, for two cases that webpki refuses: a self-signed
-//! certificate that the user named, and any certificate of a registry that is not verified
-//! (`--tls-verify=false`, `insecure` in the settings). In both cases rustls checks the signatures
-//! of the handshake. `tls` decides what is accepted.
+//! The verifier of a server's certificate. It also accepts what webpki refuses in two cases: a
+//! self-signed certificate that the user named, and any certificate of a registry that is not
+//! verified (`--tls-verify=false`, `insecure` in the settings). In both cases rustls checks the
+//! signatures of the handshake. `tls` decides what is accepted.
 
 use std::sync::Arc;
 

@@ -135,7 +135,7 @@ impl<R: BufRead> Reader<R> {
                 b'x' | b'X' => {
                     records = Records::parse(&self.extension(&header)?).context(at)?;
                 }
-                // A global header, in practice a comment. Docker skips such a header too.
+                // A global header is a comment in practice. Docker skips such a header too.
                 b'g' => {
                     self.extension(&header)?;
                 }
@@ -188,8 +188,8 @@ impl<R: BufRead> Reader<R> {
         &mut self.input
     }
 
-    /// Whether the entries so far have types that some other readers refuse: old sparse files,
-    /// labels, dumpdirs.
+    /// Whether an entry so far has a type that some other readers refuse: an old sparse file, a
+    /// label or a dumpdir.
     pub fn gnu_only(&self) -> bool {
         self.gnu_only
     }
@@ -362,7 +362,7 @@ mod tests {
     use super::*;
 
     fn entries(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>> {
-        // A small buffer, so that the data crosses every boundary.
+        // Use a small buffer, so that the data crosses its boundaries.
         let mut reader = Reader::new(std::io::BufReader::with_capacity(100, bytes));
         let mut entries = Vec::new();
         while let Some(entry) = reader.next()? {
@@ -490,7 +490,7 @@ mod tests {
         refused(tar.pax(&version_1).file("f", &[b'1'; 600]), "bad map of a sparse file");
         let map: Vec<(u64, u64)> = (0..=1 << 20).map(|at| (at, 0)).collect();
         let mut tar = Writer::default();
-        // Blocks of 21 extents, each but the last with the mark that another follows.
+        // Append blocks of 21 extents, each with the mark that another block follows.
         tar.gnu_sparse("old", &map[..1], 0, b"");
         let mut bytes = tar.finish();
         bytes.truncate(BLOCK);

@@ -1,9 +1,10 @@
 //! A streaming writer of tar archives: the same entries always give the same bytes.
 //!
 //! Headers are plain ustar. A PAX header before them (POSIX.1-2024, pax) has what they can't hold:
-//! long names, big numbers, times before 1970, extended attributes (star's `SCHILY.xattr.*`), the
-//! maps of files with holes (GNU's PAX format 1.0, which Go reads too). Times are written in whole
-//! seconds, as Docker writes them: fractions would cost a kilobyte for each entry.
+//! long names, big numbers, times before 1970, extended attributes (star's `SCHILY.xattr.*`). The
+//! map of a file with holes comes before the file's data (GNU's PAX format 1.0, which Go reads
+//! too). Times are written in whole seconds, as Docker writes them: fractions would cost a kilobyte
+//! for each entry.
 
 use std::io::{Cursor, Read, Write};
 
@@ -206,7 +207,7 @@ impl Header {
         self.0[at..at + field.len()].copy_from_slice(field);
     }
 
-    /// Writes the start of a name. If the name is that of a file, a PAX record has the whole name.
+    /// Writes the start of a name. If it is the name of an entry, a PAX record has the whole name.
     fn short_name(&mut self, name: &[u8]) {
         self.put(0, &name[..name.len().min(NAME_LENGTH)]);
     }

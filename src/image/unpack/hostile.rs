@@ -98,7 +98,7 @@ fn names_are_bounded_and_whole() {
     ground.refuses(tar().pax(&[("path", long.as_bytes())]).file("x", b""), "at most 131071");
     let most = &long.as_bytes()[..131_071];
     ground.unpack(tar().pax(&[("path", most)]).file("x", b"")).unwrap();
-    // Hard links to the name are found, before and after other directories were named.
+    // A hard link finds the file with the long name, also after an entry in another directory.
     let link = |name: &[u8]| {
         let mut tar = tar();
         tar.pax(&[("path", most)])
@@ -213,7 +213,7 @@ fn whiteouts_hide_a_name_beside_them_and_no_other() {
     getxattr(ground.path("gone"), "trusted.overlay.opaque", &mut value).unwrap();
     ground.unpack(tar().file(".wh.implied", b"").file("implied/f", b"")).unwrap();
     getxattr(ground.path("implied"), "trusted.overlay.opaque", &mut value).unwrap();
-    // Files that old drivers kept for themselves are left out.
+    // Files that aufs kept for itself are left out.
     ground.unpack(tar().file(".wh..wh.plnk/x", b"").file(".wh..wh.aufs", b"")).unwrap();
     let names = fs::read_dir(ground.path("")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<_> = names.collect();
@@ -418,8 +418,7 @@ fn directories_in_each_other_keep_their_times() {
         path += "d/";
         archive.directory(&path);
     }
-    // So few directories are remembered at once that their times are set in several rounds on the
-    // way down.
+    // With this small `kept`, the times are set in several rounds on the way down.
     let limits = Limits { entries: 1000, bytes: 1000, kept: 300 };
     ground.unpack_by(&archive, &Rules::Layer, &limits).unwrap();
     for at in 0..40 {
@@ -436,8 +435,7 @@ fn directories_keep_their_times_however_many_there_are() {
             archive.mtime = 1000 * round + at;
             archive.directory(&format!("d{at}"));
             archive.mtime = 7;
-            // One file in a directory whose time is already set, and one below a new directory in
-            // it.
+            // Add a file to this directory, and a file below a new directory in another one.
             archive.file(&format!("d{at}/f{round}"), b"");
             archive.file(&format!("d{}/new{round}/below/f", (at + 13) % 30), b"");
         }

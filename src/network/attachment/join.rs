@@ -1,6 +1,6 @@
 //! One endpoint of a container: its leases, its interface, and the container's names in the hosts
 //! files on the network. A start and `network connect` on a running container call the same
-//! functions, each in its own order.
+//! functions.
 
 use std::net::IpAddr;
 

@@ -47,7 +47,7 @@ use crate::sys::trace::Traced;
 /// The networks that a container was connected to, or was disconnected from.
 pub type Joined = Vec<NetworkFacts>;
 
-/// What a container's networks need until `take_down`.
+/// The result of [`set_up`].
 #[derive(Default)]
 pub struct Connected {
     /// The sockets that hold the published ports.
@@ -134,8 +134,8 @@ fn undo(roots: &Roots, id: &ContainerId, attachment: &Attachment) -> Result<Join
     let mut first = publish::close(roots, id, attachment);
     let mut host = Socket::route()?;
     // If another container has joined this network namespace, the namespace stays, so remove the
-    // links. A mark in the run directory says that a container has joined. If a cleaner of
-    // temporary files removed the attachment's file, it removed the mark too. Then assume that a
+    // links. A mark in the run directory says that a container has joined. A cleaner of temporary
+    // files that removed the attachment's file may have removed the mark too. Then assume that a
     // container has joined.
     let mark = roots.network_joined_mark(id);
     let is_joined = mark.exists() || was_removed;

@@ -21,7 +21,7 @@ use crate::store::Roots;
 use crate::sys::netlink::Socket;
 
 /// Claims the host's ports `publish`. Fails if a port is taken, if all networks are internal
-/// bridges, or if the container has no address to which a port can lead.
+/// bridges, or if the user chose a host address of a family in which the container has no address.
 pub fn claim(roots: &Roots, networks: &[Network], publish: &[Publish]) -> Result<Claimed> {
     // As in Docker, `-p` is ignored without a network.
     let Some(first) = networks.first().filter(|_| !publish.is_empty()) else {
@@ -85,7 +85,7 @@ pub fn open(
 /// Lets the host's 127.0.0.1 reach the ports. This needs the filter of `network::guard`, which
 /// keeps the containers off the host's loopback. `guarded` says whether the kernel has the filter.
 /// Without the filter, ports answer on the host's other addresses only, and a port that is
-/// published on 127.0.0.1 is an error.
+/// published on a loopback address is an error.
 pub fn open_loopback(networks: &[&Network], rules: &[PortRule], guarded: bool) -> Result<()> {
     let Some(rule) = rules.iter().find(|rule| rule.to.is_ipv4()) else { return Ok(()) };
     if !guarded {

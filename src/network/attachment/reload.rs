@@ -1,7 +1,7 @@
-//! Restores the networks of running containers after other programs or a reboot removed parts of
-//! them: bridges and their ports, parents, IP forwarding, the firewall's rules. `reload` makes all
-//! parts again. `restore` makes bridges, and calls `reload` only if the firewall's rules differ
-//! from the records.
+//! Restores parts of networks that other programs or a reboot removed: bridges and their ports,
+//! parents, IP forwarding, the firewall's rules. `reload` makes all parts again for the running
+//! containers. `restore` makes bridges, and calls `reload` only if the firewall's rules differ from
+//! the records.
 
 use super::{publish, recover, rules};
 use crate::error::Result;

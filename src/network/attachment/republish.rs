@@ -139,7 +139,7 @@ fn keep(maps: &[PortMap], wanted: &[Publish]) -> (Vec<PortMap>, Vec<Publish>) {
             None => others.push(unit),
         }
     }
-    // A host port whose container port was removed can serve another request at once.
+    // A request for one host port takes this port from the rest, and gives it a new container port.
     for unit in others {
         let is_fixed = unit.host.is_some_and(|host| host.len() == 1);
         let before = kept.len();

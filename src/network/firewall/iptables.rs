@@ -1,8 +1,8 @@
-//! Rules by iptables(8), with nf_tables or legacy tables below. Each change is one run of
+//! Rules by iptables(8), which are in nf_tables or in legacy tables. Each change is one run of
 //! `iptables-restore --noflush`, and one of `ip6tables-restore` for IPv6. The tool commits each
 //! table of the text separately (COMMIT): the kernel applies the table's lines completely or not at
-//! all. With nf_tables, the rules of a container's ports are added and deleted over netlink
-//! (`compat`). The tool adds these rules only if netlink fails.
+//! all. With nf_tables, `add` and `remove` change the rules of a container's ports over netlink
+//! (`compat`). `add` runs the tool only if netlink fails.
 //!
 //! A line `:CHAIN - [0:0]` creates the chain or empties it. The text that makes or removes all
 //! rules depends on the present rules. If another program or state root makes one of its lines
@@ -179,7 +179,8 @@ impl Iptables {
         line(&mut text, format_args!(":{} - [0:0]", self.snat));
         self.push_jumps(&mut text, "nat", saved);
         if family == Family::V4 {
-            // A packet from a bridge must not reach the host's loopback, so do not translate it.
+            // Do not translate a packet from a bridge to the host's loopback: `MYDOCKER-INPUT` must
+            // drop it.
             for bridge in &bridges {
                 let rule = format_args!("-A {} -d 127.0.0.0/8 -i {bridge} -j RETURN", self.dnat);
                 line(&mut text, rule);
@@ -361,7 +362,7 @@ impl Iptables {
     }
 
     fn erase_family(&self, family: Family) -> Result<()> {
-        // If the tool is missing or fails, there is nothing that it could remove.
+        // If the tool is missing or fails, it can remove nothing.
         let Ok(saved) = self.save(family) else { return Ok(()) };
         self.change(family, |saved| self.nothing(saved))?;
         // If two state roots are erased at the same time, each may see the other's jump to

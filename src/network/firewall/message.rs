@@ -91,9 +91,9 @@ impl RuleThere {
         Some(RuleThere { handle, payload: message.payload })
     }
 
-    /// Whether a text of the rule is `name`, or ends in it: the chain to which the rule jumps, or
-    /// its comment, which is user data of nft(8) or a match of xtables. `name` must not be the
-    /// chain that the rule is in.
+    /// Whether the rule jumps to the chain `name`, or has the comment `name` (of nft(8) or of
+    /// xtables). A longer text that ends in `name` counts too. `name` must not be the chain that
+    /// the rule is in.
     pub fn mentions(&self, name: &str) -> bool {
         let name: Vec<u8> = name.bytes().chain([0]).collect();
         self.payload.windows(name.len()).any(|part| part == name)
@@ -193,14 +193,14 @@ impl Change {
         }
     }
 
-    /// Adds an attribute to the last rule, with the attributes that `fill` adds.
+    /// Adds to the last rule a nested attribute, whose content `fill` adds.
     pub fn extend_rule(&mut self, kind: u16, fill: impl FnOnce(&mut Batch)) {
         self.batch.nest(kind, fill);
     }
 
-    /// Deletes from a chain the rules whose comment is the owner of `ports`, which all belong to
+    /// Deletes from a chain the rules whose comment is the owner of `ports`. All `ports` belong to
     /// one container. Fails if the chain has more or fewer such rules than `ports` has ports of the
-    /// table's family.
+    /// table's family. Does nothing without such a port.
     pub fn delete_ports(
         &mut self,
         table: Table<'_>,

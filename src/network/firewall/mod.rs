@@ -266,7 +266,7 @@ pub fn set_up(
     };
     if !firewall.is_intact()? || !networks.iter().all(|network| firewall.covers(network)) {
         return match firewall.rebuild(networks, None, collect) {
-            // At its start, the command has printed a warning about what the kernel lacks.
+            // Ignore the error: once per boot, a command warns of what the kernel lacks.
             Err(_) if ports.is_empty() && firewall.backend.shortcoming().is_some() => Ok(()),
             result => result.context(|| "set the firewall up"),
         };

@@ -240,7 +240,7 @@ impl Backend for Nftables {
                 chain = name;
             } else if !ours.is_empty() && line != "}" {
                 let place = |chain: &str| format!("{ours} {chain}");
-                // The first line of a base chain says where in the kernel the chain is.
+                // Keep the first line of a base chain (`type … hook …`) with any rule of the chain.
                 let leads_to = match line.rsplit_once("jump ") {
                     Some((_, to)) => Some(place(to)),
                     None if line.starts_with("type ") => Some(place(chain)),

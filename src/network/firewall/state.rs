@@ -1,4 +1,5 @@
-//! `<run>/firewall.json`: the rules of a state root as mydocker last left them.
+//! `<run>/firewall.json`: which back end made the rules of a state root, and for which networks and
+//! containers.
 //!
 //! The next command compares the packet filter's stamp with the one in this file. If they are
 //! equal, the rules count as unchanged, and the command does not read them. The file is in the run

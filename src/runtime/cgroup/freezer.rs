@@ -37,9 +37,10 @@ const FREE_TIME: Duration = Duration::from_millis(250);
 /// The name of the cgroup that exists while processes may be stopped by SIGSTOP.
 const STOPPED: &str = "stopped";
 
-/// Freezes the processes in the container's `cgroups`. The first of `cgroups` has all of these
-/// processes. On v1 `freeze` creates the freezer cgroup `parent`/`id`. Fails if the host has no
-/// freezer, if the moves take more than 60 s, or if the kernel then needs more than 10 s.
+/// Freezes the processes in the container's `cgroups`. All of these processes are in the first of
+/// `cgroups` or below it. On v1 `freeze` creates the freezer cgroup `parent`/`id`. Fails if the
+/// host has no freezer, if the moves take more than 60 s, or if the kernel then needs more than
+/// 10 s.
 pub fn freeze(cgroups: &[String], parent: &str, id: &str) -> Result<()> {
     if let Some(unified) = unified(cgroups) {
         write(&unified.join("cgroup.freeze"), "1")?;

@@ -164,8 +164,9 @@ fn is_unified(setting: &Setting) -> bool {
 }
 
 impl Cgroup {
-    /// Finds a directory for each limit of `spec`. Creates nothing. Fails if this host lacks the
-    /// controller of a limit that is not optional, or if a limit cannot be converted for v2.
+    /// Finds a directory for each limit of `spec`. Creates nothing. Fails if the hierarchies cannot
+    /// be read, if this host lacks the controller of a limit that is not optional, or if a limit
+    /// cannot be converted for v2.
     pub fn plan(spec: &Spec) -> Result<Cgroup> {
         let layout = Layout::detect()?;
         let name = Path::new(spec.cgroup.path.trim_matches('/'));
@@ -229,10 +230,10 @@ impl Cgroup {
         self.directories.iter().filter(|directory| directory.hierarchy.is_some())
     }
 
-    /// The hierarchies that the container sees below /sys/fs/cgroup: for each the name of its
-    /// directory there, and the path of the container's cgroup. The name joins the controllers of a
-    /// v1 hierarchy by commas. A v2 cgroup is listed only if the container has no v1 cgroup, and
-    /// its name is empty.
+    /// The hierarchies that the container sees below /sys/fs/cgroup: for each its controllers,
+    /// joined by commas, and the path of the container's cgroup. A v1 hierarchy without controllers
+    /// has its name instead (`name=systemd`). A v2 cgroup is listed only if the container has no v1
+    /// cgroup, and has an empty text instead.
     pub fn hierarchies(&self) -> Vec<(String, &Path)> {
         let v1 = self.directories.iter().filter_map(|directory| {
             let hierarchy = directory.hierarchy.as_ref()?;
@@ -309,7 +310,7 @@ pub fn open_v2(paths: &[String]) -> Result<Option<OwnedFd>> {
 /// The number of processes in these cgroups that the kernel's OOM killer has killed; 0 if no cgroup
 /// has the controller memory.
 pub fn oom_kills(paths: &[String]) -> u64 {
-    // Only one of the cgroups has the controller memory.
+    // At most one of the cgroups has the controller memory.
     let files =
         |path| ["memory.events", "memory.oom_control"].map(|file| Path::new(path).join(file));
     let record = paths.iter().flat_map(files).find_map(|file| read_record(file).ok());

@@ -19,7 +19,8 @@ use crate::sys::trace::Traced;
 const MAX_REMOVAL: Duration = Duration::from_secs(10);
 
 /// Kills every process in these cgroups and in the cgroups below them, and removes the cgroups.
-/// Fails if a process has not ended after 10 seconds. A missing cgroup is no error.
+/// Fails if a cgroup cannot be removed, for example because a process has not ended after 10
+/// seconds. A missing cgroup is no error.
 pub fn remove(paths: &[String]) -> Result<()> {
     paths.iter().try_for_each(|path| {
         remove_one(Path::new(path), paths)

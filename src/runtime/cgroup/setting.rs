@@ -1,10 +1,10 @@
 //! A value for a file of a cgroup. `v1` and `v2` list the values, `plan` finds the directory of
 //! each value, and this file writes the values.
 //!
-//! The name of a limit is that of the OCI runtime specification (`memory.limit`). The caller
-//! translates this name, so that an error names the user's flag or field. Some files refuse a value
-//! that contradicts the present value of another file. Such a value is written again after all
-//! others, so the two values may stand in either order.
+//! The name of a limit is that of the OCI runtime specification (`memory.limit`). The function
+//! `name_limit` of the spec translates this name, so that an error names the user's flag or field.
+//! Some files refuse a value that contradicts the present value of another file. Such a value is
+//! written again after all others, so the two values may stand in either order.
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;
@@ -86,8 +86,8 @@ impl Setting {
 }
 
 /// Writes all values to the cgroup in `directory`. A value that the kernel refuses with EINVAL is
-/// written once more after the others. Fails if that or any other write fails, or if the kernel
-/// lacks the file of a value that is not optional.
+/// written once more after the others. Fails if the second write of a value fails, if a write fails
+/// with another error, or if the kernel lacks the file of a value that is not optional.
 pub fn apply(settings: &[Setting], directory: &Path, cgroup: &spec::Cgroup) -> Result<()> {
     let mut refused = Vec::new();
     for setting in settings {

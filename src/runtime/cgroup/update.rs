@@ -40,8 +40,9 @@ pub struct Applied {
 
 impl Update<'_> {
     /// Finds a directory for each limit of `after` whose value differs from `before`, or for all
-    /// limits if `before` is `None`. Changes nothing. Fails if this host lacks the controller of a
-    /// limit that is not optional, or if a limit cannot be converted for v2.
+    /// limits if `before` is `None`. Changes nothing. Fails if the hierarchies cannot be read, if
+    /// this host lacks the controller of a limit that is not optional, or if a limit cannot be
+    /// converted for v2.
     pub fn plan<'a>(before: Option<&spec::Cgroup>, after: &'a spec::Cgroup) -> Result<Update<'a>> {
         let layout = Layout::detect()?;
         let place = |cgroup: &spec::Cgroup| -> Result<Vec<Directory>> {

@@ -85,7 +85,7 @@ pub struct Filter {
 
 impl Rules {
     /// Compiles the filter for this machine. Fails if the program is longer than the kernel
-    /// accepts, or if the rules and flags for the agent contradict each other.
+    /// accepts, or if the rules, the flags and the listener do not fit together.
     pub fn compile(self) -> Result<Filter> {
         let Rules { default, rules, architectures, mut flags, listener } = self;
         let notifies = [default].into_iter().chain(rules.iter().map(|rule| rule.action));
