@@ -413,6 +413,9 @@ fn mounts_of_a_container_are_visible_on_the_host_if_the_bind_is_shared() {
     let id = host.inspect("c", "{{.Id}}");
     assert!(!mounts.contains(&format!("containers/{id}")), "{mounts}");
     host.mydocker(["rm", "-f", "c"]);
+    host.mydocker(["run", "--rm", "--userns", "auto", "-v", &bind, "bb", "true"])
+        .exits(125)
+        .stderr_has("a container's mounts can't reach the host; write rslave");
     drop(shared);
     let plain = host.scratch().join("plain");
     let plain = Shared::mount(plain);

@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, statx};
 use rustix::mount::MountPropagationFlags;
 
 use super::bind_source;
-use super::spec::{Mount, MountSource, Propagation, PropagationKind, Recursion, Spec};
+use super::spec::{Mount, MountSource, Namespace, Propagation, PropagationKind, Recursion, Spec};
 use crate::error::{Context, Result, fail};
 use crate::sys::{self, beneath};
 
@@ -41,6 +41,13 @@ pub fn copy_shared(spec: &Spec) -> Result<Vec<OwnedFd>> {
         }
         let handle = bind_source::open(source, mount.subpath.as_deref())?;
         if mount.needs_group && !has_group(&handle, "shared:")? {
+            if !matches!(spec.namespaces.user, Namespace::Host) && has_group(&handle, "master:")? {
+                fail!(
+                    "{}: with a user namespace a container's mounts can't reach the host; write \
+                     rslave, or leave rshared out",
+                    source.display()
+                );
+            }
             fail!(
                 "{} is not on a shared mount of the host; make it one by `mount --make-shared`, or \
                  leave rshared out",
