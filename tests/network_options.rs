@@ -225,3 +225,18 @@ fn the_mtu_is_that_of_a_default_route_with_several_hops() {
     host.machine().run(Side::Here, &[&hops[..], &["203.0.113.3"]].concat());
     host.mydocker(["run", "--rm", "bb", "cat", "/sys/class/net/eth0/mtu"]).stdout("1380\n");
 }
+
+#[test]
+fn ports_that_lead_to_no_address_are_refused() {
+    let host = Host::on_machine();
+    let binding = option("bridge.host_binding_ipv4", "::1");
+    host.mydocker(["network", "create", "-o", &binding, "six"]);
+    for port in ["80", "8080:80", "8080-8082:80"] {
+        host.mydocker(["run", "--rm", "--net", "six", "-p", port, "bb", "true"])
+            .exits(125)
+            .stderr_has("no address of a family that its network publishes");
+    }
+    host.mydocker(["run", "--rm", "-p", "192.0.2.9:8000-8002:80", "bb", "true"])
+        .exits(125)
+        .stderr_has("192.0.2.9 is not an address of the host");
+}

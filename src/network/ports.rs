@@ -92,9 +92,16 @@ pub fn claim(
             Some(address) => vec![address],
             None => defaults.ipv4.into_iter().chain(defaults.ipv6).collect(),
         };
+        let Some((&first, others)) = addresses.split_first() else {
+            fail!(
+                "port {} can't be published: the container has no address of a family that its \
+                 network publishes",
+                publish.container
+            )
+        };
         for (offset, container_port) in publish.container.ports().enumerate() {
             let port = match publish.host {
-                None => claim_any(publish, &addresses, &mut claimed)?,
+                None => claim_any(publish, first, others, &mut claimed)?,
                 Some(host) if host.len() == publish.container.len() => {
                     // Both ranges have the same length, so the port is in the host's range.
                     let port = host.ports().start() + offset as u16;
@@ -116,14 +123,16 @@ pub fn claim(
     Ok(claimed)
 }
 
-/// Claims a port that is free on all `addresses`. The kernel chooses the port.
-fn claim_any(publish: &Publish, addresses: &[IpAddr], claimed: &mut Claimed) -> Result<u16> {
+/// Claims a port that is free on the addresses `first` and `others`. The kernel chooses the port.
+fn claim_any(
+    publish: &Publish,
+    first: IpAddr,
+    others: &[IpAddr],
+    claimed: &mut Claimed,
+) -> Result<u16> {
     const MAX_TRIES: u32 = 64;
-    let Some((first, others)) = addresses.split_first() else {
-        fail!("port {} can't be published: the container has no address", publish.container)
-    };
     for _ in 0..MAX_TRIES {
-        let socket = hold(publish.protocol, SocketAddr::new(*first, 0), false)
+        let socket = hold(publish.protocol, SocketAddr::new(first, 0), false)
             .context(|| format!("find a free port on {first}"))?;
         let port = getsockname(&socket)
             .ok()
@@ -149,12 +158,15 @@ fn claim_one_of(
     claimed: &mut Claimed,
     find_container: &FindContainer<'_>,
 ) -> Result<u16> {
+    let mut last = None;
     for port in host.ports() {
-        if hold_all(publish.protocol, addresses, port, claimed, find_container).is_ok() {
-            return Ok(port);
+        match hold_all(publish.protocol, addresses, port, claimed, find_container) {
+            Ok(()) => return Ok(port),
+            Err(error) => last = Some(error),
         }
     }
-    fail!("no port of {host} is free for the container's port {}", publish.container)
+    let why = last.map(|error| format!(": {error}")).unwrap_or_default();
+    fail!("no port of {host} is free for the container's port {}{why}", publish.container)
 }
 
 fn hold_all(
