@@ -140,8 +140,8 @@ fn left_by_a_bad_caller(command: &mut std::process::Command) {
             let mut all = std::mem::zeroed();
             libc::sigfillset(&raw mut all);
             libc::sigprocmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
-            // Only soft limits: raising a hard limit needs a privilege that not every test machine
-            // gives.
+            // Lower only the soft limits. mydocker raises them again, and to raise a hard limit it
+            // needs CAP_SYS_RESOURCE, which not every test machine gives.
             for (resource, most) in [
                 (libc::RLIMIT_FSIZE, 4096),
                 (libc::RLIMIT_NOFILE, 64),
@@ -161,7 +161,7 @@ fn left_by_a_bad_caller(command: &mut std::process::Command) {
         }
         std::fs::write("/proc/self/oom_score_adj", "700")
     };
-    // SAFETY: the closure allocates only a path; the child has one thread.
+    // SAFETY: the child has one thread, and the closure needs no lock of the parent.
     unsafe { command.pre_exec(leave) };
 }
 
@@ -386,7 +386,7 @@ fn bytes_that_are_not_utf8_are_passed_unchanged() {
     host.mydocker(bytes([b"rm", b"no\xffsuch"])).exits(1).complains("no\\udcffsuch");
     host.mydocker(bytes([b"b\xff"])).refused("unknown command 'b\\udcff'");
     host.mydocker(bytes([b"tag", b"bb", b"b\xff"])).exits(1).complains("the character '\\udcff'");
-    // A document for other programs must be UTF-8.
+    // Other programs read an image's config and labels, which must be UTF-8.
     host.mydocker(bytes([b"create", b"-l", b"a=\xff", b"bb"]))
         .refused("label '\\udcff' is not UTF-8");
     host.mydocker(["commit", "c", "new"]).refused("is not UTF-8");

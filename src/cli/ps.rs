@@ -176,8 +176,8 @@ fn ps(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// Returns an error of a template in the words of Docker's `ps`, which tries the template before it
-/// asks the daemon. The other listings have the same words for both stages.
+/// Returns an error of a template in the words of Docker's `ps`, which name the stage that failed:
+/// to parse or to execute the template. The other listings write `template parsing error` for both.
 fn in_dockers_words(error: &Error) -> String {
     let text = error.to_string();
     let stage = if text.contains(": executing ") { "execute" } else { "parse" };
@@ -296,8 +296,8 @@ pub fn push_size(out: &mut String, size: Option<(u64, u64)>) {
     }
 }
 
-/// Appends the image's name as given at creation. An id that starts with `sha256:` is shortened
-/// unless `show.no_trunc` is set.
+/// Appends the name in `container.image`. An id that starts with `sha256:` is shortened unless
+/// `show.no_trunc` is set.
 pub fn push_image(container: &ContainerView, show: &Show, out: &mut String) {
     let typed = container.image.as_ref().map_or("", ImageName::typed);
     if typed.starts_with("sha256:") { push_id(out, typed, show) } else { out.push_str(typed) }

@@ -31,7 +31,7 @@ impl Engine {
     }
 
     /// Reads the facts. Fails if the containers, the images or the cgroup hierarchies cannot be
-    /// listed. Any other fact that cannot be read is left empty or becomes a warning.
+    /// listed. Any other fact that cannot be read gets a default or becomes a warning.
     pub fn info(&self) -> Result<InfoView> {
         let containers = self.containers(true, &[])?;
         let count = |is: fn(&Status) -> bool| {
@@ -94,8 +94,8 @@ impl Engine {
     }
 }
 
-/// Returns the text of os-release(5), or an empty text if the host has none of at most
-/// `MAX_OS_RELEASE` bytes.
+/// Returns the text of the first file of os-release(5) that can be read. A file of more than
+/// `MAX_OS_RELEASE` bytes is not used. Without a file, returns an empty text.
 fn os_release() -> String {
     let read = |path| fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_OS_RELEASE);
     let bytes = read("/etc/os-release").or_else(|| read("/usr/lib/os-release"));

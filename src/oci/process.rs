@@ -1,6 +1,6 @@
 //! The object `process` of config.json and the process.json of `exec` (config.md, "Process") as the
-//! runtime's `Process`. `linux` reads the seccomp filter. The kernel computes the effective
-//! capabilities at execve(2) from the four other sets.
+//! runtime's `Process`. `linux` reads the seccomp filter. The set `effective` is only checked,
+//! because the kernel computes the effective capabilities at execve(2).
 
 use super::field::{MAX_ENTRIES, absolute, flag, refuse};
 use super::scheduling;

@@ -59,7 +59,8 @@ impl Certificates {
         Certificates { dir }
     }
 
-    /// A self-signed certificate for 127.0.0.1 that is its own authority, by openssl's defaults.
+    /// A self-signed certificate for 127.0.0.1. By openssl's default extensions it is also an
+    /// authority (CA:TRUE), so it is its own.
     pub fn of_itself(dir: &Path) -> Certificates {
         fs::create_dir_all(dir).unwrap();
         let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \

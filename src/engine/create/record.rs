@@ -1,8 +1,8 @@
 //! Computes the record of a new container: the user's options override the image's config.
 //!
 //! These functions read the records of the containers that the options name, but write nothing:
-//! `create::make` writes the record when everything that the record names exists. The rules for
-//! entrypoint, command, environment and working directory are Docker's.
+//! `create::make` writes the record. The rules for entrypoint, command, environment and working
+//! directory are Docker's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -206,7 +206,7 @@ fn words(words: &Option<Vec<String>>) -> Vec<String> {
 
 /// Returns the user's variables, then those of the image that the user did not set, as Docker's
 /// `Config.Env` has them. Of several values of a name the last one counts. A name without `=`
-/// (`-e NAME`) removes the variable at the start of a process.
+/// removes the variable at the start of a process.
 fn environment(options: &CreateOptions, config: &ContainerConfig) -> Vec<String> {
     let image: Vec<String> = config.env.iter().map(|pair| raw::encode(pair.as_bytes())).collect();
     let mut env: Vec<String> = Vec::with_capacity(options.env.len() + image.len());
