@@ -78,7 +78,8 @@ fn matches(entry: &str, origin: &Origin) -> bool {
         Some((_, port)) if port.parse::<u16>().is_ok() => return false,
         _ => entry,
     };
-    let name = name.strip_prefix("*.").unwrap_or(name);
+    // As in Go, `*.example.com` means the same as `.example.com`: only the names below the domain.
+    let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
     let domain = name.strip_prefix('.').unwrap_or(name);
     let below = host.strip_suffix(domain).is_some_and(|left| left.ends_with('.'));
     host == name || !domain.is_empty() && below
@@ -139,7 +140,7 @@ mod tests {
         let proxies = Proxies::read(&|name| match name {
             "HTTPS_PROXY" => Some("http://me:p%40ss@proxy.example:3128/".into()),
             "NO_PROXY" => Some(
-                "inner.example, .dot.example,10.0.0.0/8,reg.example:5000,192.0.2.1,192.0.2.2:5000,\
+                "inner.example, .dot.example,*.star.example,10.0.0.0/8,reg.example:5000,192.0.2.1,192.0.2.2:5000,\
                  fd00::1,[fd00::2]:5000,fd01::/16"
                     .into(),
             ),
@@ -156,6 +157,7 @@ mod tests {
             "https://inner.example",
             "https://a.inner.example",
             "https://a.dot.example",
+            "https://a.star.example",
             "https://10.1.2.3",
             "https://reg.example:5000",
             "https://192.0.2.1",
@@ -170,6 +172,8 @@ mod tests {
             "https://11.1.2.3",
             "https://notinner.example",
             "https://dot.example",
+            "https://star.example",
+            "https://a-star.example",
             "https://192.0.2.2",
             "https://[fd00::2]",
         ] {
