@@ -57,26 +57,28 @@ pub enum SecretSource {
 }
 
 impl Secret {
-    /// Parses `id=ID[,src=FILE|,env=VARIABLE]`. Without a source, the source is the variable named
-    /// ID if it is set, and otherwise the file named ID.
+    /// Parses `[type=file|env,]id=ID[,src=SOURCE][,env=VARIABLE]`. As in buildx, SOURCE is a file,
+    /// or with `type=env` a variable, and `env=` goes before `src=`. Without a source, the source is
+    /// the variable named ID if it is set, and otherwise the file named ID.
     pub fn parse(text: &str) -> Result<Secret> {
-        let (mut id, mut source) = (None, None);
+        let (mut id, mut kind, mut named, mut variable) = (None, "file", None, None);
         for part in text.split(',') {
             match part.split_once('=') {
-                Some(("type", "file" | "env")) => {}
+                Some(("type", value @ ("file" | "env"))) => kind = value,
                 Some(("id", value)) if !value.is_empty() => id = Some(value.to_owned()),
-                Some(("src" | "source", value)) => {
-                    source = Some(SecretSource::File(raw::path(value).into_owned()));
-                }
-                Some(("env", value)) => source = Some(SecretSource::Variable(value.to_owned())),
+                Some(("src" | "source", value)) => named = Some(value),
+                Some(("env", value)) => variable = Some(value),
                 _ => fail!("bad secret '{text}': write id=ID,src=FILE or id=ID,env=VARIABLE"),
             }
         }
         let Some(id) = id else { fail!("bad secret '{text}': it has no id=") };
-        let source = source.unwrap_or_else(|| match std::env::var_os(&id) {
-            Some(_) => SecretSource::Variable(id.clone()),
-            None => SecretSource::File(raw::path(&id).into_owned()),
-        });
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        let source = match (variable, named) {
+            (Some(variable), _) => SecretSource::Variable(variable.to_owned()),
+            (None, Some(variable)) if kind == "env" => SecretSource::Variable(variable.to_owned()),
+            (None, None) if is_set(&id) => SecretSource::Variable(id.clone()),
+            (None, file) => SecretSource::File(raw::path(file.unwrap_or(&id)).into_owned()),
+        };
         Ok(Secret { id, source })
     }
 
@@ -519,6 +521,8 @@ mod tests {
         let parse = |text: &str| Secret::parse(text).map(|secret| secret.source);
         assert_eq!(parse("id=a,src=/f").unwrap(), SecretSource::File("/f".into()));
         assert_eq!(parse("type=env,id=a,env=V").unwrap(), SecretSource::Variable("V".into()));
+        assert_eq!(parse("id=a,src=V,type=env").unwrap(), SecretSource::Variable("V".into()));
+        assert_eq!(parse("id=a,env=V,src=/f").unwrap(), SecretSource::Variable("V".into()));
         assert_eq!(parse("id=PATH").unwrap(), SecretSource::Variable("PATH".into()));
         assert_eq!(parse("id=no-such").unwrap(), SecretSource::File("no-such".into()));
         for text in ["", "src=/f", "id=", "id=a,mode=1", "a"] {
