@@ -10,6 +10,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use support::tar::Tar;
 use support::{Host, eventually};
 
 /// The mapping `UID:GID:SIZE` of a container, read from the kernel.
@@ -225,6 +226,11 @@ fn cp_keeps_the_owners_in_both_directions() {
         "/plain-live 0:0\n/plain-rest 0:0\n/kept-live 5:6\n/kept-rest 5:6\n/tmp/plain-live 0:0\n\
          /tmp/plain-rest 0:0\n",
     );
+    // The stream has no entry for the file's directories.
+    let stream = Tar::default().file("made/new/f", "text").end();
+    host.feed(stream, ["cp", "-", "c:/tmp"]);
+    host.mydocker(["exec", "c", "stat", "-c", "%u:%g", "/tmp/made", "/tmp/made/new"])
+        .stdout("0:0\n0:0\n");
 }
 
 #[test]

@@ -442,7 +442,8 @@ impl Layer<'_> {
         for &end in &ends[found..] {
             self.count()?;
             let before = self.times_to_keep(current.as_fd())?;
-            let made = make_parent(current.as_fd(), OsStr::from_bytes(&path[start..end]))?;
+            let name = OsStr::from_bytes(&path[start..end]);
+            let made = make_parent(current.as_fd(), name, self.root_user())?;
             if let Some(before) = before {
                 futimens(&current, &before)?;
             }
@@ -452,6 +453,16 @@ impl Layer<'_> {
         // all open directories are still right.
         self.directories.hold(path, current.clone());
         Ok(current)
+    }
+
+    /// Returns the host's IDs for the root user of the tree.
+    fn root_user(&self) -> (Uid, Gid) {
+        match self.rules {
+            Rules::Copy(CopyRules { ids: Some(ids), .. }) => {
+                (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid))
+            }
+            _ => (Uid::ROOT, Gid::ROOT),
+        }
     }
 
     /// Records that the directory `path` gets the entry's times.
@@ -552,9 +563,9 @@ fn normalize(path: &[u8]) -> Result<Vec<u8>> {
     Ok(path)
 }
 
-/// Creates the missing parent `name`, owned by root with mode 0755. If a whiteout has that name,
+/// Creates the missing parent `name`, owned by `owner` with mode 0755. If a whiteout has that name,
 /// the directory replaces the whiteout and is opaque, so that it hides the same files.
-fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+fn make_parent(above: BorrowedFd<'_>, name: &OsStr, owner: (Uid, Gid)) -> Result<OwnedFd> {
     let make = || mkdirat(above, name, Mode::from_raw_mode(0o755));
     let mut hides_lower = false;
     match make() {
@@ -570,7 +581,7 @@ fn make_parent(above: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
         result => result?,
     }
     let directory = openat(above, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
-    fchown(&directory, Some(Uid::ROOT), Some(Gid::ROOT))?;
+    fchown(&directory, Some(owner.0), Some(owner.1))?;
     fchmod(&directory, Mode::from_raw_mode(0o755))?;
     if hides_lower {
         set_opaque(directory.as_fd())?;
