@@ -23,7 +23,7 @@ use super::manifest::{
 };
 use super::parallel::in_parallel;
 use super::registry::endpoint::{Answer, Endpoint, patiently};
-use super::registry::http::{Attempt, Failure, Head, Payload};
+use super::registry::http::{Attempt, Failure, Payload};
 use super::registry::url::Url;
 use super::registry::{self, Access};
 use super::store::ImageStore;
@@ -223,7 +223,7 @@ impl Target<'_> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
             Ok(answer) => {
-                self.endpoint.connector.recycle(&answer.origin, answer.body);
+                self.endpoint.connector.recycle(&answer.url.origin, answer.body);
                 Ok(true)
             }
             Err(failure) if matches!(failure.status(), Some(403..=405)) => Ok(false),
@@ -236,32 +236,31 @@ impl Target<'_> {
     fn mount(&self, digest: &Digest, source: &str) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let url = url.and_query("mount", &digest.to_string()).and_query("from", source);
-        let Ok((head, _)) = self.endpoint.document("POST", &url, &[], Payload::Empty, MAX_ANSWER)
-        else {
+        let Ok(answer) = patiently(|| self.endpoint.ask("POST", &url, &[], Payload::Empty)) else {
             return Ok(false);
         };
-        if head.status != 201
-            && let Ok(upload) = self.location(&url, &head)
-        {
+        let (is_mounted, upload) = (answer.head.status == 201, self.location(&answer));
+        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
+        if !is_mounted && let Ok(upload) = upload {
             // The registry started an upload instead. Abandon the upload, and ignore an error:
             // registries drop such uploads.
             let _ = self.endpoint.document("DELETE", &upload, &[], Payload::Empty, MAX_ANSWER);
         }
-        Ok(head.status == 201)
+        Ok(is_mounted)
     }
 
     /// Starts an upload, and returns its URL.
     fn begin(&self) -> Attempt<Url> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let answer = self.endpoint.ask("POST", &url, &[], Payload::Empty)?;
-        let upload = self.location(&url, &answer.head)?;
-        self.endpoint.connector.recycle(&answer.origin, answer.body);
+        let upload = self.location(&answer)?;
+        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
         Ok(upload)
     }
 
-    fn location(&self, url: &Url, head: &Head) -> Result<Url> {
-        match head.header("location") {
-            Some(location) => url.join(location),
+    fn location(&self, answer: &Answer) -> Result<Url> {
+        match answer.head.header("location") {
+            Some(location) => answer.url.join(location),
             None => fail!("{} doesn't say where to upload to", self.endpoint.host),
         }
     }
@@ -291,7 +290,7 @@ impl Target<'_> {
         let (digest, size) = write_compressed(tar, &mut io::sink())?;
         let url = self.begin()?.and_query("digest", &digest.to_string());
         let (answer, sent) = self.send_compressed(tar, "PUT", &url, Some(size))?;
-        self.endpoint.connector.recycle(&answer.origin, answer.body);
+        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
         if sent == (digest, size) {
             Ok(sent)
         } else {
@@ -303,8 +302,8 @@ impl Target<'_> {
     fn upload_in_chunks(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         let upload = self.begin()?;
         let (answer, (digest, size)) = self.send_compressed(tar, "PATCH", &upload, None)?;
-        let url = self.location(&upload, &answer.head)?;
-        self.endpoint.connector.recycle(&answer.origin, answer.body);
+        let url = self.location(&answer)?;
+        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
         let url = url.and_query("digest", &digest.to_string());
         self.endpoint.ask("PUT", &url, &[], Payload::Empty)?;
         Ok((digest, size))

@@ -251,6 +251,24 @@ fn a_registry_that_refuses_head_gets_every_blob() {
     }
 }
 
+/// The registry names the place of an upload by a path alone, which belongs to the host that
+/// answered.
+#[test]
+fn an_upload_goes_where_a_redirect_has_started_it() {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let to = registry.address.clone();
+    let proxy = Proxy::before(&registry.address, move |asked, _| match &*asked.method {
+        "POST" => Fault::Answer(307, format!("Location: http://{to}{}\r\n", asked.target)),
+        "PATCH" | "PUT" if asked.target.contains("/uploads/") => Fault::Answer(404, String::new()),
+        _ => Fault::None,
+    });
+    let name = proxy.name("bb:1");
+    host.mydocker(["tag", "bb", &name]);
+    host.mydocker(["push", &name]);
+    host.mydocker(["pull", &name]);
+}
+
 fn refuse(whether: bool, status: u16) -> Fault {
     if whether { Fault::Answer(status, String::new()) } else { Fault::None }
 }

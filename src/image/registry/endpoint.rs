@@ -14,7 +14,7 @@ use super::basic::{basic, basic_of};
 use super::connect::Connector;
 use super::credentials::Credentials;
 use super::http::{Attempt, Body, Cause, Failure, Head, Payload};
-use super::url::{Origin, Url};
+use super::url::Url;
 use crate::error::{Error, Result};
 use crate::json::{Node, parse};
 
@@ -49,11 +49,11 @@ struct Authorization {
     refresh: Option<String>,
 }
 
-/// A response, and the origin that sent it.
+/// A response, and the URL that it answers: the last one if the request was redirected.
 pub struct Answer {
     pub head: Head,
     pub body: Body,
-    pub origin: Origin,
+    pub url: Url,
 }
 
 impl Endpoint {
@@ -142,7 +142,7 @@ impl Endpoint {
             // The payload of a document is never a stream, so it can be sent again.
             let payload = payload.again().unwrap_or(Payload::Empty);
             let answer = self.ask(method, url, headers, payload)?;
-            let bytes = self.connector.read_whole(&answer.origin, answer.body, limit)?;
+            let bytes = self.connector.read_whole(&answer.url.origin, answer.body, limit)?;
             Ok((answer.head, bytes))
         })
     }
@@ -165,9 +165,9 @@ impl Endpoint {
             return Ok(first);
         }
         let challenge = Challenge::of(&first.head).filter(|_| first.head.status == 401);
-        let ours = first.origin == self.base.origin;
+        let ours = first.url.origin == self.base.origin;
         let Some(challenge) = challenge.filter(|_| ours) else { return Err(self.refused(first)) };
-        self.connector.recycle(&first.origin, first.body);
+        self.connector.recycle(&first.url.origin, first.body);
         self.authorize(&challenge, used.as_deref())?;
         if payload.again().is_none() {
             let message = format!("{} asks for another token during the transfer", self.host);
@@ -202,7 +202,7 @@ impl Endpoint {
                 || matches!(head.status, 301..=303) && matches!(method, "GET" | "HEAD");
             let location = head.header("location").filter(|_| redirect && again);
             let Some(location) = location else {
-                return Ok(Answer { head, body, origin: url.origin });
+                return Ok(Answer { head, body, url });
             };
             let next = url.join(location)?;
             if url.origin.tls && !next.origin.tls {
@@ -270,7 +270,7 @@ impl Endpoint {
     }
 
     fn refused(&self, answer: Answer) -> Failure {
-        let Answer { head, body, origin } = answer;
+        let Answer { head, body, url: Url { origin, .. } } = answer;
         // If the text can't be read, the status alone says enough.
         let text = self.connector.read_whole(&origin, body, MAX_REFUSAL).unwrap_or_default();
         let mut failure = self.refusal(&head, &text);

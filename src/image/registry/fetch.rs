@@ -160,7 +160,7 @@ impl<'a> Fetch<'a> {
         let answer = endpoint.ask("GET", &url, &headers, Payload::Empty);
         // If the blob ends before the size that its descriptor states, the server refuses (416).
         let (position, size) = (self.position, self.blob.size);
-        let Answer { head, mut body, origin } = match position {
+        let Answer { head, mut body, url: Url { origin, .. } } = match position {
             0 => answer,
             _ => answer.map_err(|failure| {
                 failure.context(|| format!("ask for the rest of {size} bytes from {position} on"))
