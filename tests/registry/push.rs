@@ -269,6 +269,34 @@ fn an_upload_goes_where_a_redirect_has_started_it() {
     host.mydocker(["pull", &name]);
 }
 
+/// A layer is compressed while it is sent, so it can't be sent to another place a second time. Only
+/// 307 and 308 keep the method of every request (RFC 9110, section 15.4).
+#[test]
+fn a_redirect_that_cannot_be_followed_is_an_error() {
+    let host = Host::with_busybox();
+    let registry = Registry::plain(&host);
+    let is_layer: fn(&Asked) -> bool = |asked| asked.target.contains("/uploads/");
+    let is_manifest: fn(&Asked) -> bool = |asked| asked.target.contains("/manifests/");
+    for (method, status, is_redirected) in
+        [("PATCH", 307, is_layer), ("PUT", 308, is_layer), ("PUT", 302, is_manifest)]
+    {
+        let to = registry.address.clone();
+        let proxy = Proxy::before(&registry.address, move |asked, _| {
+            if asked.method == method && is_redirected(asked) {
+                let location = format!("Location: http://{to}{}\r\n", asked.target);
+                Fault::Answer(status, location)
+            } else {
+                refuse(method == "PUT" && asked.method == "PATCH", 411)
+            }
+        });
+        let name = proxy.name("bb:1");
+        host.mydocker(["tag", "bb", &name]);
+        let error = format!("answers {status}: it redirects {method} to {}", registry.address);
+        host.mydocker(["push", &name]).exits(1).stderr_has(&error);
+        assert_eq!(proxy.asked().iter().any(is_manifest), status == 302, "{status}");
+    }
+}
+
 fn refuse(whether: bool, status: u16) -> Fault {
     if whether { Fault::Answer(status, String::new()) } else { Fault::None }
 }

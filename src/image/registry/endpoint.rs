@@ -150,8 +150,8 @@ impl Endpoint {
     /// Sends a request, with authorization and redirects, and without retries. If the registry
     /// answers with a challenge, gets authorization and sends the request a second time. A stream
     /// can't be sent a second time here: the call gets authorization and fails with a transient
-    /// error, and the caller's next try has the authorization. A redirect of a stream is returned,
-    /// not followed. Fails if the registry refuses the request.
+    /// error, and the caller's next try has the authorization. Fails if the registry refuses the
+    /// request, or redirects it in a way that can't be followed, as for each stream.
     pub fn ask(
         &self,
         method: &'static str,
@@ -202,7 +202,10 @@ impl Endpoint {
                 || matches!(head.status, 301..=303) && matches!(method, "GET" | "HEAD");
             let location = head.header("location").filter(|_| redirect && again);
             let Some(location) = location else {
-                return Ok(Answer { head, body, url });
+                return match head.status {
+                    300..=399 => Err(self.not_followed(method, &url, &head)?),
+                    _ => Ok(Answer { head, body, url }),
+                };
             };
             let next = url.join(location)?;
             if url.origin.tls && !next.origin.tls {
@@ -215,6 +218,22 @@ impl Endpoint {
         }
         let message = format!("{} redirects more than {MAX_REDIRECTS} times", self.host);
         Err(Failure::new(message))
+    }
+
+    /// Returns the failure for a redirect that [`Endpoint::follow`] can't follow: the body is a
+    /// stream, the status may change the method, or the answer names no target.
+    fn not_followed(&self, method: &str, url: &Url, head: &Head) -> Result<Failure> {
+        let to = match head.header("location") {
+            // The rest of the URL may be signed, so don't show it.
+            Some(location) => url.join(location)?.origin.host_and_port(),
+            None => "nowhere".to_owned(),
+        };
+        let (host, status) = (&self.host, head.status);
+        let error = format!(
+            "{host} answers {status}: it redirects {method} to {to}, which is not supported"
+        );
+        let cause = Cause::Refused { status, after: None };
+        Ok(Failure { error: Error::new(error), cause })
     }
 
     /// Answers the challenge, unless another thread has done so since this request sent `used`.
