@@ -52,6 +52,26 @@ fn a_terminal_shows_the_output_of_a_failed_step() {
 }
 
 #[test]
+fn a_failed_pull_and_a_failed_export_are_marked() {
+    let host = Host::with_busybox();
+    let copy = build(&host, "FROM bb\nCOPY --from=127.0.0.1:1/none /a /b\n", &[]);
+    let log = host.mydocker(copy).exits(1).stderr_has("#2 [--from] 127.0.0.1:1/none\n");
+    log.stderr_has("\n#2 ERROR: ");
+    let file = host.file("file", "").to_str().unwrap().to_owned();
+    for (flag, title) in [
+        ("--cache-to=type=local,dest=FILE/below", "exporting the cache"),
+        ("--output=type=local,dest=FILE/below", "exporting the files"),
+        ("--output=type=tar,dest=FILE/below", "exporting the files"),
+        ("--output=type=oci,dest=FILE/below", "exporting an archive"),
+    ] {
+        let args = build(&host, "FROM bb\n", &[&flag.replace("FILE", &file)]);
+        let log = host.mydocker(args).exits(1).stderr_text();
+        let step = log.lines().find_map(|line| line.strip_suffix(title)).unwrap();
+        assert!(log.contains(&format!("\n{step}ERROR: ")), "{log}");
+    }
+}
+
+#[test]
 fn without_a_terminal_the_lines_are_plain() {
     let host = Host::with_busybox();
     let dockerfile = "FROM bb\nRUN echo hello\n";

@@ -309,13 +309,12 @@ impl Build<'_> {
                 fail!("--from={from}: the stage stands below; move it up");
             }
         }
-        let vertex = self.report.begin(&format!("[--from] {from}"));
         // With `--platform`, take the image for the stage's own platform, like BuildKit.
         let platform = self.platform.is_some().then(|| state.config.platform());
-        let image = self
-            .base_image(from, platform.as_ref(), &vertex)
-            .context(|| format!("--from={from}"))?;
-        vertex.done();
+        let title = format!("[--from] {from}");
+        let found =
+            self.report.step(&title, |vertex| self.base_image(from, platform.as_ref(), vertex));
+        let image = found.context(|| format!("--from={from}"))?;
         if !images.need_layers(&self.place.draft, &image.config.diff_ids)? {
             fail!("--from={from}: the image lacks a layer; load or pull it again");
         }

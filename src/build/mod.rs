@@ -191,49 +191,45 @@ fn build_here(engine: &Engine, options: &Options, report: &Report<'_>) -> Result
         engine.image_store().publish(&place.draft, build.started)?;
     }
     for directory in &options.cache_to {
-        let vertex = report.begin("exporting the cache");
-        build.export(directory)?;
-        vertex.done();
+        report.step("exporting the cache", |_| build.export(directory))?;
     }
     for (key, value) in &options.labels {
         steps::set_pair(&mut state.config.config.labels, key, value);
         state.note(&format!("LABEL {key}={value}"));
     }
     for output in &options.outputs {
-        if let Output::Tar(_) | Output::Directory(_) = output {
-            let vertex = report.begin("exporting the files");
-            match output {
-                Output::Directory(path) => {
-                    engine.export_layers_to(&place, &state.config.diff_ids, path)?;
-                }
-                Output::Tar(path) => {
-                    engine.export_layers(&place, &state.config.diff_ids, path.as_deref())?;
-                }
-                _ => {}
+        let (title, layers) = ("exporting the files", &state.config.diff_ids);
+        match output {
+            Output::Directory(path) => {
+                report.step(title, |_| engine.export_layers_to(&place, layers, path))?;
             }
-            vertex.done();
+            Output::Tar(path) => {
+                report.step(title, |_| engine.export_layers(&place, layers, path.as_deref()))?;
+            }
+            Output::Image(_) | Output::Archive(..) => {}
         }
     }
     let is_kept = options.outputs.is_empty() || options.outputs.iter().any(Output::keeps_image);
     if !is_kept {
         return Ok(None);
     }
-    let vertex = report.begin("exporting to image");
-    let id: ImageId = engine.finish_build(state.base.as_ref(), &state.config, &names)?;
-    vertex.note(&format!("writing image {id} done"));
-    for name in &names {
-        vertex.note(&format!("naming to {name} done"));
-    }
-    vertex.done();
+    let id: ImageId = report.step("exporting to image", |vertex| {
+        let id = engine.finish_build(state.base.as_ref(), &state.config, &names)?;
+        vertex.note(&format!("writing image {id} done"));
+        for name in &names {
+            vertex.note(&format!("naming to {name} done"));
+        }
+        Ok(id)
+    })?;
     for output in &options.outputs {
         if let Output::Archive(format, path) = output {
             let mut saved: Vec<ImageName> = names.iter().cloned().map(Into::into).collect();
             if saved.is_empty() {
                 saved.push(id.into());
             }
-            let vertex = report.begin("exporting an archive");
-            engine.save(&saved, *format, &options.annotations, path.as_deref())?;
-            vertex.done();
+            report.step("exporting an archive", |_| {
+                engine.save(&saved, *format, &options.annotations, path.as_deref())
+            })?;
         }
     }
     if let Some(file) = &options.id_file {

@@ -9,6 +9,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
+use crate::error::Result;
+
 /// The most bytes of output that are held back until a line ends. A longer line is sent in parts.
 const MAX_LINE: usize = 4096;
 
@@ -113,6 +115,21 @@ impl<'a> Report<'a> {
             Vertex { report: self, number, started: Instant::now(), partial: RefCell::default() };
         vertex.send(Kind::Began, title);
         vertex
+    }
+
+    /// Carries out `work` as a step with this title, and reports whether it succeeds or fails.
+    pub fn step<T>(
+        &'a self,
+        title: &str,
+        work: impl FnOnce(&Vertex<'a>) -> Result<T>,
+    ) -> Result<T> {
+        let vertex = self.begin(title);
+        let result = work(&vertex);
+        match &result {
+            Ok(_) => vertex.done(),
+            Err(error) => vertex.failed(&error.to_string()),
+        }
+        result
     }
 
     /// Returns the next free number for a step.

@@ -139,15 +139,9 @@ impl Build<'_> {
                 Presence::Local(image) => image.config.config.on_build,
                 Presence::NeedsPull(_) => {
                     let title = format!("[internal] load metadata for {image}");
-                    let vertex = self.report.begin(&title);
-                    let found = match self.base_image(image, platform.as_ref(), &vertex) {
-                        Ok(found) => found,
-                        Err(error) => {
-                            vertex.failed(&error.to_string());
-                            return Err(error);
-                        }
-                    };
-                    vertex.done();
+                    let found = self
+                        .report
+                        .step(&title, |vertex| self.base_image(image, platform.as_ref(), vertex))?;
                     self.pulled.borrow_mut().push(image.clone());
                     found.config.config.on_build
                 }
@@ -238,15 +232,11 @@ impl Build<'_> {
             (None, 1) => String::new(),
             (None, _) => format!("stage-{at} "),
         };
-        let vertex = self.report.begin(&format!("[{title}1/{count}] FROM {}", base.image));
-        let mut state = match self.begin_stage(at, base, &vertex) {
-            Ok(state) => state,
-            Err(error) => {
-                vertex.failed(&error.to_string());
-                return Err(self.complain(Mistake { place: stage.from.place, error }));
-            }
-        };
-        vertex.done();
+        let from = format!("[{title}1/{count}] FROM {}", base.image);
+        let mut state = self
+            .report
+            .step(&from, |vertex| self.begin_stage(at, base, vertex))
+            .map_err(|error| self.complain(Mistake { place: stage.from.place, error }))?;
         let triggers = std::mem::take(&mut state.config.config.on_build);
         let steps = triggers.iter().filter_map(|text| Dockerfile::parse_trigger(text).ok());
         count += steps.filter(|step| makes(&step)).count();
