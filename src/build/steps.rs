@@ -546,9 +546,10 @@ impl State {
     }
 
     /// Gives a time to each step that changed only the config, as BuildKit does, so that the same
-    /// cached steps make the same image. The time is that of a layer of the build before or after
-    /// the step. If the build made no layer, the time is the base's. With `all`, each step of the
-    /// build gets the time `all`.
+    /// cached steps make the same image. The time is that of the last layer before the step. But the
+    /// first such step and those directly after it get the time of the next layer, if there is one,
+    /// even if the build has a layer before them. With `all`, each step of the build gets the time
+    /// `all`.
     fn set_times(&mut self, all: Option<Instant>) {
         let history = &mut self.config.history;
         let new = history.iter().position(|step| step.created.is_none());
@@ -632,4 +633,30 @@ pub fn is_predefined(name: &str) -> bool {
 fn quoted(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
     format!("[{}]", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The times that BuildKit writes: `normalizeLayersAndHistory` in its
+    /// exporter/containerimage/writer.go.
+    #[test]
+    fn steps_without_a_layer_get_the_times_of_layers() {
+        for (steps, times) in [
+            (&[Some(1), None][..], &[1, 1][..]),
+            (&[None, Some(1), None], &[1, 1, 1]),
+            (&[Some(1), None, None, Some(2), None, Some(3)], &[1, 2, 2, 2, 2, 3]),
+        ] {
+            let mut state = State::default();
+            for &step in steps {
+                state.note("STEP");
+                state.config.history.last_mut().unwrap().created = step.map(Instant);
+            }
+            state.set_times(None);
+            let set = state.config.history.iter().map(|step| step.created.unwrap().0);
+            assert!(set.eq(times.iter().copied()), "{steps:?}");
+            assert_eq!(state.config.created, times.last().copied().map(Instant));
+        }
+    }
 }
