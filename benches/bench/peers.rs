@@ -114,13 +114,14 @@ impl Bench {
         command
     }
 
-    /// Makes a bundle whose container runs `args`.
+    /// Makes a bundle whose container runs `args`, from the template of an installed runtime.
     pub fn bundle(&self, name: &str, args: &[&str]) -> PathBuf {
         let bundle = self.dir.join(format!("bundle-{name}"));
         fs::create_dir_all(&bundle).expect("make the bundle");
         let file = bundle.join("config.json");
         if !file.exists() {
-            output(Command::new(RUNC).arg("spec").current_dir(&bundle));
+            let runtime = [RUNC, CRUN].into_iter().find(|peer| self.has(peer)).unwrap_or(US);
+            output(self.runtime(runtime).arg("spec").current_dir(&bundle));
         }
         let config = fs::read_to_string(&file).expect("read config.json");
         let config = without_ambient(&config);
