@@ -715,6 +715,24 @@ fn the_end_of_one_container_can_stop_all() {
 
 #[test]
 fn up_reports_the_status_of_a_container_that_is_removed() {
+#[test]
+fn the_end_of_a_container_counts_without_its_logs() {
+    let file = "services:\n  a: {image: bb, init: true, command: sleep 1000}\n  \
+                job: {image: bb, attach: false, command: \"sh -c 'echo hi; sleep 0.2; exit 7'\"}\n  \
+                c: {image: bb, command: 'true'}";
+    let project = Project::new(&[("compose.yaml", file)]);
+    let done = project.compose("-p xs up --exit-code-from job").exits(7);
+    done.stdout("").stderr_has("Container xs-a-1  Stopped");
+    project.compose("-p xs up --abort-on-container-exit a job").exits(7).stdout("");
+    project.compose("-p xs up --abort-on-container-failure c job --no-attach c").exits(7);
+    // As in Docker Compose, the end of a service that is neither named nor attached does not count.
+    project.compose("-p xs up --abort-on-container-failure --attach c").exits(0);
+    // Without any logs, `up` waits for all containers.
+    project.write("services: {a: {image: bb, attach: false, command: sleep 0.2}}");
+    project.compose("-p xs up --remove-orphans").stderr_has("a-1 exited with code 0");
+    project.compose("-p xs down");
+}
+
     let file = "services: {a: {image: bb, command: sh -c 'echo on; exec sleep 1000', init: true}}";
     let project = Project::new(&[("compose.yaml", file)]);
     let mut up = project.background("-p rr up");

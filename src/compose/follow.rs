@@ -95,6 +95,8 @@ pub struct Follow<'a> {
     count: usize,
     logs: Vec<Log>,
     starts: Option<StartListener<'a>>,
+    /// Services whose containers are followed without printing their logs.
+    silent: &'a [String],
 }
 
 struct Log {
@@ -123,7 +125,13 @@ impl<'a> Follow<'a> {
         names: impl Iterator<Item = &'n str>,
     ) -> Follow<'a> {
         let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
-        Follow { engine, options, style, width, count: 0, logs: Vec::new(), starts: None }
+        let (logs, starts) = (Vec::new(), None);
+        Follow { engine, options, style, width, count: 0, logs, starts, silent: &[] }
+    }
+
+    /// Follows the containers of these services only to see their end, and prints no logs of them.
+    pub fn silence(&mut self, services: &'a [String]) {
+        self.silent = services;
     }
 
     /// Also follows the containers that `starts` reports.
@@ -195,8 +203,15 @@ impl<'a> Follow<'a> {
         for log in self.logs.iter_mut().filter(|log| log.ended.is_none()) {
             let prefix = style.prefix(width, log.colour, &log.name);
             let is_over = {
-                let mut out = Lines { inner: &mut *out, prefix: &prefix, kept: &mut log.out };
-                let mut err = Lines { inner: &mut *err, prefix: &prefix, kept: &mut log.err };
+                let (mut no_out, mut no_err) = (io::sink(), io::sink());
+                let (out, err): (&mut dyn Write, &mut dyn Write) =
+                    if self.silent.contains(&log.service) {
+                        (&mut no_out, &mut no_err)
+                    } else {
+                        (&mut *out, &mut *err)
+                    };
+                let mut out = Lines { inner: out, prefix: &prefix, kept: &mut log.out };
+                let mut err = Lines { inner: err, prefix: &prefix, kept: &mut log.err };
                 let is_over = log.follower.print(&mut out, &mut err)?;
                 if is_over {
                     out.finish().and_then(|()| err.finish()).context(|| "print the log")?;

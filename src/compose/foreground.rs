@@ -31,6 +31,8 @@ pub struct Ends {
     pub status_of: Option<String>,
     /// Services whose logs are not printed.
     pub unattached: Vec<String>,
+    /// Services whose containers are not followed, so their end has no effect.
+    pub unwatched: Vec<String>,
     /// `--timeout`: the grace period of a stop, in seconds; `None` is each container's own.
     pub timeout: Option<i64>,
 }
@@ -44,7 +46,7 @@ pub struct Foreground<'a> {
 }
 
 impl Foreground<'_> {
-    /// Runs until all containers whose logs it follows have ended. Returns the exit status: with
+    /// Runs until all containers that it follows have ended. Returns the exit status: with
     /// `status_of`, that of this service's container. Otherwise, if a container or a signal stopped
     /// the project, returns the container's status, or 128 plus the signal's number; in all other
     /// cases, 0.
@@ -57,7 +59,7 @@ impl Foreground<'_> {
                 let found = self.up.advance()?;
                 pause = if found.is_empty() { (pause * 2).min(MAX_PAUSE) } else { pause };
                 for running in found {
-                    self.attach(&running.id, &running.service)?;
+                    self.watch(&running.id, &running.service)?;
                 }
             }
             for ended in self.follow.turn(out, err)? {
@@ -100,9 +102,9 @@ impl Foreground<'_> {
         Ok(status)
     }
 
-    /// Follows the log of a container, unless its service's logs are not printed.
-    fn attach(&mut self, id: &ContainerId, service: &str) -> Result<()> {
-        if self.ends.unattached.iter().any(|name| name == service) {
+    /// Follows a container, unless its service is not watched.
+    fn watch(&mut self, id: &ContainerId, service: &str) -> Result<()> {
+        if self.ends.unwatched.iter().any(|name| name == service) {
             return Ok(());
         }
         let Some(view) = self.session.engine.look_at(id) else { return Ok(()) };

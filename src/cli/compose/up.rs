@@ -247,6 +247,18 @@ fn in_foreground(
     };
     let others = services.iter().filter(|service| !is_attached(service));
     ends.unattached.extend(others.map(|service| service.name.clone()));
+    // As in Docker Compose, the end of a named service counts even if its logs are not printed. If
+    // no service is named and none is attached, all count.
+    let is_silent = |service: &Service| ends.unattached.contains(&service.name);
+    let all_count = args.up.wanted.is_empty() && services.iter().all(|service| is_silent(service));
+    let is_unwatched = |service: &&&Service| {
+        !all_count
+            && is_silent(service)
+            && !args.up.wanted.contains(&service.name)
+            && ends.status_of.as_ref() != Some(&service.name)
+    };
+    let unwatched = services.iter().filter(is_unwatched);
+    ends.unwatched = unwatched.map(|service| service.name.clone()).collect();
     ends.timeout = args.up.timeout;
     if let Some(name) = &ends.status_of
         && !services.iter().any(|service| service.name == *name)
@@ -271,8 +283,9 @@ fn in_foreground(
     let accepts = |member: &Member| {
         !member.is_oneoff
             && services.iter().any(|service| service.name == member.service)
-            && !ends.unattached.contains(&member.service)
+            && !ends.unwatched.contains(&member.service)
     };
+    follow.silence(&ends.unattached);
     follow.expect(StartListener::listen(session.engine, &session.project.name, &accepts)?);
     let mut out = Watched::new(LineWriter::new(stdio::stdout()));
     let mut err = Watched::new(stdio::stderr());
