@@ -1121,6 +1121,10 @@ fn variables_of_compose_itself_are_read() {
     with("-p z up -d --scale web=3", "COMPOSE_PARALLEL_LIMIT", "1");
     with("-p z logs", "COMPOSE_ANSI", "always");
     project.write(&file.replace("web:", "new:"));
+    project.write("services: {a: {image: bb, profiles: [a]}, b: {image: bb, profiles: [b]}}");
+    with("config --services", "COMPOSE_PROFILES", "b").stdout("b\n");
+    with("--profile a config --services", "COMPOSE_PROFILES", "b").stdout("a\n");
+    project.write(file);
     let shown = with("-p z up -d", "COMPOSE_IGNORE_ORPHANS", "1").stderr_text();
     assert!(!shown.contains("no longer has"), "{shown}");
     assert_eq!(project.names(), ["z-new-1", "z-web-1", "z-web-2", "z-web-3"]);

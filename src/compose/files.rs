@@ -193,8 +193,11 @@ pub fn load(choice: &Choice) -> Result<Source> {
         )));
     }
     let mut profiles = choice.profiles.clone();
-    if let Some(more) = environment.set("COMPOSE_PROFILES") {
-        profiles.extend(more.split(',').map(|name| name.trim().to_owned()));
+    // As in Docker Compose, the flag replaces the variable.
+    if profiles.is_empty()
+        && let Some(names) = environment.set("COMPOSE_PROFILES")
+    {
+        profiles.extend(names.split(',').map(|name| name.trim().to_owned()));
     }
     let mut parsed: Vec<(PathBuf, Vec<Node>)> = Vec::new();
     for file in &files {
