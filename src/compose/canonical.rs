@@ -2,8 +2,9 @@
 //!
 //! Short forms become long ones, lists of `KEY=VALUE` become maps, and relative paths become
 //! absolute. Each key and type is checked against `schema`, and an error names the file and the
-//! line. Keys that start with `x-` are dropped, except in maps of texts such as `labels` (compose
-//! specification, "Extension"). Nothing is merged here: `merge` does that.
+//! line. Keys that start with `x-` are dropped (compose specification, "Extension"), except names
+//! that the user chooses, such as those of services and labels. Nothing is merged here: `merge`
+//! does that.
 
 use super::node::{Node, Tag, Value};
 use super::schema::{Key, Kind, ListOf, ROOT};
@@ -69,7 +70,7 @@ pub fn canonical(node: &Node, kind: &Kind, scope: &Scope, path: &str) -> Result<
         Kind::Named(kind) => {
             let Value::Map(entries) = &node.value else { return Err(should("a map")) };
             let mut named = Vec::with_capacity(entries.len());
-            for (name, value) in entries.iter().filter(|(name, _)| !name.starts_with("x-")) {
+            for (name, value) in entries {
                 check_name(value, name, path)?;
                 let below = format!("{path}.{name}");
                 named.push((name.clone(), canonical(value, kind, scope, &below)?));
