@@ -108,7 +108,8 @@ fn drivers_devices_dependencies_and_paths_have_their_own_rules() {
             "sub/a.yaml",
             "services: {a: {image: bb, logging: {driver: json-file, options: {max-size: 1m}}, \
              devices: ['/dev/null:/dev/x', '/dev/full'], depends_on: {b: {condition: \
-             service_healthy, required: false}}, security_opt: ['seccomp:s.json']}, b: {image: bb}}",
+             service_healthy, required: false}}, security_opt: ['seccomp:s.json']}, b: {image: bb, \
+             security_opt: [seccomp=default, 'seccomp:builtin', seccomp=unconfined]}}",
         ),
         (
             "b.yaml",
@@ -126,6 +127,7 @@ fn drivers_devices_dependencies_and_paths_have_their_own_rules() {
         r#""devices":["/dev/zero:/dev/x:r","/dev/full"]"#,
         r#""depends_on":{"b":{"condition":"service_healthy","required":false,"restart":true}}"#,
         &profile,
+        r#""security_opt":["seccomp=default","seccomp:builtin","seccomp=unconfined"]"#,
         &device,
     ] {
         assert!(out.contains(part), "{part} in {out}");

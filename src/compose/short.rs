@@ -159,13 +159,16 @@ pub fn device_target(device: &str) -> &str {
     paths.next().unwrap_or(source)
 }
 
+/// The values of `seccomp` that are no path, as `run --security-opt` accepts them.
+const SECCOMP_WORDS: [&str; 3] = ["unconfined", "builtin", "default"];
+
 /// `security_opt`: makes the path of a seccomp profile (`seccomp:PROFILE`) absolute.
 pub fn security(node: &Node, scope: &Scope) -> Result<Node> {
     let mut list = Vec::new();
     for element in several(node) {
         let option = element.scalar()?;
         list.push(match option.split_once([':', '=']) {
-            Some(("seccomp", profile)) if profile != "unconfined" && profile != "builtin" => {
+            Some(("seccomp", profile)) if !SECCOMP_WORDS.contains(&profile) => {
                 element.text(format!("seccomp={}", scope.path(profile)))
             }
             _ => element.clone(),
