@@ -716,8 +716,6 @@ fn the_end_of_one_container_can_stop_all() {
 }
 
 #[test]
-fn up_reports_the_status_of_a_container_that_is_removed() {
-#[test]
 fn the_end_of_a_container_counts_without_its_logs() {
     let file = "services:\n  a: {image: bb, init: true, command: sleep 1000}\n  \
                 job: {image: bb, attach: false, command: \"sh -c 'echo hi; sleep 0.2; exit 7'\"}\n  \
@@ -735,6 +733,8 @@ fn the_end_of_a_container_counts_without_its_logs() {
     project.compose("-p xs down");
 }
 
+#[test]
+fn up_reports_the_status_of_a_container_that_is_removed() {
     let file = "services: {a: {image: bb, command: sh -c 'echo on; exec sleep 1000', init: true}}";
     let project = Project::new(&[("compose.yaml", file)]);
     let mut up = project.background("-p rr up");
@@ -937,6 +937,9 @@ fn images_are_built() {
     project.compose("-p b up --no-log-prefix app").stdout("hello me\n");
     project.write(&file.replace("app:", "app:\n    pull_policy: build"));
     project.compose("-p b up -d --no-build app").stderr_has("Container b-app-1  Started");
+    let printed = project.compose("-p b down --rmi all small").stderr_text();
+    assert!(printed.contains("Image named  Removed") && !printed.contains("b-app"), "{printed}");
+    project.compose("-p b build small");
     project.compose("-p b down --rmi local").stderr_has("Image b-app  Removed");
     project.compose("-p b up -d --no-build app").exits(1).stderr_has("--no-build was given");
     project.host.mydocker(["image", "inspect", "named"]);
@@ -1118,15 +1121,15 @@ fn variables_of_compose_itself_are_read() {
         command.env(name, value);
         support::run(command, None)
     };
+    project.write("services: {a: {image: bb, profiles: [a]}, b: {image: bb, profiles: [b]}}");
+    with("config --services", "COMPOSE_PROFILES", "b").stdout("b\n");
+    with("--profile a config --services", "COMPOSE_PROFILES", "b").stdout("a\n");
+    project.write(file);
     with("config", "COMPOSE_DISABLE_ENV_FILE", "1").stdout_has("hostname: none");
     with("config", "COMPOSE_DISABLE_ENV_FILE", "0").stdout_has("hostname: file");
     with("-p z up -d --scale web=3", "COMPOSE_PARALLEL_LIMIT", "1");
     with("-p z logs", "COMPOSE_ANSI", "always");
     project.write(&file.replace("web:", "new:"));
-    project.write("services: {a: {image: bb, profiles: [a]}, b: {image: bb, profiles: [b]}}");
-    with("config --services", "COMPOSE_PROFILES", "b").stdout("b\n");
-    with("--profile a config --services", "COMPOSE_PROFILES", "b").stdout("a\n");
-    project.write(file);
     let shown = with("-p z up -d", "COMPOSE_IGNORE_ORPHANS", "1").stderr_text();
     assert!(!shown.contains("no longer has"), "{shown}");
     assert_eq!(project.names(), ["z-new-1", "z-web-1", "z-web-2", "z-web-3"]);

@@ -8,6 +8,7 @@ use super::super::lifecycle::parse_timeout;
 use super::super::{Invocation, Outcome};
 use super::Opened;
 use crate::compose::members::{self, Member};
+use crate::compose::project::Service;
 use crate::compose::settings::image;
 use crate::engine::options::ImageName;
 use crate::error::{Result, fail};
@@ -91,18 +92,24 @@ fn down(call: &Invocation) -> Outcome {
         }
     }
     if let Some(which) = args.images {
-        remove_images(&opened, &found, which)?;
+        remove_images(&opened, &wanted, &found, which)?;
     }
     Ok(0)
 }
 
-/// Removes the images of the project's services that `which` chooses. `Images::All` includes the
-/// images of `members`. An image that cannot be removed stays, such as one that another container
-/// uses.
-fn remove_images(opened: &Opened, members: &[Member], which: Images) -> Result<()> {
+/// Removes the images that `which` chooses of the services `wanted`, or of all services of the
+/// project if `wanted` is empty. `Images::All` includes the images of `members`. An image that
+/// cannot be removed stays, such as one that another container uses.
+fn remove_images(
+    opened: &Opened,
+    wanted: &[String],
+    members: &[Member],
+    which: Images,
+) -> Result<()> {
     let project = &opened.project;
     let mut names: Vec<ImageName> = Vec::new();
-    for service in project.services.iter().chain(&project.disabled) {
+    let is_wanted = |service: &&Service| wanted.is_empty() || wanted.contains(&service.name);
+    for service in project.services.iter().chain(&project.disabled).filter(is_wanted) {
         if which == Images::All || service.node.given("image").is_none() {
             names.push(image(project, service)?);
         }
