@@ -491,8 +491,9 @@ fn find(words: &[String]) -> Result<(&'static Command, Vec<String>), Failure> {
     }
 }
 
+/// Whether the command may be typed after `container`. `container prune` has the word in its name.
 fn is_container_command(command: &Command) -> bool {
-    matches!(command.group, flag::Group::Run | flag::Group::Watch)
+    matches!(command.group, flag::Group::Run | flag::Group::Watch) && !command.name.contains(' ')
 }
 
 /// The flags that may stand between a management word and the command.
@@ -514,8 +515,7 @@ fn subcommands(management: &str) -> Vec<&'static str> {
     words.extend(ALIASES.iter().filter_map(|(typed, ..)| second(typed)));
     if management == "container" {
         let own = COMMANDS.iter().filter(|command| is_container_command(command));
-        let words_of = own.map(|command| command.name).filter(|name| !name.contains(' '));
-        words.extend(words_of);
+        words.extend(own.map(|command| command.name));
     }
     order::sort(&mut words);
     words.dedup();

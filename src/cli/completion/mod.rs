@@ -74,3 +74,19 @@ fn names(command: &Command) -> Vec<String> {
     names.dedup();
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_has_a_name_twice_and_every_name_leads_to_it() {
+        for command in COMMANDS {
+            for name in names(command) {
+                let words: Vec<String> = name.split(' ').map(str::to_owned).collect();
+                let found = crate::cli::find(&words).ok().map(|(found, _)| found.name);
+                assert_eq!(found, Some(command.name), "{name}");
+            }
+        }
+    }
+}

@@ -98,6 +98,11 @@ pub fn of_value(command: &Command, flag: &FlagSpec) -> Source {
                 "container= event= image= label= network= scope= type=container type=image \
                  type=network type=volume volume=",
             ),
+            "builder prune" => words("until= unused-for="),
+            "image prune" => words("dangling=true dangling=false label= label!= until="),
+            "volume prune" => words("all=true all=false label= label!= until="),
+            "compose ps" => words("status="),
+            "compose ls" => words("name="),
             _ => words("label= label!= until="),
         },
         _ => Source::Files,
