@@ -279,6 +279,16 @@ fn values_and_operands_complete_in_three_shells_under_an_alias_too() {
         ("load -i arch", &["archive.tar"]),
         ("run --pull-not-there", &[]),
         ("ps --filter iso", &["isolation=default"]),
+        ("builder prune --filter u", &["until=", "unused-for="]),
+        ("container pru", &["prune"]),
+        ("compose eve", &["events"]),
+        ("compose -f archive.tar -p shop eve", &["events"]),
+        (
+            "compose --file=archive.tar --compatibility up --abort-on-container-e",
+            &["--abort-on-container-exit"],
+        ),
+        ("compose -f arch", &["archive.tar"]),
+        ("compose --project-n", &["--project-name"]),
     ];
     for (shell, status, pull, joined) in [
         // bash completes only the part after `=` or `:`; the others complete the whole word.

@@ -5,12 +5,14 @@
 
 use super::source::{Names, Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
-use crate::cli::flag::Command;
-use crate::cli::{global, subcommands};
+use crate::cli::flag::{Command, FlagSpec};
+use crate::cli::{flags_before, global, subcommands};
 
 /// bash splits words at `=` and `:`. So the function splits the line again, only at spaces, and
 /// cuts the text up to the last `=` or `:` from each completion. zsh expects whole words, and
-/// completes files itself if the function offers nothing.
+/// completes files itself if the function offers nothing. `_mydocker_next` moves `i` to the next word
+/// that is neither a flag nor the value of a flag in `$1`. If this word is still being typed, it
+/// offers the words of `$2` and fails.
 const HEAD: &str = "\
 _mydocker_words() {
     local before=${cur%\"${cur##*[=:]}\"}
@@ -34,9 +36,19 @@ _mydocker_typed() {
     return 1
 }
 
+_mydocker_next() {
+    for ((i++; i < last; i++)); do
+        if [[ $1 == *\" ${words[i]} \"* ]]; then ((i++))
+        elif [[ ${words[i]} != -* ]]; then return 0; fi
+    done
+    if [[ $1 == *\" $previous \"* ]]; then _mydocker_files
+    else COMPREPLY=($(compgen -W \"$2\" -- \"$cur\")); fi
+    return 1
+}
+
 _mydocker() {
-    local line=${COMP_LINE:0:$COMP_POINT} words last i skip=0
-    local command='' flags='' valued='' word cur previous
+    local line=${COMP_LINE:0:$COMP_POINT} words last i=0
+    local command flags='' valued='' cur previous
     set -f; words=($line); set +f
     [[ $line == *' ' ]] && words+=('')
     last=$((${#words[@]} - 1))
@@ -61,43 +73,27 @@ pub fn script() -> String {
 
 /// Returns the function `_mydocker` and the functions that `_mydocker` calls.
 pub fn functions() -> String {
-    let globals = global::MYDOCKER.specs();
     let mut out = String::from(HEAD);
-    out.push_str(&format!("    local commands='{}'\n", first_words().join(" ")));
-    out.push_str(&format!(
-        "    local global_valued=' {} ' globals='{} {} --help'\n",
-        spellings(&globals, true).join(" "),
-        spellings(&globals, true).join(" "),
-        spellings(&globals, false).join(" ")
-    ));
-    // The command is the first word that is neither a flag nor a flag's value.
-    out.push_str(
-        "    for ((i = 1; i < last; i++)); do\n        \
-             word=${words[i]}\n        \
-             if ((skip)); then skip=0; continue; fi\n        \
-             if [[ $word == -* ]]; then\n            \
-                 [[ $global_valued == *\" $word \"* ]] && skip=1\n            \
-                 continue\n        \
-             fi\n        \
-             command=$word\n        \
-             break\n    \
-         done\n",
-    );
-    out.push_str("    case $command in\n");
+    let find = |flags: &[&'static FlagSpec], offered: &[&str]| {
+        format!(
+            "_mydocker_next ' {} ' '{} {} {} --help' || return",
+            spellings(flags, true).join(" "),
+            offered.join(" "),
+            spellings(flags, true).join(" "),
+            spellings(flags, false).join(" ")
+        )
+    };
+    out.push_str(&format!("    {}\n", find(&global::MYDOCKER.specs(), &first_words())));
+    out.push_str("    command=${words[i]}\n    case $command in\n");
     for management in MANAGEMENT {
-        let words = subcommands(management).join(" ");
         out.push_str(&format!(
             "    {management})\n        \
-                 if ((last == i + 1)); then COMPREPLY=($(compgen -W '{words}' -- \"$cur\")); return; fi\n        \
-                 command=\"$command ${{words[i + 1]}}\"\n        \
-                 ((i++))\n        ;;\n"
+                 {}\n        \
+                 command=\"$command ${{words[i]}}\"\n        ;;\n",
+            find(&flags_before(management), &subcommands(management))
         ));
     }
-    out.push_str("    esac\n    case $command in\n    '')\n");
-    out.push_str(
-        "        COMPREPLY=($(compgen -W \"$commands $globals\" -- \"$cur\"))\n        \
-         return\n        ;;\n",
-    );
+    out.push_str("    esac\n    case $command in\n");
     for command in COMMANDS {
         let flags = command.specs();
         let valued = spellings(&flags, true).join(" ");

@@ -5,16 +5,17 @@
 use super::source::{Names, Source, of_operands, of_value};
 use super::{COMMANDS, MANAGEMENT, first_words, names, spellings};
 use crate::cli::flag::FlagSpec;
-use crate::cli::{global, subcommands};
+use crate::cli::{flags_before, global, subcommands};
 
-/// `__mydocker_command` prints the command as typed so far: one or two words, without the global
-/// flags before them.
+/// `__mydocker_next` prints the place of the first word after place `$argv[1]` that is neither a flag
+/// nor the value of one of the flags that follow in `$argv`. `__mydocker_command` prints the command
+/// as typed so far: one or two words, without the flags before them.
 const FUNCTIONS: &str = "\
-function __mydocker_command
+function __mydocker_next
     set -l words (commandline -opc)
-    set -l at 2
+    set -l at (math $argv[1] + 1)
     while test $at -le (count $words)
-        if contains -- $words[$at] $__mydocker_valued
+        if contains -- $words[$at] $argv[2..]
             set at (math $at + 2)
         else if string match -q -- '-*' $words[$at]
             set at (math $at + 1)
@@ -22,9 +23,15 @@ function __mydocker_command
             break
         end
     end
+    echo $at
+end
+function __mydocker_command
+    set -l words (commandline -opc)
+    set -l at (__mydocker_next 1 $__mydocker_valued)
     set -l first \"$words[$at]\"
     if contains -- \"$first\" $__mydocker_management
-        set at (math $at + 1)
+        set -l valued __mydocker_valued_$first
+        set at (__mydocker_next $at $$valued)
         echo (string trim -- \"$first $words[$at]\")
     else
         echo $first
@@ -71,6 +78,12 @@ pub fn script() -> String {
     for management in MANAGEMENT {
         let words = subcommands(management).join(" ");
         line(&mut out, management, &format!("-a {}", quoted(&words)));
+        let flags = flags_before(management);
+        let valued = spellings(&flags, true).join(" ");
+        out += &format!("set -g __mydocker_valued_{management} {valued}\n");
+        for flag in flags {
+            push_flag(&mut out, management, flag, &Source::Files);
+        }
     }
     for flag in &globals {
         push_flag(&mut out, "''", flag, &of_value(&global::MYDOCKER, flag));
