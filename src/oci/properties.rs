@@ -145,9 +145,15 @@ pub fn asked(annotations: &BTreeMap<String, String>) -> Result<Vec<(String, Valu
                  uint64 5, 'text' or ['a', 'b'], not '{text}'"
             )
         };
-        all.push(match (name.strip_suffix("Sec"), &value) {
-            (Some(stem), Value::Signed(seconds)) if !name.ends_with("USec") => {
-                let seconds = u64::try_from(*seconds).unwrap_or_default();
+        let seconds = match value {
+            Value::Signed(seconds) => Some(u64::try_from(seconds).unwrap_or_default()),
+            Value::Unsigned(seconds) => Some(seconds.into()),
+            Value::Number(seconds) => Some(seconds),
+            _ => None,
+        };
+        let stem = name.strip_suffix("Sec").filter(|_| !name.ends_with("USec"));
+        all.push(match (stem, seconds) {
+            (Some(stem), Some(seconds)) => {
                 (format!("{stem}USec"), Value::Number(seconds.saturating_mul(SECOND_US)))
             }
             _ => (name.to_owned(), value),
@@ -255,6 +261,8 @@ mod tests {
             ),
             ("TimeoutStopUSec", "uint64 30000000", "TimeoutStopUSec", Value::Number(30_000_000)),
             ("TimeoutStopSec", "2", "TimeoutStopUSec", Value::Number(2_000_000)),
+            ("TimeoutStopSec", "uint64 2", "TimeoutStopUSec", Value::Number(2_000_000)),
+            ("TimeoutStopSec", "uint32 2", "TimeoutStopUSec", Value::Number(2_000_000)),
             (
                 "After",
                 "['a.service', \"b.service\"]",
