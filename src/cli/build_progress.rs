@@ -135,7 +135,8 @@ impl Terminal {
 
     fn take(&mut self, message: Message<'_>) {
         let Message { kind, number, text } = message;
-        let text = escape::line(text).into_owned();
+        // A tab would move the cursor by a number of columns that `cut` does not know.
+        let text = escape::line(&text.replace('\t', "    ")).into_owned();
         if kind == Kind::Text {
             if self.text.len() < MAX_TEXT {
                 self.text.push(text);

@@ -101,6 +101,8 @@ stored_flat! {
         /// The values of `--volumes-from` as given.
         pub volumes_from: Vec<String> => optional,
         pub publish: Vec<Publish>,
+        /// Whether `publish` has each exposed port (`-P`).
+        pub publish_all: bool => optional,
         pub exposed: Vec<String>,
         pub log: LogOptions => flat,
     }

@@ -41,6 +41,11 @@ impl NetworkNamespace {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let descriptor = sys::process::open_in_proc(pid, "ns/net", flags)
             .context(|| format!("open the network namespace of process {pid}"))?;
+        NetworkNamespace::of(descriptor)
+    }
+
+    /// Opens a netlink socket in the namespace of this handle.
+    pub fn of(descriptor: OwnedFd) -> Result<NetworkNamespace> {
         let socket = in_network(descriptor.as_fd(), Socket::route)?;
         Ok(NetworkNamespace { descriptor, socket })
     }

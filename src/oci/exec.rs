@@ -147,7 +147,10 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
         (process.scheduling.first_cpus, process.scheduling.cpus) =
             (own.scheduling.first_cpus, own.scheduling.cpus);
     }
-    process.label = process.label.or(own.label);
+    // `unconfined` means no label, but is not a missing one.
+    if node.text("apparmorProfile")? != "unconfined" {
+        process.label = process.label.or(own.label);
+    }
     Ok(process)
 }
 

@@ -173,7 +173,7 @@ fn build(
     let devices = &config.net_devices;
     let mut prepare = |pid: Pid| {
         *reached_hooks = true;
-        net_devices::move_all(devices, pid)
+        net_devices::move_all(devices, &spec.namespaces, pid)
     };
     let place = hooks::Place::Host(bundle);
     let mut run_hooks = |pid: Pid| {

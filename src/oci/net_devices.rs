@@ -3,6 +3,7 @@
 //! afterwards: when the namespace ends, the kernel deletes a virtual interface and returns a
 //! physical one to the host.
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
 
 use super::field::MAX_ENTRIES;
@@ -55,12 +56,20 @@ fn is_name(name: &str) -> bool {
         && is_template
 }
 
-/// Moves the interfaces into the network namespace of process `pid`.
-pub fn move_all(devices: &[NetDevice], pid: Pid) -> Result<()> {
+/// Moves the interfaces into the container's network namespace: the one at a path, which the
+/// container's first process may not have joined yet, or the new one of process `pid`.
+pub fn move_all(devices: &[NetDevice], namespaces: &Namespaces, pid: Pid) -> Result<()> {
     if devices.is_empty() {
         return Ok(());
     }
-    let (mut host, mut namespace) = (Socket::route()?, NetworkNamespace::open(pid)?);
+    let mut host = Socket::route()?;
+    let mut namespace = match &namespaces.network {
+        Namespace::Path(path) => {
+            let handle = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            NetworkNamespace::of(handle.context(|| format!("open {}", path.display()))?)?
+        }
+        _ => NetworkNamespace::open(pid)?,
+    };
     for NetDevice { name, inside } in devices {
         namespace
             .move_link_in(&mut host, name, inside)

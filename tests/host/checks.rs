@@ -429,6 +429,7 @@ pub fn labels_and_rdma() -> Vec<Check> {
                  \"noNewPrivileges\":true,\"apparmorProfile\":\"two\"}' >process.json
              mydocker oci exec --process process.json c
              sed -i 's/two/none/' process.json; mydocker oci exec --process process.json c; echo $?
+             sed -i 's/\"none\"/\"unconfined\"/' process.json; mydocker oci exec --process process.json c
              mydocker oci delete -f c
              sed -i 's/\"one\"/\"none\"/' config.json; mydocker oci create c; echo $?
              mydocker oci list -q; rm -r /tmp/bundle
@@ -446,6 +447,7 @@ pub fn labels_and_rdma() -> Vec<Check> {
              two (enforce)
              mydocker-runtime: process.json: apparmorProfile: no AppArmor profile 'none' is loaded
              255
+             unconfined
              mydocker-runtime: config.json: process.apparmorProfile: no AppArmor profile 'none' is loaded
              1
              one (enforce)

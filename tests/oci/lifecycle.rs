@@ -297,6 +297,18 @@ fn interfaces_of_the_host_move_into_the_container() {
         pair();
         seen.push((name, with(devices)));
     }
+    // The network namespace is at a path.
+    let inner = format!("{host}i");
+    ip(&format!("netns add {inner}"));
+    let network = format!("\"type\": \"network\", \"path\": \"/run/netns/{inner}\"");
+    let joins = good.replace("\"type\": \"network\"", &network);
+    assert_ne!(joins, good);
+    pair();
+    bundle.set_config_with(&joins, "\"maskedPaths\"", "\"netDevices\":{\"va\":{}},\"maskedPaths\"");
+    let joined = run();
+    ip(&format!("netns del {inner}"));
+    let text = [joined.stdout, joined.stderr].concat();
+    seen.push(("va", (joined.status.code(), String::from_utf8(text).unwrap())));
     let (missing, twice) = (with("{\"va\":{}}"), {
         pair();
         with("{\"va\":{\"name\":\"lo\"}}")

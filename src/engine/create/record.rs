@@ -120,6 +120,7 @@ impl Engine {
             mounts,
             volumes_from: options.volumes_from.iter().map(|from| from.given.clone()).collect(),
             publish: published(options, &exposed)?,
+            publish_all: options.publish_all,
             exposed,
             log: options.log.clone(),
         };

@@ -232,7 +232,7 @@ fn host_config(record: &Record, links: Vec<String>) -> Result<Value> {
         ("OomScoreAdj", signed(record.limits.oom_score_adj.unwrap_or(0).into())),
         ("PidMode", text(unless_private(&record.namespaces.pid))),
         ("Privileged", Value::Bool(record.privileged)),
-        ("PublishAllPorts", Value::Bool(false)),
+        ("PublishAllPorts", Value::Bool(record.publish_all)),
         ("ReadonlyRootfs", Value::Bool(record.system.read_only)),
         ("SecurityOpt", or_nil_list(strings(crate::engine::confine::options(&record.confinement)))),
         ("StorageOpt", omit_empty(or_nil_map(map(&storage)))),

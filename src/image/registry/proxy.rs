@@ -1,6 +1,6 @@
 //! Chooses the proxy for a request by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or
 //! lower case, with the rules of Go's net/http, so that a setup for Docker works. ALL_PROXY, which
-//! Go does not read, is the fallback of the first two. Requests to localhost or a loopback address
+//! Go does not read, is the fallback of the first two, unless it is a SOCKS proxy. Requests to localhost or a loopback address
 //! never go through a proxy. Only http and https proxies are supported. Errors contain at most the
 //! scheme of a proxy's value, because the rest may hold a password.
 
@@ -30,13 +30,16 @@ impl Proxies {
     /// Reads the environment. Fails if a value is not the URL of a proxy.
     pub fn from_environment() -> Result<Proxies> {
         Proxies::read(&|name| {
-            let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase()));
-            value.ok().filter(|value| !value.is_empty())
+            let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            set(name).or_else(|| set(&name.to_lowercase()))
         })
     }
 
     fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Proxies> {
-        let proxy = |name| match variable(name).or_else(|| variable("ALL_PROXY")) {
+        // Docker ignores ALL_PROXY, so a proxy there that is not supported must do no harm.
+        let is_socks = |text: &String| text.to_ascii_lowercase().starts_with("socks");
+        let for_all = || variable("ALL_PROXY").filter(|text| !is_socks(text));
+        let proxy = |name| match variable(name).or_else(for_all) {
             Some(text) => Proxy::parse(name, &text).map(Some),
             None => Ok(None),
         };
