@@ -140,9 +140,9 @@ impl FromStr for Publish {
 }
 
 impl Publish {
-    /// Makes a request from its parts. As in Docker, an empty `host` or port 0 means any free port.
-    /// Fails for a bad port or protocol. Also fails if `container` is a range of several ports and
-    /// `host` is a range of another length.
+    /// Makes a request from its parts. As in Docker, a `host` that is empty or 0 means any free
+    /// port. Fails for a bad port or protocol. Also fails if `container` is a range of several
+    /// ports and `host` is a range of another length.
     pub fn of_parts(
         address: Option<IpAddr>,
         host: &str,

@@ -1,5 +1,5 @@
 //! Tests of `compose`. Some check what `config` prints for a compose file, and `corpus` compares
-//! this with the output of Debian's docker-compose 1.29. The others start, change and remove
+//! the output with that of Debian's docker-compose 1.29. The others start, change and remove
 //! projects.
 
 mod compose {
@@ -290,7 +290,7 @@ fn the_hash_ignores_order_and_style() {
     assert_ne!(one, hash("services: {a: {image: bb, environment: [A=1, B=3]}}"));
 }
 
-/// A web server with two replicas, which waits for a database and a job.
+/// Two replicas of `web`, which wait until `db` is healthy and `job` has ended.
 const SHOP: &str = "
 services:
   web:
@@ -384,7 +384,7 @@ fn a_project_comes_up_in_order_and_goes_down() {
     let before = project.ids();
     project.compose("-p shop up -d").stderr_has("Container shop-web-1  Running");
     assert_eq!(project.ids(), before);
-    // `ps` and `down` need neither the compose file nor the files that it names.
+    // With `-p`, `ps` and `down` need neither the compose file nor the files that it names.
     project.write(&SHOP.replace("scale: 2", "env_file: gone.env"));
     project.compose("-p shop up -d").exits(1).stderr_has("env_file: read gone.env");
     project.compose("-p shop ps --services").stdout("db\nweb\n");
@@ -487,7 +487,7 @@ fn only_changed_services_are_made_again() {
     project.host.mydocker(["exec", "c-db-1", "cat", "/kept/file"]).stdout("hi\n");
     project.compose("-p c up -d --force-recreate -V db");
     project.host.mydocker(["exec", "c-db-1", "ls", "/kept"]).stdout("");
-    // Another image with the same name makes another container.
+    // If the name belongs to another image, the container is made again.
     let web = id("c-web-1");
     let archive = support::busybox_archive();
     project.host.mydocker(["import", "--change", "ENV NEW=1", archive.to_str().unwrap(), "bb"]);
@@ -1196,7 +1196,7 @@ fn secrets_and_configs_come_from_files_variables_and_the_text() {
         "-c",
         "echo x >>/run/secrets/token"
     ]));
-    // The content is not in the record, and another value makes another container.
+    // The content is not in the record. If the content changes, the container is made again.
     let record = project.host.mydocker(["inspect", "s-a-1"]).text();
     assert!(!record.contains("s3cret"), "{record}");
     let before = project.ids();
@@ -1266,8 +1266,8 @@ fn a_hundred_services_may_extend_one_file() {
     done.stdout_has("s99:").stdout_has("b: \".inf\"").stdout_has("c: \".NaN\"");
 }
 
-/// CVE-2019-5736: a hook's program may be the engine's own binary, so a command that stops a
-/// container also runs from a read-only mount of the binary.
+/// CVE-2019-5736: a hook's program may be the engine's own binary, so the commands of `compose`
+/// that stop containers also run from a read-only mount of the binary.
 #[test]
 fn a_hook_before_the_stop_gets_the_binary_of_a_read_only_mount() {
     let file = "services:\n  a:\n    image: bb\n    init: true\n    command: sleep 1000\n    volumes: ['./log:/log']\n    \

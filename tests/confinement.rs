@@ -1,7 +1,8 @@
 //! How a container is confined, as its processes see it. The test binary, which is static, is
 //! mounted into containers and runs there as a probe that lists what it can see and do. The list of
-//! a default container is compared with a table, and with the list in a container of Podman on the
-//! same host. mydocker may allow no more than Podman, except the capabilities in `podman::DOCKERS`.
+//! a default container is compared with a table. Lists with several sets of flags are compared
+//! with those of Podman's containers on the same host. mydocker may allow no more than Podman,
+//! except the capabilities in `podman::DOCKERS`.
 
 mod confinement {
     pub mod podman;
@@ -134,7 +135,8 @@ fn system_calls_of_past_escapes_are_refused() {
     for (name, expected) in probe::EXPECTED {
         assert_eq!(one(&seen, &format!("try/{name}")), *expected, "{name}");
     }
-    // Without the filter, these calls have other results. So the comparison above tests the filter.
+    // Without the filter, most of these calls have other results. So the comparison above tests the
+    // filter.
     let open = ours(&host, &["--security-opt", "seccomp=unconfined"]);
     assert_eq!(one(&open, "Seccomp"), "0");
     for name in ["unshare_user", "clone3", "keyctl", "setns", "socket_alg_upper_half", "unknown"] {
@@ -218,7 +220,7 @@ fn capabilities_are_added_and_dropped() {
     assert_eq!(effective(&["--cap-drop", "all", "--cap-add", "cap_chown"]), 1);
     assert_eq!(effective(&["--cap-add", "ALL", "--cap-drop", "SYS_ADMIN"]), all & !(1 << 21));
     assert_eq!(effective(&["--cap-add", "NET_ADMIN", "--cap-drop", "MKNOD"]), 0xa00435fb);
-    // An operation works if the container has its capability: the filter allows the call.
+    // If a container has a capability, the filter allows the calls that need it.
     host.mydocker(["run", "--rm", "bb", "mount", "-t", "tmpfs", "x", "/tmp"])
         .exits(1)
         .stderr_has("denied");
@@ -529,7 +531,7 @@ fn another_user_of_the_host_can_read_nothing() {
         assert!(!listed.status.success(), "{}", root.display());
     }
     for file in files {
-        // `nobody` can't even see whether the file exists.
+        // Below the roots, `nobody` can't even see whether a file exists.
         let read = nobody("stat", &[file.to_str().unwrap()]);
         let roots = [host.state_root(), host.run_root()];
         assert!(!read.status.success() || roots.contains(&file), "{}", file.display());

@@ -317,7 +317,8 @@ fn an_empty_path_is_refused() {
     assert!(!Path::new(out).exists());
 }
 
-/// Replacing the name would unmount the file in the container.
+/// `cp` writes to the mounted file itself. A rename over the file would unmount it in the
+/// container.
 #[test]
 fn a_mounted_file_is_written_in_place() {
     let host = Host::with_busybox();

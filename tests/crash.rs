@@ -34,8 +34,8 @@ fn spawn(host: &Host, args: &[&str]) -> Child {
     host.command(args).stdin(null()).stdout(null()).stderr(null()).spawn().unwrap()
 }
 
-/// Repairs until `system check` finds nothing. Fails if anything is left that belongs to no
-/// container of `ps -a`.
+/// Repairs until `system check` finds nothing. Fails if a name or a directory is left that belongs
+/// to no container of `ps -a`, or if a mount is left below the run root.
 fn assert_clean(host: &Host) {
     // A killed process may need some time to end, and holds its lock until then.
     eventually("a repair leaves nothing to find", || {

@@ -1,6 +1,7 @@
 //! A program's output reaches the log completely, and a client gets all of it or is disconnected.
-//! With a log, only the first client, which started the container, can make the program wait, and
-//! only if the log's rotation would otherwise remove output that this client has not read.
+//! With a log, only the first client, which started the container, can make the program wait:
+//! until the client has read nothing for a second, or longer if the log's rotation would otherwise
+//! remove output that the client has not read.
 //!
 //! A client is a process of the user, so the tests stop clients or make them slow. They compare
 //! bytes and never rates.

@@ -1,4 +1,4 @@
-//! Flags of Docker's `run` and `create`, tested by their effect inside the container.
+//! Flags of Docker's `run` and `create`, tested mostly by their effect inside the container.
 //!
 //! A flag that exists but has no effect would pass a test of the parser alone. The parser's own
 //! tests are beside the tables in `src/cli/run`.
@@ -174,7 +174,7 @@ fn the_hosts_file_has_the_domain_and_no_name_twice() {
     }
 }
 
-/// Docker writes the file so, and scripts read a container's address from the last line.
+/// Docker writes this line last, and scripts read a container's address from the last line.
 #[test]
 fn the_last_line_of_the_hosts_file_has_the_containers_own_address() {
     let host = Host::on_machine();
@@ -246,7 +246,8 @@ fn an_ipc_namespace_without_shared_memory() {
     assert_eq!(host.inspect("c", "{{.HostConfig.IpcMode}}"), "none");
 }
 
-/// As in Docker 20.10, whose daemon gives each container a private IPC namespace by default.
+/// This is as in Docker 20.10, whose daemon gives each container a private IPC namespace by
+/// default.
 #[test]
 fn only_a_shareable_ipc_namespace_can_be_joined() {
     let host = Host::with_busybox();

@@ -217,7 +217,8 @@ fn listed_modules(head: &str) -> Vec<String> {
     head.lines().filter_map(name).collect()
 }
 
-/// The code of a file without its unit tests. A declaration of a file with unit tests stays.
+/// The code of a file without its unit tests. A declaration such as `#[cfg(test)] mod tests;`
+/// stays.
 fn before_unit_tests(source: &str) -> &str {
     const TESTS: &str = "#[cfg(test)]\nmod ";
     let opens_here = |at: usize| source[at + TESTS.len()..].lines().next().unwrap().contains('{');
@@ -269,8 +270,8 @@ fn names_after(source: &str, prefix: &str) -> Vec<String> {
 }
 
 /// The imports of a file that do not lead to a lower module. `order` has the modules of its
-/// directory, up to the file. `above` has those of the directory above, if there is one, up to the
-/// file's directory. Each list starts with the lowest module.
+/// directory, up to the file. For a file in a subdirectory of `network`, `above` has the modules of
+/// `network`, up to the subdirectory. Each list starts with the lowest module.
 fn upward_imports(source: &str, order: &[String], above: Option<&[String]>) -> Vec<String> {
     let lower = |order: &[String]| order[..order.len() - 1].to_vec();
     let (beside, network) = (lower(order), lower(above.unwrap_or(order)));
@@ -345,8 +346,8 @@ fn imports_in_network_go_one_way() {
 
 /// The imports of `oci` and of the modules below `engine` in a file of `cli` or `compose`. The
 /// file's module is `depth` levels below the crate, so `depth` times `super::` leads to the crate.
-/// Allowed are the standard streams of `sys::stdio`, for output and prompts, and the signals of
-/// `sys::signal`, for `compose up`.
+/// Two modules may be imported: `sys::stdio`, for output and prompts, and `sys::signal`, for
+/// `compose up`.
 fn imports_below_engine(source: &str, depth: usize) -> Vec<String> {
     const BELOW: [&str; 8] =
         ["container", "image", "network", "oci", "runtime", "store", "sys", "volume"];

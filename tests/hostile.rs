@@ -147,8 +147,7 @@ fn peak_memory(pid: i32) -> usize {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The limit of a process's peak memory in KiB, for a debug build. Many times as much data passes
-/// through the process.
+/// The limit of a process's peak memory in KiB, for a debug build.
 const MODEST: usize = 16 << 10;
 
 #[test]
@@ -241,8 +240,7 @@ fn an_attach_socket_flooded_with_nonsense() {
     others_go_on(&host);
 }
 
-/// Each client costs the monitor a descriptor and a buffer of unread output, so their number is
-/// limited.
+/// Each client costs the monitor a descriptor, so the number of clients is limited.
 #[test]
 fn more_clients_than_a_monitor_takes() {
     use rustix::net::{
@@ -263,7 +261,7 @@ fn more_clients_than_a_monitor_takes() {
             socket
         })
         .collect();
-    // The first client types until each of the others has got a line of output or a refusal.
+    // The first client types until each client has got a line of output or a refusal.
     let mut answers = [0; CLIENTS];
     eventually("each is answered", || {
         send(&clients[0], b"ix\n", SendFlags::NOSIGNAL).unwrap();
@@ -303,8 +301,8 @@ fn more_terminals_than_its_share() {
     others_go_on(&host);
 }
 
-/// The kernel limits the inotify instances of each user. Root in a container counts as root of the
-/// host.
+/// The kernel limits the inotify instances of each user. By default, root in a container counts as
+/// root of the host and may take them all. `logs -f` must work without one.
 #[test]
 fn every_inotify_instance_taken() {
     use rustix::fs::inotify;

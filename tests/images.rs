@@ -664,7 +664,7 @@ fn explain_shows_how_a_container_its_image_and_its_network_are_made() {
         "command sleep 1000",
         // The rules that jump to the container's own rules.
         "-t nat -A PREROUTING",
-        // The guard of the host's loopback, which names no container's bridge.
+        // The chain that guards the host's loopback. Its rules name no container's bridge.
         "MYDOCKER-INPUT",
     ] {
         assert!(words.contains(part), "no {part} in {explained}");

@@ -1,7 +1,7 @@
 //! What a container sees of the host, and what it shares with other containers on request.
 //!
-//! A container compares its namespaces by the links in /proc/self/ns (namespaces(7)). Attempts to
-//! break out are in `tests/escapes`.
+//! The tests compare namespaces by the links in /proc/self/ns (namespaces(7)). Attempts to break
+//! out are in `tests/escapes`.
 
 mod support;
 
@@ -180,7 +180,7 @@ fn users_listen_on_all_ports_and_may_ping() {
     let host = Host::with_busybox();
     // The server goes to the background when it listens.
     let script = "httpd -p 80 && echo listens";
-    // `ip_unprivileged_port_start` allows this, not a capability.
+    // The sysctl `ip_unprivileged_port_start` allows the port 80, so no capability is needed.
     for flags in [&["--net", "none"][..], &["--userns", "auto", "--net", "none"]] {
         let flags = [flags, &["-u", "4242:4343", "--cap-drop", "all"]].concat();
         host.shell(&flags, script).stdout("listens\n");

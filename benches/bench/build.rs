@@ -1,8 +1,8 @@
 //! Builds: mydocker, buildah and Docker's classic builder with the same Dockerfile and context.
 //!
-//! The Dockerfile has 20 steps, RUN and COPY alternating. buildah commits each step only with
-//! `--layers`; without it, buildah commits once. A build without a cache is compared with this
-//! faster form.
+//! One Dockerfile has 20 steps, RUN and COPY alternating; another copies many small files. buildah
+//! commits each step only with `--layers`; without `--layers` it commits once, which is faster. The
+//! builds without a cache run buildah without `--layers`.
 
 use std::cell::Cell;
 use std::fs;

@@ -15,7 +15,7 @@ pub const CRUN: &str = "crun";
 pub const RUNC: &str = "runc";
 pub const PODMAN: &str = "podman";
 
-/// The applets of busybox that the measurements use.
+/// The applets of busybox in the root file system.
 const APPLETS: [&str; 6] = ["true", "sleep", "cat", "sh", "wget", "nc"];
 
 /// The file that measurements of output print: its path in the root file system.

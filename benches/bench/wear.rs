@@ -15,7 +15,7 @@ const MEGABYTES: u64 = 512;
 /// The figures hardly vary, so few turns are enough.
 const MAX_ROUNDS: usize = 5;
 const IDLE: Duration = Duration::from_secs(60);
-/// The time in which the container has printed its output, and the monitor has written the log.
+/// Long enough for the container to print its output and for the engine to write the log.
 const SETTLE: Duration = Duration::from_secs(4);
 
 /// The file system on a loop device. Dropping this unmounts it.

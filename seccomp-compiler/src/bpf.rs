@@ -69,7 +69,8 @@ pub struct Condition {
     pub argument: u8,
     pub mask: u64,
     pub is: Is,
-    /// The condition holds if the argument compares with any of these; for `NotEqual`, with all.
+    /// The condition holds if the comparison with one of these values is true; for `NotEqual`, with
+    /// each of them.
     pub values: Vec<u64>,
     /// Compare only the low 32 bits.
     pub low: bool,
@@ -129,7 +130,8 @@ pub fn compile(tables: &[Table]) -> Code {
         }
     }
     for audit in audits.into_iter().rev() {
-        // x86_64 and x32 share one tree: bit 30 of x32's numbers puts them above x86_64's.
+        // x86_64 and x32 have the same audit value. If x32 has no `shared_below`, both share one
+        // tree: bit 30 of x32's numbers puts them above x86_64's.
         let sharing = || tables.iter().filter(|table| table.arch.audit() == audit);
         let mut tree = Code::default();
         tree.emit(load(NUMBER));

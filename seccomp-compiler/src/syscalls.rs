@@ -9,8 +9,8 @@ use linux_raw_sys::ptrace::{
 /// The text of the table: one line per call, with its number on each architecture and its name.
 pub const TABLE: &str = include_str!("syscalls.tbl");
 
-/// An architecture, as a filter sees it. x32 has the audit value of x86_64; only bit 30 of the
-/// call's number differs.
+/// An architecture, as a filter sees it. x32 has the audit value of x86_64; bit 30 of the call's
+/// number tells the two apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     X86_64,

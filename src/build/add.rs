@@ -101,7 +101,7 @@ impl Build<'_> {
             |at: usize| Tree { root: made.directories[at].1.as_fd(), ignore: &all, ..context };
         let keyword = if copy.is_add { "ADD" } else { "COPY" };
         let owner = chown.as_ref().map(|owner| format!("--chown={owner} ")).unwrap_or_default();
-        // Files of a stage or image keep their owners. All other files are hashed as owned by root.
+        // Files of a stage or image are hashed with their owners, all other files as owned by root.
         let digested = Some((0, 0)).filter(|_| from.is_none());
         let overrides = Overrides { owner: digested, mode, ..Default::default() };
         let mut found = Vec::new();
@@ -188,8 +188,8 @@ impl Build<'_> {
                 chown: chown.as_deref(),
                 keeps_owners: from.is_some(),
                 mode,
-                // Files of a stage or image keep their times. For a stage, the times are already
-                // SOURCE_DATE_EPOCH.
+                // Files of a stage or image keep their times; `edit_layers` lowers those that are
+                // later than SOURCE_DATE_EPOCH.
                 time: self.epoch.filter(|_| from.is_none()),
                 unpacks,
                 content: content.as_ref(),

@@ -313,7 +313,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Applies the rule about the legacy form `ENV name value`.
+    /// Applies the rule about the legacy forms `ENV name value` and `LABEL name value`.
     fn legacy(&mut self, keyword: &str, step: &Step) {
         let rest = step.text.split_once(' ').map_or("", |(_, rest)| rest);
         if !rest.split_whitespace().next().unwrap_or_default().contains('=') {
@@ -384,8 +384,8 @@ fn expanded(instruction: &Instruction) -> Vec<&str> {
     }
 }
 
-/// Returns the variables in `text` that have no default or alternative, such as `$A` and `${A}`.
-/// `${A:-x}` has a default.
+/// Returns the variables that stand in `text` as `$A` or `${A}`. Leaves out those with an operator,
+/// such as `${A:-x}`, and those that are escaped or in single quotes.
 fn variables_in(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = text.chars().peekable();

@@ -164,7 +164,7 @@ impl Tree<'_> {
         }
     }
 
-    /// Returns the error for a source that does not exist.
+    /// Returns the error for a source that does not exist or is excluded.
     fn missing(&self, pattern: &str) -> Result<Vec<Source>> {
         if self.ignore.excludes(pattern.trim_start_matches(['.', '/']).as_bytes()) {
             fail!("'{pattern}' is not in the {}: .dockerignore excludes it", self.from);

@@ -29,8 +29,8 @@ struct Rule {
 }
 
 impl Ignore {
-    /// Parses the rules, one on each line. Fails for a bad pattern and for more than `MAX_COUNT`
-    /// rules.
+    /// Parses the rules, one on each line. Fails for a bad pattern, for a `!` without a pattern and
+    /// for more than `MAX_COUNT` rules.
     pub fn parse(text: &str) -> Result<Ignore> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();

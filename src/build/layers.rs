@@ -102,7 +102,7 @@ impl Build<'_> {
             ..CreateOptions::default()
         };
         key.add("script", script.map_or("", |script| script.content.as_str()));
-        // As with Docker, limits and hosts are not part of the key.
+        // As with Docker's classic builder, limits and hosts are not part of the key.
         let given = &self.options.container;
         options.resources = given.resources.clone();
         options.limits.clone_from(&given.limits);
@@ -249,7 +249,7 @@ fn with_heredocs(line: &str, run: &Run) -> String {
 }
 
 /// Returns the mount of an anonymous volume on a path of an earlier VOLUME. The step's changes
-/// there are dropped with the volume, as in Docker.
+/// there are dropped with the volume, as with Docker's classic builder; BuildKit keeps them.
 fn volume(path: &str) -> MountOption {
     MountOption::new(MountKind::Volume, absolute("/", path))
 }

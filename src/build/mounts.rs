@@ -5,8 +5,8 @@
 //! `cache` is a directory that stays between builds, `tmpfs` is an empty directory in memory, and
 //! `secret` is a file of the run root, or a variable, that only this step sees. Each source is
 //! opened below the descriptor of its tree (openat2(2), RESOLVE_IN_ROOT), so that no link and no
-//! `..` leads out of the tree. The directory of a cache is named by the digest of its id. Unknown
-//! options are refused, so that no option of the user reaches mount(2) as text.
+//! `..` leads out of the tree. The name of a cache's directory starts with the digest of its id.
+//! Unknown options are refused, so that no option of the user reaches mount(2) as text.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -58,7 +58,7 @@ pub enum SecretSource {
 
 impl Secret {
     /// Parses `[type=file|env,]id=ID[,src=SOURCE][,env=VARIABLE]`. As in buildx, SOURCE is a file,
-    /// or with `type=env` a variable, and `env=` goes before `src=`. Without a source, the source is
+    /// or with `type=env` a variable. `env=` overrides `src=`. If both are missing, the source is
     /// the variable named ID if it is set, and otherwise the file named ID.
     pub fn parse(text: &str) -> Result<Secret> {
         let (mut id, mut kind, mut named, mut variable) = (None, "file", None, None);

@@ -1,11 +1,11 @@
 //! Chooses the stages that the target needs.
 //!
 //! A stage needs the stages that its FROM, COPY --from and RUN --mount=from= name. FROM names a
-//! stage by its name, the others by its name or its number from 0. Only stages above the needing
-//! stage count. The ONBUILD steps of a stage's base count as the stage's own. In the list that
-//! `stages` returns, each stage comes after the stages that it needs. The variables in a FROM are
-//! the ARGs before the first FROM and the predefined platform arguments. `stages.rs` and `steps.rs`
-//! build the stages.
+//! stage by its name, COPY and RUN by its name or by its number, counted from 0. Only stages above
+//! the needing stage count. The ONBUILD steps of a stage's base count as the stage's own. In the
+//! list that `stages` returns, each stage comes after the stages that it needs. The variables in a
+//! FROM are the ARGs before the first FROM and the predefined platform arguments. `stages.rs` and
+//! `steps.rs` build the stages.
 
 use super::dockerfile::instruction::Instruction;
 use super::dockerfile::{Dockerfile, Mistake, Stage, Step};

@@ -218,7 +218,7 @@ impl Build<'_> {
         }
     }
 
-    /// Kills the stages, and removes the containers of their steps.
+    /// Kills the stages, and removes the containers and secrets of their steps.
     fn end_all(&self, running: Vec<Stage>) {
         for stage in running {
             stage.worker.kill();

@@ -546,10 +546,10 @@ impl State {
     }
 
     /// Gives a time to each step that changed only the config, as BuildKit does, so that the same
-    /// cached steps make the same image. The time is that of the last layer before the step. But the
-    /// first such step and those directly after it get the time of the next layer, if there is one,
-    /// even if the build has a layer before them. With `all`, each step of the build gets the time
-    /// `all`.
+    /// cached steps make the same image. The time is that of the last layer before the step. But
+    /// the first such step and those directly after it get the time of the next layer, if there is
+    /// one, even if the build has a layer before them. With `all`, each step of the build gets the
+    /// time `all`.
     fn set_times(&mut self, all: Option<Instant>) {
         let history = &mut self.config.history;
         let new = history.iter().position(|step| step.created.is_none());
@@ -629,7 +629,7 @@ pub fn is_predefined(name: &str) -> bool {
         || name.starts_with("BUILDKIT_")
 }
 
-/// Returns the list as Go's `%q` prints it.
+/// Returns the list as Go's `%q` prints it, apart from escapes of control characters.
 fn quoted(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
     format!("[{}]", words.join(" "))

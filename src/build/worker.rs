@@ -4,7 +4,8 @@
 //! SIGTERM and SIGHUP end a build at any point, even during a copy, a pull or a read from stdin.
 //! The caller kills the build, whose child processes die with it (PR_SET_PDEATHSIG of prctl(2)).
 //! Then the caller cleans up as the next build would: complete layers go into the cache, and all
-//! other files are removed. During the clean-up a second signal ends the caller (signalfd(2)).
+//! other files are removed. The signals are unblocked before the clean-up, so a second one ends the
+//! caller.
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
@@ -171,8 +172,8 @@ impl Worker {
         self.process.reader()
     }
 
-    /// Kills the process and waits until its child processes have died too. The pipe ends when the
-    /// last of these processes has died. Waits at most `DYING`.
+    /// Kills the process and waits until its child processes have died too, at most for `DYING`.
+    /// The pipe ends when the last of these processes has died.
     pub fn kill(mut self) {
         self.process.kill();
         let started = Instant::now();

@@ -266,7 +266,7 @@ static BUILD_FLAGS: &[Flag<BuildArgs>] = &[
         "Set the form of the progress: auto, tty, plain or quiet",
         |a, v| {
             a.form = match v {
-                // `tty` sends no escape sequences to a file or a pipe.
+                // `tty` means `auto`: a file or a pipe gets no escape sequences.
                 "auto" | "tty" => Form::Auto,
                 "plain" => Form::Plain,
                 "quiet" => Form::Quiet,

@@ -285,7 +285,7 @@ impl Show for Terminal {
 }
 
 /// Returns the start of `line`, one column shorter than the terminal, so that the terminal does not
-/// wrap the line.
+/// wrap the line. Counts each character as one column.
 fn cut(line: &str, columns: usize) -> String {
     line.chars().take(columns.saturating_sub(1)).collect()
 }

@@ -1,7 +1,7 @@
 //! The command `builder prune`, also typed `buildx prune`: removes the build cache.
-//! `engine::build_cache` removes the cached steps. `prune_filter` chooses by the filters and
-//! `pruned` prints the result. As with Docker, a step's age is the time since the step was last
-//! used.
+//! `engine::build_cache` removes the cached steps and the cache mounts. `prune_filter` chooses by
+//! the filters and `pruned` prints the result. As with Docker, a step's age is the time since the
+//! step was last used.
 
 use super::flag::{Checker, Command, Flag, Group, Operand, spec};
 use super::output::removal_confirmed;

@@ -120,8 +120,8 @@ impl Format {
         Ok(format)
     }
 
-    /// As [`Format::parse`], for a listing whose unknown fields Docker reports only for a row.
-    /// Fails on a bad template.
+    /// As [`Format::parse`], but does not look for unknown fields: for `stats`, Docker reports them
+    /// only if there is a row. Fails on a bad template.
     pub fn parse_unchecked<R: Row>(text: &str, columns: &'static [&'static str]) -> Result<Format> {
         // As in Docker, the word `table` is plain text if a space precedes it.
         let table = text.starts_with("table");

@@ -191,8 +191,8 @@ impl GlobalArgs {
         .exit_with(EXIT_FAILURE))
     }
 
-    /// Fails if `--config` was given to one of the commands `WITH_CREDENTIALS`. mydocker takes that
-    /// directory only from DOCKER_CONFIG, so the command would use the credentials of another
+    /// Fails if `--config` was given to one of the commands `WITH_CREDENTIALS`. mydocker does not
+    /// read the directory of `--config`, so the command would use the credentials of another
     /// directory.
     pub fn refuse_config(&self, command: &str) -> Result<()> {
         const WITH_CREDENTIALS: [&str; 13] = [

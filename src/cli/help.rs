@@ -1,5 +1,5 @@
-//! `help` and `--help`: print the overview and the page of each command. The overview and the pages
-//! come from the tables that the parser uses, so a flag cannot be missing from its page. Unit tests
+//! `help` and `--help`: print the overview or a command's page. The overview and the pages come
+//! from the tables that the parser uses, so a flag cannot be missing from its page. Unit tests
 //! limit lines to 100 columns in the overview and to 110 in a page. `man` writes the manual page.
 
 use super::COMMANDS;

@@ -315,6 +315,7 @@ fn proxy(field: &str) -> String {
     let value = value.unwrap_or_default();
     match (value.split_once("://"), value.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://xxxxx:xxxxx@{host}"),
+        (None, Some((_, host))) => format!("xxxxx:xxxxx@{host}"),
         _ => value,
     }
 }

@@ -129,7 +129,7 @@ mod tests {
                 assert!(text.contains(&escape(&format!("--{}", flag.long))), "--{}", flag.long);
             }
         }
-        // roff would drop a line that starts with a dot as an unknown request.
+        // A line that starts with a dot or a quote is a request. roff drops an unknown request.
         for line in text.lines().filter(|line| line.starts_with(['.', '\''])) {
             let request = line[1..].split(' ').next().unwrap_or("");
             assert!(

@@ -243,7 +243,7 @@ fn enters(command: &Command) -> bool {
     entering.contains(&command.name) || command.name.starts_with("compose ")
 }
 
-/// Docker's management words, which precede another command's name.
+/// Docker's management words. Each is the first word of commands of two words.
 const MANAGEMENT: &[&str] = &[
     "container",
     "image",

@@ -198,7 +198,7 @@ pub fn options_of(settings: &mut dyn Iterator<Item = Placed<'_>>) -> Result<Netw
     Ok(resolve(args)?.0)
 }
 
-/// Prints the engine's warning if the host lacks a feature that networks need.
+/// Prints a warning if the host has no usable packet filter, once per boot.
 pub fn warn(engine: &Engine) {
     if let Some(warning) = engine.network_warning() {
         print_error(&format!("mydocker: {warning}\n"));

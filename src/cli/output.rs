@@ -1,6 +1,7 @@
-//! Writes text to stdout and stderr, and asks the user for confirmation. Control characters are
-//! escaped first (`escape`), because names, labels and messages can come from images and
-//! registries. If the reader closes the pipe, the functions that print to stdout report no error.
+//! Writes text to stdout and stderr, and asks the user for confirmation. All functions that print,
+//! except `print_painted`, escape control characters first (`escape`), because names, labels and
+//! messages can come from images and registries. If the reader closes the pipe, the functions that
+//! print to stdout report no error.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 

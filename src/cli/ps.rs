@@ -211,7 +211,7 @@ impl Row for ContainerView {
     }
 }
 
-/// Returns Docker Compose's objects, one for each port.
+/// Returns an entry of the column PORTS as Docker Compose's JSON objects, one for each port.
 fn publishers(ports: &Ports<'_>) -> Vec<Value> {
     let publisher = |url: &str, target: u16, published: u16, protocol: &str| {
         Value::object(vec![

@@ -3,8 +3,8 @@
 //! `probes`), the messages between monitor and clients (`protocol`, `client`) and its output
 //! (`logs`).
 //!
-//! This module imports none of `image`, `network` and `volume`. The engine's code for these
-//! implements `monitor::Hooks`.
+//! This module imports none of `image`, `network` and `volume`. The monitor reaches networks and
+//! volumes through `monitor::Hooks`, which the engine implements.
 
 pub mod client;
 mod clients;

@@ -119,8 +119,8 @@ impl<C> NetworkMode<C> {
         }
     }
 
-    /// Whether the namespace belongs to the host or to another container. Such a container cannot
-    /// have networks, published ports or network aliases of its own.
+    /// Whether the namespace belongs to the host or to another container. A container with such a
+    /// mode cannot have networks, published ports or network aliases of its own.
     pub fn is_shared(&self) -> bool {
         matches!(self, NetworkMode::Host | NetworkMode::Container(_))
     }

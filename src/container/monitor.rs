@@ -7,8 +7,8 @@
 //! poll(2). Output goes to the log and to each client that wants it (`clients`). When the program
 //! ends, the monitor kills the remaining processes. Then the monitor restarts the program if the
 //! policy says so. Otherwise the monitor records the outcome or, with `--rm`, removes the
-//! container. Then it sends the exit status to the clients and exits. The probes of a health check
-//! run in processes of their own (`probes`).
+//! container, then sends the exit status to the clients and exits. The probes of a health check run
+//! in processes of their own (`probes`).
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -42,12 +42,13 @@ use crate::sys::trace::{self, Traced};
 use crate::sys::{self, clone::Fork, packet, signal::Signal};
 use crate::time;
 
-/// After this time without an event the monitor expects a longer sleep and frees its buffers. A
-/// monitor that probes the container's health every second frees them too.
+/// After this time without an event the monitor expects a longer sleep and frees its buffers. The
+/// time is well below a second, so that a monitor that probes the container's health every second
+/// frees its buffers between two probes.
 const SHORT_SLEEP: Duration = Duration::from_millis(250);
-/// How often, at least, a monitor that waits for a restart looks for a stop mark and for its run
-/// directory. This time is longer than `SHORT_SLEEP`, so the monitor frees its buffers between two
-/// looks.
+/// A monitor that waits for a restart looks for a stop mark and for its run directory at least once
+/// in this time. The time is longer than `SHORT_SLEEP`, so the monitor frees its buffers between
+/// two looks.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// The engine's work on the host at a container's start and end: networks and volumes. The hooks of
@@ -60,7 +61,8 @@ pub trait Hooks {
     /// Called when a program has ended, also before a restart, or could not start. Returns the
     /// networks that the container has left.
     fn take_down(&mut self) -> Result<Networks>;
-    /// Called before a container with `--rm` is removed. Returns the events of this removal.
+    /// Called before a container with `--rm` is removed. Removes the container's anonymous volumes
+    /// and returns the events of their removal.
     fn remove(&mut self) -> Vec<Event>;
 }
 
@@ -91,7 +93,7 @@ pub fn spawn(watch: Watch<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = packet::pair().context(|| "make a socket pair")?;
     let cgroup = cgroup::monitors(&watch.record.cgroup_parent);
     let fork = |cgroup| sys::clone::clone3(sys::clone::Flags::default(), cgroup);
-    // A cgroup may refuse processes, for example a threaded one (cgroups(7)).
+    // A cgroup may refuse processes, for example one of the type "domain invalid" (cgroups(7)).
     let forked = fork(cgroup.as_ref().map(AsFd::as_fd)).or_else(|_| fork(None));
     match forked.context(|| "fork the monitor")? {
         Fork::Parent(monitor) => {
@@ -373,7 +375,7 @@ struct Life<'a> {
     /// Whether a program has started and `note_clean_up` has not added the events of its cleanup
     /// yet.
     has_begun: bool,
-    /// The networks that the present program has joined, until their events are written.
+    /// The networks that the present program has joined, until `note_start` adds their events.
     joined: Networks,
     /// Events that `publish` writes in one append.
     events: Vec<Event>,
@@ -467,7 +469,7 @@ impl Life<'_> {
         self.begin(spec, &mut || Ok(()))
     }
 
-    /// Cleans up after a failed start. Returns `error`, with the cleanup's error if that fails too.
+    /// Cleans up after a failed start. Returns `error`. If the cleanup fails too, adds its error.
     fn failed(&mut self, error: Error, lock: &Lock) -> Error {
         let outcome = self.outcome(error.exit_code(), error.to_string());
         let outcome = match self.started {
@@ -957,15 +959,15 @@ impl<'a> Monitor<'a> {
                 };
                 return reply.send(client.socket.as_fd(), SendFlags::DONTWAIT).is_ok();
             }
-            // Without a running program the input is dropped.
+            // Without a running program, input and sizes of terminals are dropped.
             (Some(_), None) => {}
             (Some(Request::Stdin(data)), Some(program)) => {
                 self.typed.extend_from_slice(data);
                 self.pass_on_typed(program);
             }
             (Some(Request::StdinEnd), Some(program)) => {
-                // On a terminal the user ends the input with a key such as Ctrl-D. The end of one
-                // client's input does not end the program's.
+                // On a terminal the user ends the input with a key such as Ctrl-D, so the end of a
+                // client's input does not end the program's input.
                 if !self.terminal && !self.keeps_stdin {
                     program.stdin = None;
                 }

@@ -1,8 +1,9 @@
 //! The names of containers: `containers/names/<name>` is a symbolic link to `../<id>`. symlink(2)
 //! fails if the link exists, so a name is unique.
 //!
-//! A killed `create` or `rename` leaves a link to a container that has no config.json or another
-//! name. The next command that needs the name replaces the link.
+//! A killed `create` leaves a link to a container without config.json. A killed `rename` leaves a
+//! link to a container that has another name. The next command that needs the name replaces the
+//! link.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -20,7 +21,8 @@ fn link_of(roots: &Roots, name: &str) -> PathBuf {
     roots.containers().join("names").join(name)
 }
 
-/// The ID of the container with this name; `None` if no container has it.
+/// The ID to which the name's link points; `None` without a link. The link may be abandoned
+/// (`is_abandoned`). Fails if the link points to no ID.
 pub fn look_up(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
     match fs::read_link(link_of(roots, name)) {
         Ok(target) => {
@@ -113,7 +115,7 @@ pub fn is_abandoned(roots: &Roots, name: &str, id: &ContainerId) -> Result<bool>
     Ok(is_free(&files.monitor_lock())? && is_free(&files.dir)? && !is_its_name())
 }
 
-/// Removes the name's link if the name belongs to the container `id`.
+/// Removes the name's link if the link points to the container `id`.
 pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     if look_up(roots, name)?.as_deref() == Some(id) {
         store::remove_file(&link_of(roots, name))?;

@@ -138,8 +138,8 @@ impl Probes {
         self.status == HealthStatus::Unhealthy && before != HealthStatus::Unhealthy
     }
 
-    /// Forks a prober. `None` if the kernel allows no more processes; the next interval tries
-    /// again.
+    /// Forks a prober. `None` if the fork fails, for example because the kernel allows no more
+    /// processes. The monitor then tries again after the next interval.
     fn fork(&self, probed: &Probed<'_>) -> Option<Child> {
         match sys::clone::clone3(sys::clone::Flags::default(), None).ok()? {
             Fork::Parent(prober) => Some(prober),

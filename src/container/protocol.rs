@@ -201,8 +201,8 @@ pub fn serve(run: &Path) -> Result<OwnedFd> {
     make().context(|| format!("open {}", run.join(NAME).display()))
 }
 
-/// Connects to a running container's monitor and sends `Hello`; `None` if the container has no
-/// monitor. Fails if the monitor is busy or the connection fails for another reason.
+/// Connects to a running container's monitor and sends `Hello`; `None` if no monitor listens in the
+/// run directory `run`. Fails if the monitor is busy or the connection fails for another reason.
 pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
     let make = || -> Result<OwnedFd, Errno> {
         let directory = open_directory(run)?;
@@ -235,8 +235,8 @@ pub fn dial(run: &Path, output: bool) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Sends a container's new name to its monitor, if it has one. The caller holds the lock for
-/// changes, so the monitor gets several renames in their order.
+/// Sends a container's new name to its monitor, if one listens in the run directory `run`. The
+/// caller holds the lock for changes, so the monitor gets several renames in their order.
 pub fn report_name(run: &Path, name: &str) -> Result<()> {
     let Some(socket) = dial(run, false)? else { return Ok(()) };
     (Request::Renamed(name))

@@ -183,7 +183,7 @@ struct Brief {
 /// The container `id` below the run root `run`, if its monitor lives and has a program. If the
 /// result is `None`, [`condition`] finds the state. A list of many containers calls this first,
 /// because this reads no record and, if no container was paused, only one file of the run
-/// directory. `may_be_paused` is whether the run root has the file [`PAUSES`].
+/// directory. `may_be_paused` is whether the run root has the file `files::PAUSES`.
 pub fn present(run: &Directory, id: &ContainerId, may_be_paused: bool) -> Result<Option<Present>> {
     // The lock on state.json shows that the monitor lives, so the monitor's lock file need not be
     // opened.
@@ -255,7 +255,7 @@ fn read_once(
 
 /// The start of the last run, if its end is not recorded. `run` and `start` create the run
 /// directory before they record the start, and the monitor records the end before it removes the
-/// directory.
+/// directory. So if such a run has no run directory, something else has removed the directory.
 fn open_since(origin: Origin, outcome: Option<&Outcome>) -> Option<i64> {
     match outcome {
         Some(outcome) => Some(outcome.started).filter(|&it| it != 0 && outcome.finished == 0),
@@ -526,7 +526,8 @@ pub fn unlisted_monitor(roots: &Roots, record: &Record) -> Result<Option<OwnedFd
     }
     let Some(monitor) = find_monitor(&record.id) else { return Ok(None) };
     let pidfd = pidfd_open(monitor, PidfdFlags::empty()).ok();
-    // Check while the pidfd is open: before, the PID could have passed to another process.
+    // Check again now that the pidfd is open: before that, the PID could have passed to another
+    // process.
     Ok(pidfd.filter(|_| holds_lock(monitor, &record.id)))
 }
 
@@ -594,9 +595,9 @@ pub fn record_outcome(roots: &Roots, record: &Record, outcome: &Outcome) -> Resu
     store::remove_file(&files.state())
 }
 
-/// As [`record_outcome`], for a monitor whose run directory was removed while it ran. First removes
-/// the files that the monitor has written there since. After the outcome is recorded, another
-/// `start` may create the directory again, and the directory then belongs to that start's monitor.
+/// As [`record_outcome`], for a monitor whose run directory was removed while the monitor ran.
+/// Removes the files that the monitor has written there since, before the outcome is recorded:
+/// afterwards another `start` may create the directory again for its own monitor.
 pub fn record_outcome_of_wiped(roots: &Roots, record: &Record, outcome: &Outcome) -> Result<()> {
     let files = Files::new(roots, &record.id);
     allow_remount(&files, outcome)?;

@@ -47,8 +47,8 @@ impl Engine {
     }
 
     /// Returns the exit status of a container whose monitor closed the connection without a
-    /// message. Either the monitor had sent its last message before this client connected. Or it
-    /// was killed, or has disconnected a client that reads too slowly: then fails.
+    /// message, because the monitor had sent its last messages before this client connected. Fails
+    /// if the monitor was killed, or has disconnected this client for reading too slowly.
     pub(super) fn status_of_lost(&self, record: &Record) -> Result<u8> {
         if let Condition::Running(state) = self.present_condition(record)?
             && let Found::Living(_) = state.find()?

@@ -3,7 +3,8 @@
 //! During a transition a container's files are incomplete: its record is being made, its program is
 //! being started, its program has ended and its monitor cleans up, or `--rm` removes it. A command
 //! that finds a container in a transition waits for the next condition and uses that. The waits
-//! have limits, except that of a `stop` without a timeout. `ps` and `inspect` wait only briefly.
+//! have limits, except those of `wait` and of a `stop` without a timeout. `ps` and `inspect` wait
+//! only briefly.
 
 use std::time::{Duration, Instant};
 

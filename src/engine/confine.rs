@@ -26,7 +26,7 @@ const UNCONFINED: &str = "unconfined";
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
 /// Makes the flags' part of the record. Fails if this host does not support what the flags require,
-/// or if the seccomp profile is not valid.
+/// or if the seccomp profile cannot be read or is not valid.
 pub(super) fn describe(asked: &SecurityOptions<PathBuf>) -> Result<SecurityOptions> {
     let seccomp = match &asked.seccomp {
         SeccompOption::Default => SeccompOption::Default,

@@ -230,7 +230,7 @@ struct Typed {
     path: String,
     /// True if the path must be a directory.
     directory: bool,
-    /// True if the path ends in `/.`: only the contents are meant.
+    /// True if the path ends in `/.` or is `.`: only the contents are meant.
     contents: bool,
 }
 

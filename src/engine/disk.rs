@@ -2,8 +2,8 @@
 //!
 //! The sizes of containers, volumes and leftovers are the allocated bytes of their trees, which
 //! each call walks. The size of a layer is the sum of its files' lengths, which `layer.json` has.
-//! The total of all images counts a layer once that several images share. A prune removes objects
-//! one by one by the normal removal, so an object that is used again at that moment stays.
+//! In the total of all images, a layer that several images share counts once. A prune removes
+//! objects one by one by the normal removal, so an object that is used again at that moment stays.
 
 use std::collections::{HashMap, HashSet};
 

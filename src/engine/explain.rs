@@ -2,9 +2,8 @@
 //!
 //! Most facts of a running container come from the kernel: /proc, the cgroup files and the
 //! firewall. Such facts show the present state and not what the record requests. `cli::explain` has
-//! the headings, words and colours. `explain` enters no namespace, and changes nothing except that
-//! it cleans up after a killed monitor. References: namespaces(7), proc_pid_mountinfo(5),
-//! cgroups(7), capabilities(7).
+//! the headings, words and colours. `explain` enters no namespace. References: namespaces(7),
+//! proc_pid_mountinfo(5), cgroups(7), capabilities(7).
 
 use std::fs;
 use std::path::Path;

@@ -3,8 +3,8 @@
 //!
 //! The network is set up while the container's first process builds its root, and is taken down
 //! when that process has exited. Volumes with options are then unmounted, unless another running
-//! container uses them. The monitor calls these functions as hooks (a word of the OCI runtime
-//! specification) and knows neither networks nor volumes.
+//! container uses them. The monitor calls these functions as hooks and knows neither networks nor
+//! volumes.
 
 use std::os::fd::OwnedFd;
 

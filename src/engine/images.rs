@@ -2,7 +2,7 @@
 //!
 //! The image store does the work. This file adds what the store cannot know: which containers use
 //! an image, and where an archive comes from (a file, a web server or stdin). Pull and push are in
-//! `registry`, `save` is in `archives`.
+//! `transfer`, `save` is in `archives`.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -79,8 +79,8 @@ impl Engine {
         Ok(ImageStore::open(&self.roots).find(name)?.is_some())
     }
 
-    /// Fails if the image is not for `platform`, or does not exist. A local image has only one
-    /// platform, so `--platform` cannot choose another one.
+    /// If `platform` is given, fails unless the image exists and is for that platform. A local
+    /// image has only one platform, so `--platform` cannot choose another one.
     pub fn require_platform(&self, name: &ImageName, platform: Option<&Platform>) -> Result<()> {
         let Some(platform) = platform else { return Ok(()) };
         let wanted = Wanted::exactly(platform.clone());

@@ -42,7 +42,7 @@ impl Engine {
         let mut pauses = Pauses::within(MAX_WAIT);
         let (of_records, of_states) = self.split(filters)?;
         // List the run root before any outcome is read: if a container starts in between, its
-        // outcome shows a run that has not ended.
+        // record or its outcome shows a run that has not ended.
         let active = store::list(&self.roots.run)?.into_iter().collect();
         let may_be_paused = self.roots.run.join(PAUSES).exists();
         let containers = Directory::open(&self.roots.containers())?;

@@ -104,7 +104,7 @@ pub struct CreateOptions {
     pub publish: Vec<Publish>,
     /// `--publish-all`
     pub publish_all: bool,
-    /// The host address for the ports of `--publish` without an address.
+    /// `--publish-default-ip`: the host address of published ports for which none was given.
     pub publish_address: Option<IpAddr>,
     /// `--expose`, each in the form `80/tcp`.
     pub expose: Vec<String>,

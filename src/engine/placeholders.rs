@@ -2,7 +2,7 @@
 //! points, and /.dockerenv, by which scripts recognise a container. As in Docker, /etc/mtab is a
 //! link to /proc/mounts.
 //!
-//! All containers share this layer, which is on top of their images' layers. Most images lack these
+//! Containers share this layer, which is on top of their images' layers. Many images lack these
 //! files. If the files were made in each container, /etc would be copied to the container's upper
 //! directory, and three files would be made and removed there. These operations took a fifth of the
 //! time of a short `run` on ext4. The layer also keeps the files out of a commit's changes. The

@@ -81,6 +81,7 @@ impl PullRequest {
 impl Engine {
     /// Searches for a local image with this name. If `platform` is given, the image must have its
     /// operating system and architecture. An image without an architecture matches each platform.
+    /// The image `hello` counts as present before it is made.
     pub fn has_image(&self, name: &ImageName, platform: Option<&Platform>) -> Result<LocalImage> {
         let images = ImageStore::open(&self.roots);
         let Some(id) = images.find(name)? else {

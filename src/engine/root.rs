@@ -1,9 +1,9 @@
 //! Access to a container's files from the host.
 //!
 //! The root of a running container is opened through its first process. The root of a stopped
-//! container is mounted from its layers in a mount namespace of this command. Resolve paths in a
-//! root only by openat2(2) with RESOLVE_IN_ROOT (`sys::beneath`), because the container controls
-//! the links in its root.
+//! container is mounted in a mount namespace of this command. Resolve paths in a root only by
+//! openat2(2) with RESOLVE_IN_ROOT (`sys::beneath`), because the container controls the links in
+//! its root.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 //! `stats`: the use of CPU, memory, network and disk by running containers, and the number of their
-//! processes.
+//! threads.
 //!
 //! The CPU use is the difference between two readings 500 ms apart, which are taken once for all
 //! containers. Memory, disk and CPU come from `runtime::cgroup::usage`. Network bytes come from

@@ -289,8 +289,8 @@ impl Engine {
         Ok((from_text(layer)?, from_text(found)?))
     }
 
-    /// Merges `layers`, which must be published, into one layer on top of `base`. Returns `None` if
-    /// the layers change nothing.
+    /// Merges `layers`, which must be in the layer store, into one layer on top of `base`. Returns
+    /// `None` if the layers change nothing.
     pub fn squash(
         &self,
         place: &Workplace,
@@ -397,8 +397,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Makes the image of a finished build and gives it `names`. The layers of `config` must be
-    /// published.
+    /// Makes the image of a finished build and gives it `names`. The layers of `config` must be in
+    /// the layer store.
     pub fn finish_build(
         &self,
         base: Option<&ImageId>,

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 
-/// Layers that are transferred at the same time. Docker pulls as many, and registries expect that.
+/// How many layers are transferred at the same time. Docker pulls as many.
 const THREADS: usize = 3;
 
 /// Calls `work` for each of `items`, for up to `THREADS` of them at the same time, and returns the

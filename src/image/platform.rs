@@ -3,8 +3,9 @@
 //! spec, image-index.md).
 //!
 //! A variant of 32-bit Arm or amd64 also runs all lower variants: arm/v7 runs v6 and v5, amd64/v3
-//! runs v2 and v1. If an index has no image of the machine's architecture, arm64 takes 32-bit Arm
-//! and amd64 takes 386. These are the fallbacks of containerd's `platforms.Only`.
+//! runs v2 and v1. If an index has no fitting image of the machine's own architecture, an arm64
+//! machine takes one for 32-bit Arm, and an amd64 machine takes one for 386. These are the
+//! fallbacks of containerd's `platforms.Only`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,8 +59,8 @@ impl Wanted {
         }
     }
 
-    /// Ranks the platform in an image's config. If the config states no architecture, as is usual
-    /// for images made from scratch, the rank is the worst.
+    /// Ranks the platform in an image's config. If the config states no architecture, as those of
+    /// some tools, the rank is the worst.
     pub fn rank_of_config(&self, offered: &Platform) -> Option<u32> {
         if offered.architecture.is_empty() { Some(u32::MAX) } else { self.rank(offered) }
     }

@@ -412,7 +412,7 @@ fn check_platform(
     let offered = config.platform();
     let platform = &wanted.platform;
     let fits = offered.os == platform.os && offered.architecture == platform.architecture;
-    // Images made from scratch often state no platform.
+    // Some tools make images that state no platform.
     if fits || offered.architecture.is_empty() || wanted.rank(&offered).is_some() {
         return Ok(());
     }

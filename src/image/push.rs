@@ -2,8 +2,8 @@
 //!
 //! Layers are stored unpacked. A push makes their tars again, bit for bit, and compresses them
 //! while it sends them; nothing is stored in between. If a tar can't be made again, another tar and
-//! a changed config are sent. Before a layer is sent, the push asks whether the registry has the
-//! blob that the layer was downloaded as, or can mount this blob from another repository. The
+//! a changed config are sent. Before a layer is sent, the push asks whether the registry has a blob
+//! that the layer was downloaded or pushed as, or can mount this blob from another repository. The
 //! manifest goes last, so that no reader finds a name whose parts are missing.
 //!
 //! If a registry refuses a body in chunks, the layer is compressed twice: to learn its length, and
@@ -116,8 +116,8 @@ impl ImageStore {
         Ok((digest, size))
     }
 
-    /// Returns the manifest to send, with its media type. If the manifest by which the image was
-    /// pulled describes the same blobs, that manifest is sent, so that the digest stays.
+    /// Returns the manifest to send, with its media type. If the stored manifest of the image
+    /// describes the same blobs, that manifest is sent, so that the digest stays.
     fn document_of(&self, id: &ImageId, manifest: &Manifest) -> Result<(String, Vec<u8>)> {
         if let Some(kept) = self.manifest(id)?
             && let Ok(parsed) = Manifest::parse("manifest", &kept)
@@ -128,8 +128,8 @@ impl ImageStore {
         Ok((OCI_MANIFEST.to_owned(), manifest.to_json().into_bytes()))
     }
 
-    /// Finds the blobs that the layers were downloaded as, and other repositories of this registry
-    /// that may have these blobs.
+    /// Finds the blobs that the layers were downloaded or pushed as, and other repositories of this
+    /// registry that may have these blobs.
     fn look_for_blobs(
         &self,
         tars: Vec<LayerTar>,
@@ -217,8 +217,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the registry says that it has a blob. If the registry refuses to answer, returns
-    /// false, and the blob is sent.
+    /// Whether the registry says that it has a blob. The refusals 403 and 405 count as no.
     fn has(&self, digest: &Digest) -> Result<bool> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
@@ -298,7 +297,7 @@ impl Target<'_> {
         }
     }
 
-    /// Compresses the layer's tar while it is sent, so its length is not known in advance.
+    /// Sends the layer's tar in chunks, because the compressed length is not known in advance.
     fn upload_in_chunks(&self, tar: &LayerTar) -> Attempt<(Digest, u64)> {
         let upload = self.begin()?;
         let (answer, (digest, size)) = self.send_compressed(tar, "PATCH", &upload, None)?;

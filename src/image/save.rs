@@ -1,9 +1,10 @@
 //! `save`: writes images to an archive that other tools read.
 //!
 //! Both formats are a tar with an OCI image layout in it (OCI image spec, image-layout.md): plain
-//! layers, configs and manifests under `blobs/sha256/`, listed in `index.json`. A docker-archive
-//! also has a `manifest.json` for older versions of Docker and for other tools. Docker has written
-//! this form since version 25. The same images, names and annotations always give the same bytes.
+//! layers, configs and manifests under `blobs/sha256/`, and an `index.json` that lists the
+//! manifests. A docker-archive also has a `manifest.json` for older versions of Docker and for
+//! other tools. Docker has written this form since version 25. The same images, names and
+//! annotations always give the same bytes.
 
 use std::io::{self, Write};
 

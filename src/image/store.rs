@@ -5,8 +5,8 @@
 //! worst an image without a name, or a layer or manifest without an image, but never an image that
 //! lacks a part.
 //!
-//! `images/.lock` serialises the adding and removing of layers; it is never held during an
-//! unpacking or a download. A process that makes a container of an image holds the config by a
+//! `images/.lock` serialises the adding and removing of images and layers; it is never held during
+//! an unpacking or a download. A process that makes a container of an image holds the config by a
 //! shared flock(2) until the container's record is written; a removal takes the exclusive lock.
 
 use std::fs::{self, File};
@@ -274,8 +274,8 @@ impl ImageStore {
         config.diff_ids.iter().map(|diff_id| self.layers.size(diff_id)).sum()
     }
 
-    /// Returns the sizes of images and layers. Images that can't be read are left out; `system
-    /// check` finds them.
+    /// Returns all images with their layers, and the sizes of all layers. Images that can't be read
+    /// are left out; `system check` finds them.
     pub fn usage(&self) -> Result<Usage> {
         let mut images = Vec::new();
         for id in self.ids()? {

@@ -1,4 +1,5 @@
-//! Decompresses a layer on a thread of its own, while the caller's thread hashes and unpacks it.
+//! Decompresses a layer or an archive on a thread of its own, while the caller's thread hashes and
+//! unpacks it.
 //!
 //! Buffers go through a bounded channel and come back through another, so memory is bounded and no
 //! piece needs an allocation. Measured on two cores, the unpacking then takes no additional time,

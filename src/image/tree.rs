@@ -38,7 +38,7 @@ use crate::sys::beneath;
 /// The kernel's default overflow ID (proc_sys_kernel(5)).
 const NOBODY: u32 = 65534;
 const BUFFER: usize = 256 << 10;
-/// Shorter holes are written as zeroes, because a map of holes takes a kilobyte.
+/// Shorter holes between data are written as zeroes, because a map of holes takes a kilobyte.
 const MIN_HOLE: u64 = 64 << 10;
 /// The longest value of an attribute, and the longest list of attribute names, in bytes (xattr(7)).
 const MAX_XATTR: usize = 64 << 10;
@@ -58,8 +58,8 @@ pub enum Form {
 pub enum Top {
     /// Always, because the directory's mode, owner and time are part of the tree.
     Always,
-    /// Only if the directory does not belong to root, or if its mode is not 0755. A directory
-    /// without an entry gets this owner and mode.
+    /// Only if the directory does not belong to root, or if its mode is not 0755. The unpacker
+    /// gives root and 0755 to a directory without an entry.
     Unusual,
 }
 
@@ -277,7 +277,7 @@ impl<'a, W: Write> TreeWriter<'a, W> {
     /// Writes the contents of the directory `top`, whose path is `path`.
     fn below(&mut self, top: OwnedFd, path: &mut Vec<u8>) -> Result<()> {
         let (mut descent, mut names) = (Descent::new(top), Names::default());
-        // The length of the path of each directory above.
+        // The lengths of the paths of the current directory and of those above it.
         let mut lengths = vec![path.len()];
         names.enter();
         while let Some(&length) = lengths.last() {

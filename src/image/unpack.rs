@@ -74,7 +74,7 @@ pub enum Rules {
     /// A layer on top of existing files: a whiteout removes the file that it names.
     #[cfg(feature = "build")]
     Apply,
-    /// Files for a tree that a container may be using.
+    /// Files for a tree that a container may be using. A name such as `.wh.NAME` is a plain name.
     Copy(CopyRules),
 }
 

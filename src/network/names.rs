@@ -5,10 +5,10 @@
 //! There is no name server. Instead, each container's hosts file has a section for each of its
 //! networks. The section starts with a comment that has its number of lines, and lists the
 //! containers on the network, the file's own container last: as in Docker, scripts find the
-//! container's address in the last line. On the default network, the section lists only the file's
-//! own container. When a container joins or leaves the network or is renamed, the section is
-//! rewritten in the running containers' copies, under a lock. Other lines stay, also those that a
-//! user added (`cut` has one exception).
+//! container's address in the last line. When a container joins or leaves the network or is
+//! renamed, the section is rewritten in the running containers' copies, under a lock. On the
+//! default network, the section lists only the file's own container. Other lines stay, also those
+//! that a user added (`cut` has one exception).
 
 use std::collections::HashSet;
 use std::fmt::Write as _;

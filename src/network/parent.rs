@@ -26,8 +26,8 @@ pub struct DirectOptions {
 }
 
 /// Chooses the parent of a new network, and makes nothing. Fails if the parent's name is bad, or if
-/// another network uses the parent in an incompatible way. Also fails if the host has no such link,
-/// and the name is not that of a VLAN on a link of the host.
+/// another network uses the parent in an incompatible way. For a parent that no network uses, also
+/// fails if the host has no such link, and the name is not that of a VLAN on a link of the host.
 pub fn choose(
     host: &mut Socket,
     id: &str,

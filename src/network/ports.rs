@@ -77,8 +77,8 @@ pub fn check_count(wanted: &[Publish]) -> Result<usize> {
     Ok(count)
 }
 
-/// Claims all ports of `wanted`. Fails if a port is in use. The error names the container or
-/// program that has the port, unless any port of a host range would do.
+/// Claims the ports of `wanted`. Fails if a port is in use. If any port of a host range would do,
+/// fails if all of them are in use.
 pub fn claim(
     wanted: &[Publish],
     defaults: &Defaults,
@@ -187,7 +187,8 @@ fn hold_all(
                     Some(holder) => {
                         Err(Error::new(format!("port {at}/{protocol} is in use by {holder}")))
                     }
-                    // Only ended connections use the port (TIME_WAIT), so bind with SO_REUSEADDR.
+                    // Perhaps only ended connections use the port (TIME_WAIT), so try again with
+                    // SO_REUSEADDR.
                     None => hold(protocol, at, true)
                         .context(|| format!("port {at}/{protocol} is in use")),
                 }

@@ -24,8 +24,9 @@ use crate::sys::trace::Traced;
 /// How long to try again to make the link and to set it up. The kernel removes the links of an
 /// ended network namespace some time after its last process. Until then a passthru link holds the
 /// parent (`EINVAL` when a link is made), and other links hold their MAC addresses (`EBUSY`;
-/// `EADDRINUSE` when a macvlan link is set up). The monitor keeps the namespace and removes the
-/// link itself, so this happens only after a killed monitor or `network connect`.
+/// `EADDRINUSE` when a macvlan link is set up). The monitor removes the links that the container
+/// had at its start, so this happens only if the monitor was killed or `network connect` made the
+/// link.
 const MAX_HELD: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 

@@ -180,8 +180,8 @@ impl Config {
     }
 }
 
-/// The hooks `host_hooks` and the answer of `has_process` of a config.json that `parse` has
-/// accepted before.
+/// Reads a config.json that `parse` has accepted before. Returns its host hooks, and whether it has
+/// the object `process`.
 pub fn parse_again(bytes: &[u8]) -> Result<(HostHooks, bool)> {
     let value = json::parse("config.json", bytes)?;
     let root = Node::root("config.json", &value);

@@ -224,7 +224,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Reads the message's values.
+    /// A reader of the message's values.
     pub fn body(&self) -> Reader<'_> {
         Reader { bytes: &self.body, at: 0 }
     }

@@ -1,7 +1,8 @@
-//! `exec`: starts another process in a created or running container, from a process.json or from
-//! flags over the container's own `process` (`runtime::exec::exec_and_leave`). This command is the
-//! parent of the process, and waits until the process ends. With `--detach`, no process of mydocker
-//! stays, and the parent is the caller's nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
+//! `exec`: starts another process in a created or running container
+//! (`runtime::exec::exec_and_leave`). A process.json describes the process, or flags that change
+//! the container's own `process`. This command is the parent of the process, and waits until the
+//! process ends. With `--detach`, no process of mydocker stays, and the parent is the caller's
+//! nearest subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
 
 use std::os::fd::AsFd;
 

@@ -3,8 +3,9 @@
 //!
 //! systemd accepts messages only from processes in the service's own cgroup, so the container can't
 //! use systemd's socket. `create` mounts a directory on /run/notify, and `start` makes a socket in
-//! it. `start` waits on this socket for READY=1 or the container's end, and sends READY=1 and the
-//! container's PID to systemd. `start` drops other messages. `run` does the work of both commands.
+//! it. `start` waits on this socket for READY=1 or the container's end. If READY=1 arrives, `start`
+//! sends it and the container's PID to systemd. `start` drops other messages. `run` does the work
+//! of both commands.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

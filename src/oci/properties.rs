@@ -5,8 +5,8 @@
 //! properties of the limits on memory, CPU and PIDs that systemd supports, also of those in
 //! `unified`. The other limits are only written to the cgroup's files. The text of an annotation is
 //! a value in GVariant's notation: `true`, `5`, `uint64 5`, `'text'`, `['a', 'b']`. An int32, such
-//! as `5`, under a name that ends in `Sec` is a number of seconds, and sets the property that ends
-//! in `USec`.
+//! as `5`, under a name that ends in `Sec`, but not in `USec`, is a number of seconds, and sets the
+//! property that ends in `USec`.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! How the kernel schedules a process: `scheduler`, `ioPriority` and `execCPUAffinity` of `process`
-//! (config.md), `memoryPolicy` and `personality` of `linux` (config-linux.md). The constants are
-//! from linux/sched.h, linux/mempolicy.h and linux/personality.h.
+//! Reads `scheduler`, `ioPriority` and `execCPUAffinity` of `process` (config.md), and
+//! `memoryPolicy` and `personality` of `linux` (config-linux.md). The constants are from
+//! linux/sched.h, linux/ioprio.h, linux/mempolicy.h and linux/personality.h.
 
 use linux_raw_sys::general::{
     SCHED_BATCH, SCHED_DEADLINE, SCHED_FIFO, SCHED_FLAG_DL_OVERRUN, SCHED_FLAG_KEEP_PARAMS,

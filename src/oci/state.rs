@@ -58,8 +58,8 @@ pub struct State {
 /// The states that the specification defines (runtime.md, "State"), and runc's `paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// There is no first process yet, and a `create` holds the lock. Only a reader without the lock
-    /// sees this state.
+    /// state.json has no PID yet, and another command, such as `create`, holds the lock. Only a
+    /// reader without the lock sees this state.
     Creating,
     Created,
     Running,

@@ -26,8 +26,8 @@ use crate::sys;
 const ROOM: u64 = 1 << 20;
 
 /// Creates a detached tmpfs with the copies of `spec`; `None` if `spec` has none. A copy has the
-/// name of its original and belongs to the container's root. An original is read only if `spec`
-/// does not have its text.
+/// name of its original and belongs to the container's root. Reads an original only if `spec.texts`
+/// lacks its text.
 pub fn make(spec: &Spec) -> Result<Option<OwnedFd>> {
     let mut texts = Vec::new();
     let mut room = ROOM;
@@ -82,7 +82,7 @@ pub fn save(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// As `std::fs::read`, but with fewer system calls, because every start reads the originals.
+/// As `std::fs::read`, but with fewer system calls.
 fn read(path: &Path) -> Result<Vec<u8>, Errno> {
     const PIECE: usize = 4096;
     let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

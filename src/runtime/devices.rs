@@ -3,8 +3,8 @@
 //! pts(4), mknod(2)).
 //!
 //! The nodes are made in a detached tmpfs before it is mounted on /dev, so no path of the image is
-//! involved. An OCI bundle may also have nodes outside this tmpfs, which are made by descriptor
-//! inside the root. The rules of `cgroup::devices` decide whether a process can open a node.
+//! involved. Nodes outside this tmpfs are made by descriptor inside the root. The rules of
+//! `cgroup::devices` decide whether a process can open a node.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -90,7 +90,8 @@ pub struct Running {
 
 /// Creates the container of `spec` and starts its program. `copies` is the result of
 /// `copies::make`. While init builds the root, `start` calls `prepare` with the PID of a process in
-/// the container's network namespace, so that `prepare` can set up the network. After an error no
+/// the container's new network namespace, so that `prepare` can set up the network. If the spec
+/// names an existing network namespace, the process may not have joined it yet. After an error no
 /// process is left, and no cgroup unless its removal fails too. Mounts are left only if the
 /// container is in the host's mount namespace. The error is that of the failed step, with its exit
 /// status.

@@ -331,8 +331,8 @@ fn attach_plainly(root: BorrowedFd<'_>, target: &Path, tree: BorrowedFd<'_>) -> 
     sys::mount::attach(tree, directory.as_fd()).context(|| format!("mount {}", target.display()))
 }
 
-/// A detached copy of the mount at `path`: in the mount namespace `theirs`, or without `theirs` in
-/// this process's own.
+/// A detached copy of the mount at `path` in the mount namespace `theirs`; `None` means this
+/// process's mount namespace.
 fn copy_from(theirs: Option<&OwnedFd>, path: &Path) -> Result<OwnedFd> {
     let copy = || -> Result<OwnedFd> {
         let root = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -432,8 +432,8 @@ const FIGURES: [&str; 8] = [
     "/proc/uptime",
 ];
 
-/// Fails if `target` is /proc or a file in it, under any path, except for `FIGURES` under their own
-/// paths. Programs would believe that the user's file there comes from the kernel (CVE-2019-16884,
+/// Fails if `target` is in a proc file system, at whatever path, unless `path` is one of `FIGURES`.
+/// Programs would believe that the user's file there comes from the kernel (CVE-2019-16884,
 /// CVE-2023-27561).
 fn refuse_kernel_filesystem(target: BorrowedFd<'_>, path: &Path) -> Result<()> {
     let stat = rustix::fs::fstatfs(target).context(|| "look at the mount point")?;

@@ -99,9 +99,10 @@ pub fn missing() -> Vec<&'static str> {
     kinds.into_iter().filter(|(name, _)| lacks(name)).map(|(_, option)| option).collect()
 }
 
-/// Open namespaces. Init joins them, enters them for a moment to copy a mount, or maps owners by
-/// them. They are those of other containers, those at a path of the host, those of this container's
-/// holder, and those of `user_namespace::of_mounts`.
+/// Open namespaces. The parent enters the PID namespace for the clone of init. Init joins the
+/// others, enters them for a moment to copy a mount, or maps owners by them. The namespaces are
+/// those of other containers, those at a path of the host, those of this container's holder, and
+/// those of `user_namespace::of_mounts`.
 pub struct Joined {
     pid: Option<OwnedFd>,
     ipc: Option<OwnedFd>,

@@ -227,8 +227,9 @@ impl<'a> Confined<'a> {
             agent.hand_over(listener.as_fd())?;
         }
         if *stays && process.capabilities.ambient == 0 {
-            // This process calls no execve(2), which would drop its spare capabilities. `limit`
-            // would also empty the ambient set.
+            // This process calls no execve(2), which would drop its spare capabilities. With
+            // ambient capabilities it keeps the spare ones, because `limit` empties the ambient
+            // set.
             capabilities::limit(process.capabilities.bounding, 0)?;
         }
         if *init {

@@ -318,8 +318,8 @@ fn call(number: libc::c_long, arguments: &[usize]) -> i32 {
     let mut all = [0; 6];
     all[..arguments.len()].copy_from_slice(arguments);
     let [a, b, c, d, e, f] = all;
-    // SAFETY: every pointer in the arguments is null or a C string. The call may change only this
-    // process, which exits afterwards.
+    // SAFETY: every pointer in the arguments is null or a C string. This process exits soon after
+    // the call, so changes to it do no harm.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     if number == libc::SYS_clone && result == 0 {
         // SAFETY: ends the new process, which exists only if no filter refused the call.

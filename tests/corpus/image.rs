@@ -1,6 +1,6 @@
 //! Describes an archive of `docker save` line by line, so that the images of two programs can be
 //! compared: the files after all layers, the config and the history. Times, and the ids and digests
-//! of images and layers, are left out, because they always differ.
+//! of images and layers, are left out, because they differ.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -264,8 +264,8 @@ fn an_images_volume_is_filled_with_nothing_that_is_mounted() {
     }
 }
 
-/// CVE-2020-1726: when a second container used a volume that had files, the volume was filled from
-/// the image again and its files were overwritten.
+/// CVE-2020-1726: a volume that had files was filled from the image, and its files were
+/// overwritten.
 #[test]
 fn a_volume_that_holds_files_is_never_filled() {
     let host = Host::with_busybox();

@@ -272,8 +272,8 @@ fn no_descriptor_of_the_caller_is_inherited() {
     }
 }
 
-/// A process inherits its caller's session keyring and could read its keys. Guard: each process of
-/// a container joins a new session keyring (keyrings(7)).
+/// A process inherits its caller's session keyring and could read its keys. Guard: a process that
+/// enters a container joins a new session keyring (keyrings(7)).
 #[test]
 fn no_key_of_the_callers_keyring_is_inherited() {
     let host = Host::with_busybox();

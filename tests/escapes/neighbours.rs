@@ -69,7 +69,7 @@ fn advertise_a_router() {
     };
     to.sll_family = libc::AF_PACKET as u16;
     to.sll_ifindex = eth0 as i32;
-    // The host accepts advertisements only some time after the bridge has its first port, so send
+    // The host receives advertisements only some time after the bridge has its first port, so send
     // several.
     for _ in 0..30 {
         // SAFETY: frame and address are valid during the call and have the given lengths.

@@ -1,7 +1,7 @@
 //! Attacks by limits, sysctls and sockets.
 //!
-//! Each value comes from a user's flag or from a container. The engine must refuse a wrong value
-//! with one line, must not change the host with it, and must not need long for the answer.
+//! The limits and sysctls come from a user's flags. The engine must refuse a wrong value at once
+//! and with one line, and must not change the host with it.
 
 use super::call;
 use super::support::Host;

@@ -144,7 +144,7 @@ fn a_passwd_file_is_read_with_the_containers_capabilities() {
             let line = ["run", "--rm", "--net", "none", "--userns", userns, "-u", "app"];
             host.mydocker([&line[..], flags, &["closed", "id", "-u"]].concat())
         };
-        // The container's root can read the file only with CAP_DAC_OVERRIDE.
+        // The container's root can read the file by CAP_DAC_OVERRIDE, which it has by default.
         run(&[]).stdout("1234\n");
         run(&["--cap-drop", "ALL"]).exits(125).complains("Permission denied");
     }

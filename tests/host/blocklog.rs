@@ -68,7 +68,7 @@ impl Log {
     }
 
     /// The texts that were written to a sector, each up to its first zero byte, with the number of
-    /// the write.
+    /// its entry in the log.
     pub fn texts_at(&self, sector: u64) -> Vec<(usize, String)> {
         let written = self.entries.iter().enumerate();
         let there = written.filter(|(_, entry)| entry.sector == sector && entry.sectors > 0);

@@ -1,7 +1,7 @@
-//! Checks that several hosts run.
+//! Most of the checks that the hosts run.
 //!
 //! A check is a script for the guest's shell and the output that it must print. `hosts.rs` lists
-//! which host runs which check. Checks of one subject alone, such as ports, have their own files.
+//! which host runs which check. Checks of some subjects, such as ports, have their own files.
 
 use crate::host::Check;
 
@@ -496,7 +496,8 @@ pub fn labels_and_rdma() -> Vec<Check> {
 }
 
 /// SELinux labels, on a host that boots with SELinux and has no policy yet. The policy
-/// (guest/selinux.cil) lets `container_t` make and write only files of the type `container_file_t`.
+/// (guest/selinux.cil) denies `container_t` to make or write files of the host's type,
+/// `host_file_t`.
 pub fn selinux() -> Vec<Check> {
     vec![labels(), podman_with_labels()]
 }
@@ -674,7 +675,7 @@ fn containerd_by_systemd() -> Check {
     )
 }
 
-/// A pod of Kubernetes, which the tool `cri` makes.
+/// Pods of Kubernetes, which the tool `cri` makes.
 fn pods_by_systemd() -> Check {
     check(
         "Kubernetes with systemd's cgroups",

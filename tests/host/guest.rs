@@ -189,7 +189,7 @@ pub fn logged_disk(image: &Path, log: &Path) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
-/// A qemu that the kernel kills when the harness ends.
+/// A qemu that the kernel kills when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
 fn emulator(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", program]);

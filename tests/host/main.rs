@@ -70,8 +70,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Calls `work` for each item, two at a time, because a guest keeps one CPU busy. Returns the
-/// results in the order of the items.
+/// Calls `work` for each item, for at most two at a time: each guest keeps one CPU busy. Returns
+/// the results in the order of the items.
 fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     const WORKERS: usize = 2;
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -172,7 +172,7 @@ fn test(host: &Host, work: &Path, arguments: &Arguments) -> Outcome {
 }
 
 /// The binary for the architecture of `host`. Cargo has only built the one for this machine, so
-/// another one is built here.
+/// another one is built here. A binary that `--binary` names is used on every host.
 fn binary_for(host: &Host, binary: &Path) -> PathBuf {
     let target = host.suite.target();
     let built_for = env!("CARGO_BIN_EXE_mydocker");

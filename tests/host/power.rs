@@ -157,7 +157,7 @@ fn script(chance: &mut Chance) -> Vec<Step> {
         for kind in ["imported i", "committed m", "container c", "volume v", "network n"] {
             there.push((format!("{kind}{number}"), false));
         }
-        // The tag contains the version, which a pull can't change.
+        // The tag of a pulled image contains its version.
         there.push((format!("pulled {ADDRESS}/p:v{number}"), false));
     }
     let mut steps = Vec::new();
@@ -383,7 +383,8 @@ impl Bench {
         image
     }
 
-    /// Runs a guest on a copy of the disk until it is killed. Returns the log of its writes.
+    /// Runs a guest on a copy of the disk, and kills it after `patience`. Returns the log of its
+    /// writes.
     fn work(&self, base: &Path, steps: &[Step], patience: Duration) -> Log {
         let (image, log) = (self.path("worked.img"), self.path("writes.log"));
         fs::copy(base, &image).unwrap();

@@ -1,9 +1,9 @@
 //! The instructions of a Dockerfile: parses the flags and arguments of each keyword.
 //!
-//! The reference (docs.docker.com/reference/dockerfile) replaces variables in ADD, COPY, ENV,
-//! EXPOSE, LABEL, USER, VOLUME, WORKDIR and others, but not in RUN, CMD, ENTRYPOINT and SHELL. This
-//! parser replaces no variables. For a mistyped keyword or flag, the error suggests the nearest
-//! known word.
+//! By the reference (docs.docker.com/reference/dockerfile), a build replaces variables in ADD,
+//! COPY, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR and others, but not in RUN, CMD, ENTRYPOINT and
+//! SHELL. This parser replaces no variables. For a mistyped keyword or flag, the error suggests the
+//! nearest known word.
 
 use super::Dockerfile;
 use super::lexer::{Heredoc, Line, heredoc_start};

@@ -4,7 +4,7 @@
 //! Directives (`# escape=`) come before everything else. A line that ends in the escape character
 //! continues on the next line; comments and empty lines in between are skipped. RUN, COPY and ADD
 //! may have heredocs (`<<EOF`, `<<-EOF`, `<<"EOF"`), whose content is the lines up to the heredoc's
-//! name. Of an instruction's words only the flags at the start are parsed here.
+//! name. `instruction` parses the arguments after the flags.
 
 use super::{Mistake, Place};
 use crate::words::split_raw;

@@ -8,11 +8,13 @@ use super::{COMMANDS, MANAGEMENT, first_words, names, spellings, spellings_of};
 use crate::cli::flag::{Command, FlagSpec};
 use crate::cli::{flags_before, global, subcommands};
 
-/// bash splits words at `=` and `:`. So the function splits the line again, only at spaces, and
-/// cuts the text up to the last `=` or `:` from each completion. zsh expects whole words, and
-/// completes files itself if the function offers nothing. `_mydocker_next` moves `i` to the next word
-/// that is neither a flag nor the value of a flag in `$1`. If this word is still being typed, it
-/// offers the words of `$2` and fails.
+/// bash splits words at `=` and `:`. So `_mydocker` splits the line again, only at spaces, and
+/// `_mydocker_words` cuts the text up to the last `=` or `:` from each completion. zsh expects
+/// whole words, and completes files itself if `_mydocker` offers nothing.
+///
+/// `_mydocker_next` moves `i` to the next word that is neither a flag nor the value of a flag in
+/// `$1`. If that word is still being typed, `_mydocker_next` offers files or the words of `$2`, and
+/// fails.
 const HEAD: &str = "\
 _mydocker_words() {
     local before=${cur%\"${cur##*[=:]}\"}
@@ -134,7 +136,8 @@ fn action(source: &Source) -> String {
     match source {
         Source::Nothing => ":".to_owned(),
         Source::Files => "_mydocker_files".to_owned(),
-        // If no name matches, the shell completes files itself (`-o default`), so both are alike.
+        // If no name matches, the shell completes files itself (`-o default`), so `Names` and
+        // `NamesOrFiles` are alike here.
         Source::Names(names) | Source::NamesOrFiles(names) => offer(names),
         Source::After { marks, then, before } => format!(
             "if _mydocker_typed {}; then {}; else {}; fi",

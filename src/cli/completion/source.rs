@@ -1,7 +1,7 @@
 //! Decides what completes the value of a flag and a command's operands. For most values only the
-//! flag's name matters. The filters depend on the command, and so do the containers: `start` gets
-//! only those that do not run. If there is no list of the possible values, as for a number or a new
-//! name, the shell completes files, which is its default.
+//! flag's name matters; filters depend on the command too. The operands depend on the command:
+//! `start` gets only containers that do not run. If there is no list of the possible values, as for
+//! a number or a new name, the shell completes files, which is its default.
 
 use crate::cli::flag::{Command, FlagSpec, Operand};
 use crate::cli::value::limit::LOG_DRIVERS;

@@ -1,6 +1,7 @@
 //! The command `compose build`: turns the `build` section of a service into the options of
-//! `mydocker build`. The error for a key that mydocker does not support names the file's line;
-//! `privileged`, `provenance` and `sbom` may be false. The module `crate::build` builds the image.
+//! `mydocker build`. A key that mydocker does not support is an error, which names the file's line.
+//! `privileged`, `provenance` and `sbom` are accepted only with the value false. The module
+//! `crate::build` builds the image.
 
 use super::super::build::{options_of, parse_argument};
 use super::super::build_progress::{Form, progress};

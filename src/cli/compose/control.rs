@@ -1,7 +1,7 @@
 //! `compose start`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause` and `wait`: the commands
-//! that change the state of a project's containers or wait for their exit. They act on all
-//! containers, or on those of some services. Starts follow the order of the dependencies; stops
-//! follow the reverse order.
+//! that change the state of a project's containers or wait for their exit. They act on the
+//! containers of all services, or of some. Only `rm` without a service includes the containers of
+//! `compose run`. Starts follow the order of the dependencies; stops follow the reverse order.
 
 use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::{NO_FLAGS, NoArgs, parse_timeout};

@@ -82,7 +82,8 @@ fn events(call: &Invocation) -> Outcome {
     }
 }
 
-/// Returns an event as Docker Compose's object. The attributes leave out Compose's own labels.
+/// Returns an event as JSON with Docker Compose's keys. The attributes leave out Compose's own
+/// labels.
 fn json(event: &Event, service: &str) -> String {
     let own = event.attributes.iter().filter(|(key, _)| !key.starts_with(PREFIX));
     let object = Value::object(vec![

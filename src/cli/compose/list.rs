@@ -1,6 +1,6 @@
 //! `compose ps` and `ls`: list the containers of a project, and the projects, in Docker Compose's
-//! columns. The labels of containers name the projects, so `ls` reads no compose file. `ps -a` also
-//! lists containers that do not run, as the command `ps` does.
+//! columns. The labels of containers name the projects, so `ls` reads no compose file. As with
+//! `mydocker ps`, `-a` of `compose ps` also lists containers that do not run.
 
 use super::super::flag::{Checker, Command, Flag, Group, MANY, Operand, spec};
 use super::super::format::{

@@ -1,7 +1,7 @@
 //! The command `compose down`: stops and removes the containers and networks of a project. Labels
 //! name the project of each container, so `-p NAME` is enough and no file is needed. If there is a
-//! file, the containers of other services stay, unless `--remove-orphans` or COMPOSE_REMOVE_ORPHANS
-//! is set.
+//! file, the containers of services that the file lacks stay, unless `--remove-orphans` or
+//! COMPOSE_REMOVE_ORPHANS is set.
 
 use super::super::flag::{Command, Flag, Group, MANY, Operand, spec};
 use super::super::lifecycle::parse_timeout;
@@ -97,9 +97,9 @@ fn down(call: &Invocation) -> Outcome {
     Ok(0)
 }
 
-/// Removes the images that `which` chooses of the services `wanted`, or of all services of the
-/// project if `wanted` is empty. `Images::All` includes the images of `members`. An image that
-/// cannot be removed stays, such as one that another container uses.
+/// Removes images of the services `wanted`, or of all services of the project if `wanted` is empty.
+/// `which` chooses the images; `Images::All` includes the images of `members`. An image that cannot
+/// be removed stays, such as one that another container uses.
 fn remove_images(
     opened: &Opened,
     wanted: &[String],

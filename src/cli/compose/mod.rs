@@ -143,9 +143,9 @@ fn project(call: &Invocation, wanted: &[String]) -> Result<Project, Failure> {
     Ok(project)
 }
 
-/// Reads the project for a command that acts on existing containers. Reads no env files and checks
-/// less than `project`, so that fewer mistakes stop `down`. Without a file, `-p` or
-/// COMPOSE_PROJECT_NAME is enough, because the containers' labels name their project.
+/// Reads the project for a command that acts on existing containers. Does not read the files of
+/// `env_file` and checks less than `project`, so that fewer mistakes stop `down`. Without a compose
+/// file, `-p` or COMPOSE_PROJECT_NAME is enough, because the containers' labels name their project.
 fn existing_project(call: &Invocation) -> Result<Project, Failure> {
     let choice = choice(call)?;
     match Project::read_existing(&choice) {

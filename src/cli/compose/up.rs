@@ -247,8 +247,8 @@ fn in_foreground(
     };
     let others = services.iter().filter(|service| !is_attached(service));
     ends.unattached.extend(others.map(|service| service.name.clone()));
-    // As in Docker Compose, the end of a named service counts even if its logs are not printed. If
-    // no service is named and none is attached, all count.
+    // As in Docker Compose, the end of a service that the user named counts even if its logs are
+    // not printed. If no service is named and no logs are printed, the ends of all services count.
     let is_silent = |service: &Service| ends.unattached.contains(&service.name);
     let all_count = args.up.wanted.is_empty() && services.iter().all(|service| is_silent(service));
     let is_unwatched = |service: &&&Service| {

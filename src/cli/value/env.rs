@@ -2,7 +2,7 @@
 //!
 //! The file grammar is Docker's: one `NAME=value` a line, without quoting or expansion. Blank lines
 //! and lines that start with `#` are skipped. `NAME` alone takes the variable's value from the
-//! caller's environment; a label's value is then empty.
+//! caller's environment. A label without `=` has an empty value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -61,9 +61,8 @@ pub fn check_hostname(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails if `text` is not a domain by Docker's rule: at most 255 bytes, labels of letters and
-/// digits with hyphens inside, dots between the labels, and at least one letter. A dot may end the
-/// domain.
+/// Fails if `text` is not a domain: at most 255 bytes, labels of letters and digits with hyphens
+/// inside, dots between the labels, and at least one letter. A dot may end the domain.
 pub fn check_domain(text: &str) -> Result<()> {
     const MAX: usize = 255;
     let is_label = |label: &str| {

@@ -128,7 +128,7 @@ impl Writer {
     }
 
     /// Creates a cursor at `mark`, which must be in the newest file. Fails if nothing was written
-    /// yet.
+    /// yet, or if no descriptor is free.
     pub fn cursor(&self, mark: Mark) -> Result<Cursor> {
         let Some(file) = &self.file else { fail!("nothing was logged yet") };
         let file = file.try_clone().context(|| "open the log once more")?;

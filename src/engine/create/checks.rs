@@ -25,8 +25,7 @@ use crate::raw;
 /// first process cannot be set up.
 const MIN_MEMORY: i64 = 6 << 20;
 
-/// Fails if options contradict each other, name a device that does not exist, or have a value that
-/// this host cannot give.
+/// Fails for example if options contradict each other or name a device that does not exist.
 pub(super) fn check(options: &CreateOptions) -> Result<()> {
     check_resources(&options.resources)?;
     check_usage(options).map_err(Error::of_usage)?;
@@ -105,7 +104,8 @@ pub(in crate::engine) fn check_resources(resources: &Resources) -> Result<()> {
     cpus::check(resources)
 }
 
-/// Fails if limits contradict each other or leave too little memory on any machine.
+/// Fails if limits contradict each other or leave too little memory. Does not compare them with
+/// this machine.
 pub(super) fn check_limits(resources: &Resources) -> Result<()> {
     if let Some(memory) = resources.memory
         && memory < MIN_MEMORY

@@ -3,10 +3,10 @@
 //! Order on disk: run directory with its lock, container directory, name, lease of user IDs,
 //! volumes, config.json. The lock is held until the end, so that no other command takes the
 //! container for an abandoned one. The container exists as soon as config.json exists. If the
-//! process dies before that, the next command that needs the name or the IDs takes them over, and
-//! `system check --repair` removes everything except new volumes. `checks` refuses options that
-//! contradict each other, `mounts` finds the missing volumes, `content` writes secrets and configs,
-//! `record` computes the record, `undo` removes an incomplete container.
+//! process dies before that, the next command that needs the name takes it over, and `system check
+//! --repair` removes the rest except new volumes. `checks` refuses options that contradict each
+//! other, `mounts` finds the missing volumes, `content` writes secrets and configs, `record`
+//! computes the record, `undo` removes an incomplete container.
 
 mod checks;
 mod content;
@@ -49,13 +49,15 @@ pub(super) struct Created {
 }
 
 impl Engine {
-    /// Fails if options contradict each other or name what this host lacks, as `create` and `run`
-    /// do. A caller that pulls the image calls this function before the pull.
+    /// Makes the checks with which `create` and `run` begin. Fails for example if options
+    /// contradict each other or name a device that does not exist. A caller that pulls the image
+    /// calls this function before the pull.
     pub fn check_options(options: &CreateOptions) -> Result<()> {
         checks::check(options)
     }
 
-    /// Fails if limits contradict each other or leave too little memory on any machine.
+    /// Fails if limits contradict each other or leave too little memory. Does not compare them with
+    /// this machine.
     #[cfg(feature = "compose")]
     pub fn check_limits(resources: &Resources) -> Result<()> {
         checks::check_limits(resources)

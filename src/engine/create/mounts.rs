@@ -1,9 +1,9 @@
 //! The mounts of a new container: those of its options and of `--volumes-from`, and a volume for
 //! each path that the image declares.
 //!
-//! This file changes nothing: the caller gets the list of missing volumes and makes them last, and
-//! each start makes the bind sources that `-v` requires (`Record::make_sources`). Nothing is
-//! mounted here: `runtime::mounts` does that at each start.
+//! This file makes no volumes and no bind sources. The caller gets the list of missing volumes and
+//! makes them last. Each start makes the bind sources that `-v` requires (`Record::make_sources`).
+//! Nothing is mounted here: `runtime::mounts` does that at each start.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! Computes the record of a new container: the user's options override the image's config.
 //!
-//! These functions read the records of the containers that the options name, but write nothing:
-//! `create::make` writes the record. The rules for entrypoint, command, environment and working
-//! directory are Docker's.
+//! These functions read the records of the containers that the options name. `create::make` writes
+//! the new record. The rules for entrypoint, command, environment and working directory are
+//! Docker's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -2,8 +2,7 @@
 //!
 //! Dropping an `Undo` removes the container's directories, the name, the lease of user IDs and the
 //! new volumes, except a volume that another container has by now. If the process is killed,
-//! nothing is dropped. `system check` and the next command that needs the name or the IDs handle
-//! that case (see the head of `create`).
+//! nothing is dropped. The head of `create` says what then happens.
 
 use crate::container::{id_range, state};
 use crate::container_id::ContainerId;

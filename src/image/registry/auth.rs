@@ -91,8 +91,9 @@ fn parse_parameter(text: &str) -> Option<(&str, String, &str)> {
     Some((name, value, ""))
 }
 
-/// Gets a token for `scopes` from the server `realm`. If `lasting`, also requests a refresh token
-/// for a password. Fails if the server refuses the credentials, or answers without a token.
+/// Gets a token for `scopes` from the server `realm`. If `lasting` and the credentials are a
+/// password, also requests a refresh token. Fails if the server refuses the credentials, or answers
+/// without a token.
 pub fn fetch_token(
     connector: &Connector,
     realm: &Url,

@@ -1,7 +1,7 @@
 //! Opens connections to registries, directly or through a proxy, plain or with TLS, and keeps them
-//! for the next request. Each connect has a timeout and each read a least rate, so a stalled server
-//! can't block a pull. After a stall the caller may repeat the request, unless another source can
-//! be asked. `http` implements HTTP, and `tls` checks certificates.
+//! for the next request. A connect has a timeout, and a read fails below a least rate, so a stalled
+//! server can't block a pull. After a stall the caller may repeat the request, unless another
+//! source can be asked. `http` implements HTTP, and `tls` checks certificates.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

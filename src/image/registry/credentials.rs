@@ -174,7 +174,8 @@ fn parts(key: &str) -> (&str, &str) {
     }
 }
 
-/// Whether the repository `path` is `above` or is below it. All paths are below the empty path.
+/// Whether the repository `path` is at or below the path `above`. All paths are below the empty
+/// path.
 fn is_below(path: &str, above: &str) -> bool {
     let left = path.strip_prefix(above);
     left.is_some_and(|left| above.is_empty() || left.is_empty() || left.starts_with('/'))

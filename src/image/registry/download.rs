@@ -1,9 +1,9 @@
 //! Downloads one file from any web server, for `import` and ADD with a URL.
 //!
 //! Redirects are followed, but never from TLS to plain HTTP. After a cut connection or the answer
-//! of a busy server, the download starts again from the beginning. No credentials are sent.
-//! `MAX_DOWNLOAD` limits the size. The bytes are written as they come; their Content-Encoding is
-//! ignored.
+//! of a busy server, the download starts again from the beginning. The server gets no user or
+//! password. `MAX_DOWNLOAD` limits the size. The bytes are written as they come; their
+//! Content-Encoding is ignored.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};

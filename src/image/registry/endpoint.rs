@@ -151,7 +151,7 @@ impl Endpoint {
     /// answers with a challenge, gets authorization and sends the request a second time. A stream
     /// can't be sent a second time here: the call gets authorization and fails with a transient
     /// error, and the caller's next try has the authorization. Fails if the registry refuses the
-    /// request, or redirects it in a way that can't be followed, as for each stream.
+    /// request, or if a redirect can't be followed. No redirect of a stream can be followed.
     pub fn ask(
         &self,
         method: &'static str,

@@ -174,7 +174,7 @@ impl<'a> Fetch<'a> {
             }
             return Ok((body, origin));
         }
-        // The server does not support ranges and sends the whole blob, so skip the known bytes.
+        // The server sends the whole blob, so skip the bytes that are known already.
         let skipped = io::copy(&mut body.by_ref().take(self.position), &mut io::sink());
         match skipped {
             Ok(skipped) if skipped == self.position => Ok((body, origin)),

@@ -50,9 +50,9 @@ pub struct Access {
     pub credentials: Option<Credentials>,
 }
 
-/// Opens the registry `host` for `scopes`, with the stored credentials for its repository `path`.
-/// An empty `path` means the credentials for the registry itself. Fails if the registry does not
-/// answer, or if its token server refuses the credentials.
+/// Opens the registry `host` for `scopes`, with the credentials of `access`, or else with those
+/// stored for its repository `path`. An empty `path` means the credentials for the registry itself.
+/// Fails if the registry does not answer, or if its token server refuses the credentials.
 pub fn open(host: &str, path: &str, scopes: Vec<String>, access: &Access) -> Result<Endpoint> {
     let settings = Settings::read()?;
     open_at(&settings, host, path, None, scopes, access)

@@ -73,7 +73,7 @@ impl Partial {
         set.context(|| format!("change the mode of {}", self.path.display()))
     }
 
-    /// Removes the file, because the blob was used or its bytes are wrong.
+    /// Removes the file, because the blob is no longer needed or its bytes are wrong.
     pub fn discard(self) -> Result<()> {
         remove_file(&self.path)
     }
@@ -112,8 +112,8 @@ fn take(
         }
         let metadata = file.metadata()?;
         if let Some((size, window)) = judge {
-            // The holder has all bytes or reads old ones: its speed is that of this machine, not of
-            // a registry.
+            // If the holder has all bytes or reads old ones, this machine limits its speed, not a
+            // registry.
             let is_local = metadata.len() >= size || metadata.mode() & 0o777 == READING;
             if is_local {
                 growth = Growth::new();

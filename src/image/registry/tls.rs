@@ -149,7 +149,7 @@ impl Trust {
 }
 
 /// Returns the authorities of the first file with some: `$SSL_CERT_FILE`, then `BUNDLES`. If there
-/// is no such file, returns Mozilla's authorities at the time of this build.
+/// is no such file, returns Mozilla's authorities, which are compiled in.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);

@@ -52,7 +52,7 @@ pub enum Kind {
 /// One member of the archive.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The path as written in the archive. Nothing has checked the path yet.
+    /// The path as written in the archive. The reader checks only its length.
     pub path: Vec<u8>,
     /// The target of a symbolic or hard link.
     pub link: Vec<u8>,
@@ -100,7 +100,7 @@ pub struct Reader<R> {
     /// The bytes after that data up to the next block.
     padding: u64,
     ended: bool,
-    /// Whether an entry was found whose type is an extension of GNU tar.
+    /// The result of [`Reader::gnu_only`] so far.
     gnu_only: bool,
 }
 

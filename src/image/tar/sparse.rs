@@ -1,6 +1,6 @@
-//! Parses and checks the maps of files with holes (tar.info, "Storing Sparse Files"). GNU tar has
-//! four formats: the old map in the header and in blocks after it, PAX 0.0 and 0.1 in records, and
-//! PAX 1.0 as decimal lines before the data.
+//! Checks the maps of files with holes, and parses the maps outside of headers and PAX records
+//! (tar.info, "Storing Sparse Files"). GNU tar has four formats: the old map in the header and in
+//! blocks after it, PAX 0.0 and 0.1 in records, and PAX 1.0 as decimal lines before the data.
 
 use std::io::BufRead;
 

@@ -1,7 +1,7 @@
 //! The capability sets of a container's processes (capabilities(7)): Docker's default set, and the
-//! steps that reduce the bounding, permitted and effective sets. In containers of `run` and
-//! `create` the inheritable and ambient sets are empty, as in Docker (CVE-2022-24769). Only an OCI
-//! bundle can fill these two sets (`grant`).
+//! steps that reduce the bounding, permitted and effective sets. In containers of the engine the
+//! inheritable and ambient sets are empty, as in Docker (CVE-2022-24769). Only an OCI bundle can
+//! fill these two sets (`grant`).
 //!
 //! A set is a mask in which bit N stands for capability number N. `names`, from the crate
 //! `seccomp-compiler`, lists the names by number.

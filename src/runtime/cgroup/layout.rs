@@ -123,9 +123,9 @@ pub fn find_or_warn(run: &Path, warn: impl FnOnce(Error)) -> Result<()> {
 
 /// If this mount namespace has no cgroups at /sys/fs/cgroup, mounts there a copy of the cgroups of
 /// the nearest ancestor process that is in another mount namespace. `ip netns exec` mounts a new
-/// /sys, without cgroups. The containers' records have the host's paths of the cgroups.
-/// `find_or_warn` would mount cgroup v2, which may lack the controllers of the containers' limits.
-/// Fails if this process cannot return to its mount namespace.
+/// /sys, without cgroups. The state of a running container has the paths of its cgroups, which must
+/// stay valid. `find_or_warn` would mount cgroup v2, which may lack the controllers of the
+/// containers' limits. Fails if this process cannot return to its mount namespace.
 pub fn adopt() -> Result<()> {
     if statfs(PLACE).is_ok_and(|found| holds_cgroups(&found)) {
         return Ok(());

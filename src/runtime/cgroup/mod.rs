@@ -187,8 +187,8 @@ impl Cgroup {
         Ok(Cgroup { directories: plan.directories, unified: None, restricts_devices })
     }
 
-    /// Creates the v2 directory, writes its limits and opens it. If v1 does not restrict devices,
-    /// attaches the device program. Must be called before the first process is cloned.
+    /// Creates the v2 directory, writes its limits and opens it. If the spec restricts devices and
+    /// v1 cannot, attaches the device program. Must be called before the first process is cloned.
     pub fn make_v2(&mut self, spec: &Spec) -> Result<()> {
         for directory in self.directories.iter().filter(|directory| directory.hierarchy.is_none()) {
             directory.make(spec)?;
@@ -232,8 +232,8 @@ impl Cgroup {
 
     /// The hierarchies that the container sees below /sys/fs/cgroup: for each its controllers,
     /// joined by commas, and the path of the container's cgroup. A v1 hierarchy without controllers
-    /// has its name instead (`name=systemd`). A v2 cgroup is listed only if the container has no v1
-    /// cgroup, and has an empty text instead.
+    /// has its name instead (`name=systemd`). The v2 cgroup is listed, with an empty text, only if
+    /// the container has no v1 cgroup.
     pub fn hierarchies(&self) -> Vec<(String, &Path)> {
         let v1 = self.directories.iter().filter_map(|directory| {
             let hierarchy = directory.hierarchy.as_ref()?;

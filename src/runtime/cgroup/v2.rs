@@ -16,7 +16,7 @@ use crate::runtime::spec::{Cgroup, RateKind};
 
 /// Lists the controller, file and value of each limit, with the limit's name in the OCI runtime
 /// specification. Fails if a limit cannot be converted. For a limit that v2 lacks, lists a file
-/// that v2 does not have, so that `apply` reports the missing file.
+/// that v2 does not have, so that `place_limits` or `apply` fails.
 pub fn settings(cgroup: &Cgroup) -> Result<Vec<Setting>> {
     let mut settings = Settings::default();
     memory(&mut settings, cgroup)?;

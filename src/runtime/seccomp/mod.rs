@@ -1,11 +1,11 @@
 //! The seccomp filter of a container's processes (seccomp(2)).
 //!
-//! The default filter is `default.profile`, a readable list of allowed calls. build.rs compiles
-//! this list to a BPF program for this architecture. A rule that depends on a capability starts
-//! with a guard: a jump over the rule. When a container starts, the guards of its capabilities are
-//! opened, which enables those rules. A second program, for the default capabilities alone, is
-//! shorter and takes less time to install. A user's filter is compiled when the container starts
-//! (`filter`). The crate `seccomp-compiler` has the compiler, the profile and its parser.
+//! The default filter is `default.profile`, a readable list of rules. build.rs compiles this list
+//! to a BPF program for this architecture. A rule that depends on a capability starts with a guard:
+//! a jump over the rule. When a container starts, the guards of its capabilities are opened, which
+//! enables those rules. A second program, for the default capabilities alone, is shorter and takes
+//! less time to install. A user's filter is compiled when the container starts (`filter`). The
+//! crate `seccomp-compiler` has the compiler, the profile and its parser.
 
 pub mod filter;
 pub mod listener;
