@@ -294,12 +294,13 @@ impl Parser<'_> {
             };
             let mut ahead = self.rest.clone();
             let last = match (ahead.next(), ahead.next()) {
+                (Some('-'), Some('\\')) => {
+                    self.rest = ahead;
+                    self.end_of_range()?
+                }
                 (Some('-'), Some(last)) if last != ']' => {
                     self.rest = ahead;
-                    match last {
-                        '\\' => self.end_of_range()?,
-                        plain => plain,
-                    }
+                    last
                 }
                 _ => first,
             };

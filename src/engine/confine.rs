@@ -17,11 +17,10 @@ use crate::container::mode::{NamespaceMode, NetworkMode};
 use crate::container::record::{Record, SeccompOption, SecurityOptions};
 use crate::error::{Context, Error, Result, fail};
 use crate::runtime::capabilities::{self, names};
-use crate::runtime::label::{self, Label};
+use crate::runtime::label::{self, Label, UNCONFINED};
 use crate::runtime::seccomp::Seccomp;
 use crate::seccomp_profile;
 
-const UNCONFINED: &str = "unconfined";
 /// Docker's AppArmor profile. mydocker uses the profile if it is loaded, but does not load it.
 pub(super) const DEFAULT_APPARMOR: &str = "docker-default";
 
@@ -172,9 +171,11 @@ pub(super) fn label(record: &Record) -> Option<Label> {
 /// Returns the AppArmor profile for `inspect`: the given one, or the one that the container gets.
 /// Empty if it gets none.
 pub(super) fn apparmor_profile(record: &Record) -> String {
-    match (&record.confinement.apparmor, label(record)) {
-        (Some(given), _) => given.clone(),
-        (None, Some(Label::AppArmor(profile))) => profile,
+    if let Some(given) = &record.confinement.apparmor {
+        return given.clone();
+    }
+    match label(record) {
+        Some(Label::AppArmor(profile)) => profile,
         _ => String::new(),
     }
 }

@@ -222,7 +222,7 @@ impl Target<'_> {
         let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.path));
         match patiently(|| self.endpoint.ask("HEAD", &url, &[], Payload::Empty)) {
             Ok(answer) => {
-                self.endpoint.connector.recycle(&answer.url.origin, answer.body);
+                self.endpoint.recycle(answer);
                 Ok(true)
             }
             Err(failure) if matches!(failure.status(), Some(403..=405)) => Ok(false),
@@ -239,7 +239,7 @@ impl Target<'_> {
             return Ok(false);
         };
         let (is_mounted, upload) = (answer.head.status == 201, self.location(&answer));
-        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
+        self.endpoint.recycle(answer);
         if !is_mounted && let Ok(upload) = upload {
             // The registry started an upload instead. Abandon the upload, and ignore an error:
             // registries drop such uploads.
@@ -253,7 +253,7 @@ impl Target<'_> {
         let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.path));
         let answer = self.endpoint.ask("POST", &url, &[], Payload::Empty)?;
         let upload = self.location(&answer)?;
-        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
+        self.endpoint.recycle(answer);
         Ok(upload)
     }
 
@@ -289,7 +289,7 @@ impl Target<'_> {
         let (digest, size) = write_compressed(tar, &mut io::sink())?;
         let url = self.begin()?.and_query("digest", &digest.to_string());
         let (answer, sent) = self.send_compressed(tar, "PUT", &url, Some(size))?;
-        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
+        self.endpoint.recycle(answer);
         if sent == (digest, size) {
             Ok(sent)
         } else {
@@ -302,7 +302,7 @@ impl Target<'_> {
         let upload = self.begin()?;
         let (answer, (digest, size)) = self.send_compressed(tar, "PATCH", &upload, None)?;
         let url = self.location(&answer)?;
-        self.endpoint.connector.recycle(&answer.url.origin, answer.body);
+        self.endpoint.recycle(answer);
         let url = url.and_query("digest", &digest.to_string());
         self.endpoint.ask("PUT", &url, &[], Payload::Empty)?;
         Ok((digest, size))

@@ -149,7 +149,7 @@ fn from_file(node: &Node<'_>, own: Process) -> Result<Process> {
             (own.scheduling.first_cpus, own.scheduling.cpus);
     }
     // `unconfined` means no label, but is not a missing one.
-    if node.text("apparmorProfile")? != "unconfined" {
+    if node.text("apparmorProfile")? != label::UNCONFINED {
         process.label = process.label.or(own.label);
     }
     Ok(process)

@@ -158,7 +158,7 @@ fn label(process: &Node<'_>) -> Result<Option<Label>> {
     let (apparmor, selinux) = (text("apparmorProfile")?, text("selinuxLabel")?);
     let path = |key| Ok::<_, Error>(process.need(key)?.path());
     match (apparmor, selinux) {
-        (Some(profile), None) if profile == "unconfined" => Ok(None),
+        (Some(profile), None) if profile == label::UNCONFINED => Ok(None),
         (Some(profile), None) => {
             let field = path("apparmorProfile")?;
             label::check_apparmor(&profile).context(|| field)?;

@@ -17,6 +17,9 @@ use rustix::mount::MountAttrFlags;
 use crate::error::{Context, Result, fail};
 use crate::sys;
 
+/// The name of AppArmor's profile that confines nothing, which is no label here.
+pub const UNCONFINED: &str = "unconfined";
+
 /// The label of a Linux security module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Label {
@@ -108,7 +111,7 @@ pub fn check_apparmor(profile: &str) -> Result<()> {
     if !apparmor_is_on() {
         fail!("this host has no AppArmor");
     }
-    let is_plain = !profile.starts_with(':') && !profile.contains("//&") && profile != "unconfined";
+    let is_plain = !profile.starts_with(':') && !profile.contains("//&") && profile != UNCONFINED;
     if is_plain && apparmor_lists(profile) == Some(false) {
         fail!("no AppArmor profile '{profile}' is loaded");
     }

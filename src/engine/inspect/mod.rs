@@ -36,15 +36,14 @@ impl Engine {
             }
         }
         if matches!(kind, None | Some(InspectKind::Image)) {
-            match name.parse() {
-                Ok(image) => {
-                    if let Some(image) = ImageStore::open(&self.roots).resolve(&image)? {
-                        return self.image(&image);
-                    }
-                }
+            let found = match name.parse() {
+                Ok(image) => ImageStore::open(&self.roots).resolve(&image)?,
                 Err(error) if kind.is_some() => return Err(error),
                 // The name of a volume or network need not be one that an image can have.
-                Err(_) => {}
+                Err(_) => None,
+            };
+            if let Some(image) = found {
+                return self.image(&image);
             }
             if kind.is_some() {
                 fail!("no such image: {name}");

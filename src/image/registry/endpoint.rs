@@ -167,7 +167,7 @@ impl Endpoint {
         let challenge = Challenge::of(&first.head).filter(|_| first.head.status == 401);
         let ours = first.url.origin == self.base.origin;
         let Some(challenge) = challenge.filter(|_| ours) else { return Err(self.refused(first)) };
-        self.connector.recycle(&first.url.origin, first.body);
+        self.recycle(first);
         self.authorize(&challenge, used.as_deref())?;
         if payload.again().is_none() {
             let message = format!("{} asks for another token during the transfer", self.host);
@@ -218,6 +218,11 @@ impl Endpoint {
         }
         let message = format!("{} redirects more than {MAX_REDIRECTS} times", self.host);
         Err(Failure::new(message))
+    }
+
+    /// Keeps the answer's connection for the next request, as [`Connector::recycle`] does.
+    pub fn recycle(&self, answer: Answer) {
+        self.connector.recycle(&answer.url.origin, answer.body);
     }
 
     /// Returns the failure for a redirect that [`Endpoint::follow`] can't follow: the body is a

@@ -218,23 +218,25 @@ mod tests {
 
     #[test]
     fn a_call_that_is_only_logged_is_not_refused() {
-        let rule = |name: &str, action| super::filter::Rule {
+        use super::filter::{Action, Rule, Rules};
+        use super::{Flags, Seccomp};
+        let rule = |name: &str, action| Rule {
             names: vec![name.to_owned()],
             conditions: Vec::new(),
             action,
         };
-        let rules = super::filter::Rules {
-            default: super::filter::Action::Allow,
+        let rules = Rules {
+            default: Action::Allow,
             rules: vec![
-                rule("chroot", super::filter::Action::Log),
-                rule("mount", super::filter::Action::Trap),
-                rule("swapon", super::filter::Action::Errno(1)),
+                rule("chroot", Action::Log),
+                rule("mount", Action::Trap),
+                rule("swapon", Action::Errno(1)),
             ],
             architectures: Vec::new(),
-            flags: super::Flags::default(),
+            flags: Flags::default(),
             listener: None,
         };
-        let seccomp = super::Seccomp::Filter(Box::new(rules.compile().unwrap()));
+        let seccomp = Seccomp::Filter(Box::new(rules.compile().unwrap()));
         assert_eq!(seccomp.refused(0).unwrap(), ["mount", "swapon"]);
     }
 
