@@ -68,13 +68,14 @@ check: toolchain
 	cargo deny -L error check bans licenses sources
 
 # Only the tests run as root, by cargo's runner, so that the user owns the files of the build. A
-# shell starts a background job with SIGINT ignored, but the tests send SIGINT.
+# shell starts a background job with SIGINT ignored, and nohup ignores SIGHUP, but the tests send
+# both.
 test: packages := $(test_packages)
 test: toolchain packages
 	@$(MAKE) --no-print-directory toolchain TARGET=aarch64-unknown-linux-musl
 	$(declared) && \
 	$(if $(sudo),CARGO_TARGET_$(shell tr a-z- A-Z_ <<<$(TARGET))_RUNNER="sudo -E env PATH=$$PATH") \
-	    env --default-signal=INT,QUIT cargo test --no-fail-fast --target $(TARGET) $(TESTS) -- --test-threads=$$((2 * $$(nproc)))
+	    env --default-signal=HUP,INT,QUIT cargo test --no-fail-fast --target $(TARGET) $(TESTS) -- --test-threads=$$((2 * $$(nproc)))
 
 # Debian's kernels are downloaded from its archive into target/hosts. HOSTS chooses the hosts.
 test-hosts: packages := $(host_packages)

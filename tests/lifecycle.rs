@@ -375,6 +375,10 @@ fn version_and_info_describe_the_engine() {
     let format = "{{.Driver}} {{.Containers}} {{.DockerRootDir}}";
     let root = host.state_root();
     host.mydocker(["info", "-f", format]).stdout(&format!("overlay2 0 {}\n", root.display()));
+    let mut command = host.command(["info", "-f", "{{.HttpProxy}} {{.HttpsProxy}}"]);
+    command.env("HTTP_PROXY", "").env("http_proxy", "http://me:secret@proxy:3128");
+    command.env("HTTPS_PROXY", "proxy:1").env("https_proxy", "proxy:2");
+    support::run(command, None).stdout("http://xxxxx:xxxxx@proxy:3128 proxy:1\n");
     host.mydocker(["help"]).stdout_has("run").stdout_has("exec");
     host.mydocker(["help", "run"]).stdout_has("--memory");
     host.mydocker(["run", "--help"]).stdout_has("--memory");

@@ -552,6 +552,7 @@ fn ports_can_be_ranges_any_free_port_or_all_exposed(host: Host) {
     host.answers(Side::Outside, &format!("{MACHINE}:8003"), "one-of");
     host.web("any", &["-P", "--expose", "80"], "any");
     assert_eq!(host.inspect("any", "{{.HostConfig.PublishAllPorts}}"), "true");
+    assert_eq!(host.inspect("any", "{{json .HostConfig.PortBindings}}"), "{}");
     let any = host.mydocker(["port", "any", "80"]).text();
     host.answers(Side::Outside, &any.replace("0.0.0.0", MACHINE), "any");
     host.web("random", &["-p", "127.0.0.1:0:80/TCP", "-p", "0:81/UDP"], "random");

@@ -245,10 +245,12 @@ fn document(facts: &InfoView) -> Value {
         ("GenericResources", Value::NilList),
         ("DockerRootDir", text(&facts.state_directory)),
     ];
-    for (go, json) in
-        [("HTTPProxy", "HttpProxy"), ("HTTPSProxy", "HttpsProxy"), ("NoProxy", "NoProxy")]
-    {
-        let value = text(&proxy(json));
+    for (go, json, proxy) in [
+        ("HTTPProxy", "HttpProxy", &facts.http_proxy),
+        ("HTTPSProxy", "HttpsProxy", &facts.https_proxy),
+        ("NoProxy", "NoProxy", &facts.no_proxy),
+    ] {
+        let value = text(&without_password(proxy));
         if go != json {
             fields.push((go, Value::Omitted(value.clone().into())));
         }
@@ -303,19 +305,11 @@ fn registries(facts: &InfoView) -> Value {
     ])
 }
 
-/// The value of a proxy variable of the environment, with the user and the password masked. `field`
-/// is Docker's field name.
-fn proxy(field: &str) -> String {
-    let name = match field {
-        "HttpProxy" => "HTTP_PROXY",
-        "HttpsProxy" => "HTTPS_PROXY",
-        _ => "NO_PROXY",
-    };
-    let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase()));
-    let value = value.unwrap_or_default();
-    match (value.split_once("://"), value.rsplit_once('@')) {
+/// Returns a proxy's URL with the user and the password masked.
+fn without_password(proxy: &str) -> String {
+    match (proxy.split_once("://"), proxy.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://xxxxx:xxxxx@{host}"),
         (None, Some((_, host))) => format!("xxxxx:xxxxx@{host}"),
-        _ => value,
+        _ => proxy.to_owned(),
     }
 }

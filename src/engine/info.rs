@@ -89,6 +89,9 @@ impl Engine {
                 .map_or(Ok(()), |reason| Err(reason.to_string())),
             mirrors: registries.mirrors,
             insecure_registries: registries.insecure,
+            http_proxy: transfer::proxy("HTTP_PROXY"),
+            https_proxy: transfer::proxy("HTTPS_PROXY"),
+            no_proxy: transfer::proxy("NO_PROXY"),
             warnings,
         })
     }

@@ -83,6 +83,12 @@ pub fn settings() -> Result<RegistrySettings> {
     })
 }
 
+/// Returns the value of HTTP_PROXY or another variable of a proxy, as a pull reads it. An unset
+/// variable gives an empty text.
+pub fn proxy(variable: &str) -> String {
+    crate::image::registry::proxy::variable(variable).unwrap_or_default()
+}
+
 /// Logs in to a registry and stores the credentials. Returns the path of the credentials file.
 /// Fails if the registry refuses the credentials.
 pub fn login(login: &Login, options: &RegistryOptions) -> Result<String> {

@@ -99,6 +99,10 @@ pub struct InfoView {
     /// The mirrors of Docker Hub.
     pub mirrors: Vec<String>,
     pub insecure_registries: Vec<String>,
+    /// HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment, with their passwords.
+    pub http_proxy: String,
+    pub https_proxy: String,
+    pub no_proxy: String,
     /// Warnings about features that this host lacks, and about wrong settings of registries.
     pub warnings: Vec<String>,
 }

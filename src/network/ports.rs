@@ -225,6 +225,29 @@ fn hold(protocol: Protocol, at: SocketAddr, reuse: bool) -> Result<OwnedFd, Errn
     Ok(socket)
 }
 
+/// Whether a socket with the local address `local`, in the form of /proc/net/tcp (proc_pid_net(5)),
+/// keeps others from binding to `at`.
+fn is_taken_by(local: &str, at: SocketAddr) -> bool {
+    let Some((address, port)) = local.split_once(':') else { return false };
+    // Each group of eight digits is four bytes of the address as one number of this machine.
+    let bytes: Vec<u8> = (0..address.len() / 8)
+        .filter_map(|group| u32::from_str_radix(address.get(group * 8..group * 8 + 8)?, 16).ok())
+        .flat_map(u32::to_ne_bytes)
+        .collect();
+    let address = match (<[u8; 4]>::try_from(&bytes[..]), <[u8; 16]>::try_from(&bytes[..])) {
+        (Ok(bytes), _) => IpAddr::from(bytes),
+        (_, Ok(bytes)) => IpAddr::from(bytes).to_canonical(),
+        _ => return false,
+    };
+    let overlaps = match (address, at.ip()) {
+        // `hold` makes sockets that are only for IPv6.
+        (IpAddr::V4(_), IpAddr::V6(_)) => false,
+        (IpAddr::V6(address), IpAddr::V4(_)) => address.is_unspecified(),
+        (one, other) => one == other || one.is_unspecified() || other.is_unspecified(),
+    };
+    overlaps && u16::from_str_radix(port, 16) == Ok(at.port())
+}
+
 /// The program that has a port: finds the socket in /proc/net/tcp or its siblings
 /// (proc_pid_net(5)), then the process that has the socket open.
 fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
@@ -240,8 +263,7 @@ fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
             let [_, local, _, state, _, _, _, _, _, found, ..] = fields.as_slice() else {
                 continue;
             };
-            let port = local.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
-            if port == Some(at.port()) && *state != TIME_WAIT {
+            if is_taken_by(local, at) && *state != TIME_WAIT {
                 inode = Some((*found).to_owned());
             }
         }
@@ -259,4 +281,27 @@ fn process_holding(protocol: Protocol, at: SocketAddr) -> Option<String> {
         }
     }
     Some("another program".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn only_a_socket_of_the_same_address_takes_a_port() {
+        let taken = |local: &str, at: &str| is_taken_by(local, at.parse().unwrap());
+        let any6 = format!("{}:0050", "0".repeat(32));
+        let mapped = "0000000000000000FFFF00000100007F:0050";
+        let local6 = "00000000000000000000000001000000:0050";
+        assert!(taken("0100007F:0050", "127.0.0.1:80"));
+        assert!(taken("0100007F:0050", "0.0.0.0:80"));
+        assert!(taken("00000000:0050", "127.0.0.1:80"));
+        assert!(taken(&any6, "127.0.0.1:80") && taken(&any6, "[::1]:80"));
+        assert!(taken(mapped, "127.0.0.1:80") && taken(local6, "[::1]:80"));
+        assert!(!taken("0100007F:0050", "127.0.0.1:81"));
+        assert!(!taken("0100007F:0050", "127.0.0.2:80"));
+        assert!(!taken("00000000:0050", "[::]:80") && !taken(local6, "0.0.0.0:80"));
+        assert!(!taken("local_address", "127.0.0.1:80") && !taken(":0050", "127.0.0.1:80"));
+    }
 }

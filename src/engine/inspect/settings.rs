@@ -18,13 +18,22 @@ use crate::network::naming::{self, DEFAULT};
 use crate::network::record::Network;
 use crate::network::subnet::Family;
 use crate::network::{attachment, names};
+use crate::port::Publish;
 use crate::template::{Value, omit_empty};
 
-/// Returns the ports of `-p` and `-P` as the record has them, without the ports that a start chose:
+/// Returns the ports of `-p` as the record has them, without the ports that a start chose:
 /// `{"80/tcp": [{"HostIp": …, "HostPort": …}]}`.
 pub(super) fn port_bindings(record: &Record) -> Value {
+    // `-P` adds the exposed ports to the record; Docker does not count these as bindings.
+    let exposed = || record.exposed.iter().filter_map(|port| Publish::exposed(port).ok());
+    let is_added = |publish: &Publish| {
+        let same = |port: Publish| {
+            port.container == publish.container && port.protocol == publish.protocol
+        };
+        record.publish_all && publish.host.is_none() && exposed().any(same)
+    };
     let mut bindings = Bindings::new();
-    for publish in &record.publish {
+    for publish in record.publish.iter().filter(|publish| !is_added(publish)) {
         let key = format!("{}/{}", publish.container, publish.protocol);
         let host = publish.host.map(|range| range.to_string()).unwrap_or_default();
         let address = publish.address.map(|address| address.to_string()).unwrap_or_default();

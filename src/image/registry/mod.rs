@@ -16,7 +16,7 @@ pub mod endpoint;
 pub mod fetch;
 pub mod http;
 pub mod partial;
-mod proxy;
+pub mod proxy;
 pub mod settings;
 pub mod sources;
 mod tls;

@@ -29,10 +29,7 @@ pub struct Proxies {
 impl Proxies {
     /// Reads the environment. Fails if a value is not the URL of a proxy.
     pub fn from_environment() -> Result<Proxies> {
-        Proxies::read(&|name| {
-            let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-            set(name).or_else(|| set(&name.to_lowercase()))
-        })
+        Proxies::read(&variable)
     }
 
     fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Proxies> {
@@ -58,6 +55,13 @@ impl Proxies {
         let direct = origin.is_loopback() || self.except.iter().any(|entry| matches(entry, origin));
         proxy.as_ref().filter(|_| !direct)
     }
+}
+
+/// Returns the value of the environment variable `name`, which is in upper case, or of the same name
+/// in lower case. An empty value counts as none, as in Go's net/http.
+pub fn variable(name: &str) -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set(name).or_else(|| set(&name.to_lowercase()))
 }
 
 /// Whether an entry of NO_PROXY (`*`, a range, or a domain or address with or without a port)
