@@ -6,6 +6,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use support::Host;
 use support::machine::{MACHINE, OUTSIDE, Side};
 use support::{eventually, unique};
@@ -712,6 +714,34 @@ fn listings_and_prune() {
     host.mydocker(["rm", "-f", "a"]);
     host.mydocker(["network", "prune", "-f"]).stdout(&format!("Deleted Networks:\n{name}\n\n"));
     host.mydocker(["network", "inspect", &name]).exits(1).stderr_has("no such network");
+}
+
+#[test]
+fn prune_goes_on_after_a_network_or_volume_that_cannot_be_removed() {
+    let host = Host::on_machine();
+    for name in ["first", "second", "third"] {
+        host.mydocker(["network", "create", name]);
+        host.mydocker(["volume", "create", name]);
+    }
+    // A directory on which something is mounted can be neither renamed nor removed.
+    let busy =
+        [host.state_root().join("networks/second"), host.state_root().join("volumes/second/_data")];
+    for path in &busy {
+        let mounted = Command::new("mount").arg("--bind").args([path, path]).status().unwrap();
+        assert!(mounted.success());
+    }
+    let networks = host.mydocker(["network", "prune", "-f"]);
+    let volumes = host.mydocker(["volume", "prune", "-af"]);
+    let events =
+        host.mydocker(["events", "--since", "0", "--until", "0s", "--filter", "event=destroy"]);
+    for path in &busy {
+        assert!(Command::new("umount").arg(path).status().unwrap().success());
+    }
+    networks.stdout("Deleted Networks:\nfirst\nthird\n\n").stderr_has("not removed: ");
+    volumes
+        .stdout("Deleted Volumes:\nfirst\nthird\n\nTotal reclaimed space: 0B\n")
+        .stderr_has("not removed: volume second has something mounted on ");
+    assert_eq!(events.text().lines().count(), 4);
 }
 
 by_each_firewall!(boot_makes_only_the_networks_again);

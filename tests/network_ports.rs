@@ -40,6 +40,30 @@ fn a_port_answers_from_everywhere(host: Host) {
     host.mydocker(["ps", "-a", "--format", "json"]).stdout_has("\"Addresses\":\"10.1.0.2\"");
 }
 
+by_each_firewall!(ports_follow_the_networks_of_a_running_container);
+
+fn ports_follow_the_networks_of_a_running_container(host: Host) {
+    for name in ["a", "b"] {
+        host.mydocker(["network", "create", name]);
+    }
+    host.web("web", &["--net", "a", "-p", "8080:80"], "hello");
+    // With this container network b has its rules before `web` is connected to it.
+    host.idle("neighbour", &["--net", "b"]);
+    let answers = || {
+        host.answers(Side::Here, "127.0.0.1:8080", "hello");
+        // The answer leaves by the default route.
+        host.answers(Side::Outside, &format!("{MACHINE}:8080"), "hello");
+    };
+    answers();
+    host.mydocker(["network", "connect", "b", "web"]);
+    host.mydocker(["network", "disconnect", "a", "web"]);
+    answers();
+    host.mydocker(["network", "disconnect", "b", "web"]);
+    assert!(host.machine().fetch(Side::Outside, &format!("{MACHINE}:8080")).is_none());
+    host.mydocker(["network", "connect", "b", "web"]);
+    answers();
+}
+
 by_each_firewall!(rules_are_removed_and_added_with_the_container);
 
 fn rules_are_removed_and_added_with_the_container(host: Host) {

@@ -37,6 +37,7 @@ pub fn text(warning: &Warning) -> String {
             "the image is for {image}, and this machine is {native}; --platform {image} says that \
              this is meant"
         ),
+        Warning::NotPruned(reason) => format!("not removed: {reason}"),
         Warning::StateRoot(note) => note.clone(),
     }
 }

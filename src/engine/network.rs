@@ -284,15 +284,10 @@ impl Engine {
         }
         let wanted = NetworkRecord { name: network.name.clone(), settings: settings.clone() };
         let mut unwritten = Vec::new();
-        if let Some(state) = &state
-            && let Some(pid) = Pid::from_raw(state.pid)
-        {
-            let namespace = NetworkNamespace::open(pid)?;
-            // The namespace belongs to this container only if the process still lives: the kernel
-            // reuses PIDs.
-            if state.find()?.living().is_none() {
+        if let Some(state) = &state {
+            let Some(namespace) = open_namespace(state)? else {
                 fail!("container {container} ended just now; start it first");
-            }
+            };
             let config = endpoint_config(&record, &wanted);
             let container = self::container(&record);
             unwritten =
@@ -334,10 +329,12 @@ impl Engine {
             create::Found::WithoutBridge(special) => fail!("{}", fixed(special)),
         };
         let (mut record, _change) = self.change_networks(container)?;
-        let is_running = self.running_state(&record)?.is_some();
+        let state = self.running_state(&record)?;
+        let is_running = state.is_some();
         let finished = self.finish_change(&record, is_running, &network)?;
         if !record.is_on(&network.name) {
             if finished {
+                self.restore_routes(&record, state.as_ref())?;
                 return Ok(Vec::new());
             }
             fail!("container {container} is not on network {}", network.name);
@@ -347,10 +344,19 @@ impl Engine {
         record.write(&self.roots)?;
         if is_running {
             let unwritten = change::disconnect(&self.roots, &record.id, &network.name)?;
+            self.restore_routes(&record, state.as_ref())?;
             self.note_membership("disconnect", &network, &record);
             Ok(unwritten)
         } else {
             Ok(Vec::new())
+        }
+    }
+
+    /// Gives a running container a default route if a disconnection took it.
+    fn restore_routes(&self, record: &Record, state: Option<&State>) -> Result<()> {
+        match state.map_or(Ok(None), open_namespace)? {
+            Some(mut namespace) => change::restore_routes(&self.roots, &record.id, &mut namespace),
+            None => Ok(()),
         }
     }
 
@@ -417,15 +423,30 @@ impl Engine {
     }
 
     /// Removes the unused networks that `wanted` accepts. Of the default network, removes only the
-    /// bridge. Returns the names of the other removed networks.
+    /// bridge. Returns the names of the other removed networks. Warns of a network that cannot be
+    /// removed.
     pub fn network_prune(&self, wanted: PruneChoice<'_>) -> Result<Vec<String>> {
-        let removed = lifecycle::prune(&self.roots, is_alive, &|network| {
+        let wanted = |network: &Network| {
             let created = Some(Instant(network.created));
             wanted(&PruneCandidate { created, labels: &network.labels })
-        })?;
+        };
+        let keep = |error| (self.warn)(&Warning::NotPruned(error));
+        let removed = lifecycle::prune(&self.roots, is_alive, &wanted, &keep)?;
         let events = removed.iter().map(|network| event::of_network("destroy", network));
         let end = event::of_prune(Kind::Network, 0);
         self.note(&events.chain([end]).collect::<Vec<_>>());
         Ok(removed.into_iter().map(|network| network.name).collect())
     }
+}
+
+/// Opens the network namespace of a running container; `None` if the container has just ended.
+fn open_namespace(state: &State) -> Result<Option<NetworkNamespace>> {
+    let Some(pid) = Pid::from_raw(state.pid) else { return Ok(None) };
+    let namespace = NetworkNamespace::open(pid);
+    // The namespace belongs to this container only if the process still lives: the kernel reuses
+    // PIDs.
+    if state.find()?.living().is_none() {
+        return Ok(None);
+    }
+    namespace.map(Some)
 }

@@ -85,7 +85,9 @@ fn processes(state: &State) -> Vec<ProcessView> {
 /// process's name in brackets.
 fn read(pid: i32, up_seconds: u64, most: usize) -> Option<ProcessView> {
     let dir = format!("/proc/{pid}");
-    let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
+    // The name of a process can be any bytes.
+    let stat = fs::read(format!("{dir}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     // The name may contain brackets and blanks, so search for its end from the right.
     let (head, tail) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;

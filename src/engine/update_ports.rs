@@ -90,7 +90,10 @@ fn names(wanted: &Publish, one: &Publish, present: &[PortMap]) -> bool {
 fn collide(one: &Publish, other: &Publish) -> bool {
     let is_one = |port: &Publish| port.host.is_some_and(|host| host.len() == 1);
     let share_address = match (one.address, other.address) {
-        (Some(one), Some(other)) => one == other || one.is_unspecified() || other.is_unspecified(),
+        (Some(one), Some(other)) => {
+            let same_family = one.is_ipv4() == other.is_ipv4();
+            one == other || same_family && (one.is_unspecified() || other.is_unspecified())
+        }
         // A port without an address gets the network's default address, which is not known here.
         (None, None) => true,
         _ => false,
@@ -191,5 +194,7 @@ mod tests {
         assert!(!collide("8080:80", "8080:80/udp"));
         assert!(!collide("80", "80"));
         assert!(!collide("127.0.0.1:8080:80", "127.0.0.2:8080:80"));
+        assert!(collide("[::]:8080:80", "[::1]:8080:80"));
+        assert!(!collide("0.0.0.0:8080:80", "[::1]:8080:80"));
     }
 }

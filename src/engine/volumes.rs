@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::network::is_alive;
 use super::view::{PruneCandidate, PruneChoice, Pruned, VolumeView};
+use super::warning::Warning;
 use crate::container::record::{Record, all_ids};
 use crate::container_id::ContainerId;
 use crate::error::{Result, fail};
@@ -131,8 +132,10 @@ impl Engine {
             let is_wanted = wanted(&PruneCandidate { created, labels: &found.labels });
             if (all || found.anonymous) && is_wanted && self.volume_user(&found.name)?.is_none() {
                 let size = tree_size(&volume::data(&self.roots, &found.name));
-                volume::remove(&self.roots, &found.name)?;
-                self.note(&[event::of_volume("destroy", &found.name)]);
+                if let Err(error) = self.volume_remove(&found.name, false) {
+                    (self.warn)(&Warning::NotPruned(error));
+                    continue;
+                }
                 pruned.reclaimed += size;
                 pruned.removed.push(found.name);
             }

@@ -27,6 +27,8 @@ pub enum Warning {
     GivesHostAway(Vec<&'static str>),
     /// The image is for another platform than this machine's.
     OtherPlatform { image: Platform, native: Platform },
+    /// A volume or network was not removed because of this error.
+    NotPruned(Error),
     /// The note of `store` about the file system of the state root.
     StateRoot(String),
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::layers;
-use super::store::{ImageStore, parse_reference_path};
+use super::store::{ImageStore, id_in, parse_reference_path};
 use crate::digest::{Digest, ImageId};
 use crate::error::Result;
 use crate::reference::Reference;
@@ -16,7 +16,7 @@ pub enum Flaw {
     /// A name whose image does not exist.
     NoImage(Reference),
     /// A name's file that holds no id.
-    BadName(PathBuf),
+    BadName(Reference),
     /// An image that can't be used, and the reason.
     Unreadable(ImageId, String),
     NoLayer(ImageId, Digest),
@@ -75,7 +75,7 @@ impl ImageStore {
                         flaws.push(Flaw::NoImage(reference));
                     }
                     Ok(_) => {}
-                    Err(_) => flaws.push(Flaw::BadName(refs.join(&name).join(&leaf))),
+                    Err(_) => flaws.push(Flaw::BadName(reference)),
                 }
             }
         }
@@ -97,6 +97,15 @@ impl ImageStore {
         let _lock = self.lock()?;
         match self.read_reference(name)? {
             Some(id) if !self.blob(&id).is_file() => self.remove_reference(name),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the name if its file still holds no id. Fails if the file cannot be read.
+    pub fn remove_bad_name(&self, name: &Reference) -> Result<()> {
+        let _lock = self.lock()?;
+        match store::read(&self.reference_path(name))? {
+            Some(bytes) if id_in(&bytes).is_none() => self.remove_reference(name),
             _ => Ok(()),
         }
     }

@@ -159,13 +159,12 @@ impl ImageStore {
     pub(super) fn read_reference(&self, reference: &Reference) -> Result<Option<ImageId>> {
         let path = self.reference_path(reference);
         let Some(bytes) = store::read(&path)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&bytes);
-        match Digest::parse(text.trim_end()) {
-            Ok(id) => Ok(Some(id)),
-            Err(_) if bytes.is_empty() => {
+        match id_in(&bytes) {
+            Some(id) => Ok(Some(id)),
+            None if bytes.is_empty() => {
                 fail!("{} is empty; remove it, or tag the image again", path.display())
             }
-            Err(_) => fail!("{} holds no image id; remove it", path.display()),
+            None => fail!("{} holds no image id; remove it", path.display()),
         }
     }
 
@@ -608,7 +607,7 @@ impl ImageStore {
     /// Returns the path of a name's file, such as `refs/docker.io+library+alpine/latest`. A parsed
     /// name has no `+`, and no component of it starts with a dot. A name by digest is `@sha256+…`,
     /// which no tag can be.
-    fn reference_path(&self, reference: &Reference) -> PathBuf {
+    pub fn reference_path(&self, reference: &Reference) -> PathBuf {
         let name = reference.name().replace('/', "+");
         let leaf = match (&reference.digest, &reference.tag) {
             (Some(digest), _) => format!("@sha256+{}", digest.hex()),
@@ -617,6 +616,11 @@ impl ImageStore {
         };
         self.dir.join("refs").join(name).join(leaf)
     }
+}
+
+/// Returns the id that the bytes of a reference file hold; `None` if they hold no id.
+pub(super) fn id_in(bytes: &[u8]) -> Option<ImageId> {
+    Digest::parse(String::from_utf8_lossy(bytes).trim_end()).ok()
 }
 
 pub(super) fn parse_reference_path(name: &str, leaf: &str) -> Option<Reference> {

@@ -70,7 +70,8 @@ pub fn orphans(roots: &Roots) -> Result<Vec<(String, String)>> {
 pub fn is_ours_to_find(roots: &Roots, alias: &str) -> bool {
     let Some((_, root)) = alias.split_once(OF) else { return false };
     let root = Path::new(root);
-    root == roots.state || (is_default_root(roots) && !root.exists())
+    // Another program's alias may be any text, such as "Port 3 of switch A".
+    root == roots.state || (is_default_root(roots) && root.is_absolute() && !root.exists())
 }
 
 #[cfg(test)]
@@ -86,5 +87,6 @@ mod tests {
         assert!(finds(&default, &default) && finds(&other, &other));
         assert!(finds(&default, &roots("/nowhere")) && !finds(&other, &roots("/nowhere")));
         assert!(!finds(&default, &other) && !is_ours_to_find(&default, "web"));
+        assert!(!is_ours_to_find(&default, "port 3 of switch A"));
     }
 }

@@ -156,15 +156,14 @@ fn describe(roots: &Roots, options: &NetworkOptions) -> Result<Network> {
         }
     }
     let id = random_digits()?;
+    let alias = alias::of(roots, &options.name);
     let direct = match &options.direct {
-        Some(wanted) => Some(parent::choose(&mut socket, &id, wanted, &others)?),
+        Some(wanted) => Some(parent::choose(&mut socket, &id, &alias, wanted, &others)?),
         None => None,
     };
     let bridge = match &options.bridge {
         _ if direct.is_some() => None,
-        Some(name) => {
-            Some(free_bridge_name(&mut socket, &alias::of(roots, &options.name), name, &others)?)
-        }
+        Some(name) => Some(free_bridge_name(&mut socket, &alias, name, &others)?),
         None => Some(bridge_name(&mut socket, &id, &others)?),
     };
     let list = |items: Vec<(String, String)>| Some(items).filter(|items| !items.is_empty());

@@ -185,6 +185,29 @@ pub fn configure(
     sent.context(|| format!("set up {} in the container", plan.interface))
 }
 
+/// Adds a default route through the container's interface on `network` for each family that has no
+/// default route. Does nothing if the network is internal, or if the interface does not exist.
+pub fn add_missing_routes(
+    namespace: &mut NetworkNamespace,
+    network: &Network,
+    interface: &str,
+) -> Result<()> {
+    if network.internal {
+        return Ok(());
+    }
+    let Some(found) = link::find(&mut namespace.socket, interface)? else { return Ok(()) };
+    for pool in &network.pools {
+        let mut batch = Batch::default();
+        let (family, gateway) = (pool.subnet.family(), network.gateway(pool));
+        link::add_missing_default_route(&mut batch, found.index, family, gateway);
+        match namespace.socket.send(batch) {
+            Err(error) if error.errno() == Some(Errno::EXIST) => {}
+            sent => sent.context(|| format!("add a route through {interface}"))?,
+        }
+    }
+    Ok(())
+}
+
 /// Makes the host's end a port of the bridge. A missing link is no error. If the kernel can't keep
 /// the container off the host's loopback, clears the bridge's `route_localnet` and returns false.
 pub fn attach_to_bridge(

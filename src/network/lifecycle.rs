@@ -15,7 +15,7 @@ use super::link;
 use super::naming::{BRIDGE_PREFIX, DEFAULT, dir};
 use super::parent;
 use super::record::{Network, known, lock_all};
-use crate::error::{Context, Result, fail};
+use crate::error::{Context, Error, Result, fail};
 use crate::event::NetworkFacts;
 use crate::store::{self, Roots};
 use crate::sys::netlink::Socket;
@@ -47,26 +47,31 @@ pub fn removals(roots: &Roots) -> Result<Vec<PathBuf>> {
 }
 
 /// Removes the networks that are `wanted` and that no running container uses, and returns them. Of
-/// the default network, removes only the bridge with its rules, and keeps the record.
+/// the default network, removes only the bridge with its rules, and keeps the record. Passes the
+/// error of a network that cannot be removed to `keep`, and removes the others.
 pub fn prune(
     roots: &Roots,
     is_alive: IsAlive,
     wanted: &dyn Fn(&Network) -> bool,
+    keep: &dyn Fn(Error),
 ) -> Result<Vec<NetworkFacts>> {
     let mut removed = Vec::new();
     for network in known(roots)? {
         let is_used =
             ipam::leases(roots, &network)?.iter().any(|lease| is_alive(roots, &lease.owner));
-        match network.name.as_str() {
-            _ if is_used || !wanted(&network) => {}
-            DEFAULT => {
-                let _change = network.lock(roots)?;
-                take_link_down(roots, &network, is_alive)?;
-            }
-            _ => {
-                remove(roots, &network, is_alive)?;
-                removed.push(network.facts());
-            }
+        if is_used || !wanted(&network) {
+            continue;
+        }
+        let is_default = network.name == DEFAULT;
+        let done = if is_default {
+            network.lock(roots).and_then(|_change| take_link_down(roots, &network, is_alive))
+        } else {
+            remove(roots, &network, is_alive)
+        };
+        match done {
+            Ok(()) if is_default => {}
+            Ok(()) => removed.push(network.facts()),
+            Err(error) => keep(error),
         }
     }
     Ok(removed)

@@ -479,8 +479,29 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, subnet: &Subn
 }
 
 /// Adds the default route of a family: through the gateway, or without one directly through the
-/// link.
+/// link. A default route that exists is replaced.
 pub fn add_default_route(batch: &mut Batch, index: u32, family: Family, gateway: Option<IpAddr>) {
+    default_route(batch, REPLACE, index, family, gateway);
+}
+
+/// As [`add_default_route`], but the kernel refuses the route with EEXIST if the family has a default
+/// route.
+pub fn add_missing_default_route(
+    batch: &mut Batch,
+    index: u32,
+    family: Family,
+    gateway: Option<IpAddr>,
+) {
+    default_route(batch, EXCL, index, family, gateway);
+}
+
+fn default_route(
+    batch: &mut Batch,
+    mode: u16,
+    index: u32,
+    family: Family,
+    gateway: Option<IpAddr>,
+) {
     let header = rtmsg {
         rtm_table: RT_TABLE_MAIN,
         rtm_protocol: RTPROT_BOOT as u8,
@@ -489,7 +510,7 @@ pub fn add_default_route(batch: &mut Batch, index: u32, family: Family, gateway:
         ..route_header(family.number())
     };
     let by = gateway.map(|gateway| format!(" by {gateway}")).unwrap_or_default();
-    batch.begin(RTM_NEWROUTE, CREATE | REPLACE, &header, format!("add the default route{by}"));
+    batch.begin(RTM_NEWROUTE, CREATE | mode, &header, format!("add the default route{by}"));
     if let Some(gateway) = gateway {
         put_address(batch, RTA_GATEWAY, gateway);
     }

@@ -28,17 +28,30 @@ pub struct DirectOptions {
 /// Chooses the parent of a new network, and makes nothing. Fails if the parent's name is bad, or if
 /// another network uses the parent in an incompatible way. For a parent that no network uses, also
 /// fails if the host has no such link, and the name is not that of a VLAN on a link of the host.
+/// Fails if mydocker has to make the link, and `alias` is too long for it.
 pub fn choose(
     host: &mut Socket,
     id: &str,
+    alias: &str,
     wanted: &DirectOptions,
     others: &[Network],
 ) -> Result<Direct> {
     let kind = wanted.kind;
+    // Without its alias, `remove` would take the link for another program's and keep it.
+    let check_alias = || -> Result<()> {
+        if alias.len() > link::MAX_ALIAS {
+            fail!(
+                "the path of the state directory is too long to mark a link with it; make the \
+                 parent with `ip link` and name it by -o parent="
+            );
+        }
+        Ok(())
+    };
     let Some(parent) = wanted.parent.clone() else {
         // Docker uses the same prefixes for its dummies.
         let start = if kind.driver() == "macvlan" { "dm-" } else { "di-" };
         let parent = format!("{start}{}", &id[..link::MAX_NAME - start.len()]);
+        check_alias()?;
         return Ok(Direct { kind, parent, origin: Origin::Dummy });
     };
     if parent == "lo" {
@@ -71,6 +84,7 @@ pub fn choose(
     }
     match vlan_of(&parent) {
         Some((below, _)) if link::find(host, below)?.is_some() => {
+            check_alias()?;
             Ok(Direct { kind, parent, origin: Origin::Vlan })
         }
         _ => fail!(

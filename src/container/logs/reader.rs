@@ -206,9 +206,9 @@ impl Printer {
             let mut open = HashMap::new();
             let selection = &printer.selection;
             reader.look_ahead(&mut |chunk| {
-                if selection.has(chunk.time) {
-                    lines += count_lines(&mut open, &chunk);
-                }
+                // A line belongs to the time of its start.
+                let started = count_lines(&mut open, &chunk);
+                lines += if selection.has(chunk.time) { started } else { 0 };
                 Ok(())
             })?;
             printer.skip = lines.saturating_sub(tail);
@@ -333,6 +333,18 @@ mod tests {
         let dated = dir.print(Selection { timestamps: true, ..all() });
         assert_eq!(dated.0.lines().count(), 3);
         assert!(dated.0.lines().all(|line| line.contains("Z ")), "{}", dated.0);
+    }
+
+    #[test]
+    fn a_line_that_starts_before_the_time_does_not_count() {
+        let dir = Dir::new("since");
+        let mut writer = Writer::open(&dir.log(), 1 << 20, 3).unwrap();
+        writer.append(Stream::Stdout, b"one\ntw").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let since = Some(Instant::now());
+        writer.append(Stream::Stdout, b"o\nthree\nfour\n").unwrap();
+        let last = Selection { tail: Some(2), since, ..all() };
+        assert_eq!(dir.print(last).0, "three\nfour\n");
     }
 
     #[test]

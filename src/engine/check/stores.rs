@@ -29,9 +29,10 @@ impl Engine {
                     let what = format!("image name {} refers to no image", name.familiar());
                     findings.add(what, || images.remove_dangling(&name));
                 }
-                Flaw::BadName(path) => {
-                    let what = format!("{} holds no image id", path.display());
-                    findings.add(what, || store::remove_file(&path));
+                Flaw::BadName(name) => {
+                    let what =
+                        format!("{} holds no image id", images.reference_path(&name).display());
+                    findings.add(what, || images.remove_bad_name(&name));
                 }
                 Flaw::Unreadable(id, reason) => {
                     let what = format!("image {} can't be read: {reason}", id.short());

@@ -6,10 +6,10 @@
 
 use super::join::{self, Container, EndpointConfig};
 use super::record::{self, Attachment};
-use super::{recover, rules};
+use super::{publish, recover, rules};
 use crate::container_id::ContainerId;
 use crate::error::{Error, Result, fail};
-use crate::network::endpoint::NetworkNamespace;
+use crate::network::endpoint::{self, NetworkNamespace};
 use crate::network::firewall::Choice;
 use crate::network::record::Network;
 use crate::network::{create, ipam, names};
@@ -29,7 +29,8 @@ pub fn connect(
     container: &Container<'_>,
     config: &EndpointConfig,
 ) -> Result<Vec<Error>> {
-    let mut attachment = recover::find(roots, container.id)?;
+    let before = recover::find(roots, container.id)?;
+    let mut attachment = before.clone();
     let network = create::open(roots, &config.network)?;
     if attachment.endpoint(&network.name).is_some() {
         fail!("the container is on network {} already", network.name);
@@ -43,7 +44,9 @@ pub fn connect(
         let is_default = attachment.endpoints.len() == 1;
         let namespace = &mut namespace;
         join::connect(roots, &mut host, namespace, &network, &endpoint, config, is_default)?;
+        add_missing_routes(roots, namespace, &attachment)?;
         rules::set_up(roots, choice, &[&network], container.id, &Attachment::default())?;
+        move_ports(roots, choice, container.id, &before, &attachment)?;
         join::write_names(roots, container, &network, &endpoint)
     };
     make().inspect_err(|_| {
@@ -66,15 +69,49 @@ pub fn disconnect(roots: &Roots, id: &ContainerId, network: &str) -> Result<Vec<
     unwritten.extend(names::write_section(roots, id, network, "").err());
     let mut after = before.clone();
     after.endpoints.retain(|endpoint| endpoint.network != network);
-    if before.port_rules(id) == after.port_rules(id) {
-        after.write(roots, id)?;
-    } else {
-        // The published ports led to this network. Keep them in the attachment: if this command is
-        // killed before the ports have their new rules, `finish` adds the rules.
-        rules::take_down(roots, id, &before, &after)?;
-        rules::set_up(roots, Choice::Auto, &[], id, &after)?;
-    }
+    // Keep the ports in the attachment: if this command is killed before the ports have their new
+    // rules, `finish` adds the rules.
+    move_ports(roots, Choice::Auto, id, &before, &after)?;
     Ok(unwritten)
+}
+
+/// Gives a running container a default route again if it was disconnected from the network that had
+/// its default route: through the first of its networks that has one, as in Docker.
+pub fn restore_routes(
+    roots: &Roots,
+    id: &ContainerId,
+    namespace: &mut NetworkNamespace,
+) -> Result<()> {
+    add_missing_routes(roots, namespace, &recover::find(roots, id)?)
+}
+
+fn add_missing_routes(
+    roots: &Roots,
+    namespace: &mut NetworkNamespace,
+    attachment: &Attachment,
+) -> Result<()> {
+    for endpoint in &attachment.endpoints {
+        if let Some(network) = Network::read(roots, &endpoint.network)? {
+            endpoint::add_missing_routes(namespace, &network, &endpoint.interface)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the attachment `after`, and leads the published ports to its addresses instead of those
+/// of `before`. Changes no rule if the ports lead to the same addresses.
+fn move_ports(
+    roots: &Roots,
+    choice: Choice,
+    id: &ContainerId,
+    before: &Attachment,
+    after: &Attachment,
+) -> Result<()> {
+    if before.port_rules(id) == after.port_rules(id) {
+        return after.write(roots, id);
+    }
+    rules::take_down(roots, id, before, after)?;
+    publish::lead(roots, choice, after, id)
 }
 
 /// Repairs a running container that a killed `connect` or `disconnect` left half-changed.
@@ -97,9 +134,7 @@ pub fn finish(
         }
     }
     let attachment = recover::find(roots, id)?;
-    if !attachment.port_rules(id).is_empty() {
-        rules::set_up(roots, Choice::Auto, &[], id, &attachment)?;
-    }
+    publish::lead(roots, Choice::Auto, &attachment, id)?;
     if attachment.endpoint(&network.name).is_none() {
         let _change = network.lock(roots)?;
         for lease in ipam::leases(roots, network)? {

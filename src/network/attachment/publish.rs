@@ -15,7 +15,7 @@ use crate::network::firewall::rules::PortRule;
 use crate::network::ports::{self, Claimed, Defaults};
 use crate::network::record::Network;
 use crate::network::subnet::Family;
-use crate::network::{bridge, conntrack};
+use crate::network::{bridge, conntrack, guard};
 use crate::port::Publish;
 use crate::store::Roots;
 use crate::sys::netlink::Socket;
@@ -80,6 +80,28 @@ pub fn open(
 ) -> Result<()> {
     rules::set_up(roots, choice, networks, id, attachment)?;
     conntrack::delete_flows(host, &attachment.port_rules(id))
+}
+
+/// Opens the ports of a running container, after its networks changed: for the host's loopback too.
+/// Rules that the ports have already stay.
+pub fn lead(
+    roots: &Roots,
+    choice: Choice,
+    attachment: &Attachment,
+    id: &ContainerId,
+) -> Result<()> {
+    let rules = attachment.port_rules(id);
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let mut host = Socket::route()?;
+    let (mut networks, mut guarded) = (Vec::new(), true);
+    for endpoint in &attachment.endpoints {
+        guarded &= guard::set(&mut host, &endpoint.link)?;
+        networks.extend(Network::read(roots, &endpoint.network)?);
+    }
+    open(roots, choice, &mut host, &[], attachment, id)?;
+    open_loopback(&networks.iter().collect::<Vec<_>>(), &rules, guarded)
 }
 
 /// Lets the host's 127.0.0.1 reach the ports. This needs the filter of `network::guard`, which
