@@ -27,7 +27,7 @@ trap 'resume; rm -rf "$staging" "$archive.partial"' EXIT
 
 for volume; do
     ln -s "$(volume_directory "$volume")" "$staging/$volume"
-    for container in $(mydocker ps -q); do
+    for container in $(mydocker ps -q --filter status=running); do
         case " $paused " in *" $container "*) continue ;; esac
         if mydocker inspect --format '{{json .Mounts}}' "$container" | grep -q "\"Name\":\"$volume\""; then
             mydocker pause "$container" >/dev/null

@@ -2,7 +2,7 @@
 //!
 //! A symbolic mode is kept as a list of changes and is applied to each file's own mode, because the
 //! permissions `X`, `u`, `g` and `o` depend on that mode. A clause without `u`, `g`, `o` or `a`
-//! does not change the bits of the umask, as in chmod(1); during a build the umask is 022. A mode
+//! does not set the bits of the umask, as in chmod(1); during a build the umask is 022. A mode
 //! has at most `MAX_CHANGES` changes, so the type is plain data without allocations.
 
 use crate::error::{Result, fail};
@@ -24,6 +24,8 @@ struct Change {
     /// The bits that the clause may change: those of the classes that it names. A clause without
     /// classes may change all bits except those of the umask.
     who: u32,
+    /// The bits that `=` clears: those of the classes that the clause names, or without classes all.
+    cleared: u32,
     operator: u8,
     /// The bits to add, remove or set, for all three classes. `who` selects the classes.
     bits: u32,
@@ -36,7 +38,14 @@ struct Change {
 
 impl Default for Change {
     fn default() -> Change {
-        Change { who: 0o7777, operator: b'=', bits: 0, execute_like: false, copied_from: None }
+        Change {
+            who: 0o7777,
+            cleared: 0o7777,
+            operator: b'=',
+            bits: 0,
+            execute_like: false,
+            copied_from: None,
+        }
     }
 }
 
@@ -83,13 +92,14 @@ impl ModeChange {
                 _ => return Ok(None),
             };
         }
+        let mut cleared = who;
         if who == 0 {
-            who = 0o7777 & !UMASK;
+            (who, cleared) = (0o7777 & !UMASK, 0o7777);
         }
         let mut rest = clause[end..].chars().peekable();
         let mut any = false;
         while let Some(operator) = rest.next() {
-            let mut change = Change { who, operator: operator as u8, ..Change::default() };
+            let mut change = Change { who, cleared, operator: operator as u8, ..Change::default() };
             while let Some(c) = rest.next_if(|c| !matches!(c, '+' | '-' | '=')) {
                 match c {
                     'r' => change.bits |= 0o444,
@@ -126,7 +136,7 @@ impl ModeChange {
             mode = match change.operator {
                 b'+' => mode | bits,
                 b'-' => mode & !bits,
-                _ => mode & !change.who | bits,
+                _ => mode & !change.cleared | bits,
             };
         }
         mode
@@ -156,6 +166,8 @@ mod tests {
             ("o=g-w", 0o660, 0o664, 0o664),
             ("u+s,g+s", 0o755, 0o6755, 0o6755),
             ("a+t", 0o777, 0o1777, 0o1777),
+            ("=r", 0o666, 0o444, 0o444),
+            ("=rw", 0o777, 0o644, 0o644),
             ("u-x+w", 0o500, 0o600, 0o600),
         ] {
             let change = ModeChange::parse(text).unwrap();

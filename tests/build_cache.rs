@@ -188,6 +188,17 @@ fn arguments_count_where_they_are_used() {
 }
 
 #[test]
+fn a_variable_in_exclude_counts_with_its_value() {
+    let file = "FROM bb AS s\nRUN mkdir /d && touch /d/a /d/b\nFROM bb\nARG X\n\
+                COPY --from=s --exclude=$X /d /e\n";
+    let project = Project::new(file);
+    for (name, left) in [("a", "b"), ("b", "a")] {
+        project.build(&["--build-arg", &format!("X={name}")]);
+        project.host.mydocker(["run", "--rm", "x", "ls", "/e"]).stdout(&format!("{left}\n"));
+    }
+}
+
+#[test]
 fn stages_are_cached_separately_and_a_copy_by_its_content() {
     let project = Project::new(
         "FROM bb AS a\nCOPY in /in\nRUN cp /in/one /out1; cat /in/* >/out2\n\

@@ -73,6 +73,15 @@ fn a_file_from_the_standard_input_names_its_project() {
 }
 
 #[test]
+fn the_host_port_zero_means_any_port() {
+    let project = Project::new(&[("c.yaml", "services: {a: {image: bb, ports: ['0:80']}}")]);
+    let out = project.compose("-f c.yaml config --format json").text();
+    assert!(out.contains(r#""published":"0""#), "{out}");
+    let project = Project::new(&[("c.yaml", "services: {a: {image: bb, ports: ['0-3:80']}}")]);
+    project.compose("-f c.yaml config").exits(1).stderr_has("bad port '0-3:80'");
+}
+
+#[test]
 fn files_merge_by_the_rules_of_the_specification() {
     let project = Project::new(&[
         (

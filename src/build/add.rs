@@ -76,8 +76,8 @@ impl Build<'_> {
         {
             destination.push('/');
         }
-        let excludes = expander.each(&copy.excludes)?;
-        let excludes = Ignore::of_patterns(&excludes).context(|| "--exclude")?;
+        let patterns = expander.each(&copy.excludes)?;
+        let excludes = Ignore::of_patterns(&patterns).context(|| "--exclude")?;
         let from = copy.from.as_ref().map(word).transpose()?;
         let directory = self.directory(from.as_deref());
         let from = from.filter(|_| directory.is_none());
@@ -149,7 +149,7 @@ impl Build<'_> {
         };
         let unpacks = copy.is_add && copy.unpack != Some(false);
         key.add("to", &destination);
-        key.add("sources", &format!("{sources:?} {:?} {:?}", copy.excludes, copy.heredocs.len()));
+        key.add("sources", &format!("{sources:?} {patterns:?} {:?}", copy.heredocs.len()));
         key.add("as", &format!("{chown:?} {mode:?} {} {:?}", copy.parents, copy.unpack));
         let content_key = |tree: &Tree<'_>, found: &[Source], digest: Digest| -> Result<Digest> {
             Ok(key.with("files", &format!("{digest} {}", tree.shapes(found)?)))

@@ -64,7 +64,8 @@ pub fn parse(
             }
             _ => {
                 rest = after;
-                let end = value.find(" #").or_else(|| value.find("\t#")).unwrap_or(value.len());
+                let comments = [value.find(" #"), value.find("\t#")];
+                let end = comments.into_iter().flatten().min().unwrap_or(value.len());
                 let value = if value.starts_with('#') { "" } else { value[..end].trim_end() };
                 expand(file, place, value, find, &found)?
             }
@@ -161,6 +162,7 @@ mod tests {
             ("A=\"one\ntwo\"\nB=2\r\n", "A=one\ntwo|B=2"),
             ("A=1\nB=${A}2$OUT\nC=a#b\nD=#x\nE=", "A=1|B=12out|C=a#b|D=|E="),
             ("A: yaml", "A=yaml"),
+            ("A=x\t# see #5\nB=y # \t#6", "A=x|B=y"),
         ] {
             assert_eq!(pairs(text), expected, "{text}");
         }

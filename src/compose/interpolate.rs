@@ -168,6 +168,10 @@ fn skip(text: &str) -> Result<&str> {
         let Some(at) = rest.find(['$', '}']) else {
             fail!("bad variable in '{text}': a '}}' is missing");
         };
+        if let Some(after) = rest[at..].strip_prefix("$$") {
+            rest = after;
+            continue;
+        }
         let (opens, closes) = (rest[at..].starts_with("${"), rest[at..].starts_with('}'));
         rest = &rest[at + 1..];
         if closes && level == 0 {
@@ -213,6 +217,7 @@ mod tests {
             ("${A:-${NO}}", "a"),
             ("${NO:-a:b-c}", "a:b-c"),
             ("${NO:-$$x}", "$x"),
+            ("${NO:-$${x}|${A:-$${x}|", "${x|a|"),
         ] {
             assert_eq!(expand(text), expected, "{text}");
         }

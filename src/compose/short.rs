@@ -292,13 +292,15 @@ pub fn port(node: &Node, _: &Scope) -> Result<Vec<Node>> {
     let range = |text: &str| -> Option<(u16, u16)> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-        (first > 0 && first <= last).then_some((first, last))
+        (first <= last).then_some((first, last))
     };
-    let (first, last) = range(container).ok_or_else(bad)?;
+    let (first, last) = range(container).filter(|&(first, _)| first > 0).ok_or_else(bad)?;
     let published: Vec<String> = match host {
         "" => Vec::new(),
         _ => {
-            let (low, high) = range(host).ok_or_else(bad)?;
+            // The port 0 means any free port, but it starts no range.
+            let is_good = |&(low, high): &(u16, u16)| low > 0 || high == 0;
+            let (low, high) = range(host).filter(is_good).ok_or_else(bad)?;
             match (high - low == last - first, first == last) {
                 (true, _) => (low..=high).map(|port| port.to_string()).collect(),
                 // One container port may get any host port of the range.

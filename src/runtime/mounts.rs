@@ -636,14 +636,21 @@ fn cgroup_view(
         if of_its_own {
             return Ok(sys::mount::filesystem(kind, "", options, flags)?);
         }
-        let tree = sys::mount::copy_mount(own)?;
-        sys::mount::add_attributes(tree.as_fd(), flags, false)?;
-        Ok(tree)
+        Ok(sys::mount::copy_mount(own)?)
+    };
+    // Linux before 5.12 changes the attributes only of a mount that is attached already.
+    let restrict = |tree: BorrowedFd<'_>| -> Result<()> {
+        if !of_its_own {
+            sys::mount::add_attributes(tree, flags, false)?;
+        }
+        Ok(())
     };
     match hierarchies {
         [] => Ok(()),
         [(unified, own)] if unified.is_empty() => {
-            attach_plainly(root, target, tree(c"cgroup2", &[], own)?.as_fd())
+            let tree = tree(c"cgroup2", &[], own)?;
+            attach_plainly(root, target, tree.as_fd())?;
+            restrict(tree.as_fd())
         }
         hierarchies => {
             let options = [("mode", "755"), ("size", "64k")].into_iter().chain(label);
@@ -667,6 +674,7 @@ fn cgroup_view(
                 let name = directory(controllers);
                 sys::mount::attach_below(tree.as_fd(), base.as_fd(), &name)
                     .context(|| format!("mount {name}"))?;
+                restrict(tree.as_fd())?;
             }
             sys::mount::add_attributes(base.as_fd(), RDONLY, false).context(|| "make it read-only")
         }

@@ -43,6 +43,16 @@ fn with_password(host: &Host) -> Registry {
 }
 
 #[test]
+fn an_empty_docker_config_means_the_home_directory() {
+    let host = Host::new();
+    let registry = with_password(&host);
+    let home = host.scratch().join("home");
+    let mut login = command(&host, &["login", "-u", "me", "-p", "secret", &registry.address]);
+    succeeds(login.env("DOCKER_CONFIG", "").env("HOME", &home));
+    assert!(home.join(".docker/config.json").is_file());
+}
+
+#[test]
 fn certificates_of_a_private_authority() {
     let host = Host::new();
     let certificates = Certificates::make(&host.scratch().join("tls"), None);

@@ -41,10 +41,11 @@ pub struct CredentialFile {
 }
 
 impl CredentialFile {
-    /// Finds `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if that variable isn't set.
-    /// The file need not exist.
+    /// Finds `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if that variable is not set or
+    /// empty. The file need not exist.
     pub fn open() -> CredentialFile {
-        let directory = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+        let set = std::env::var_os("DOCKER_CONFIG").filter(|value| !value.is_empty());
+        let directory = set.map(PathBuf::from);
         let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
         let directory = directory.unwrap_or_else(|| home().join(".docker"));
         let path = directory.join("config.json");
