@@ -232,6 +232,20 @@ fn the_hosts_cgroups_are_visible_only_on_request() {
 }
 
 #[test]
+fn the_hosts_cgroups_are_read_only_before_linux_5_12() {
+    let host = Host::with_busybox();
+    let run = ["run", "--rm", "--network", "none", "--cgroupns", "host", "bb"];
+    let run = host.command(run.iter().chain(&["grep", "/sys/fs/cgroup", "/proc/self/mounts"]));
+    // These kernels lack the system call.
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=mount_setattr:error=ENOSYS"]);
+    strace.arg(run.get_program()).args(run.get_args());
+    let mounts = support::run(strace, None).text();
+    let is_read_only = |line: &str| line.split(' ').nth(3).is_some_and(|o| o.starts_with("ro,"));
+    assert!(!mounts.is_empty() && mounts.lines().all(is_read_only), "{mounts}");
+}
+
+#[test]
 fn an_ipc_namespace_without_shared_memory() {
     let host = Host::with_busybox();
     let look = "test -e /dev/shm && echo shm; readlink /proc/self/ns/ipc";
