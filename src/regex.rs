@@ -16,6 +16,9 @@ use crate::error::{Result, fail};
 /// The maximum number of steps in a program. Without this limit, `{1000}` after a long group takes
 /// much memory.
 const MAX_STEPS: usize = 4096;
+
+/// The largest number in a repetition such as `{2,3}`, as in Go.
+const MAX_REPETITIONS: usize = 1000;
 /// The deepest nesting of groups.
 const MAX_DEPTH: usize = 32;
 
@@ -357,6 +360,9 @@ impl Parser<'_> {
         if most.is_some_and(|most: usize| most < least) {
             return self.refuse("a repetition has its bounds in the wrong order");
         }
+        if least.max(most.unwrap_or(0)) > MAX_REPETITIONS {
+            return self.refuse(&format!("a repetition counts beyond {MAX_REPETITIONS}"));
+        }
         let length = one.len() as isize;
         let times = most.unwrap_or(least + 1);
         self.check((one.len() + 2).saturating_mul(times.max(1)))?;
@@ -386,8 +392,12 @@ impl Parser<'_> {
         let inner: String = self.rest.clone().skip(1).take_while(|&next| next != '}').collect();
         let has_end = self.rest.clone().nth(inner.chars().count() + 1) == Some('}');
         let (least, most) = inner.split_once(',').unwrap_or((&inner, &inner));
-        let least = least.parse().ok().filter(|_| has_end)?;
-        let most = if most.is_empty() { None } else { Some(most.parse().ok()?) };
+        let number = |text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| text.parse().unwrap_or(usize::MAX))
+        };
+        let least = number(least).filter(|_| has_end)?;
+        let most = if most.is_empty() { None } else { Some(number(most)?) };
         // Skip the text up to the closing brace. The caller skips the brace.
         self.rest.nth(inner.len());
         Some((least, most))
@@ -529,6 +539,9 @@ mod tests {
             ("[[:letter:]]", "unknown class"),
             ("[[:alpha]", "unknown class"),
             ("a{3,2}", "wrong order"),
+            ("a{1001}", "beyond 1000"),
+            ("a{18446744073709551615,}", "beyond 1000"),
+            ("a{99999999999999999999}", "beyond 1000"),
             ("((((a{60}){60}){60}){60}){60}", "too long"),
             (&"(".repeat(100_000), "groups in groups"),
         ] {

@@ -1,17 +1,20 @@
 //! The user's terminal (termios(3), ioctl_tty(2)). While a command's stdin is attached to a
 //! container's terminal, the user's terminal is in raw mode, so that every key reaches the program.
 //! While a command reads a password, the echo is off. A guard restores the settings when the guard
-//! is dropped. If SIGKILL ends the command, the settings stay changed. The container's own terminal
-//! is in `runtime::terminal`.
+//! is dropped. The guard of the password also restores them before Ctrl-C ends the command. If
+//! SIGKILL ends the command, the settings stay changed. The container's own terminal is in
+//! `runtime::terminal`.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
 };
 
 use crate::error::{Context, Result};
+use crate::sys::signal::{self, Signal};
 
 /// Keeps the terminal in raw mode until this is dropped.
 pub struct Raw {
@@ -39,27 +42,64 @@ impl Drop for Raw {
     }
 }
 
-/// Keeps the terminal's echo off until this is dropped.
+/// The signals that end a command which waits for a password.
+const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// Keeps the terminal's echo off, and the signals `ENDING` blocked, until this is dropped.
 pub struct NoEcho {
     before: Termios,
+    /// A signalfd, readable if one of `ENDING` is pending.
+    signals: OwnedFd,
 }
 
 impl NoEcho {
     /// Turns off the echo of the terminal on stdin. Fails if stdin is not a terminal.
     pub fn enter() -> Result<NoEcho> {
         let before = tcgetattr(stdin()).context(|| "read the terminal's settings")?;
-        let mut unseen = before.clone();
+        let signals = signal::receive(ENDING).context(|| "block signals")?;
+        let unseen = NoEcho { before, signals };
+        unseen.hide()?;
+        Ok(unseen)
+    }
+
+    /// Waits until a line is typed or the terminal is closed. If one of `ENDING` arrives, restores
+    /// the terminal first and then lets the signal end this process.
+    pub fn wait(&self) -> Result<()> {
+        loop {
+            let stdin = stdin();
+            let mut ready = [
+                PollFd::new(&stdin, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            ];
+            poll(&mut ready, None).context(|| "wait for the terminal")?;
+            if ready[1].revents().is_empty() {
+                return Ok(());
+            }
+            self.restore();
+            // A pending signal ends the process here, unless nohup(1) made the process ignore it.
+            signal::unblock(ENDING);
+            signal::block(ENDING).context(|| "block signals")?;
+            self.hide()?;
+        }
+    }
+
+    fn hide(&self) -> Result<()> {
+        let mut unseen = self.before.clone();
         unseen.local_modes.remove(LocalModes::ECHO);
         let set = tcsetattr(stdin(), OptionalActions::Now, &unseen);
-        set.context(|| "turn the terminal's echo off")?;
-        Ok(NoEcho { before })
+        set.context(|| "turn the terminal's echo off")
+    }
+
+    fn restore(&self) {
+        // Ignore an error: a closed terminal can't be restored.
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        // Ignore an error: a closed terminal can't be restored.
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+        self.restore();
+        signal::unblock(ENDING);
     }
 }
 

@@ -136,6 +136,17 @@ fn a_dash_after_output_names_a_file() {
     assert!(host.scratch().join("-").metadata().unwrap().len() > 1000);
 }
 
+/// /dev/stdout is such a link if the caller redirected stdout to a file.
+#[test]
+fn an_archive_goes_to_the_file_that_a_link_leads_to() {
+    let host = Host::with_busybox();
+    let (archive, link) = (host.file("a.tar", ""), host.scratch().join("link"));
+    std::os::unix::fs::symlink("a.tar", &link).unwrap();
+    host.mydocker(["save", "-o", link.to_str().unwrap(), "bb"]);
+    assert!(link.is_symlink());
+    assert!(archive.metadata().unwrap().len() > 1000);
+}
+
 /// An archive may contain secrets, so its mode is 0600, whatever the umask and the mode of the
 /// replaced file are.
 #[test]

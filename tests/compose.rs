@@ -396,6 +396,9 @@ fn a_project_comes_up_in_order_and_goes_down() {
     // With `-p`, `ps` and `down` need neither the compose file nor the files that it names.
     project.write(&SHOP.replace("scale: 2", "env_file: gone.env"));
     project.compose("-p shop up -d").exits(1).stderr_has("env_file: read gone.env");
+    project.write(&SHOP.replace("scale: 2", "env_file: gone.env\n    profiles: [later]"));
+    project.compose("-p shop config").exits(0);
+    project.compose("-p shop --profile later config").exits(1).stderr_has("read gone.env");
     project.compose("-p shop ps --services").stdout("db\nweb\n");
     std::fs::remove_file(project.dir.join("compose.yaml")).unwrap();
     let down = project.compose("-p shop down").stderr_text();

@@ -47,6 +47,9 @@ fn a_program_that_cannot_be_executed_is_126_and_a_missing_one_127() {
             "exec '/bin/orphan' in the container: its dynamic loader, or the program after #!,",
         );
     }
+    // A file in PATH is no directory, so the program is not there.
+    let done = host.mydocker(["run", "--rm", "-e", "PATH=/etc/passwd", "bb", "orphan"]);
+    done.exits(127).complains("'orphan' not found in the container's PATH");
 }
 
 #[test]

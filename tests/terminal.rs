@@ -23,6 +23,19 @@ fn an_interactive_shell() {
 }
 
 #[test]
+fn a_password_that_is_interrupted_leaves_the_echo_on() {
+    let host = Host::new();
+    for (keys, status) in [("\x03", 130), ("\x1c", 131)] {
+        let mut terminal = host.terminal(["login", "-u", "me", "127.0.0.1:1"]);
+        terminal.expect("Password: ");
+        assert_ne!(terminal.settings(), terminal.first_settings);
+        terminal.type_in(keys);
+        assert_eq!(terminal.wait().0, status);
+        assert_eq!(terminal.settings(), terminal.first_settings, "{keys:?}");
+    }
+}
+
+#[test]
 fn the_terminals_settings_are_always_restored() {
     let host = Host::with_busybox();
     let ends: [(&str, &[&str], i32); 3] =

@@ -67,7 +67,7 @@ pub static SAVE: Command = Command {
     run: |call| {
         let (args, names) = call.parse(SAVE_FLAGS)?;
         if args.output.is_none() {
-            refuse_terminal_output()?;
+            refuse_terminal_output("name a file with -o")?;
         }
         let engine = call.engine()?;
         let names = names.iter().map(|name| name.parse()).collect::<Result<Vec<ImageName>>>()?;
@@ -106,7 +106,7 @@ pub static EXPORT: Command = Command {
     run: |call| {
         let (args, names) = call.parse(EXPORT_FLAGS)?;
         if args.output.is_none() {
-            refuse_terminal_output()?;
+            refuse_terminal_output("name a file with -o")?;
         }
         let engine = call.engine()?;
         let _shown = Bytes::show("Exporting", false);

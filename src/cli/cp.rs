@@ -81,7 +81,7 @@ pub fn copy(
         refuse_terminal("pipe a tar in")?;
     }
     if to == Place::Stream {
-        refuse_terminal_output()?;
+        refuse_terminal_output("name a directory")?;
     }
     let named = |place: &Place, id: &str| match place {
         Place::Container { path, .. } => {

@@ -82,10 +82,11 @@ pub fn confirmed(question: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Fails if stdout is a terminal, for commands that write an archive.
-pub fn refuse_terminal_output() -> Result<()> {
+/// Fails if stdout is a terminal, for commands that write an archive. `advice` says how the command
+/// takes another destination.
+pub fn refuse_terminal_output(advice: &str) -> Result<()> {
     if io::stdout().is_terminal() {
-        fail!("the standard output is a terminal: name a file with -o, or pipe the archive on");
+        fail!("the standard output is a terminal: {advice}, or pipe the archive on");
     }
     Ok(())
 }

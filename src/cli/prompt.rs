@@ -1,8 +1,8 @@
 //! Asks the user for the name and the password of `login`, on the terminal or from stdin.
 //!
 //! A prompt goes to stderr, so that the user sees it when stdout is a file. A secret is typed
-//! without echo; `tty::NoEcho` restores the terminal on every return path. `MAX_SECRET` limits each
-//! read.
+//! without echo; `tty::NoEcho` restores the terminal on every return path, and before Ctrl-C ends the
+//! command. `MAX_SECRET` limits each read.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
@@ -26,9 +26,10 @@ pub fn ask(prompt: &str, echo: Echo) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         fail!("{prompt}: stdin is not a terminal; use -u and --password-stdin");
     }
-    let _unseen = (echo == Echo::Off).then(NoEcho::enter).transpose()?;
+    let unseen = (echo == Echo::Off).then(NoEcho::enter).transpose()?;
     // Ignore the error: the user can type the answer without a prompt.
     let _ = write!(stderr(), "{prompt}: ");
+    unseen.iter().try_for_each(NoEcho::wait)?;
     let mut line = String::new();
     let read = BufReader::new(stdin().take(MAX_SECRET + 1)).read_line(&mut line);
     read.context(|| "read the terminal")?;

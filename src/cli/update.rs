@@ -96,7 +96,7 @@ static FLAGS: &[F] = &[
 pub static UPDATE: Command = Command {
     name: "update",
     group: Group::Run,
-    usage: "FLAGS CONTAINER [CONTAINER…]",
+    usage: "[FLAGS] CONTAINER [CONTAINER…]",
     summary: "Change the limits, restart policy and ports of containers",
     examples: &[
         "mydocker update -m 256m --cpus 1.5 web",

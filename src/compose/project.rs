@@ -107,12 +107,21 @@ impl Project {
         let Some(services) = project.root.get("services").cloned() else {
             fail!("{}: there are no services", project.files.join(", "));
         };
+        // If the user names a service, its profiles are active for all services.
+        let mut active = source.profiles;
+        for (_, node) in services.entries().iter().filter(|(name, _)| wanted.contains(name)) {
+            active.extend(profiles_of(node));
+        }
+        let is_active = |profiles: &[String]| {
+            profiles.is_empty() || active.iter().any(|on| on == "*" || profiles.contains(on))
+        };
         let mut all = Vec::new();
         for (name, node) in services.entries() {
             let node = match &node.value {
                 Value::Map(_) => {
                     let mut node = node.clone();
-                    if !with_files {
+                    // A disabled service does not start, so its files need not exist.
+                    if !with_files || !is_active(&profiles_of(&node)) {
                         node.take("env_file");
                         node.take("label_file");
                     }
@@ -128,18 +137,8 @@ impl Project {
                 fail!("no such service: {name}{}", hint(name, names));
             }
         }
-        // If the user names a service, its profiles are active for all services.
-        let mut active = source.profiles;
-        for service in all.iter().filter(|service| wanted.contains(&service.name)) {
-            active.extend_from_slice(&service.profiles);
-        }
-        let is_active = |service: &Service| {
-            let mut profiles = service.profiles.iter();
-            service.profiles.is_empty()
-                || profiles.any(|name| active.iter().any(|on| on == name || on == "*"))
-        };
         let (enabled, disabled): (Vec<Service>, Vec<Service>) =
-            all.into_iter().partition(is_active);
+            all.into_iter().partition(|service| is_active(&service.profiles));
         project.disabled = disabled;
         project.services = project.in_order(enabled)?;
         let mut root = services.map();
@@ -346,8 +345,7 @@ impl Project {
                 "services.{name}: a container_name can't go with {scale} replicas"
             )));
         }
-        let profiles = node.elements_of("profiles").iter();
-        let profiles = profiles.map(|profile| profile.as_text().to_owned()).collect();
+        let profiles = profiles_of(&node);
         if node.given("image").is_none() && node.given("build").is_none() {
             return Err(node.wrong(format_args!("services.{name} has neither image nor build")));
         }
@@ -535,6 +533,12 @@ impl Service {
         }
         used
     }
+}
+
+/// Returns the profiles that a service's map lists.
+fn profiles_of(service: &Node) -> Vec<String> {
+    let profiles = service.elements_of("profiles").iter();
+    profiles.map(|profile| profile.as_text().to_owned()).collect()
 }
 
 /// Fails if a key and the key of `deploy` for the same setting have different values. `cpu_shares`

@@ -143,6 +143,12 @@ pub fn devices(node: &Node, _: &Scope) -> Result<Node> {
             list.push(element.clone());
             continue;
         };
+        let known = |key: &str| ["source", "target", "permissions"].contains(&key);
+        if let Some((key, value)) = element.entries().iter().find(|(key, _)| !known(key)) {
+            return Err(value.wrong(format_args!(
+                "unknown key devices.{key}; known: source target permissions"
+            )));
+        }
         let part = |key: &str, default| element.given(key).map_or(Ok(default), Node::scalar);
         let source = part("source", "")?;
         let target = part("target", source)?;

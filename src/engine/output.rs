@@ -37,8 +37,8 @@ struct Rename {
 }
 
 impl Output {
-    /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end. A
-    /// FIFO or a device is written directly. Fails if the file's directory does not exist.
+    /// Opens the destination; `None` is stdout. An existing regular file is replaced at the end, also
+    /// if `path` is a link to the file. A FIFO or a device is written directly. Fails if the file's directory does not exist.
     pub fn open(path: Option<&Path>) -> Result<Output> {
         let Some(path) = path else {
             let stdout = own_stdout().context(|| "duplicate the standard output")?;
@@ -50,6 +50,8 @@ impl Output {
             let file = OpenOptions::new().write(true).open(path).context(context)?;
             return Ok(Output::new(Waiting(file.into()), None));
         }
+        // Replace the file that a link leads to, not the link: /dev/stdout is a link too.
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let name = path.file_name().unwrap_or_default().to_owned();
         let temporary = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -35,9 +35,10 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
         fail!("{keyword} needs an argument");
     }
     match keyword {
-        "CMD" => config.cmd = Some(command(rest)),
+        "CMD" => config.cmd = Some(command(rest, config.shell.as_deref())),
         "ENTRYPOINT" => {
-            config.entrypoint = Some(command(rest)).filter(|words| !words.is_empty());
+            config.entrypoint =
+                Some(command(rest, config.shell.as_deref())).filter(|words| !words.is_empty());
             // As in Docker, a new entrypoint drops the old command, but not a command that an
             // earlier change has set.
             if !has_command {
@@ -99,14 +100,20 @@ fn one(config: &mut ContainerConfig, keyword: &str, rest: &str, has_command: boo
     Ok(())
 }
 
-/// Parses the exec form, `["a","b"]`, or otherwise the shell form.
-fn command(rest: &str) -> Vec<String> {
+/// Parses the exec form, `["a","b"]`, or otherwise the shell form, which runs the image's shell or
+/// `/bin/sh -c`.
+fn command(rest: &str, shell: Option<&[String]>) -> Vec<String> {
     if rest.is_empty() {
         return Vec::new();
     }
     // As in Docker: a text that is not a valid list is the shell form.
     let exec = rest.starts_with('[').then(|| json_words(rest).ok()).flatten();
-    exec.unwrap_or_else(|| shell(rest))
+    exec.unwrap_or_else(|| {
+        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
+        let mut words = shell.map_or_else(default, <[String]>::to_vec);
+        words.push(rest.to_owned());
+        words
+    })
 }
 
 /// Parses `[--interval=30s …] CMD command` or `NONE`. Fails on an unknown option, a bad value or
@@ -142,10 +149,6 @@ pub fn healthcheck(rest: &str) -> Result<Healthcheck> {
         _ => vec!["CMD-SHELL".to_owned(), command.to_owned()],
     };
     Ok(check)
-}
-
-fn shell(line: &str) -> Vec<String> {
-    ["/bin/sh", "-c", line].map(str::to_owned).to_vec()
 }
 
 /// Parses the exec form, a JSON list of strings. Fails on any other text.
@@ -233,6 +236,10 @@ mod tests {
         assert_eq!(changed(&["ENTRYPOINT [\"/x\"]"]).unwrap().cmd, None);
         assert_eq!(changed(&["CMD [ -f x ]"]).unwrap().cmd.unwrap()[2], "[ -f x ]");
         assert_eq!(changed(&["CMD []"]).unwrap().cmd.unwrap(), [""; 0]);
+        let shell = Some(vec!["/bin/ash".to_owned(), "-ec".to_owned()]);
+        let mut config = ContainerConfig { shell, ..ContainerConfig::default() };
+        apply(&mut config, &["CMD exec x".to_owned()]).unwrap();
+        assert_eq!(config.cmd.unwrap(), ["/bin/ash", "-ec", "exec x"]);
     }
 
     #[test]

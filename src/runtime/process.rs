@@ -520,9 +520,10 @@ impl Program<'_> {
         let Some(program) = args.first() else { fail!("no command to run") };
         if program.contains('/') {
             let Err(errno) = sys::exec::execve(&c_string(program)?, vectors);
-            return Err(match errno {
-                Errno::NOENT if self.lacks_interpreter(program) => no_interpreter(program),
-                errno => exec_failure(program, errno),
+            return Err(if self.lacks_interpreter(program) {
+                no_interpreter(program)
+            } else {
+                exec_failure(program, errno)
             });
         }
         let mut denied = None;
@@ -542,14 +543,17 @@ impl Program<'_> {
         })
     }
 
-    /// Whether the file at `path` exists although execve(2) has failed with ENOENT. If so, the
-    /// file's interpreter does not exist. This check also calls execve(2), because a seccomp
-    /// profile may kill the process at any other call. If the file exists, execve(2) of `path/.`
-    /// fails with ENOTDIR.
+    /// Whether the file at `path` exists although execve(2) fails with ENOENT. If so, the file's
+    /// interpreter does not exist. If the file exists, execve(2) of `path/.` fails with ENOTDIR.
+    /// This check calls only execve(2), because a seccomp profile may kill the process at any other
+    /// call.
     fn lacks_interpreter(&self, path: &str) -> bool {
-        c_string(&format!("{path}/.")).is_ok_and(|below| {
-            matches!(sys::exec::execve(&below, &self.vectors), Err(Errno::NOTDIR))
-        })
+        let fails_with = |path: &str, errno| {
+            c_string(path).is_ok_and(|path| {
+                matches!(sys::exec::execve(&path, &self.vectors), Err(error) if error == errno)
+            })
+        };
+        fails_with(path, Errno::NOENT) && fails_with(&format!("{path}/."), Errno::NOTDIR)
     }
 }
 

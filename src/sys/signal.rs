@@ -60,10 +60,10 @@ impl Signal {
     /// SIGKILL: ends a process, which cannot catch the signal.
     pub const KILL: Signal = Signal(libc::SIGKILL);
     /// SIGINT: the terminal sends this signal on Ctrl-C.
-    #[cfg(any(feature = "build", feature = "compose"))]
     pub const INT: Signal = Signal(libc::SIGINT);
+    /// SIGQUIT: the terminal sends this signal on Ctrl-\.
+    pub const QUIT: Signal = Signal(libc::SIGQUIT);
     /// SIGHUP: the terminal has hung up.
-    #[cfg(feature = "build")]
     pub const HUP: Signal = Signal(libc::SIGHUP);
     /// SIGTERM: asks a process to exit.
     pub const TERM: Signal = Signal(libc::SIGTERM);

@@ -270,7 +270,9 @@ impl Value {
             Value::Struct(object) => {
                 let start = out.len();
                 push_object(out, object.fields.iter().map(|(name, item)| (*name, item)));
-                if object.kind.is_some() && out[start..].contains(['<', '>', '&']) {
+                // Docker escapes the objects of its listings, whose types are named so.
+                let is_row = object.kind.is_some_and(|kind| kind.ends_with("Context"));
+                if is_row && out[start..].contains(['<', '>', '&']) {
                     let escaped = out[start..].replace('<', "\\u003c").replace('>', "\\u003e");
                     out.replace_range(start.., &escaped.replace('&', "\\u0026"));
                 }

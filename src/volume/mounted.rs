@@ -166,7 +166,7 @@ fn explain(error: Error, name: &str, call: &MountCall) -> Error {
 /// server that does not answer.
 fn take_off(roots: &Roots, name: &str) -> Result<()> {
     let target = data(roots, name);
-    for _ in 0..MAX_MOUNTS {
+    for _ in 0..=MAX_MOUNTS {
         let done = unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
             .traced("umount2", || format!("volume {name}"));
         match done {

@@ -172,6 +172,7 @@ pub const EXPECTED: &[(&str, &str)] = &[
     ("fsconfig", "EPERM"),
     ("fsopen", "EPERM"),
     ("io_uring_setup", "EPERM"),
+    #[cfg(target_arch = "x86_64")]
     ("ioperm", "EPERM"),
     ("kcmp", "EPERM"),
     ("kexec_load", "EPERM"),
